@@ -1,0 +1,278 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { isWaiting, type Job } from '../../jobs/job.ts';
+import type {
+  Clock,
+  CommitResult,
+  Idempotency,
+  JobPage,
+  JobQuery,
+  Ledger,
+  SubmitOptions,
+  SubmitResult,
+} from '../../jobs/ports.ts';
+import type { EmbeddedFeed } from './feed.ts';
+import { columnsOf, decodeJob, encodeState, type JobRow, rankOf } from './record.ts';
+import { migrate } from './schema.ts';
+
+export interface EmbeddedLedgerOptions {
+  /** The SQLite file; its folder is made when missing. */
+  readonly path: string;
+  readonly feed: EmbeddedFeed;
+  readonly now: Clock;
+}
+
+/**
+ * The ledger of a gateway that stands alone: one SQLite file in WAL mode, held exclusively by this process.
+ * A commit survives `kill -9` of the process; a submit and an end of a job also survive a power cut, a step of
+ * progress may not (`synchronous` FULL and NORMAL: https://sqlite.org/pragma.html#pragma_synchronous).
+ *
+ * Throws when another process holds the file or when it was written by a newer version.
+ */
+export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
+  const { feed, now } = options;
+  mkdirSync(dirname(options.path), { recursive: true });
+  const db = openExclusively(options.path);
+  migrate(db);
+  // Leases are of the process that held the file before: it is gone, or we would not hold the file.
+  db.exec('UPDATE lanes SET expires_at = 0');
+
+  const waitingListeners = new Set<() => void>();
+  const sql = {
+    insert: db.prepare(
+      `INSERT INTO jobs (id, owner, revision, status, waiting, rank, lane, created_at, expires_at, request, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
+    findKey: db.prepare('SELECT fingerprint, job_id FROM idempotency WHERE owner = ? AND key = ?'),
+    get: db.prepare('SELECT request, state FROM jobs WHERE id = ?'),
+    getMany: db.prepare('SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))'),
+    update: db.prepare(
+      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?
+       WHERE id = ? AND revision = ?`,
+    ),
+    exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
+    remove: db.prepare('DELETE FROM jobs WHERE id = ?'),
+    waiting: db.prepare(
+      'SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY rank, created_at, id LIMIT ?',
+    ),
+    ahead: db.prepare(
+      'SELECT count(*) AS n FROM jobs WHERE waiting = 1 AND (rank, created_at, id) < (?, ?, ?)',
+    ),
+    countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
+    countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
+    lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
+    takeLane: db.prepare(
+      `INSERT INTO lanes (lane, token, expires_at) VALUES (?, 1, ?)
+       ON CONFLICT (lane) DO UPDATE SET token = token + 1, expires_at = excluded.expires_at
+       RETURNING token`,
+    ),
+    extendLane: db.prepare('UPDATE lanes SET expires_at = ? WHERE lane = ? AND token = ?'),
+    inLane: db.prepare('SELECT request, state FROM jobs WHERE lane = ?'),
+    stranded: db.prepare(
+      `SELECT request, state FROM jobs LEFT JOIN lanes USING (lane)
+       WHERE lane IS NOT NULL AND coalesce(lanes.expires_at, 0) < ?`,
+    ),
+    expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
+  };
+
+  function rows(found: unknown[]): Job[] {
+    return (found as JobRow[]).map(decodeJob);
+  }
+
+  function one(id: string): Job | null {
+    const row = sql.get.get(id) as JobRow | undefined;
+    return row ? decodeJob(row) : null;
+  }
+
+  function transact<T>(work: () => T): T {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  function announceWaiting(): void {
+    for (const listener of waitingListeners) listener();
+  }
+
+  function findRepeated(owner: string, { key, fingerprint }: Idempotency): SubmitResult | null {
+    const known = sql.findKey.get(owner, key);
+    if (known === undefined) return null;
+    if (known.fingerprint !== fingerprint) return { kind: 'idempotency-conflict' };
+    const before = one(String(known.job_id));
+    return before === null ? null : { kind: 'repeated', job: before };
+  }
+
+  function submit(job: Job, { maxQueue, idempotency }: SubmitOptions): SubmitResult {
+    const owner = job.owner ?? '';
+    const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
+    if (repeated !== null) return repeated;
+    const waiting = Number(sql.countWaiting.get()?.n ?? 0);
+    if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
+    const c = columnsOf(job);
+    sql.insert.run(
+      job.id,
+      job.owner,
+      c.revision,
+      c.status,
+      c.waiting,
+      rankOf(job.priority),
+      c.lane,
+      job.createdAt,
+      c.expiresAt,
+      JSON.stringify(job.request),
+      encodeState(job),
+    );
+    if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
+    return { kind: 'stored' };
+  }
+
+  function commit(
+    next: Job,
+    fromRevision: number,
+    lease: { lane: string; token: number } | null,
+  ): CommitResult {
+    if (lease !== null && sql.lane.get(lease.lane)?.token !== lease.token) return 'fenced';
+    const c = columnsOf(next);
+    const { changes } = sql.update.run(
+      c.revision,
+      c.status,
+      c.waiting,
+      c.lane,
+      c.expiresAt,
+      encodeState(next),
+      next.id,
+      fromRevision,
+    );
+    if (changes === 1) return 'ok';
+    return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
+  }
+
+  return {
+    async submit(job, submitOptions) {
+      const result = transact(() => submit(job, submitOptions));
+      if (result.kind === 'stored') announceWaiting();
+      return result;
+    },
+    async findRepeated(owner, idempotency) {
+      return findRepeated(owner ?? '', idempotency);
+    },
+    async get(id) {
+      return one(id);
+    },
+    async getMany(ids) {
+      const found = new Map(rows(sql.getMany.all(JSON.stringify(ids))).map(job => [job.id, job]));
+      return ids.map(id => found.get(id) ?? null);
+    },
+    async list(query) {
+      return listJobs(db, query);
+    },
+    async commit(next, fromRevision, lease) {
+      const result = transact(() => commit(next, fromRevision, lease));
+      if (result === 'ok') {
+        feed.changed(next);
+        if (isWaiting(next)) announceWaiting();
+      }
+      return result;
+    },
+    async remove(id) {
+      const removed = sql.remove.run(id).changes === 1;
+      if (removed) feed.gone(id);
+      return removed;
+    },
+    async waiting(limit) {
+      return rows(sql.waiting.all(limit));
+    },
+    async ahead(job) {
+      if (!isWaiting(job)) return null;
+      return Number(sql.ahead.get(rankOf(job.priority), job.createdAt, job.id)?.n ?? 0);
+    },
+    async count() {
+      return {
+        waiting: Number(sql.countWaiting.get()?.n ?? 0),
+        running: Number(sql.countRunning.get()?.n ?? 0),
+      };
+    },
+    async acquireLane(lane, ttlMs) {
+      return transact(() => {
+        const held = sql.lane.get(lane);
+        if (held && Number(held.expires_at) > now()) return null;
+        const token = Number(sql.takeLane.get(lane, now() + ttlMs)?.token);
+        const left = sql.inLane.get(lane) as JobRow | undefined;
+        return { lease: { lane, token }, job: left ? decodeJob(left) : null };
+      });
+    },
+    async renewLane(lease, ttlMs) {
+      return sql.extendLane.run(now() + ttlMs, lease.lane, lease.token).changes === 1;
+    },
+    async releaseLane(lease) {
+      sql.extendLane.run(0, lease.lane, lease.token);
+    },
+    async stranded(graceMs) {
+      return rows(sql.stranded.all(now() - graceMs));
+    },
+    async expired(at, limit) {
+      return rows(sql.expired.all(at, limit));
+    },
+    onWaiting(listener) {
+      waitingListeners.add(listener);
+      return () => waitingListeners.delete(listener);
+    },
+    async close() {
+      waitingListeners.clear();
+      db.close();
+    },
+  };
+}
+
+function openExclusively(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: 0 });
+  try {
+    db.exec(`
+      PRAGMA locking_mode = EXCLUSIVE;
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA foreign_keys = ON;
+      BEGIN IMMEDIATE; COMMIT;
+    `);
+    return db;
+  } catch (error) {
+    db.close();
+    if (error instanceof Error && /locked|busy/i.test(error.message)) {
+      throw new Error(
+        `${path} is in use by another gateway: give this one a DATA_DIR of its own, or share REDIS_URL`,
+      );
+    }
+    throw error;
+  }
+}
+
+function listJobs(db: DatabaseSync, query: JobQuery): JobPage {
+  const where: string[] = [];
+  const values: SQLInputValue[] = [];
+  if (query.owner !== null) {
+    where.push('owner = ?');
+    values.push(query.owner);
+  }
+  if (query.statuses !== null) {
+    where.push(`status IN (${query.statuses.map(() => '?').join(', ') || 'NULL'})`);
+    values.push(...query.statuses);
+  }
+  if (query.after !== null) {
+    where.push('(created_at, id) < (?, ?)');
+    values.push(query.after.createdAt, query.after.id);
+  }
+  const filter = where.length > 0 ? `WHERE ${where.join(' AND ')}` : '';
+  const found = db
+    .prepare(`SELECT request, state FROM jobs ${filter} ORDER BY created_at DESC, id DESC LIMIT ?`)
+    .all(...values, query.first + 1) as unknown as JobRow[];
+  const jobs = found.slice(0, query.first).map(decodeJob);
+  return { jobs, hasNextPage: found.length > query.first };
+}

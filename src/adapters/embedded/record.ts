@@ -1,0 +1,50 @@
+import { isWaiting, type Job, type JobPriority } from '../../jobs/job.ts';
+
+/** A row of `jobs` as SQLite gives it back. */
+export interface JobRow {
+  readonly request: string;
+  readonly state: string;
+}
+
+/** Lower runs first. */
+export function rankOf(priority: JobPriority): number {
+  switch (priority) {
+    case 'HIGH':
+      return 0;
+    case 'NORMAL':
+      return 1;
+    case 'LOW':
+      return 2;
+    default:
+      return priority satisfies never;
+  }
+}
+
+/** The part of a job that changes, as JSON. */
+export function encodeState(job: Job): string {
+  const { request: _, ...state } = job;
+  return JSON.stringify(state);
+}
+
+/** A job from its two halves. Only what `encodeState` wrote is ever read, so the form is known. */
+export function decodeJob(row: JobRow): Job {
+  const state: Omit<Job, 'request'> = JSON.parse(row.state);
+  return { ...state, request: JSON.parse(row.request) };
+}
+
+/** The columns that queries look at. */
+export function columnsOf(job: Job): {
+  revision: number;
+  status: string;
+  waiting: number;
+  lane: string | null;
+  expiresAt: number | null;
+} {
+  return {
+    revision: job.revision,
+    status: job.status,
+    waiting: isWaiting(job) ? 1 : 0,
+    lane: job.lane,
+    expiresAt: job.expiresAt,
+  };
+}

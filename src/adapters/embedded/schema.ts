@@ -1,0 +1,53 @@
+import type { DatabaseSync } from 'node:sqlite';
+
+/** Rises with each change of the tables below; a file written by a newer gateway is refused. */
+const SCHEMA_VERSION = 1;
+
+/**
+ * Makes the tables of a new file. Throws when the file was written by a newer version.
+ * What never changes (`request`) is apart from what changes with each step (`state`), so a step writes little.
+ */
+export function migrate(db: DatabaseSync): void {
+  const version = Number(db.prepare('PRAGMA user_version').get()?.user_version ?? 0);
+  if (version > SCHEMA_VERSION) {
+    throw new Error(`The job file is of version ${version}; this gateway reads up to ${SCHEMA_VERSION}`);
+  }
+  if (version === SCHEMA_VERSION) return;
+  db.exec(`
+    BEGIN;
+    CREATE TABLE jobs (
+      id TEXT PRIMARY KEY,
+      owner TEXT,
+      revision INTEGER NOT NULL,
+      status TEXT NOT NULL,
+      waiting INTEGER NOT NULL,
+      rank INTEGER NOT NULL,
+      lane TEXT,
+      created_at INTEGER NOT NULL,
+      expires_at INTEGER,
+      request TEXT NOT NULL,
+      state TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX jobs_newest ON jobs (created_at DESC, id DESC);
+    CREATE INDEX jobs_by_status ON jobs (status, created_at DESC, id DESC);
+    CREATE INDEX jobs_by_owner ON jobs (owner, created_at DESC, id DESC);
+    CREATE INDEX jobs_queue ON jobs (rank, created_at, id) WHERE waiting = 1;
+    CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
+    CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+    CREATE TABLE idempotency (
+      owner TEXT NOT NULL,
+      key TEXT NOT NULL,
+      fingerprint TEXT NOT NULL,
+      job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+      PRIMARY KEY (owner, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX idempotency_by_job ON idempotency (job_id);
+    CREATE TABLE lanes (
+      lane TEXT PRIMARY KEY,
+      token INTEGER NOT NULL,
+      expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = ${SCHEMA_VERSION};
+    COMMIT;
+  `);
+}

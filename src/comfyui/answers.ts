@@ -1,0 +1,192 @@
+import { z } from 'zod';
+import { type ExecutionFailure, readFailure } from './events.ts';
+
+/** Answers of a ComfyUI server, read leniently: only what is used must be there (`server.py`). */
+
+export interface EngineFile {
+  readonly filename: string;
+  readonly subfolder: string;
+  readonly type: string;
+}
+
+export interface QueueView {
+  readonly running: readonly string[];
+  /** In the order in which they will run. */
+  readonly pending: readonly string[];
+}
+
+export type HistoryOutcome =
+  | { kind: 'succeeded' }
+  | { kind: 'interrupted' }
+  | { kind: 'failed'; failure: ExecutionFailure };
+
+export interface HistoryEntry {
+  readonly outcome: HistoryOutcome;
+  /** The files that each output node names. */
+  readonly files: Readonly<Record<string, readonly EngineFile[]>>;
+}
+
+const queueItem = z.tuple([z.number(), z.string()], z.unknown());
+const queueAnswer = z.object({ queue_running: z.array(queueItem), queue_pending: z.array(queueItem) });
+
+/** Reads GET /queue. The pending list is a heap: it is sorted here by (number, prompt id). Throws a ZodError. */
+export function readQueue(json: unknown): QueueView {
+  const { queue_running, queue_pending } = queueAnswer.parse(json);
+  const ids = (items: z.infer<typeof queueItem>[]): string[] =>
+    items.sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1)).map(item => item[1]);
+  return { running: ids(queue_running), pending: ids(queue_pending) };
+}
+
+const file = z.object({
+  filename: z.string(),
+  subfolder: z.string().catch(''),
+  type: z.string().catch('output'),
+});
+const historyEntry = z.object({
+  outputs: z.record(z.string(), z.record(z.string(), z.unknown())).catch({}),
+  status: z
+    .object({
+      status_str: z.string(),
+      messages: z.array(z.tuple([z.string(), z.unknown()], z.unknown())).catch([]),
+    })
+    .nullish(),
+});
+
+/** Reads GET /history/{id}: null when the engine has no entry, which says nothing of the queue. Throws a ZodError. */
+export function readHistory(json: unknown, promptId: string): HistoryEntry | null {
+  const found = z.record(z.string(), z.unknown()).parse(json)[promptId];
+  if (found === undefined) return null;
+  const entry = historyEntry.parse(found);
+  const files: Record<string, EngineFile[]> = {};
+  for (const [node, output] of Object.entries(entry.outputs)) {
+    // Whatever a node put there: only things that name a file count.
+    files[node] = Object.values(output)
+      .flatMap(value => (Array.isArray(value) ? value : []))
+      .flatMap(value => {
+        const parsed = file.safeParse(value);
+        return parsed.success ? [parsed.data] : [];
+      });
+  }
+  return { outcome: readOutcome(entry), files };
+}
+
+function readOutcome(entry: z.infer<typeof historyEntry>): HistoryOutcome {
+  // An interrupted prompt also says `error`: its last message tells them apart.
+  if (entry.status == null || entry.status.status_str === 'success') return { kind: 'succeeded' };
+  const [type, data] = entry.status.messages.at(-1) ?? ['', null];
+  if (type === 'execution_interrupted') return { kind: 'interrupted' };
+  const failure = readFailure(data);
+  const unknown = {
+    node: null,
+    nodeType: null,
+    exceptionType: 'unknown',
+    message: 'no reason given',
+    traceback: '',
+  };
+  return { kind: 'failed', failure: failure ?? unknown };
+}
+
+const nodeError = z.object({
+  class_type: z.string().catch(''),
+  errors: z.array(
+    z.object({
+      type: z.string(),
+      message: z.string().catch(''),
+      details: z.string().catch(''),
+      extra_info: z
+        .object({ input_name: z.string().nullish(), received_value: z.unknown() })
+        .partial()
+        .nullish()
+        .catch(null),
+    }),
+  ),
+});
+
+/** Why POST /prompt refused a graph. */
+export interface Rejection {
+  readonly type: string;
+  readonly message: string;
+  readonly details: string;
+  readonly nodes: readonly {
+    node: string;
+    classType: string;
+    type: string;
+    message: string;
+    details: string;
+    input: string | null;
+    received: unknown;
+  }[];
+}
+
+const rejection = z.object({
+  error: z.union([
+    z.object({ type: z.string(), message: z.string().catch(''), details: z.string().catch('') }),
+    z.string().transform(message => ({ type: 'error', message, details: '' })),
+  ]),
+  node_errors: z
+    .union([z.record(z.string(), nodeError), z.array(z.unknown()).transform(() => ({}))])
+    .catch({}),
+});
+
+/** Reads the 400 of POST /prompt; null when the body is not of that form. */
+export function readRejection(json: unknown): Rejection | null {
+  const parsed = rejection.safeParse(json);
+  if (!parsed.success) return null;
+  return { ...parsed.data.error, nodes: readNodeErrors(parsed.data.node_errors) };
+}
+
+const accepted = z.object({ prompt_id: z.string(), node_errors: z.record(z.string(), nodeError).catch({}) });
+
+/** Reads the 200 of POST /prompt: node errors there mean that some outputs were dropped. Throws a ZodError. */
+export function readAccepted(json: unknown): { promptId: string; nodes: Rejection['nodes'] } {
+  const { prompt_id, node_errors } = accepted.parse(json);
+  return { promptId: prompt_id, nodes: readNodeErrors(node_errors) };
+}
+
+function readNodeErrors(errors: Record<string, z.infer<typeof nodeError>>): Rejection['nodes'] {
+  return Object.entries(errors).flatMap(([node, { class_type, errors: list }]) =>
+    list.map(({ type, message, details, extra_info }) => ({
+      node,
+      classType: class_type,
+      type,
+      message,
+      details,
+      input: extra_info?.input_name ?? null,
+      received: extra_info?.received_value,
+    })),
+  );
+}
+
+export interface SystemStats {
+  readonly version: string;
+  readonly sandbox: boolean;
+  readonly device: string | null;
+  readonly vramTotal: number | null;
+  readonly vramFree: number | null;
+}
+
+const systemStats = z.object({
+  system: z.object({ comfyui_version: z.string().catch('unknown'), sandbox: z.boolean().catch(false) }),
+  devices: z
+    .array(
+      z.object({
+        name: z.string().catch('unknown'),
+        vram_total: z.number().nullish().catch(null),
+        vram_free: z.number().nullish().catch(null),
+      }),
+    )
+    .catch([]),
+});
+
+/** Reads GET /system_stats. Throws a ZodError when it is not ComfyUI that answers. */
+export function readSystemStats(json: unknown): SystemStats {
+  const { system, devices } = systemStats.parse(json);
+  const device = devices[0];
+  return {
+    version: system.comfyui_version,
+    sandbox: system.sandbox,
+    device: device?.name ?? null,
+    vramTotal: device?.vram_total ?? null,
+    vramFree: device?.vram_free ?? null,
+  };
+}

@@ -1,0 +1,205 @@
+import type { Readable } from 'node:stream';
+import { Agent, type Dispatcher, FormData, request } from 'undici';
+import { z } from 'zod';
+import type { Graph } from '../workflows/graph.ts';
+import {
+  type EngineFile,
+  type HistoryEntry,
+  type QueueView,
+  type Rejection,
+  readAccepted,
+  readHistory,
+  readQueue,
+  readRejection,
+  readSystemStats,
+  type SystemStats,
+} from './answers.ts';
+import { EngineUnreachable } from './unreachable.ts';
+
+export type SubmitAnswer = { kind: 'accepted' } | { kind: 'rejected'; rejection: Rejection };
+
+export interface EngineDownload {
+  readonly stream: Readable;
+  readonly mimeType: string;
+}
+
+/** The HTTP side of one ComfyUI server. Every call throws EngineUnreachable when no usable answer comes. */
+export interface EngineClient {
+  /** Without credentials: fit for logs. */
+  readonly url: string;
+  systemStats(): Promise<SystemStats>;
+  /** The node classes of this name as `object_info` tells them; `{}` when the engine has none. */
+  objectInfo(): Promise<unknown>;
+  /** Stores a picture; returns the name that LoadImage must be given (ComfyUI may choose another than asked). */
+  upload(file: { name: string; subfolder: string; bytes: Uint8Array; mimeType: string }): Promise<string>;
+  submit(prompt: { promptId: string; clientId: string; graph: Graph }): Promise<SubmitAnswer>;
+  queue(): Promise<QueueView>;
+  history(promptId: string): Promise<HistoryEntry | null>;
+  /** Takes waiting prompts out; running and unknown ones are left alone, silently. */
+  deletePending(promptId: string): Promise<void>;
+  /** Stops the prompt if it runs now. An engine that cannot target (before 0.3.57) stops whatever runs. */
+  interrupt(promptId: string): Promise<void>;
+  free(): Promise<void>;
+  deleteHistory(promptId: string): Promise<void>;
+  /** Null when the file is not there. */
+  view(file: EngineFile): Promise<EngineDownload | null>;
+  /** Where the socket is, credentials apart. */
+  socketUrl(clientId: string): { url: string; headers: Record<string, string> };
+  close(): Promise<void>;
+}
+
+export interface EngineClientOptions {
+  /** http or https, with optional basic credentials and path. */
+  readonly url: string;
+  /** Milliseconds without an answer; large, because ComfyUI's one event loop stalls at times. */
+  readonly timeoutMs: number;
+}
+
+/** Opens nothing until it is used. */
+export function createEngineClient(options: EngineClientOptions): EngineClient {
+  const base = new URL(options.url);
+  const headers: Record<string, string> = {};
+  if (base.username !== '') {
+    const credentials = `${decodeURIComponent(base.username)}:${decodeURIComponent(base.password)}`;
+    headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+  }
+  base.username = '';
+  base.password = '';
+  const root = base.href.replace(/\/+$/, '');
+  const agent = new Agent({
+    // undici's own limits of 300 s would end a slow download in the middle.
+    headersTimeout: options.timeoutMs,
+    bodyTimeout: options.timeoutMs,
+    connectTimeout: Math.min(options.timeoutMs, 10_000),
+    keepAliveTimeout: 4_000,
+  });
+
+  async function call(
+    path: string,
+    init: Partial<Dispatcher.RequestOptions> = {},
+  ): Promise<Dispatcher.ResponseData> {
+    try {
+      return await request(`${root}${path}`, {
+        dispatcher: agent,
+        method: init.method ?? 'GET',
+        body: init.body ?? null,
+        headers: { ...headers, ...(init.headers as Record<string, string> | undefined) },
+      });
+    } catch (error) {
+      throw new EngineUnreachable(`${root}${path}: ${reason(error)}`, { cause: error });
+    }
+  }
+
+  async function readJson<T>(
+    path: string,
+    parse: (json: unknown) => T,
+    init?: Partial<Dispatcher.RequestOptions>,
+  ) {
+    const answer = await call(path, init);
+    return bodyOf(answer, path, parse);
+  }
+
+  async function bodyOf<T>(
+    answer: Dispatcher.ResponseData,
+    path: string,
+    parse: (json: unknown) => T,
+  ): Promise<T> {
+    try {
+      const text = await answer.body.text();
+      if (answer.statusCode !== 200) throw new Error(`answered ${answer.statusCode}`);
+      // Python writes NaN and Infinity, which JSON does not have; a graph's numbers are not read from here.
+      return parse(JSON.parse(text.replace(/(?<=[[:,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, 'null')));
+    } catch (error) {
+      throw new EngineUnreachable(`${root}${path}: ${reason(error)}`, { cause: error });
+    }
+  }
+
+  async function post(path: string, body: unknown): Promise<void> {
+    const answer = await call(path, jsonBody(body));
+    await answer.body.dump();
+    if (answer.statusCode !== 200)
+      throw new EngineUnreachable(`${root}${path}: answered ${answer.statusCode}`);
+  }
+
+  return {
+    url: root,
+    systemStats: () => readJson('/system_stats', readSystemStats),
+    objectInfo: () => readJson('/object_info', json => json),
+    async upload(file) {
+      const form = new FormData();
+      form.set('image', new Blob([new Uint8Array(file.bytes)], { type: file.mimeType }), file.name);
+      form.set('type', 'input');
+      form.set('subfolder', file.subfolder);
+      const stored = await readJson('/upload/image', json => uploaded.parse(json), {
+        method: 'POST',
+        body: form,
+      });
+      return stored.subfolder === '' ? stored.name : `${stored.subfolder}/${stored.name}`;
+    },
+    async submit({ promptId, clientId, graph }) {
+      const path = '/prompt';
+      const answer = await call(path, jsonBody({ prompt: graph, prompt_id: promptId, client_id: clientId }));
+      if (answer.statusCode === 400) {
+        const rejection = readRejection(await jsonOf(answer));
+        if (rejection === null) throw new EngineUnreachable(`${root}${path}: answered 400 without a reason`);
+        return { kind: 'rejected', rejection };
+      }
+      const { nodes } = await bodyOf(answer, path, readAccepted);
+      if (nodes.length === 0) return { kind: 'accepted' };
+      // Some outputs were dropped and the rest would run: not what was asked for.
+      await post('/queue', { delete: [promptId] });
+      const rejection = {
+        type: 'prompt_outputs_failed_validation',
+        message: 'Part of the graph was refused',
+        details: '',
+        nodes,
+      };
+      return { kind: 'rejected', rejection };
+    },
+    queue: () => readJson('/queue', readQueue),
+    history: promptId =>
+      readJson(`/history/${encodeURIComponent(promptId)}`, json => readHistory(json, promptId)),
+    deletePending: promptId => post('/queue', { delete: [promptId] }),
+    interrupt: promptId => post('/interrupt', { prompt_id: promptId }),
+    free: () => post('/free', { unload_models: true, free_memory: true }),
+    deleteHistory: promptId => post('/history', { delete: [promptId] }),
+    async view({ filename, subfolder, type }) {
+      const path = `/view?${new URLSearchParams({ filename, subfolder, type })}`;
+      const answer = await call(path);
+      if (answer.statusCode === 200) {
+        const mimeType = String(answer.headers['content-type'] ?? 'application/octet-stream');
+        return { stream: answer.body, mimeType };
+      }
+      await answer.body.dump();
+      if (answer.statusCode === 404) return null;
+      throw new EngineUnreachable(`${root}${path}: answered ${answer.statusCode}`);
+    },
+    socketUrl: clientId => ({
+      url: `${root.replace(/^http/, 'ws')}/ws?clientId=${encodeURIComponent(clientId)}`,
+      headers,
+    }),
+    close: () => agent.destroy(),
+  };
+}
+
+const uploaded = z.object({ name: z.string(), subfolder: z.string().catch('') });
+
+function jsonBody(body: unknown): Partial<Dispatcher.RequestOptions> {
+  return { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+}
+
+async function jsonOf(answer: Dispatcher.ResponseData): Promise<unknown> {
+  const text = await answer.body.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: the caller finds no rejection in it and says so.
+    return null;
+  }
+}
+
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : null;
+  return code === null || error.message.includes(code) ? error.message : `${code} ${error.message}`.trim();
+}

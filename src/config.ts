@@ -1,0 +1,152 @@
+import { z } from 'zod';
+
+/** `1`, `true`, `yes`, `on` and their opposites. */
+const flag = z.stringbool();
+
+function whole(minimum: number, maximum: number) {
+  const message = `takes an integer from ${minimum} to ${maximum}`;
+  return z.coerce.number({ error: message }).int(message).min(minimum, message).max(maximum, message);
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A duration such as `500ms`, `30s`, `10m`, `24h` or `7d`, read as milliseconds. */
+const duration = z
+  .string()
+  .regex(/^\d+(ms|s|m|h|d)$/, 'takes a duration such as 500ms, 30s, 10m, 24h or 7d')
+  .transform(text => {
+    const [, amount, unit] = /^(\d+)(\w+)$/.exec(text) ?? [];
+    return Number(amount) * (UNITS[unit ?? ''] ?? Number.NaN);
+  })
+  .refine(value => value <= 2 ** 31 - 1, 'takes at most 24d');
+
+const SIZES: Record<string, number> = { b: 1, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3 };
+
+/** A size such as `10MiB`, read as bytes. */
+const bytes = z
+  .string()
+  .regex(/^\d+(B|KiB|MiB|GiB)$/i, 'takes a size such as 512KiB or 10MiB')
+  .transform(text => {
+    const [, amount, unit] = /^(\d+)(\w+)$/.exec(text) ?? [];
+    return Number(amount) * (SIZES[(unit ?? '').toLowerCase()] ?? Number.NaN);
+  });
+
+const engineUrl = z.url({ protocol: /^https?$/, error: 'takes http:// or https:// URLs, comma separated' });
+
+/** Every setting, in the order of the README's table; `.describe` is what the table says of it. */
+export const settings = {
+  PORT: whole(0, 65_535)
+    .default(8189)
+    .describe('Port to listen on; 0 takes a free one. comfy-api-proxy also likes 8189'),
+  HOST: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .describe('Address to listen on. Beyond loopback only with `ALLOW_ANONYMOUS=1`: there are no keys yet'),
+  ALLOW_ANONYMOUS: flag
+    .default(false)
+    .describe('Listen beyond loopback although anybody may then use the GPU'),
+  PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Where callers reach the gateway, for the URLs in GraphQL; left out: the host that they asked'),
+  COMFYUI_URL: z
+    .string()
+    .transform(text =>
+      text
+        .split(',')
+        .map(part => part.trim())
+        .filter(part => part !== ''),
+    )
+    .pipe(z.array(engineUrl))
+    .default([])
+    .describe(
+      'One or more ComfyUI servers, comma separated, with optional basic credentials; left out: the sandbox',
+    ),
+  COMFYUI_OUTPUT_DIR: z
+    .string()
+    .default('/workspace/ComfyUI/output')
+    .describe('What `image_path` in REST begins with'),
+  LANES_PER_ENGINE: whole(1, 16)
+    .default(2)
+    .describe('Prompts in an engine’s queue at once: one runs, the next is ready'),
+  DATA_DIR: z
+    .string()
+    .min(1)
+    .default('./data')
+    .describe('Folder of the job file (SQLite), inputs and outputs'),
+  WORKFLOWS_DIR: z.string().min(1).optional().describe('Folder of workflows; left out: those shipped'),
+  WORKFLOW: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The default workflow; left out: the first that an engine can run'),
+  MAX_QUEUE: whole(1, 1_000_000).default(1000).describe('Jobs that may wait at once'),
+  MAX_IMAGE_BYTES: bytes.prefault('10MiB').describe('Largest picture, as sent'),
+  MAX_IMAGE_PIXELS: whole(1, 1_000_000_000).default(50_000_000).describe('Largest picture, in pixels'),
+  FETCH_ALLOW: z
+    .string()
+    .default('')
+    .describe(
+      'Hosts or CIDRs, comma separated, from which pictures may be fetched although they are not public',
+    ),
+  FETCH_TIMEOUT: duration.prefault('30s').describe('Fetching one picture'),
+  UPLOAD_TIMEOUT: duration.prefault('60s').describe('Sending a job’s pictures to the engine'),
+  STALL_TIMEOUT: duration
+    .prefault('10m')
+    .describe('A run without any progress; longer by itself for a job with slow steps'),
+  RUN_TIMEOUT: duration.prefault('1h').describe('A run from its start to its end'),
+  ENGINE_GRACE: duration
+    .prefault('15s')
+    .describe('An engine that does not answer for this long has lost its jobs'),
+  WATCHDOG: duration
+    .prefault('3s')
+    .describe('Silence of an engine’s socket after which it is asked where the prompt is'),
+  ENGINE_PROBE: duration.prefault('10s').describe('How often a healthy engine is asked how it is'),
+  MAX_ATTEMPTS: whole(1, 100).default(3).describe('Runs of a job whose engine was lost each time'),
+  PREVIEW_RATE: whole(0, 30).default(4).describe('Previews kept a second and job; 0: none'),
+  JOB_TTL: duration.prefault('24h').describe('How long after its end a job and its bytes are kept'),
+  SANDBOX_STEP: duration.prefault('150ms').describe('How long the sandbox takes for a step'),
+  LOG_LEVEL: z
+    .enum(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('What is logged, on standard error'),
+  NODE_ENV: z.string().optional().describe('`production` refuses the sandbox and hides details of errors'),
+} as const;
+
+const schema = z.object(settings);
+
+export type Config = z.output<typeof schema>;
+
+export type ConfigResult = { ok: true; config: Config } | { ok: false; faults: readonly string[] };
+
+/**
+ * Reads the settings from an environment. An empty variable counts as left out. Every fault is told at once, by
+ * the variable's name and without the value of one that may hold a secret.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
+  const given = Object.fromEntries(
+    Object.keys(settings).flatMap(name => {
+      const value = environment[name]?.trim();
+      return value === undefined || value === '' ? [] : [[name, value]];
+    }),
+  );
+  const parsed = schema.safeParse(given);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(issue => `${issue.path[0]?.toString() ?? ''}: ${issue.message}`);
+    return { ok: false, faults };
+  }
+  const config = parsed.data;
+  const faults: string[] = [];
+  if (!isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
+    faults.push(`HOST: ${config.HOST} can be reached by others; set ALLOW_ANONYMOUS=1 to let anybody in`);
+  }
+  if (config.NODE_ENV === 'production' && config.COMFYUI_URL.length === 0) {
+    faults.push('COMFYUI_URL: is needed in production: the sandbox runs no model');
+  }
+  return faults.length === 0 ? { ok: true, config } : { ok: false, faults };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}

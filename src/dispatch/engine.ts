@@ -1,0 +1,270 @@
+import type { SystemStats } from '../comfyui/answers.ts';
+import type { EngineClient } from '../comfyui/client.ts';
+import type { Clock } from '../jobs/ports.ts';
+import type { Log } from '../log.ts';
+import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import { checkAgainstEngine, parseObjectInfo, type WorkflowProblem } from '../workflows/check.ts';
+
+/**
+ * `STARTING`: not asked yet. `READY`: takes jobs. `DOWN`: does not answer. `UNFIT`: answers, but can run none of
+ * the workflows. `SET_ASIDE`: failed too often of late. `DRAINED`: an operator wants it to take no more.
+ */
+export type EngineState = 'STARTING' | 'READY' | 'DOWN' | 'UNFIT' | 'SET_ASIDE' | 'DRAINED';
+
+export interface EngineStatus {
+  readonly id: string;
+  readonly url: string;
+  readonly state: EngineState;
+  /** Why it is not READY, in words. */
+  readonly reason: string | null;
+  readonly stats: SystemStats | null;
+  /** Whether it can stop one prompt and no other. */
+  readonly targetedInterrupt: boolean;
+  /** Names of the workflows that it can run. */
+  readonly workflows: readonly string[];
+  /** What keeps it from running the others, by workflow. */
+  readonly problems: ReadonlyMap<string, readonly WorkflowProblem[]>;
+}
+
+/** One ComfyUI server as the dispatcher sees it: asked regularly, set aside while it is of no use. */
+export interface Engine {
+  readonly id: string;
+  readonly client: EngineClient;
+  status(): EngineStatus;
+  canRun(workflow: string): boolean;
+  /** Resolves when it is READY, or `signal` aborts. */
+  ready(signal: AbortSignal): Promise<void>;
+  /** A run could not reach it, or found it stuck: asked again, and set aside for longer each time in a row. */
+  lost(reason: string): void;
+  /** It ran out of memory: set aside after `OOM_LIMIT` times in a row. */
+  ranOutOfMemory(): void;
+  /** A run ended well. */
+  ranWell(): void;
+  drain(drained: boolean): void;
+  /** A prompt that was given up while the engine was out of reach: stopped when it is back. */
+  abandon(promptId: string): void;
+  /** The name under which it already has the bytes of this hash; forgotten when the engine is lost. */
+  uploadedAs(sha256: string): string | null;
+  rememberUpload(sha256: string, name: string): void;
+  stop(): Promise<void>;
+}
+
+export interface EngineOptions {
+  readonly client: EngineClient;
+  readonly workflows: WorkflowCatalog;
+  readonly now: Clock;
+  readonly log: Log;
+  /** Milliseconds between two questions while all is well. */
+  readonly probeMs: number;
+  /** Told of each change of state. */
+  onChange(status: EngineStatus): void;
+}
+
+const OOM_LIMIT = 3;
+/** Losses in a row, without a good run between, after which an engine that answers is still not trusted. */
+const STRIKES = 4;
+const LONGEST_ASIDE_MS = 300_000;
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 15_000;
+/** `object_info` is large and changes only when somebody installs something. */
+const INVENTORY_MS = 60_000;
+const UPLOADS_REMEMBERED = 1_000;
+
+/** Starts to ask the engine at once; `stop` ends that. */
+export function startEngine(options: EngineOptions): Engine {
+  const { client, workflows, log, now } = options;
+  const id = client.url.replace(/^https?:\/\//, '');
+  const stopping = new AbortController();
+  const waiters = new Set<() => void>();
+  const abandoned = new Set<string>();
+  const uploaded = new Map<string, string>();
+
+  let state: EngineState = 'STARTING';
+  let reason: string | null = null;
+  let stats: SystemStats | null = null;
+  let problems = new Map<string, readonly WorkflowProblem[]>();
+  let inventoryAt = Number.NEGATIVE_INFINITY;
+  let drained = false;
+  let memoryFailures = 0;
+  let strikes = 0;
+  let setAside: { until: number; why: string } | null = null;
+  let failures = 0;
+  let wake: (() => void) | null = null;
+
+  function status(): EngineStatus {
+    const names = workflows.all().map(workflow => workflow.name);
+    return {
+      id,
+      url: client.url,
+      state,
+      reason,
+      stats,
+      targetedInterrupt: stats !== null && canTarget(stats.version),
+      workflows: inventoryAt > 0 ? names.filter(name => (problems.get(name)?.length ?? 0) === 0) : [],
+      problems,
+    };
+  }
+
+  function enter(next: EngineState, why: string | null): void {
+    if (state === next && reason === why) return;
+    state = next;
+    reason = why;
+    const level = next === 'READY' || next === 'DRAINED' ? 'info' : 'warn';
+    log[level]({ engine: id, state, reason }, 'engine state');
+    options.onChange(status());
+    if (next === 'READY') for (const waiter of [...waiters]) waiter();
+  }
+
+  function put(why: string, ms: number): void {
+    setAside = { until: now() + Math.min(LONGEST_ASIDE_MS, ms), why };
+    enter('SET_ASIDE', why);
+  }
+
+  async function takeInventory(): Promise<void> {
+    const info = parseObjectInfo(await client.objectInfo());
+    problems = new Map(workflows.all().map(workflow => [workflow.name, checkAgainstEngine(workflow, info)]));
+    inventoryAt = now();
+  }
+
+  async function stopAbandoned(): Promise<void> {
+    for (const promptId of abandoned) {
+      await client.deletePending(promptId);
+      const { running } = await client.queue();
+      if (running.includes(promptId)) await client.interrupt(promptId);
+      else abandoned.delete(promptId);
+    }
+  }
+
+  async function probe(): Promise<void> {
+    try {
+      stats = await client.systemStats();
+      if (state !== 'READY' || now() - inventoryAt > INVENTORY_MS) await takeInventory();
+      await stopAbandoned();
+    } catch (error) {
+      failures += 1;
+      inventoryAt = Number.NEGATIVE_INFINITY;
+      uploaded.clear();
+      enter('DOWN', error instanceof Error ? error.message : String(error));
+      return;
+    }
+    failures = 0;
+    if (drained) return enter('DRAINED', 'drained by an operator');
+    if (abandoned.size > 0) return enter('SET_ASIDE', 'still has a prompt that it was told to stop');
+    if (setAside !== null && now() < setAside.until) return enter('SET_ASIDE', setAside.why);
+    const runnable = status().workflows;
+    if (runnable.length === 0) return enter('UNFIT', describe(problems));
+    enter('READY', null);
+  }
+
+  async function loop(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await probe();
+      const pause =
+        failures > 0
+          ? Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
+          : state === 'SET_ASIDE'
+            ? Math.max(FIRST_RETRY_MS, Math.min(options.probeMs, (setAside?.until ?? 0) - now()))
+            : options.probeMs;
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, pause);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      wake = null;
+    }
+  }
+  const looping = loop();
+
+  return {
+    id,
+    client,
+    uploadedAs: sha256 => uploaded.get(sha256) ?? null,
+    rememberUpload(sha256, name) {
+      const oldest = uploaded.size >= UPLOADS_REMEMBERED ? uploaded.keys().next() : null;
+      if (oldest !== null && !oldest.done) uploaded.delete(oldest.value);
+      uploaded.set(sha256, name);
+    },
+    status,
+    canRun: name => inventoryAt > 0 && problems.get(name)?.length === 0,
+    ready(signal) {
+      if (state === 'READY' || signal.aborted) return Promise.resolve();
+      return new Promise(resolve => {
+        const done = (): void => {
+          waiters.delete(done);
+          signal.removeEventListener('abort', done);
+          resolve();
+        };
+        waiters.add(done);
+        signal.addEventListener('abort', done);
+      });
+    },
+    lost(why) {
+      strikes += 1;
+      if (strikes >= STRIKES)
+        put(`was lost ${strikes} times in a row: ${why}`, 500 * 2 ** (strikes - STRIKES));
+      else if (state === 'READY') enter('DOWN', why);
+      inventoryAt = Number.NEGATIVE_INFINITY;
+      uploaded.clear();
+      wake?.();
+    },
+    ranOutOfMemory() {
+      memoryFailures += 1;
+      if (memoryFailures < OOM_LIMIT) return;
+      put(`ran out of memory ${memoryFailures} times in a row`, 5_000 * 2 ** (memoryFailures - OOM_LIMIT));
+    },
+    ranWell() {
+      memoryFailures = 0;
+      strikes = 0;
+    },
+    drain(wanted) {
+      drained = wanted;
+      if (wanted) enter('DRAINED', 'drained by an operator');
+      else if (state === 'DRAINED') {
+        enter('STARTING', null);
+        wake?.();
+      }
+    },
+    abandon(promptId) {
+      abandoned.add(promptId);
+    },
+    async stop() {
+      stopping.abort();
+      for (const waiter of [...waiters]) waiter();
+      await client.close();
+      wake?.();
+      await looping;
+    },
+  };
+}
+
+/**
+ * Whether POST /interrupt honours a prompt id. An engine older than 0.3.57 ignores it and stops whatever runs
+ * (ComfyUI pull request 9607). An unknown version is taken for an old one: the careful way works on both.
+ */
+export function canTarget(version: string): boolean {
+  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
+  if (major === undefined) return false;
+  const number = Number(major) * 1e6 + Number(minor) * 1e3 + Number(patch);
+  return number >= 3_057;
+}
+
+function describe(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): string {
+  const texts = [...problems].map(([name, list]) => `${name}: ${list.map(describeProblem).join(', ')}`);
+  return texts.length === 0 ? 'there is no workflow to run' : texts.join('; ');
+}
+
+/** A problem in words. */
+export function describeProblem(problem: WorkflowProblem): string {
+  switch (problem.kind) {
+    case 'node-missing':
+      return `lacks the node ${problem.classType}`;
+    case 'model-missing':
+      return `lacks the file ${problem.file} in models/${problem.folder}`;
+    case 'input-invalid':
+      return `node ${problem.node}, input ${problem.input}: ${problem.message}`;
+    default:
+      return problem satisfies never;
+  }
+}

@@ -1,0 +1,55 @@
+import type { Job } from '../jobs/job.ts';
+import type { Stage } from '../workflows/stages.ts';
+
+/** What is measured: the seconds of one unit of a stage's weight, or of a whole job. */
+export type Measure = Stage | 'JOB';
+
+/** Measured speeds of jobs alike in workflow, size and number of pictures. */
+export interface Pace {
+  /** Takes in that `weight` units took `seconds`. */
+  measured(engine: string, job: Job, what: Measure, weight: number, seconds: number): void;
+  /** Seconds of what remains; null until sampling of something alike was measured. */
+  remaining(engine: string, job: Job, weights: ReadonlyMap<Stage, number>): number | null;
+  /** Seconds of a whole job like this one on any engine; null until one was measured. */
+  wholeJob(job: Job): number | null;
+}
+
+/** How much the newest measurement counts against all before it. */
+const SMOOTHING = 0.3;
+
+/** An empty memory of speeds: moving averages, for each engine and over all engines. */
+export function createPace(): Pace {
+  const averages = new Map<string, number>();
+
+  function key(engine: string, job: Job, what: Measure): string {
+    const area = job.size === null ? job.request.megapixels : (job.size.width * job.size.height) / 1_048_576;
+    // Attention grows with the canvas and with every picture: only jobs alike in both are compared.
+    const quarterMegapixels = Math.round(area * 4);
+    return [what, engine, job.request.workflow, quarterMegapixels, job.request.images.length].join('|');
+  }
+
+  function learn(name: string, value: number): void {
+    const before = averages.get(name);
+    averages.set(name, before === undefined ? value : before + SMOOTHING * (value - before));
+  }
+
+  function known(engine: string, job: Job, what: Measure): number | null {
+    return averages.get(key(engine, job, what)) ?? averages.get(key('*', job, what)) ?? null;
+  }
+
+  return {
+    measured(engine, job, what, weight, seconds) {
+      if (!(weight > 0) || !(seconds >= 0)) return;
+      learn(key(engine, job, what), seconds / weight);
+      learn(key('*', job, what), seconds / weight);
+    },
+    remaining(engine, job, weights) {
+      const perStep = known(engine, job, 'SAMPLING');
+      if (perStep === null) return null;
+      let seconds = 0;
+      for (const [stage, weight] of weights) seconds += weight * (known(engine, job, stage) ?? perStep);
+      return seconds;
+    },
+    wholeJob: job => known('*', job, 'JOB'),
+  };
+}

@@ -1,0 +1,332 @@
+import { type EngineSocket, openEngineSocket } from '../comfyui/socket.ts';
+import { EngineUnreachable } from '../comfyui/unreachable.ts';
+import { type JobError, jobError } from '../jobs/errors.ts';
+import type { Job } from '../jobs/job.ts';
+import type { Lease } from '../jobs/ports.ts';
+import type { BoundPrompt } from '../workflows/bind.ts';
+import { collectOutputs, OutputMissing } from './collect.ts';
+import type { DispatchContext } from './context.ts';
+import type { Engine } from './engine.ts';
+import { isOutOfMemory, nameFailure, nameRejection, reportOf } from './failures.ts';
+import { type FollowResult, followPrompt, type RunSignal } from './follow.ts';
+import { type HeldJob, holdJob, RunOver } from './held-job.ts';
+import { createInbox, type Inbox } from './inbox.ts';
+import { findPrompt, stopPrompt } from './lookup.ts';
+import { bindJob, uploadInputs } from './prepare.ts';
+import { createPreviewKeeper } from './preview-keeper.ts';
+
+/** Times that a job is run again after the engine's memory did not suffice. */
+const MEMORY_RETRIES = 1;
+
+interface Run {
+  readonly context: DispatchContext;
+  readonly engine: Engine;
+  readonly held: HeldJob;
+  readonly promptId: string;
+  readonly inbox: Inbox<RunSignal>;
+  wantsCancel(): boolean;
+  leaving(): boolean;
+}
+
+/**
+ * Drives a claimed job to its end, or back to the queue, and returns when the lane is free again. A job that the
+ * lane's last holder left is looked up first and taken up where it stands. When `signal` aborts the job is left
+ * as it is, for whoever takes the lane next. Never rejects for anything that the job or the engine does.
+ */
+export async function runJob(
+  context: DispatchContext,
+  engine: Engine,
+  claimed: Job,
+  lease: Lease,
+  left: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const promptId = claimed.promptId;
+  if (promptId === null) throw new Error(`Job ${claimed.id} has a lane and no prompt id`);
+  const inbox = createInbox<RunSignal>();
+  let cancel = claimed.cancelRequested;
+  let gone = false;
+  const unwatch = await context.feed.watch(claimed.id, {
+    changed(job) {
+      if (!job.cancelRequested || cancel) return;
+      cancel = true;
+      inbox.push({ kind: 'job-changed' });
+    },
+    gone() {
+      gone = true;
+      inbox.push({ kind: 'gone' });
+    },
+  });
+  const leave = (): void => inbox.push({ kind: 'leave' });
+  signal.addEventListener('abort', leave);
+  const run: Run = {
+    context,
+    engine,
+    held: holdJob(context.ledger, claimed, lease),
+    promptId,
+    inbox,
+    wantsCancel: () => cancel || gone,
+    leaving: () => signal.aborted,
+  };
+  try {
+    // A cancel that came between the claim and the watch would be missed otherwise.
+    const present = await context.ledger.get(claimed.id);
+    if (present === null) throw new RunOver('gone');
+    cancel ||= present.cancelRequested;
+    await (left ? resume(run) : begin(run));
+  } catch (error) {
+    if (error instanceof RunOver) await giveUp(run, error);
+    else throw error;
+  } finally {
+    signal.removeEventListener('abort', leave);
+    unwatch();
+    await context.previews.drop(claimed.id);
+  }
+}
+
+async function begin(run: Run): Promise<void> {
+  const { context, engine, held } = run;
+  let prompt: BoundPrompt;
+  let socket: EngineSocket;
+  try {
+    const uploads = await uploadInputs(context, engine, held.job, () => run.wantsCancel() || run.leaving());
+    if (uploads.ok === 'stopped') return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
+    if (!uploads.ok) return fail(run, uploads.error);
+    const prepared = bindJob(context, held.job, uploads.names);
+    if (!prepared.ok) return fail(run, prepared.error);
+    prompt = prepared.prompt;
+    await held.apply({ type: 'bound', at: context.now(), size: prompt.size });
+    if (run.wantsCancel()) return canceled(run);
+    socket = await openSocket(run);
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable)) throw error;
+    // Nothing was submitted: another engine may have the job at once, and the try does not count.
+    engine.lost(error.message);
+    return handBack(run, error.message);
+  }
+  const submitted = await submit(run, prompt);
+  switch (submitted.kind) {
+    case 'accepted':
+      return finish(run, prompt, await follow(run, prompt, socket));
+    case 'rejected':
+      await socket.close();
+      return fail(run, submitted.error);
+    case 'unknown': {
+      // The answer was lost, not necessarily the prompt: it is looked up, never sent blindly again.
+      await socket.close();
+      const result = await follow(run, prompt, null);
+      if (result.kind !== 'absent' || run.wantsCancel()) return finish(run, prompt, result);
+      engine.lost(submitted.reason);
+      return lost(run, submitted.reason);
+    }
+    default:
+      return submitted satisfies never;
+  }
+}
+
+async function resume(run: Run): Promise<void> {
+  const { context, held } = run;
+  const prepared = bindJob(context, held.job, new Map());
+  if (!prepared.ok) return fail(run, prepared.error);
+  context.log.info({ job: held.job.id, engine: run.engine.id }, 'taking up a run where it stands');
+  const result = await follow(run, prepared.prompt, null);
+  // Claimed, but never begun as far as anybody knows: the try does not count.
+  if (result.kind === 'absent' && held.job.status === 'QUEUED' && !run.wantsCancel()) {
+    return handBack(run, 'the gateway stopped before the engine had the prompt');
+  }
+  return finish(run, prepared.prompt, result);
+}
+
+function openSocket(run: Run): Promise<EngineSocket> {
+  return openEngineSocket({
+    ...run.engine.client.socketUrl(run.promptId),
+    onEvent: event => run.inbox.push({ kind: 'event', event }),
+    onClose: () => run.inbox.push({ kind: 'socket-closed' }),
+  });
+}
+
+function follow(run: Run, prompt: BoundPrompt, socket: EngineSocket | null): Promise<FollowResult> {
+  const { context, engine, held, promptId, inbox, wantsCancel } = run;
+  const previews = createPreviewKeeper(context.previews, context.limits.previewRate, context.now);
+  return followPrompt({
+    context,
+    engine,
+    held,
+    promptId,
+    plan: prompt.plan,
+    inbox,
+    previews,
+    wantsCancel,
+    socket,
+  });
+}
+
+type Submitted =
+  | { kind: 'accepted' }
+  | { kind: 'rejected'; error: JobError }
+  | { kind: 'unknown'; reason: string };
+
+async function submit({ engine, promptId }: Run, prompt: BoundPrompt): Promise<Submitted> {
+  try {
+    const answer = await engine.client.submit({ promptId, clientId: promptId, graph: prompt.graph });
+    switch (answer.kind) {
+      case 'accepted':
+        return { kind: 'accepted' };
+      case 'rejected':
+        return { kind: 'rejected', error: nameRejection(answer.rejection) };
+      default:
+        return answer satisfies never;
+    }
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable)) throw error;
+    return { kind: 'unknown', reason: error.message };
+  }
+}
+
+async function finish(run: Run, prompt: BoundPrompt, result: FollowResult): Promise<void> {
+  const { engine, promptId } = run;
+  switch (result.kind) {
+    case 'left':
+      return;
+    case 'unreachable':
+      engine.abandon(promptId);
+      engine.lost(result.reason);
+      return lost(run, result.reason);
+    case 'stuck': {
+      const why = 'it does not stop a prompt that it was told to stop';
+      engine.abandon(promptId);
+      engine.lost(why);
+      return result.struck === null ? canceled(run) : fail(run, jobError('TIMED_OUT', result.struck));
+    }
+    case 'absent':
+      if (run.wantsCancel()) return canceled(run);
+      if (result.struck !== null) return fail(run, jobError('TIMED_OUT', result.struck));
+      return lost(run, 'the engine no longer knows the prompt: it was restarted');
+    case 'ended':
+      return settle(run, prompt, result);
+    default:
+      return result satisfies never;
+  }
+}
+
+async function settle(
+  run: Run,
+  prompt: BoundPrompt,
+  result: Extract<FollowResult, { kind: 'ended' }>,
+): Promise<void> {
+  const { context, engine, held } = run;
+  const { outcome } = result.entry;
+  if (run.wantsCancel()) return canceled(run);
+  switch (outcome.kind) {
+    case 'interrupted':
+      if (result.struck !== null) return fail(run, jobError('TIMED_OUT', result.struck));
+      return fail(run, jobError('CANCELED', 'Somebody interrupted the job at the engine'));
+    case 'failed': {
+      const report = reportOf(outcome.failure);
+      context.log.warn({ job: held.job.id, engine: engine.id, report }, 'execution failed');
+      if (!isOutOfMemory(outcome.failure)) return fail(run, nameFailure(outcome.failure, held.job), report);
+      engine.ranOutOfMemory();
+      await tell(run, 'free memory', () => engine.client.free());
+      if (held.job.memoryFailures >= MEMORY_RETRIES) {
+        return fail(run, nameFailure(outcome.failure, held.job), report);
+      }
+      await forget(run);
+      await held.apply({
+        type: 'outOfMemory',
+        at: context.now(),
+        reason: outcome.failure.message,
+        engineReport: report,
+      });
+      return;
+    }
+    case 'succeeded':
+      return collect(run, prompt, result);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+async function collect(
+  run: Run,
+  prompt: BoundPrompt,
+  result: Extract<FollowResult, { kind: 'ended' }>,
+): Promise<void> {
+  const { context, engine, held } = run;
+  try {
+    const outputs = await collectOutputs(
+      engine.client,
+      context.artifacts,
+      held.job.id,
+      result.entry,
+      prompt.outputNode,
+    );
+    const at = context.now();
+    const started = held.job.startedAt;
+    if (started !== null) context.pace.measured(engine.id, held.job, 'JOB', 1, (at - started) / 1000);
+    await held.apply({ type: 'completed', at, outputs, expiresAt: at + context.limits.jobTtlMs });
+    engine.ranWell();
+    await forget(run);
+  } catch (error) {
+    if (error instanceof OutputMissing) return fail(run, jobError('OUTPUT_MISSING', error.message));
+    if (!(error instanceof EngineUnreachable)) throw error;
+    engine.lost(error.message);
+    await lost(run, `the engine went away before its picture was fetched (${error.message})`);
+  }
+}
+
+async function fail(run: Run, error: JobError, engineReport: string | null = null): Promise<void> {
+  const at = run.context.now();
+  await run.held.apply({
+    type: 'failed',
+    at,
+    error,
+    engineReport,
+    expiresAt: at + run.context.limits.jobTtlMs,
+  });
+  await forget(run);
+}
+
+async function canceled(run: Run): Promise<void> {
+  const at = run.context.now();
+  await run.held.apply({ type: 'canceled', at, expiresAt: at + run.context.limits.jobTtlMs });
+  await forget(run);
+}
+
+async function handBack(run: Run, reason: string): Promise<void> {
+  const at = run.context.now();
+  await run.held.apply({ type: 'handedBack', at, reason, expiresAt: at + run.context.limits.jobTtlMs });
+}
+
+async function lost(run: Run, reason: string): Promise<void> {
+  const { context, held } = run;
+  const at = context.now();
+  const { maxAttempts, jobTtlMs } = context.limits;
+  context.log.warn({ job: held.job.id, engine: run.engine.id, reason }, 'engine lost the job');
+  await held.apply({ type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs });
+}
+
+/** The job is not ours any more. A deleted one must not go on using the GPU; one that was taken over must. */
+async function giveUp(run: Run, { reason }: RunOver): Promise<void> {
+  if (reason === 'fenced') return;
+  const { engine, promptId } = run;
+  await tell(run, 'stop a deleted job', async () => {
+    await stopPrompt(engine.client, promptId, engine.status().targetedInterrupt);
+    const place = await findPrompt(engine.client, promptId);
+    if (place.kind === 'running' || place.kind === 'pending') engine.abandon(promptId);
+  });
+}
+
+/** The engine's history entry holds the whole graph: it is of no use once the job has ended. */
+async function forget(run: Run): Promise<void> {
+  await tell(run, 'forget the prompt', () => run.engine.client.deleteHistory(run.promptId));
+}
+
+/** Tells the engine something that the job does not depend on. */
+async function tell({ context, engine }: Run, what: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable)) throw error;
+    context.log.warn({ engine: engine.id, reason: error.message }, `could not ${what}`);
+  }
+}

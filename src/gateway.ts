@@ -1,0 +1,188 @@
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createEmbeddedFeed } from './adapters/embedded/feed.ts';
+import { openEmbeddedLedger } from './adapters/embedded/ledger.ts';
+import { createMemoryPreviews } from './adapters/embedded/previews.ts';
+import { createFileArtifacts } from './adapters/files/artifacts.ts';
+import { createEngineClient } from './comfyui/client.ts';
+import type { Config } from './config.ts';
+import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
+import { createPace } from './dispatch/pace.ts';
+import type { Services } from './graphql/context.ts';
+import { restRoutes } from './http/rest/index.ts';
+import { ANYBODY, startHttpServer } from './http/server.ts';
+import { parseAllowList } from './images/allow.ts';
+import { createImageLoader } from './images/fetch-image.ts';
+import { createJobs } from './jobs/service.ts';
+import type { Log } from './log.ts';
+import { startSandbox } from './sandbox/server.ts';
+import { createCatalog } from './workflows/catalog.ts';
+import { loadWorkflows } from './workflows/load.ts';
+
+/** The version of the REST contract, which is the package's too. */
+export const VERSION = '2.0.0';
+
+const SHIPPED_WORKFLOWS = fileURLToPath(new URL('../workflows', import.meta.url));
+const ENGINE_ANSWER_MS = 60_000;
+const LEASE_MS = 10_000;
+const CANCEL_WAIT_MS = 10_000;
+const SWEEP_EVERY_MS = 60_000;
+const SWEEP_BATCH = 200;
+
+export interface Gateway {
+  readonly url: string;
+  /** True when no ComfyUI is configured and the sandbox stands in. */
+  readonly sandbox: boolean;
+  /** Stops taking requests, leaves runs where they stand, closes everything that was opened. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Builds everything from a config and starts it. Rejects, with nothing left running, when a part cannot start:
+ * the port is taken, the job file is in use, the workflows cannot be read.
+ */
+export async function startGateway(config: Config, log: Log): Promise<Gateway> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of stops.splice(0).reverse()) await step();
+  };
+  try {
+    return await start(config, log, stops, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  config: Config,
+  log: Log,
+  stops: (() => Promise<void>)[],
+  stop: () => Promise<void>,
+): Promise<Gateway> {
+  const now = Date.now;
+  const data = resolve(config.DATA_DIR);
+  const sandbox = config.COMFYUI_URL.length === 0;
+
+  let dispatcher: Dispatcher | null = null;
+  const engines = () => dispatcher?.engines.map(engine => engine.status()) ?? [];
+  const loaded = await loadWorkflows(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
+  for (const { name, problems } of loaded.broken)
+    log.warn({ workflow: name, problems }, 'workflow set aside');
+  const workflows = createCatalog(loaded, config.WORKFLOW ?? null, name =>
+    engines().some(engine => engine.workflows.includes(name)),
+  );
+
+  const feed = createEmbeddedFeed();
+  const ledger = openEmbeddedLedger({ path: join(data, 'jobs.sqlite'), feed, now });
+  stops.push(() => ledger.close());
+  const artifacts = createFileArtifacts(join(data, 'artifacts'));
+  const previews = createMemoryPreviews();
+  const images = createImageLoader({
+    allow: parseAllowList(config.FETCH_ALLOW),
+    maxBytes: config.MAX_IMAGE_BYTES,
+    maxPixels: config.MAX_IMAGE_PIXELS,
+    totalTimeoutMs: config.FETCH_TIMEOUT,
+  });
+  stops.push(() => images.close());
+
+  const jobs = createJobs({
+    ledger,
+    feed,
+    artifacts,
+    previews,
+    images,
+    workflows,
+    now,
+    maxQueue: config.MAX_QUEUE,
+    jobTtlMs: config.JOB_TTL,
+    cancelWaitMs: CANCEL_WAIT_MS,
+  });
+  const sweeper = setInterval(() => {
+    jobs.sweep(SWEEP_BATCH).catch(error => log.error({ error: String(error) }, 'could not remove old jobs'));
+  }, SWEEP_EVERY_MS);
+  stops.push(async () => clearInterval(sweeper));
+
+  const urls = [...config.COMFYUI_URL];
+  if (sandbox) {
+    const engine = await startSandbox({ stepMs: config.SANDBOX_STEP });
+    stops.push(() => engine.stop());
+    log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox stands in, no model is run');
+    urls.push(engine.url);
+  }
+  const running = startDispatcher({
+    context: {
+      ledger,
+      feed,
+      artifacts,
+      previews,
+      workflows,
+      pace: createPace(),
+      now,
+      log,
+      limits: {
+        uploadMs: config.UPLOAD_TIMEOUT,
+        stallMs: config.STALL_TIMEOUT,
+        runMs: config.RUN_TIMEOUT,
+        engineGraceMs: config.ENGINE_GRACE,
+        watchdogMs: config.WATCHDOG,
+        maxAttempts: config.MAX_ATTEMPTS,
+        previewRate: config.PREVIEW_RATE,
+        jobTtlMs: config.JOB_TTL,
+      },
+    },
+    clients: urls.map(url => createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS })),
+    lanesPerEngine: config.LANES_PER_ENGINE,
+    leaseMs: LEASE_MS,
+    probeMs: config.ENGINE_PROBE,
+    onEngineChange: () => {},
+  });
+  dispatcher = running;
+  stops.push(() => running.stop());
+
+  const services: Services = {
+    jobs,
+    previews,
+    workflows,
+    engines,
+    setEngineDrained(id, drained) {
+      const engine = running.engines.find(candidate => candidate.id === id);
+      engine?.drain(drained);
+      return engine?.status() ?? null;
+    },
+  };
+  const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
+  const http = await startHttpServer({
+    services,
+    rest: restRoutes({
+      services,
+      artifacts,
+      outputDir: config.COMFYUI_OUTPUT_DIR,
+      version: VERSION,
+      features: () =>
+        featuresOf(
+          workflows.all().map(({ name }) => name),
+          engines(),
+        ),
+      engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
+      callerOf: () => ANYBODY,
+      maxBodyBytes,
+    }),
+    log,
+    host: config.HOST,
+    port: config.PORT,
+    publicUrl: config.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
+    maxBodyBytes,
+    showDetails: config.NODE_ENV === 'development',
+  });
+  stops.push(() => http.stop());
+  log.info({ url: http.url, engines: urls.length }, 'listening');
+  return { url: http.url, sandbox, stop };
+}
+
+/** What GET `/` calls features: what some engine can do now. */
+function featuresOf(names: readonly string[], engines: ReturnType<Services['engines']>): string[] {
+  const runnable = names.filter(name => engines.some(engine => engine.workflows.includes(name)));
+  const features = runnable.length > 0 || engines.length === 0 ? ['multi-image-support'] : [];
+  return runnable.some(name => name.includes('nunchaku')) ? [...features, 'nunchaku-optimization'] : features;
+}

@@ -1,0 +1,193 @@
+import { z } from 'zod';
+import type { Job } from '../../jobs/job.ts';
+import { type EditInput, editFields, firstIssue, type ImageSource } from '../../jobs/request.ts';
+import type { SubmitOutcome } from '../../jobs/service.ts';
+import type { Builder } from '../builder.ts';
+import {
+  type ErrorTypes,
+  jobNotFound,
+  type Problem,
+  type ProblemOf,
+  problemOf,
+  type SubmitProblem,
+} from './errors.ts';
+import type { JobTypes } from './job.ts';
+
+type EditResult = Job | SubmitProblem;
+
+const inputSchema = z.object({
+  images: z
+    .array(z.unknown())
+    .min(1, 'takes 1 to 3 pictures, got none')
+    .max(3, {
+      error: issue =>
+        `takes 1 to 3 pictures, got ${Array.isArray(issue.input) ? issue.input.length : 'more'}`,
+    }),
+  prompt: editFields.prompt,
+  negativePrompt: editFields.negativePrompt.nullish(),
+  seed: editFields.seed.nullish(),
+  steps: editFields.steps.nullish(),
+  cfg: editFields.cfg.nullish(),
+  megapixels: editFields.megapixels.nullish(),
+  workflow: editFields.workflow.nullish(),
+  priority: editFields.priority.nullish(),
+  parameters: editFields.parameters.nullish(),
+  idempotencyKey: editFields.idempotencyKey.nullish(),
+});
+
+/** Adds `editImage`, `cancelJob`, `deleteJob` and `retryJob`. */
+export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorTypes): void {
+  const { JobType, JobPriority } = jobTypes;
+
+  const ImageSourceInput = builder.inputType('ImageSource', {
+    description: 'Where a picture comes from: exactly one of these.',
+    isOneOf: true,
+    fields: t => ({
+      url: t.field({ type: 'URL', description: 'JPEG, PNG or WebP at a public address.' }),
+      dataUri: t.string({ description: '`data:image/png;base64,…`' }),
+    }),
+  });
+
+  const EditImageInput = builder.inputType('EditImageInput', {
+    fields: t => ({
+      images: t.field({
+        type: [ImageSourceInput],
+        required: true,
+        description: '1 to 3 pictures, in the order that the prompt speaks of ("image 1" …).',
+      }),
+      prompt: t.string({ required: true, description: 'What to change.' }),
+      negativePrompt: t.string({ defaultValue: '', description: 'What to avoid. Without effect at cfg 1.' }),
+      seed: t.field({
+        type: 'Seed',
+        description: 'Same seed and input, same picture. Chosen when left out.',
+      }),
+      steps: t.int({ description: '1 to 100. Left out: the workflow’s own, 40 for the standard one.' }),
+      cfg: t.float({ description: '1.0 to 20.0. Left out: the workflow’s own, 4.0 for the standard one.' }),
+      megapixels: t.float({
+        description: 'Size of the result, of 1024 × 1024 pixels, in the shape of image 1. Left out: 1.0.',
+      }),
+      workflow: t.string({ description: 'Left out: the first that an engine can run.' }),
+      parameters: t.field({ type: 'JSON', description: 'What else the workflow takes: see `workflows`.' }),
+      priority: t.field({ type: JobPriority, defaultValue: 'NORMAL' }),
+      idempotencyKey: t.string({
+        description: 'Same key and input: the same job, however often it is sent. Other input: an error.',
+      }),
+    }),
+  });
+
+  const nameOf = (value: Job | Problem): string => ('kind' in value ? value.kind : 'Job');
+  const EditImageResult = builder.unionType('EditImageResult', {
+    types: [JobType, errors.InvalidInput, errors.ImageRejected, errors.QueueFull],
+    resolveType: nameOf,
+  });
+  const RetryJobResult = builder.unionType('RetryJobResult', {
+    types: [
+      JobType,
+      errors.JobNotFound,
+      errors.JobNotFinal,
+      errors.ImageRejected,
+      errors.InvalidInput,
+      errors.QueueFull,
+    ],
+    resolveType: nameOf,
+  });
+  const CancelJobResult = builder.unionType('CancelJobResult', {
+    types: [JobType, errors.JobNotFound],
+    resolveType: nameOf,
+  });
+  const DeletedJob = builder.objectRef<{ id: string }>('DeletedJob').implement({
+    description: 'The job is gone, with its pictures.',
+    fields: t => ({ id: t.exposeID('id') }),
+  });
+  const DeleteJobResult = builder.unionType('DeleteJobResult', {
+    types: [DeletedJob, errors.JobNotFound],
+    resolveType: (value: { id: string } | Problem) => ('kind' in value ? value.kind : 'DeletedJob'),
+  });
+
+  builder.mutationFields(t => ({
+    editImage: t.field({
+      type: EditImageResult,
+      description: 'Submits an edit. When it answers with a job, the job is stored and will run.',
+      args: { input: t.arg({ type: EditImageInput, required: true }) },
+      resolve: async (_root, { input }, { jobs, caller, signal }) => {
+        const parsed = inputSchema.safeParse(input);
+        if (!parsed.success) {
+          const { field, message } = firstIssue(parsed.error);
+          return {
+            kind: 'InvalidInput',
+            code: 'INVALID_INPUT',
+            message,
+            field,
+          } satisfies ProblemOf<'InvalidInput'>;
+        }
+        const edit = toEdit(parsed.data, input.images.map(sourceOf));
+        return answer(await jobs.submit(edit, caller, signal));
+      },
+    }),
+    cancelJob: t.field({
+      type: CancelJobResult,
+      description:
+        'Stops a job. Answers when the engine has let go of it; a job that has ended stays as it is.',
+      args: { id: t.arg.id({ required: true }) },
+      resolve: async (_root, { id }, { jobs, caller }) => {
+        const outcome = await jobs.cancel(id, caller);
+        return outcome.kind === 'not-found' ? jobNotFound(id) : outcome.job;
+      },
+    }),
+    deleteJob: t.field({
+      type: DeleteJobResult,
+      description: 'Stops the job if it runs, then removes it and its pictures.',
+      args: { id: t.arg.id({ required: true }) },
+      resolve: async (_root, { id }, { jobs, caller }) =>
+        (await jobs.remove(id, caller)) ? { id } : jobNotFound(id),
+    }),
+    retryJob: t.field({
+      type: RetryJobResult,
+      description: 'A new job with the very same request as one that has ended.',
+      args: { id: t.arg.id({ required: true }) },
+      resolve: async (_root, { id }, { jobs, caller }) => {
+        const outcome = await jobs.retry(id, caller);
+        if (outcome.ok || outcome.failure !== null) return answer(outcome);
+        const job = outcome.reason === 'not-final' ? await jobs.get(id, caller) : null;
+        if (job === null) return jobNotFound(id);
+        const message = 'The job has not ended yet';
+        return {
+          kind: 'JobNotFinal',
+          code: 'INVALID_INPUT',
+          message,
+          job,
+        } satisfies ProblemOf<'JobNotFinal'>;
+      },
+    }),
+  }));
+}
+
+function answer(outcome: SubmitOutcome): EditResult {
+  return outcome.ok ? outcome.job : problemOf(outcome.failure);
+}
+
+function sourceOf(image: { url?: string | null; dataUri?: string | null }): ImageSource {
+  // @oneOf was enforced when the operation was validated: exactly one is there.
+  if (typeof image.url === 'string') return { kind: 'url', url: image.url };
+  return { kind: 'dataUri', dataUri: image.dataUri ?? '' };
+}
+
+function toEdit(input: z.output<typeof inputSchema>, sources: readonly ImageSource[]): EditInput {
+  return {
+    images: sources.map((source, index) => ({
+      slot: index === 0 ? 1 : index === 1 ? 2 : 3,
+      source,
+      field: `images.${index}`,
+    })),
+    prompt: input.prompt,
+    negativePrompt: input.negativePrompt ?? '',
+    seed: input.seed ?? null,
+    steps: input.steps ?? null,
+    cfg: input.cfg ?? null,
+    megapixels: input.megapixels ?? null,
+    workflow: input.workflow ?? null,
+    priority: input.priority ?? 'NORMAL',
+    parameters: input.parameters ?? {},
+    idempotencyKey: input.idempotencyKey ?? null,
+  };
+}

@@ -1,0 +1,76 @@
+import { describeProblem, type EngineStatus } from '../../dispatch/engine.ts';
+import type { Builder } from '../builder.ts';
+
+const STATES = {
+  STARTING: 'Was not asked yet.',
+  READY: 'Takes jobs.',
+  DOWN: 'Does not answer.',
+  UNFIT: 'Answers, but lacks what every workflow needs.',
+  SET_ASIDE: 'Failed too often of late: tried again later.',
+  DRAINED: 'Takes no more jobs, by an operator’s wish.',
+} as const;
+
+/** Adds `engines`. */
+export function addEngines(builder: Builder): void {
+  const EngineState = builder.enumType('EngineState', {
+    values: {
+      STARTING: { description: STATES.STARTING },
+      READY: { description: STATES.READY },
+      DOWN: { description: STATES.DOWN },
+      UNFIT: { description: STATES.UNFIT },
+      SET_ASIDE: { description: STATES.SET_ASIDE },
+      DRAINED: { description: STATES.DRAINED },
+    },
+  });
+  const EngineType = builder.objectRef<EngineStatus>('Engine').implement({
+    description: 'A ComfyUI server, or the sandbox.',
+    fields: t => ({
+      id: t.exposeID('id'),
+      state: t.field({ type: EngineState, resolve: engine => engine.state }),
+      reason: t.exposeString('reason', { nullable: true, description: 'Why it is not READY.' }),
+      sandbox: t.boolean({
+        description: 'True for the sandbox, which runs no model.',
+        resolve: engine => engine.stats?.sandbox ?? false,
+      }),
+      version: t.string({ nullable: true, resolve: engine => engine.stats?.version ?? null }),
+      device: t.string({ nullable: true, resolve: engine => engine.stats?.device ?? null }),
+      vramTotal: t.float({
+        nullable: true,
+        description: 'Bytes.',
+        resolve: engine => engine.stats?.vramTotal ?? null,
+      }),
+      vramFree: t.float({
+        nullable: true,
+        description: 'Bytes.',
+        resolve: engine => engine.stats?.vramFree ?? null,
+      }),
+      targetedInterrupt: t.exposeBoolean('targetedInterrupt', {
+        description: 'Whether it can stop one prompt and no other.',
+      }),
+      workflows: t.stringList({
+        description: 'Names of the workflows that it can run.',
+        resolve: engine => [...engine.workflows],
+      }),
+      problems: t.stringList({
+        description: 'What keeps it from running the others.',
+        resolve: engine =>
+          [...engine.problems].flatMap(([name, list]) =>
+            list.map(problem => `${name}: ${describeProblem(problem)}`),
+          ),
+      }),
+    }),
+  });
+  builder.queryField('engines', t =>
+    t.field({ type: [EngineType], resolve: (_root, _args, { engines }) => [...engines()] }),
+  );
+  builder.mutationField('setEngineState', t =>
+    t.field({
+      type: EngineType,
+      nullable: true,
+      description:
+        'Drains an engine: it finishes what it has and takes no more. Null when there is none of that id.',
+      args: { id: t.arg.id({ required: true }), drained: t.arg.boolean({ required: true }) },
+      resolve: (_root, { id, drained }, { setEngineDrained }) => setEngineDrained(id, drained),
+    }),
+  );
+}

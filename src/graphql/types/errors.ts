@@ -1,0 +1,87 @@
+import { type ErrorCode, isRetryable } from '../../jobs/errors.ts';
+import type { Job } from '../../jobs/job.ts';
+import type { SubmitFailure } from '../../jobs/service.ts';
+import type { Builder } from '../builder.ts';
+import type { JobTypes } from './job.ts';
+
+/** An error that a caller can act on, as a member of a result. */
+export type Problem =
+  | { kind: 'InvalidInput'; code: ErrorCode; message: string; field: string | null }
+  | { kind: 'ImageRejected'; code: ErrorCode; message: string; field: string | null }
+  | { kind: 'QueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
+  | { kind: 'JobNotFound'; code: 'INVALID_INPUT'; message: string; id: string }
+  | { kind: 'JobNotFinal'; code: 'INVALID_INPUT'; message: string; job: Job };
+
+/** The problems of one kind. */
+export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
+
+/** What a submit can be refused with. */
+export type SubmitProblem = ProblemOf<'InvalidInput' | 'ImageRejected' | 'QueueFull'>;
+
+/** The problem that a refused submit is. */
+export function problemOf(failure: SubmitFailure): SubmitProblem {
+  const { code, message, field } = failure;
+  switch (code) {
+    case 'QUEUE_FULL':
+      return { kind: 'QueueFull', code, message, retryAfterSeconds: failure.retryAfterSeconds ?? 10 };
+    case 'INPUT_UNREACHABLE':
+    case 'INPUT_BLOCKED':
+    case 'INPUT_TOO_LARGE':
+    case 'INPUT_NOT_AN_IMAGE':
+    case 'EXPIRED':
+      return { kind: 'ImageRejected', code, message, field };
+    default:
+      return { kind: 'InvalidInput', code, message: field === null ? message : `${field} ${message}`, field };
+  }
+}
+
+/** The problem of an id that leads nowhere, for this caller at least. */
+export function jobNotFound(id: string): ProblemOf<'JobNotFound'> {
+  return { kind: 'JobNotFound', code: 'INVALID_INPUT', message: 'Job not found', id };
+}
+
+/** Adds the error types. Returns references to them. */
+export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum }: JobTypes) {
+  const ErrorInterface = builder.interfaceRef<Problem>('Error').implement({
+    description: 'Something that the caller can act on.',
+    fields: t => ({
+      message: t.string({ resolve: problem => problem.message }),
+      code: t.field({ type: ErrorCodeEnum, resolve: problem => problem.code }),
+      retryable: t.boolean({
+        description: 'Whether the same request may succeed later.',
+        resolve: problem => isRetryable(problem.code),
+      }),
+    }),
+  });
+
+  const field = { nullable: true, description: 'The field of the input that is at fault.' } as const;
+
+  const InvalidInput = builder.objectRef<ProblemOf<'InvalidInput'>>('InvalidInput').implement({
+    description: 'The request cannot be taken as it is.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ field: t.exposeString('field', field) }),
+  });
+  const ImageRejected = builder.objectRef<ProblemOf<'ImageRejected'>>('ImageRejected').implement({
+    description: 'A picture could not be fetched, or is not one that can be used.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ field: t.exposeString('field', field) }),
+  });
+  const QueueFull = builder.objectRef<ProblemOf<'QueueFull'>>('QueueFull').implement({
+    description: 'Too many jobs wait already.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ retryAfterSeconds: t.exposeFloat('retryAfterSeconds') }),
+  });
+  const JobNotFound = builder.objectRef<ProblemOf<'JobNotFound'>>('JobNotFound').implement({
+    description: 'There is no such job, or it is not yours.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ id: t.exposeID('id') }),
+  });
+  const JobNotFinal = builder.objectRef<ProblemOf<'JobNotFinal'>>('JobNotFinal').implement({
+    description: 'The job has not ended yet.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ job: t.field({ type: JobType, resolve: problem => problem.job }) }),
+  });
+  return { InvalidInput, ImageRejected, QueueFull, JobNotFound, JobNotFinal };
+}
+
+export type ErrorTypes = ReturnType<typeof addErrors>;

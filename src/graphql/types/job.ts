@@ -1,0 +1,203 @@
+import { errorCodes, isRetryable, type JobError } from '../../jobs/errors.ts';
+import {
+  type EditRequest,
+  type InputImage,
+  JOB_PRIORITIES,
+  JOB_STATUSES,
+  type Job,
+  type OutputImage,
+  type PreviewFrame,
+  type Size,
+} from '../../jobs/job.ts';
+import { STAGES } from '../../workflows/stages.ts';
+import type { Builder } from '../builder.ts';
+
+/** A part of a job, and the job. */
+interface Of<T> {
+  readonly job: Job;
+  readonly value: T;
+}
+
+const STATUS_MEANINGS = {
+  QUEUED: 'Waits to start.',
+  PROCESSING: 'The engine executes it.',
+  COMPLETED: 'The pictures are ready.',
+  ERROR: 'Failed; `error` says why.',
+  CANCELED: 'Somebody stopped it.',
+} as const;
+
+const STAGE_MEANINGS = {
+  LOADING: 'Models go to the GPU.',
+  ENCODING: 'Prompt and pictures are read.',
+  SAMPLING: 'The picture is made, step by step.',
+  DECODING: 'From latents to pixels.',
+  SAVING: 'The file is written.',
+} as const;
+
+/** Adds `Job` and what it is made of. Returns the references that other files need. */
+export function addJob(builder: Builder) {
+  const JobStatus = builder.enumType('JobStatus', { values: described(JOB_STATUSES, STATUS_MEANINGS) });
+  const JobPriority = builder.enumType('JobPriority', { values: JOB_PRIORITIES });
+  const JobStage = builder.enumType('JobStage', { values: described(STAGES, STAGE_MEANINGS) });
+  const ErrorCode = builder.enumType('ErrorCode', {
+    description: 'Every way in which a request or a job can fail.',
+    values: errorCodes,
+  });
+
+  const SizeType = builder.objectRef<Size>('Size').implement({
+    description: 'Pixels.',
+    fields: t => ({ width: t.exposeInt('width'), height: t.exposeInt('height') }),
+  });
+
+  const JobErrorType = builder.objectRef<JobError>('JobError').implement({
+    description: 'Why a job failed.',
+    fields: t => ({
+      code: t.field({ type: ErrorCode, resolve: error => error.code }),
+      message: t.exposeString('message'),
+      retryable: t.boolean({
+        description: 'Whether the same request may succeed later.',
+        resolve: error => isRetryable(error.code),
+      }),
+      node: t.exposeString('node', { nullable: true, description: 'The node of the graph that failed.' }),
+    }),
+  });
+
+  const OutputImageType = builder.objectRef<Of<OutputImage>>('OutputImage').implement({
+    description: 'A finished picture.',
+    fields: t => ({
+      url: t.field({
+        type: 'URL',
+        resolve: ({ job, value }, _, { baseUrl }) => {
+          const index = job.outputs.indexOf(value);
+          return `${baseUrl}/download/${job.id}${index > 0 ? `?index=${index}` : ''}`;
+        },
+      }),
+      width: t.int({ resolve: ({ value }) => value.width }),
+      height: t.int({ resolve: ({ value }) => value.height }),
+      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+      bytes: t.int({ resolve: ({ value }) => value.bytes }),
+      filename: t.string({ resolve: ({ value }) => value.filename }),
+    }),
+  });
+
+  const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('PreviewImage').implement({
+    description: 'The newest frame of a running job; gone at its end.',
+    fields: t => ({
+      url: t.field({
+        type: 'URL',
+        description: 'Another one with each frame.',
+        resolve: ({ job, value }, _, { baseUrl }) => `${baseUrl}/preview/${job.id}?frame=${value.sequence}`,
+      }),
+      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+      width: t.int({ resolve: ({ value }) => value.width }),
+      height: t.int({ resolve: ({ value }) => value.height }),
+      dataUri: t.string({
+        nullable: true,
+        description: 'The frame itself. Ask for it only if you show it: it is sent with every event.',
+        resolve: async ({ job }, _, { previews }) => {
+          const frame = await previews.get(job.id);
+          if (frame === null) return null;
+          return `data:${frame.mimeType};base64,${Buffer.from(frame.bytes).toString('base64')}`;
+        },
+      }),
+    }),
+  });
+
+  const InputImageType = builder.objectRef<InputImage>('InputImage').implement({
+    description: 'A picture that the job was given.',
+    fields: t => ({
+      slot: t.exposeInt('slot', { description: 'The number by which the prompt knows it.' }),
+      source: t.exposeString('source', { description: 'The URL as given, or `data:`.' }),
+      width: t.exposeInt('width'),
+      height: t.exposeInt('height'),
+      mimeType: t.exposeString('mimeType'),
+      bytes: t.exposeInt('bytes'),
+    }),
+  });
+
+  const EditRequestType = builder.objectRef<EditRequest>('EditRequest').implement({
+    description: 'What was asked for, with every default and the seed filled in.',
+    fields: t => ({
+      images: t.field({ type: [InputImageType], resolve: request => [...request.images] }),
+      prompt: t.exposeString('prompt'),
+      negativePrompt: t.exposeString('negativePrompt'),
+      seed: t.field({ type: 'Seed', resolve: request => request.seed }),
+      steps: t.exposeInt('steps'),
+      cfg: t.exposeFloat('cfg'),
+      megapixels: t.exposeFloat('megapixels'),
+      workflow: t.exposeString('workflow'),
+      parameters: t.field({ type: 'JSON', resolve: request => request.parameters }),
+    }),
+  });
+
+  const JobType = builder.objectRef<Job>('Job').implement({
+    description: 'One edit that somebody asked for.',
+    fields: t => ({
+      id: t.exposeID('id'),
+      status: t.field({ type: JobStatus, resolve: job => job.status }),
+      priority: t.field({ type: JobPriority, resolve: job => job.priority }),
+      revision: t.exposeInt('revision', { description: 'Rises with each change.' }),
+      progress: t.exposeFloat('progress', {
+        description: 'Percent of the whole job, 0 to 100. Never falls within a run.',
+      }),
+      stage: t.field({ type: JobStage, nullable: true, resolve: job => job.stage }),
+      step: t.exposeInt('step', { nullable: true, description: 'Sampler steps that are done.' }),
+      totalSteps: t.exposeInt('totalSteps', { nullable: true }),
+      queuePosition: t.int({
+        nullable: true,
+        description: 'Jobs that run before this one; null when it does not wait.',
+        resolve: async (job, _, { jobs }) => (await jobs.ahead(job)) ?? job.queuePosition,
+      }),
+      etaSeconds: t.exposeFloat('etaSeconds', {
+        nullable: true,
+        description: 'Seconds to the end, from measured steps of jobs alike; null until some were measured.',
+      }),
+      size: t.field({
+        type: SizeType,
+        nullable: true,
+        description: 'The size at which the job works, known once an engine has it.',
+        resolve: job => job.size,
+      }),
+      request: t.field({ type: EditRequestType, resolve: job => job.request }),
+      images: t.field({
+        type: [OutputImageType],
+        resolve: job => job.outputs.map(value => ({ job, value })),
+      }),
+      preview: t.field({
+        type: PreviewImageType,
+        nullable: true,
+        resolve: job => (job.preview === null ? null : { job, value: job.preview }),
+      }),
+      error: t.field({ type: JobErrorType, nullable: true, resolve: job => job.error }),
+      engine: t.exposeString('engine', { nullable: true }),
+      promptId: t.exposeID('promptId', { nullable: true }),
+      attempt: t.exposeInt('attempt', { description: 'Runs that were begun.' }),
+      createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
+      startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),
+      finishedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.finishedAt) }),
+      expiresAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description: 'When the job and its pictures go.',
+        resolve: job => dateOf(job.expiresAt),
+      }),
+    }),
+  });
+
+  return { JobType, JobStatus, JobPriority, ErrorCode };
+}
+
+function dateOf(time: number | null): Date | null {
+  return time === null ? null : new Date(time);
+}
+
+function described<K extends string>(
+  names: readonly K[],
+  meanings: Readonly<Record<K, string>>,
+): Record<K, { description: string }> {
+  const values: Partial<Record<K, { description: string }>> = {};
+  for (const name of names) values[name] = { description: meanings[name] };
+  return values as Record<K, { description: string }>;
+}
+
+export type JobTypes = ReturnType<typeof addJob>;

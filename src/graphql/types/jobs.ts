@@ -1,0 +1,98 @@
+import { GraphQLError } from 'graphql';
+import type { Job } from '../../jobs/job.ts';
+import type { JobPage } from '../../jobs/ports.ts';
+import { show } from '../../jobs/request.ts';
+import type { Builder } from '../builder.ts';
+import type { JobTypes } from './job.ts';
+
+const PAGE_LIMIT = 100;
+
+/** Adds `job`, `jobs` and `jobProgress`. */
+export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes): void {
+  const PageInfo = builder.objectRef<JobPage>('PageInfo').implement({
+    fields: t => ({
+      hasNextPage: t.exposeBoolean('hasNextPage'),
+      endCursor: t.string({
+        nullable: true,
+        resolve: page => {
+          const last = page.jobs.at(-1);
+          return last === undefined ? null : cursorOf(last);
+        },
+      }),
+    }),
+  });
+  const JobEdge = builder.objectRef<Job>('JobEdge').implement({
+    fields: t => ({
+      cursor: t.string({ resolve: cursorOf }),
+      node: t.field({ type: JobType, resolve: job => job }),
+    }),
+  });
+  const JobConnection = builder.objectRef<JobPage>('JobConnection').implement({
+    description: 'A page of jobs (https://relay.dev/graphql/connections.htm), newest first.',
+    fields: t => ({
+      edges: t.field({ type: [JobEdge], resolve: page => [...page.jobs] }),
+      nodes: t.field({ type: [JobType], resolve: page => [...page.jobs] }),
+      pageInfo: t.field({ type: PageInfo, resolve: page => page }),
+    }),
+  });
+
+  builder.queryFields(t => ({
+    job: t.field({
+      type: JobType,
+      nullable: true,
+      args: { id: t.arg.id({ required: true }) },
+      resolve: (_root, { id }, { jobs, caller }) => jobs.get(id, caller),
+    }),
+    jobs: t.field({
+      type: JobConnection,
+      args: {
+        first: t.arg.int({ defaultValue: 20, description: '0 to 100.' }),
+        after: t.arg.string({ description: '`endCursor` of the page before.' }),
+        status: t.arg({ type: [JobStatus], description: 'Only jobs in one of these.' }),
+      },
+      resolve: (_root, { first, after, status }, { jobs, caller }) => {
+        const count = first ?? 20;
+        if (count < 0 || count > PAGE_LIMIT) throw invalid(`first takes 0 to ${PAGE_LIMIT}, got ${count}`);
+        return jobs.list(
+          { first: count, after: positionOf(after ?? null), statuses: status ?? null },
+          caller,
+        );
+      },
+    }),
+  }));
+
+  builder.subscriptionField('jobProgress', t =>
+    t.field({
+      type: JobType,
+      description:
+        'The job as it is now, then each change, then its final state; then the stream completes. Who reads ' +
+        'slowly gets the newest state, not a backlog.',
+      args: { jobId: t.arg.id({ required: true }) },
+      subscribe: async (_root, { jobId }, { jobs, caller }) => {
+        const stream = await jobs.watch(jobId, caller);
+        if (stream === null)
+          throw new GraphQLError('Job not found', { extensions: { code: 'JOB_NOT_FOUND' } });
+        return stream;
+      },
+      resolve: job => job,
+    }),
+  );
+}
+
+function cursorOf(job: Job): string {
+  return Buffer.from(`${job.createdAt}:${job.id}`).toString('base64url');
+}
+
+function positionOf(cursor: string | null): { createdAt: number; id: string } | null {
+  if (cursor === null) return null;
+  const [, createdAt, id] =
+    /^(\d{1,15}):([\w-]{1,64})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
+  if (createdAt === undefined || id === undefined) {
+    throw invalid(`after takes the endCursor of a page, got ${show(cursor)}`);
+  }
+  return { createdAt: Number(createdAt), id };
+}
+
+function invalid(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
+}

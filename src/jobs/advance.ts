@@ -1,0 +1,205 @@
+import type { Stage } from '../workflows/stages.ts';
+import { type JobError, jobError } from './errors.ts';
+import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame, type Size } from './job.ts';
+
+/** Lines of a job's own history that are kept; older ones go first. */
+const LOG_LIMIT = 60;
+
+/** Everything that can happen to a job. `at` is milliseconds since 1970. */
+export type JobEvent =
+  /** A lane takes the job and has chosen the id of its prompt. */
+  | { type: 'claimed'; at: number; lane: string; engine: string; promptId: string }
+  /** The prompt is bound: the size is known. */
+  | { type: 'bound'; at: number; size: Size }
+  /** The engine began to execute the prompt. */
+  | { type: 'started'; at: number }
+  | {
+      type: 'progressed';
+      at: number;
+      progress: number;
+      stage: Stage | null;
+      step: number | null;
+      totalSteps: number | null;
+      etaSeconds: number | null;
+    }
+  | { type: 'previewed'; at: number; preview: PreviewFrame }
+  /** Its place among the waiting changed. */
+  | { type: 'moved'; at: number; queuePosition: number | null; etaSeconds: number | null }
+  /** The bytes are in Artifacts. */
+  | { type: 'completed'; at: number; outputs: readonly OutputImage[]; expiresAt: number }
+  | { type: 'failed'; at: number; error: JobError; engineReport: string | null; expiresAt: number }
+  /** Somebody wants it stopped. */
+  | { type: 'cancelRequested'; at: number; expiresAt: number }
+  /** The engine no longer works on it. */
+  | { type: 'canceled'; at: number; expiresAt: number }
+  /** The lane gives it back before the engine had it: the attempt does not count. */
+  | { type: 'handedBack'; at: number; reason: string; expiresAt: number }
+  /** The engine lost it: back to its old place, unless it was tried too often. */
+  | { type: 'engineLost'; at: number; reason: string; maxAttempts: number; expiresAt: number }
+  /** The engine ran out of memory and was asked to free some: once more. */
+  | { type: 'outOfMemory'; at: number; reason: string; engineReport: string | null };
+
+/**
+ * The one function that every change of a job goes through. Pure. An event that means nothing in the present
+ * status gives back the very same object (so `next === job` says "nothing changed"); otherwise the revision
+ * rises by one.
+ */
+export function advance(job: Job, event: JobEvent): Job {
+  if (isFinal(job.status)) return job;
+  switch (event.type) {
+    case 'claimed':
+      if (!isWaiting(job) || job.cancelRequested) return job;
+      return change(job, event, event.engine, {
+        lane: event.lane,
+        engine: event.engine,
+        promptId: event.promptId,
+        attempt: job.attempt + 1,
+      });
+    case 'bound':
+      if (job.lane === null || sameSize(job.size, event.size)) return job;
+      return change(job, event, null, { size: event.size });
+    case 'started':
+      if (job.status !== 'QUEUED' || job.lane === null) return job;
+      return change(job, event, null, {
+        status: 'PROCESSING',
+        startedAt: event.at,
+        progress: 0,
+        queuePosition: null,
+        etaSeconds: null,
+      });
+    case 'progressed':
+      return progressed(job, event);
+    case 'previewed':
+      if (job.status !== 'PROCESSING') return job;
+      if (job.preview !== null && event.preview.sequence <= job.preview.sequence) return job;
+      return { ...job, revision: job.revision + 1, preview: event.preview };
+    case 'moved':
+      if (job.status !== 'QUEUED') return job;
+      if (job.queuePosition === event.queuePosition && job.etaSeconds === event.etaSeconds) return job;
+      return {
+        ...job,
+        revision: job.revision + 1,
+        queuePosition: event.queuePosition,
+        etaSeconds: event.etaSeconds,
+      };
+    case 'completed':
+      if (job.status !== 'PROCESSING') return job;
+      return finish(job, event, 'COMPLETED', null, { progress: 100, outputs: event.outputs });
+    case 'failed':
+      return finish(job, event, 'ERROR', event.error.code, {
+        error: event.error,
+        engineReport: event.engineReport,
+      });
+    case 'cancelRequested':
+      if (isWaiting(job)) return finish(job, event, 'CANCELED', null, { cancelRequested: true });
+      if (job.cancelRequested) return job;
+      return change(job, event, null, { cancelRequested: true });
+    case 'canceled':
+      return finish(job, event, 'CANCELED', null, { cancelRequested: true });
+    case 'handedBack':
+      if (job.lane === null) return job;
+      if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
+      return backToQueue(job, event, event.reason, { attempt: Math.max(0, job.attempt - 1) });
+    case 'engineLost':
+      if (job.lane === null) return job;
+      if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
+      if (job.attempt >= event.maxAttempts) {
+        const message = `The engine was lost ${job.attempt} times while running this job: ${event.reason}`;
+        return finish(job, event, 'ERROR', event.reason, { error: jobError('ENGINE_LOST', message) });
+      }
+      return backToQueue(job, event, event.reason, {});
+    case 'outOfMemory':
+      if (job.lane === null) return job;
+      if (job.cancelRequested) return job;
+      return backToQueue(job, event, event.reason, {
+        memoryFailures: job.memoryFailures + 1,
+        engineReport: event.engineReport,
+      });
+    default:
+      return event satisfies never;
+  }
+}
+
+function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>): Job {
+  if (job.status !== 'PROCESSING') return job;
+  // 100 belongs to `completed` alone: until then the bytes are not ours.
+  const progress = Math.max(job.progress, Math.min(99.9, roundTenth(event.progress)));
+  const unchanged =
+    progress === job.progress &&
+    event.stage === job.stage &&
+    event.step === job.step &&
+    event.totalSteps === job.totalSteps &&
+    event.etaSeconds === job.etaSeconds;
+  if (unchanged) return job;
+  return {
+    ...job,
+    revision: job.revision + 1,
+    progress,
+    stage: event.stage,
+    step: event.step,
+    totalSteps: event.totalSteps,
+    etaSeconds: event.etaSeconds,
+  };
+}
+
+const idle = {
+  lane: null,
+  step: null,
+  totalSteps: null,
+  queuePosition: null,
+  etaSeconds: null,
+  preview: null,
+};
+
+function finish(
+  job: Job,
+  event: { type: string; at: number; expiresAt: number },
+  status: 'COMPLETED' | 'ERROR' | 'CANCELED',
+  detail: string | null,
+  fields: Partial<Job>,
+): Job {
+  return change(job, event, detail, {
+    ...idle,
+    stage: null,
+    ...fields,
+    status,
+    finishedAt: event.at,
+    expiresAt: event.expiresAt,
+  });
+}
+
+function backToQueue(
+  job: Job,
+  event: { type: string; at: number },
+  reason: string,
+  fields: Partial<Job>,
+): Job {
+  return change(job, event, reason, {
+    ...idle,
+    stage: null,
+    progress: 0,
+    engine: null,
+    promptId: null,
+    startedAt: null,
+    ...fields,
+    status: 'QUEUED',
+  });
+}
+
+function change(
+  job: Job,
+  event: { type: string; at: number },
+  detail: string | null,
+  fields: Partial<Job>,
+): Job {
+  const log = [...job.log, { at: event.at, event: event.type, detail }].slice(-LOG_LIMIT);
+  return { ...job, ...fields, log, revision: job.revision + 1 };
+}
+
+function sameSize(a: Size | null, b: Size): boolean {
+  return a !== null && a.width === b.width && a.height === b.height;
+}
+
+function roundTenth(value: number): number {
+  return Number.isFinite(value) ? Math.round(value * 10) / 10 : 0;
+}

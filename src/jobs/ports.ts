@@ -1,0 +1,128 @@
+import type { Readable } from 'node:stream';
+import type { ImageMimeType, Job, JobStatus } from './job.ts';
+
+/** Milliseconds since 1970. A port, so that tests can move it. */
+export type Clock = () => number;
+
+/** What a lane's holder shows to write: a lease that was taken over has another token. */
+export interface Lease {
+  readonly lane: string;
+  /** Rises each time the lane changes hands (fencing). */
+  readonly token: number;
+}
+
+/** Same key and same fingerprint: the same job. Same key, other fingerprint: a conflict. */
+export interface Idempotency {
+  readonly key: string;
+  /** A hash of the input. */
+  readonly fingerprint: string;
+}
+
+export interface SubmitOptions {
+  /** Jobs that may wait at once. */
+  readonly maxQueue: number;
+  readonly idempotency: Idempotency | null;
+}
+
+export type SubmitResult =
+  | { kind: 'stored' }
+  /** The same key with the same input came before: this is its job. */
+  | { kind: 'repeated'; job: Job }
+  | { kind: 'idempotency-conflict' }
+  | { kind: 'queue-full'; waiting: number };
+
+/**
+ * `stale`: the record is no longer at the revision that the change was made from: read and decide again.
+ * `gone`: it was deleted. `fenced`: the lease was taken over by somebody else.
+ */
+export type CommitResult = 'ok' | 'stale' | 'gone' | 'fenced';
+
+export interface JobQuery {
+  /** Only this caller's jobs; null: everybody's. */
+  readonly owner: string | null;
+  readonly statuses: readonly JobStatus[] | null;
+  readonly first: number;
+  /** Give what comes after this one in the order newest first. */
+  readonly after: { readonly createdAt: number; readonly id: string } | null;
+}
+
+export interface JobPage {
+  readonly jobs: readonly Job[];
+  readonly hasNextPage: boolean;
+}
+
+export interface Watcher {
+  /** Called with each change that is announced after `watch` resolved. Never throws. */
+  changed(job: Job): void;
+  /** The job was deleted. */
+  gone(): void;
+}
+
+/**
+ * Durable truth. Each call is atomic; once it resolves the change outlives this process. A change of a job is
+ * announced to its watchers as part of the commit. Every call may reject when the store is out of reach.
+ */
+export interface Ledger {
+  submit(job: Job, options: SubmitOptions): Promise<SubmitResult>;
+  /** What a submit with this key would answer if it was used before; null when it was not. */
+  findRepeated(owner: string | null, idempotency: Idempotency): Promise<SubmitResult | null>;
+  get(id: string): Promise<Job | null>;
+  /** In the order asked; null where there is none. One read, however many ids. */
+  getMany(ids: readonly string[]): Promise<(Job | null)[]>;
+  /** Newest first. */
+  list(query: JobQuery): Promise<JobPage>;
+  /**
+   * Stores `next` if the record is still at `fromRevision` and, with a lease, if the lease still stands. The
+   * queue follows from the record: a job is in it while it is QUEUED without a lane.
+   */
+  commit(next: Job, fromRevision: number, lease: Lease | null): Promise<CommitResult>;
+  /** Deletes the record and tells its watchers; false when there was none. */
+  remove(id: string): Promise<boolean>;
+  /** The jobs that should run next, best first. */
+  waiting(limit: number): Promise<Job[]>;
+  /** How many jobs would be taken before this one, 0 for the next; null when it does not wait. */
+  ahead(job: Job): Promise<number | null>;
+  count(): Promise<{ waiting: number; running: number }>;
+  /** Takes a lane that nobody holds, with the job that its last holder left, if any. */
+  acquireLane(lane: string, ttlMs: number): Promise<{ lease: Lease; job: Job | null } | null>;
+  /** False when somebody else has the lane now. */
+  renewLane(lease: Lease, ttlMs: number): Promise<boolean>;
+  releaseLane(lease: Lease): Promise<void>;
+  /** Jobs whose lane nobody has held for `graceMs`: their engine was taken out of the configuration. */
+  stranded(graceMs: number): Promise<Job[]>;
+  /** Finished jobs whose time is over, oldest first. */
+  expired(now: number, limit: number): Promise<Job[]>;
+  /** Calls back when a job begins to wait. Returns the way to stop that. */
+  onWaiting(listener: () => void): () => void;
+  close(): Promise<void>;
+}
+
+/** Live snapshots. Resolves once nothing that is announced from now on can be missed. */
+export interface Feed {
+  watch(jobId: string, watcher: Watcher): Promise<() => void>;
+}
+
+/** Bytes by key. A key is made of `[A-Za-z0-9._-]` parts joined by `/`. */
+export interface Artifacts {
+  /** Stores all or nothing. Returns the number of bytes. */
+  put(key: string, source: Uint8Array | Readable): Promise<number>;
+  /** Null when there is none. `range` counts bytes, both ends included. */
+  get(key: string, range?: { start: number; end: number }): Promise<Readable | null>;
+  size(key: string): Promise<number | null>;
+  remove(key: string): Promise<void>;
+  /** Every stored key below the prefix, with its size. */
+  list(prefix: string): Promise<{ key: string; bytes: number }[]>;
+}
+
+export interface PreviewImage {
+  readonly sequence: number;
+  readonly mimeType: ImageMimeType;
+  readonly bytes: Uint8Array;
+}
+
+/** The newest preview of each running job; gone at its end. */
+export interface Previews {
+  put(jobId: string, preview: PreviewImage): Promise<void>;
+  get(jobId: string): Promise<PreviewImage | null>;
+  drop(jobId: string): Promise<void>;
+}

@@ -1,0 +1,323 @@
+import { createHash, randomInt, randomUUID } from 'node:crypto';
+import type { ImageLoader, LoadedImage } from '../images/fetch-image.ts';
+import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import type { Workflow } from '../workflows/load.ts';
+import { defaultsFor, validateParameters } from '../workflows/parameters.ts';
+import { changeFrom } from './change.ts';
+import type { ErrorCode } from './errors.ts';
+import { createJob, type EditRequest, type InputImage, isFinal, type Job } from './job.ts';
+import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
+import type { EditInput, ImageSource } from './request.ts';
+import { show } from './request.ts';
+import { type JobStream, watchJob } from './watch.ts';
+
+/** Who asks. Without keys everybody is the operator and no job has an owner. */
+export interface Caller {
+  readonly id: string | null;
+  readonly operator: boolean;
+}
+
+/** Why a submit was refused; nothing of it is kept. */
+export interface SubmitFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** The field of the request that is at fault, by the name its face gives it. */
+  readonly field: string | null;
+  readonly retryAfterSeconds: number | null;
+}
+
+export type SubmitOutcome = { ok: true; job: Job; repeated: boolean } | { ok: false; failure: SubmitFailure };
+
+export type CancelOutcome =
+  | { kind: 'canceled' | 'already-final' | 'pending'; job: Job }
+  | { kind: 'not-found' };
+
+export type RetryOutcome = SubmitOutcome | { ok: false; failure: null; reason: 'not-found' | 'not-final' };
+
+export interface JobsOptions {
+  readonly ledger: Ledger;
+  readonly feed: Feed;
+  readonly artifacts: Artifacts;
+  readonly previews: Previews;
+  readonly images: ImageLoader;
+  readonly workflows: WorkflowCatalog;
+  readonly now: Clock;
+  readonly maxQueue: number;
+  /** Milliseconds after its end that a job and its bytes are kept. */
+  readonly jobTtlMs: number;
+  /** How long cancel and delete wait for the engine to let go, in milliseconds. */
+  readonly cancelWaitMs: number;
+}
+
+/** Everything a face can do with jobs. Another caller's job is never told apart from one that is not there. */
+export interface Jobs {
+  /** Fetches the pictures, then stores the job: once it answers, the job is not lost. */
+  submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome>;
+  get(id: string, caller: Caller): Promise<Job | null>;
+  /** One read for any number of ids. */
+  getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
+  list(query: Omit<JobQuery, 'owner'>, caller: Caller): Promise<JobPage>;
+  watch(id: string, caller: Caller): Promise<JobStream | null>;
+  /** Resolves when the engine let go of it, or after `cancelWaitMs` with the cancel still under way. */
+  cancel(id: string, caller: Caller): Promise<CancelOutcome>;
+  /** Cancels, then removes the record, inputs and outputs. False when there is no such job. */
+  remove(id: string, caller: Caller): Promise<boolean>;
+  /** A new job with the very same request. */
+  retry(id: string, caller: Caller): Promise<RetryOutcome>;
+  /** Jobs that run before this one; null when it does not wait. */
+  ahead(job: Job): Promise<number | null>;
+  /** Removes up to `limit` jobs whose time is over; returns how many. */
+  sweep(limit: number): Promise<number>;
+}
+
+/** Wires the service; holds nothing that would have to be stopped. */
+export function createJobs(options: JobsOptions): Jobs {
+  const { ledger, feed, artifacts, previews, images, workflows, now } = options;
+
+  async function visible(id: string, caller: Caller): Promise<Job | null> {
+    const job = await ledger.get(id);
+    return job !== null && maySee(job, caller) ? job : null;
+  }
+
+  async function submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome> {
+    const chosen = workflows.choose(input.workflow);
+    if (!chosen.ok) return refuse('WORKFLOW_INVALID', chosen.message, 'workflow');
+    const settings = fillIn(input, chosen.workflow);
+    if (!settings.ok) return refuse('INVALID_INPUT', settings.message, settings.field);
+
+    const idempotency =
+      input.idempotencyKey === null ? null : { key: input.idempotencyKey, fingerprint: fingerprint(input) };
+    if (idempotency !== null) {
+      const earlier = await ledger.findRepeated(caller.id, idempotency);
+      if (earlier !== null) return settle(earlier, null);
+    }
+    const loaded = await Promise.all(input.images.map(image => loadImage(image.source, signal)));
+    for (const [index, result] of loaded.entries()) {
+      if (!result.ok)
+        return refuse(result.failure.code, result.failure.message, input.images[index]?.field ?? null);
+    }
+    const pictures = loaded.flatMap(result => (result.ok ? [result.image] : []));
+    const id = randomUUID();
+    const stored = await Promise.all(
+      input.images.map(async ({ slot, source }, index) => {
+        const picture = pictures[index];
+        if (picture === undefined) throw new Error(`No picture for slot ${slot}`);
+        return { input: inputImage(id, slot, source, picture), bytes: picture.bytes };
+      }),
+    );
+    return store(
+      id,
+      { ...settings.values, images: stored.map(({ input }) => input) },
+      new Map(stored.map(({ input, bytes }) => [input.key, bytes])),
+      input,
+      caller,
+      idempotency,
+    );
+  }
+
+  async function loadImage(source: ImageSource, signal: AbortSignal | undefined) {
+    switch (source.kind) {
+      case 'url':
+        return images.fromUrl(source.url, signal);
+      case 'dataUri':
+        return images.fromDataUri(source.dataUri, signal);
+      default:
+        return source satisfies never;
+    }
+  }
+
+  async function store(
+    id: string,
+    request: EditRequest,
+    bytes: ReadonlyMap<string, Uint8Array>,
+    input: Pick<EditInput, 'priority'>,
+    caller: Caller,
+    idempotency: { key: string; fingerprint: string } | null,
+  ): Promise<SubmitOutcome> {
+    const job = createJob({ id, owner: caller.id, priority: input.priority, request, createdAt: now() });
+    let kept = false;
+    try {
+      await Promise.all([...bytes].map(([key, content]) => artifacts.put(key, content)));
+      const result = await ledger.submit(job, { maxQueue: options.maxQueue, idempotency });
+      kept = result.kind === 'stored';
+      return settle(result, job);
+    } finally {
+      if (!kept) await Promise.all(request.images.map(image => artifacts.remove(image.key)));
+    }
+  }
+
+  function settle(result: Awaited<ReturnType<Ledger['submit']>>, job: Job | null): SubmitOutcome {
+    switch (result.kind) {
+      case 'stored':
+        if (job === null) throw new Error('A look-up stores nothing');
+        return { ok: true, job, repeated: false };
+      case 'repeated':
+        return { ok: true, job: result.job, repeated: true };
+      case 'idempotency-conflict':
+        return refuse('INVALID_INPUT', 'was used before with another input', 'idempotencyKey');
+      case 'queue-full':
+        return {
+          ok: false,
+          failure: {
+            code: 'QUEUE_FULL',
+            message: `The queue is full: ${result.waiting} jobs are waiting`,
+            field: null,
+            retryAfterSeconds: 10,
+          },
+        };
+      default:
+        return result satisfies never;
+    }
+  }
+
+  async function cancel(id: string, caller: Caller): Promise<CancelOutcome> {
+    const job = await visible(id, caller);
+    if (job === null) return { kind: 'not-found' };
+    if (isFinal(job.status)) return { kind: 'already-final', job };
+    const stream = await watchJob(ledger, feed, id);
+    if (stream === null) return { kind: 'not-found' };
+    const deadline = setTimeout(() => void stream.return(), options.cancelWaitMs);
+    try {
+      const at = now();
+      const asked = await changeFrom(
+        ledger,
+        job,
+        { type: 'cancelRequested', at, expiresAt: at + options.jobTtlMs },
+        null,
+      );
+      if (asked.kind !== 'ok') return { kind: 'not-found' };
+      let newest = asked.job;
+      for await (const snapshot of stream) newest = snapshot;
+      if (!isFinal(newest.status)) return { kind: 'pending', job: newest };
+      return { kind: newest.status === 'CANCELED' ? 'canceled' : 'already-final', job: newest };
+    } finally {
+      clearTimeout(deadline);
+      await stream.return();
+    }
+  }
+
+  async function erase(job: Job): Promise<boolean> {
+    const removed = await ledger.remove(job.id);
+    const outputs = await artifacts.list(`outputs/${job.id}`);
+    const keys = [...job.request.images.map(image => image.key), ...outputs.map(output => output.key)];
+    await Promise.all([...keys.map(key => artifacts.remove(key)), previews.drop(job.id)]);
+    return removed;
+  }
+
+  return {
+    submit,
+    get: visible,
+    async getMany(ids, caller) {
+      const jobs = await ledger.getMany(ids);
+      return jobs.map(job => (job !== null && maySee(job, caller) ? job : null));
+    },
+    list: (query, caller) => ledger.list({ ...query, owner: caller.operator ? null : caller.id }),
+    async watch(id, caller) {
+      return (await visible(id, caller)) === null ? null : watchJob(ledger, feed, id);
+    },
+    cancel,
+    async remove(id, caller) {
+      const outcome = await cancel(id, caller);
+      return outcome.kind === 'not-found' ? false : erase(outcome.job);
+    },
+    async retry(id, caller) {
+      const job = await visible(id, caller);
+      if (job === null) return { ok: false, failure: null, reason: 'not-found' };
+      if (!isFinal(job.status)) return { ok: false, failure: null, reason: 'not-final' };
+      const again = randomUUID();
+      const bytes = new Map<string, Uint8Array>();
+      const inputs: InputImage[] = [];
+      for (const image of job.request.images) {
+        const content = await artifacts.get(image.key);
+        if (content === null) return refuse('EXPIRED', 'The pictures of this job are gone', null);
+        const key = inputKey(again, image.slot, image.key.slice(image.key.lastIndexOf('.') + 1));
+        bytes.set(key, Buffer.concat(await content.toArray()));
+        inputs.push({ ...image, key });
+      }
+      return store(again, { ...job.request, images: inputs }, bytes, job, caller, null);
+    },
+    ahead: job => ledger.ahead(job),
+    async sweep(limit) {
+      const over = await ledger.expired(now(), limit);
+      for (const job of over) await erase(job);
+      return over.length;
+    },
+  };
+}
+
+function maySee(job: Job, caller: Caller): boolean {
+  return caller.operator || job.owner === caller.id;
+}
+
+function refuse(code: ErrorCode, message: string, field: string | null): SubmitOutcome & { ok: false } {
+  return { ok: false, failure: { code, message, field, retryAfterSeconds: null } };
+}
+
+function inputKey(jobId: string, slot: number, extension: string): string {
+  return `inputs/${jobId}/${slot}.${extension}`;
+}
+
+function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, picture: LoadedImage): InputImage {
+  return {
+    slot,
+    key: inputKey(jobId, slot, picture.extension),
+    sha256: picture.sha256,
+    mimeType: picture.mimeType,
+    bytes: picture.bytes.byteLength,
+    width: picture.width,
+    height: picture.height,
+    source: source.kind === 'url' ? source.url : 'data:',
+  };
+}
+
+type Settings = Omit<EditRequest, 'images'>;
+
+/** Fills in what was left out from the workflow, and holds the rest against its ranges. */
+function fillIn(
+  input: EditInput,
+  workflow: Workflow,
+): { ok: true; values: Settings } | { ok: false; field: string; message: string } {
+  const parameters = validateParameters(workflow.manifest, input.parameters);
+  if (!parameters.ok) return { ok: false, field: parameters.field, message: parameters.message };
+  const defaults = defaultsFor(workflow.manifest, parameters.values);
+  const numbers = { steps: input.steps, cfg: input.cfg, megapixels: input.megapixels };
+  const filled = { steps: 0, cfg: 0, megapixels: 0 };
+  for (const name of ['steps', 'cfg', 'megapixels'] as const) {
+    const rule = workflow.manifest.parameters[name];
+    const value = numbers[name] ?? defaults[name];
+    if (value < rule.minimum || value > rule.maximum) {
+      const message = `takes ${rule.minimum} to ${rule.maximum} in the workflow ${workflow.name}, got ${show(value)}`;
+      return { ok: false, field: name, message };
+    }
+    filled[name] = value;
+  }
+  return {
+    ok: true,
+    values: {
+      ...filled,
+      prompt: input.prompt,
+      negativePrompt: input.negativePrompt,
+      // Chosen below 2^48, so that a caller who reads it back as a number loses nothing.
+      seed: input.seed ?? String(randomInt(2 ** 48 - 1)),
+      workflow: workflow.name,
+      workflowVersion: workflow.version,
+      parameters: parameters.values,
+    },
+  };
+}
+
+/** The same for the same input, whatever the order of its fields. */
+function fingerprint(input: EditInput): string {
+  const { idempotencyKey: _, images, ...rest } = input;
+  const canonical = { ...rest, images: images.map(({ slot, source }) => ({ slot, source })) };
+  return createHash('sha256')
+    .update(JSON.stringify(sortKeys(canonical)))
+    .digest('hex');
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
+}

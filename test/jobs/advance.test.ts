@@ -1,0 +1,199 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { advance, type JobEvent } from '../../src/jobs/advance.ts';
+import { jobError } from '../../src/jobs/errors.ts';
+import { isFinal, type Job, type JobStatus } from '../../src/jobs/job.ts';
+import { aJob } from '../support/jobs.ts';
+
+const at = fc.integer({ min: 1_000, max: 2_000_000 });
+const expiresAt = fc.integer({ min: 2_000_000, max: 4_000_000 });
+const text = fc.string({ maxLength: 12 });
+
+const event: fc.Arbitrary<JobEvent> = fc.oneof(
+  fc.record({
+    type: fc.constant('claimed' as const),
+    at,
+    lane: fc.constantFrom('a#0', 'b#0'),
+    engine: text,
+    promptId: fc.uuid(),
+  }),
+  fc.record({
+    type: fc.constant('bound' as const),
+    at,
+    size: fc.record({ width: fc.nat(64), height: fc.nat(64) }),
+  }),
+  fc.record({ type: fc.constant('started' as const), at }),
+  fc.record({
+    type: fc.constant('progressed' as const),
+    at,
+    progress: fc.double({ min: -10, max: 200 }),
+    stage: fc.constantFrom('LOADING' as const, 'SAMPLING' as const, null),
+    step: fc.option(fc.nat(50)),
+    totalSteps: fc.option(fc.nat(50)),
+    etaSeconds: fc.option(fc.double({ min: 0, max: 100, noNaN: true })),
+  }),
+  fc.record({
+    type: fc.constant('previewed' as const),
+    at,
+    preview: fc.record({
+      sequence: fc.nat(20),
+      mimeType: fc.constant('image/jpeg' as const),
+      width: fc.nat(9),
+      height: fc.nat(9),
+    }),
+  }),
+  fc.record({
+    type: fc.constant('moved' as const),
+    at,
+    queuePosition: fc.option(fc.nat(9)),
+    etaSeconds: fc.constant(null),
+  }),
+  fc.record({ type: fc.constant('completed' as const), at, outputs: fc.constant([]), expiresAt }),
+  fc.record({
+    type: fc.constant('failed' as const),
+    at,
+    error: fc.constant(jobError('INTERNAL', 'x')),
+    engineReport: fc.constant(null),
+    expiresAt,
+  }),
+  fc.record({ type: fc.constant('cancelRequested' as const), at, expiresAt }),
+  fc.record({ type: fc.constant('canceled' as const), at, expiresAt }),
+  fc.record({ type: fc.constant('handedBack' as const), at, reason: text, expiresAt }),
+  fc.record({
+    type: fc.constant('engineLost' as const),
+    at,
+    reason: text,
+    maxAttempts: fc.integer({ min: 1, max: 4 }),
+    expiresAt,
+  }),
+  fc.record({ type: fc.constant('outOfMemory' as const), at, reason: text, engineReport: fc.constant(null) }),
+);
+
+const ALLOWED: Record<JobStatus, readonly JobStatus[]> = {
+  QUEUED: ['QUEUED', 'PROCESSING', 'ERROR', 'CANCELED'],
+  PROCESSING: ['PROCESSING', 'QUEUED', 'COMPLETED', 'ERROR', 'CANCELED'],
+  COMPLETED: ['COMPLETED'],
+  ERROR: ['ERROR'],
+  CANCELED: ['CANCELED'],
+};
+
+function walk(events: readonly JobEvent[], check: (before: Job, after: Job, event: JobEvent) => void): void {
+  let job = aJob();
+  for (const next of events) {
+    const after = advance(job, next);
+    check(job, after, next);
+    job = after;
+  }
+}
+
+describe('advance, for any events in any order', () => {
+  const anyEvents = fc.array(event, { maxLength: 60 });
+
+  it('moves the status only along the allowed ways', () => {
+    fc.assert(
+      fc.property(anyEvents, events => walk(events, (a, b) => expect(ALLOWED[a.status]).toContain(b.status))),
+    );
+  });
+
+  it('gives back the same object, or one whose revision is higher by one', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, b) => {
+          if (a !== b) expect(b.revision).toBe(a.revision + 1);
+        }),
+      ),
+    );
+  });
+
+  it('never lets progress fall within a run, and reaches 100 only when completed', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, b) => {
+          expect(b.progress).toBeGreaterThanOrEqual(0);
+          if (a.status === 'PROCESSING' && b.status === 'PROCESSING')
+            expect(b.progress).toBeGreaterThanOrEqual(a.progress);
+          expect(b.progress === 100).toBe(b.status === 'COMPLETED');
+        }),
+      ),
+    );
+  });
+
+  it('holds a lane while it runs and none once it has ended', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (_, b) => {
+          if (b.status === 'PROCESSING') expect(b.lane).not.toBeNull();
+          if (isFinal(b.status)) {
+            expect(b.lane).toBeNull();
+            expect(b.preview).toBeNull();
+            expect(b.finishedAt).not.toBeNull();
+            expect(b.expiresAt).not.toBeNull();
+          }
+        }),
+      ),
+    );
+  });
+
+  it('leaves the job it was given untouched', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, _, next) => {
+          const before = structuredClone(a);
+          advance(a, next);
+          expect(a).toEqual(before);
+        }),
+      ),
+    );
+  });
+});
+
+describe('advance, case by case', () => {
+  const claimed: JobEvent = { type: 'claimed', at: 2, lane: 'e#0', engine: 'e', promptId: 'p' };
+  const lost: JobEvent = { type: 'engineLost', at: 9, reason: 'restarted', maxAttempts: 2, expiresAt: 99 };
+  const run = (...events: JobEvent[]): Job => events.reduce(advance, aJob());
+
+  it('cancels a waiting job at once, and one that has a lane only when the engine let go', () => {
+    const cancel: JobEvent = { type: 'cancelRequested', at: 5, expiresAt: 99 };
+    expect(run(cancel).status).toBe('CANCELED');
+    const asked = run(claimed, { type: 'started', at: 3 }, cancel);
+    expect([asked.status, asked.cancelRequested]).toEqual(['PROCESSING', true]);
+    expect(advance(asked, { type: 'canceled', at: 6, expiresAt: 99 }).status).toBe('CANCELED');
+  });
+
+  it('puts a lost job back with its place, and ends it with ENGINE_LOST after the last attempt', () => {
+    const once = run(claimed, { type: 'started', at: 3 }, lost);
+    expect(once).toMatchObject({
+      status: 'QUEUED',
+      lane: null,
+      attempt: 1,
+      progress: 0,
+      createdAt: 1_000,
+      promptId: null,
+    });
+    const twice = [claimed, { type: 'started', at: 4 } as const, lost].reduce(advance, once);
+    expect(twice).toMatchObject({ status: 'ERROR', attempt: 2, error: { code: 'ENGINE_LOST' } });
+  });
+
+  it('does not count a run that the engine never had', () => {
+    const back = run(claimed, { type: 'handedBack', at: 4, reason: 'down', expiresAt: 99 });
+    expect(back).toMatchObject({ status: 'QUEUED', attempt: 0, lane: null });
+  });
+
+  it('keeps a history of transitions, not of progress', () => {
+    const job = run(
+      claimed,
+      { type: 'started', at: 3 },
+      {
+        type: 'progressed',
+        at: 4,
+        progress: 50,
+        stage: 'SAMPLING',
+        step: 2,
+        totalSteps: 4,
+        etaSeconds: null,
+      },
+    );
+    expect(job.log.map(entry => entry.event)).toEqual(['submitted', 'claimed', 'started']);
+    expect(job).toMatchObject({ progress: 50, step: 2, totalSteps: 4 });
+  });
+});
