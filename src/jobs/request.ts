@@ -9,7 +9,7 @@ const PROMPT_MAX = 10_000;
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'bigint') return value.toString();
-  const text = JSON.stringify(value) ?? typeof value;
+  const text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? typeof value;
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 

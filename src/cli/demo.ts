@@ -1,0 +1,138 @@
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createClient, type JobSnapshot } from '../client/client.ts';
+import { readConfig } from '../config.ts';
+import { type Gateway, startGateway } from '../gateway.ts';
+import { createLog } from '../log.ts';
+import { serveSamples } from './demo/samples.ts';
+import { createProgressView } from './progress-view.ts';
+
+const HELP = `Runs the main job end to end: starts the gateway, edits two sample pictures, shows the progress live.
+
+  npm run demo                 and keep serving until Ctrl-C
+  npm run demo -- --once       and exit
+
+Options:
+  --once          exit after the edit: 0 when it completed, 1 otherwise
+  --out <file>    where the picture goes (default edited.png)
+  --steps <n>     sampling steps, 1 to 100 (default 20)
+  --help
+
+Every variable of the gateway works here too: COMFYUI_URL=http://host:8188 npm run demo`;
+
+const PROMPT = 'Place the person from image 1 in the landscape from image 2, in warm evening light';
+
+const { values } = parseArgs({
+  options: {
+    once: { type: 'boolean', default: false },
+    out: { type: 'string', default: 'edited.png' },
+    steps: { type: 'string', default: '20' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+process.exit(await demo());
+
+async function demo(): Promise<number> {
+  const samples = await serveSamples();
+  const port = await freePort(Number(process.env.PORT ?? 8189));
+  const allowed = [process.env.FETCH_ALLOW, samples.address].filter(Boolean).join(',');
+  const result = readConfig({
+    DATA_DIR: join('data', 'demo'),
+    LOG_LEVEL: 'error',
+    ...process.env,
+    PORT: String(port),
+    FETCH_ALLOW: allowed,
+  });
+  if (!result.ok) {
+    for (const fault of result.faults) console.error(fault);
+    await samples.stop();
+    return 78;
+  }
+  const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
+  const client = createClient({ url: gateway.url });
+  try {
+    console.log(`Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`);
+    console.log(`Its samples come from http://${samples.address} (FETCH_ALLOW opens that address)\n`);
+    const job = await edit(client, samples, Number(values.steps));
+    if (job === null) return 1;
+    await client.close();
+    const image = job.images[0];
+    if (image === undefined) {
+      console.error(`\n${job.status}: ${job.error?.message ?? 'no picture'}`);
+      return 1;
+    }
+    await save(image.url, values.out);
+    console.log(`\nSaved ${resolve(values.out)}: ${image.width} × ${image.height}, ${Math.ceil(image.bytes / 1024)} KiB\n`);
+    if (values.once) return 0;
+    printNextSteps(gateway, samples.portrait, job.id);
+    await new Promise<void>(stop => {
+      process.once('SIGINT', stop);
+      process.once('SIGTERM', stop);
+    });
+    return 0;
+  } finally {
+    await client.close();
+    await gateway.stop();
+    await samples.stop();
+  }
+}
+
+async function edit(
+  client: ReturnType<typeof createClient>,
+  samples: { portrait: string; landscape: string },
+  steps: number,
+): Promise<JobSnapshot | null> {
+  const images = [{ url: samples.portrait }, { url: samples.landscape }];
+  const submitted = await client.edit({ images, prompt: PROMPT, steps });
+  if (submitted.__typename !== 'Job') {
+    console.error(`${submitted.code}: ${submitted.message}`);
+    return null;
+  }
+  console.log(`"${PROMPT}"\njob ${submitted.id}`);
+  const view = createProgressView(process.stdout);
+  let last: JobSnapshot | null = null;
+  for await (const job of client.watch(submitted.id)) {
+    view.show(job);
+    last = job;
+  }
+  view.done();
+  return last;
+}
+
+async function save(url: string, file: string): Promise<void> {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
+  await writeFile(file, new Uint8Array(await answer.arrayBuffer()));
+}
+
+function printNextSteps({ url }: Gateway, picture: string, id: string): void {
+  console.log(`Go on with
+
+  GraphiQL   ${url}/graphql
+  REST docs  ${url}/docs
+
+  curl -X POST ${url}/edit-image -H 'Content-Type: application/json' \\
+    -d '{"image1_url": "${picture}", "prompt": "Make it night"}'
+  curl ${url}/status/${id}
+  curl ${url}/download/${id} -o edited.png
+
+Ctrl-C stops it.`);
+}
+
+/** The port if it is free, else another one. */
+async function freePort(wanted: number): Promise<number> {
+  const isFree = await new Promise<boolean>(done => {
+    const probe = createServer();
+    probe.once('error', () => done(false));
+    probe.listen(wanted, '127.0.0.1', () => probe.close(() => done(true)));
+  });
+  if (isFree) return wanted;
+  console.log(`Port ${wanted} is taken: using a free one`);
+  return 0;
+}

@@ -1,0 +1,59 @@
+import { type Options, SingleBar } from 'cli-progress';
+import type { JobSnapshot } from '../client/client.ts';
+
+/** Shows a job's snapshots to a person. */
+export interface ProgressView {
+  show(job: JobSnapshot): void;
+  done(): void;
+}
+
+const WIDTH = 28;
+
+/** A bar on a terminal; one line for each new stage or tenth elsewhere, so that a log stays short. */
+export function createProgressView(stream: NodeJS.WriteStream): ProgressView {
+  return stream.isTTY ? barView(stream) : lineView(stream);
+}
+
+function barView(stream: NodeJS.WriteStream): ProgressView {
+  const bar = new SingleBar({
+    stream,
+    format: (_options: Options, { progress }: { progress: number }, payload: { text: string }) => {
+      const full = Math.round(progress * WIDTH);
+      return `  ${'█'.repeat(full)}${'░'.repeat(WIDTH - full)}  ${payload.text}`;
+    },
+    hideCursor: true,
+    clearOnComplete: false,
+    stopOnComplete: false,
+  });
+  bar.start(100, 0, { text: '' });
+  return {
+    show: job => bar.update(job.progress, { text: describe(job) }),
+    done: () => bar.stop(),
+  };
+}
+
+function lineView(stream: NodeJS.WriteStream): ProgressView {
+  let last = '';
+  return {
+    show(job) {
+      const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)}`;
+      if (key !== last) stream.write(`${describe(job)}\n`);
+      last = key;
+    },
+    done() {},
+  };
+}
+
+/** One line: `45.2 %  SAMPLING  step 9/20  ETA 12 s`. */
+export function describe(job: JobSnapshot): string {
+  const parts = [`${job.progress.toFixed(1).padStart(5)} %`, (job.stage ?? job.status).padEnd(9)];
+  if (job.step != null && job.totalSteps != null) parts.push(`step ${job.step}/${job.totalSteps}`);
+  if (job.queuePosition != null && job.status === 'QUEUED') parts.push(`${job.queuePosition} ahead`);
+  if (job.etaSeconds != null && job.status === 'PROCESSING') parts.push(`ETA ${duration(job.etaSeconds)}`);
+  return parts.join('  ');
+}
+
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}

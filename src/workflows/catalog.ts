@@ -1,0 +1,55 @@
+import type { BrokenWorkflow, LoadedWorkflows, Workflow } from './load.ts';
+import { didYouMean } from './nearest.ts';
+
+export type Choice = { ok: true; workflow: Workflow } | { ok: false; message: string };
+
+/** The workflows of this gateway. */
+export interface WorkflowCatalog {
+  /** The most preferred first. */
+  all(): readonly Workflow[];
+  broken(): readonly BrokenWorkflow[];
+  /** The version that a job was submitted with; when it is gone, the present one of that name. */
+  find(name: string, version: string): Workflow | null;
+  /** The one of this name; without a name the configured one, else the first that an engine can run. */
+  choose(name: string | null): Choice;
+}
+
+/**
+ * `preferred` is the configured default; `canRun` tells whether an engine is there that can run a workflow: while
+ * none is known to, the most preferred one is chosen, and its jobs wait.
+ */
+export function createCatalog(
+  loaded: LoadedWorkflows,
+  preferred: string | null,
+  canRun: (name: string) => boolean,
+): WorkflowCatalog {
+  const { workflows, broken } = loaded;
+
+  function named(name: string): Choice {
+    const workflow = workflows.find(candidate => candidate.name === name);
+    if (workflow !== undefined) return { ok: true, workflow };
+    const set = broken.find(candidate => candidate.name === name);
+    if (set !== undefined)
+      return { ok: false, message: `${name} is set aside: ${set.problems[0] ?? 'broken'}` };
+    const names = workflows.map(candidate => candidate.name);
+    return {
+      ok: false,
+      message: `takes one of ${names.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, names)}`,
+    };
+  }
+
+  return {
+    all: () => workflows,
+    broken: () => broken,
+    find: (name, version) =>
+      workflows.find(workflow => workflow.name === name && workflow.version === version) ??
+      workflows.find(workflow => workflow.name === name) ??
+      null,
+    choose(name) {
+      if (name !== null) return named(name);
+      if (preferred !== null) return named(preferred);
+      const workflow = workflows.find(candidate => canRun(candidate.name)) ?? workflows[0];
+      return workflow === undefined ? { ok: false, message: 'there is no workflow' } : { ok: true, workflow };
+    },
+  };
+}
