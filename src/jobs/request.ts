@@ -1,17 +1,10 @@
 import { z } from 'zod';
+import { show } from '../workflows/describe.ts';
 import { JOB_PRIORITIES } from './job.ts';
 
 /** 2^64-1: KSampler's own limit (`nodes.py` of ComfyUI). */
 export const SEED_MAX = 18_446_744_073_709_551_615n;
 const PROMPT_MAX = 10_000;
-
-/** Shortens a value for an error message: what came, at most 60 characters. */
-export function show(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (typeof value === 'bigint') return value.toString();
-  const text = JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? inner.toString() : inner)) ?? typeof value;
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
-}
 
 function takes(what: string): { error: (issue: { input?: unknown }) => string } {
   return { error: issue => `takes ${what}, got ${show(issue.input)}` };

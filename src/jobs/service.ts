@@ -8,7 +8,7 @@ import type { ErrorCode } from './errors.ts';
 import { createJob, type EditRequest, type InputImage, isFinal, type Job } from './job.ts';
 import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
 import type { EditInput, ImageSource } from './request.ts';
-import { show } from './request.ts';
+import { show } from '../workflows/describe.ts';
 import { type JobStream, watchJob } from './watch.ts';
 
 /** Who asks. Without keys everybody is the operator and no job has an owner. */

@@ -24,9 +24,9 @@ export function describeIssues(
 /** Shortens a value for a message: at most 60 characters. Never throws for what JSON bodies can hold, large integers included. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  if (typeof value === 'number') return String(value);
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
   const text = JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'bigint' ? Number(inner) : inner,
+    typeof inner === 'bigint' ? inner.toString() : inner,
   );
   if (text === undefined) return typeof value;
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
