@@ -92,6 +92,7 @@ export const settings = {
     ),
   FETCH_TIMEOUT: duration.prefault('30s').describe('Fetching one picture'),
   UPLOAD_TIMEOUT: duration.prefault('60s').describe('Sending a job’s pictures to the engine'),
+  QUEUE_TIMEOUT: duration.prefault('24h').describe('Waiting for an engine'),
   STALL_TIMEOUT: duration
     .prefault('10m')
     .describe('A run without any progress; longer by itself for a job with slow steps'),

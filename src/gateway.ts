@@ -135,6 +135,7 @@ async function start(
     lanesPerEngine: config.LANES_PER_ENGINE,
     leaseMs: LEASE_MS,
     probeMs: config.ENGINE_PROBE,
+    queueTimeoutMs: config.QUEUE_TIMEOUT,
     onEngineChange: () => {},
   });
   dispatcher = running;
@@ -167,6 +168,7 @@ async function start(
       engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
       callerOf: () => ANYBODY,
       maxBodyBytes,
+      log,
     }),
     log,
     host: config.HOST,

@@ -57,7 +57,9 @@ async function demo(): Promise<number> {
   const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
   const client = createClient({ url: gateway.url });
   try {
-    console.log(`Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`);
+    console.log(
+      `Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
+    );
     console.log(`Its samples come from http://${samples.address} (FETCH_ALLOW opens that address)\n`);
     const job = await edit(client, samples, Number(values.steps));
     if (job === null) return 1;
@@ -68,7 +70,9 @@ async function demo(): Promise<number> {
       return 1;
     }
     await save(image.url, values.out);
-    console.log(`\nSaved ${resolve(values.out)}: ${image.width} × ${image.height}, ${Math.ceil(image.bytes / 1024)} KiB\n`);
+    console.log(
+      `\nSaved ${resolve(values.out)}: ${image.width} × ${image.height}, ${Math.ceil(image.bytes / 1024)} KiB\n`,
+    );
     if (values.once) return 0;
     printNextSteps(gateway, samples.portrait, job.id);
     await new Promise<void>(stop => {

@@ -34,16 +34,23 @@ export function createClient({ url }: ClientOptions): Client {
   const endpoint = new URL('/graphql', url);
   const sockets = createSocketClient({ url: endpoint.href.replace(/^http/, 'ws'), lazy: true });
 
-  async function execute<R, V>(document: TypedDocumentNode<R, V>, variables: V, signal?: AbortSignal): Promise<R> {
+  async function execute<R, V>(
+    document: TypedDocumentNode<R, V>,
+    variables: V,
+    signal?: AbortSignal,
+  ): Promise<R> {
     const answer = await fetch(endpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
       body: JSON.stringify({ query: print(document), variables }),
       ...(signal === undefined ? {} : { signal }),
     });
-    const { data, errors }: { data?: R | null; errors?: readonly { message: string }[] } = await answer.json();
+    const { data, errors }: { data?: R | null; errors?: readonly { message: string }[] } =
+      await answer.json();
     if (data == null) {
-      throw new Error(errors?.map(({ message }) => message).join('; ') ?? `${endpoint} answered ${answer.status}`);
+      throw new Error(
+        errors?.map(({ message }) => message).join('; ') ?? `${endpoint} answered ${answer.status}`,
+      );
     }
     return data;
   }

@@ -1,7 +1,7 @@
 import type { EngineClient } from '../comfyui/client.ts';
-import { changeFrom } from '../jobs/change.ts';
 import type { DispatchContext } from './context.ts';
 import { type Engine, type EngineStatus, startEngine } from './engine.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { type Lane, startLane } from './lane.ts';
 
 export interface DispatcherOptions {
@@ -10,6 +10,8 @@ export interface DispatcherOptions {
   readonly lanesPerEngine: number;
   readonly leaseMs: number;
   readonly probeMs: number;
+  /** Milliseconds that a job may wait for a lane. */
+  readonly queueTimeoutMs: number;
   onEngineChange(status: EngineStatus): void;
 }
 
@@ -17,9 +19,6 @@ export interface Dispatcher {
   readonly engines: readonly Engine[];
   stop(): Promise<void>;
 }
-
-/** How often jobs are looked for whose engine was taken out of the configuration. */
-const STRANDED_EVERY_MS = 5_000;
 
 /** Starts the engines' monitors and their lanes. */
 export function startDispatcher(options: DispatcherOptions): Dispatcher {
@@ -39,39 +38,19 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       startLane({ context, engine, index, leaseMs: options.leaseMs }),
     ),
   );
-  let sweeping: Promise<void> = Promise.resolve();
-  const sweeper = setInterval(() => {
-    sweeping = recoverStranded(context, 2 * options.leaseMs).catch(error => {
-      context.log.error({ error: String(error) }, 'could not look for stranded jobs');
-    });
-  }, STRANDED_EVERY_MS);
+  const housekeeping = startHousekeeping({
+    context,
+    strandedAfterMs: 2 * options.leaseMs,
+    queueTimeoutMs: options.queueTimeoutMs,
+    readyEngines: () => engines.filter(engine => engine.status().state === 'READY').length,
+  });
 
   return {
     engines,
     async stop() {
-      clearInterval(sweeper);
-      await sweeping;
+      await housekeeping.stop();
       await Promise.all(lanes.map(lane => lane.stop()));
       await Promise.all(engines.map(engine => engine.stop()));
     },
   };
-}
-
-/** Brings jobs back whose lane nobody holds any more, since its engine is no longer configured anywhere. */
-async function recoverStranded(context: DispatchContext, graceMs: number): Promise<void> {
-  for (const job of await context.ledger.stranded(graceMs)) {
-    const at = context.now();
-    const { maxAttempts, jobTtlMs } = context.limits;
-    const reason = `its engine ${job.engine ?? ''} is no longer there`;
-    await changeFrom(
-      context.ledger,
-      job,
-      { type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs },
-      null,
-    );
-    context.log.warn(
-      { job: job.id, engine: job.engine },
-      'brought back a job of an engine that is no longer there',
-    );
-  }
 }

@@ -106,9 +106,7 @@ export function createObserver(options: {
         return;
       case 'stepped':
         begin();
-        moved(
-          observe(state, { kind: 'stepped', node: event.node, value: event.value, max: event.max }),
-        );
+        moved(observe(state, { kind: 'stepped', node: event.node, value: event.value, max: event.max }));
         return;
       case 'progress': {
         begin();

@@ -6,6 +6,7 @@ import type { Caller } from '../jobs/service.ts';
 import type { Log } from '../log.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
 import { createGraphQLServer, GRAPHQL_PATH } from './graphql/yoga.ts';
+import { answerClientError, answerFrameworkError } from './rest/index.ts';
 
 export interface HttpOptions {
   readonly services: Services;
@@ -45,6 +46,8 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     requestTimeout: REQUEST_MS,
     http: { headersTimeout: HEADERS_MS },
     forceCloseConnections: 'idle',
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 

@@ -90,6 +90,8 @@ export interface Ledger {
   releaseLane(lease: Lease): Promise<void>;
   /** Jobs whose lane nobody has held for `graceMs`: their engine was taken out of the configuration. */
   stranded(graceMs: number): Promise<Job[]>;
+  /** Jobs that wait since before `createdBefore`, oldest first. */
+  overdue(createdBefore: number, limit: number): Promise<Job[]>;
   /** Finished jobs whose time is over, oldest first. */
   expired(now: number, limit: number): Promise<Job[]>;
   /** Calls back when a job begins to wait. Returns the way to stop that. */
@@ -100,6 +102,8 @@ export interface Ledger {
 /** Live snapshots. Resolves once nothing that is announced from now on can be missed. */
 export interface Feed {
   watch(jobId: string, watcher: Watcher): Promise<() => void>;
+  /** Jobs that are watched through this process now. */
+  watched(): readonly string[];
 }
 
 /** Bytes by key. A key is made of `[A-Za-z0-9._-]` parts joined by `/`. */

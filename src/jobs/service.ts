@@ -1,6 +1,7 @@
 import { createHash, randomInt, randomUUID } from 'node:crypto';
 import type { ImageLoader, LoadedImage } from '../images/fetch-image.ts';
 import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import { show } from '../workflows/describe.ts';
 import type { Workflow } from '../workflows/load.ts';
 import { defaultsFor, validateParameters } from '../workflows/parameters.ts';
 import { changeFrom } from './change.ts';
@@ -8,7 +9,6 @@ import type { ErrorCode } from './errors.ts';
 import { createJob, type EditRequest, type InputImage, isFinal, type Job } from './job.ts';
 import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
 import type { EditInput, ImageSource } from './request.ts';
-import { show } from '../workflows/describe.ts';
 import { type JobStream, watchJob } from './watch.ts';
 
 /** Who asks. Without keys everybody is the operator and no job has an owner. */

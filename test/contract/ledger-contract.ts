@@ -193,6 +193,18 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
       expect(await store.ledger.stranded(500)).toEqual([claimed]);
     });
 
+    it('finds jobs that wait too long, oldest first, and no others', async () => {
+      const young = await stored({ createdAt: 30 });
+      const old = await stored({ createdAt: 10, priority: 'LOW' });
+      const older = await stored({ createdAt: 5 });
+      const running = await commit(await stored({ createdAt: 1 }), claim('e#0'));
+      const ids = async (before: number): Promise<string[]> =>
+        (await store.ledger.overdue(before, 10)).map(job => job.id);
+      expect(await ids(30)).toEqual([older.id, old.id]);
+      expect(await ids(31)).toEqual([older.id, old.id, young.id]);
+      expect(running.lane).toBe('e#0');
+    });
+
     it('finds finished jobs whose time is over', async () => {
       const job = await stored();
       const ended = await commit(job, { type: 'cancelRequested', ...END });
@@ -265,6 +277,15 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
       await store.ledger.remove(job.id);
       expect(await end).toEqual({ value: undefined, done: true });
       expect(await watchJob(store.ledger, store.feed, job.id)).toBeNull();
+    });
+
+    it('knows which jobs are watched', async () => {
+      const job = await stored();
+      expect(store.feed.watched()).toEqual([]);
+      const stream = await watchJob(store.ledger, store.feed, job.id);
+      expect(store.feed.watched()).toEqual([job.id]);
+      await stream?.return();
+      expect(store.feed.watched()).toEqual([]);
     });
 
     it('settles `return` at once while `next` waits', async () => {

@@ -5,8 +5,6 @@ import type { Feed, Watcher } from '../../jobs/ports.ts';
 export interface EmbeddedFeed extends Feed {
   changed(job: Job): void;
   gone(jobId: string): void;
-  /** Jobs that somebody watches now. */
-  watched(): readonly string[];
 }
 
 /** Makes a feed with no watchers; a job without watchers costs nothing. */

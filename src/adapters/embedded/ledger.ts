@@ -74,6 +74,9 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       `SELECT request, state FROM jobs LEFT JOIN lanes USING (lane)
        WHERE lane IS NOT NULL AND coalesce(lanes.expires_at, 0) < ?`,
     ),
+    overdue: db.prepare(
+      'SELECT request, state FROM jobs WHERE waiting = 1 AND created_at < ? ORDER BY created_at LIMIT ?',
+    ),
     expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
   };
 
@@ -217,6 +220,9 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     },
     async stranded(graceMs) {
       return rows(sql.stranded.all(now() - graceMs));
+    },
+    async overdue(createdBefore, limit) {
+      return rows(sql.overdue.all(createdBefore, limit));
     },
     async expired(at, limit) {
       return rows(sql.expired.all(at, limit));

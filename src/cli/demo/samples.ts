@@ -45,7 +45,10 @@ export async function serveSamples(): Promise<Samples> {
   const server = createServer((request, response) => {
     const picture = pictures.get(request.url ?? '');
     if (picture === undefined) response.writeHead(404).end();
-    else response.writeHead(200, { 'content-type': 'image/jpeg', 'content-length': picture.byteLength }).end(picture);
+    else
+      response
+        .writeHead(200, { 'content-type': 'image/jpeg', 'content-length': picture.byteLength })
+        .end(picture);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

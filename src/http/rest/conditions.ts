@@ -1,0 +1,59 @@
+/** The part of a file that a Range header asks for; both ends count. `null`: the whole file. */
+export type RangeAnswer = { start: number; end: number } | 'unsatisfiable' | null;
+
+/** What a file is compared by. */
+export interface Validators {
+  /** With its quotes, and `W/` when it is weak. */
+  readonly etag: string;
+  /** Whole seconds count: an HTTP date has no more. */
+  readonly lastModified: Date;
+}
+
+/** The conditional headers of a request. */
+export interface Conditions {
+  readonly ifNoneMatch: string | undefined;
+  readonly ifModifiedSince: string | undefined;
+  readonly ifRange: string | undefined;
+}
+
+/** Whether the caller has this file already (RFC 9110, 13.2.2): If-None-Match goes before If-Modified-Since. */
+export function isUnchanged({ ifNoneMatch, ifModifiedSince }: Conditions, file: Validators): boolean {
+  if (ifNoneMatch !== undefined) {
+    const tags = ifNoneMatch.split(',').map(tag => opaque(tag.trim()));
+    return tags.includes('*') || tags.includes(opaque(file.etag));
+  }
+  return ifModifiedSince !== undefined && Date.parse(ifModifiedSince) >= seconds(file.lastModified);
+}
+
+/** Whether a Range header may be followed: without If-Range, or when that names this very file (RFC 9110, 13.1.5). */
+export function mayUseRange({ ifRange }: Conditions, file: Validators): boolean {
+  if (ifRange === undefined) return true;
+  if (ifRange.includes('"')) return !ifRange.startsWith('W/') && ifRange === file.etag;
+  return Date.parse(ifRange) === seconds(file.lastModified);
+}
+
+/**
+ * Reads a Range header for a file of `size` bytes (RFC 9110, 14.1.2). Several ranges, another unit and what cannot
+ * be read are ignored, as the RFC allows: then the whole file is the answer.
+ */
+export function readRange(header: string | undefined, size: number): RangeAnswer {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');
+  const [, from = '', to = ''] = match ?? [];
+  if (match === null || (from === '' && to === '')) return null;
+  if (from === '') {
+    const length = Math.min(Number(to), size);
+    return length === 0 ? 'unsatisfiable' : { start: size - length, end: size - 1 };
+  }
+  const start = Number(from);
+  const end = to === '' ? size - 1 : Math.min(Number(to), size - 1);
+  if (to !== '' && Number(to) < start) return null;
+  return start >= size ? 'unsatisfiable' : { start, end };
+}
+
+function opaque(tag: string): string {
+  return tag.replace(/^W\//, '');
+}
+
+function seconds(date: Date): number {
+  return Math.floor(date.getTime() / 1000) * 1000;
+}

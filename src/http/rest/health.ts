@@ -1,0 +1,20 @@
+import type { FastifyInstance } from 'fastify';
+import { prefersHtml } from './accept.ts';
+import { DOCS_PATH } from './docs.ts';
+import type { RestOptions } from './options.ts';
+import type { HealthAnswer } from './schemas.ts';
+
+/** GET `/`: who is here. A browser is sent on to the page. */
+export function healthRoutes(app: FastifyInstance, options: RestOptions): void {
+  app.get('/', async (request, reply) => {
+    reply.header('vary', 'accept');
+    if (prefersHtml(request.headers.accept)) return reply.redirect(DOCS_PATH, 302);
+    return {
+      message: 'Qwen Image Edit Plus API',
+      status: 'running',
+      version: options.version,
+      features: options.features(),
+      engine: options.engineKind(),
+    } satisfies HealthAnswer;
+  });
+}

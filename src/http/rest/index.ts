@@ -1,0 +1,39 @@
+import type { FastifyPluginAsync } from 'fastify';
+import { debugRoutes } from './debug.ts';
+import { docsRoutes } from './docs.ts';
+import { downloadRoutes } from './download.ts';
+import { editRoutes } from './edit.ts';
+import { errorHandler } from './errors.ts';
+import { healthRoutes } from './health.ts';
+import { jobsRoutes } from './jobs.ts';
+import { answerUnknownPaths } from './not-found.ts';
+import type { RestOptions } from './options.ts';
+import { previewRoutes } from './preview.ts';
+import { statusRoutes } from './status.ts';
+
+export { answerClientError, answerFrameworkError } from './errors.ts';
+export { buildOpenApi } from './openapi.ts';
+export type { RestOptions } from './options.ts';
+
+/**
+ * Every documented endpoint, with the answers for paths and methods that are not there. What goes wrong before a
+ * route is found is the server's: give it `answerFrameworkError` and `answerClientError`, so that it sounds the same.
+ */
+export function restRoutes(options: RestOptions): FastifyPluginAsync {
+  return async app => {
+    answerUnknownPaths(app);
+    app.setErrorHandler(errorHandler(options.maxBodyBytes, options.log));
+    // Only /edit-image reads a body; what is sent elsewhere is passed over.
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+
+    healthRoutes(app, options);
+    await app.register(async scope => editRoutes(scope, options));
+    statusRoutes(app, options);
+    downloadRoutes(app, options);
+    previewRoutes(app, options);
+    jobsRoutes(app, options);
+    debugRoutes(app, options);
+    await docsRoutes(app, options.version);
+  };
+}

@@ -1,0 +1,22 @@
+import type { FastifyRequest } from 'fastify';
+import type { Services } from '../../graphql/context.ts';
+import type { Artifacts } from '../../jobs/ports.ts';
+import type { Caller } from '../../jobs/service.ts';
+import type { Log } from '../../log.ts';
+
+/** What the REST face is built from. */
+export interface RestOptions {
+  readonly services: Services;
+  readonly artifacts: Artifacts;
+  /** ComfyUI's output folder, without a slash at the end: what `image_path` begins with. */
+  readonly outputDir: string;
+  readonly version: string;
+  /** What some engine can do now. */
+  readonly features: () => string[];
+  readonly engineKind: () => 'sandbox' | 'comfyui';
+  readonly callerOf: (request: FastifyRequest) => Caller;
+  /** Largest body of a request, in bytes. */
+  readonly maxBodyBytes: number;
+  /** Where a fault that is hidden from the caller is told, with the reference that the caller got. */
+  readonly log: Log;
+}

@@ -1,0 +1,86 @@
+import type { Job } from '../../jobs/job.ts';
+import type { RestOptions } from './options.ts';
+import type { RestStatus, StatusAnswer } from './schemas.ts';
+
+/** The status as REST calls it: a canceled job is an error. */
+export function restStatus(job: Job): RestStatus {
+  switch (job.status) {
+    case 'QUEUED':
+      return 'queued';
+    case 'PROCESSING':
+      return 'processing';
+    case 'COMPLETED':
+      return 'completed';
+    case 'ERROR':
+    case 'CANCELED':
+      return 'error';
+    default:
+      return job.status satisfies never;
+  }
+}
+
+/** Percent with at most one decimal; 100 only when it is over. */
+export function restProgress(job: Job): number {
+  if (job.status === 'COMPLETED') return 100;
+  return Math.min(99.9, oneDecimal(job.progress));
+}
+
+/** Where the picture lies for somebody who sees the engine's disk. */
+export function imagePath(outputDir: string, enginePath: string): string {
+  return `${outputDir.replace(/\/+$/, '')}/${enginePath}`;
+}
+
+/** Whether the bytes of the first picture are there. */
+export async function imageExists(options: RestOptions, job: Job): Promise<boolean> {
+  const output = job.outputs[0];
+  return output !== undefined && (await options.artifacts.size(output.key)) !== null;
+}
+
+/** What `/status` says of a job. */
+export async function statusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+  const common = { progress: restProgress(job), prompt_id: job.promptId };
+  switch (job.status) {
+    case 'QUEUED':
+    case 'PROCESSING': {
+      const position = (await options.services.jobs.ahead(job)) ?? job.queuePosition;
+      return {
+        status: job.status === 'QUEUED' ? 'queued' : 'processing',
+        ...common,
+        ...(job.stage === null ? {} : { stage: job.stage.toLowerCase() }),
+        ...(job.step === null ? {} : { step: job.step }),
+        ...(job.totalSteps === null ? {} : { total_steps: job.totalSteps }),
+        ...(position === null ? {} : { queue_position: position }),
+        ...(job.etaSeconds === null ? {} : { eta_seconds: oneDecimal(job.etaSeconds) }),
+      };
+    }
+    case 'COMPLETED': {
+      const output = job.outputs[0];
+      if (output === undefined || !(await imageExists(options, job))) {
+        const message = 'Image editing completed but file not found';
+        return { status: 'completed', ...common, image_ready: false, message };
+      }
+      return {
+        status: 'completed',
+        ...common,
+        image_ready: true,
+        download_url: `/download/${job.id}`,
+        image_path: imagePath(options.outputDir, output.enginePath),
+      };
+    }
+    case 'ERROR':
+      return {
+        status: 'error',
+        ...common,
+        error: job.error?.message ?? 'The job failed',
+        error_code: job.error?.code ?? 'INTERNAL',
+      };
+    case 'CANCELED':
+      return { status: 'error', ...common, error: 'Job was canceled', error_code: 'CANCELED' };
+    default:
+      return job.status satisfies never;
+  }
+}
+
+function oneDecimal(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,41 @@
+/** Marks, inside a string, a number that JSON or a JavaScript number cannot hold; no client's text begins like this by accident. */
+const MARK = '\u0000int:';
+const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])|\bNaN\b|-?\bInfinity\b/g;
+
+/**
+ * Parses JSON as Python does: an integer above 2^53 keeps its digits (as a bigint) and NaN and Infinity are numbers.
+ * Throws a SyntaxError.
+ */
+export function parseJson(text: string): unknown {
+  const marked = text.replace(TOKENS, token => {
+    if (token.startsWith('"')) return token;
+    if (token === 'NaN' || token.endsWith('Infinity')) return JSON.stringify(`${MARK}${token}`);
+    return Number.isSafeInteger(Number(token)) ? token : JSON.stringify(`${MARK}${token}`);
+  });
+  return JSON.parse(marked, (_key, value: unknown) =>
+    typeof value === 'string' && value.startsWith(MARK) ? unmark(value) : value,
+  );
+}
+
+function unmark(value: string): string | number | bigint {
+  const token = value.slice(MARK.length);
+  if (/^(NaN|-?Infinity)$/.test(token)) return Number(token);
+  return /^-?\d+$/.test(token) ? BigInt(token) : value;
+}
+
+/** Writes JSON with every digit of a bigint, and NaN as Python writes it. */
+export function toJson(value: unknown): string {
+  const text = JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'bigint') return `${MARK}${item}`;
+    if (typeof item === 'number' && !Number.isFinite(item)) return `${MARK}${item}`;
+    return item;
+  });
+  return text.replace(/"\\u0000int:(-?\d+|NaN|-?Infinity)"/g, '$1');
+}
+
+export type JsonObject = { [key: string]: unknown };
+
+/** True for a JSON object: neither null nor an array. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,71 @@
+import { parseArgs } from 'node:util';
+import type { EngineVersion } from './object-info.ts';
+import { startSandbox } from './server.ts';
+
+const HELP = `A ComfyUI-compatible engine that runs no model, for trying things out without a GPU.
+
+  --port <number>     default 8188
+  --host <address>    default 127.0.0.1
+  --step-ms <number>  mean milliseconds of a sampling step, default 150
+  --version <name>    0.3.64, 0.8.0 or legacy; default 0.8.0
+  --dir <path>        where input/ and output/ are; default a directory that is removed at the end
+  --control           serve POST /sandbox/faults and GET /sandbox/stats
+  --help              this text
+`;
+
+class UsageError extends Error {}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      port: { type: 'string', default: '8188' },
+      host: { type: 'string', default: '127.0.0.1' },
+      'step-ms': { type: 'string', default: '150' },
+      version: { type: 'string', default: '0.8.0' },
+      dir: { type: 'string' },
+      control: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return;
+  }
+  if (process.env.NODE_ENV === 'production') {
+    throw new UsageError('the sandbox runs no model: it does not start with NODE_ENV=production');
+  }
+  const sandbox = await startSandbox({
+    port: readNumber('--port', values.port, 65_535),
+    host: values.host,
+    stepMs: readNumber('--step-ms', values['step-ms'], 3_600_000),
+    version: readVersion(values.version),
+    control: values.control,
+    ...(values.dir === undefined ? {} : { dir: values.dir }),
+  });
+  process.stdout.write(`${sandbox.url}\n`);
+  const stop = (): void => {
+    sandbox.stop().catch(fail);
+  };
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+}
+
+function readNumber(option: string, text: string, max: number): number {
+  const number = Number(text);
+  if (text.trim() === '' || !(number >= 0 && number <= max)) {
+    throw new UsageError(`${option} must be a number from 0 to ${max}, not "${text}"`);
+  }
+  return number;
+}
+
+function readVersion(text: string): EngineVersion {
+  if (text === '0.3.64' || text === '0.8.0' || text === 'legacy') return text;
+  throw new UsageError(`--version must be 0.3.64, 0.8.0 or legacy, not "${text}"`);
+}
+
+function fail(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
+
+main().catch(fail);

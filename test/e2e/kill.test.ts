@@ -1,0 +1,129 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
+import { servePictures } from '../support/gateway.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { watchOverWebSocket } from '../support/watch.ts';
+
+let dataDir: string;
+let engine: Sandbox;
+let pictures: Awaited<ReturnType<typeof servePictures>>;
+const gateways: GatewayProcess[] = [];
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'kill-'));
+  engine = await startSandbox({ stepMs: 25, control: true });
+  pictures = await servePictures();
+});
+afterEach(async () => {
+  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGKILL')));
+  await engine.stop();
+  await pictures.close();
+  await rm(dataDir, { recursive: true, force: true });
+});
+
+async function start(): Promise<GatewayProcess> {
+  const gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url });
+  gateways.push(gateway);
+  return gateway;
+}
+
+async function submit(url: string, prompt: string): Promise<string> {
+  const answer = await fetch(`${url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ image1_url: `${pictures.url}/red.png`, prompt, steps: 20, megapixels: 0.25 }),
+  });
+  const { job_id }: { job_id: string } = await answer.json();
+  return job_id;
+}
+
+async function executed(): Promise<number[]> {
+  const { executed: counts }: { executed: Record<string, number> } = await (
+    await fetch(`${engine.url}/sandbox/stats`)
+  ).json();
+  return Object.values(counts);
+}
+
+describe('a gateway that is killed', () => {
+  it('loses no job: the running one is taken up where it stands, the others run, each executed once', async () => {
+    const first = await start();
+    const ids = await Promise.all(['a', 'b', 'c', 'd'].map(prompt => submit(first.url, prompt)));
+    // In the middle of the sampling of whichever runs first.
+    await Promise.any(
+      ids.map(id =>
+        watchOverWebSocket(first.url, id, ({ step }) => {
+          if ((step ?? 0) >= 4) throw new Error('far enough');
+        }).then(
+          () => Promise.reject(new Error('it ended too soon')),
+          () => undefined,
+        ),
+      ),
+    );
+    await first.end('SIGKILL');
+
+    const second = await start();
+    for (const id of ids) {
+      const snapshots = await watchOverWebSocket(second.url, id);
+      expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', progress: 100, attempt: 1 });
+      const picture = await fetch(`${second.url}/download/${id}`);
+      expect(picture.status).toBe(200);
+      await picture.arrayBuffer();
+    }
+    expect(await executed()).toEqual([1, 1, 1, 1]);
+  });
+
+  it('finds a run that ended while nobody looked', async () => {
+    const first = await start();
+    const id = await submit(first.url, 'a');
+    await watchOverWebSocket(first.url, id, ({ step }) => {
+      if ((step ?? 0) >= 2) throw new Error('far enough');
+    }).catch(() => undefined);
+    await first.end('SIGKILL');
+    await expect
+      .poll(async () => (await (await fetch(`${engine.url}/queue`)).json()).queue_running, { timeout: 5_000 })
+      .toEqual([]);
+    const second = await start();
+    expect((await watchOverWebSocket(second.url, id)).at(-1)).toMatchObject({
+      status: 'COMPLETED',
+      attempt: 1,
+    });
+    expect(await executed()).toEqual([1]);
+  });
+
+  it('stops on SIGTERM with exit code 0, and leaves its jobs to the next start', async () => {
+    const first = await start();
+    const id = await submit(first.url, 'a');
+    expect(await first.end('SIGTERM')).toBe(0);
+    const second = await start();
+    expect((await watchOverWebSocket(second.url, id)).at(-1)).toMatchObject({ status: 'COMPLETED' });
+    expect(await executed()).toEqual([1]);
+  });
+});
+
+describe('a start that cannot be', () => {
+  it('names every fault of the environment at once, and exits with 78', async () => {
+    const start = startGatewayProcess(dataDir, {
+      PORT: 'x',
+      HOST: '0.0.0.0',
+      COMFYUI_URL: 'ftp://a',
+      JOB_TTL: '1y',
+    });
+    await expect(start).rejects.toThrow(/ended with 78(?=[^]*PORT:)(?=[^]*COMFYUI_URL:)(?=[^]*JOB_TTL:)/);
+  });
+
+  it('refuses to be open to all by accident, and the sandbox in production', async () => {
+    await expect(startGatewayProcess(dataDir, { HOST: '0.0.0.0' })).rejects.toThrow(/HOST: 0\.0\.0\.0/);
+    await expect(startGatewayProcess(dataDir, { NODE_ENV: 'production' })).rejects.toThrow(/COMFYUI_URL/);
+  });
+
+  it('says who holds the job file', async () => {
+    const first = await start();
+    await expect(startGatewayProcess(dataDir, { COMFYUI_URL: engine.url })).rejects.toThrow(
+      /in use by another gateway/,
+    );
+    await first.end('SIGTERM');
+  });
+});

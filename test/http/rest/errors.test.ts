@@ -1,0 +1,235 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Ledger } from '../../../src/jobs/ports.ts';
+import { ask, send } from './support/ask.ts';
+import { type Face, MAX_BODY_BYTES, startFace } from './support/face.ts';
+
+const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
+
+describe('errors', () => {
+  let face: Face;
+  beforeAll(async () => {
+    face = await startFace();
+  });
+  afterAll(() => face.stop());
+
+  it('says 404 for a path that is not there', async () => {
+    const answer = await ask(`${face.url}/nowhere?x=1`);
+    expect(answer).toMatchObject({
+      status: 404,
+      body: { detail: 'There is nothing at /nowhere, see /docs' },
+    });
+    expect(answer.headers.get('content-type')).toMatch(/^application\/json/);
+  });
+
+  it.each([
+    ['PUT', '/edit-image', 'POST'],
+    ['GET', '/edit-image', 'POST'],
+    ['POST', `/status/${ID}`, 'GET, HEAD'],
+    ['DELETE', `/download/${ID}`, 'GET, HEAD'],
+    ['PATCH', '/jobs', 'GET, HEAD'],
+    ['GET', `/jobs/${ID}`, 'DELETE'],
+    ['POST', '/', 'GET, HEAD'],
+    ['POST', `/debug/job/${ID}`, 'GET, HEAD'],
+    ['PROPFIND', '/debug/files', 'GET, HEAD'],
+  ])('says 405 for %s %s, and what is allowed', async (method, path, allow) => {
+    const init =
+      method === 'GET'
+        ? { method }
+        : { method, body: '{ not JSON', headers: { 'content-type': 'application/json' } };
+    const answer = await ask(face.url + path, init);
+    expect(answer.status).toBe(405);
+    expect(answer.headers.get('allow')).toBe(allow);
+    expect(answer.body).toEqual({ detail: `${path} takes ${allow}, got ${method}` });
+  });
+
+  it.each([
+    ['/status/', 'GET'],
+    ['/download/', 'GET'],
+    ['/preview/', 'GET'],
+    ['/jobs/', 'DELETE'],
+    ['/debug/job/', 'GET'],
+  ])('says 404 for a job under %s that is not there, however odd its id', async (path, method) => {
+    for (const id of [
+      ID,
+      'x',
+      'a%2Fb',
+      '..%2F..%2Fetc',
+      'a%00b',
+      '%20',
+      'é',
+      'x'.repeat(150),
+      'x'.repeat(5000),
+    ]) {
+      const answer = await ask(`${face.url}${path}${id}`, { method });
+      expect({ id, status: answer.status, body: answer.body }).toEqual({
+        id,
+        status: 404,
+        body: { detail: 'Job not found' },
+      });
+    }
+  });
+
+  it('says 400 for a path that is not percent-encoded', async () => {
+    const answer = await ask(`${face.url}/status/%zz`);
+    expect(answer.status).toBe(400);
+    expect(Object.keys(answer.body)).toEqual(['detail']);
+  });
+
+  it('says 400 for what is not HTTP', async () => {
+    const socket = connect(Number(new URL(face.url).port), '127.0.0.1');
+    socket.end('HELLO\r\n\r\n');
+    const answer = await text(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(answer.split('\r\n\r\n')[1]).toBe('{"detail":"This is not an HTTP request"}');
+  });
+
+  it.each([
+    ['application/x-www-form-urlencoded', 'application/x-www-form-urlencoded'],
+    ['text/plain', 'text/plain'],
+    ['application/json-seq', 'application/json-seq'],
+    ['nonsense', 'nonsense'],
+    [undefined, 'no Content-Type'],
+  ])('says 415 for a body of type %s, and what to send', async (type, got) => {
+    const body = new TextEncoder().encode('{"image1_url": "x", "prompt": "y"}');
+    const answer = await ask(`${face.url}/edit-image`, {
+      method: 'POST',
+      body,
+      headers: type === undefined ? {} : { 'content-type': type },
+    });
+    expect(answer).toMatchObject({
+      status: 415,
+      body: {
+        detail:
+          'Send the body as JSON with the header Content-Type: application/json ' +
+          `(curl: -H "Content-Type: application/json"), got ${got}`,
+      },
+    });
+  });
+
+  it('takes JSON with a charset', async () => {
+    const answer = await send(
+      `${face.url}/edit-image`,
+      {},
+      { 'content-type': 'Application/JSON; charset=UTF-8' },
+    );
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { detail: 'Both image1_url and prompt are required' },
+    });
+  });
+
+  it.each([
+    ['{"prompt": "x",}', /^The body is not valid JSON: .*position 15/],
+    ['[]', /^The body takes a JSON object, got a list$/],
+    ['{"__proto__": {}}', /^The body has a key __proto__/],
+  ])('says 400 for the body %s', async (body, detail) => {
+    const answer = await send(`${face.url}/edit-image`, body);
+    expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringMatching(detail) } });
+  });
+
+  it('passes over bodies where none is taken', async () => {
+    for (const body of ['{', '', '{}']) {
+      const answer = await ask(`${face.url}/jobs/${ID}`, {
+        method: 'DELETE',
+        body,
+        headers: { 'content-type': 'application/json' },
+      });
+      expect(answer).toMatchObject({ status: 404, body: { detail: 'Job not found' } });
+    }
+  });
+
+  it.each([
+    ['announced', { 'content-length': String(3 * 1024 ** 3) }],
+    ['sent in chunks', {}],
+  ])('says 413 for a body of 3 GB, %s, closes the connection and keeps nothing of it', async (_, length) => {
+    const before = process.memoryUsage.rss();
+    const upload = request(`${face.url}/edit-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...length },
+    });
+    let refused = false;
+    let sent = 0;
+    // That the other side hangs up while we still write is what is asked of it.
+    upload.on('error', () => {});
+    const answered = once(upload, 'response');
+    const closed = once(upload, 'close');
+    const chunk = Buffer.alloc(64 * 1024, 'x');
+    const pump = (): void => {
+      while (!refused && sent < 3 * 1024 ** 3) {
+        sent += chunk.length;
+        if (!upload.write(chunk)) {
+          upload.once('drain', pump);
+          return;
+        }
+      }
+    };
+    upload.once('socket', pump);
+    const [response] = await answered;
+    refused = true;
+    expect(response.statusCode).toBe(413);
+    expect(response.headers.connection).toBe('close');
+    expect(JSON.parse(await text(response))).toEqual({
+      detail: `The body takes at most ${MAX_BODY_BYTES} bytes`,
+    });
+    upload.destroy();
+    await closed;
+    expect(sent).toBeLessThan(100 * 1024 ** 2);
+    expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 1024 ** 2);
+  });
+});
+
+describe('faults that are ours', () => {
+  it('says 503 and when to come back while the store is away', async () => {
+    const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:6379'), { code: 'ECONNREFUSED' });
+    const face = await startFace({ wrap: ledger => failing(ledger, refused) });
+    try {
+      for (const path of [`/status/${ID}`, `/download/${ID}`, '/jobs', '/debug/files']) {
+        const answer = await ask(face.url + path);
+        expect(answer).toMatchObject({
+          status: 503,
+          body: { detail: 'The store of jobs is out of reach, try again later' },
+        });
+        expect(answer.headers.get('retry-after')).toBe('5');
+      }
+      expect(JSON.stringify(face.lines)).toContain('ECONNREFUSED');
+    } finally {
+      await face.stop();
+    }
+  });
+
+  it('hides anything else behind a reference that is in the log', async () => {
+    const face = await startFace({ wrap: ledger => failing(ledger, new TypeError('secret detail')) });
+    try {
+      const answer = await ask(`${face.url}/status/${ID}`);
+      expect(answer.status).toBe(500);
+      expect(answer.body).toEqual({
+        detail: expect.stringMatching(/^Internal error, reference [0-9a-f-]{36}$/),
+      });
+      const reference = String(answer.body.detail).slice(-36);
+      expect(face.lines).toEqual([
+        {
+          level: 'error',
+          message: 'a request failed',
+          fields: {
+            method: 'GET',
+            route: '/status/:job_id',
+            reference,
+            error: expect.stringContaining('TypeError: secret detail'),
+          },
+        },
+      ]);
+    } finally {
+      await face.stop();
+    }
+  });
+});
+
+/** A store whose reads reject. */
+function failing(ledger: Ledger, error: Error): Ledger {
+  const reject = () => Promise.reject(error);
+  return { ...ledger, get: reject, list: reject };
+}

@@ -1,0 +1,49 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from './support/ask.ts';
+import { type Face, startFace } from './support/face.ts';
+
+describe('GET /', () => {
+  let face: Face;
+  beforeAll(async () => {
+    face = await startFace();
+  });
+  afterAll(() => face.stop());
+
+  it.each([
+    undefined,
+    '*/*',
+    'application/json',
+    'application/json, text/plain, */*',
+    'text/html, application/json',
+    'application/json;q=0.9, text/html;q=0.1',
+    'text/html;q=0',
+    'text/*',
+  ])('answers Accept: %s with who is here', async accept => {
+    const answer = await ask(`${face.url}/`, accept === undefined ? {} : { headers: { accept } });
+    expect(answer.status).toBe(200);
+    expect(answer.body).toEqual({
+      message: 'Qwen Image Edit Plus API',
+      status: 'running',
+      version: '2.0.0',
+      features: ['multi-image-support', 'nunchaku-optimization'],
+      engine: 'comfyui',
+    });
+  });
+
+  it.each([
+    'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
+    'text/html',
+    'TEXT/HTML; q=0.5, application/json; q=0.1',
+  ])('sends a browser (Accept: %s) on to the page', async accept => {
+    const response = await fetch(`${face.url}/`, { headers: { accept }, redirect: 'manual' });
+    expect(response.status).toBe(302);
+    expect(response.headers.get('location')).toBe('/docs');
+    expect(response.headers.get('vary')).toBe('accept');
+  });
+
+  it('answers HEAD as GET, without the body', async () => {
+    const response = await fetch(`${face.url}/`, { method: 'HEAD' });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe('');
+  });
+});

@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { buildOpenApi } from '../../../src/http/rest/index.ts';
+import { jobError } from '../../../src/jobs/errors.ts';
+import { ask, send } from './support/ask.ts';
+import { type Face, keepCompleted, startFace } from './support/face.ts';
+
+const operation = z.object({
+  operationId: z.string().min(1),
+  summary: z.string().min(1),
+  parameters: z
+    .array(z.object({ in: z.enum(['path', 'query', 'header']), name: z.string(), schema: z.looseObject({}) }))
+    .optional(),
+  requestBody: z.looseObject({}).optional(),
+  responses: z.record(
+    z.string().regex(/^[1-5]\d\d$/),
+    z.looseObject({
+      description: z.string().min(1),
+      content: z.record(z.string(), z.object({ schema: z.record(z.string(), z.unknown()) })).optional(),
+    }),
+  ),
+});
+
+const openApi = z.looseObject({
+  openapi: z.literal('3.1.0'),
+  info: z.looseObject({ title: z.string(), version: z.string() }),
+  paths: z.record(z.string().startsWith('/'), z.record(z.string(), operation)),
+  components: z.object({ schemas: z.record(z.string(), z.looseObject({})) }),
+});
+
+const document = openApi.parse(JSON.parse(JSON.stringify(buildOpenApi('2.0.0'))));
+const operations = Object.entries(document.paths).flatMap(([path, item]) =>
+  Object.entries(item).map(([method, of]) => ({ path, method, of })),
+);
+
+describe('the OpenAPI document', () => {
+  let face: Face;
+  beforeAll(async () => {
+    face = await startFace();
+  });
+  afterAll(() => face.stop());
+
+  it('names exactly the routes that are there', () => {
+    const described = operations.map(({ path, method }) => `${method.toUpperCase()} ${path}`);
+    const registered = face.routes
+      .map(route => route.replace(/:(\w+)/g, '{$1}'))
+      .filter(route => !/ \/(docs|openapi\.json)/.test(route));
+    // Fastify answers HEAD for each GET; only a download's is worth a word.
+    const worth = registered.filter(
+      route => !route.startsWith('HEAD') || route === 'HEAD /download/{job_id}',
+    );
+    expect(described.sort()).toEqual([...new Set(worth)].sort());
+  });
+
+  it('leads nowhere with its references, uses each id once and declares each path parameter', () => {
+    const text = JSON.stringify(document);
+    for (const [, name] of text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)) {
+      expect(document.components.schemas).toHaveProperty([name ?? '']);
+    }
+    expect(text.match(/"\$ref":"(?!#\/components\/schemas\/)/)).toBeNull();
+    const ids = operations.map(({ of }) => of.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { path, of } of operations) {
+      const declared = of.parameters?.filter(parameter => parameter.in === 'path').map(({ name }) => name);
+      expect(declared ?? []).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(match => match[1]));
+    }
+  });
+
+  it('is the same each time, and what is served', async () => {
+    const served = await ask(`${face.url}/openapi.json`);
+    expect(served.body).toEqual(document);
+    expect(JSON.stringify(buildOpenApi('2.0.0'))).toBe(JSON.stringify(buildOpenApi('2.0.0')));
+  });
+
+  it('is true of every answer', async () => {
+    const { job } = await keepCompleted(face);
+    const failed = await face.keep({ status: 'ERROR', error: jobError('TIMED_OUT', 'No progress') });
+    const running = await face.keep({
+      status: 'PROCESSING',
+      stage: 'SAMPLING',
+      step: 3,
+      totalSteps: 8,
+      progress: 37.5,
+      etaSeconds: 4.25,
+      lane: 'x',
+    });
+    const waiting = await face.keep({});
+    const seen: [string, string, number][] = [];
+    const hold = (path: string, method: string, { status, body }: Awaited<ReturnType<typeof ask>>): void => {
+      expect(conforms(path, method, status, body), `${method} ${path} ${status}`).toBe(true);
+      seen.push([path, method, status]);
+    };
+    hold('/', 'get', await ask(`${face.url}/`));
+    for (const { id } of [job, failed, running, waiting]) {
+      hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${id}`));
+      hold('/debug/job/{job_id}', 'get', await ask(`${face.url}/debug/job/${id}`));
+    }
+    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/none`));
+    hold('/download/{job_id}', 'get', await ask(`${face.url}/download/${running.id}`));
+    hold('/preview/{job_id}', 'get', await ask(`${face.url}/preview/${running.id}`));
+    hold('/jobs', 'get', await ask(`${face.url}/jobs`));
+    hold('/debug/files', 'get', await ask(`${face.url}/debug/files`));
+    hold('/edit-image', 'post', await send(`${face.url}/edit-image`, {}));
+    hold('/jobs/{job_id}', 'delete', await ask(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
+    expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
+  });
+
+  it('refuses what no answer is', () => {
+    expect(conforms('/status/{job_id}', 'get', 200, { status: 'done', progress: 1, prompt_id: null })).toBe(
+      false,
+    );
+  });
+});
+
+describe('/docs', () => {
+  let face: Face;
+  beforeAll(async () => {
+    face = await startFace();
+  });
+  afterAll(() => face.stop());
+
+  it('is a page that loads everything it needs from here', async () => {
+    const page = await fetch(`${face.url}/docs`);
+    expect(page.status).toBe(200);
+    expect(page.headers.get('content-type')).toMatch(/^text\/html/);
+    const policy = page.headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).not.toMatch(/https?:/);
+    const html = await page.text();
+    const links = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(match => match[1] ?? '');
+    expect(links.length).toBeGreaterThan(4);
+    for (const link of links) {
+      const asset = await fetch(new URL(link, page.url));
+      expect([link, asset.status]).toEqual([link, 200]);
+      await asset.body?.cancel();
+    }
+  });
+
+  it('shows the document', async () => {
+    expect((await ask(`${face.url}/docs/json`)).body).toEqual(document);
+  });
+
+  it('has the form of every other error for a file that is not there', async () => {
+    const answer = await ask(`${face.url}/docs/static/none.js`);
+    expect(answer).toMatchObject({ status: 404, body: { detail: expect.any(String) } });
+  });
+});
+
+function conforms(path: string, method: string, status: number, body: unknown): boolean {
+  const schema =
+    document.paths[path]?.[method]?.responses[String(status)]?.content?.['application/json']?.schema;
+  if (schema === undefined) throw new Error(`${method} ${path} ${status} is not in the document`);
+  // JSON Schema knows its own definitions under another path than OpenAPI.
+  const bundled = { ...schema, $defs: document.components.schemas };
+  const local = JSON.stringify(bundled).replaceAll('#/components/schemas/', '#/$defs/');
+  return z.fromJSONSchema(JSON.parse(local)).safeParse(body).success;
+}
