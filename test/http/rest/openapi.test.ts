@@ -28,7 +28,8 @@ const openApi = z.looseObject({
   components: z.object({ schemas: z.record(z.string(), z.looseObject({})) }),
 });
 
-const document = openApi.parse(JSON.parse(JSON.stringify(buildOpenApi('2.0.0'))));
+const published = JSON.parse(JSON.stringify(buildOpenApi('2.0.0')));
+const document = openApi.parse(published);
 const operations = Object.entries(document.paths).flatMap(([path, item]) =>
   Object.entries(item).map(([method, of]) => ({ path, method, of })),
 );
@@ -68,7 +69,7 @@ describe('the OpenAPI document', () => {
 
   it('is the same each time, and what is served', async () => {
     const served = await ask(`${face.url}/openapi.json`);
-    expect(served.body).toEqual(document);
+    expect(served.body).toEqual(published);
     expect(JSON.stringify(buildOpenApi('2.0.0'))).toBe(JSON.stringify(buildOpenApi('2.0.0')));
   });
 
@@ -137,7 +138,7 @@ describe('/docs', () => {
   });
 
   it('shows the document', async () => {
-    expect((await ask(`${face.url}/docs/json`)).body).toEqual(document);
+    expect((await ask(`${face.url}/docs/json`)).body).toEqual(published);
   });
 
   it('has the form of every other error for a file that is not there', async () => {

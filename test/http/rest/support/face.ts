@@ -31,7 +31,7 @@ export interface Face {
   /** Every route that was registered, as `GET /jobs`. */
   readonly routes: readonly string[];
   /** Stores a job as it would be after its run. */
-  keep(change: Partial<Job>): Promise<Job>;
+  keep(change: Partial<Job>, id?: string): Promise<Job>;
   stop(): Promise<void>;
 }
 
@@ -101,8 +101,8 @@ export async function startFace(
     previews,
     lines,
     routes,
-    async keep(change) {
-      const fresh = aJob({ createdAt: Date.now() });
+    async keep(change, id = crypto.randomUUID()) {
+      const fresh = aJob({ id, createdAt: Date.now() });
       const submitted = await stored.submit(fresh, { maxQueue: 1000, idempotency: null });
       if (submitted.kind !== 'stored') throw new Error(submitted.kind);
       const job: Job = { ...fresh, revision: 2, ...change };
@@ -151,14 +151,17 @@ export async function keepCompleted(
       height: 48,
     });
   }
-  const job = await face.keep({
-    status: 'COMPLETED',
-    progress: 100,
-    promptId: 'prompt-1',
-    outputs,
-    startedAt: Date.now(),
-    finishedAt: Date.now(),
-    expiresAt: Date.now() + 60_000,
-  });
+  const job = await face.keep(
+    {
+      status: 'COMPLETED',
+      progress: 100,
+      promptId: 'prompt-1',
+      outputs,
+      startedAt: Date.now(),
+      finishedAt: Date.now(),
+      expiresAt: Date.now() + 60_000,
+    },
+    id,
+  );
   return { job, pictures };
 }

@@ -1,0 +1,193 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../../support/engine.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
+
+let rig: Rig;
+let engine: TestEngine;
+beforeAll(async () => {
+  engine = await startTestEngine({ stepMs: 30 });
+  rig = await startRig({ COMFYUI_URL: engine.url });
+});
+afterAll(async () => {
+  await rig.close();
+  await engine.stop();
+});
+
+async function submit(steps: number, extra: Record<string, unknown> = {}): Promise<string> {
+  const { data } = await rig.graphql<{ editImage: { id: string } }>(
+    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
+    {
+      input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25, ...extra },
+    },
+  );
+  return data?.editImage.id ?? '';
+}
+
+const status = async (id: string): Promise<string | undefined> =>
+  (
+    await rig.graphql<{ job: { status: string } | null }>('query ($id: ID!) { job(id: $id) { status } }', {
+      id,
+    })
+  ).data?.job?.status;
+
+/** Resolves when the job has taken some steps. */
+async function sampling(id: string): Promise<void> {
+  const enough = new Error('far enough');
+  await expect(
+    watchOverWebSocket(rig.url, id, ({ step }) => {
+      if ((step ?? 0) >= 2) throw enough;
+    }),
+  ).rejects.toBe(enough);
+}
+
+describe('cancel and delete', () => {
+  it('stop the running job and no other, and free the GPU', async () => {
+    const first = await submit(50);
+    const second = await submit(3);
+    await sampling(first);
+    const { data } = await rig.graphql<{ cancelJob: { status: string } }>(
+      'mutation ($id: ID!) { cancelJob(id: $id) { ... on Job { status } } }',
+      { id: first },
+    );
+    expect(data?.cancelJob.status).toBe('CANCELED');
+    expect((await watchOverSse(rig.url, second)).at(-1)).toMatchObject({ status: 'COMPLETED' });
+    const stats = await engine.stats();
+    expect(Object.keys(stats.interrupted)).toHaveLength(1);
+    expect(stats.running).toBeNull();
+  });
+
+  it('take a job out of the engine’s queue, and out of ours', async () => {
+    const ids = [await submit(40), await submit(2), await submit(2), await submit(2)];
+    await sampling(ids[0] ?? '');
+    const before = await engine.stats();
+    // The second waits in the engine, the fourth here.
+    expect(before.pending).toHaveLength(1);
+    for (const id of [ids[1], ids[3], ids[0]]) {
+      await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
+      expect(await status(id ?? '')).toBe('CANCELED');
+    }
+    expect((await watchOverWebSocket(rig.url, ids[2] ?? '')).at(-1)).toMatchObject({ status: 'COMPLETED' });
+    const after = await engine.stats();
+    expect(Object.keys(after.executed).length - Object.keys(before.executed).length).toBe(1);
+    expect(after.pending).toEqual([]);
+  });
+
+  it('remove the record, the inputs and the outputs', async () => {
+    const id = await submit(1);
+    await watchOverWebSocket(rig.url, id);
+    expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
+    const remove = 'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on DeletedJob { id } } }';
+    expect(await rig.graphql(remove, { id })).toEqual({
+      data: { deleteJob: { __typename: 'DeletedJob', id } },
+    });
+    expect(await rig.graphql(remove, { id })).toEqual({ data: { deleteJob: { __typename: 'JobNotFound' } } });
+    expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(404);
+    const { readdir } = await import('node:fs/promises');
+    const files = await readdir(rig.dataDir, { recursive: true });
+    expect(files.filter(file => file.includes(id) && /\.\w+$/.test(file))).toEqual([]);
+  });
+
+  it('stop a job that is deleted while it runs, and end its watchers', async () => {
+    const id = await submit(50);
+    const watching = watchOverWebSocket(rig.url, id);
+    await sampling(id);
+    await rig.graphql('mutation ($id: ID!) { deleteJob(id: $id) { __typename } }', { id });
+    expect((await watching).at(-1)).toMatchObject({ status: 'CANCELED' });
+    expect((await engine.stats()).running).toBeNull();
+    expect(await status(id)).toBeUndefined();
+  });
+});
+
+describe('jobs', () => {
+  it('are paged newest first and filtered by status', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const id = await submit(1);
+      await watchOverWebSocket(rig.url, id);
+      ids.unshift(id);
+    }
+    const query = `query ($first: Int, $after: String) {
+      jobs(first: $first, after: $after, status: [COMPLETED]) { edges { cursor node { id } } pageInfo { hasNextPage endCursor } }
+    }`;
+    interface Page {
+      jobs: {
+        edges: { cursor: string; node: { id: string } }[];
+        pageInfo: { hasNextPage: boolean; endCursor: string };
+      };
+    }
+    const first = (await rig.graphql<Page>(query, { first: 2 })).data?.jobs;
+    expect(first?.edges.map(({ node }) => node.id)).toEqual(ids.slice(0, 2));
+    expect(first?.pageInfo).toEqual({ hasNextPage: true, endCursor: first?.edges[1]?.cursor });
+    const next = (await rig.graphql<Page>(query, { first: 1, after: first?.pageInfo.endCursor })).data?.jobs;
+    expect(next?.edges[0]?.node.id).toBe(ids[2]);
+    expect((await rig.graphql(query, { after: 'nonsense' })).errors?.[0]?.message).toMatch(/endCursor/);
+    expect((await rig.graphql(query, { first: 101 })).errors?.[0]?.message).toMatch(/0 to 100/);
+  });
+
+  it('are run again by retryJob with the very same request', async () => {
+    const id = await submit(1, { seed: '7' });
+    await watchOverWebSocket(rig.url, id);
+    const retry = 'mutation ($id: ID!) { retryJob(id: $id) { ... on Job { id request { seed prompt } } } }';
+    const { data } = await rig.graphql<{ retryJob: { id: string; request: object } }>(retry, { id });
+    expect(data?.retryJob).toMatchObject({ request: { seed: '7', prompt: 'x' } });
+    expect(data?.retryJob.id).not.toBe(id);
+    expect((await watchOverWebSocket(rig.url, data?.retryJob.id ?? '')).at(-1)).toMatchObject({
+      status: 'COMPLETED',
+    });
+  });
+
+  it('are not there for an id that nobody has', async () => {
+    expect(await status('nobody')).toBeUndefined();
+    await expect(watchOverWebSocket(rig.url, 'nobody')).rejects.toThrow(/Job not found/);
+  });
+});
+
+describe('engines and workflows', () => {
+  it('tell what is there and what it can do', async () => {
+    const { data } = await rig.graphql<{
+      engines: object[];
+      workflows: { name: string; runnable: boolean }[];
+    }>(
+      '{ engines { state sandbox version targetedInterrupt workflows } workflows { name runnable problems } }',
+    );
+    expect(data?.engines).toEqual([
+      expect.objectContaining({ state: 'READY', sandbox: true, version: '0.8.0', targetedInterrupt: true }),
+    ]);
+    expect(data?.workflows.find(({ name }) => name === 'qwen-image-edit-plus')?.runnable).toBe(true);
+    expect(data?.workflows.find(({ name }) => name === 'qwen-image-edit-plus-nunchaku')).toMatchObject({
+      runnable: false,
+      problems: [expect.stringContaining('NunchakuQwenImageDiTLoader')],
+    });
+  });
+
+  it('a drained engine finishes what it has and takes no more', async () => {
+    const { data } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
+    const id = data?.engines[0]?.id;
+    const running = await submit(20);
+    await sampling(running);
+    const drain =
+      'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { state } }';
+    expect(await rig.graphql(drain, { id, drained: true })).toEqual({
+      data: { setEngineState: { state: 'DRAINED' } },
+    });
+    const waiting = await submit(1);
+    expect((await watchOverWebSocket(rig.url, running)).at(-1)).toMatchObject({ status: 'COMPLETED' });
+    expect(await status(waiting)).toBe('QUEUED');
+    await rig.graphql(drain, { id, drained: false });
+    expect((await watchOverWebSocket(rig.url, waiting)).at(-1)).toMatchObject({ status: 'COMPLETED' });
+    expect(await rig.graphql(drain, { id: 'nobody', drained: true })).toEqual({
+      data: { setEngineState: null },
+    });
+  });
+});
+
+describe('GraphiQL', () => {
+  it('is served to browsers, all of it from here', async () => {
+    const page = await fetch(`${rig.url}/graphql`, { headers: { accept: 'text/html' } });
+    expect(page.headers.get('content-type')).toMatch(/text\/html/);
+    const html = await page.text();
+    expect(html).toContain('YogaGraphiQL');
+    expect(html).not.toMatch(/<(script|link)[^>]+(src|href)="https?:/);
+  });
+});
