@@ -97,6 +97,9 @@ export const settings = {
     .prefault('10m')
     .describe('A run without any progress; longer by itself for a job with slow steps'),
   RUN_TIMEOUT: duration.prefault('1h').describe('A run from its start to its end'),
+  STOP_TIMEOUT: duration
+    .prefault('30s')
+    .describe('An engine that has not stopped a prompt this long after it was told to is set aside'),
   ENGINE_GRACE: duration
     .prefault('15s')
     .describe('An engine that does not answer for this long has lost its jobs'),

@@ -17,12 +17,15 @@ import { createJobs } from './jobs/service.ts';
 import type { Log } from './log.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { createCatalog } from './workflows/catalog.ts';
-import { loadWorkflows } from './workflows/load.ts';
+import { featuresOf } from './workflows/features.ts';
+import { createReloader, loadAtStart } from './workflows/reload.ts';
+import { watchFolders } from './workflows/watch.ts';
 
 /** The version of the REST contract, which is the package's too. */
 export const VERSION = '2.0.0';
 
-const SHIPPED_WORKFLOWS = fileURLToPath(new URL('../workflows', import.meta.url));
+/** The folder of the workflows that come with the project. */
+export const SHIPPED_WORKFLOWS = fileURLToPath(new URL('../workflows', import.meta.url));
 const ENGINE_ANSWER_MS = 60_000;
 const LEASE_MS = 10_000;
 const CANCEL_WAIT_MS = 10_000;
@@ -33,13 +36,15 @@ export interface Gateway {
   readonly url: string;
   /** True when no ComfyUI is configured and the sandbox stands in. */
   readonly sandbox: boolean;
+  /** Reads the workflows again. Never rejects: what is broken is logged and set aside, the rest runs. */
+  reload(): Promise<void>;
   /** Stops taking requests, leaves runs where they stand, closes everything that was opened. */
   stop(): Promise<void>;
 }
 
 /**
  * Builds everything from a config and starts it. Rejects, with nothing left running, when a part cannot start:
- * the port is taken, the job file is in use, the workflows cannot be read.
+ * the port is taken, the job file is in use, no workflow is usable.
  */
 export async function startGateway(config: Config, log: Log): Promise<Gateway> {
   const stops: (() => Promise<void>)[] = [];
@@ -66,12 +71,31 @@ async function start(
 
   let dispatcher: Dispatcher | null = null;
   const engines = () => dispatcher?.engines.map(engine => engine.status()) ?? [];
-  const loaded = await loadWorkflows(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
-  for (const { name, problems } of loaded.broken)
-    log.warn({ workflow: name, problems }, 'workflow set aside');
-  const workflows = createCatalog(loaded, config.WORKFLOW ?? null, name =>
-    engines().some(engine => engine.workflows.includes(name)),
-  );
+  const canRun = (name: string): boolean => engines().some(engine => engine.workflows.includes(name));
+  const dir = resolve(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
+  const workflows = createCatalog(await loadAtStart(dir, log), config.WORKFLOW ?? null, canRun);
+  const chosen = workflows.choose(config.WORKFLOW ?? null);
+  // One that is broken is told like any other; a name that nothing has is a slip of the pen.
+  if (!chosen.ok && !workflows.broken().some(({ name }) => name === config.WORKFLOW)) {
+    throw new Error(`WORKFLOW: ${chosen.message}`);
+  }
+  const { reload } = createReloader({
+    dir,
+    catalog: workflows,
+    log,
+    onReloaded() {
+      for (const engine of dispatcher?.engines ?? []) engine.recheck();
+    },
+  });
+  if (config.NODE_ENV !== 'production') {
+    const watching = watchFolders({
+      dir,
+      onChange: () => void reload(),
+      onError: error =>
+        log.warn({ dir, error: error.message }, 'workflows are not watched: SIGHUP reloads them'),
+    });
+    stops.push(async () => watching.stop());
+  }
 
   const feed = createEmbeddedFeed();
   const ledger = openEmbeddedLedger({ path: join(data, 'jobs.sqlite'), feed, now });
@@ -124,6 +148,7 @@ async function start(
         uploadMs: config.UPLOAD_TIMEOUT,
         stallMs: config.STALL_TIMEOUT,
         runMs: config.RUN_TIMEOUT,
+        stopMs: config.STOP_TIMEOUT,
         engineGraceMs: config.ENGINE_GRACE,
         watchdogMs: config.WATCHDOG,
         maxAttempts: config.MAX_ATTEMPTS,
@@ -160,11 +185,7 @@ async function start(
       artifacts,
       outputDir: config.COMFYUI_OUTPUT_DIR,
       version: VERSION,
-      features: () =>
-        featuresOf(
-          workflows.all().map(({ name }) => name),
-          engines(),
-        ),
+      features: () => featuresOf(workflows.all(), canRun),
       engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
       callerOf: () => ANYBODY,
       maxBodyBytes,
@@ -179,12 +200,5 @@ async function start(
   });
   stops.push(() => http.stop());
   log.info({ url: http.url, engines: urls.length }, 'listening');
-  return { url: http.url, sandbox, stop };
-}
-
-/** What GET `/` calls features: what some engine can do now. */
-function featuresOf(names: readonly string[], engines: ReturnType<Services['engines']>): string[] {
-  const runnable = names.filter(name => engines.some(engine => engine.workflows.includes(name)));
-  const features = runnable.length > 0 || engines.length === 0 ? ['multi-image-support'] : [];
-  return runnable.some(name => name.includes('nunchaku')) ? [...features, 'nunchaku-optimization'] : features;
+  return { url: http.url, sandbox, reload, stop };
 }

@@ -190,3 +190,10 @@ export function readSystemStats(json: unknown): SystemStats {
     vramFree: device?.vram_free ?? null,
   };
 }
+
+const features = z.object({ supports_preview_metadata: z.boolean().catch(false) });
+
+/** Reads GET /features: whether previews can carry their prompt's id. Throws a ZodError. */
+export function readFeatures(json: unknown): boolean {
+  return features.parse(json).supports_preview_metadata;
+}

@@ -8,6 +8,7 @@ import {
   type QueueView,
   type Rejection,
   readAccepted,
+  readFeatures,
   readHistory,
   readQueue,
   readRejection,
@@ -28,6 +29,8 @@ export interface EngineClient {
   /** Without credentials: fit for logs. */
   readonly url: string;
   systemStats(): Promise<SystemStats>;
+  /** Whether previews can carry their prompt's id, and flags are answered at all; an older engine has no such path. */
+  previewMetadata(): Promise<boolean>;
   /** The node classes of this name as `object_info` tells them; `{}` when the engine has none. */
   objectInfo(): Promise<unknown>;
   /** Stores a picture; returns the name that LoadImage must be given (ComfyUI may choose another than asked). */
@@ -124,6 +127,12 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   return {
     url: root,
     systemStats: () => readJson('/system_stats', readSystemStats),
+    async previewMetadata() {
+      const answer = await call('/features');
+      if (answer.statusCode !== 404) return bodyOf(answer, '/features', readFeatures);
+      await answer.body.dump();
+      return false;
+    },
     objectInfo: () => readJson('/object_info', json => json),
     async upload(file) {
       const form = new FormData();

@@ -5,8 +5,8 @@ import { EngineUnreachable } from './unreachable.ts';
 /** Frames larger than this are not previews: the connection is closed. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 const HANDSHAKE_MS = 10_000;
-/** An engine that knows no feature flags does not answer them: go on after this long. */
-const FEATURES_MS = 1_000;
+/** An answer to the flags that takes longer is not waited for: a hint may be lost, the run is not. */
+const FEATURES_MS = 2_000;
 
 export interface EngineSocket {
   /** Resolves when the server's side has ended too, or was cut off after a second. */
@@ -16,6 +16,8 @@ export interface EngineSocket {
 export interface EngineSocketOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether the engine answers feature flags; one that does not is not waited for. */
+  readonly answersFlags: boolean;
   /** Called with each event, in order. Must not block: a client that stops reading freezes ComfyUI for all. */
   onEvent(event: EngineEvent): void;
   /** Called once, when a socket that had opened ends by itself. */
@@ -62,7 +64,8 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
 
     socket.on('open', () => {
       socket.send(JSON.stringify({ type: 'feature_flags', data: { supports_preview_metadata: true } }));
-      patience = setTimeout(ready, FEATURES_MS);
+      if (options.answersFlags) patience = setTimeout(ready, FEATURES_MS);
+      else ready();
     });
     socket.on('message', (data, isBinary) => {
       const bytes = toBytes(data);

@@ -11,6 +11,8 @@ export interface RunLimits {
   readonly stallMs: number;
   /** From the start of the execution to its end. */
   readonly runMs: number;
+  /** An engine that was told to stop a prompt and has not after this long does not listen. */
+  readonly stopMs: number;
   /** An engine that does not answer for this long has lost its jobs. */
   readonly engineGraceMs: number;
   /** Silence after which the engine is asked where the prompt is. */

@@ -3,7 +3,13 @@ import type { EngineClient } from '../comfyui/client.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { WorkflowCatalog } from '../workflows/catalog.ts';
-import { checkAgainstEngine, parseObjectInfo, type WorkflowProblem } from '../workflows/check.ts';
+import {
+  checkAgainstEngine,
+  type ObjectInfo,
+  parseObjectInfo,
+  type WorkflowProblem,
+} from '../workflows/check.ts';
+import type { Workflow } from '../workflows/load.ts';
 
 /**
  * `STARTING`: not asked yet. `READY`: takes jobs. `DOWN`: does not answer. `UNFIT`: answers, but can run none of
@@ -20,6 +26,8 @@ export interface EngineStatus {
   readonly stats: SystemStats | null;
   /** Whether it can stop one prompt and no other. */
   readonly targetedInterrupt: boolean;
+  /** Whether previews carry their prompt's id. */
+  readonly previewMetadata: boolean;
   /** Names of the workflows that it can run. */
   readonly workflows: readonly string[];
   /** What keeps it from running the others, by workflow. */
@@ -31,7 +39,13 @@ export interface Engine {
   readonly id: string;
   readonly client: EngineClient;
   status(): EngineStatus;
-  canRun(workflow: string): boolean;
+  /**
+   * Whether it can run this version of a workflow, as `WorkflowCatalog.find` knows it. True also for one that there is
+   * nothing left of: the run ends such a job with the reason, which nobody else would.
+   */
+  canRun(workflow: string, version: string): boolean;
+  /** The workflows changed: they are held against what it has, and it is asked again. */
+  recheck(): void;
   /** Resolves when it is READY, or `signal` aborts. */
   ready(signal: AbortSignal): Promise<void>;
   /** A run could not reach it, or found it stuck: asked again, and set aside for longer each time in a row. */
@@ -82,8 +96,11 @@ export function startEngine(options: EngineOptions): Engine {
   let state: EngineState = 'STARTING';
   let reason: string | null = null;
   let stats: SystemStats | null = null;
-  let problems = new Map<string, readonly WorkflowProblem[]>();
+  let previewMetadata = false;
+  /** What it has, and what that means for each workflow that was held against it. */
+  let inventory: { info: ObjectInfo; found: WeakMap<Workflow, readonly WorkflowProblem[]> } | null = null;
   let inventoryAt = Number.NEGATIVE_INFINITY;
+  let inventoryWanted = false;
   let drained = false;
   let memoryFailures = 0;
   let strikes = 0;
@@ -91,8 +108,24 @@ export function startEngine(options: EngineOptions): Engine {
   let failures = 0;
   let wake: (() => void) | null = null;
 
+  /** Null when it was never asked what it has. */
+  function problemsOf(workflow: Workflow): readonly WorkflowProblem[] | null {
+    if (inventory === null) return null;
+    const known = inventory.found.get(workflow);
+    if (known !== undefined) return known;
+    const found = checkAgainstEngine(workflow, inventory.info);
+    inventory.found.set(workflow, found);
+    return found;
+  }
+
   function status(): EngineStatus {
-    const names = workflows.all().map(workflow => workflow.name);
+    const problems = new Map(
+      workflows.all().flatMap(workflow => {
+        const found = problemsOf(workflow);
+        return found === null ? [] : [[workflow.name, found] as const];
+      }),
+    );
+    const runnable = [...problems].filter(([, found]) => found.length === 0).map(([name]) => name);
     return {
       id,
       url: client.url,
@@ -100,7 +133,8 @@ export function startEngine(options: EngineOptions): Engine {
       reason,
       stats,
       targetedInterrupt: stats !== null && canTarget(stats.version),
-      workflows: inventoryAt > 0 ? names.filter(name => (problems.get(name)?.length ?? 0) === 0) : [],
+      previewMetadata,
+      workflows: inventoryAt > 0 ? runnable : [],
       problems,
     };
   }
@@ -121,8 +155,10 @@ export function startEngine(options: EngineOptions): Engine {
   }
 
   async function takeInventory(): Promise<void> {
-    const info = parseObjectInfo(await client.objectInfo());
-    problems = new Map(workflows.all().map(workflow => [workflow.name, checkAgainstEngine(workflow, info)]));
+    previewMetadata = await client.previewMetadata();
+    inventoryWanted = false;
+    inventory = { info: parseObjectInfo(await client.objectInfo()), found: new WeakMap() };
+    for (const workflow of workflows.all()) problemsOf(workflow);
     inventoryAt = now();
   }
 
@@ -138,7 +174,8 @@ export function startEngine(options: EngineOptions): Engine {
   async function probe(): Promise<void> {
     try {
       stats = await client.systemStats();
-      if (state !== 'READY' || now() - inventoryAt > INVENTORY_MS) await takeInventory();
+      const due = inventoryWanted || now() - inventoryAt > INVENTORY_MS;
+      if (state !== 'READY' || due) await takeInventory();
       await stopAbandoned();
     } catch (error) {
       failures += 1;
@@ -151,7 +188,7 @@ export function startEngine(options: EngineOptions): Engine {
     if (drained) return enter('DRAINED', 'drained by an operator');
     if (abandoned.size > 0) return enter('SET_ASIDE', 'still has a prompt that it was told to stop');
     if (setAside !== null && now() < setAside.until) return enter('SET_ASIDE', setAside.why);
-    const runnable = status().workflows;
+    const { workflows: runnable, problems } = status();
     if (runnable.length === 0) return enter('UNFIT', describe(problems));
     enter('READY', null);
   }
@@ -162,9 +199,11 @@ export function startEngine(options: EngineOptions): Engine {
       const pause =
         failures > 0
           ? Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
-          : state === 'SET_ASIDE'
-            ? Math.max(FIRST_RETRY_MS, Math.min(options.probeMs, (setAside?.until ?? 0) - now()))
-            : options.probeMs;
+          : inventoryWanted
+            ? 0
+            : state === 'SET_ASIDE'
+              ? Math.max(FIRST_RETRY_MS, Math.min(options.probeMs, (setAside?.until ?? 0) - now()))
+              : options.probeMs;
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, pause);
         wake = () => {
@@ -187,7 +226,17 @@ export function startEngine(options: EngineOptions): Engine {
       uploaded.set(sha256, name);
     },
     status,
-    canRun: name => inventoryAt > 0 && problems.get(name)?.length === 0,
+    canRun(name, version) {
+      if (inventoryAt <= 0) return false;
+      const workflow = workflows.find(name, version);
+      // One whose files are broken may be mended: its jobs wait for that.
+      if (workflow === null) return !workflows.broken().some(broken => broken.name === name);
+      return problemsOf(workflow)?.length === 0;
+    },
+    recheck() {
+      inventoryWanted = true;
+      wake?.();
+    },
     ready(signal) {
       if (state === 'READY' || signal.aborted) return Promise.resolve();
       return new Promise(resolve => {

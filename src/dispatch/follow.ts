@@ -50,8 +50,8 @@ const SOCKET_RETRY_LAST_MS = 4_000;
 /** After an event said that it is over, the history has it within moments (`execution.py`, task_done). */
 const END_LOOK_MS = 30;
 const STOP_RETRY_MS = 1_000;
-/** An engine that was told to stop and has not after this long does not listen. */
-const STOP_PATIENCE_MS = 30_000;
+/** An entry that is not there this long after the end was told is not coming. */
+const END_PATIENCE_MS = 3_000;
 
 /**
  * Follows a prompt that the engine has, until the engine's own account says that it is over. Events are hints:
@@ -71,6 +71,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   });
   const socketOptions = {
     ...engine.client.socketUrl(promptId),
+    answersFlags: engine.status().previewMetadata,
     onEvent: (event: EngineEvent) => inbox.push({ kind: 'event', event }),
     onClose: () => inbox.push({ kind: 'socket-closed' }),
   };
@@ -78,7 +79,10 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   let socketRetryMs = SOCKET_RETRY_FIRST_MS;
   let socketRetryAt = now();
   let silentSince = now();
-  let lookAt = socket === null ? now() : now() + limits.watchdogMs;
+  /** A look is wanted at once; otherwise it is due after a silence, or soon after an end was told. */
+  let lookNow = socket === null;
+  let lookedAt = now();
+  let endKnown = false;
   let unreachableSince: number | null = null;
   let struck: string | null = null;
   let stopSince: number | null = null;
@@ -89,7 +93,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       socket = await openEngineSocket(socketOptions);
       socketRetryMs = SOCKET_RETRY_FIRST_MS;
       silentSince = now();
-      lookAt = now();
+      lookNow = true;
     } catch (error) {
       context.log.debug({ engine: engine.id, reason: String(error) }, 'engine socket did not open');
       socketRetryAt = now() + socketRetryMs;
@@ -98,7 +102,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   }
 
   async function look(): Promise<FollowResult | null> {
-    lookAt = now() + (observer.seen.ended ? END_LOOK_MS : limits.watchdogMs);
+    lookNow = false;
     try {
       const place = await findPrompt(engine.client, promptId);
       unreachableSince = null;
@@ -106,8 +110,12 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         case 'ended':
           await start();
           return { kind: 'ended', entry: place.entry, struck };
-        case 'absent':
+        case 'absent': {
+          // Heard to have ended, so it was not lost: its entry is on the way.
+          const { endedAt } = observer.seen;
+          if (endedAt !== null && now() - endedAt < END_PATIENCE_MS) return null;
           return { kind: 'absent', struck };
+        }
         case 'running':
           observer.foundRunning();
           return null;
@@ -125,10 +133,19 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
       unreachableSince ??= now();
-      lookAt = now() + Math.min(1_000, limits.watchdogMs);
       if (now() - unreachableSince < limits.engineGraceMs) return null;
       return { kind: 'unreachable', reason: error.message };
+    } finally {
+      lookedAt = now();
     }
+  }
+
+  function lookDueAt(): number {
+    if (lookNow) return now();
+    if (endKnown) return lookedAt + END_LOOK_MS;
+    if (unreachableSince !== null) return lookedAt + Math.min(1_000, limits.watchdogMs);
+    // As long as the prompt is heard of there is nothing to ask.
+    return Math.max(lookedAt, observer.seen.heardAt) + limits.watchdogMs;
   }
 
   async function start(): Promise<void> {
@@ -145,7 +162,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
 
   async function stop(): Promise<FollowResult | null> {
     stopSince ??= now();
-    if (now() - stopSince > STOP_PATIENCE_MS) return { kind: 'stuck', struck };
+    if (now() - stopSince > limits.stopMs) return { kind: 'stuck', struck };
     if (now() < stopAt) return null;
     stopAt = now() + STOP_RETRY_MS;
     try {
@@ -159,9 +176,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
 
   try {
     for (;;) {
-      const { seen } = observer;
       const wakeAt = Math.min(
-        lookAt,
+        lookDueAt(),
         socket === null ? socketRetryAt : Number.POSITIVE_INFINITY,
         stopSince === null ? Number.POSITIVE_INFINITY : stopAt,
       );
@@ -192,7 +208,10 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         const result = await stop();
         if (result !== null) return result;
       }
-      if (observer.seen.ended && !seen.ended) lookAt = now();
+      if (observer.seen.endedAt !== null && !endKnown) {
+        endKnown = true;
+        lookNow = true;
+      }
       const silence = now() - Math.max(observer.seen.heardAt, silentSince);
       const deaf =
         observer.seen.started && silence > deafAfter(limits.watchdogMs, observer.seen.longestPause);
@@ -203,11 +222,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         await old.close();
       }
       if (socket === null && now() >= socketRetryAt) await reopenSocket();
-      if (now() >= lookAt) {
+      if (now() >= lookDueAt()) {
         const result = await look();
         if (result !== null) return result;
-      } else if (signals.length > 0 && !observer.seen.ended) {
-        lookAt = Math.max(lookAt, now() + limits.watchdogMs);
       }
     }
   } finally {

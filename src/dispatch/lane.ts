@@ -118,7 +118,7 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
 
   async function next(): Promise<Job | null> {
     const waiting = await ledger.waiting(CANDIDATES);
-    return waiting.find(job => engine.canRun(job.request.workflow)) ?? null;
+    return waiting.find(({ request }) => engine.canRun(request.workflow, request.workflowVersion)) ?? null;
   }
 
   function callForWork(signal: AbortSignal): { heard: Promise<void>; cancel(): void } {

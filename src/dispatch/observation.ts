@@ -10,9 +10,9 @@ type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
 export interface Observation {
   /** The engine began with it. */
   readonly started: boolean;
-  /** An event said that it is over: the engine's history knows how. */
-  readonly ended: boolean;
-  /** When anything was last heard, and when a node or step last moved. Milliseconds. */
+  /** When an event said that it is over; null before. Milliseconds, as the others. */
+  readonly endedAt: number | null;
+  /** When this prompt was last heard of, and when a node or step last moved. */
   readonly heardAt: number;
   readonly movedAt: number;
   /** The longest that nothing moved while it ran, in milliseconds: how slow this job's steps are. */
@@ -23,7 +23,7 @@ export interface Observation {
 
 export interface Observer {
   readonly seen: Observation;
-  /** Takes in an event; those of other prompts count only as a sign of life. */
+  /** Takes in an event; those of other prompts are passed over. */
   take(event: EngineEvent): void;
   /** The engine said, when asked, that the prompt runs. */
   foundRunning(): void;
@@ -50,7 +50,7 @@ export function createObserver(options: {
   const { promptId, plan, pace, now } = options;
   let state: ProgressState = startProgress(plan);
   let started = false;
-  let ended = false;
+  let endedAt: number | null = null;
   let heardAt = now();
   let movedAt = now();
   let longestPause = 0;
@@ -87,12 +87,11 @@ export function createObserver(options: {
   }
 
   function take(event: EngineEvent): void {
+    if (!('promptId' in event) || (event.promptId !== null && event.promptId !== promptId)) return;
+    // A frame without an id is ours if ours is what runs: an engine runs one prompt at a time.
+    if (event.type === 'preview' && event.promptId === null && (!started || endedAt !== null)) return;
     heardAt = now();
-    if ('promptId' in event && event.promptId !== null && event.promptId !== promptId) return;
     switch (event.type) {
-      case 'status':
-      case 'features':
-        return;
       case 'started':
         begin();
         return;
@@ -120,14 +119,13 @@ export function createObserver(options: {
         return;
       }
       case 'preview':
-        // A frame without an id is ours if ours is what runs: an engine runs one prompt at a time.
-        if (event.promptId !== null || (started && !ended)) preview = event;
+        preview = event;
         return;
       case 'idle':
       case 'succeeded':
       case 'failed':
       case 'interrupted':
-        if (event.promptId === promptId) ended = true;
+        if (event.promptId === promptId) endedAt ??= now();
         return;
       default:
         event satisfies never;
@@ -136,7 +134,7 @@ export function createObserver(options: {
 
   return {
     get seen() {
-      return { started, ended, heardAt, movedAt, longestPause, preview };
+      return { started, endedAt, heardAt, movedAt, longestPause, preview };
     },
     take,
     foundRunning: begin,

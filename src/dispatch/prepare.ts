@@ -24,6 +24,18 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<n
     };
   }
   const { request } = job;
+  if (workflow.version !== request.workflowVersion) {
+    const fields = {
+      job: job.id,
+      workflow: workflow.name,
+      asked: request.workflowVersion,
+      used: workflow.version,
+    };
+    context.log.warn(
+      fields,
+      'the version of the workflow that the job was submitted with is gone: another is used',
+    );
+  }
   const images = request.images.map(({ slot, width, height, ...image }) => ({
     slot,
     width,

@@ -140,6 +140,7 @@ async function resume(run: Run): Promise<void> {
 function openSocket(run: Run): Promise<EngineSocket> {
   return openEngineSocket({
     ...run.engine.client.socketUrl(run.promptId),
+    answersFlags: run.engine.status().previewMetadata,
     onEvent: event => run.inbox.push({ kind: 'event', event }),
     onClose: () => run.inbox.push({ kind: 'socket-closed' }),
   });

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
 import { unmap } from './address.ts';
 
@@ -9,17 +11,22 @@ export interface AllowList {
   allowsAddress(address: string, port: number): boolean;
 }
 
+type Network = readonly [base: ipaddr.IPv4 | ipaddr.IPv6, bits: number];
 type Entry =
   | { kind: 'host'; host: string; port: number | null }
-  | { kind: 'network'; network: [ipaddr.IPv4 | ipaddr.IPv6, number]; port: number | null };
+  | { kind: 'network'; network: Network; port: number | null };
 
 const HOST =
-  /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
+  /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+/** A name whose last label is a number is an IPv4 address to a URL (https://url.spec.whatwg.org/#ends-in-a-number-checker). */
+const ENDS_IN_NUMBER = /(^|\.)(\d+|0x[\da-f]*)$/;
+/** Bits before the IPv4 address in an IPv4-mapped IPv6 address. */
+const MAPPED_BITS = 96;
 
 /**
  * Reads a comma separated list of host names, addresses and CIDRs, each with an optional port
- * (`images.lan`, `10.0.0.0/8`, `127.0.0.1:8080`, `[::1]:8080`). A host name allows any address that it resolves to.
- * Throws an Error that names the entry which is none of these.
+ * (`images.lan`, `10.0.0.0/8`, `127.0.0.1:8080`, `[::1]:8080`, `[fd00::/8]:80`). A host name allows any address that it
+ * resolves to, without what is below it. Throws an Error that names the entry which is none of these.
  */
 export function parseAllowList(text: string): AllowList {
   const entries = text
@@ -33,42 +40,46 @@ export function parseAllowList(text: string): AllowList {
         entry => entry.kind === 'host' && entry.host === host.toLowerCase() && (entry.port ?? port) === port,
       ),
     allowsAddress(address, port) {
-      if (!ipaddr.isValid(address)) return false;
+      if (address.includes('%') || isIP(address) === 0) return false;
       const parsed = unmap(ipaddr.parse(address));
-      return entries.some(
-        entry =>
-          entry.kind === 'network' &&
-          (entry.port ?? port) === port &&
-          entry.network[0].kind() === parsed.kind() &&
-          parsed.match(entry.network),
-      );
+      return entries.some(entry => {
+        if (entry.kind !== 'network' || (entry.port ?? port) !== port) return false;
+        const [base, bits] = entry.network;
+        return base.kind() === parsed.kind() && parsed.match(base, bits);
+      });
     },
   };
 }
 
 function parseEntry(entry: string): Entry {
-  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^[\]]*?))(?::(\d{1,5}))?$/.exec(entry) ?? [];
   const whole = parseNetwork(entry);
   if (whole !== null) return { kind: 'network', network: whole, port: null };
+  const [, bracketed, plain, portText] = /^(?:\[([^[\]]+)\]|([^[\]:]+))(?::(\d{1,5}))?$/.exec(entry) ?? [];
   const port = portText === undefined ? null : Number(portText);
-  const host = bracketed ?? plain ?? '';
   if (port !== null && (port < 1 || port > 65_535)) throw notUnderstood(entry);
-  const network = parseNetwork(host);
-  if (network !== null) return { kind: 'network', network, port };
-  // A name made of digits and dots only is an address that is misspelt.
-  if (HOST.test(host) && !/^[\d.]+$/.test(host)) return { kind: 'host', host: host.toLowerCase(), port };
+  const network = parseNetwork(bracketed ?? plain ?? '');
+  // Brackets are for IPv6, as in URLs.
+  if (network !== null && (bracketed !== undefined) === (bracketed ?? plain ?? '').includes(':')) {
+    return { kind: 'network', network, port };
+  }
+  const host = plain === undefined ? '' : domainToASCII(plain).toLowerCase();
+  if (network === null && HOST.test(host) && isIP(host) === 0 && !ENDS_IN_NUMBER.test(plain ?? '')) {
+    return { kind: 'host', host, port };
+  }
   throw notUnderstood(entry);
 }
 
-function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] | null {
-  if (ipaddr.isValidCIDR(text)) {
-    const [base, bits] = ipaddr.parseCIDR(text);
-    return [base, bits];
-  }
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(':') && ipaddr.IPv6.isValid(text)))
-    return null;
-  const address = unmap(ipaddr.parse(text));
-  return [address, address.kind() === 'ipv4' ? 32 : 128];
+function parseNetwork(text: string): Network | null {
+  const [, address, bitsText] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  if (address === undefined || isIP(address) === 0) return null;
+  const base = ipaddr.parse(address);
+  const width = base.kind() === 'ipv4' ? 32 : 128;
+  const bits = bitsText === undefined ? width : Number(bitsText);
+  if (bits > width) return null;
+  const plain = unmap(base);
+  if (plain.kind() === base.kind()) return [base, bits];
+  // Addresses are compared unmapped, so a mapped network is one of IPv4, or else reaches beyond it and means nothing.
+  return bits >= MAPPED_BITS ? [plain, bits - MAPPED_BITS] : null;
 }
 
 function notUnderstood(entry: string): Error {

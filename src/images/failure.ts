@@ -14,8 +14,8 @@ export class ImageRefused extends Error {
   override name = 'ImageRefused';
   readonly failure: ImageFailure;
 
-  constructor(code: ImageFailure['code'], message: string) {
-    super(message);
+  constructor(code: ImageFailure['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
     this.failure = { code, message };
   }
 }

@@ -8,30 +8,46 @@ export interface ImageKind {
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const JPEG = [0xff, 0xd8, 0xff];
 
+/** First bytes of what people send by mistake, for messages. */
+const OTHERS: readonly (readonly [head: RegExp, type: string])[] = [
+  [/^GIF8/, 'image/gif'],
+  [/^BM.{4}\0\0\0\0/s, 'image/bmp'],
+  [/^(II\*\0|MM\0\*)/, 'image/tiff'],
+  [/^.{4}ftypavi[fs]/s, 'image/avif'],
+  [/^.{4}ftyp(hei|hev|mif1|msf1)/s, 'image/heic'],
+  [/^.{4}ftyp/s, 'video/mp4'],
+  [/^%PDF-/, 'application/pdf'],
+  [/^\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)/is, 'text/html'],
+  [/<svg[\s>/]/i, 'image/svg+xml'],
+];
+
 /** The kind of a picture by its first bytes; null for anything but JPEG, PNG and WebP. */
 export function sniffImage(bytes: Uint8Array): ImageKind | null {
   if (startsWith(bytes, PNG)) return { mimeType: 'image/png', extension: 'png' };
   if (startsWith(bytes, JPEG)) return { mimeType: 'image/jpeg', extension: 'jpg' };
-  if (ascii(bytes, 0, 4) === 'RIFF' && ascii(bytes, 8, 12) === 'WEBP') {
+  if (latin1(bytes, 0, 4) === 'RIFF' && latin1(bytes, 8, 12) === 'WEBP') {
     return { mimeType: 'image/webp', extension: 'webp' };
   }
   return null;
 }
 
-/** What bytes seem to be, for an error message. */
-export function describeBytes(bytes: Uint8Array): string {
-  if (bytes.byteLength === 0) return 'an empty answer';
-  if (ascii(bytes, 0, 4) === 'GIF8') return 'a GIF';
-  const head = ascii(bytes, 0, 256).trimStart().toLowerCase();
-  if (head.includes('<svg')) return 'an SVG';
-  if (head.startsWith('<!doctype html') || head.startsWith('<html')) return 'an HTML page';
-  return 'something else';
+/**
+ * What bytes that are no picture of ours seem to be, as the beginning of a message: by their first bytes, or else by
+ * the type that their sender claims, unless that is plainly untrue.
+ */
+export function describeBytes(bytes: Uint8Array, claimedType: string | null): string {
+  if (bytes.byteLength === 0) return 'an empty file';
+  const head = latin1(bytes, 0, 512).replace(/^\xef\xbb\xbf/, '');
+  const known = OTHERS.find(([pattern]) => pattern.test(head))?.[1];
+  if (known !== undefined) return known;
+  const untrue = claimedType === null || /^image\/(png|p?jpe?g|webp)$/.test(claimedType);
+  return untrue ? 'something else' : claimedType;
 }
 
 function startsWith(bytes: Uint8Array, prefix: readonly number[]): boolean {
   return prefix.every((byte, index) => bytes[index] === byte);
 }
 
-function ascii(bytes: Uint8Array, from: number, to: number): string {
+function latin1(bytes: Uint8Array, from: number, to: number): string {
   return String.fromCharCode(...bytes.subarray(from, to));
 }

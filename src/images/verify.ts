@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import sharp from 'sharp';
+import sharp, { type Metadata } from 'sharp';
 import { ImageRefused } from './failure.ts';
+import { readPngChunks } from './png-chunks.ts';
 import { describeBytes, type ImageKind, sniffImage } from './sniff.ts';
 
 /** A picture that was really decoded once. */
@@ -13,63 +14,101 @@ export interface LoadedImage extends ImageKind {
   readonly sha256: string;
 }
 
+const FORMATS = { jpg: 'jpeg', png: 'png', webp: 'webp' } as const satisfies Record<
+  ImageKind['extension'],
+  Metadata['format']
+>;
+/** A decode of the largest picture takes a second or two; a file made to take long is not waited for. */
+const DECODE_SECONDS = 20;
+
+/**
+ * Leaves libvips the decoders for JPEG, PNG and WebP only, in this whole process: those for SVG, PDF, TIFF, HEIF and
+ * what else it was built with cannot be reached any more, whatever bytes come.
+ */
+export function blockOtherDecoders(): void {
+  sharp.block({ operation: ['VipsForeignLoad'] });
+  sharp.unblock({ operation: ['VipsForeignLoadJpeg', 'VipsForeignLoadPng', 'VipsForeignLoadWebp'] });
+}
+
 /**
  * Verifies that bytes are a whole JPEG, PNG or WebP of at most `maxPixels`: the kind by the first bytes, the size by
  * the header before anything is decoded, the rest by decoding it once. Of an animated picture the first frame is kept,
- * as PNG: ComfyUI's LoadImage would make a batch of it (`nodes.py`). Throws ImageRefused.
+ * upright and as PNG: ComfyUI's LoadImage would make a batch of it (`nodes.py`). `claimedType` is what the sender calls
+ * it, used in messages only. Throws ImageRefused.
  */
-export async function verifyImage(bytes: Uint8Array, maxPixels: number): Promise<LoadedImage> {
+export async function verifyImage(
+  bytes: Uint8Array,
+  maxPixels: number,
+  claimedType: string | null = null,
+): Promise<LoadedImage> {
   const kind = sniffImage(bytes);
   if (kind === null) {
-    const message = `${describeBytes(bytes)}, not a JPEG, PNG or WebP picture`;
+    const message = `${describeBytes(bytes, claimedType)}, not a JPEG, PNG or WebP picture`;
     throw new ImageRefused('INPUT_NOT_AN_IMAGE', message);
   }
-  const header = await sharp(bytes, { limitInputPixels: false })
-    .metadata()
-    .catch(() => {
-      throw new ImageRefused('INPUT_NOT_AN_IMAGE', `a broken ${kind.extension.toUpperCase()} file`);
-    });
-  const { width, height, pages = 1 } = header;
+  const header = await readHeader(bytes, kind);
+  const { width, height, pages = 1, orientation = 1 } = header;
   if (width * height > maxPixels) {
-    const most = `at most ${Math.floor(maxPixels / 1e6)} million pixels are taken`;
+    const most = `at most ${Number((maxPixels / 1e6).toFixed(2))} million pixels are taken`;
     throw new ImageRefused('INPUT_TOO_LARGE', `${width} × ${height} pixels: ${most}`);
   }
+  const png = kind.extension === 'png' ? readPngChunks(bytes) : { animated: false, ended: true };
+  if (!png.ended) throw broken(kind);
+  if (pages > 1 || png.animated) return await firstFrame(bytes, maxPixels, kind);
   await decode(bytes, maxPixels, kind);
-  const animated = pages > 1 || isAnimatedPng(bytes, kind);
-  const kept = animated ? new Uint8Array(await sharp(bytes, { pages: 1 }).png().toBuffer()) : bytes;
-  const turned = !animated && (header.orientation ?? 1) >= 5;
+  // EXIF's values 5 to 8 lay a picture on its side.
+  const turned = orientation >= 5 && orientation <= 8;
   return {
-    ...(animated ? { mimeType: 'image/png', extension: 'png' } : kind),
-    bytes: kept,
-    width: turned ? height : width,
-    height: turned ? width : height,
-    sha256: createHash('sha256').update(kept).digest('hex'),
+    ...kind,
+    bytes,
+    ...(turned ? { width: height, height: width } : { width, height }),
+    ...digest(bytes),
   };
 }
 
-/** Decodes line by line and throws the pixels away: a file that is cut short fails here and not on the engine. */
+async function readHeader(bytes: Uint8Array, kind: ImageKind): Promise<Metadata> {
+  try {
+    const header = await sharp(bytes, { limitInputPixels: false }).metadata();
+    if (header.format === FORMATS[kind.extension]) return header;
+  } catch (error) {
+    throw broken(kind, error);
+  }
+  throw broken(kind);
+}
+
+/** Decodes every line and throws the pixels away: a file that is cut short fails here and not on the engine. */
 async function decode(bytes: Uint8Array, maxPixels: number, kind: ImageKind): Promise<void> {
   try {
-    await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'truncated', sequentialRead: true })
-      .resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false, kernel: 'nearest' })
+    await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true })
+      .timeout({ seconds: DECODE_SECONDS })
+      // Averages, so that no line is skipped, into a handful of pixels, so that hardly any memory is taken.
+      .resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false })
       .raw()
       .toBuffer();
-  } catch {
-    throw new ImageRefused(
-      'INPUT_NOT_AN_IMAGE',
-      `a ${kind.extension.toUpperCase()} file that is broken or cut short`,
-    );
+  } catch (error) {
+    throw broken(kind, error);
   }
 }
 
-/** An acTL chunk before the first IDAT makes a PNG an animation (https://www.w3.org/TR/png-3/#acTL-chunk). */
-function isAnimatedPng(bytes: Uint8Array, kind: ImageKind): boolean {
-  if (kind.extension !== 'png') return false;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 8; at + 8 <= bytes.byteLength; at += 12 + view.getUint32(at)) {
-    const type = view.getUint32(at + 4);
-    if (type === 0x6163544c) return true;
-    if (type === 0x49444154) return false;
+async function firstFrame(bytes: Uint8Array, maxPixels: number, kind: ImageKind): Promise<LoadedImage> {
+  try {
+    const { data, info } = await sharp(bytes, { pages: 1, limitInputPixels: maxPixels, failOn: 'error' })
+      .timeout({ seconds: DECODE_SECONDS })
+      .autoOrient()
+      .png()
+      .toBuffer({ resolveWithObject: true });
+    const { width, height } = info;
+    return { mimeType: 'image/png', extension: 'png', bytes: data, width, height, ...digest(data) };
+  } catch (error) {
+    throw broken(kind, error);
   }
-  return false;
+}
+
+function digest(bytes: Uint8Array): { sha256: string } {
+  return { sha256: createHash('sha256').update(bytes).digest('hex') };
+}
+
+function broken(kind: ImageKind, cause?: unknown): ImageRefused {
+  const name = kind.extension === 'webp' ? 'WebP' : kind.extension === 'png' ? 'PNG' : 'JPEG';
+  return new ImageRefused('INPUT_NOT_AN_IMAGE', `a ${name} file that is broken or cut short`, { cause });
 }

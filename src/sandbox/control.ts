@@ -37,9 +37,9 @@ function readJson(bytes: Buffer): unknown {
   }
 }
 
-function describeStats({ stats, queue }: Engine): unknown {
+function describeStats({ stats, queue, hub }: Engine): unknown {
   const pending = [...queue.pending()]
     .sort((a, b) => a.number - b.number || (a.promptId < b.promptId ? -1 : 1))
     .map(item => item.promptId);
-  return { ...stats, running: queue.running()?.promptId ?? null, pending };
+  return { ...stats, running: queue.running()?.promptId ?? null, pending, sockets: hub.ids() };
 }

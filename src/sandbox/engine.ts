@@ -11,7 +11,8 @@ import { startWorker, type Worker } from './worker.ts';
 /** The engine behind the routes. */
 export interface Engine {
   readonly version: EngineVersion;
-  readonly features: JsonObject;
+  /** Null for an engine from before feature flags, which has no such path. */
+  readonly features: JsonObject | null;
   readonly classes: NodeClasses;
   readonly files: EngineFiles;
   readonly queue: PromptQueue;
@@ -50,15 +51,17 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const faults = noFaults(options.stepMs);
   const stats = emptyStats();
   const queue = createPromptQueue();
-  const features = {
-    supports_preview_metadata: true,
-    max_upload_size: 104_857_600,
-    ...(version === '0.8.0' ? { extension: { manager: { supports_v4: true } } } : {}),
-  };
+  const features = legacy
+    ? null
+    : {
+        supports_preview_metadata: true,
+        max_upload_size: 104_857_600,
+        ...(version === '0.8.0' ? { extension: { manager: { supports_v4: true } } } : {}),
+      };
   let number = 0;
   const hub = createSocketHub({
     faults,
-    features: legacy ? null : features,
+    features,
     greet(clientId) {
       const { node, owner } = worker.current();
       return { queueRemaining: queue.remaining(), node: owner === clientId ? node : null };

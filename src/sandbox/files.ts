@@ -75,7 +75,9 @@ export async function openFiles(root: string): Promise<EngineFiles> {
         .map(entry => entry.name)
         .sort(),
     inputPath,
-    inputExists: name => !name.includes('\0') && existsSync(inputPath(name)),
+    // ComfyUI lets a name lead out of its folders; the sandbox has no reason to read other files.
+    inputExists: name =>
+      !name.includes('\0') && isInside(resolve(root), inputPath(name)) && existsSync(inputPath(name)),
     async inputHash(name) {
       const bytes = await readIfFile(inputPath(name));
       return bytes === null ? '' : sha256(bytes);

@@ -131,14 +131,9 @@ const WORK: Readonly<Record<string, NodeWork>> = {
   PreviewImage: (inputs, context) => save(inputs, context, 'ComfyUI_temp_sbox', 'temp'),
 };
 
-/** Whether the sandbox can run nodes of this class. */
-export function hasWork(classType: string): boolean {
-  return Object.hasOwn(WORK, classType);
-}
-
 /** Runs one node. Throws a NodeFailure when it raises, Interrupted or Dropped when it must stop. */
 export async function runNode(classType: string, inputs: Inputs, context: NodeContext): Promise<NodeResult> {
-  const work = hasWork(classType) ? WORK[classType] : undefined;
+  const work = Object.hasOwn(WORK, classType) ? WORK[classType] : undefined;
   if (work === undefined) throw new NodeFailure('NotImplementedError', `the sandbox has no ${classType}`);
   return work(inputs, context);
 }

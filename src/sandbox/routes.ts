@@ -47,7 +47,7 @@ async function answerGet(engine: Engine, { path, query }: Call): Promise<Answer>
     case '/system_stats':
       return json(systemStats(engine));
     case '/features':
-      return json(engine.features);
+      return engine.features === null ? empty(404) : json(engine.features);
     case '/object_info':
       return json(describeClasses(engine.classes, engine.files));
     case '/models':

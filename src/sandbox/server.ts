@@ -4,10 +4,11 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, sendAnswer, serverError } from './answer.ts';
+import { type Answer, empty, sendAnswer, serverError } from './answer.ts';
 import { answerControl } from './control.ts';
 import { startEngine } from './engine.ts';
 import type { EngineVersion } from './object-info.ts';
+import { isForeign } from './origin.ts';
 import { type Call, route } from './routes.ts';
 
 export interface SandboxOptions {
@@ -79,6 +80,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   }
 
   async function answer(request: IncomingMessage): Promise<Answer> {
+    if (isForeign(request)) return empty(403);
     const { call, isControl } = readCall(request);
     if (isControl && options.control === true) {
       return answerControl(engine, call, milliseconds => restart(milliseconds ?? RESTART_MS, request.socket));
@@ -106,7 +108,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   });
   server.on('upgrade', (request, socket, head) => {
     const { call } = readCall(request);
-    if (isAway() || call.path !== '/ws') return void socket.destroy();
+    if (isAway() || isForeign(request) || call.path !== '/ws') return void socket.destroy();
     engine.hub.accept(request, socket, head, call.query.get('clientId') ?? '');
   });
   server.keepAliveTimeout = KEEP_ALIVE_MS;

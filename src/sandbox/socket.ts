@@ -24,6 +24,8 @@ export interface SocketHub {
   preview(jpeg: Uint8Array, promptId: string, nodeId: string, clientId: string | null): void;
   /** Cuts every socket without a close frame. */
   dropAll(): void;
+  /** The ids that a socket is known under. */
+  ids(): string[];
   /** The open sockets stay open but are known under no id any more. */
   deafenAll(): void;
 }
@@ -104,6 +106,7 @@ export function createSocketHub({ faults, features, greet }: SocketHubOptions): 
     dropAll() {
       for (const socket of server.clients) socket.terminate();
     },
+    ids: () => [...table.keys()],
     deafenAll: () => table.clear(),
   };
 }

@@ -14,6 +14,18 @@ export interface WorkflowCatalog {
   choose(name: string | null): Choice;
 }
 
+/** A catalog whose files may change while it is used. */
+export interface ReloadableCatalog extends WorkflowCatalog {
+  /**
+   * Puts what was loaded in the place of what was there. Versions that are no longer present stay to be found by jobs
+   * that were submitted with them: the newest `KEPT_VERSIONS` of each name.
+   */
+  reload(loaded: LoadedWorkflows): void;
+}
+
+/** Earlier versions of a workflow that are kept in memory. */
+export const KEPT_VERSIONS = 20;
+
 /**
  * `preferred` is the configured default; `canRun` tells whether an engine is there that can run a workflow: while
  * none is known to, the most preferred one is chosen, and its jobs wait.
@@ -22,8 +34,10 @@ export function createCatalog(
   loaded: LoadedWorkflows,
   preferred: string | null,
   canRun: (name: string) => boolean,
-): WorkflowCatalog {
-  const { workflows, broken } = loaded;
+): ReloadableCatalog {
+  let { workflows, broken } = loaded;
+  /** By name, the one that was present last at the end. */
+  const earlier = new Map<string, readonly Workflow[]>();
 
   function named(name: string): Choice {
     const workflow = workflows.find(candidate => candidate.name === name);
@@ -43,6 +57,7 @@ export function createCatalog(
     broken: () => broken,
     find: (name, version) =>
       workflows.find(workflow => workflow.name === name && workflow.version === version) ??
+      earlier.get(name)?.find(workflow => workflow.version === version) ??
       workflows.find(workflow => workflow.name === name) ??
       null,
     choose(name) {
@@ -50,6 +65,14 @@ export function createCatalog(
       if (preferred !== null) return named(preferred);
       const workflow = workflows.find(candidate => canRun(candidate.name)) ?? workflows[0];
       return workflow === undefined ? { ok: false, message: 'there is no workflow' } : { ok: true, workflow };
+    },
+    reload(next) {
+      for (const old of workflows) {
+        const others = (earlier.get(old.name) ?? []).filter(({ version }) => version !== old.version);
+        earlier.set(old.name, [...others, old].slice(-KEPT_VERSIONS));
+      }
+      workflows = next.workflows;
+      broken = next.broken;
     },
   };
 }

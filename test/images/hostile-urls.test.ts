@@ -60,6 +60,19 @@ const HOSTILE: readonly (readonly [url: string, code: string])[] = [
     '239.255.255.250',
     '240.0.0.1',
     '255.255.255.255',
+    '168.63.129.16',
+    '100.100.100.200',
+    '192.0.0.192',
+    '0x64646464',
+    '0xa83f8110',
+    '192.175.48.1',
+    '192.31.196.1',
+    '192.52.193.1',
+    '0300.0250.1.1',
+    '10.1',
+    '10.0.1',
+    '192.168.257',
+    '00000012.0.0.1',
   ].map(host => [`http://${host}/latest/meta-data`, BLOCKED] as const),
   // IPv6: unspecified, loopback, mapped, compatible, translated, 6to4, Teredo, ULA, link-local, site-local, multicast, documentation, discard.
   ...[
@@ -97,9 +110,32 @@ const HOSTILE: readonly (readonly [url: string, code: string])[] = [
     '2001:10::1',
     '2001:20::1',
     '3fff::1',
+    '5f00::1',
+    '4000::1',
+    'fd20:ce::254',
+    'fd00:42::42',
+    '2606:4700::5efe:10.0.0.1',
+    '2606:4700::200:5efe:a00:1',
+    'fe80::5efe:10.0.0.1',
+    '::ffff:168.63.129.16',
+    '::ffff:0:0',
+    '::2',
+    '2002:a9fe:a9fe::1',
+    '64:ff9b:1:fffe::169.254.169.254',
+    '2001:2::1',
+    '2001:4:112::1',
+    '2620:4f:8000::1',
+    '0000:0000:0000:0000:0000:0000:0000:0001',
+    '0:0:0:0:0:FFFF:7F00:0001',
   ].map(host => [`http://[${host}]/a.png`, BLOCKED] as const),
   ['http://[fe80::1%25eth0]/', INVALID],
   ['http://[::1%lo]/', INVALID],
+  ['http://[::1%2525lo]/', INVALID],
+  ['http://[v1.127.0.0.1]/', INVALID],
+  ['http://[127.0.0.1]/', INVALID],
+  ['http://[::ffff:127.1]/', INVALID],
+  ['http://[::ffff:0x7f.0.0.1]/', INVALID],
+  ['http://::1/', INVALID],
   // Names that lead inside.
   ...[
     'localhost',
@@ -112,6 +148,13 @@ const HOSTILE: readonly (readonly [url: string, code: string])[] = [
     'mixed-reversed.test',
     'metadata.google.internal',
     'nat64.test',
+    'azure.test',
+    'sixtofour.test',
+    'zone.test',
+    'INSIDE.test',
+    'inside%2Etest',
+    'inside。test',
+    'ｉnside.test',
   ].map(host => [`http://${host}/a.png`, BLOCKED] as const),
   ['https://inside.test/a.png', BLOCKED],
   ['https://127.0.0.1/a.png', BLOCKED],
@@ -131,8 +174,10 @@ const HOSTILE: readonly (readonly [url: string, code: string])[] = [
   ['http://public.test@127.0.0.1/a.png', BLOCKED],
   ['http://public.test:80@127.0.0.1/', BLOCKED],
   ['http://:pw@public.test/', BLOCKED],
+  ['http://%40@127.0.0.1/', BLOCKED],
+  ['https://public.test%20@public.test/', BLOCKED],
   // Ports of other protocols.
-  ...[21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 2049, 6000, 6379, 6667, 10080].map(
+  ...[0, 1, 21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 2049, 6000, 6379, 6667, 10080].map(
     port => [`http://public.test:${port}/a.png`, BLOCKED] as const,
   ),
   // Other schemes, and what is no URL.
@@ -169,8 +214,26 @@ const HOSTILE: readonly (readonly [url: string, code: string])[] = [
     'http://a b/',
     'http://public.test:99999/',
     'http://%00/',
+    'http://127.0.0.1%00.public.test/',
+    'http://0x7f.0.0.0x100/',
+    'http://09.0.0.1/',
+    'http://public.test:-1/',
+    'http://public.test:0x50/',
+    'https:',
+    'hTTp+s://public.test/',
+    'http//127.0.0.1',
+    '127.0.0.1:80',
+    'localhost:80',
+    'php://filter/resource=http://public.test',
+    'sftp://public.test/',
+    'tftp://127.0.0.1:69/x',
+    'netdoc:///etc/passwd',
+    'expect://id',
+    '\\\\127.0.0.1\\share',
+    'msl:/etc/passwd',
+    '|id',
     'http://a%2fb/',
-    `http://public.test/${'a'.repeat(5_000)}`,
+    `http://public.test/?${'a'.repeat(9_000)}`,
   ].map(url => [url, INVALID] as const),
 ];
 
@@ -184,22 +247,24 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   'mixed-reversed.test': ['10.0.0.1', '93.184.216.34'],
   'metadata.google.internal': ['169.254.169.254'],
   'nat64.test': ['64:ff9b::a00:1'],
+  'azure.test': ['168.63.129.16'],
+  'sixtofour.test': ['2002:a00:1::1'],
+  'zone.test': ['fe80::1%eth0'],
 };
 
+const OPTIONS = { allow: parseAllowList(''), maxBytes: 1024, maxPixels: 1e6, totalTimeoutMs: 2_000 };
+const toAnswer = (address: string) => ({ address, family: address.includes(':') ? 6 : 4 });
+
 const loader = createImageLoader({
-  allow: parseAllowList(''),
-  maxBytes: 1024,
-  maxPixels: 1e6,
-  totalTimeoutMs: 2_000,
-  lookup: async host =>
-    (NAMES[host.toLowerCase()] ?? []).map(address => ({ address, family: address.includes(':') ? 6 : 4 })),
+  ...OPTIONS,
+  lookup: async host => (NAMES[host.toLowerCase()] ?? []).map(toAnswer),
 });
 afterAll(() => loader.close());
 
 describe('hostile URLs', () => {
   it('are at least 120', () => expect(HOSTILE.length).toBeGreaterThanOrEqual(120));
 
-  it.each(HOSTILE)('%s is refused as %s', async (url, code) => {
+  it.each(HOSTILE)('%.80s is refused as %s', async (url, code) => {
     const result = await loader.fromUrl(url);
     expect(result.ok ? 'taken' : result.failure.code, result.ok ? '' : result.failure.message).toBe(code);
   });
@@ -214,22 +279,59 @@ describe('hostile URLs', () => {
       fc.tuple(fc.constant(169), fc.constant(254), octet, octet),
       fc.tuple(fc.constant(100), fc.integer({ min: 64, max: 127 }), octet, octet),
     );
+    type Octets = readonly [number, number, number, number];
+    const number = (octets: readonly number[]) => octets.reduce((sum, part) => sum * 256 + part, 0);
+    const groups = (o: readonly number[]) =>
+      `${o.slice(0, 2).map(hex).join('')}:${o.slice(2).map(hex).join('')}`;
     const spell = fc.constantFrom(
-      (o: readonly number[]) => o.join('.'),
-      (o: readonly number[]) => o.map(part => `0x${part.toString(16)}`).join('.'),
-      (o: readonly number[]) => o.map(part => `0${part.toString(8)}`).join('.'),
-      (o: readonly number[]) => String(o.reduce((sum, part) => sum * 256 + part, 0)),
-      (o: readonly number[]) => `[::ffff:${o.join('.')}]`,
-      (o: readonly number[]) => `[64:ff9b::${o.join('.')}]`,
-      (o: readonly number[]) =>
-        `[2002:${o.slice(0, 2).map(hex).join('')}:${o.slice(2).map(hex).join('')}::1]`,
+      (o: Octets) => o.join('.'),
+      (o: Octets) => `${o.join('.')}.`,
+      (o: Octets) => o.map(part => `0x${part.toString(16)}`).join('.'),
+      (o: Octets) => o.map(part => `0${part.toString(8)}`).join('.'),
+      (o: Octets) => `${o[0]}.0x${o[1].toString(16)}.0${o[2].toString(8)}.${o[3]}`,
+      (o: Octets) => String(number(o)),
+      (o: Octets) => `0x${number(o).toString(16)}`,
+      (o: Octets) => `0${number(o).toString(8)}`,
+      (o: Octets) => `${o[0]}.${number(o.slice(1))}`,
+      (o: Octets) => `${o[0]}.${o[1]}.${number(o.slice(2))}`,
+      (o: Octets) => encodeURIComponent(o.join('.')).replace(/\d/g, digit => `%3${digit}`),
+      (o: Octets) => o.join('.').replace(/\d/g, digit => String.fromCharCode(0xff10 + Number(digit))),
+      (o: Octets) => `[::${o.join('.')}]`,
+      (o: Octets) => `[::ffff:${o.join('.')}]`,
+      (o: Octets) => `[::ffff:${groups(o)}]`,
+      (o: Octets) => `[::ffff:0:${o.join('.')}]`,
+      (o: Octets) => `[64:ff9b::${o.join('.')}]`,
+      (o: Octets) => `[64:ff9b:1::${groups(o)}]`,
+      (o: Octets) => `[2002:${groups(o)}::1]`,
+      (o: Octets) => `[2001:0:${groups(o)}::1]`,
+      (o: Octets) => `[2606:4700::5efe:${groups(o)}]`,
     );
     await fc.assert(
       fc.asyncProperty(inside, spell, async (octets, write) => {
         const result = await loader.fromUrl(`http://${write(octets)}/a.png`);
         expect(result).toMatchObject({ ok: false, failure: { code: BLOCKED } });
       }),
-      { numRuns: 300 },
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('refuses a name as soon as one of its addresses is not public', async () => {
+    const good = ['93.184.216.34', '8.8.8.8', '2606:4700::1111'];
+    const bad = ['10.0.0.1', '127.0.0.1', '::1', 'fd00::1', '64:ff9b::a00:1', '169.254.169.254', 'fe80::1%1'];
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom(...good), { maxLength: 6 }),
+        fc.constantFrom(...bad),
+        fc.nat(6),
+        async (addresses, address, at) => {
+          const mixed = addresses.toSpliced(at, 0, address);
+          const one = createImageLoader({ ...OPTIONS, lookup: async () => mixed.map(toAnswer) });
+          const result = await one.fromUrl('http://mixed.test/a.png');
+          await one.close();
+          expect(result).toMatchObject({ ok: false, failure: { code: BLOCKED } });
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 
@@ -242,6 +344,16 @@ describe('hostile URLs', () => {
       '100.128.0.1',
       '11.0.0.1',
       '::ffff:8.8.8.8',
+      '9.255.255.255',
+      '126.255.255.255',
+      '128.0.0.1',
+      '169.253.255.255',
+      '172.15.255.255',
+      '192.167.255.255',
+      '192.169.0.1',
+      '223.255.255.255',
+      '168.63.129.17',
+      '2a00:1450:4001::200e',
     ]) {
       expect(judgeAddress(address)).toEqual({ ok: true });
     }

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { parseJson, toJson } from '../../src/sandbox/json.ts';
 
 /** What a socket received: a JSON message, or a binary frame. */
-export type Frame = { readonly type: string; readonly data: Record<string, unknown> } | { readonly binary: Buffer };
+export type Frame =
+  | { readonly type: string; readonly data: Record<string, unknown> }
+  | { readonly binary: Buffer };
 
 export interface TestSocket {
   readonly frames: readonly Frame[];
@@ -141,6 +143,29 @@ export async function readStats(base: string): Promise<Stats> {
   return statsSchema.parse((await call(`${base}/sandbox/stats`)).body);
 }
 
+const historySchema = z.record(
+  z.string(),
+  z.object({
+    outputs: z.record(z.string(), z.object({ images: z.array(z.record(z.string(), z.string())) })),
+    status: z.object({
+      status_str: z.string(),
+      messages: z.array(z.tuple([z.string(), z.looseObject({ exception_type: z.string().optional() })])),
+    }),
+  }),
+);
+
+export type HistoryEntry = z.infer<typeof historySchema>[string];
+
+/** All of the history, oldest first. */
+export async function readHistory(base: string): Promise<Map<string, HistoryEntry>> {
+  return new Map(Object.entries(historySchema.parse((await call(`${base}/history`)).body)));
+}
+
+/** The name that an upload was stored under. */
+export function storedName({ body }: Exchange): string {
+  return z.object({ name: z.string() }).parse(body).name;
+}
+
 /** Switches faults on, or all off with `{}`. */
 export async function setFaults(base: string, faults: Record<string, unknown>): Promise<void> {
   const { status, body } = await call(`${base}/sandbox/faults`, 'POST', faults);
@@ -159,7 +184,9 @@ export async function eventually<T>(ask: () => Promise<T>, fits: (answer: T) => 
 
 /** A plain picture as PNG. */
 export function picture(width: number, height: number, colour: string): Promise<Buffer> {
-  return sharp({ create: { width, height, channels: 3, background: colour } }).png().toBuffer();
+  return sharp({ create: { width, height, channels: 3, background: colour } })
+    .png()
+    .toBuffer();
 }
 
 /** Uploads a file as a form. */
@@ -175,7 +202,7 @@ export function upload(
   return call(`${base}/upload/image`, 'POST', form);
 }
 
-type Node = { class_type: string; inputs: Record<string, unknown> };
+export type Node = { class_type: string; inputs: Record<string, unknown> };
 
 /** The Qwen Image Edit Plus graph with one picture; `prefix` is where the result goes. */
 export function editGraph(options: {

@@ -47,6 +47,9 @@ export function addEngines(builder: Builder): void {
       targetedInterrupt: t.exposeBoolean('targetedInterrupt', {
         description: 'Whether it can stop one prompt and no other.',
       }),
+      previewMetadata: t.exposeBoolean('previewMetadata', {
+        description: 'Whether its previews carry their prompt’s id.',
+      }),
       workflows: t.stringList({
         description: 'Names of the workflows that it can run.',
         resolve: engine => [...engine.workflows],

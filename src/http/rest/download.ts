@@ -1,7 +1,6 @@
 import { pipeline, type Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
-import type { z } from 'zod';
 import type { ImageMimeType, Job, OutputImage } from '../../jobs/job.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Log } from '../../log.ts';
@@ -9,11 +8,10 @@ import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators }
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob } from './find-job.ts';
 import type { RestOptions } from './options.ts';
-import { downloadQuery } from './schemas.ts';
+import { type DownloadQuery, downloadQuery } from './schemas.ts';
 import { restStatus } from './status-fields.ts';
 
 type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;
-type Query = z.output<typeof downloadQuery>;
 
 const DEFAULT_QUALITY = 80;
 
@@ -73,7 +71,8 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     if (request.method === 'HEAD') return reply.header('content-length', size).send();
     const range = ranges ? readRange(request.headers.range, size) : null;
     if (range === 'unsatisfiable') {
-      return rangeRefused(reply, size);
+      reply.header('content-range', `bytes */${size}`);
+      return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
     }
     const stream = await artifacts.get(output.key, range ?? undefined);
     if (stream === null) return imageGone(reply);
@@ -121,7 +120,7 @@ function convert(source: Readable, { mimeType, quality }: Conversion, log: Log):
 }
 
 /** Null when the picture is to be sent as it is. */
-function conversionOf({ format, quality }: Query, output: OutputImage): Conversion | null {
+function conversionOf({ format, quality }: DownloadQuery, output: OutputImage): Conversion | null {
   if (format === undefined) return null;
   const mimeType = format === 'jpg' ? 'image/jpeg' : (`image/${format}` as const);
   // The same format again would only lose, unless a smaller file is asked for.
@@ -153,18 +152,5 @@ function conditionsOf({ headers }: FastifyRequest): Conditions {
 }
 
 function imageGone(reply: FastifyReply): FastifyReply {
-  return refuse(withoutFileHeaders(reply), 404, 'Image file not found');
-}
-
-function rangeRefused(reply: FastifyReply, size: number): FastifyReply {
-  withoutFileHeaders(reply).header('content-range', `bytes */${size}`);
-  return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
-}
-
-/** Takes back what was said of the file, so that an error is not taken for it. */
-function withoutFileHeaders(reply: FastifyReply): FastifyReply {
-  for (const name of ['content-type', 'content-disposition', 'etag', 'last-modified']) {
-    reply.removeHeader(name);
-  }
-  return reply;
+  return refuse(reply, 404, 'Image file not found');
 }

@@ -1,10 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { firstIssue } from '../../jobs/request.ts';
+import type { EditAnswer } from './answers.ts';
 import { type Body, parseBody } from './body.ts';
 import { isMissing, refusalOf, toEditInput } from './edit-input.ts';
 import { refuse } from './errors.ts';
 import type { RestOptions } from './options.ts';
-import { type EditAnswer, editBody, editHeaders } from './schemas.ts';
+import { editBody, editHeaders } from './schemas.ts';
 import { restStatus } from './status-fields.ts';
 
 /**

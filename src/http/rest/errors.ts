@@ -8,9 +8,13 @@ import { isStoreAway } from './store-away.ts';
 /** How long a caller is told to wait while the store is away, in seconds. */
 const STORE_RETRY_SECONDS = 5;
 
-/** Answers with the one form that every error has. */
+/** Headers that speak of a file: an error must not be taken for it. */
+const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-modified', 'accept-ranges'];
+
+/** Answers with the one form that every error has, and takes back what was already said of another answer. */
 export function refuse(reply: FastifyReply, status: number, detail: string): FastifyReply {
-  return reply.code(status).send({ detail });
+  for (const name of FILE_HEADERS) reply.removeHeader(name);
+  return reply.code(status).type('application/json; charset=utf-8').send({ detail });
 }
 
 /** 404 for a job that is not there, or not the caller's. */

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import { prefersHtml } from './accept.ts';
+import type { HealthAnswer } from './answers.ts';
 import { DOCS_PATH } from './docs.ts';
 import type { RestOptions } from './options.ts';
-import type { HealthAnswer } from './schemas.ts';
 
 /** GET `/`: who is here. A browser is sent on to the page. */
 export function healthRoutes(app: FastifyInstance, options: RestOptions): void {

@@ -3,17 +3,14 @@ import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } 
 import {
   debugAnswer,
   deleteAnswer,
-  downloadQuery,
   editAnswer,
-  editBody,
-  editHeaders,
   errorAnswer,
   filesAnswer,
   healthAnswer,
-  jobPath,
   jobsAnswer,
   statusAnswer,
-} from './schemas.ts';
+} from './answers.ts';
+import { downloadQuery, editBody, editHeaders, jobPath } from './schemas.ts';
 
 function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
   return { description, content: { 'application/json': { schema } } };

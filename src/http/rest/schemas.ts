@@ -1,14 +1,8 @@
 import { z } from 'zod';
 import 'zod-openapi';
-import { errorCodes } from '../../jobs/errors.ts';
 import { JOB_PRIORITIES } from '../../jobs/job.ts';
 import { editFields } from '../../jobs/request.ts';
 import { show } from '../../workflows/describe.ts';
-import { STAGES } from '../../workflows/stages.ts';
-
-/** The statuses of the REST contract; a canceled job is an error here. */
-export const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
-export type RestStatus = (typeof REST_STATUSES)[number];
 
 /** What `?format=` takes; `jpg` is another word for `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;
@@ -29,6 +23,14 @@ const optionalImage = z
 function isPictureUrl(text: string): boolean {
   return /^data:/i.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
 }
+
+const priorityRule = takes('low, normal, high');
+const priority = z.string(priorityRule).transform((text, context) => {
+  const name = JOB_PRIORITIES.find(candidate => candidate === text.toUpperCase());
+  if (name !== undefined) return name;
+  context.addIssue({ code: 'custom', message: priorityRule.error({ input: text }) });
+  return z.NEVER;
+});
 
 /** A whole number in a query string. */
 function queryInteger(minimum: number, maximum: number, description: string) {
@@ -95,15 +97,10 @@ export const editBody = z
     workflow: editFields.workflow.nullish().meta({
       description: 'Which workflow to run. Left out: the first that an engine can run.',
     }),
-    priority: z
-      .preprocess(
-        value => (typeof value === 'string' ? value.toUpperCase() : value),
-        z.enum(JOB_PRIORITIES, takes('low, normal, high')).nullish(),
-      )
-      .meta({
-        description: 'Left out: normal.',
-        override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
-      }),
+    priority: priority.nullish().meta({
+      description: 'Left out: normal.',
+      override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
+    }),
   })
   .meta({ id: 'EditRequest', additionalProperties: true });
 
@@ -129,143 +126,5 @@ export const downloadQuery = z.object({
   index: queryInteger(0, 999, 'Which picture of a job that made several; 0 is the first.'),
 });
 
-const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
-const count = z.int().min(0);
-const promptId = z.string().nullable().meta({ description: 'The id under which the engine knows the job.' });
-
-/** The answer to everything that cannot be done. */
-export const errorAnswer = z
-  .object({ detail: z.string() })
-  .meta({ id: 'Error', description: 'What is wrong, in one sentence.' });
-
-/** GET `/`. */
-export const healthAnswer = z
-  .object({
-    message: z.string(),
-    status: z.literal('running'),
-    version: z.string(),
-    features: z.array(z.string()),
-    engine: z.enum(['sandbox', 'comfyui']).meta({ description: 'The sandbox runs no model.' }),
-  })
-  .meta({ id: 'Health' });
-
-/** POST `/edit-image`. */
-export const editAnswer = z
-  .object({ job_id: z.string(), status: z.enum(REST_STATUSES), message: z.string() })
-  .meta({ id: 'EditAccepted' });
-
-/** A job that has not ended. */
-export const jobUnderWay = z
-  .object({
-    status: z.enum(['queued', 'processing']),
-    progress,
-    prompt_id: promptId,
-    stage: z.enum(STAGES.map(stage => stage.toLowerCase())).optional(),
-    step: count.optional().meta({ description: 'Sampler steps that are done.' }),
-    total_steps: count.optional(),
-    queue_position: count.optional().meta({ description: 'Jobs that run before this one.' }),
-    eta_seconds: z.number().optional().meta({ description: 'From measured steps of jobs alike.' }),
-  })
-  .meta({ id: 'JobUnderWay' });
-
-/** A job whose picture was made. */
-export const jobCompleted = z
-  .object({
-    status: z.literal('completed'),
-    progress,
-    prompt_id: promptId,
-    image_ready: z.boolean().meta({ description: 'False when the file is gone; `message` says so then.' }),
-    download_url: z.string().optional(),
-    image_path: z.string().optional(),
-    message: z.string().optional(),
-  })
-  .meta({ id: 'JobCompleted' });
-
-/** A job that failed or was canceled. */
-export const jobFailed = z
-  .object({
-    status: z.literal('error'),
-    progress,
-    prompt_id: promptId,
-    error: z.string(),
-    error_code: z.enum(errorCodes),
-  })
-  .meta({ id: 'JobFailed' });
-
-/** GET `/status/{job_id}`. */
-export const statusAnswer = z.union([jobUnderWay, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
-
-/** GET `/jobs`. */
-export const jobsAnswer = z
-  .object({ jobs: z.record(z.string(), z.object({ status: z.enum(REST_STATUSES), progress })) })
-  .meta({ id: 'JobList' });
-
-/** DELETE `/jobs/{job_id}`. */
-export const deleteAnswer = z.object({ message: z.string() }).meta({ id: 'JobDeleted' });
-
-/** GET `/debug/files`. */
-export const filesAnswer = z
-  .object({
-    output_dir: z.string(),
-    files: z.array(
-      z.object({
-        path: z.string(),
-        name: z.string(),
-        location: z.string().meta({ description: 'The folder below output_dir, or `root`.' }),
-        bytes: count,
-      }),
-    ),
-  })
-  .meta({ id: 'OutputFiles' });
-
-const time = z.iso.datetime();
-
-/** What GET `/debug/job/{job_id}` adds to the status. */
-export const debugFields = z
-  .object({
-    job_id: z.string(),
-    searched_image_path: z.string().nullable(),
-    image_exists: z.boolean(),
-    potential_files: z.array(z.string()).meta({ description: 'Files of this job that are there.' }),
-    request: z.object({
-      images: z.array(
-        z.object({
-          slot: count,
-          source: z.string(),
-          mime_type: z.string(),
-          width: count,
-          height: count,
-          bytes: count,
-        }),
-      ),
-      prompt: z.string(),
-      negative_prompt: z.string(),
-      seed: z.string().meta({ description: 'Decimal: larger than many JSON readers can hold.' }),
-      steps: count,
-      cfg: z.number(),
-      megapixels: z.number(),
-      workflow: z.string(),
-      parameters: z.record(z.string(), z.unknown()),
-      priority: z.string(),
-    }),
-    events: z.array(z.object({ at: time, event: z.string(), detail: z.string().nullable() })),
-    engine: z.string().nullable(),
-    engine_report: z.string().optional().meta({ description: 'What the engine said of a failure.' }),
-    attempt: count,
-    created_at: time,
-    started_at: time.nullable(),
-    finished_at: time.nullable(),
-    expires_at: time.nullable(),
-  })
-  .meta({ id: 'JobDebug' });
-
-/** GET `/debug/job/{job_id}`. */
-export const debugAnswer = z.intersection(statusAnswer, debugFields);
-
-export type HealthAnswer = z.output<typeof healthAnswer>;
 export type EditBody = z.output<typeof editBody>;
-export type EditAnswer = z.output<typeof editAnswer>;
-export type StatusAnswer = z.output<typeof statusAnswer>;
-export type JobsAnswer = z.output<typeof jobsAnswer>;
-export type FilesAnswer = z.output<typeof filesAnswer>;
-export type DebugFields = z.output<typeof debugFields>;
+export type DownloadQuery = z.output<typeof downloadQuery>;

@@ -143,7 +143,10 @@ describe('/docs', () => {
 
   it('has the form of every other error for a file that is not there', async () => {
     const answer = await ask(`${face.url}/docs/static/none.js`);
-    expect(answer).toMatchObject({ status: 404, body: { detail: expect.any(String) } });
+    expect(answer).toMatchObject({
+      status: 404,
+      body: { detail: 'There is nothing at /docs/static/none.js, see /docs' },
+    });
   });
 });
 

@@ -1,0 +1,292 @@
+import { request } from 'node:http';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, send } from './support/ask.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from './support/gateway.ts';
+import { type Pictures, startPictures } from './support/pictures.ts';
+
+describe('POST /edit-image', () => {
+  let gateway: TestGateway;
+  let pictures: Pictures;
+  let valid: { image1_url: string; prompt: string; steps: number };
+  beforeAll(async () => {
+    [gateway, pictures] = await Promise.all([
+      startTestGateway({ FETCH_TIMEOUT: '5s', MAX_IMAGE_BYTES: '1MiB' }),
+      startPictures(),
+    ]);
+    valid = { image1_url: `${pictures.url}/a.jpg`, prompt: 'a forest', steps: 1 };
+  });
+  afterAll(async () => {
+    await Promise.all([gateway.stop(), pictures.stop()]);
+  });
+
+  const edit = (body: object | string, headers?: Record<string, string>) =>
+    send(`${gateway.url}/edit-image`, body, headers);
+
+  const jobIds = async (): Promise<string[]> => {
+    const { body } = await ask(`${gateway.url}/jobs`);
+    return Object.keys(body.jobs ?? {}).sort();
+  };
+
+  const requestOf = async (id: unknown): Promise<unknown> =>
+    (await ask(`${gateway.url}/debug/job/${id}`)).body.request;
+
+  it('answers as documented, and says where the status is', async () => {
+    const answer = await edit(valid);
+    expect(answer.status).toBe(200);
+    expect(answer.body).toEqual({
+      job_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      status: 'queued',
+      message: 'Image editing started',
+    });
+    expect(answer.headers.get('location')).toBe(`/status/${answer.body.job_id}`);
+  });
+
+  it('fills in the documented defaults', async () => {
+    const { body } = await edit({ ...valid, steps: null, image2_url: null, image3_url: '', seed: null });
+    expect(await requestOf(body.job_id)).toEqual({
+      images: [
+        {
+          slot: 1,
+          source: valid.image1_url,
+          mime_type: 'image/jpeg',
+          width: 96,
+          height: 64,
+          bytes: expect.any(Number),
+        },
+      ],
+      prompt: 'a forest',
+      negative_prompt: '',
+      seed: expect.stringMatching(/^\d+$/),
+      steps: 40,
+      cfg: 4,
+      megapixels: 1,
+      workflow: 'qwen-image-edit-plus',
+      parameters: {},
+      priority: 'normal',
+    });
+  });
+
+  it.each([
+    '',
+    '{}',
+    '{"prompt": "x"}',
+    '{"image1_url": "http://127.0.0.1/a.jpg"}',
+    '{"image1_url": "", "prompt": "x"}',
+    '{"image1_url": "http://127.0.0.1/a.jpg", "prompt": ""}',
+    '{"image1_url": "http://127.0.0.1/a.jpg", "prompt": "  "}',
+    '{"image1_url": null, "prompt": "x"}',
+    '{"image1_url": "http://127.0.0.1/a.jpg", "prompt": null}',
+    '{"image2_url": "http://127.0.0.1/a.jpg", "prompt": "x"}',
+  ])('says what is required for %j', async body => {
+    expect(await edit(body)).toMatchObject({
+      status: 400,
+      body: { detail: 'Both image1_url and prompt are required' },
+    });
+  });
+
+  it('says what is required when there is no body at all', async () => {
+    const answer = await ask(`${gateway.url}/edit-image`, { method: 'POST' });
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { detail: 'Both image1_url and prompt are required' },
+    });
+  });
+
+  it.each([
+    ['"steps": 0', 'steps takes an integer from 1 to 100, got 0'],
+    ['"steps": 101', 'steps takes an integer from 1 to 100, got 101'],
+    ['"steps": 40.5', 'steps takes an integer from 1 to 100, got 40.5'],
+    ['"steps": "40"', 'steps takes an integer from 1 to 100, got "40"'],
+    ['"steps": true', 'steps takes an integer from 1 to 100, got true'],
+    ['"steps": [18446744073709551615]', 'steps takes an integer from 1 to 100, got [18446744073709552000]'],
+    ['"steps": 18446744073709551615', 'steps takes an integer from 1 to 100, got 18446744073709551615'],
+    ['"cfg": 0.9', 'cfg takes a number from 1 to 20, got 0.9'],
+    ['"cfg": 20.1', 'cfg takes a number from 1 to 20, got 20.1'],
+    ['"cfg": 1e400', 'cfg takes a number from 1 to 20, got Infinity'],
+    ['"megapixels": 0', 'megapixels takes a number from 0.1 to 4, got 0'],
+    ['"megapixels": 4.5', 'megapixels takes a number from 0.1 to 4, got 4.5'],
+    ['"negative_prompt": 7', 'negative_prompt takes a text, got 7'],
+    ['"prompt": {"a": 1}', 'prompt takes a text, got {"a":1}'],
+    ['"image1_url": 5', 'image1_url takes an http(s) URL, or a data: URI, of a picture, got 5'],
+    [
+      '"image1_url": "portrait.jpg"',
+      'image1_url takes an http(s) URL, or a data: URI, of a picture, got "portrait.jpg"',
+    ],
+    [
+      '"image2_url": "file:///etc/passwd"',
+      'image2_url takes an http(s) URL, or a data: URI, of a picture, got "file:///etc/passwd"',
+    ],
+    ['"image3_url": "data:image/png;base64,@@"', 'image3_url: the data URI is not valid base64'],
+    [
+      '"seed": -1',
+      'seed takes an integer from 0 to 18446744073709551615, as a number or a decimal string, got -1',
+    ],
+    [
+      '"seed": 18446744073709551616',
+      'seed takes an integer from 0 to 18446744073709551615, as a number or a decimal string, got 18446744073709551616',
+    ],
+    ['"priority": "urgent"', 'priority takes low, normal, high, got "urgent"'],
+    ['"workflow": 1', 'workflow takes the name of a workflow, got 1'],
+  ])('refuses %s', async (field, detail) => {
+    const text = `${JSON.stringify(valid).slice(0, -1)}, ${field}}`;
+    expect(await edit(text)).toMatchObject({ status: 400, body: { detail } });
+  });
+
+  it('refuses a workflow that is not there, naming those that are', async () => {
+    const { status, body } = await edit({ ...valid, workflow: 'qwen-image-edit-plsu' });
+    expect(status).toBe(400);
+    expect(body.detail).toMatch(/^workflow takes one of .*qwen-image-edit-plus.*got "qwen-image-edit-plsu"/);
+  });
+
+  it('ignores fields that it does not know', async () => {
+    const answer = await edit({ ...valid, callback_url: 'http://x', width: -5, parameters: 'x' });
+    expect(answer.status).toBe(200);
+    expect(await requestOf(answer.body.job_id)).toMatchObject({ parameters: {} });
+  });
+
+  it('takes the parameters of the chosen workflow as fields', async () => {
+    const workflow = 'qwen-image-edit-2511';
+    const { body } = await edit({ ...valid, workflow, weights: 'fp8mixed' });
+    expect(await requestOf(body.job_id)).toMatchObject({ workflow, parameters: { weights: 'fp8mixed' } });
+    expect(await edit({ ...valid, workflow, weights: 'fp4' })).toMatchObject({
+      status: 400,
+      body: { detail: 'weights takes one of bf16, fp8mixed, int8_convrot, got "fp4"' },
+    });
+  });
+
+  it.each([
+    ['18446744073709551615', '18446744073709551615'],
+    ['9007199254740993', '9007199254740993'],
+    ['"18446744073709551615"', '18446744073709551615'],
+    ['0', '0'],
+    ['12345', '12345'],
+  ])('keeps every digit of the seed %s', async (seed, kept) => {
+    const { body } = await edit(`${JSON.stringify(valid).slice(0, -1)}, "seed": ${seed}}`);
+    expect(await requestOf(body.job_id)).toMatchObject({ seed: kept });
+    const graphql = await send(`${gateway.url}/graphql`, {
+      query: `{ job(id: "${body.job_id}") { request { seed } } }`,
+    });
+    expect(graphql.body.data).toEqual({ job: { request: { seed: kept } } });
+  });
+
+  it('keeps the slots of pictures, gaps included', async () => {
+    const { body } = await edit({ ...valid, image3_url: `${pictures.url}/c.webp` });
+    expect(await requestOf(body.job_id)).toMatchObject({
+      images: [
+        { slot: 1, mime_type: 'image/jpeg' },
+        { slot: 3, mime_type: 'image/webp', source: `${pictures.url}/c.webp` },
+      ],
+    });
+    expect(await waitForEnd(gateway.url, String(body.job_id))).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  it('takes pictures as data URIs', async () => {
+    const png = await sharp({ create: { width: 32, height: 32, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    const { status, body } = await edit({
+      ...valid,
+      image1_url: `data:image/png;base64,${png.toString('base64')}`,
+    });
+    expect(status).toBe(200);
+    expect(await requestOf(body.job_id)).toMatchObject({
+      images: [{ slot: 1, source: 'data:', mime_type: 'image/png', width: 32 }],
+    });
+  });
+
+  it.each([
+    ['image1_url', '/missing.jpg', 'the server answered 404'],
+    ['image2_url', '/text', /not a JPEG, PNG or WebP picture/],
+    ['image3_url', '/large', 'larger than 1 MB'],
+  ])('says why %s%s cannot be fetched, before any job exists', async (field, path, reason) => {
+    const before = await jobIds();
+    const { status, body } = await edit({ ...valid, [field]: pictures.url + path });
+    expect(status).toBe(500);
+    expect(Object.keys(body)).toEqual(['detail']);
+    expect(body.detail).toMatch(/^Failed to download file from URL: /);
+    expect(body.detail).toMatch(reason);
+    expect(await jobIds()).toEqual(before);
+  });
+
+  it.each([
+    'http://127.0.0.1:1/a.jpg',
+    'http://10.0.0.1/a.jpg',
+    'http://169.254.169.254/latest/meta-data',
+    'http://host.invalid/a.jpg',
+  ])('says that %s cannot be fetched', async url => {
+    expect(await edit({ ...valid, image1_url: url })).toMatchObject({
+      status: 500,
+      body: { detail: expect.stringMatching(/^Failed to download file from URL: \S/) },
+    });
+  });
+
+  it('makes one job of a request that is repeated under one key', async () => {
+    const headers = { 'idempotency-key': crypto.randomUUID() };
+    const first = await edit({ ...valid, seed: 1 }, headers);
+    const again = await edit({ seed: 1, ...valid }, headers);
+    expect(again.status).toBe(200);
+    expect(again.body.job_id).toBe(first.body.job_id);
+    expect(await edit({ ...valid, seed: 2 }, headers)).toMatchObject({
+      status: 409,
+      body: { detail: 'Idempotency-Key was used before with another input' },
+    });
+  });
+
+  it('refuses a key that is too long', async () => {
+    const { status, body } = await edit(valid, { 'idempotency-key': 'k'.repeat(201) });
+    expect(status).toBe(400);
+    expect(body.detail).toMatch(/^Idempotency-Key takes a text of 1 to 200 characters, got /);
+  });
+
+  it('takes a priority in either case', async () => {
+    for (const priority of ['high', 'HIGH']) {
+      const { body } = await edit({ ...valid, priority });
+      expect(await requestOf(body.job_id)).toMatchObject({ priority: 'high' });
+    }
+  });
+
+  it('stops fetching when the caller leaves, and makes no job', async () => {
+    const before = await jobIds();
+    const upload = request(`${gateway.url}/edit-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+    });
+    // Hanging up is what this is about.
+    upload.on('error', () => {});
+    upload.end(JSON.stringify({ ...valid, image1_url: `${pictures.url}/hanging` }));
+    await pictures.hanging;
+    const closed = new Promise(resolve => upload.once('close', resolve));
+    upload.destroy();
+    await Promise.all([closed, pictures.left]);
+    expect(await jobIds()).toEqual(before);
+    expect(gateway.lines.filter(line => line.level === 'error')).toEqual([]);
+  });
+});
+
+describe('a full queue', () => {
+  it('is said with 429 and when to come back', async () => {
+    const [gateway, pictures] = await Promise.all([
+      startTestGateway({ MAX_QUEUE: '1', LANES_PER_ENGINE: '1', SANDBOX_STEP: '1s' }),
+      startPictures(),
+    ]);
+    try {
+      const body = { image1_url: `${pictures.url}/a.png`, prompt: 'x' };
+      const running = await send(`${gateway.url}/edit-image`, body);
+      await waitUntil(gateway.url, String(running.body.job_id), ({ status }) => status === 'PROCESSING');
+      const waiting = await send(`${gateway.url}/edit-image`, body);
+      expect(waiting.status).toBe(200);
+      expect((await ask(`${gateway.url}/status/${waiting.body.job_id}`)).body).toMatchObject({
+        status: 'queued',
+        progress: 0,
+        prompt_id: null,
+        queue_position: 0,
+      });
+      const refused = await send(`${gateway.url}/edit-image`, body);
+      expect(refused).toMatchObject({ status: 429, body: { detail: expect.stringContaining('full') } });
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    } finally {
+      await Promise.all([gateway.stop(), pictures.stop()]);
+    }
+  });
+});

@@ -1,0 +1,230 @@
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllowList } from '../../src/images/allow.ts';
+import { isOwnNetwork } from '../../src/images/own-network.ts';
+import { selfSigned } from './support/certificate.ts';
+import { failure, picture } from './support/pictures.ts';
+import { freePort, listen, loader, serve, serveTcp } from './support/servers.ts';
+
+const answers = (...addresses: string[]) =>
+  addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }));
+
+describe('a name', () => {
+  it('is resolved once for each connection, and judged by what it was resolved to', async () => {
+    const bytes = await picture().png().toBuffer();
+    const url = new URL(await serve((_, response) => response.end(bytes)));
+    const asked: string[] = [];
+    const rebinding = loader({
+      lookup: async host => {
+        asked.push(host);
+        return answers(asked.length === 1 ? '127.0.0.1' : '10.0.0.1');
+      },
+    });
+    expect(await rebinding.fromUrl(`http://rebind.test:${url.port}/`)).toMatchObject({ ok: true });
+    expect(asked).toEqual(['rebind.test']);
+    expect(await rebinding.fromUrl(`http://rebind.test:${url.port}/`)).toEqual(
+      failure('INPUT_BLOCKED', 'rebind.test leads to a private address'),
+    );
+    expect(asked).toHaveLength(2);
+  });
+
+  it('that changes between two redirects is judged at each', async () => {
+    const url = new URL(await serve((_, response) => response.writeHead(302, { location: '/again' }).end()));
+    let calls = 0;
+    const rebinding = loader({
+      lookup: async () => {
+        calls += 1;
+        return answers(calls === 1 ? '127.0.0.1' : '169.254.169.254');
+      },
+    });
+    expect(await rebinding.fromUrl(`http://rebind.test:${url.port}/`)).toEqual(
+      failure('INPUT_BLOCKED', 'rebind.test leads to a link-local address'),
+    );
+  });
+
+  it('with one bad address among good ones is refused before anything is connected', async () => {
+    let connections = 0;
+    const port = await serveTcp(() => {
+      connections += 1;
+    });
+    for (const addresses of [answers('127.0.0.1', '10.0.0.1'), answers('::1', '127.0.0.1')]) {
+      const result = await loader({ lookup: async () => addresses }).fromUrl(`http://mixed.test:${port}/`);
+      expect(result).toEqual(failure('INPUT_BLOCKED', /^mixed\.test leads to a (private|loopback) address$/));
+    }
+    expect(connections).toBe(0);
+  });
+
+  it('is reached at its next address when the first does not answer', async () => {
+    const bytes = await picture().png().toBuffer();
+    const url = new URL(await serve((_, response) => response.end(bytes)));
+    const get = (...addresses: string[]) =>
+      loader({ allow: parseAllowList('127.0.0.0/8'), lookup: async () => answers(...addresses) }).fromUrl(
+        `http://two.test:${url.port}/`,
+      );
+    expect(await get('127.0.0.9', '127.0.0.1')).toMatchObject({ ok: true });
+    expect(await get('127.0.0.9', '127.0.0.8')).toEqual(failure('INPUT_UNREACHABLE', 'connection refused'));
+  });
+
+  it('that is not known is named', async () => {
+    const notFound = failure('INPUT_UNREACHABLE', 'host not found: nowhere.test');
+    expect(await loader({ lookup: async () => [] }).fromUrl('http://nowhere.test/?key=1')).toEqual(notFound);
+    const rejecting = async () => {
+      throw Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' });
+    };
+    expect(await loader({ lookup: rejecting }).fromUrl('http://nowhere.test/')).toEqual(notFound);
+  });
+
+  it('whose server is silent costs the time of a connection, and an abort does not wait for it', async () => {
+    const silent = loader({ connectTimeoutMs: 100, lookup: () => new Promise(() => {}) });
+    expect(await silent.fromUrl('http://silent.test/')).toEqual(
+      failure('INPUT_UNREACHABLE', 'Connection timeout'),
+    );
+    const patient = loader({ lookup: () => new Promise(() => {}) });
+    const caller = new AbortController();
+    const result = patient.fromUrl('http://silent.test/', caller.signal);
+    const reason = new Error('left');
+    caller.abort(reason);
+    await expect(result).rejects.toBe(reason);
+  });
+
+  it('that resolves to what is no address is refused', async () => {
+    for (const address of ['', 'localhost', '127.1', 'fe80::1%eth0', '8.8.8.8%1']) {
+      const result = await loader({ lookup: async () => answers(address) }).fromUrl('http://odd.test/');
+      expect(result).toEqual(failure('INPUT_BLOCKED'));
+    }
+  });
+});
+
+describe('FETCH_ALLOW', () => {
+  it('opens hosts, addresses and networks, at all ports or at one', async () => {
+    const bytes = await picture().png().toBuffer();
+    const { port } = new URL(await serve((_, response) => response.end(bytes)));
+    const get = async (allow: string, host = 'photos.test') => {
+      const one = loader({ allow: parseAllowList(allow), lookup: async () => answers('127.0.0.1') });
+      const result = await one.fromUrl(`http://${host}:${port}/`);
+      return result.ok ? 'ok' : result.failure.message;
+    };
+    const blocked = 'photos.test leads to a loopback address';
+    expect(await get('photos.test')).toBe('ok');
+    expect(await get('PHOTOS.test', 'photos.TEST')).toBe('ok');
+    expect(await get(`photos.test:${port}`)).toBe('ok');
+    expect(await get('127.0.0.0/8')).toBe('ok');
+    expect(await get(`10.0.0.0/8, 127.0.0.1:${port}`, '127.1')).toBe('ok');
+    expect(await get('bücher.test', 'b%C3%BCcher.test')).toBe('ok');
+    expect(await get('')).toBe(blocked);
+    expect(await get('photos.test:1')).toBe(blocked);
+    expect(await get('127.0.0.1:1')).toBe(blocked);
+    expect(await get('test')).toBe(blocked);
+    expect(await get('10.0.0.0/8,other.test')).toBe(blocked);
+    expect(await get('localhost', '127.0.0.1')).toBe('127.0.0.1 is a loopback address');
+  });
+});
+
+describe('loopback', () => {
+  it('gets no connection in any spelling unless it is opened', async () => {
+    let connections = 0;
+    const port = await serveTcp(() => {
+      connections += 1;
+    });
+    const closed = loader({ allow: parseAllowList('') });
+    for (const host of [
+      '127.0.0.1',
+      '127.1',
+      '2130706433',
+      '0x7f.1',
+      '0',
+      '[::ffff:127.0.0.1]',
+      'localhost',
+    ]) {
+      expect(await closed.fromUrl(`http://${host}:${port}/`)).toEqual(failure('INPUT_BLOCKED'));
+    }
+    expect(connections).toBe(0);
+  });
+});
+
+describe('the networks of this host', () => {
+  it('are its own addresses and those next to them, public or not', () => {
+    const interfaces = () => ({
+      eth0: [{ cidr: '93.184.216.34/24' }, { cidr: '2606:4700:1::7/64' }, { cidr: null }],
+      gone: undefined,
+    });
+    expect(isOwnNetwork('93.184.216.34', interfaces)).toBe(true);
+    expect(isOwnNetwork('93.184.216.99', interfaces)).toBe(true);
+    expect(isOwnNetwork('::ffff:93.184.216.99', interfaces)).toBe(true);
+    expect(isOwnNetwork('2606:4700:1::99', interfaces)).toBe(true);
+    expect(isOwnNetwork('93.184.217.1', interfaces)).toBe(false);
+    expect(isOwnNetwork('2606:4700:2::1', interfaces)).toBe(false);
+    expect(isOwnNetwork('127.0.0.1')).toBe(true);
+  });
+});
+
+describe('TLS', () => {
+  const trusted = selfSigned('photos.test');
+  const before = getCACertificates('default');
+  beforeAll(() => setDefaultCACertificates([...before, trusted.cert]));
+  afterAll(() => setDefaultCACertificates(before));
+
+  it('keeps the name for SNI and for the certificate, although an address is connected', async () => {
+    const bytes = await picture().png().toBuffer();
+    const seen: { name: unknown; host: unknown; protocol: unknown }[] = [];
+    const port = await listen(
+      createTlsServer(trusted, (request, response) => {
+        const name = 'servername' in request.socket ? request.socket.servername : null;
+        seen.push({ name, host: request.headers.host, protocol: request.httpVersion });
+        response.end(bytes);
+      }),
+    );
+    const one = loader({ lookup: async () => answers('127.0.0.1') });
+    expect(await one.fromUrl(`https://photos.test:${port}/`)).toMatchObject({ ok: true });
+    expect(seen).toEqual([{ name: 'photos.test', host: `photos.test:${port}`, protocol: '1.1' }]);
+    const invalid = failure('INPUT_UNREACHABLE', 'its TLS certificate is not valid');
+    expect(await one.fromUrl(`https://other.test:${port}/`)).toEqual(invalid);
+    expect(await one.fromUrl(`https://127.0.0.1:${port}/`)).toEqual(invalid);
+    expect(seen).toHaveLength(1);
+  });
+
+  it('refuses a certificate that nobody trusted signed, and a server without TLS', async () => {
+    const port = await listen(createTlsServer(selfSigned('photos.test'), (_, response) => response.end()));
+    const one = loader({ lookup: async () => answers('127.0.0.1') });
+    expect(await one.fromUrl(`https://photos.test:${port}/`)).toEqual(
+      failure('INPUT_UNREACHABLE', 'its TLS certificate is not valid'),
+    );
+    const plain = await listen(createServer((_, response) => response.end()));
+    expect(await one.fromUrl(`https://photos.test:${plain}/`)).toEqual(failure('INPUT_UNREACHABLE'));
+  });
+});
+
+describe('proxies of the environment', () => {
+  it('are not heard of', async () => {
+    const bytes = await picture().png().toBuffer();
+    const url = await serve((_, response) => response.end(bytes));
+    // Whoever asked a proxy on this port would be refused.
+    const proxy = `http://127.0.0.1:${await freePort()}`;
+    const module = new URL('../../src/images/', import.meta.url).href;
+    const script = `
+      import { parseAllowList } from '${module}allow.ts';
+      import { createImageLoader } from '${module}fetch-image.ts';
+      const loader = createImageLoader({
+        allow: parseAllowList('127.0.0.1'), maxBytes: 1e6, maxPixels: 1e6, totalTimeoutMs: 5000,
+      });
+      const result = await loader.fromUrl('${url}/');
+      await loader.close();
+      console.log(result.ok ? 'taken' : result.failure.message);`;
+    const env = { ...process.env, NODE_USE_ENV_PROXY: '1', NO_PROXY: '', no_proxy: '' };
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'http_proxy', 'https_proxy', 'all_proxy']) {
+      Object.assign(env, { [name]: proxy });
+    }
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { env });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    const code = await new Promise(resolve => child.on('close', resolve));
+    expect({ code, output: output.trim() }).toEqual({ code: 0, output: 'taken' });
+  });
+});

@@ -1,0 +1,196 @@
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { animation, failure, noise, picture } from './support/pictures.ts';
+import { loader } from './support/servers.ts';
+
+const KINDS = {
+  PNG: () => noise(120, 90).png(),
+  'interlaced PNG': () => noise(120, 90).png({ progressive: true }),
+  JPEG: () => noise(120, 90).jpeg(),
+  'progressive JPEG': () => noise(120, 90).jpeg({ progressive: true }),
+  'flat JPEG': () => picture(120, 90).jpeg(),
+  WebP: () => noise(120, 90).webp(),
+  'lossless WebP': () => noise(120, 90).webp({ lossless: true }),
+} as const;
+const KIND_NAMES = [
+  'PNG',
+  'interlaced PNG',
+  'JPEG',
+  'progressive JPEG',
+  'flat JPEG',
+  'WebP',
+  'lossless WebP',
+] as const;
+
+describe('a picture', () => {
+  it.each(KIND_NAMES)('that is a %s is kept as it is', async name => {
+    const bytes = await KINDS[name]().toBuffer();
+    const result = await loader().fromBytes(bytes);
+    expect(result).toMatchObject({ ok: true, image: { width: 120, height: 90 } });
+    expect(result.ok && result.image.bytes).toBe(bytes);
+    expect(result.ok && result.image.sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
+  });
+
+  it.each(KIND_NAMES)('that is a %s is refused when any of its end is missing', async name => {
+    const bytes = await KINDS[name]().toBuffer();
+    const one = loader();
+    for (const cut of [1, 2, 3, 8, 12, 13, 40, 0.01, 0.03, 0.1, 0.5, 0.9]) {
+      const missing = cut < 1 ? Math.ceil(bytes.byteLength * cut) : cut;
+      const result = await one.fromBytes(bytes.subarray(0, bytes.byteLength - missing));
+      expect(result, `${missing} of ${bytes.byteLength} bytes`).toEqual(
+        failure('INPUT_NOT_AN_IMAGE', /broken or cut short/),
+      );
+    }
+  });
+
+  it.each(['jpeg', 'png', 'webp'] as const)('that is a %s is measured as EXIF turns it', async format => {
+    for (const [orientation, width, height] of [
+      [1, 40, 30],
+      [3, 40, 30],
+      [6, 30, 40],
+      [8, 30, 40],
+    ] as const) {
+      const bytes = await picture().toFormat(format).withMetadata({ orientation }).toBuffer();
+      expect(await loader().fromBytes(bytes)).toMatchObject({ ok: true, image: { width, height } });
+    }
+  });
+
+  it('with more pixels than allowed is refused before it is decoded', async () => {
+    const one = loader({ maxBytes: 10_000_000 });
+    const bytes = await picture(1_200, 1_200).png().toBuffer();
+    const message = '1200 × 1200 pixels: at most 1 million pixels are taken';
+    expect(await one.fromBytes(bytes)).toEqual(failure('INPUT_TOO_LARGE', message));
+    // A header that promises more than is behind it, and one that promises more than any decoder takes.
+    for (const [side, code] of [
+      [1_000_000, 'INPUT_TOO_LARGE'],
+      [2_000_000_000, 'INPUT_NOT_AN_IMAGE'],
+    ] as const) {
+      const bomb = Buffer.from(bytes);
+      bomb.writeUInt32BE(side, 16);
+      bomb.writeUInt32BE(side, 20);
+      bomb.writeUInt32BE(crc32(bomb.subarray(12, 29)), 29);
+      expect(await one.fromBytes(bomb)).toEqual(failure(code));
+    }
+    expect(await one.fromBytes(await picture(1_000, 1_000).png().toBuffer())).toMatchObject({ ok: true });
+  });
+});
+
+describe('an animation', () => {
+  it('leaves its first frame, as PNG', async () => {
+    const bytes = await animation(8, 6);
+    expect((await sharp(bytes).metadata()).pages).toBe(2);
+    const result = await loader().fromBytes(bytes);
+    expect(result).toMatchObject({
+      ok: true,
+      image: { mimeType: 'image/png', extension: 'png', width: 8, height: 6 },
+    });
+    if (!result.ok) return;
+    const { data } = await sharp(result.image.bytes).raw().toBuffer({ resolveWithObject: true });
+    const [red = 0, , blue = 255] = data;
+    expect(red - blue).toBeGreaterThan(200);
+    expect(result.image.sha256).toBe(createHash('sha256').update(result.image.bytes).digest('hex'));
+  });
+
+  it('in a PNG leaves no trace of the others', async () => {
+    const still = await picture().png().toBuffer();
+    const control = chunk('acTL', Buffer.from([0, 0, 0, 2, 0, 0, 0, 0]));
+    const bytes = Buffer.concat([still.subarray(0, 33), control, still.subarray(33)]);
+    const result = await loader().fromBytes(bytes);
+    expect(result).toMatchObject({ ok: true, image: { mimeType: 'image/png', width: 40, height: 30 } });
+    expect(result.ok && Buffer.from(result.image.bytes).includes('acTL')).toBe(false);
+  });
+});
+
+describe('bytes that are no JPEG, PNG or WebP', () => {
+  it.each([
+    ['image/gif', 'GIF89a\u0001\0\u0001\0'],
+    [
+      'image/svg+xml',
+      '<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    ],
+    ['image/svg+xml', '<svg><image href="file:///etc/passwd"/></svg>'],
+    ['text/html', '\n<!-- x --><HTML>'],
+    ['application/pdf', '%PDF-1.7'],
+    ['image/heic', '\0\0\0\u0018ftypheic'],
+    ['image/avif', '\0\0\0\u0018ftypavif'],
+    ['image/tiff', 'II*\0\u0008\0\0\0'],
+    ['image/bmp', 'BM\u0001\u0002\u0003\u0004\0\0\0\0'],
+    ['something else', '#!/bin/sh\nid'],
+    ['something else', 'push graphic-context\nimage over 0,0 0,0 "|id"\npop graphic-context'],
+    ['something else', '%!PS\n(id) (r) file'],
+    ['an empty file', ''],
+  ])('are called %s and never decoded: %j', async (name, text) => {
+    const message = `${name}, not a JPEG, PNG or WebP picture`;
+    expect(await loader().fromBytes(Buffer.from(text, 'latin1'))).toEqual(
+      failure('INPUT_NOT_AN_IMAGE', message),
+    );
+  });
+
+  it('do not pass behind the first bytes of one', async () => {
+    const png = await picture().png().toBuffer();
+    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
+    for (const head of [png.subarray(0, 8), Buffer.from([0xff, 0xd8, 0xff]), Buffer.from('RIFF0000WEBP')]) {
+      expect(await loader().fromBytes(Buffer.concat([head, svg]))).toEqual(
+        failure('INPUT_NOT_AN_IMAGE', /broken/),
+      );
+    }
+  });
+
+  it('find no other decoder in the process', async () => {
+    const gif = await picture(2, 2).gif().toBuffer();
+    loader();
+    for (const bytes of [
+      gif,
+      Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'),
+    ]) {
+      await expect(sharp(bytes).metadata()).rejects.toThrow(/unsupported/);
+    }
+  });
+});
+
+describe('data URIs', () => {
+  it('are taken in base64 and percent-encoded, the declared type apart', async () => {
+    const bytes = await picture().png().toBuffer();
+    const base64 = bytes.toString('base64');
+    for (const uri of [
+      `data:image/png;base64,${base64}`,
+      `data:image/png;base64,${bytes.toString('base64url')}`,
+      `data:image/png;base64,${encodeURIComponent(base64)}`,
+      `DATA:text/html;charset=x;BASE64,${base64.replace(/.{76}/g, '$&\r\n')}`,
+      `data:,${[...bytes].map(byte => `%${byte.toString(16).padStart(2, '0')}`).join('')}`,
+    ]) {
+      expect(await loader().fromDataUri(uri)).toMatchObject({
+        ok: true,
+        image: { mimeType: 'image/png', width: 40 },
+      });
+    }
+  });
+
+  it.each([
+    ['data:image/png;base64,%%%', 'INVALID_INPUT'],
+    ['data:image/png;base64,abcde', 'INVALID_INPUT'],
+    ['data:image/png;base64,ab=cd', 'INVALID_INPUT'],
+    ['data:image/png;base64', 'INVALID_INPUT'],
+    [`data:${'x'.repeat(300)};base64,aaaa`, 'INVALID_INPUT'],
+    ['image/png;base64,aaaa', 'INVALID_INPUT'],
+    ['', 'INVALID_INPUT'],
+    ['data:,%zz', 'INVALID_INPUT'],
+    ['data:image/png;base64,', 'INPUT_NOT_AN_IMAGE'],
+    ['data:image/svg+xml,<svg/>', 'INPUT_NOT_AN_IMAGE'],
+    [`data:image/png;base64,${'A'.repeat(400_000)}`, 'INPUT_TOO_LARGE'],
+    [`data:,${'A'.repeat(700_000)}`, 'INPUT_TOO_LARGE'],
+  ])('%.30s… is refused as %s', async (uri, code) => {
+    expect(await loader().fromDataUri(uri)).toEqual(failure(code));
+  });
+});
+
+function chunk(type: string, data: Buffer): Buffer {
+  const named = Buffer.concat([Buffer.from(type, 'latin1'), data]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(data.byteLength);
+  const check = Buffer.alloc(4);
+  check.writeUInt32BE(crc32(named));
+  return Buffer.concat([length, named, check]);
+}

@@ -1,0 +1,267 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/server.ts';
+import {
+  call,
+  type Exchange,
+  editGraph,
+  eventually,
+  isType,
+  nameOf,
+  openSocket,
+  picture,
+  readHistory,
+  readStats,
+  setFaults,
+  type TestSocket,
+  upload,
+} from './support.ts';
+
+const running: Sandbox[] = [];
+
+async function start(options: SandboxOptions = {}): Promise<Sandbox> {
+  const sandbox = await startSandbox({ stepMs: 0, control: true, ...options });
+  running.push(sandbox);
+  await upload(sandbox.url, 'in.png', await picture(64, 48, '#26a'));
+  return sandbox;
+}
+
+afterEach(async () => {
+  for (const sandbox of running.splice(0)) await sandbox.stop();
+});
+
+function submit(
+  sandbox: Sandbox,
+  id: string,
+  options: { prompt?: string; steps?: number; seed?: number } = {},
+): Promise<Exchange> {
+  const prompt = editGraph({ image: 'in.png', prefix: id, megapixels: 0.01, ...options });
+  return call(`${sandbox.url}/prompt`, 'POST', { prompt, prompt_id: id, client_id: id });
+}
+
+/** Resolves with the end of a prompt as history tells it: `success`, or the type of its last message. */
+async function endOf(sandbox: Sandbox, id: string): Promise<string> {
+  const entry = await eventually(
+    async () => (await readHistory(sandbox.url)).get(id),
+    found => found !== undefined,
+  );
+  if (entry?.status.status_str === 'success') return 'success';
+  return entry?.status.messages.at(-1)?.[1].exception_type ?? 'interrupted';
+}
+
+async function sampling(sandbox: Sandbox, id: string): Promise<TestSocket> {
+  const socket = await openSocket(sandbox.url, id);
+  await submit(sandbox, id, { steps: 1_000 });
+  await socket.until(frame => isType(frame, 'progress', id));
+  return socket;
+}
+
+describe('sockets', () => {
+  it('drops them without a close frame, and takes them back', async () => {
+    const sandbox = await start({ stepMs: 5 });
+    const socket = await sampling(sandbox, 'p');
+    await setFaults(sandbox.url, { dropSockets: true });
+    expect(await socket.closed).toBe(1006);
+    await eventually(
+      () => readStats(sandbox.url),
+      stats => stats.sockets.length === 0,
+    );
+    const back = await openSocket(sandbox.url, 'p');
+    expect(back.frames[1]).toEqual({ type: 'executing', data: { node: '3' } });
+    await back.until(frame => isType(frame, 'progress', 'p'));
+  });
+
+  it('leaves them open and deaf', async () => {
+    const sandbox = await start({ stepMs: 5 });
+    const socket = await sampling(sandbox, 'p');
+    await setFaults(sandbox.url, { deafSockets: true });
+    const second = await openSocket(sandbox.url, 'p');
+    const heard = socket.frames.length;
+    await second.until(frame => isType(frame, 'progress', 'p'));
+    expect(socket.frames).toHaveLength(heard);
+  });
+
+  it('loses the events it is told to lose', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { loseEvents: ['executing_null', 'preview', 'execution_success'] });
+    const socket = await openSocket(sandbox.url, 'p');
+    await submit(sandbox, 'p');
+    expect(await endOf(sandbox, 'p')).toBe('success');
+    await setFaults(sandbox.url, {});
+    await submit(sandbox, 'p', { seed: 2 });
+    await socket.until(frame => isType(frame, 'executing_null', 'p'));
+    const counted = (type: string): number => socket.frames.filter(frame => nameOf(frame) === type).length;
+    expect([counted('execution_start'), counted('execution_success'), counted('executing_null')]).toEqual([
+      2, 1, 1,
+    ]);
+    expect(counted('preview')).toBe(4);
+  });
+
+  it('loses a share of the events, the same ones for the same seed', async () => {
+    const heard: string[] = [];
+    for (let run = 0; run < 2; run += 1) {
+      const sandbox = await start();
+      const socket = await openSocket(sandbox.url, 'p');
+      await setFaults(sandbox.url, { loseRate: 0.5, seed: 3 });
+      await submit(sandbox, 'p', { steps: 30 });
+      await endOf(sandbox, 'p');
+      await setFaults(sandbox.url, {});
+      await submit(sandbox, 'p');
+      await socket.until(frame => isType(frame, 'executing_null'), socket.frames.length - 1);
+      heard.push(socket.frames.map(nameOf).join(' '));
+    }
+    expect(heard[0]).toBe(heard[1]);
+    expect(heard[0]?.split('preview').length).toBeLessThan(30);
+  });
+});
+
+describe('the process', () => {
+  it('starts again empty, but remembers what it did', async () => {
+    const sandbox = await start({ stepMs: 5 });
+    await submit(sandbox, 'before', { steps: 1 });
+    await endOf(sandbox, 'before');
+    const socket = await sampling(sandbox, 'p');
+    await submit(sandbox, 'q');
+    await setFaults(sandbox.url, { restart: true, restartMs: 150 });
+    expect(await socket.closed).toBe(1006);
+    await expect(call(`${sandbox.url}/queue`)).rejects.toThrow();
+    await expect(openSocket(sandbox.url, 'p')).rejects.toThrow();
+    const queue = await eventually(
+      () => call(`${sandbox.url}/queue`).catch(() => null),
+      answer => answer !== null,
+    );
+    expect(queue?.body).toEqual({ queue_running: [], queue_pending: [] });
+    expect((await call(`${sandbox.url}/history`)).body).toEqual({});
+    expect(await readStats(sandbox.url)).toMatchObject({
+      executed: { before: 1, p: 1 },
+      completed: { before: 1 },
+      running: null,
+      pending: [],
+    });
+    const answer = await submit(sandbox, 'after', { steps: 1 });
+    expect(answer.body).toMatchObject({ number: 0 });
+    expect(await endOf(sandbox, 'after')).toBe('success');
+  });
+
+  it('crashes each time a prompt with certain words reaches its sampler', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { crashOnPrompt: 'poison' });
+    await submit(sandbox, 'good');
+    expect(await endOf(sandbox, 'good')).toBe('success');
+    for (const times of [1, 2]) {
+      await eventually(
+        () => submit(sandbox, 'bad', { prompt: 'some poison here' }).catch(() => null),
+        answer => answer?.status === 200,
+      );
+      // A question that is under way when the engine goes is cut off too.
+      await eventually(
+        () => readStats(sandbox.url).catch(() => null),
+        stats => stats?.executed.bad === times && stats.running === null,
+      );
+    }
+    expect((await readStats(sandbox.url)).completed).toEqual({ good: 1 });
+  });
+
+  it('hangs while HTTP answers, and goes on', async () => {
+    const sandbox = await start({ stepMs: 2 });
+    const socket = await sampling(sandbox, 'p');
+    await setFaults(sandbox.url, { hang: true });
+    await call(`${sandbox.url}/interrupt`, 'POST', { prompt_id: 'p' });
+    expect((await call(`${sandbox.url}/prompt`)).body).toEqual({ exec_info: { queue_remaining: 1 } });
+    expect(socket.frames.some(frame => isType(frame, 'execution_interrupted'))).toBe(false);
+    await setFaults(sandbox.url, { hang: false });
+    await socket.until(frame => isType(frame, 'execution_interrupted', 'p'));
+  });
+
+  it('stops in the middle of everything', async () => {
+    const sandbox = await start({ stepMs: 60_000 });
+    const socket = await openSocket(sandbox.url, 'p');
+    await submit(sandbox, 'p');
+    await socket.until(frame => isType(frame, 'executing'));
+    await setFaults(sandbox.url, { hang: true, slowHttp: 60_000 });
+    const waiting = call(`${sandbox.url}/queue`).then(
+      () => 'answered',
+      () => 'cut',
+    );
+    running.splice(running.indexOf(sandbox), 1);
+    await sandbox.stop();
+    expect(await socket.closed).toBe(1006);
+    await waiting;
+    await expect(call(`${sandbox.url}/queue`)).rejects.toThrow();
+  });
+});
+
+describe('nodes', () => {
+  it('runs out of memory so many times', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { outOfMemory: 2 });
+    const ends: string[] = [];
+    for (const id of ['p1', 'p2', 'p3']) {
+      await submit(sandbox, id);
+      ends.push(await endOf(sandbox, id));
+    }
+    expect(ends).toEqual(['torch.OutOfMemoryError', 'torch.OutOfMemoryError', 'success']);
+  });
+
+  it('stays out of memory until somebody frees it', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { outOfMemoryUntilFree: true });
+    await submit(sandbox, 'p1');
+    expect(await endOf(sandbox, 'p1')).toBe('torch.OutOfMemoryError');
+    await call(`${sandbox.url}/free`, 'POST', { unload_models: true, free_memory: true });
+    await submit(sandbox, 'p2');
+    expect(await endOf(sandbox, 'p2')).toBe('success');
+    expect((await readStats(sandbox.url)).frees).toBe(1);
+  });
+
+  it('raises in a node of a class', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { failNode: { class: 'VAEDecode', message: 'broken' } });
+    await submit(sandbox, 'p');
+    expect(await endOf(sandbox, 'p')).toBe('RuntimeError');
+    await setFaults(sandbox.url, { failNode: null });
+    await submit(sandbox, 'q');
+    expect(await endOf(sandbox, 'q')).toBe('success');
+  });
+});
+
+describe('HTTP', () => {
+  it('shows history late', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { lateHistory: 200 });
+    const socket = await openSocket(sandbox.url, 'p');
+    await submit(sandbox, 'p');
+    await socket.until(frame => isType(frame, 'executing_null', 'p'));
+    expect((await call(`${sandbox.url}/history/p`)).body).toEqual({});
+    expect(await endOf(sandbox, 'p')).toBe('success');
+  });
+
+  it('answers late, and not at all for a while', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { slowHttp: 80 });
+    const begun = performance.now();
+    await call(`${sandbox.url}/queue`);
+    expect(performance.now() - begun).toBeGreaterThan(70);
+    await setFaults(sandbox.url, { slowHttp: 0, refuseHttp: 100 });
+    await expect(call(`${sandbox.url}/queue`)).rejects.toThrow();
+    await eventually(
+      () => call(`${sandbox.url}/queue`).catch(() => null),
+      answer => answer?.status === 200,
+    );
+  });
+
+  it('loses the answer to a prompt that it took', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { losePromptAnswer: 1 });
+    await expect(submit(sandbox, 'p')).rejects.toThrow();
+    expect(await endOf(sandbox, 'p')).toBe('success');
+    expect((await submit(sandbox, 'q')).status).toBe(200);
+    expect((await readStats(sandbox.url)).prompts).toBe(2);
+  });
+
+  it('refuses faults that it does not know', async () => {
+    const sandbox = await start();
+    for (const faults of [{ nope: 1 }, { loseRate: 2 }, 'text']) {
+      expect((await call(`${sandbox.url}/sandbox/faults`, 'POST', faults)).status).toBe(400);
+    }
+  });
+});

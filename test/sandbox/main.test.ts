@@ -1,0 +1,68 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, expect, it } from 'vitest';
+import { call } from './support.ts';
+
+interface Started {
+  /** Resolves with the first line that it prints. */
+  readonly line: Promise<string>;
+  /** Resolves when it has ended. */
+  readonly end: Promise<{ code: number | null; out: string; error: string }>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+function startMain(args: readonly string[], env: Record<string, string> = {}): Started {
+  const child = spawn(process.execPath, ['src/sandbox/main.ts', ...args], {
+    env: { ...process.env, ...env },
+  });
+  let out = '';
+  let error = '';
+  child.stderr.on('data', chunk => {
+    error += String(chunk);
+  });
+  const line = new Promise<string>(resolve => {
+    child.stdout.on('data', chunk => {
+      out += String(chunk);
+      if (out.includes('\n')) resolve(out.slice(0, out.indexOf('\n')));
+    });
+  });
+  const end = once(child, 'close').then(([code]) => ({ code, out, error }));
+  return { line, end, kill: signal => void child.kill(signal) };
+}
+
+describe('the command', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('prints its address, serves, and ends on %s', async signal => {
+    const main = startMain(['--port', '0', '--step-ms', '0', '--control', '--version', '0.3.64']);
+    const url = await main.line;
+    expect((await call(`${url}/system_stats`)).body).toMatchObject({
+      system: { comfyui_version: '0.3.64', sandbox: true },
+      devices: [{ name: 'sandbox (no GPU, no model)' }],
+    });
+    expect((await call(`${url}/sandbox/stats`)).status).toBe(200);
+    main.kill(signal);
+    expect(await main.end).toEqual({ code: 0, out: `${url}\n`, error: '' });
+  });
+
+  it('refuses to stand in for an engine in production', async () => {
+    const { code, error } = await startMain(['--port', '0'], { NODE_ENV: 'production' }).end;
+    expect([code, error]).toEqual([1, expect.stringContaining('NODE_ENV=production')]);
+  });
+
+  it('explains itself, and says which argument is wrong', async () => {
+    const help = await startMain(['--help']).end;
+    expect([help.code, help.out]).toEqual([0, expect.stringContaining('--step-ms')]);
+    for (const args of [['--port', 'x'], ['--version', '9'], ['--nope']]) {
+      const { code, error } = await startMain(args).end;
+      expect([code, error]).toEqual([1, expect.stringContaining(args[0] ?? '')]);
+    }
+  });
+
+  it('says so when its port is taken', async () => {
+    const first = startMain(['--port', '0']);
+    const { port } = new URL(await first.line);
+    const { code, error } = await startMain(['--port', port]).end;
+    expect([code, error]).toEqual([1, expect.stringContaining('EADDRINUSE')]);
+    first.kill('SIGTERM');
+    await first.end;
+  });
+});
