@@ -5,6 +5,7 @@ import { codegen } from '@graphql-codegen/core';
 import * as typedDocuments from '@graphql-codegen/typed-document-node';
 import * as operations from '@graphql-codegen/typescript-operations';
 import { type GraphQLSchema, lexicographicSortSchema, parse, printSchema } from 'graphql';
+import { settingsTable } from './src/config-table.ts';
 import { VERSION } from './src/gateway.ts';
 import { buildSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/index.ts';
@@ -25,6 +26,8 @@ const generated = new Map<string, string>([
   ['schema/workflow.schema.json', json(workflowJsonSchema())],
   ['src/client/generated/operations.ts', await operationTypes(schema)],
 ]);
+
+generated.set('README.md', await withSettings('README.md'));
 
 const stale: string[] = [];
 for (const [path, content] of generated) {
@@ -61,6 +64,14 @@ async function operationTypes(source: GraphQLSchema): Promise<string> {
     plugins: [{ operations: {} }, { typedDocuments: {} }],
     pluginMap: { operations, typedDocuments },
   });
+}
+
+/** The README with its table of settings as the code has it. */
+async function withSettings(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8');
+  const [before, , after] = text.split(/(?<=<!-- settings -->\n)|(?=<!-- \/settings -->)/);
+  if (before === undefined || after === undefined) throw new Error(`${path} has no place for the settings`);
+  return `${before}${settingsTable()}\n${after}`;
 }
 
 function json(value: unknown): string {
