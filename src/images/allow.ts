@@ -18,6 +18,8 @@ type Entry =
 
 const HOST =
   /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
+/** `domainToASCII` reads its text as part of a URL and drops what follows these. */
+const NOT_IN_HOSTS = /[\s/\\?#@%]/;
 /** A name whose last label is a number is an IPv4 address to a URL (https://url.spec.whatwg.org/#ends-in-a-number-checker). */
 const ENDS_IN_NUMBER = /(^|\.)(\d+|0x[\da-f]*)$/;
 /** Bits before the IPv4 address in an IPv4-mapped IPv6 address. */
@@ -62,7 +64,7 @@ function parseEntry(entry: string): Entry {
   if (network !== null && (bracketed !== undefined) === (bracketed ?? plain ?? '').includes(':')) {
     return { kind: 'network', network, port };
   }
-  const host = plain === undefined ? '' : domainToASCII(plain).toLowerCase();
+  const host = plain === undefined || NOT_IN_HOSTS.test(plain) ? '' : domainToASCII(plain);
   if (network === null && HOST.test(host) && isIP(host) === 0 && !ENDS_IN_NUMBER.test(plain ?? '')) {
     return { kind: 'host', host, port };
   }

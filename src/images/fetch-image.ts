@@ -60,12 +60,6 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const inWork = new Set<Promise<ImageResult>>();
 
   async function fetchPicture(url: string, signal: AbortSignal | undefined): Promise<Given> {
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(tookTooLong(totalTimeoutMs)), totalTimeoutMs);
-    const leave = (): void => stop.abort(signal?.reason);
-    const shut = (): void => stop.abort(shuttingDown());
-    signal?.addEventListener('abort', leave);
-    closing.signal.addEventListener('abort', shut);
     // An agent for each picture: whatever it opened ends with the picture, and nothing is shared between strangers.
     const agent = createGuardedAgent({
       allow,
@@ -74,15 +68,21 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       bodyTimeoutMs: totalTimeoutMs,
       lookup,
     });
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(tookTooLong(totalTimeoutMs)), totalTimeoutMs);
+    const leave = (): void => stop.abort(signal?.reason);
+    const shut = (): void => stop.abort(shuttingDown());
+    signal?.addEventListener('abort', leave);
+    closing.signal.addEventListener('abort', shut);
+    const { promise: stopped, reject } = Promise.withResolvers<never>();
+    // undici hears of an abort only once it is connected, so that is not waited for.
+    stop.signal.addEventListener('abort', () => reject(stop.signal.reason));
     try {
       if (signal?.aborted) leave();
       if (closing.signal.aborted) shut();
-      return await download(url, {
-        dispatcher: agent.dispatcher,
-        signal: stop.signal,
-        maxBytes,
-        maxRedirects,
-      });
+      const { dispatcher } = agent;
+      const given = download(url, { dispatcher, signal: stop.signal, maxBytes, maxRedirects });
+      return await Promise.race([stopped, given]);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', leave);

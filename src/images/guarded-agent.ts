@@ -7,8 +7,14 @@ import { ImageRefused } from './failure.ts';
 import { createGate } from './gate.ts';
 import { isOwnNetwork } from './own-network.ts';
 
-/** Every address of a name. Rejects with the error codes of `dns.lookup` (`ENOTFOUND`, …). */
-export type Lookup = (host: string) => Promise<readonly { address: string; family: number }[]>;
+/**
+ * Every address of a name. Rejects with the error codes of `dns.lookup` (`ENOTFOUND`, …). When the signal aborts nobody
+ * waits for the answer any more.
+ */
+export type Lookup = (
+  host: string,
+  signal: AbortSignal,
+) => Promise<readonly { address: string; family: number }[]>;
 
 export interface GuardedAgentOptions {
   readonly allow: AllowList;
@@ -38,7 +44,7 @@ const LOOKUPS_AT_ONCE = 2;
 /** Resolves names as the system does, its hosts file included, a few at once; others wait. */
 export function createSystemLookup(): Lookup {
   const gate = createGate(LOOKUPS_AT_ONCE);
-  return host => gate.run(() => systemLookup(host, { all: true, order: 'verbatim' }));
+  return (host, signal) => gate.run(() => systemLookup(host, { all: true, order: 'verbatim' }), signal);
 }
 
 /**
@@ -57,18 +63,17 @@ export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
   function judge(host: string, address: string, port: number): void {
     if (allow.allowsHost(host, port) || allow.allowsAddress(address, port)) return;
     const verdict = judgeAddress(address);
-    const kind = verdict.ok
-      ? isOwnNetwork(address)
-        ? 'an address next to this server'
-        : null
-      : verdict.kind;
-    if (kind === null) return;
+    if (verdict.ok && !isOwnNetwork(address)) return;
+    const kind = verdict.ok ? 'an address next to this server' : verdict.kind;
     // What a name resolves to is not told: inside a network that would map it.
     throw new ImageRefused('INPUT_BLOCKED', `${host} ${host === address ? 'is' : 'leads to'} ${kind}`);
   }
 
-  async function vetted(host: string, port: number, timeoutMs: number): Promise<readonly string[]> {
-    const answers = isIP(host) === 0 ? await within(timeoutMs, resolve(lookup, host)) : [{ address: host }];
+  async function vetted(host: string, port: number): Promise<readonly string[]> {
+    const answers =
+      isIP(host) === 0
+        ? await within(connectTimeoutMs, closing.signal, signal => resolve(lookup, host, signal))
+        : [{ address: host }];
     for (const { address } of answers) judge(host, address, port);
     if (answers.length === 0) throw notFound(host);
     return answers.slice(0, TRIED_ADDRESSES).map(({ address }) => address);
@@ -79,7 +84,7 @@ export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
     const left = (): number => Math.ceil(deadline - performance.now());
     const host = target.hostname.replace(/^\[|\]$/g, '');
     const port = Number(target.port) || (target.protocol === 'https:' ? 443 : 80);
-    const addresses = await vetted(host, port, connectTimeoutMs);
+    const addresses = await vetted(host, port);
     let failure: unknown = timedOut();
     for (const [index, address] of addresses.entries()) {
       closing.signal.throwIfAborted();
@@ -93,9 +98,9 @@ export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
         signal: closing.signal,
       });
       const servername = isIP(host) === 0 ? host : '';
-      const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+      const { promise, resolve: connected, reject } = Promise.withResolvers<Socket>();
       connect({ ...target, hostname: address, servername }, (...[error, socket]) => {
-        if (error === null) resolve(socket);
+        if (error === null) connected(socket);
         else reject(error);
       });
       try {
@@ -125,8 +130,8 @@ export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
   return {
     dispatcher: agent,
     async close() {
-      await agent.destroy();
       closing.abort();
+      await agent.destroy();
     },
   };
 }
@@ -141,22 +146,32 @@ function confirmed(socket: Socket, address: string): Socket {
     : new ImageRefused('INPUT_BLOCKED', 'the connection led elsewhere');
 }
 
-async function resolve(lookup: Lookup, host: string): ReturnType<Lookup> {
+async function resolve(lookup: Lookup, host: string, signal: AbortSignal): ReturnType<Lookup> {
   try {
-    return await lookup(host);
+    return await lookup(host, signal);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     throw /^(E?AI_.*|ENOTFOUND|ENODATA|ESERVFAIL)$/.test(code) ? notFound(host) : error;
   }
 }
 
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(timedOut()), timeoutMs);
+/** Settles as the work does, unless the time is over or `ended` aborts before: then it rejects and tells the work. */
+async function within<T>(
+  timeoutMs: number,
+  ended: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const given = new AbortController();
+  const { promise: up, reject } = Promise.withResolvers<never>();
+  given.signal.addEventListener('abort', () => reject(given.signal.reason));
+  const timer = setTimeout(() => given.abort(timedOut()), timeoutMs);
+  const stop = (): void => given.abort(ended.reason);
+  ended.addEventListener('abort', stop);
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work(given.signal), up]);
   } finally {
     clearTimeout(timer);
+    ended.removeEventListener('abort', stop);
   }
 }
 

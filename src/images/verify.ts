@@ -22,8 +22,9 @@ const FORMATS = { jpg: 'jpeg', png: 'png', webp: 'webp' } as const satisfies Rec
 const DECODE_SECONDS = 20;
 
 /**
- * Leaves libvips the decoders for JPEG, PNG and WebP only, in this whole process: those for SVG, PDF, TIFF, HEIF and
- * what else it was built with cannot be reached any more, whatever bytes come.
+ * Leaves libvips the decoders for JPEG, PNG and WebP only, in this whole process and for good: those for SVG, PDF, TIFF,
+ * HEIF and what else it was built with cannot be reached any more, whatever bytes come. For entry points where nothing
+ * else draws: loaders of pictures do without it, because `verifyImage` decodes nothing that another decoder claims.
  */
 export function blockOtherDecoders(): void {
   sharp.block({ operation: ['VipsForeignLoad'] });

@@ -78,16 +78,21 @@ describe('a name', () => {
   });
 
   it('whose server is silent costs the time of a connection, and an abort does not wait for it', async () => {
-    const silent = loader({ connectTimeoutMs: 100, lookup: () => new Promise(() => {}) });
-    expect(await silent.fromUrl('http://silent.test/')).toEqual(
-      failure('INPUT_UNREACHABLE', 'Connection timeout'),
-    );
-    const patient = loader({ lookup: () => new Promise(() => {}) });
+    const told: AbortSignal[] = [];
+    const lookup = (_: string, signal: AbortSignal) => {
+      told.push(signal);
+      return new Promise<never>(() => {});
+    };
+    const timeout = failure('INPUT_UNREACHABLE', /^Connection timeout/);
+    expect(await loader({ connectTimeoutMs: 100, lookup }).fromUrl('http://silent.test/')).toEqual(timeout);
+    expect(await loader({ totalTimeoutMs: 100, lookup }).fromUrl('http://silent.test/')).toEqual(timeout);
     const caller = new AbortController();
-    const result = patient.fromUrl('http://silent.test/', caller.signal);
+    const result = loader({ lookup }).fromUrl('http://silent.test/', caller.signal);
+    await expect.poll(() => told.length).toBe(3);
     const reason = new Error('left');
     caller.abort(reason);
     await expect(result).rejects.toBe(reason);
+    expect(told.map(signal => signal.aborted)).toEqual([true, true, true]);
   });
 
   it('that resolves to what is no address is refused', async () => {

@@ -19,6 +19,16 @@ export function noise(width: number, height: number): Sharp {
   });
 }
 
+/** A JPEG with a gain map for brighter screens behind it, as phones take it. */
+export async function ultraHdr(width: number, height: number): Promise<Buffer> {
+  const jpeg = picture(width, height).jpeg();
+  // The types of sharp do not know this method yet.
+  const withGainMap: unknown = Reflect.get(jpeg, 'withGainMap');
+  if (typeof withGainMap !== 'function') throw new Error('sharp makes no gain maps');
+  Reflect.apply(withGainMap, jpeg, []);
+  return await jpeg.toBuffer();
+}
+
 /** An animated WebP of two frames. */
 export async function animation(width: number, height: number): Promise<Buffer> {
   const frames = await Promise.all(
