@@ -1,3 +1,4 @@
 import { serve } from './serve.ts';
 
-await serve(process.env);
+const failed = await serve(process.env);
+if (failed !== null) process.exit(failed);

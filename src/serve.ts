@@ -8,15 +8,16 @@ export const BAD_CONFIG = 78;
 /**
  * Runs the gateway as this process: settings from an environment, its address on standard output, the log on standard
  * error. SIGINT and SIGTERM stop it with exit code 0, a second one at once with 1. SIGHUP reads the workflows again.
- * Resolves when it listens; when it cannot start, with the reasons on standard error and the exit code set: 78 for
- * settings that are not valid, 1 for anything else.
+ * Resolves with null when it listens; when it cannot start, with the reasons on standard error, with the exit code: 78
+ * for settings that are not valid, 1 for anything else.
  */
-export async function serve(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+export async function serve(
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<1 | typeof BAD_CONFIG | null> {
   const result = readConfig(environment);
   if (!result.ok) {
     for (const fault of result.faults) console.error(fault);
-    process.exitCode = BAD_CONFIG;
-    return;
+    return BAD_CONFIG;
   }
   const log = createLog(result.config.LOG_LEVEL);
   let gateway: Gateway;
@@ -25,11 +26,11 @@ export async function serve(environment: Readonly<Record<string, string | undefi
   } catch (error) {
     log.error({ error: error instanceof Error ? error.stack : String(error) }, 'could not start');
     console.error(error instanceof Error ? error.message : String(error));
-    process.exitCode = 1;
-    return;
+    return 1;
   }
   console.log(`Qwen Edit gateway on ${gateway.url}`);
   obeySignals(gateway, log, result.config.NODE_ENV !== 'production' && process.stdin.isTTY);
+  return null;
 }
 
 /** `inTerminal`: somebody tries it out by hand. SIGHUP then means that the terminal was closed. */

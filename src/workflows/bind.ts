@@ -5,7 +5,7 @@ import { listTargets, type Manifest, type Target } from './manifest.ts';
 import { fillTemplate, type ParameterValues, validateParameters } from './parameters.ts';
 import { type ProgressPlan, planProgress } from './plan.ts';
 import { nodeId } from './resolve.ts';
-import { type Size, scaledSize, workingSize } from './size.ts';
+import { encodedSize, type Size, scaledSize, workingSize } from './size.ts';
 import { withSlots } from './slots.ts';
 
 export type { ProgressPlan } from './plan.ts';
@@ -112,7 +112,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
 /** Our own size where the graph takes one, else the size that its scaling node makes of the megapixels. */
 function sizeOf(manifest: Manifest, first: BindImage, megapixels: number): Size {
   return manifest.inputs.width === undefined
-    ? scaledSize(first, megapixels, manifest.size.multipleOf)
+    ? encodedSize(scaledSize(first, megapixels, manifest.size.multipleOf))
     : workingSize(first, megapixels, manifest.size);
 }
 

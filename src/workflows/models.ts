@@ -2,6 +2,7 @@
 const MODEL_FOLDERS: Readonly<Record<string, string>> = {
   unet_name: 'diffusion_models',
   model_name: 'diffusion_models',
+  model_path: 'diffusion_models',
   clip_name: 'text_encoders',
   clip_name1: 'text_encoders',
   clip_name2: 'text_encoders',

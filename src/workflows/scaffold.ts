@@ -1,8 +1,10 @@
+import { canvasOf, hasSize, outputOf, sortedIds } from './adapt.ts';
 import { type Graph, isLink, linksOf, nodeOf } from './graph.ts';
-import { type Manifest, type ManifestInput, manifestSchema, type Target } from './manifest.ts';
+import { listTargets, type Manifest, type ManifestInput, manifestSchema, type Target } from './manifest.ts';
 import { isModelFile, modelFolder } from './models.ts';
 import { orphansOfSlot } from './slots.ts';
 import { guessStage, STAGES, usualWeight } from './stages.ts';
+import { upstream } from './upstream.ts';
 
 /** Where a usual graph takes what; the first that a graph has is meant. */
 const TEXT_INPUTS = ['prompt', 'text'];
@@ -17,28 +19,31 @@ export type Scaffolded = { ok: true; manifest: Manifest } | { ok: false; missing
  * To be read over by its author. Fails with the parts that were not found.
  */
 export function scaffoldManifest(name: string, graph: Graph): Scaffolded {
-  const ids = Object.keys(graph).sort((left, right) => left.localeCompare(right, 'en', { numeric: true }));
-  const first = (test: (id: string) => boolean) => ids.find(test);
-  const sampler = first(id => constant(graph, id, SEED_INPUTS) !== null);
-  const output = first(id => constant(graph, id, ['filename_prefix']) !== null);
-  const prompt =
-    sampler === undefined ? null : upstreamText(graph, sampler, ['positive', 'guider', 'conditioning']);
-  const seed = sampler === undefined ? null : constant(graph, sampler, SEED_INPUTS);
-  const pictures = picturesOf(graph, ids, prompt?.node ?? null);
+  const all = sortedIds(graph);
+  const output = outputOf(graph);
+  // What was left lying about beside the graph is not meant.
+  const needed = new Set(output === null ? all : upstream(graph, [output]));
+  const ids = all.filter(id => needed.has(id));
+  const seed = firstOf(graph, ids, SEED_INPUTS, 'number');
+  const conditioned = ids.find(id => isLink(nodeOf(graph, id)?.inputs.positive)) ?? null;
+  const positive = behind(graph, ids, conditioned, ['positive', 'conditioning']);
+  const prompt = textAmong(graph, positive);
+  const pictures = picturesOf(graph, ids, positive);
   const size = sizeTargets(graph, ids);
-  if (seed === null || output === undefined || prompt === null || pictures.length === 0 || size === null) {
+  if (seed === null || output === null || prompt === null || pictures.length === 0 || size === null) {
     const parts: [string, boolean][] = [
       ['a sampler with a seed', seed !== null],
       ['a prompt behind the sampler', prompt !== null],
       ['LoadImage', pictures.length > 0],
       ['a node that takes width and height, or megapixels', size !== null],
-      ['SaveImage', output !== undefined],
+      ['SaveImage', output !== null],
     ];
     return { ok: false, missing: parts.filter(([, found]) => !found).map(([part]) => part) };
   }
-  const negative = upstreamText(graph, seed.node, ['negative']);
-  const steps = firstConstant(graph, ids, 'steps');
-  const cfg = firstConstant(graph, ids, 'cfg');
+  const negative = textAmong(graph, behind(graph, ids, conditioned, ['negative']));
+  const sampler = [...(conditioned === null ? [] : [conditioned]), ...ids];
+  const steps = firstOf(graph, sampler, ['steps'], 'number');
+  const cfg = firstOf(graph, sampler, ['cfg'], 'number');
   const draft: ManifestInput = {
     $schema: '../../schema/workflow.schema.json',
     name,
@@ -63,6 +68,7 @@ export function scaffoldManifest(name: string, graph: Graph): Scaffolded {
       cfg: around(numberAt(graph, cfg) ?? 4, 1, 20),
       megapixels: { default: 1, minimum: 0.1, maximum: 4 },
     },
+    size: sizeRules(graph, size),
     stages: STAGES.flatMap(stage => {
       const nodes = ids.filter(id => guessStage(nodeOf(graph, id)?.class_type ?? '') === stage);
       return nodes.length === 0 ? [] : [{ stage, nodes, weight: usualWeight(stage) }];
@@ -83,44 +89,69 @@ function constant(graph: Graph, id: string, names: readonly string[]): Target | 
   return input === undefined ? null : { node: id, input };
 }
 
-function firstConstant(graph: Graph, ids: readonly string[], name: string): Target | null {
-  const node = ids.find(id => constant(graph, id, [name]) !== null);
-  return node === undefined ? null : { node, input: name };
-}
-
-/** The nearest node with a prompt that a chain of links leads to, beginning at one of these inputs. */
-function upstreamText(graph: Graph, from: string, inputs: readonly string[]): Target | null {
-  const starts = inputs.map(input => nodeOf(graph, from)?.inputs[input]).filter(isLink);
-  for (const id of upstream(
-    graph,
-    starts.map(([node]) => node),
-  )) {
-    const found = constant(graph, id, TEXT_INPUTS);
+/** The input of the first node that has one of these names and can be set: its own, or that of a primitive behind it. */
+function firstOf(
+  graph: Graph,
+  ids: readonly string[],
+  names: readonly string[],
+  type: 'number' | 'string',
+): Target | null {
+  for (const id of ids) {
+    const found = constant(graph, id, names) ?? primitiveBehind(graph, id, names, type);
     if (found !== null) return found;
   }
   return null;
 }
 
-/** These nodes and all that they depend on, nearest first. */
-function upstream(graph: Graph, starts: readonly string[]): string[] {
-  const reached = [...new Set(starts)];
-  // The list grows while it is walked.
-  for (const id of reached) {
-    const node = nodeOf(graph, id);
-    for (const { link } of node === undefined ? [] : linksOf(node)) {
-      if (!reached.includes(link[0])) reached.push(link[0]);
-    }
+/** The only value of this type of the node that is linked to one of these inputs, as primitives and seed nodes have. */
+function primitiveBehind(
+  graph: Graph,
+  id: string,
+  names: readonly string[],
+  type: 'number' | 'string',
+): Target | null {
+  const link = names.map(name => nodeOf(graph, id)?.inputs[name]).find(isLink);
+  if (link === undefined) return null;
+  const values = Object.entries(nodeOf(graph, link[0])?.inputs ?? {}).filter(
+    ([, value]) => typeof value === type,
+  );
+  const [only, ...others] = values;
+  return only === undefined || others.length > 0 ? null : { node: link[0], input: only[0] };
+}
+
+/** All that these inputs depend on, nearest first: those of `first` when it has one, else of the first node that does. */
+function behind(
+  graph: Graph,
+  ids: readonly string[],
+  first: string | null,
+  inputs: readonly string[],
+): string[] {
+  for (const id of first === null ? ids : [first, ...ids]) {
+    const links = inputs.map(input => nodeOf(graph, id)?.inputs[input]).filter(isLink);
+    if (links.length > 0)
+      return upstream(
+        graph,
+        links.map(([node]) => node),
+      );
   }
-  return reached;
+  return [];
+}
+
+/** The first of these nodes with a prompt of its own, or one that a node with a text gives it. */
+function textAmong(graph: Graph, ids: readonly string[]): Target | null {
+  return firstOf(graph, ids, TEXT_INPUTS, 'string');
 }
 
 /** LoadImage nodes in the order of the encoder's image inputs, then any others; three at most. */
-function picturesOf(graph: Graph, ids: readonly string[], encoder: string | null): string[] {
+function picturesOf(graph: Graph, ids: readonly string[], positive: readonly string[]): string[] {
   const isPicture = (id: string) =>
     nodeOf(graph, id)?.class_type === 'LoadImage' && constant(graph, id, ['image']) !== null;
-  const node = encoder === null ? undefined : nodeOf(graph, encoder);
-  const named = (node === undefined ? [] : linksOf(node))
-    .filter(({ input }) => /^image/.test(input))
+  const imageLinks = (id: string) => {
+    const node = nodeOf(graph, id);
+    return (node === undefined ? [] : linksOf(node)).filter(({ input }) => /^image/.test(input));
+  };
+  const encoder = positive.find(id => imageLinks(id).length > 0);
+  const named = (encoder === undefined ? [] : imageLinks(encoder))
     .sort((left, right) => left.input.localeCompare(right.input, 'en', { numeric: true }))
     .flatMap(({ link }) => upstream(graph, [link[0]]).filter(isPicture));
   return [...new Set([...named, ...ids.filter(isPicture)])].slice(0, 3);
@@ -130,12 +161,25 @@ function sizeTargets(
   graph: Graph,
   ids: readonly string[],
 ): Pick<ManifestInput['inputs'], 'width' | 'height' | 'megapixels'> | null {
-  const node = ids.find(
-    id => constant(graph, id, ['width']) !== null && constant(graph, id, ['height']) !== null,
-  );
+  const places = [...new Set([...canvasOf(graph), ...ids])];
+  const node = places.find(id => hasSize(nodeOf(graph, id)));
   if (node !== undefined) return { width: { node, input: 'width' }, height: { node, input: 'height' } };
-  const megapixels = firstConstant(graph, ids, 'megapixels');
-  return megapixels === null ? null : { megapixels };
+  const megapixels = places.find(id => constant(graph, id, ['megapixels']) !== null);
+  return megapixels === undefined ? null : { megapixels: { node: megapixels, input: 'megapixels' } };
+}
+
+/** What the nodes of this graph want of the size, as far as it is not the default. */
+function sizeRules(graph: Graph, { megapixels }: Pick<ManifestInput['inputs'], 'megapixels'>) {
+  const [scaler] = listTargets(megapixels);
+  if (scaler !== undefined) {
+    const steps = nodeOf(graph, scaler.node)?.inputs.resolution_steps;
+    return { multipleOf: typeof steps === 'number' ? steps : 1 };
+  }
+  // comfy_extras/nodes_qwen.py: the encoder brings its references to 1024 x 1024 pixels, in multiples of 8.
+  const rescales = Object.values(graph).some(
+    ({ class_type, inputs }) => /^TextEncodeQwenImageEdit(Plus)?$/.test(class_type) && isLink(inputs.vae),
+  );
+  return rescales ? { reference: { pixels: 1024 * 1024, multipleOf: 8 } } : {};
 }
 
 function numberAt(graph: Graph, target: Target | null): number | null {

@@ -82,6 +82,12 @@ export function scaledSize(source: Size, megapixels: number, multipleOf: number)
   return { width: snap(source.width), height: snap(source.height) };
 }
 
+/** What VAEEncode leaves of a picture: it cuts the rest above a multiple of 8 from both ends (ComfyUI's comfy/sd.py). */
+export function encodedSize({ width, height }: Size): Size {
+  const cut = (side: number) => Math.max(8, side - (side % 8));
+  return { width: cut(width), height: cut(height) };
+}
+
 function idealSize(aspect: number, pixels: number, shortest: number, longest: number): Size {
   // The shorter side decides first: what it lacks in length is taken from the longer one, so that the area holds.
   const tall = aspect < 1;

@@ -15,7 +15,7 @@ const USUAL_WEIGHTS: Record<Stage, number> = {
 const PATTERNS: readonly (readonly [RegExp, Stage])[] = [
   [/^(Save|Preview)/, 'SAVING'],
   [/Decode/, 'DECODING'],
-  [/^(KSampler|SamplerCustom)/, 'SAMPLING'],
+  [/KSampler(?!Select)|^SamplerCustom/, 'SAMPLING'],
   [/LoadImage|Encode|Conditioning|ReferenceLatent|Image/, 'ENCODING'],
 ];
 

@@ -1,6 +1,8 @@
 import type { EngineStatus } from '../../dispatch/engine.ts';
 import { describeProblem } from '../../dispatch/engine.ts';
+import { type FormField, formOf } from '../../workflows/form.ts';
 import type { Workflow } from '../../workflows/load.ts';
+import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
 
 interface Entry {
@@ -11,8 +13,40 @@ interface Entry {
   readonly problems: readonly string[];
 }
 
+const TYPES = { integer: 'INTEGER', number: 'NUMBER', string: 'STRING', boolean: 'BOOLEAN' } as const;
+
 /** Adds `workflows`. */
 export function addWorkflows(builder: Builder): void {
+  const ParameterType = builder.enumType('ParameterType', { values: Object.values(TYPES) });
+  const Parameter = builder.objectRef<FormField>('WorkflowParameter').implement({
+    description:
+      'What an edit can set on a workflow: `steps`, `cfg` and `megapixels` by the fields of those names, the rest in `parameters`.',
+    fields: t => ({
+      name: t.exposeString('name'),
+      type: t.field({ type: ParameterType, resolve: field => TYPES[field.type] }),
+      default: t.field({
+        type: 'JSON',
+        description: 'What it is when an edit does not say.',
+        resolve: field => field.default,
+      }),
+      minimum: t.exposeFloat('minimum', { nullable: true }),
+      maximum: t.exposeFloat('maximum', { nullable: true }),
+      options: t.field({
+        type: ['JSON'],
+        nullable: true,
+        description: 'The only values that it takes. Null: any in its range.',
+        resolve: field => field.options,
+      }),
+      description: t.exposeString('description'),
+    }),
+  });
+  const Requirement = builder.objectRef<{ file: string; folder: string }>('WorkflowRequirement').implement({
+    description: 'A file of model weights that an engine must have.',
+    fields: t => ({
+      file: t.exposeString('file'),
+      folder: t.exposeString('folder', { description: 'Below the models folder of ComfyUI.' }),
+    }),
+  });
   const WorkflowType = builder.objectRef<Entry>('Workflow').implement({
     description: 'A ComfyUI graph that edits can run on.',
     fields: t => ({
@@ -30,14 +64,24 @@ export function addWorkflows(builder: Builder): void {
         description: 'What is wrong with its files, or what the engines lack.',
         resolve: entry => [...entry.problems],
       }),
+      parameters: t.field({
+        type: [Parameter],
+        description: 'Enough to draw a form. Empty when its files are broken.',
+        resolve: ({ workflow }) => (workflow === null ? [] : formOf(workflow.manifest)),
+      }),
+      requirements: t.field({
+        type: [Requirement],
+        description: 'Some are needed only for certain values of its parameters.',
+        resolve: ({ workflow }) => workflow?.manifest.requires.models ?? [],
+      }),
     }),
   });
   builder.queryField('workflows', t =>
     t.field({
       type: [WorkflowType],
       description: 'The most preferred first.',
-      resolve: (_root, _args, { workflows, engines }) => [
-        ...workflows.all().map(workflow => entryOf(workflow, engines())),
+      resolve: (_root, _args, { workflows, engines, caller }) => [
+        ...workflows.all().map(workflow => entryOf(workflow, enginesFor(caller, engines()))),
         ...workflows
           .broken()
           .map(({ name, problems }) => ({ name, workflow: null, runnable: false, problems })),

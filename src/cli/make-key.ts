@@ -1,0 +1,19 @@
+import { parseArgs } from 'node:util';
+import { makeApiKey } from '../http/auth/api-keys.ts';
+
+const USAGE = 'Usage: node src/cli/make-key.ts <name> [--operator]';
+
+try {
+  const { values, positionals } = parseArgs({
+    options: { operator: { type: 'boolean', default: false } },
+    allowPositionals: true,
+  });
+  const [name, ...rest] = positionals;
+  if (name === undefined || rest.length > 0) throw new TypeError(USAGE);
+  const { key, entry } = makeApiKey(name, values.operator ? 'operator' : 'user');
+  console.log(`The key of ${name}, which is shown this once:\n\n  ${key}\n`);
+  console.log(`Add to API_KEYS, in single quotes where a shell reads it:\n\n  ${entry}`);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : String(error));
+  process.exitCode = 2;
+}

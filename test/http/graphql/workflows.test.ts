@@ -1,0 +1,140 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { SHIPPED_FOLDER } from '../../workflows/support.ts';
+
+const WORKFLOWS = `{
+  workflows {
+    name title description version runnable problems
+    parameters { name type default minimum maximum options description }
+    requirements { file folder }
+  }
+}`;
+
+interface Parameter {
+  name: string;
+  type: string;
+  default: unknown;
+  minimum: number | null;
+  maximum: number | null;
+  options: unknown[] | null;
+  description: string;
+}
+
+interface Listed {
+  name: string;
+  version: string | null;
+  runnable: boolean;
+  problems: string[];
+  parameters: Parameter[];
+  requirements: { file: string; folder: string }[];
+}
+
+let rig: Rig;
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'workflows-'));
+  await cp(SHIPPED_FOLDER, dir, { recursive: true });
+  await mkdir(join(dir, 'torn'));
+  await writeFile(join(dir, 'torn', 'graph.json'), '{}');
+  rig = await startRig({ WORKFLOWS_DIR: dir });
+});
+afterAll(async () => {
+  await rig.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function list(): Promise<Listed[]> {
+  const { data, errors } = await rig.graphql<{ workflows: Listed[] }>(WORKFLOWS);
+  if (data === null) throw new Error(JSON.stringify(errors));
+  return data.workflows;
+}
+
+async function named(name: string): Promise<Listed | undefined> {
+  return (await list()).find(workflow => workflow.name === name);
+}
+
+describe('workflows', () => {
+  it('tell all that a form needs', async () => {
+    await expect.poll(async () => (await named('qwen-image-edit-plus'))?.runnable).toBe(true);
+    const plus = await named('qwen-image-edit-plus');
+    expect(plus?.problems).toEqual([]);
+    expect(plus?.parameters).toEqual([
+      expect.objectContaining({
+        name: 'steps',
+        type: 'INTEGER',
+        default: 40,
+        minimum: 1,
+        maximum: 100,
+        options: null,
+      }),
+      expect.objectContaining({ name: 'cfg', type: 'NUMBER', default: 4, minimum: 1, maximum: 20 }),
+      expect.objectContaining({ name: 'megapixels', type: 'NUMBER', default: 1, minimum: 0.1, maximum: 4 }),
+    ]);
+    expect(plus?.parameters.every(({ description }) => description !== '')).toBe(true);
+    expect(plus?.requirements).toContainEqual({ file: 'qwen_image_vae.safetensors', folder: 'vae' });
+  });
+
+  it('tell the parameters of their own with the values that they take', async () => {
+    const nunchaku = await named('qwen-image-edit-plus-nunchaku');
+    expect(nunchaku?.parameters.slice(3)).toContainEqual(
+      expect.objectContaining({
+        name: 'precision',
+        type: 'STRING',
+        options: expect.arrayContaining(['int4', 'fp4']),
+      }),
+    );
+    for (const { parameters } of await list()) {
+      for (const { options, default: value } of parameters) {
+        if (options !== null) expect(options).toContain(value);
+      }
+    }
+  });
+
+  it('say of each what keeps it from running', async () => {
+    const nunchaku = await named('qwen-image-edit-plus-nunchaku');
+    expect(nunchaku?.runnable).toBe(false);
+    expect(nunchaku?.problems).toContainEqual(expect.stringContaining('NunchakuQwenImageDiTLoader'));
+    expect(await named('torn')).toMatchObject({
+      version: null,
+      runnable: false,
+      problems: expect.arrayContaining([expect.stringContaining('workflow.json: is missing')]),
+      parameters: [],
+      requirements: [],
+    });
+  });
+
+  it('let a form’s values through, and nothing beyond', async () => {
+    const submit = async (input: Record<string, unknown>) => {
+      const { data } = await rig.graphql<{ editImage: Record<string, unknown> }>(
+        `mutation ($input: EditImageInput!) {
+          editImage(input: $input) { __typename ... on InvalidInput { field message } }
+        }`,
+        { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'p', ...input } },
+      );
+      return data?.editImage;
+    };
+    const workflow = 'qwen-image-edit-plus-lightning';
+    const own = (await named(workflow))?.parameters.slice(3) ?? [];
+    expect(own.length).toBeGreaterThan(0);
+    for (const { name, options } of own) {
+      for (const value of options ?? []) {
+        const steps = 1;
+        expect(await submit({ workflow, steps, megapixels: 0.1, parameters: { [name]: value } })).toEqual({
+          __typename: 'Job',
+        });
+      }
+      expect(await submit({ workflow, parameters: { [name]: 'neither' } })).toMatchObject({
+        __typename: 'InvalidInput',
+        field: `parameters.${name}`,
+      });
+    }
+  });
+
+  it('make the features of GET /', async () => {
+    const answer = await fetch(`${rig.url}/`);
+    expect((await answer.json()).features).toEqual(['multi-image-support']);
+  });
+});
