@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseApiKeys } from './http/auth/api-keys.ts';
 
 /** `1`, `true`, `yes`, `on` and their opposites. */
 const flag = z.stringbool();
@@ -31,6 +32,36 @@ const bytes = z
     return Number(amount) * (SIZES[(unit ?? '').toLowerCase()] ?? Number.NaN);
   });
 
+/** Parts between commas. */
+const list = z.string().transform(text =>
+  text
+    .split(',')
+    .map(part => part.trim())
+    .filter(part => part !== ''),
+);
+
+const apiKeys = z.string().transform((text, context) => {
+  const parsed = parseApiKeys(text);
+  if (parsed.ok) return parsed.keys;
+  context.addIssue({ code: 'custom', message: parsed.fault });
+  return z.NEVER;
+});
+
+/** `100/1m`, or `off`. */
+const rate = z.string().transform((text, context) => {
+  if (text.toLowerCase() === 'off') return 'off' as const;
+  const [, limit, window] = /^([1-9]\d{0,6})\/(\w+)$/.exec(text) ?? [];
+  const windowMs = duration.safeParse(window);
+  if (windowMs.success && windowMs.data > 0) return { limit: Number(limit), windowMs: windowMs.data };
+  context.addIssue({ code: 'custom', message: 'takes requests in a time such as 100/1m, or off' });
+  return z.NEVER;
+});
+
+const ORIGIN_RULE = 'takes origins such as https://app.example.com, comma separated';
+const origin = z
+  .url({ protocol: /^https?$/, error: ORIGIN_RULE })
+  .refine(text => new URL(text).origin === text, ORIGIN_RULE);
+
 const engineUrl = z.url({ protocol: /^https?$/, error: 'takes http:// or https:// URLs, comma separated' });
 
 /** Every setting, in the order of the README's table; `.describe` is what the table says of it. */
@@ -42,10 +73,63 @@ export const settings = {
     .string()
     .min(1)
     .default('127.0.0.1')
-    .describe('Address to listen on. Beyond loopback only with `ALLOW_ANONYMOUS=1`: there are no keys yet'),
+    .describe(
+      'Address to listen on. Beyond loopback only with `API_KEYS`, `JWT_JWKS_URL` or `ALLOW_ANONYMOUS`',
+    ),
   ALLOW_ANONYMOUS: flag
     .default(false)
     .describe('Listen beyond loopback although anybody may then use the GPU'),
+  API_KEYS: apiKeys
+    .default([])
+    .describe(
+      'Who may come in: `name:hash` or `name:hash:operator`, separated by commas or line breaks; `node src/cli/make-key.ts` makes one',
+    ),
+  JWT_JWKS_URL: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe(
+      'Where the issuer of tokens publishes its keys; with it `JWT_ISSUER` and `JWT_AUDIENCE` are needed',
+    ),
+  JWT_ISSUER: z.string().min(1).optional().describe('The `iss` that a token must have'),
+  JWT_AUDIENCE: z.string().min(1).optional().describe('The `aud` that a token must have'),
+  RATE_LIMIT: rate
+    .optional()
+    .describe(
+      'Requests and operations a caller and time, or `off`; left out: off on loopback, `300/1m` beyond',
+    ),
+  CORS_ORIGINS: list
+    .pipe(z.array(origin))
+    .default([])
+    .describe('Origins whose pages may use the gateway, comma separated; left out: none but its own'),
+  GRAPHIQL: flag.default(true).describe('Whether browsers get GraphiQL at `/graphql`'),
+  GRAPHQL_INTROSPECTION: flag.default(true).describe('Whether the schema may be asked for'),
+  GRAPHQL_MAX_DEPTH: whole(1, 100).default(10).describe('Fields within fields of a document'),
+  GRAPHQL_MAX_ALIASES: whole(0, 1000).default(15).describe('Aliases of a document'),
+  GRAPHQL_MAX_DIRECTIVES: whole(0, 1000).default(50).describe('Directives of a document'),
+  GRAPHQL_MAX_TOKENS: whole(100, 100_000).default(2000).describe('Lexical tokens of a document'),
+  GRAPHQL_MAX_COST: whole(100, 10_000_000)
+    .default(10_000)
+    .describe('Fields of a document, those of lists once for each member, mutations fifty times'),
+  PERSISTED_DOCUMENTS: z
+    .enum(['off', 'on', 'only'])
+    .default('off')
+    .describe('`on`: documents may be named by their SHA-256; `only`: no others are run'),
+  PERSISTED_DOCUMENTS_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('JSON object of documents by hash; left out: those in `schema/operations`'),
+  MAX_SOCKETS: whole(1, 1_000_000).default(10_000).describe('WebSockets at once'),
+  OPERATIONS_PER_SOCKET: whole(1, 10_000).default(100).describe('Operations at once on one WebSocket'),
+  SUBSCRIPTIONS_PER_CALLER: whole(1, 1_000_000)
+    .default(1000)
+    .describe('Subscriptions at once of one caller, or of one address while callers are not told apart'),
+  SOCKET_LIFETIME: duration.prefault('24h').describe('How long a WebSocket or an event stream may stay'),
+  SOCKET_IDLE: duration.prefault('10m').describe('How long a WebSocket may stay without an operation'),
+  SLOW_READER: duration.prefault('30s').describe('How long a WebSocket may leave unread what it asked for'),
+  CONNECTION_INIT_TIMEOUT: duration.prefault('10s').describe('From a WebSocket’s start to `connection_init`'),
+  HEADERS_TIMEOUT: duration.prefault('15s').describe('How long a request’s headers may take to arrive'),
+  REQUEST_TIMEOUT: duration.prefault('2m').describe('How long a whole request may take to arrive'),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .optional()
@@ -70,6 +154,24 @@ export const settings = {
   LANES_PER_ENGINE: whole(1, 16)
     .default(2)
     .describe('Prompts in an engine’s queue at once: one runs, the next is ready'),
+  REDIS_URL: z
+    .string()
+    .regex(
+      /^(rediss?|redis\+sentinel|redis\+cluster):\/\/./,
+      'takes redis://, rediss://, redis+sentinel:// or redis+cluster://',
+    )
+    .optional()
+    .describe(
+      'Shared store of many gateways: redis://, rediss://, redis+sentinel://host,host/master, redis+cluster://host,host; left out: embedded',
+    ),
+  REDIS_CA_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('PEM file of the authority that signed Redis’ certificate'),
+  LEASE: duration
+    .prefault('10s')
+    .describe('How long after the death of a gateway another takes its runs over'),
   DATA_DIR: z
     .string()
     .min(1)
@@ -142,8 +244,20 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   }
   const config = parsed.data;
   const faults: string[] = [];
-  if (!isLoopback(config.HOST) && !config.ALLOW_ANONYMOUS) {
-    faults.push(`HOST: ${config.HOST} can be reached by others; set ALLOW_ANONYMOUS=1 to let anybody in`);
+  const { JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE } = config;
+  const closed = config.API_KEYS.length > 0 || JWT_JWKS_URL !== undefined;
+  if (!isLoopback(config.HOST) && !closed && !config.ALLOW_ANONYMOUS) {
+    faults.push(
+      `HOST: ${config.HOST} can be reached by others; set API_KEYS or JWT_JWKS_URL, or ALLOW_ANONYMOUS=1 to let anybody in`,
+    );
+  }
+  // Without them every token of the issuer would do, also those made for others (RFC 8725, 3.9).
+  if (JWT_JWKS_URL !== undefined && JWT_ISSUER === undefined)
+    faults.push('JWT_ISSUER: goes with JWT_JWKS_URL');
+  if (JWT_JWKS_URL !== undefined && JWT_AUDIENCE === undefined)
+    faults.push('JWT_AUDIENCE: goes with JWT_JWKS_URL');
+  if (JWT_JWKS_URL === undefined && (JWT_ISSUER ?? JWT_AUDIENCE) !== undefined) {
+    faults.push('JWT_JWKS_URL: goes with JWT_ISSUER and JWT_AUDIENCE');
   }
   if (config.NODE_ENV === 'production' && config.COMFYUI_URL.length === 0) {
     faults.push('COMFYUI_URL: is needed in production: the sandbox runs no model');
@@ -151,6 +265,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return faults.length === 0 ? { ok: true, config } : { ok: false, faults };
 }
 
-function isLoopback(host: string): boolean {
+/** Whether only this host can reach an address. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

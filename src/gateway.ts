@@ -1,33 +1,31 @@
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { createEmbeddedFeed } from './adapters/embedded/feed.ts';
-import { openEmbeddedLedger } from './adapters/embedded/ledger.ts';
-import { createMemoryPreviews } from './adapters/embedded/previews.ts';
 import { createFileArtifacts } from './adapters/files/artifacts.ts';
+import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
+import { createIdentity, type Identity } from './http/auth/identity.ts';
+import { httpLimits } from './http/limits/http-limits.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from './http/limits/persisted.ts';
 import { restRoutes } from './http/rest/index.ts';
-import { ANYBODY, startHttpServer } from './http/server.ts';
+import { startHttpServer } from './http/server.ts';
 import { parseAllowList } from './images/allow.ts';
 import { createImageLoader } from './images/fetch-image.ts';
 import { createJobs } from './jobs/service.ts';
 import type { Log } from './log.ts';
 import { startSandbox } from './sandbox/server.ts';
+import { VERSION } from './version.ts';
 import { createCatalog } from './workflows/catalog.ts';
 import { featuresOf } from './workflows/features.ts';
 import { createReloader, loadAtStart } from './workflows/reload.ts';
+import { SHIPPED_WORKFLOWS } from './workflows/shipped.ts';
 import { watchFolders } from './workflows/watch.ts';
 
-/** The version of the REST contract, which is the package's too. */
-export const VERSION = '2.0.0';
+export { VERSION };
 
-/** The folder of the workflows that come with the project. */
-export const SHIPPED_WORKFLOWS = fileURLToPath(new URL('../workflows', import.meta.url));
 const ENGINE_ANSWER_MS = 60_000;
-const LEASE_MS = 10_000;
 const CANCEL_WAIT_MS = 10_000;
 const SWEEP_EVERY_MS = 60_000;
 const SWEEP_BATCH = 200;
@@ -97,11 +95,16 @@ async function start(
     stops.push(async () => watching.stop());
   }
 
-  const feed = createEmbeddedFeed();
-  const ledger = openEmbeddedLedger({ path: join(data, 'jobs.sqlite'), feed, now });
-  stops.push(() => ledger.close());
+  const store = await openStore({
+    redisUrl: config.REDIS_URL ?? null,
+    redisCaFile: config.REDIS_CA_FILE ?? null,
+    dataDir: data,
+    now,
+    log,
+  });
+  stops.push(() => store.close());
+  const { ledger, feed, previews } = store;
   const artifacts = createFileArtifacts(join(data, 'artifacts'));
-  const previews = createMemoryPreviews();
   const images = createImageLoader({
     allow: parseAllowList(config.FETCH_ALLOW),
     maxBytes: config.MAX_IMAGE_BYTES,
@@ -158,7 +161,7 @@ async function start(
     },
     clients: urls.map(url => createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS })),
     lanesPerEngine: config.LANES_PER_ENGINE,
-    leaseMs: LEASE_MS,
+    leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
     onEngineChange: () => {},
@@ -177,28 +180,43 @@ async function start(
       return engine?.status() ?? null;
     },
   };
+  const identity = identityFrom(config);
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const http = await startHttpServer({
     services,
-    rest: restRoutes({
-      services,
-      artifacts,
-      outputDir: config.COMFYUI_OUTPUT_DIR,
-      version: VERSION,
-      features: () => featuresOf(workflows.all(), canRun),
-      engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
-      callerOf: () => ANYBODY,
-      maxBodyBytes,
-      log,
-    }),
+    identity,
+    rest: callers =>
+      restRoutes({
+        services,
+        artifacts,
+        outputDir: config.COMFYUI_OUTPUT_DIR,
+        version: VERSION,
+        features: () => featuresOf(workflows.all(), canRun),
+        engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
+        callerOf: request => callers.of(request.raw).caller,
+        keepPrivate: identity.required,
+        maxBodyBytes,
+        log,
+      }),
     log,
     host: config.HOST,
     port: config.PORT,
     publicUrl: config.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
     maxBodyBytes,
+    limits: httpLimits(config),
+    documents:
+      config.PERSISTED_DOCUMENTS === 'off'
+        ? new Map()
+        : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
     showDetails: config.NODE_ENV === 'development',
   });
   stops.push(() => http.stop());
   log.info({ url: http.url, engines: urls.length }, 'listening');
   return { url: http.url, sandbox, reload, stop };
+}
+
+function identityFrom(config: Config): Identity {
+  const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
+  const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
+  return createIdentity({ keys: config.API_KEYS, tokens: complete ? { jwksUrl, issuer, audience } : null });
 }

@@ -66,7 +66,10 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     } finally {
       over.abort();
       await renewing;
-      await ledger.releaseLane(lease);
+      // A lease that cannot be given up ends by itself.
+      await ledger.releaseLane(lease).catch(error => {
+        log.debug({ lane: name, error: describe(error) }, 'the lane was not released');
+      });
     }
   }
 

@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import type { EngineEvent } from '../comfyui/events.ts';
 import type { Clock, Previews } from '../jobs/ports.ts';
+import { StoreAway } from '../jobs/store-away.ts';
 import type { HeldJob } from './held-job.ts';
 
 type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
@@ -24,7 +25,13 @@ export function createPreviewKeeper(previews: Previews, perSecond: number, now: 
         .catch(() => null);
       if (size === null) return;
       const sequence = (held.job.preview?.sequence ?? 0) + 1;
-      await previews.put(held.job.id, { sequence, mimeType: frame.mimeType, bytes: frame.bytes });
+      try {
+        await previews.put(held.job.id, { sequence, mimeType: frame.mimeType, bytes: frame.bytes });
+      } catch (error) {
+        // A preview is not worth waiting for a store that is away.
+        if (error instanceof StoreAway) return;
+        throw error;
+      }
       await held.apply({
         type: 'previewed',
         at: now(),

@@ -62,7 +62,7 @@ export async function runJob(
   const run: Run = {
     context,
     engine,
-    held: holdJob(context.ledger, claimed, lease),
+    held: holdJob(context.ledger, claimed, lease, signal),
     promptId,
     inbox,
     wantsCancel: () => cancel || gone,
@@ -80,7 +80,9 @@ export async function runJob(
   } finally {
     signal.removeEventListener('abort', leave);
     unwatch();
-    await context.previews.drop(claimed.id);
+    await context.previews.drop(claimed.id).catch(error => {
+      context.log.debug({ job: claimed.id, error: String(error) }, 'the preview goes by itself');
+    });
   }
 }
 

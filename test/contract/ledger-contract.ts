@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { advance, type JobEvent } from '../../src/jobs/advance.ts';
-import type { Job } from '../../src/jobs/job.ts';
-import type { Feed, Ledger, SubmitOptions } from '../../src/jobs/ports.ts';
+import { jobError } from '../../src/jobs/errors.ts';
+import type { Job, JobStatus } from '../../src/jobs/job.ts';
+import type { Feed, JobQuery, Ledger, SubmitOptions } from '../../src/jobs/ports.ts';
 import { watchJob } from '../../src/jobs/watch.ts';
 import { aJob } from '../support/jobs.ts';
 
@@ -40,12 +41,49 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
       return next;
     }
 
+    /** The ids of every page, one after another. */
+    async function pages(query: Pick<JobQuery, 'owner' | 'statuses'>, first: number): Promise<string[]> {
+      const ids: string[] = [];
+      let after: Job | null = null;
+      for (;;) {
+        const page = await store.ledger.list({ ...query, first, after });
+        ids.push(...page.jobs.map(job => job.id));
+        after = page.jobs.at(-1) ?? null;
+        if (!page.hasNextPage || after === null) return ids;
+      }
+    }
+
     it('gives back what was submitted, to the letter, also after it was opened again', async () => {
       const job = await stored();
       expect(await store.ledger.get(job.id)).toEqual(job);
       store = await store.reopen();
       expect(await store.ledger.get(job.id)).toEqual(job);
       expect(await store.ledger.get('no-such-job')).toBeNull();
+    });
+
+    it('keeps every value to the letter: empty lists, fractions, long numbers, any text', async () => {
+      const text = 'Überschrift\r\n"quoted" \\ \u0000 \ud800 \u2028 🌲 {"gone":true}';
+      const base = aJob().request;
+      const job = await stored({
+        owner: 'ü:1',
+        request: {
+          ...base,
+          images: [],
+          prompt: text,
+          negativePrompt: '',
+          megapixels: 0.1 + 0.2,
+          parameters: { none: [], empty: {}, nothing: null, deep: [[1.5, { a: [] }]], large: 2 ** 53 - 1 },
+        },
+      });
+      const claimed = await commit(job, claim('e#0'));
+      const failed = await commit(claimed, {
+        type: 'failed',
+        ...END,
+        error: jobError('EXECUTION_FAILED', text),
+        engineReport: text,
+      });
+      expect(await store.ledger.get(job.id)).toEqual(failed);
+      expect(await store.ledger.getMany([job.id])).toEqual([failed]);
     });
 
     it('reads many at once in the order asked, null where there is none', async () => {
@@ -69,6 +107,36 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
       expect(await store.ledger.count()).toEqual({ waiting: 3, running: 1 });
       await commit(taken, { type: 'engineLost', at: 6, reason: 'gone', maxAttempts: 3, expiresAt: 9 });
       expect(await order()).toEqual([high.id, early.id, late.id, low.id]);
+    });
+
+    it('orders jobs of the same moment by their ids, in the queue and in lists', async () => {
+      const ids = ['b', 'a-10', 'a-9', 'B', 'a'];
+      const jobs = [];
+      for (const id of ids) jobs.push(await stored({ id, createdAt: 7 }));
+      const inOrder = ['B', 'a', 'a-10', 'a-9', 'b'];
+      expect((await store.ledger.waiting(10)).map(job => job.id)).toEqual(inOrder);
+      expect((await store.ledger.waiting(2)).map(job => job.id)).toEqual(inOrder.slice(0, 2));
+      for (const job of jobs) expect(await store.ledger.ahead(job)).toBe(inOrder.indexOf(job.id));
+      expect(await pages({ owner: null, statuses: null }, 2)).toEqual(inOrder.reverse());
+    });
+
+    it('starves no priority, and lets callers take turns', async () => {
+      const minute = 60_000;
+      const low = await stored({ priority: 'LOW', createdAt: minute });
+      const high = await stored({ priority: 'HIGH', createdAt: 22 * minute });
+      expect((await store.ledger.waiting(2)).map(job => job.id)).toEqual([low.id, high.id]);
+      await store.ledger.remove(low.id);
+      await store.ledger.remove(high.id);
+
+      const greedy = [];
+      for (let n = 0; n < 4; n += 1) greedy.push(await stored({ owner: 'greedy', createdAt: 1_000 + n }));
+      const modest = [
+        await stored({ owner: 'modest', createdAt: 2_000 }),
+        await stored({ owner: 'modest', createdAt: 2_001 }),
+      ];
+      const order = (await store.ledger.waiting(10)).map(job => job.owner);
+      expect(order).toEqual(['greedy', 'modest', 'greedy', 'modest', 'greedy', 'greedy']);
+      expect(await store.ledger.ahead(modest[0] ?? greedy[0] ?? low)).toBe(1);
     });
 
     it('refuses a commit from a revision that is no longer the present one, and changes nothing', async () => {
@@ -152,6 +220,72 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
       expect(mine.jobs.map(job => job.owner)).toEqual(['b', 'b']);
       const done = await store.ledger.list({ ...query, statuses: ['COMPLETED'] });
       expect(done.jobs).toEqual([]);
+    });
+
+    it('pages by several statuses and an owner at once, also after a job that is no longer there', async () => {
+      const jobs = [];
+      for (let n = 0; n < 9; n += 1)
+        jobs.push(await stored({ createdAt: 10 + (n % 3), owner: n < 6 ? 'a' : 'a:b' }));
+      for (const job of jobs.filter((_, n) => n % 3 === 0)) {
+        await commit(job, { type: 'cancelRequested', ...END });
+      }
+      for (const job of jobs.filter((_, n) => n % 3 === 1)) await commit(job, claim(`lane-${job.id}`));
+      const count = async (owner: string | null, statuses: JobStatus[] | null): Promise<number> => {
+        const found = await pages({ owner, statuses }, 1);
+        expect(new Set(found).size).toBe(found.length);
+        return found.length;
+      };
+      expect(await count(null, ['CANCELED', 'QUEUED'])).toBe(9);
+      expect(await count('a', ['CANCELED', 'QUEUED', 'CANCELED'])).toBe(6);
+      expect(await count('a', ['CANCELED'])).toBe(2);
+      expect(await count('a:b', ['QUEUED'])).toBe(2);
+      expect(await count('nobody', null)).toBe(0);
+      expect(await count(null, [])).toBe(0);
+
+      const query = { owner: 'a', statuses: null, first: 2, after: null };
+      const first = await store.ledger.list(query);
+      const last = first.jobs.at(-1);
+      if (last === undefined) throw new Error('a page has jobs');
+      const expected = (await store.ledger.list({ ...query, after: last })).jobs;
+      await store.ledger.remove(last.id);
+      expect((await store.ledger.list({ ...query, after: last })).jobs).toEqual(expected);
+    });
+
+    it('tells callers and their keys apart whatever they are made of', async () => {
+      const [one, other] = [aJob({ owner: 'a' }), aJob({ owner: 'a:b' })];
+      await store.ledger.submit(one, { ...OPEN, idempotency: { key: 'b:c', fingerprint: 'f' } });
+      const second = await store.ledger.submit(other, {
+        ...OPEN,
+        idempotency: { key: 'c', fingerprint: 'g' },
+      });
+      expect(second).toEqual({ kind: 'stored' });
+      expect(await store.ledger.findRepeated('a', { key: 'b:c', fingerprint: 'f' })).toMatchObject({
+        job: { id: one.id },
+      });
+    });
+
+    it('forgets a job in a lane that was deleted', async () => {
+      const job = await commit(await stored({ owner: 'a' }), claim('e#0'));
+      expect(await store.ledger.count()).toEqual({ waiting: 0, running: 1 });
+      expect(await store.ledger.remove(job.id)).toBe(true);
+      expect(await store.ledger.count()).toEqual({ waiting: 0, running: 0 });
+      expect((await store.ledger.acquireLane('e#0', 1_000))?.job).toBeNull();
+      expect(await store.ledger.stranded(0)).toEqual([]);
+      expect(await pages({ owner: 'a', statuses: null }, 5)).toEqual([]);
+    });
+
+    it('lets no former holder give a lane away, and refuses a lease of a lane that was never taken', async () => {
+      const first = await store.ledger.acquireLane('e#0', 1_000);
+      store.advanceClock(1_001);
+      const second = await store.ledger.acquireLane('e#0', 1_000);
+      if (first === null || second === null) throw new Error('the lane was free');
+      expect(second.lease.token).toBeGreaterThan(first.lease.token);
+      await store.ledger.releaseLane(first.lease);
+      expect(await store.ledger.acquireLane('e#0', 1_000)).toBeNull();
+      const job = await stored();
+      const lease = { lane: 'never', token: 1 };
+      expect(await store.ledger.commit(advance(job, claim('never')), job.revision, lease)).toBe('fenced');
+      expect(await store.ledger.renewLane(lease, 1_000)).toBe(false);
     });
 
     it('gives a lane to one holder, and to the next when the lease is over, with the job that was left', async () => {

@@ -12,8 +12,9 @@ import type {
   SubmitOptions,
   SubmitResult,
 } from '../../jobs/ports.ts';
+import { queueScore, TURN_MS } from '../../jobs/queue-score.ts';
 import type { EmbeddedFeed } from './feed.ts';
-import { columnsOf, decodeJob, encodeState, type JobRow, rankOf } from './record.ts';
+import { columnsOf, decodeJob, encodeState, type JobRow } from './record.ts';
 import { migrate } from './schema.ts';
 
 export interface EmbeddedLedgerOptions {
@@ -41,7 +42,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
   const waitingListeners = new Set<() => void>();
   const sql = {
     insert: db.prepare(
-      `INSERT INTO jobs (id, owner, revision, status, waiting, rank, lane, created_at, expires_at, request, state)
+      `INSERT INTO jobs (id, owner, revision, status, waiting, score, lane, created_at, expires_at, request, state)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
@@ -54,12 +55,12 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     ),
     exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
     remove: db.prepare('DELETE FROM jobs WHERE id = ?'),
-    waiting: db.prepare(
-      'SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY rank, created_at, id LIMIT ?',
-    ),
+    waiting: db.prepare('SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY score, id LIMIT ?'),
     ahead: db.prepare(
-      'SELECT count(*) AS n FROM jobs WHERE waiting = 1 AND (rank, created_at, id) < (?, ?, ?)',
+      `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
+       WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)`,
     ),
+    countWaitingOf: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1 AND owner = ?'),
     countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
     countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
     lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
@@ -119,6 +120,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     if (repeated !== null) return repeated;
     const waiting = Number(sql.countWaiting.get()?.n ?? 0);
     if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
+    const turns = job.owner === null ? 0 : Number(sql.countWaitingOf.get(job.owner)?.n ?? 0);
     const c = columnsOf(job);
     sql.insert.run(
       job.id,
@@ -126,7 +128,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       c.revision,
       c.status,
       c.waiting,
-      rankOf(job.priority),
+      queueScore(job) + turns * TURN_MS,
       c.lane,
       job.createdAt,
       c.expiresAt,
@@ -195,7 +197,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     },
     async ahead(job) {
       if (!isWaiting(job)) return null;
-      return Number(sql.ahead.get(rankOf(job.priority), job.createdAt, job.id)?.n ?? 0);
+      return Number(sql.ahead.get(job.id)?.n ?? 0);
     },
     async count() {
       return {

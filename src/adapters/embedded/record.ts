@@ -1,23 +1,9 @@
-import { isWaiting, type Job, type JobPriority } from '../../jobs/job.ts';
+import { isWaiting, type Job } from '../../jobs/job.ts';
 
 /** A row of `jobs` as SQLite gives it back. */
 export interface JobRow {
   readonly request: string;
   readonly state: string;
-}
-
-/** Lower runs first. */
-export function rankOf(priority: JobPriority): number {
-  switch (priority) {
-    case 'HIGH':
-      return 0;
-    case 'NORMAL':
-      return 1;
-    case 'LOW':
-      return 2;
-    default:
-      return priority satisfies never;
-  }
 }
 
 /** The part of a job that changes, as JSON. */

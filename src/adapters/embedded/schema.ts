@@ -21,7 +21,7 @@ export function migrate(db: DatabaseSync): void {
       revision INTEGER NOT NULL,
       status TEXT NOT NULL,
       waiting INTEGER NOT NULL,
-      rank INTEGER NOT NULL,
+      score INTEGER NOT NULL,
       lane TEXT,
       created_at INTEGER NOT NULL,
       expires_at INTEGER,
@@ -31,8 +31,9 @@ export function migrate(db: DatabaseSync): void {
     CREATE INDEX jobs_newest ON jobs (created_at DESC, id DESC);
     CREATE INDEX jobs_by_status ON jobs (status, created_at DESC, id DESC);
     CREATE INDEX jobs_by_owner ON jobs (owner, created_at DESC, id DESC);
-    CREATE INDEX jobs_queue ON jobs (rank, created_at, id) WHERE waiting = 1;
+    CREATE INDEX jobs_queue ON jobs (score, id) WHERE waiting = 1;
     CREATE INDEX jobs_waiting_since ON jobs (created_at) WHERE waiting = 1;
+    CREATE INDEX jobs_waiting_of ON jobs (owner) WHERE waiting = 1;
     CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
     CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
     CREATE TABLE idempotency (

@@ -1,0 +1,85 @@
+/**
+ * Pieces of Lua that several scripts begin with. They are part of a script's text, so a change of one is a new script
+ * to Redis. JSON passes through as text: `cjson` would turn `[]` into `{}` and long numbers into short ones.
+ */
+
+/** The names of keys: all begin with the prefix of ARGV[1], thus lie in the slot of KEYS[1]. */
+export const NAMES = `
+local function key(name) return ARGV[1] .. ':' .. name end
+local function record(id) return key('job:' .. id) end
+`;
+
+/** Milliseconds since 1970: those given, and by Redis' own clock where none are given, so that all gateways agree. */
+export const CLOCK = `
+local function clock(given)
+  if given ~= '' then return tonumber(given) end
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+local function whole(number) return string.format('%.0f', number) end
+`;
+
+/** Appends a job's two halves to \`found\`; false for both where there is no such job. */
+export const READ = `
+local function read(found, id)
+  local halves = redis.call('HMGET', record(id), 'state', 'request')
+  found[#found + 1] = halves[1]
+  found[#found + 1] = halves[2]
+end
+`;
+
+/** What a used idempotency key answers: nil when it was not used. */
+export const REPEATED = `
+local function repeated(field, fingerprint)
+  local id = redis.call('HGET', key('keys'), field)
+  if not id then return nil end
+  local known = redis.call('HMGET', record(id), 'fingerprint', 'state', 'request')
+  if not known[2] then return nil end
+  if known[1] ~= fingerprint then return { 'idempotency-conflict' } end
+  return { 'repeated', known[2], known[3] }
+end
+`;
+
+/**
+ * Moves a job from the indices where it was to those where it is. \`fixed\` never changes after submit (the owner as
+ * \`:name\` or empty, the time of submit, the place in the queue); \`was\` and \`is\` are its changing columns, NOWHERE
+ * before submit and after removal.
+ */
+export const INDEX = `
+local NOWHERE = { status = '', waiting = '0', lane = '', expires = '' }
+local function list(id, fixed, status, present)
+  local names = { key('list:' .. status) }
+  if fixed.owner ~= '' then names[2] = key('list:' .. status .. fixed.owner) end
+  for _, name in ipairs(names) do
+    if present then redis.call('ZADD', name, fixed.created, id) else redis.call('ZREM', name, id) end
+  end
+end
+local function index(id, fixed, was, is)
+  if was.status ~= is.status then
+    if was.status == '' then list(id, fixed, '*', true) else list(id, fixed, was.status, false) end
+    if is.status == '' then list(id, fixed, '*', false) else list(id, fixed, is.status, true) end
+  end
+  if was.waiting ~= is.waiting then
+    if is.waiting == '1' then
+      redis.call('ZADD', key('queue'), fixed.score, id)
+      redis.call('ZADD', key('since'), fixed.created, id)
+    else
+      redis.call('ZREM', key('queue'), id)
+      redis.call('ZREM', key('since'), id)
+    end
+  end
+  if was.lane ~= is.lane then
+    if is.lane == '' then redis.call('HDEL', key('held'), id) else redis.call('HSET', key('held'), id, is.lane) end
+  end
+  if was.expires ~= is.expires then
+    if is.expires == '' then redis.call('ZREM', key('expiry'), id) else redis.call('ZADD', key('expiry'), is.expires, id) end
+  end
+end
+`;
+
+/** Tells everybody. On a cluster a channel belongs to the slot of its name, otherwise each message goes to all nodes. */
+export function announcing(sharded: boolean): string {
+  return `
+local function announce(channel, message) redis.call('${sharded ? 'SPUBLISH' : 'PUBLISH'}', key(channel), message) end
+`;
+}

@@ -1,0 +1,74 @@
+import { TURN_MS } from '../../../jobs/queue-score.ts';
+import { announcing, INDEX, NAMES, READ, REPEATED } from './parts.ts';
+
+/** Stores a new job, once for each idempotency key. */
+export const submit = (sharded: boolean): string => `
+-- Purpose: stores a new job and calls for a lane, unless its key was used, its id is taken or the queue is full.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id, 3 jobs that may wait, 4 field of the idempotency key or '', 5 fingerprint,
+--   6 owner as ':name' or '', 7 time of submit, 8 place in the queue before the caller's turns, 9 revision, 10 status, 11 waits '1' or '0',
+--   12 lane or '', 13 time at which it goes or '', 14 state, 15 request.
+-- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
+${NAMES}${READ}${REPEATED}${INDEX}${announcing(sharded)}
+local id, field = ARGV[2], ARGV[4]
+if field ~= '' then
+  local earlier = repeated(field, ARGV[5])
+  if earlier then return earlier end
+end
+local waiting = redis.call('ZCARD', key('queue'))
+if waiting >= tonumber(ARGV[3]) then return { 'queue-full', waiting } end
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
+local score = tonumber(ARGV[8])
+if ARGV[6] ~= '' then score = score + ${TURN_MS} * redis.call('ZCARD', key('list:QUEUED' .. ARGV[6])) end
+score = string.format('%.0f', score)
+redis.call('HSET', KEYS[1], 'revision', ARGV[9], 'state', ARGV[14], 'request', ARGV[15],
+  'owner', ARGV[6], 'created', ARGV[7], 'score', score,
+  'status', ARGV[10], 'waiting', ARGV[11], 'lane', ARGV[12], 'expires', ARGV[13],
+  'key', field, 'fingerprint', ARGV[5])
+index(id, { owner = ARGV[6], created = ARGV[7], score = score }, NOWHERE,
+  { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
+if field ~= '' then redis.call('HSET', key('keys'), field, id) end
+if ARGV[11] == '1' then announce('waiting', id) end
+return { 'stored' }
+`;
+
+/** Stores the next revision of a job. */
+export const commit = (sharded: boolean): string => `
+-- Purpose: stores a job's next revision if its record is where the change began and the lease still stands; moves it
+--   in the indices, tells its watchers, and calls for a lane when it begins to wait.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id, 3 revision that the change began from, 4 lane of the lease or '', 5 its token,
+--   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time at which it goes or '', 11 state.
+-- Returns: 'ok', 'stale', 'gone' or 'fenced'.
+${NAMES}${INDEX}${announcing(sharded)}
+if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
+local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
+  'owner', 'created', 'score', 'request')
+if not old[1] then return 'gone' end
+if old[1] ~= ARGV[3] then return 'stale' end
+redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', ARGV[8], 'lane', ARGV[9],
+  'expires', ARGV[10], 'state', ARGV[11])
+index(ARGV[2], { owner = old[6], created = old[7], score = old[8] },
+  { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
+  { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
+announce('feed:' .. ARGV[2], '{"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}')
+if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
+return 'ok'
+`;
+
+/** Deletes a job. */
+export const remove = (sharded: boolean): string => `
+-- Purpose: deletes a job with its places in the indices and its idempotency key, and tells its watchers.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id.
+-- Returns: 1, or 0 when there was none.
+${NAMES}${INDEX}${announcing(sharded)}
+local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key')
+if not old[1] then return 0 end
+index(ARGV[2], { owner = old[5], created = old[6], score = old[7] },
+  { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
+if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
+redis.call('DEL', KEYS[1])
+announce('feed:' .. ARGV[2], '{"gone":true}')
+return 1
+`;

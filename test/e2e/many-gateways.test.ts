@@ -1,0 +1,142 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { servePictures } from '../support/gateway.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { type Snapshot, watchOverSse, watchOverWebSocket } from '../support/watch.ts';
+
+let redis: TestRedis;
+let engine: TestEngine;
+let pictures: Awaited<ReturnType<typeof servePictures>>;
+let shared: string;
+const gateways: GatewayProcess[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis({ aof: true });
+  engine = await startTestEngine({ stepMs: 45 });
+  pictures = await servePictures();
+  shared = await mkdtemp(join(tmpdir(), 'shared-'));
+});
+afterAll(async () => {
+  await Promise.all(gateways.map(gateway => gateway.end('SIGKILL')));
+  await engine.stop();
+  await pictures.close();
+  await redis.stop();
+  await rm(shared, { recursive: true, force: true });
+});
+
+/** A gateway that shares everything; `lanes` false: it takes requests and serves watchers only. */
+async function start(lanes: boolean): Promise<GatewayProcess> {
+  const gateway = await startGatewayProcess(shared, {
+    REDIS_URL: redis.url,
+    // An engine that is never there: its lanes have nothing to do.
+    COMFYUI_URL: lanes ? engine.url : 'http://127.0.0.1:9',
+    LEASE: '2s',
+    WATCHDOG: '300ms',
+  });
+  gateways.push(gateway);
+  return gateway;
+}
+
+async function submit(url: string, steps: number, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ image1_url: `${pictures.url}/red.png`, prompt: 'x', steps, megapixels: 0.1 }),
+  });
+}
+
+const idOf = async (answer: Response): Promise<string> => (await answer.json()).job_id;
+
+function expectRising(snapshots: readonly Snapshot[]): void {
+  const revisions = snapshots.map(({ revision }) => revision);
+  expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+}
+
+describe('gateways that share a Redis', () => {
+  it('take a job on one, run it on another, show it live on a third', async () => {
+    const [a, c] = [await start(false), await start(false)];
+    const b = await start(true);
+    const id = await idOf(await submit(a.url, 8));
+    const [overA, overC] = await Promise.all([watchOverWebSocket(a.url, id), watchOverSse(c.url, id)]);
+    for (const snapshots of [overA, overC]) {
+      expectRising(snapshots);
+      expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', progress: 100, attempt: 1 });
+      expect(snapshots.some(({ step }) => (step ?? 0) > 2)).toBe(true);
+    }
+    expect((await fetch(`${a.url}/download/${id}`)).status).toBe(200);
+    await b.end('SIGTERM');
+  });
+
+  it('take over the run of one that was killed, where it stands; its watchers elsewhere see revisions only rise', async () => {
+    const [a] = gateways;
+    if (a === undefined) throw new Error('no gateway');
+    const before = Object.keys((await engine.stats()).executed).length;
+    const dying = await start(true);
+    const id = await idOf(await submit(a.url, 100));
+    let killed: Promise<unknown> | null = null;
+    const snapshots = await watchOverWebSocket(a.url, id, async ({ step }) => {
+      if (killed !== null || (step ?? 0) < 5) return;
+      killed = dying.end('SIGKILL');
+      await start(true);
+    });
+    expectRising(snapshots);
+    expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(snapshots.some(({ step }) => (step ?? 0) > 60 && (step ?? 0) < 100)).toBe(true);
+    expect(Object.keys((await engine.stats()).executed).length - before).toBe(1);
+  });
+
+  it('do not let one that was stopped write when it wakes up', async () => {
+    const [a] = gateways;
+    const holder = gateways.at(-1);
+    if (a === undefined || holder === undefined) throw new Error('no gateway');
+    const id = await idOf(await submit(a.url, 100));
+    let stopped = false;
+    const snapshots = await watchOverWebSocket(a.url, id, async ({ step }) => {
+      if (stopped || (step ?? 0) < 5) return;
+      stopped = true;
+      holder.child.kill('SIGSTOP');
+      await start(true);
+    });
+    expectRising(snapshots);
+    expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    holder.child.kill('SIGCONT');
+    const after = await watchOverWebSocket(holder.url, id);
+    expect(after).toHaveLength(1);
+    expect(after[0]?.revision).toBe(snapshots.at(-1)?.revision);
+    expect(await holder.end('SIGTERM')).toBe(0);
+  });
+
+  it('give the same job for the same key, on whichever it comes in', async () => {
+    const answers = await Promise.all(
+      gateways
+        .slice(0, 2)
+        .flatMap(({ url }) => [1, 2, 3].map(() => submit(url, 1, { 'idempotency-key': 'once' }))),
+    );
+    expect(new Set(await Promise.all(answers.map(idOf))).size).toBe(1);
+    const other = await submit(gateways[1]?.url ?? '', 2, { 'idempotency-key': 'once' });
+    expect(other.status).toBe(409);
+  });
+
+  it('answer 503 while Redis is away; a run goes on and reports when it is back; no watcher stays silent', async () => {
+    const [a] = gateways;
+    if (a === undefined) throw new Error('no gateway');
+    const id = await idOf(await submit(a.url, 100));
+    let away = false;
+    const snapshots = await watchOverWebSocket(a.url, id, async ({ step }) => {
+      if (away || (step ?? 0) < 3) return;
+      away = true;
+      await redis.kill();
+      const refused = await submit(a.url, 1);
+      expect(refused.status).toBe(503);
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      await redis.restart();
+    });
+    expectRising(snapshots);
+    expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(snapshots.some(({ step }) => (step ?? 0) > 20)).toBe(true);
+  });
+});
