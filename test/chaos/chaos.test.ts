@@ -7,12 +7,14 @@ import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { servePictures } from '../support/gateway.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
 import { createRandom, type Random } from '../support/random.ts';
+import { startRedis } from '../support/redis.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
 /** `CHAOS_SEED=… npx vitest run test/chaos` replays the choices of a run; what meets what still depends on time. */
 const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const JOBS = Number(process.env.CHAOS_JOBS ?? 300);
 const GATEWAY_KILLS = 4;
+const SUBMITTERS = 2;
 
 const closers: (() => Promise<unknown>)[] = [];
 afterAll(async () => {
@@ -42,86 +44,170 @@ const FAULTS: readonly { name: string; begin: Record<string, unknown>; lastsMs: 
 ];
 
 describe(`chaos, seed ${seed}`, () => {
-  it(`${JOBS} jobs over three engines: each ends as the faults explain, none is stuck, swapped or run twice`, async () => {
-    const random = createRandom(seed);
-    const dataDir = await mkdtemp(join(tmpdir(), 'chaos-'));
-    closers.push(() => rm(dataDir, { recursive: true, force: true }));
-    const pictures = await servePictures();
-    closers.push(() => pictures.close());
-    const engines: TestEngine[] = [];
-    for (let n = 0; n < 3; n += 1) {
-      const engine = await startTestEngine({ stepMs: 3 });
-      closers.push(() => engine.stop());
-      engines.push(engine);
-    }
-    const environment = {
-      COMFYUI_URL: engines.map(({ url }) => url).join(','),
-      WATCHDOG: '150ms',
-      ENGINE_GRACE: '2s',
-      ENGINE_PROBE: '300ms',
-    };
-    let gateway = await startGatewayProcess(dataDir, environment);
-    closers.push(async () => gateway.end('SIGKILL'));
-    const current = (): GatewayProcess => gateway;
-
-    const ids: string[] = [];
-    const submitting = (async () => {
-      while (ids.length < JOBS) {
-        const id = await submit(current().url, pictures.url, random).catch(() => null);
-        // A submit that was not answered may or may not be stored: only answered ones are promised.
-        if (id === null) await delay(50);
-        else ids.push(id);
+  it(`one gateway, ${JOBS} jobs over three engines: each ends as the faults explain, none is stuck, swapped or run twice`, async () => {
+    await withStage(async ({ random, start, engines, gateways, pictures, ids, submitted }) => {
+      await start();
+      const over = new AbortController();
+      const faults = befall(engines, random, over.signal);
+      const submitting = submitAll(ids, gateways, pictures, random);
+      for (let kill = 0; kill < GATEWAY_KILLS; kill += 1) {
+        await submitted((kill + 1) / (GATEWAY_KILLS + 1));
+        await gateways.pop()?.end('SIGKILL');
+        await start();
       }
-    })();
-    const over = new AbortController();
-    const faults = befall(engines, random, over.signal);
-    for (let kill = 0; kill < GATEWAY_KILLS; kill += 1) {
-      await reached(() => ids.length, Math.floor(((kill + 1) * JOBS) / (GATEWAY_KILLS + 1)));
-      await gateway.end('SIGKILL');
-      gateway = await startGatewayProcess(dataDir, environment);
-    }
-    await submitting;
-    over.abort();
-    await faults;
-    await Promise.all(engines.map(engine => engine.fault({})));
+      await submitting;
+      over.abort();
+      await faults;
+    }, {});
+  }, 200_000);
 
-    const outcomes: Outcome[] = [];
-    for (const id of ids) {
-      await watchOverWebSocket(gateway.url, id);
-      outcomes.push(await outcomeOf(gateway.url, id));
-    }
-    const executed = new Map<string, number>();
-    for (const engine of engines) {
-      for (const [promptId, times] of Object.entries((await engine.stats()).executed)) {
-        executed.set(promptId, (executed.get(promptId) ?? 0) + times);
-      }
-    }
-    const completed = outcomes.filter(({ status }) => status === 'COMPLETED');
-    const failed = outcomes.filter(({ status }) => status === 'ERROR');
-    console.log(
-      `seed ${seed}: ${completed.length} completed, ${failed.length} failed, ` +
-        `${outcomes.reduce((sum, { attempt }) => sum + attempt, 0)} attempts, ${executed.size} executions`,
+  it(`three gateways and a Redis, ${JOBS} jobs over three engines: the same, through kills, stops and restarts of all`, async () => {
+    const redis = await startRedis({ aof: true });
+    closers.push(() => redis.stop());
+    await withStage(
+      async ({ random, start, engines, gateways, pictures, ids, submitted }) => {
+        await Promise.all([start(), start(), start()]);
+        const over = new AbortController();
+        const faults = befall(engines, random, over.signal);
+        const submitting = submitAll(ids, gateways, pictures, random);
+        for (let blow = 0; blow < BLOWS.length; blow += 1) {
+          await submitted((blow + 1) / (BLOWS.length + 1));
+          switch (BLOWS[blow]) {
+            case 'kill':
+              await gateways.shift()?.end('SIGKILL');
+              await start();
+              break;
+            case 'stop': {
+              const stopped = random.pick(gateways);
+              stopped.child.kill('SIGSTOP');
+              await delay(3_000);
+              stopped.child.kill('SIGCONT');
+              break;
+            }
+            case 'redis':
+              await redis.kill();
+              await delay(500);
+              await redis.restart();
+              break;
+          }
+        }
+        await submitting;
+        over.abort();
+        await faults;
+      },
+      { REDIS_URL: redis.url, LEASE: '2s' },
     );
-
-    expect(completed.length + failed.length).toBe(JOBS);
-    for (const { error } of failed) expect(['ENGINE_LOST', 'OUT_OF_MEMORY']).toContain(error?.code);
-    // No prompt ran twice, and none that is not an attempt of some job.
-    expect([...executed.values()].filter(times => times !== 1)).toEqual([]);
-    expect(executed.size).toBeLessThanOrEqual(
-      outcomes.reduce((sum, { attempt }) => sum + attempt, 0) + unanswered(),
-    );
-    for (const { id, promptId } of completed) {
-      expect(executed.get(promptId ?? '')).toBe(1);
-      expect(await belongsTo(gateway.url, id)).toBe(true);
-    }
-    expect(completed.length).toBeGreaterThan(JOBS * 0.8);
-
-    /** Jobs that were stored although their submit was not answered, since the gateway was killed in between. */
-    function unanswered(): number {
-      return GATEWAY_KILLS;
-    }
-  }, 150_000);
+  }, 200_000);
 });
+
+/** What befalls the gateways of the second run, in this order, spread over the submits. */
+const BLOWS = ['kill', 'redis', 'stop', 'kill', 'redis', 'kill'] as const;
+
+interface Stage {
+  readonly random: Random;
+  readonly engines: readonly TestEngine[];
+  /** Those that are up. */
+  readonly gateways: GatewayProcess[];
+  readonly pictures: string;
+  /** Jobs whose submit was answered. */
+  readonly ids: string[];
+  start(): Promise<void>;
+  /** Resolves when this share of the jobs was submitted. */
+  submitted(share: number): Promise<void>;
+}
+
+/** Sets three engines up, lets `act` do its worst, and then holds every job against what was promised. */
+async function withStage(
+  act: (stage: Stage) => Promise<void>,
+  environment: Record<string, string>,
+): Promise<void> {
+  const random = createRandom(seed);
+  const dataDir = await mkdtemp(join(tmpdir(), 'chaos-'));
+  closers.push(() => rm(dataDir, { recursive: true, force: true }));
+  const pictures = await servePictures();
+  closers.push(() => pictures.close());
+  const engines: TestEngine[] = [];
+  for (let n = 0; n < 3; n += 1) {
+    const engine = await startTestEngine({ stepMs: 3 });
+    closers.push(() => engine.stop());
+    engines.push(engine);
+  }
+  const gateways: GatewayProcess[] = [];
+  closers.push(() => Promise.all(gateways.map(gateway => gateway.end('SIGKILL'))));
+  const ids: string[] = [];
+  await act({
+    random,
+    engines,
+    gateways,
+    pictures: pictures.url,
+    ids,
+    async start() {
+      const gateway = await startGatewayProcess(dataDir, {
+        COMFYUI_URL: engines.map(({ url }) => url).join(','),
+        WATCHDOG: '150ms',
+        ENGINE_GRACE: '2s',
+        ENGINE_PROBE: '300ms',
+        ...environment,
+      });
+      gateways.push(gateway);
+    },
+    async submitted(share) {
+      while (ids.length < Math.floor(share * JOBS)) await delay(20);
+    },
+  });
+  await Promise.all(engines.map(engine => engine.fault({})));
+  await judge(random.pick(gateways).url, ids, engines);
+}
+
+async function judge(url: string, ids: readonly string[], engines: readonly TestEngine[]): Promise<void> {
+  const outcomes: Outcome[] = [];
+  for (const id of ids) {
+    await watchOverWebSocket(url, id);
+    outcomes.push(await outcomeOf(url, id));
+  }
+  const executed = new Map<string, number>();
+  for (const engine of engines) {
+    for (const [promptId, times] of Object.entries((await engine.stats()).executed)) {
+      executed.set(promptId, (executed.get(promptId) ?? 0) + times);
+    }
+  }
+  const completed = outcomes.filter(({ status }) => status === 'COMPLETED');
+  const failed = outcomes.filter(({ status }) => status === 'ERROR');
+  const attempts = outcomes.reduce((sum, { attempt }) => sum + attempt, 0);
+  console.log(
+    `seed ${seed}: ${completed.length} completed, ${failed.length} failed, ${attempts} attempts, ${executed.size} executions`,
+  );
+
+  expect(completed.length + failed.length).toBe(JOBS);
+  for (const { error } of failed) expect(['ENGINE_LOST', 'OUT_OF_MEMORY']).toContain(error?.code);
+  // No prompt ran twice, and none that is not an attempt of some job; those of submits that were stored and, since
+  // the gateway was killed, not answered, are not among ours.
+  expect([...executed.values()].filter(times => times !== 1)).toEqual([]);
+  expect(executed.size).toBeLessThanOrEqual(attempts + SUBMITTERS * (GATEWAY_KILLS + BLOWS.length));
+  for (const { id, promptId } of completed) {
+    expect(executed.get(promptId ?? '')).toBe(1);
+    expect(await belongsTo(url, id)).toBe(true);
+  }
+  expect(completed.length).toBeGreaterThan(JOBS * 0.8);
+}
+
+/** Submits until as many as wanted were answered; an answer that does not come promises nothing. */
+async function submitAll(
+  ids: string[],
+  gateways: readonly GatewayProcess[],
+  pictures: string,
+  random: Random,
+): Promise<void> {
+  const submitter = async (): Promise<void> => {
+    while (ids.length < JOBS) {
+      const gateway = gateways[random.integer(0, Math.max(0, gateways.length - 1))];
+      const id = gateway === undefined ? null : await submit(gateway.url, pictures, random).catch(() => null);
+      if (id === null) await delay(50);
+      else if (ids.length < JOBS) ids.push(id);
+    }
+  };
+  await Promise.all(Array.from({ length: SUBMITTERS }, submitter));
+}
 
 async function submit(url: string, pictures: string, random: Random): Promise<string> {
   const steps = random.integer(1, 6);
@@ -134,7 +220,8 @@ async function submit(url: string, pictures: string, random: Random): Promise<st
       steps,
       megapixels: 0.1,
     }),
-    signal: AbortSignal.timeout(10_000),
+    // One that is stopped answers when it goes on: nobody waits for that.
+    signal: AbortSignal.timeout(2_000),
   });
   if (!answer.ok) throw new Error(`answered ${answer.status}`);
   return (await answer.json()).job_id;
@@ -150,10 +237,6 @@ async function befall(engines: readonly TestEngine[], random: Random, signal: Ab
     await pause(fault.lastsMs + random.integer(50, 250));
     await engine.fault({}).catch(() => undefined);
   }
-}
-
-async function reached(value: () => number, goal: number): Promise<void> {
-  while (value() < goal) await delay(20);
 }
 
 async function outcomeOf(url: string, id: string): Promise<Outcome> {
