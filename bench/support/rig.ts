@@ -32,13 +32,10 @@ export async function startBenchRig(
   });
   if (!result.ok) throw new Error(result.faults.join('; '));
   const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
-  const png = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'teal' } })
-    .png()
-    .toBuffer();
   return {
     url: gateway.url,
     engineUrls: started.map(({ url }) => url),
-    picture: `data:image/png;base64,${png.toString('base64')}`,
+    picture: await picture(),
     async graphql(query, variables = {}) {
       const answer = await fetch(`${gateway.url}/graphql`, {
         method: 'POST',
@@ -55,6 +52,14 @@ export async function startBenchRig(
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** A small picture as a data URI. */
+export async function picture(): Promise<string> {
+  const png = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'teal' } })
+    .png()
+    .toBuffer();
+  return `data:image/png;base64,${png.toString('base64')}`;
 }
 
 export const EDIT =
