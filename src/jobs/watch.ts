@@ -1,10 +1,9 @@
 import { isFinal, type Job } from './job.ts';
+import { createMailbox, type Stream } from './mailbox.ts';
 import type { Feed, Ledger } from './ports.ts';
 
-/** Snapshots of one job. `return()` settles at once, also while `next()` waits. */
-export interface JobStream extends AsyncIterableIterator<Job, undefined> {
-  return(): Promise<IteratorResult<Job, undefined>>;
-}
+/** Snapshots of one job. */
+export type JobStream = Stream<Job>;
 
 /**
  * The present snapshot, then each newer one, then the final one, and then the end; null when there is no such
@@ -12,82 +11,38 @@ export interface JobStream extends AsyncIterableIterator<Job, undefined> {
  * than the job changes gets the newest snapshot: the stream holds one at most, however long the job.
  */
 export async function watchJob(ledger: Ledger, feed: Feed, id: string): Promise<JobStream | null> {
-  const mailbox = createMailbox();
-  const leave = await feed.watch(id, {
-    changed: job => mailbox.offer(job),
-    gone: () => mailbox.end(),
+  let seenRevision = 0;
+  let leave = (): void => {};
+  const mailbox = createMailbox<Job>(() => leave());
+
+  function see(job: Job): void {
+    if (job.revision <= seenRevision) return;
+    seenRevision = job.revision;
+    mailbox.offer(job);
+    if (isFinal(job.status)) mailbox.end();
+  }
+
+  // A watcher that is told the end before it knows how to leave leaves right after.
+  let over = false;
+  const joined = await feed.watch(id, {
+    changed: see,
+    gone() {
+      over = true;
+      mailbox.end();
+    },
   });
-  mailbox.onEnd(leave);
+  leave = joined;
+  if (over) joined();
   try {
     const present = await ledger.get(id);
     if (present === null) {
       mailbox.end();
       return null;
     }
-    mailbox.offer(present);
+    see(present);
     return mailbox.stream;
   } catch (error) {
     mailbox.end();
     throw error;
   }
-}
-
-interface Mailbox {
-  offer(job: Job): void;
-  /** What is in the box is still delivered, nothing after it. */
-  end(): void;
-  onEnd(callback: () => void): void;
-  readonly stream: JobStream;
-}
-
-function createMailbox(): Mailbox {
-  let newest: Job | null = null;
-  let seenRevision = 0;
-  let ended = false;
-  let leave: (() => void) | null = null;
-  const readers: ((result: IteratorResult<Job, undefined>) => void)[] = [];
-
-  function end(): void {
-    if (ended) return;
-    ended = true;
-    leave?.();
-    for (const reader of readers.splice(0)) reader({ value: undefined, done: true });
-  }
-
-  function offer(job: Job): void {
-    if (ended || job.revision <= seenRevision) return;
-    seenRevision = job.revision;
-    const reader = readers.shift();
-    if (reader) reader({ value: job, done: false });
-    else newest = job;
-    if (isFinal(job.status)) end();
-  }
-
-  const stream: JobStream = {
-    [Symbol.asyncIterator]: () => stream,
-    async next() {
-      if (newest !== null) {
-        const value = newest;
-        newest = null;
-        return { value, done: false };
-      }
-      if (ended) return { value: undefined, done: true };
-      return new Promise(resolve => readers.push(resolve));
-    },
-    async return() {
-      newest = null;
-      end();
-      return { value: undefined, done: true };
-    },
-  };
-
-  return {
-    offer,
-    end,
-    onEnd(callback) {
-      leave = callback;
-      if (ended) callback();
-    },
-    stream,
-  };
 }
