@@ -9,6 +9,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    // Brings the servers that the tests talk to, where the machine has none.
+    globalSetup: ['test/support/redis-server.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     env: { NODE_ENV: 'test' },

@@ -20,8 +20,8 @@ export interface Lane {
   stop(): Promise<void>;
 }
 
-/** Candidates that a lane looks at, in case its engine cannot run the first. */
-const CANDIDATES = 20;
+/** Waiting jobs that a lane looks at; further ones only while its engine can run none of the first. */
+const CANDIDATES = [4, 1_000] as const;
 /** A call for work may be missed, by a restart of the store say: look anyway. */
 const LOOK_ANYWAY_MS = 2_000;
 /** An engine that is busy already leaves a new job this long to an idle one. */
@@ -120,8 +120,13 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
   }
 
   async function next(): Promise<Job | null> {
-    const waiting = await ledger.waiting(CANDIDATES);
-    return waiting.find(({ request }) => engine.canRun(request.workflow, request.workflowVersion)) ?? null;
+    for (const limit of CANDIDATES) {
+      const waiting = await ledger.waiting(limit);
+      const job = waiting.find(({ request }) => engine.canRun(request.workflow, request.workflowVersion));
+      if (job !== undefined) return job;
+      if (waiting.length < limit) return null;
+    }
+    return null;
   }
 
   function callForWork(signal: AbortSignal): { heard: Promise<void>; cancel(): void } {

@@ -9,6 +9,7 @@ import type { ErrorCode } from './errors.ts';
 import { createJob, type EditRequest, type InputImage, isFinal, type Job } from './job.ts';
 import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
 import type { EditInput, ImageSource } from './request.ts';
+import { StoreAway } from './store-away.ts';
 import { type JobStream, watchJob } from './watch.ts';
 
 /** Who asks. Without keys everybody is the operator and no job has an owner. */
@@ -141,6 +142,10 @@ export function createJobs(options: JobsOptions): Jobs {
       const result = await ledger.submit(job, { maxQueue: options.maxQueue, idempotency });
       kept = result.kind === 'stored';
       return settle(result, job);
+    } catch (error) {
+      // The store may have the job although its answer was lost: then the pictures are needed.
+      kept = error instanceof StoreAway;
+      throw error;
     } finally {
       if (!kept) await Promise.all(request.images.map(image => artifacts.remove(image.key)));
     }

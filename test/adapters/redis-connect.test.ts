@@ -77,12 +77,16 @@ describe('the address of Redis', () => {
 describe('connecting to Redis', () => {
   it('names what is wrong when Redis is not there, and leaves nothing open', async () => {
     const port = await freePort();
-    for (const scheme of ['redis', 'redis+cluster', 'redis+sentinel']) {
-      const url = `${scheme}://:secret@127.0.0.1:${port}${scheme.endsWith('sentinel') ? '/m' : ''}`;
+    // The clients of clusters and sentinels keep the reason of each node to themselves.
+    for (const [scheme, reason] of [
+      ['redis', 'ECONNREFUSED'],
+      ['redis+cluster', 'no answer'],
+      ['redis+sentinel', 'All sentinels are unreachable.'],
+    ] as const) {
+      const url = `${scheme}://:secret@127.0.0.1:${port}${scheme === 'redis+sentinel' ? '/m' : ''}`;
       const refusal = await openStore(url, { startTimeoutMs: 300 }).catch(String);
       expect(refusal).toContain(`${scheme}://127.0.0.1:${port}`);
-      // A cluster's client keeps the reason of each node to itself.
-      expect(refusal).toContain(scheme === 'redis+cluster' ? 'no answer' : 'ECONNREFUSED');
+      expect(refusal).toContain(reason);
       expect(refusal).not.toContain('secret');
     }
     await expect(openStore('nonsense')).rejects.toThrow('REDIS_URL: takes');

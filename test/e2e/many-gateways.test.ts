@@ -133,6 +133,12 @@ describe('gateways that share a Redis', () => {
       const refused = await submit(a.url, 1);
       expect(refused.status).toBe(503);
       expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      const asked = await fetch(`${a.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ query: '{ jobs { nodes { id } } }' }),
+      });
+      expect((await asked.json()).errors[0].extensions).toMatchObject({ code: 'STORE_UNAVAILABLE' });
       await redis.restart();
     });
     expectRising(snapshots);

@@ -13,8 +13,8 @@ import type {
   SubmitResult,
 } from '../../jobs/ports.ts';
 import { queueScore, TURN_MS } from '../../jobs/queue-score.ts';
+import { columnsOf, decodeJob, encodeState, type JobRow } from '../record.ts';
 import type { EmbeddedFeed } from './feed.ts';
-import { columnsOf, decodeJob, encodeState, type JobRow } from './record.ts';
 import { migrate } from './schema.ts';
 
 export interface EmbeddedLedgerOptions {
@@ -60,7 +60,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
        WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)`,
     ),
-    countWaitingOf: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1 AND owner = ?'),
+    countQueuedOf: db.prepare(`SELECT count(*) AS n FROM jobs WHERE status = 'QUEUED' AND owner = ?`),
     countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
     countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
     lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
@@ -120,7 +120,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     if (repeated !== null) return repeated;
     const waiting = Number(sql.countWaiting.get()?.n ?? 0);
     if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
-    const turns = job.owner === null ? 0 : Number(sql.countWaitingOf.get(job.owner)?.n ?? 0);
+    const turns = job.owner === null ? 0 : Number(sql.countQueuedOf.get(job.owner)?.n ?? 0);
     const c = columnsOf(job);
     sql.insert.run(
       job.id,
@@ -218,7 +218,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       return sql.extendLane.run(now() + ttlMs, lease.lane, lease.token).changes === 1;
     },
     async releaseLane(lease) {
-      sql.extendLane.run(0, lease.lane, lease.token);
+      sql.extendLane.run(now(), lease.lane, lease.token);
     },
     async stranded(graceMs) {
       return rows(sql.stranded.all(now() - graceMs));

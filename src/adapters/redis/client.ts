@@ -84,6 +84,8 @@ export function createClient(connecting: Connecting): Client {
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRedirections: 8,
+      // A command whose connection was lost is not sent again: its caller may have been told already that it failed.
+      retryDelayOnFailover: 0,
       slotsRefreshTimeout: COMMAND_MS,
       clusterRetryStrategy: backoff,
       // Names stay names, so that a certificate can be held against them.
@@ -177,7 +179,8 @@ const REFUSED = /WRONGPASS|NOAUTH|certificate|invalid password/i;
 function reason(error: Error): string {
   const node = 'lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
   // An address with several families fails with one error for each.
-  return node.message || ('code' in node ? String(node.code) : node.name);
+  const text = node.message.replace(/ Retrying from scratch after .*$/, '');
+  return text || ('code' in node ? String(node.code) : node.name);
 }
 
 function logAbsence(client: Client, redis: string, log: Log): void {

@@ -32,6 +32,7 @@ export function asStoreAway(error: unknown): StoreAway | null {
 }
 
 function codeOf(error: Error): string {
-  if ('code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code)) return error.code;
+  if ('code' in error && typeof error.code === 'string' && /^E(?!RR_)[A-Z_]+$/.test(error.code))
+    return error.code;
   return /timed? ?out/i.test(error.message) ? 'ETIMEDOUT' : 'ECONNREFUSED';
 }

@@ -9,7 +9,7 @@ export interface Keys {
   readonly prefix: string;
   /** Hash: one job. */
   record(id: string): string;
-  /** Sorted set: the ids of waiting jobs by rank and time. */
+  /** Sorted set: the ids of waiting jobs by `queueScore` and turn. */
   readonly queue: string;
   /** Sorted set: the ids of waiting jobs by the time of submit. */
   readonly since: string;

@@ -1,7 +1,7 @@
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { Clock, CommitResult, Idempotency, JobQuery, Ledger, SubmitResult } from '../../jobs/ports.ts';
 import { queueScore } from '../../jobs/queue-score.ts';
-import { columnsOf, encodeState } from '../embedded/record.ts';
+import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
 import { reach } from './failure.ts';
 import type { Keys } from './keys.ts';

@@ -1,5 +1,5 @@
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
-import { decodeJob } from '../embedded/record.ts';
+import { decodeJob } from '../record.ts';
 
 /** A reply that is not what the script promises: the key is somebody else's, or of another version. */
 function unexpected(reply: unknown): Error {

@@ -1,3 +1,5 @@
+import { StoreAway } from '../../jobs/store-away.ts';
+
 /** Errors of sockets and disks that say: not here, not now. */
 const AWAY = new Set([
   'ECONNREFUSED',
@@ -13,16 +15,13 @@ const AWAY = new Set([
   'ERR_SQLITE_ERROR',
 ]);
 
-/** ioredis gives up with these; they have no code. */
-const AWAY_NAMES = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError']);
-
 /** SQLITE_ERROR, _INTERNAL, _SCHEMA, _MISMATCH and _MISUSE (sqlite.org/rescode.html): our fault, not the disk's. */
 const SQLITE_OWN_FAULTS = new Set([1, 2, 17, 19, 20, 21]);
 
 /** Whether an error says that the store of jobs or bytes is out of reach, and not that we made a mistake. */
 export function isStoreAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  if (AWAY_NAMES.has(error.name)) return true;
+  if (error instanceof StoreAway) return true;
   if (!('code' in error) || typeof error.code !== 'string' || !AWAY.has(error.code)) return false;
   // Extended result codes keep the primary one in their lowest byte.
   return !(

@@ -19,7 +19,7 @@ end
 local function whole(number) return string.format('%.0f', number) end
 `;
 
-/** Appends a job's two halves to \`found\`; false for both where there is no such job. */
+/** Appends a job's two halves to `found`; false for both where there is no such job. */
 export const READ = `
 local function read(found, id)
   local halves = redis.call('HMGET', record(id), 'state', 'request')
@@ -41,8 +41,8 @@ end
 `;
 
 /**
- * Moves a job from the indices where it was to those where it is. \`fixed\` never changes after submit (the owner as
- * \`:name\` or empty, the time of submit, the place in the queue); \`was\` and \`is\` are its changing columns, NOWHERE
+ * Moves a job from the indices where it was to those where it is. `fixed` never changes after submit (the owner as
+ * `:name` or empty, the time of submit, the place in the queue); `was` and `is` are its changing columns, NOWHERE
  * before submit and after removal.
  */
 export const INDEX = `

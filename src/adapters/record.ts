@@ -1,4 +1,4 @@
-import { isWaiting, type Job } from '../../jobs/job.ts';
+import { isWaiting, type Job } from '../jobs/job.ts';
 
 /** A row of `jobs` as SQLite gives it back. */
 export interface JobRow {
