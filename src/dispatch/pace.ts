@@ -12,10 +12,13 @@ export interface Pace {
   remaining(engine: string, job: Job, weights: ReadonlyMap<Stage, number>): number | null;
   /** Seconds of a whole job like this one on any engine; null until one was measured. */
   wholeJob(job: Job): number | null;
+  /** Seconds of a job of whatever kind; null until one was measured. */
+  anyJob(): number | null;
 }
 
 /** How much the newest measurement counts against all before it. */
 const SMOOTHING = 0.3;
+const ANY_JOB = 'any job';
 
 /** An empty memory of speeds: moving averages, for each engine and over all engines. */
 export function createPace(): Pace {
@@ -42,6 +45,7 @@ export function createPace(): Pace {
       if (!(weight > 0) || !(seconds >= 0)) return;
       learn(key(engine, job, what), seconds / weight);
       learn(key('*', job, what), seconds / weight);
+      if (what === 'JOB') learn(ANY_JOB, seconds);
     },
     remaining(engine, job, weights) {
       const perStep = known(engine, job, 'SAMPLING');
@@ -51,5 +55,6 @@ export function createPace(): Pace {
       return seconds;
     },
     wholeJob: job => known('*', job, 'JOB'),
+    anyJob: () => averages.get(ANY_JOB) ?? null,
   };
 }

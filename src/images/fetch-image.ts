@@ -36,6 +36,8 @@ export interface ImageLoaderOptions {
 export interface ImageLoader {
   fromUrl(url: string, signal?: AbortSignal | undefined): Promise<ImageResult>;
   fromDataUri(uri: string, signal?: AbortSignal | undefined): Promise<ImageResult>;
+  /** Verifies what lies elsewhere, read when its turn has come; `read` gives no more than the cap. */
+  fromReader(read: () => Promise<Uint8Array>, signal?: AbortSignal | undefined): Promise<ImageResult>;
   /** Keeps `bytes` and does not copy them: they must not change any more. */
   fromBytes(bytes: Uint8Array): Promise<ImageResult>;
   /** Ends downloads, as failures, and waits until every picture in work has left. */
@@ -118,6 +120,8 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
     fromUrl: (url, signal) => tracked(load(() => fetchPicture(url, signal), signal)),
     fromDataUri: (uri, signal) =>
       tracked(load(async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), signal)),
+    fromReader: (read, signal) =>
+      tracked(load(async () => ({ bytes: await read(), claimedType: null }), signal)),
     fromBytes(bytes) {
       return tracked(
         load(async () => {

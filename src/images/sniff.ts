@@ -17,7 +17,8 @@ const OTHERS: readonly (readonly [head: RegExp, type: string])[] = [
   [/^.{4}ftyp(hei|hev|mif1|msf1)/s, 'image/heic'],
   [/^.{4}ftyp/s, 'video/mp4'],
   [/^%PDF-/, 'application/pdf'],
-  [/^\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)/is, 'text/html'],
+  // A comment must not reach over its end: with many ways to share text among comments, trying all takes for ever.
+  [/^\s*(<!--((?!-->).)*-->\s*)*<(!doctype html|html|head|body)/is, 'text/html'],
   [/<svg[\s>/]/i, 'image/svg+xml'],
 ];
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import sharp, { type Metadata } from 'sharp';
 import { ImageRefused } from './failure.ts';
+import { hasJpegEnd } from './jpeg-markers.ts';
 import { readPngChunks } from './png-chunks.ts';
 import { describeBytes, type ImageKind, sniffImage } from './sniff.ts';
 
@@ -54,7 +55,8 @@ export async function verifyImage(
     throw new ImageRefused('INPUT_TOO_LARGE', `${width} × ${height} pixels: ${most}`);
   }
   const png = kind.extension === 'png' ? readPngChunks(bytes) : { animated: false, ended: true };
-  if (!png.ended) throw broken(kind);
+  // Whether a decoder misses the end of a file hangs on the last bits before it, so the end is looked for.
+  if (!png.ended || (kind.extension === 'jpg' && !hasJpegEnd(bytes))) throw broken(kind);
   if (pages > 1 || png.animated) return await firstFrame(bytes, maxPixels, kind);
   await decode(bytes, maxPixels, kind);
   // EXIF's values 5 to 8 lay a picture on its side.

@@ -83,10 +83,7 @@ function asOf080(classes: Record<string, NodeClass>): NodeClasses {
   };
   const grown: Record<string, NodeClass> = {};
   for (const [name, info] of Object.entries(classes)) {
-    grown[name] = mapInputs(info, ([type, ...rest], input) => {
-      const more = added[name]?.[input];
-      return more !== undefined && Array.isArray(type) ? [[...type, ...more], ...rest] : [type, ...rest];
-    });
+    grown[name] = mapInputs(info, (config, input) => withOptions(config, added[name]?.[input] ?? []));
   }
   const scale = grown.ImageScaleToTotalPixels;
   if (scale !== undefined) {
@@ -99,6 +96,16 @@ function asOf080(classes: Record<string, NodeClass>): NodeClasses {
     };
   }
   return grown;
+}
+
+/** A combo that takes more, in either dialect: a list in the type's place, or `"COMBO"` with `options`. */
+function withOptions([type, constraints]: InputConfig, more: readonly string[]): InputConfig {
+  const rest: [] | [JsonObject] = constraints === undefined ? [] : [constraints];
+  if (Array.isArray(type)) return [[...type, ...more], ...rest];
+  const options = constraints?.options;
+  return Array.isArray(options)
+    ? [type, { ...constraints, options: [...options, ...more] }]
+    : [type, ...rest];
 }
 
 /** The answer of GET /object_info: LoadImage lists what lies in the input folder now. */

@@ -42,12 +42,12 @@ export function queueContract(under: () => UnderTest): void {
 
     const greedy = [];
     for (let n = 0; n < 4; n += 1)
-      greedy.push(await under().stored({ owner: 'greedy', createdAt: 1_000 + n }));
+      greedy.push(await under().stored({ share: 'greedy', createdAt: 1_000 + n }));
     const modest = [
-      await under().stored({ owner: 'modest', createdAt: 2_000 }),
-      await under().stored({ owner: 'modest', createdAt: 2_001 }),
+      await under().stored({ share: 'modest', createdAt: 2_000 }),
+      await under().stored({ share: 'modest', createdAt: 2_001 }),
     ];
-    const order = (await under().store.ledger.waiting(10)).map(job => job.owner);
+    const order = (await under().store.ledger.waiting(10)).map(job => job.share);
     expect(order).toEqual(['greedy', 'modest', 'greedy', 'modest', 'greedy', 'greedy']);
     expect(await under().store.ledger.ahead(modest[0] ?? greedy[0] ?? low)).toBe(1);
   });

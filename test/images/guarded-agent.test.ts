@@ -7,7 +7,7 @@ import { parseAllowList } from '../../src/images/allow.ts';
 import { isOwnNetwork } from '../../src/images/own-network.ts';
 import { selfSigned } from './support/certificate.ts';
 import { failure, picture } from './support/pictures.ts';
-import { freePort, listen, loader, serve, serveTcp } from './support/servers.ts';
+import { freePort, listen, loader, serve, serveTcp, signalled } from './support/servers.ts';
 
 const answers = (...addresses: string[]) =>
   addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }));
@@ -66,6 +66,16 @@ describe('a name', () => {
       );
     expect(await get('127.0.0.9', '127.0.0.1')).toMatchObject({ ok: true });
     expect(await get('127.0.0.9', '127.0.0.8')).toEqual(failure('INPUT_UNREACHABLE', 'connection refused'));
+  });
+
+  it('is reached by its other family when many addresses of the first do not answer', async () => {
+    const bytes = await picture().png().toBuffer();
+    const url = new URL(await serve((_, response) => response.end(bytes)));
+    const result = await loader({
+      allow: parseAllowList('127.0.0.1, ::1'),
+      lookup: async () => answers('::1', '::1', '::1', '::1', '::1', '127.0.0.1'),
+    }).fromUrl(`http://two.test:${url.port}/`);
+    expect(result).toMatchObject({ ok: true });
   });
 
   it('that is not known is named', async () => {
@@ -199,6 +209,43 @@ describe('TLS', () => {
     );
     const plain = await listen(createServer((_, response) => response.end()));
     expect(await one.fromUrl(`https://photos.test:${plain}/`)).toEqual(failure('INPUT_UNREACHABLE'));
+  });
+});
+
+describe('a server that never ends the TLS handshake', () => {
+  it('costs the time of a connection, and loses it when that is over, on abort and on close', async () => {
+    const arrived = [signalled(), signalled(), signalled()];
+    const left = [signalled(), signalled(), signalled()];
+    let connections = 0;
+    const port = await serveTcp(socket => {
+      const index = connections;
+      connections += 1;
+      socket.resume();
+      socket.on('close', () => left[index]?.tell());
+      arrived[index]?.tell();
+    });
+    const url = `https://127.0.0.1:${port}/`;
+    expect(await loader({ connectTimeoutMs: 100 }).fromUrl(url)).toEqual(
+      failure('INPUT_UNREACHABLE', 'Connection timeout'),
+    );
+    await left[0]?.happened;
+
+    const caller = new AbortController();
+    // Longer than a test may take: no clock ends these two.
+    const patient = { connectTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
+    const aborted = loader(patient).fromUrl(url, caller.signal);
+    await arrived[1]?.happened;
+    const reason = new Error('left');
+    caller.abort(reason);
+    await expect(aborted).rejects.toBe(reason);
+    await left[1]?.happened;
+
+    const closing = loader(patient);
+    const ended = closing.fromUrl(url);
+    await arrived[2]?.happened;
+    await closing.close();
+    expect(await ended).toEqual(failure('INPUT_UNREACHABLE', 'the gateway is shutting down'));
+    await left[2]?.happened;
   });
 });
 

@@ -5,6 +5,7 @@ export function aJob(fields: Partial<Parameters<typeof createJob>[0]> = {}): Job
   return createJob({
     id: crypto.randomUUID(),
     owner: null,
+    share: null,
     priority: 'NORMAL',
     createdAt: 1_000,
     request: {

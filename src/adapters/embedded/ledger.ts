@@ -42,8 +42,8 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
   const waitingListeners = new Set<() => void>();
   const sql = {
     insert: db.prepare(
-      `INSERT INTO jobs (id, owner, revision, status, waiting, score, lane, created_at, expires_at, request, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
     findKey: db.prepare('SELECT fingerprint, job_id FROM idempotency WHERE owner = ? AND key = ?'),
@@ -60,7 +60,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
        WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)`,
     ),
-    countQueuedOf: db.prepare(`SELECT count(*) AS n FROM jobs WHERE status = 'QUEUED' AND owner = ?`),
+    countQueuedOf: db.prepare(`SELECT count(*) AS n FROM jobs WHERE status = 'QUEUED' AND share = ?`),
     countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
     countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
     lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
@@ -120,11 +120,12 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     if (repeated !== null) return repeated;
     const waiting = Number(sql.countWaiting.get()?.n ?? 0);
     if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
-    const turns = job.owner === null ? 0 : Number(sql.countQueuedOf.get(job.owner)?.n ?? 0);
+    const turns = job.share === null ? 0 : Number(sql.countQueuedOf.get(job.share)?.n ?? 0);
     const c = columnsOf(job);
     sql.insert.run(
       job.id,
       job.owner,
+      job.share,
       c.revision,
       c.status,
       c.waiting,

@@ -18,6 +18,7 @@ export function migrate(db: DatabaseSync): void {
     CREATE TABLE jobs (
       id TEXT PRIMARY KEY,
       owner TEXT,
+      share TEXT,
       revision INTEGER NOT NULL,
       status TEXT NOT NULL,
       waiting INTEGER NOT NULL,
@@ -33,7 +34,7 @@ export function migrate(db: DatabaseSync): void {
     CREATE INDEX jobs_by_owner ON jobs (owner, created_at DESC, id DESC);
     CREATE INDEX jobs_queue ON jobs (score, id) WHERE waiting = 1;
     CREATE INDEX jobs_waiting_since ON jobs (created_at) WHERE waiting = 1;
-    CREATE INDEX jobs_queued_of ON jobs (owner) WHERE status = 'QUEUED';
+    CREATE INDEX jobs_queued_of ON jobs (share) WHERE status = 'QUEUED';
     CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
     CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
     CREATE TABLE idempotency (

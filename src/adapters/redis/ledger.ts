@@ -54,6 +54,7 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
           ...columns(job),
           encodeState(job),
           JSON.stringify(job.request),
+          job.share ?? '',
         ),
       );
       const result = asSubmitResult(asList(reply));

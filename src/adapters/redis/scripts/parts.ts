@@ -42,7 +42,7 @@ end
 
 /**
  * Moves a job from the indices where it was to those where it is. `fixed` never changes after submit (the owner as
- * `:name` or empty, the time of submit, the place in the queue); `was` and `is` are its changing columns, NOWHERE
+ * `:name` or empty, the time of submit, the place in the queue, whose turn it takes); `was` and `is` are its changing columns, NOWHERE
  * before submit and after removal.
  */
 export const INDEX = `
@@ -54,8 +54,15 @@ local function list(id, fixed, status, present)
     if present then redis.call('ZADD', name, fixed.created, id) else redis.call('ZREM', name, id) end
   end
 end
+local function turn(share, by)
+  if share ~= '' and redis.call('HINCRBY', key('turns'), share, by) <= 0 then
+    redis.call('HDEL', key('turns'), share)
+  end
+end
 local function index(id, fixed, was, is)
   if was.status ~= is.status then
+    if was.status == 'QUEUED' then turn(fixed.share, -1) end
+    if is.status == 'QUEUED' then turn(fixed.share, 1) end
     if was.status == '' then list(id, fixed, '*', true) else list(id, fixed, was.status, false) end
     if is.status == '' then list(id, fixed, '*', false) else list(id, fixed, is.status, true) end
   end

@@ -7,7 +7,7 @@ export const submit = (sharded: boolean): string => `
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 jobs that may wait, 4 field of the idempotency key or '', 5 fingerprint,
 --   6 owner as ':name' or '', 7 time of submit, 8 place in the queue before the caller's turns, 9 revision, 10 status, 11 waits '1' or '0',
---   12 lane or '', 13 time at which it goes or '', 14 state, 15 request.
+--   12 lane or '', 13 time at which it goes or '', 14 state, 15 request, 16 whose turn it takes or ''.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
 ${NAMES}${READ}${REPEATED}${INDEX}${announcing(sharded)}
 local id, field = ARGV[2], ARGV[4]
@@ -19,13 +19,15 @@ local waiting = redis.call('ZCARD', key('queue'))
 if waiting >= tonumber(ARGV[3]) then return { 'queue-full', waiting } end
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
 local score = tonumber(ARGV[8])
-if ARGV[6] ~= '' then score = score + ${TURN_MS} * redis.call('ZCARD', key('list:QUEUED' .. ARGV[6])) end
+if ARGV[16] ~= '' then
+  score = score + ${TURN_MS} * tonumber(redis.call('HGET', key('turns'), ARGV[16]) or '0')
+end
 score = string.format('%.0f', score)
 redis.call('HSET', KEYS[1], 'revision', ARGV[9], 'state', ARGV[14], 'request', ARGV[15],
-  'owner', ARGV[6], 'created', ARGV[7], 'score', score,
+  'owner', ARGV[6], 'created', ARGV[7], 'score', score, 'share', ARGV[16],
   'status', ARGV[10], 'waiting', ARGV[11], 'lane', ARGV[12], 'expires', ARGV[13],
   'key', field, 'fingerprint', ARGV[5])
-index(id, { owner = ARGV[6], created = ARGV[7], score = score }, NOWHERE,
+index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] }, NOWHERE,
   { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
 if field ~= '' then redis.call('HSET', key('keys'), field, id) end
 if ARGV[11] == '1' then announce('waiting', id) end
@@ -43,12 +45,12 @@ export const commit = (sharded: boolean): string => `
 ${NAMES}${INDEX}${announcing(sharded)}
 if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
 local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
-  'owner', 'created', 'score', 'request')
+  'owner', 'created', 'score', 'request', 'share')
 if not old[1] then return 'gone' end
 if old[1] ~= ARGV[3] then return 'stale' end
 redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', ARGV[8], 'lane', ARGV[9],
   'expires', ARGV[10], 'state', ARGV[11])
-index(ARGV[2], { owner = old[6], created = old[7], score = old[8] },
+index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
   { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
 announce('feed:' .. ARGV[2], '{"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}')
@@ -63,9 +65,9 @@ export const remove = (sharded: boolean): string => `
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there was none.
 ${NAMES}${INDEX}${announcing(sharded)}
-local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key')
+local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share')
 if not old[1] then return 0 end
-index(ARGV[2], { owner = old[5], created = old[6], score = old[7] },
+index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
   { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
 if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
 redis.call('DEL', KEYS[1])
