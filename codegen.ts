@@ -2,13 +2,24 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { codegen } from '@graphql-codegen/core';
-import * as typedDocuments from '@graphql-codegen/typed-document-node';
 import * as operations from '@graphql-codegen/typescript-operations';
-import { type GraphQLSchema, lexicographicSortSchema, parse, printSchema } from 'graphql';
+import {
+  concatAST,
+  type DocumentNode,
+  type GraphQLSchema,
+  getOperationAST,
+  lexicographicSortSchema,
+  parse,
+  printSchema,
+  separateOperations,
+} from 'graphql';
 import { settingsTable } from './src/config-table.ts';
-import { VERSION } from './src/gateway.ts';
-import { buildSchema } from './src/graphql/schema.ts';
-import { buildOpenApi } from './src/http/rest/index.ts';
+import { printSubgraph } from './src/graphql/federation/subgraph.ts';
+import { buildApiSchema } from './src/graphql/schema.ts';
+import { normalDocument } from './src/http/limits/persisted.ts';
+import { persistedManifest } from './src/http/limits/persisted-manifest.ts';
+import { buildOpenApi } from './src/http/rest/openapi.ts';
+import { VERSION } from './src/version.ts';
 import { workflowJsonSchema } from './src/workflows/manifest.ts';
 
 /**
@@ -19,11 +30,13 @@ import { workflowJsonSchema } from './src/workflows/manifest.ts';
 const OPERATIONS = 'schema/operations';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
-const schema = lexicographicSortSchema(buildSchema());
+const schema = lexicographicSortSchema(buildApiSchema());
 const generated = new Map<string, string>([
   ['schema/schema.graphql', `${printSchema(schema)}\n`],
+  ['schema/subgraph.graphql', printSubgraph(schema)],
   ['schema/openapi.json', json(buildOpenApi(VERSION))],
   ['schema/workflow.schema.json', json(workflowJsonSchema())],
+  ['schema/persisted-documents.json', json(await persistedManifest(OPERATIONS))],
   ['src/client/generated/operations.ts', await operationTypes(schema)],
 ]);
 
@@ -43,6 +56,7 @@ if (values.check && stale.length > 0) {
 }
 console.log(stale.length === 0 ? 'Everything generated is up to date' : `Wrote ${stale.join(', ')}`);
 
+/** The types of the operations in `schema/operations`, and their texts. */
 async function operationTypes(source: GraphQLSchema): Promise<string> {
   const names = (await readdir(OPERATIONS)).filter(name => name.endsWith('.graphql')).sort();
   const documents = await Promise.all(
@@ -51,19 +65,41 @@ async function operationTypes(source: GraphQLSchema): Promise<string> {
       return { location, document: parse(await readFile(location, 'utf8')) };
     }),
   );
-  return codegen({
+  const types = await codegen({
     filename: 'operations.ts',
     schema: parse(printSchema(source)),
     documents,
     config: {
       useTypeImports: true,
       skipTypename: true,
-      documentMode: 'documentNode',
-      scalars: { DateTime: 'string', JSON: 'unknown', Seed: 'string', URL: 'string' },
+      scalars: {
+        DateTime: 'string',
+        JSON: 'unknown',
+        Seed: { input: 'string | number', output: 'string' },
+        URL: 'string',
+      },
     },
-    plugins: [{ operations: {} }, { typedDocuments: {} }],
-    pluginMap: { operations, typedDocuments },
+    plugins: [{ operations: {} }],
+    pluginMap: { operations },
   });
+  return `${types}\n${operationTexts(documents.map(({ document }) => document))}`;
+}
+
+/**
+ * Each operation as the text that is sent, with its types: a client of them needs no GraphQL parser or printer. The
+ * texts are those of the persisted documents.
+ */
+function operationTexts(documents: readonly DocumentNode[]): string {
+  const operations = Object.entries(separateOperations(concatAST(documents)));
+  return [
+    "import type { Operation } from '../operation.ts';\n",
+    ...operations.map(([name, document]) => {
+      const kind = getOperationAST(document, name)?.operation ?? '';
+      const types = `${name}${kind.replace(/^./, letter => letter.toUpperCase())}`;
+      const text = normalDocument(document);
+      return `export const ${name}Document: Operation<${types}, ${types}Variables> = {\n  name: '${name}',\n  text: \`${text}\`,\n};\n`;
+    }),
+  ].join('\n');
 }
 
 /** The README with its table of settings as the code has it. */

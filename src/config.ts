@@ -212,6 +212,7 @@ export const settings = {
   MAX_ATTEMPTS: whole(1, 100).default(3).describe('Runs of a job whose engine was lost each time'),
   PREVIEW_RATE: whole(0, 30).default(4).describe('Previews kept a second and job; 0: none'),
   JOB_TTL: duration.prefault('24h').describe('How long after its end a job and its bytes are kept'),
+  UPLOAD_TTL: duration.prefault('1h').describe('How long a picture of `POST /upload` is kept unused'),
   SANDBOX_STEP: duration.prefault('150ms').describe('How long the sandbox takes for a step'),
   LOG_LEVEL: z
     .enum(['debug', 'info', 'warn', 'error', 'silent'])

@@ -1,10 +1,11 @@
 import { join, resolve } from 'node:path';
 import { createFileArtifacts } from './adapters/files/artifacts.ts';
+import { createEngineOutput } from './adapters/files/engine-output.ts';
 import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
-import { createPace } from './dispatch/pace.ts';
+import { createPace, type Pace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/auth/identity.ts';
 import { httpLimits } from './http/limits/http-limits.ts';
@@ -14,6 +15,7 @@ import { startHttpServer } from './http/server.ts';
 import { parseAllowList } from './images/allow.ts';
 import { createImageLoader } from './images/fetch-image.ts';
 import { createJobs } from './jobs/service.ts';
+import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { VERSION } from './version.ts';
@@ -113,7 +115,16 @@ async function start(
   });
   stops.push(() => images.close());
 
+  const pace = createPace();
+  const uploads = createUploads({
+    artifacts,
+    images,
+    now,
+    maxBytes: config.MAX_IMAGE_BYTES,
+    ttlMs: config.UPLOAD_TTL,
+  });
   const jobs = createJobs({
+    uploads,
     ledger,
     feed,
     artifacts,
@@ -124,9 +135,12 @@ async function start(
     maxQueue: config.MAX_QUEUE,
     jobTtlMs: config.JOB_TTL,
     cancelWaitMs: CANCEL_WAIT_MS,
+    secondsToRoom: () => secondsToRoom(pace, engines()),
+    removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
   });
   const sweeper = setInterval(() => {
     jobs.sweep(SWEEP_BATCH).catch(error => log.error({ error: String(error) }, 'could not remove old jobs'));
+    uploads.sweep().catch(error => log.error({ error: String(error) }, 'could not remove old uploads'));
   }, SWEEP_EVERY_MS);
   stops.push(async () => clearInterval(sweeper));
 
@@ -144,7 +158,7 @@ async function start(
       artifacts,
       previews,
       workflows,
-      pace: createPace(),
+      pace,
       now,
       log,
       limits: {
@@ -189,6 +203,8 @@ async function start(
       restRoutes({
         services,
         artifacts,
+        uploads,
+        origins: config.CORS_ORIGINS,
         outputDir: config.COMFYUI_OUTPUT_DIR,
         version: VERSION,
         features: () => featuresOf(workflows.all(), canRun),
@@ -219,4 +235,11 @@ function identityFrom(config: Config): Identity {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
   return createIdentity({ keys: config.API_KEYS, tokens: complete ? { jwksUrl, issuer, audience } : null });
+}
+
+/** When an engine will have taken the next job, by the time that jobs took of late; 10 s until one was measured. */
+function secondsToRoom(pace: Pace, engines: ReturnType<Services['engines']>): number {
+  const ready = engines.filter(({ state }) => state === 'READY').length;
+  const seconds = pace.anyJob();
+  return seconds === null || ready === 0 ? 10 : Math.min(300, Math.max(1, Math.ceil(seconds / ready)));
 }

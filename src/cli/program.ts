@@ -1,6 +1,11 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
+import { addCancel } from './commands/cancel.ts';
+import { addDownload } from './commands/download.ts';
+import { addEdit } from './commands/edit.ts';
+import { addJobs } from './commands/jobs.ts';
 import { addServe } from './commands/serve.ts';
+import { addWatch } from './commands/watch.ts';
 import { addWorkflows } from './commands/workflows.ts';
 import { CommandFailure, type Done, EXIT_CODES, type ExitCode } from './outcome.ts';
 
@@ -36,12 +41,18 @@ function buildProgram(done: Done): Command {
       `
 Examples:
   qwen-edit serve
+  qwen-edit edit photo.jpg -p "Make it night" -o night.png
   qwen-edit workflows list
   qwen-edit workflows check --engine http://127.0.0.1:8188
 
 ${EXIT_CODES}`,
     );
   addServe(program, done);
+  addEdit(program);
+  addWatch(program);
+  addJobs(program);
+  addCancel(program, done);
+  addDownload(program);
   addWorkflows(program, done);
   return program;
 }

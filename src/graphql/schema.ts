@@ -1,16 +1,31 @@
 import type { GraphQLSchema } from 'graphql';
-import { createBuilder } from './builder.ts';
+import { type Builder, createBuilder } from './builder.ts';
+import { FEDERATION_LINK } from './federation/directives.ts';
+import { addFederation } from './federation/entities.ts';
+import { printSubgraph } from './federation/subgraph.ts';
 import { addEdits } from './types/edit.ts';
 import { addEngines } from './types/engines.ts';
 import { addErrors } from './types/errors.ts';
-import { addJob } from './types/job.ts';
+import { addJob, type JobTypes } from './types/job.ts';
 import { addJobQueries } from './types/jobs.ts';
 import { addScalars } from './types/scalars.ts';
 import { addWorkflows } from './types/workflows.ts';
 
-/** Builds the schema; `schema/schema.graphql` is its printed form. */
+/** Builds the schema that callers write against; `schema/schema.graphql` is its printed form. */
+export function buildApiSchema(): GraphQLSchema {
+  const builder = createBuilder();
+  addTypes(builder);
+  return builder.toSchema({ schemaDirectives: { link: FEDERATION_LINK } });
+}
+
+/** Builds the schema that is served: the same, and what a federation's router asks for. */
 export function buildSchema(): GraphQLSchema {
   const builder = createBuilder();
+  addFederation(builder, addTypes(builder), printSubgraph(buildApiSchema()));
+  return builder.toSchema();
+}
+
+function addTypes(builder: Builder): JobTypes {
   addScalars(builder);
   const jobTypes = addJob(builder);
   const errors = addErrors(builder, jobTypes);
@@ -18,5 +33,5 @@ export function buildSchema(): GraphQLSchema {
   addEdits(builder, jobTypes, errors);
   addWorkflows(builder);
   addEngines(builder);
-  return builder.toSchema();
+  return jobTypes;
 }

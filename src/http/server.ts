@@ -1,16 +1,27 @@
 import type { IncomingMessage } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
-import type { GraphQLContext, Services } from '../graphql/context.ts';
+import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
-import type { Caller } from '../jobs/service.ts';
 import type { Log } from '../log.ts';
+import { type Callers, createCallers, type Known } from './auth/callers.ts';
+import { addGate, rateKey } from './auth/gate.ts';
+import type { Identity } from './auth/identity.ts';
+import { renderPage, wantsPage } from './graphql/page.ts';
+import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
-import { createGraphQLServer, GRAPHQL_PATH } from './graphql/yoga.ts';
+import { createGraphQLServer, type ServerContext } from './graphql/yoga.ts';
+import { addHeaders } from './headers.ts';
+import type { HttpLimits } from './limits/http-limits.ts';
+import { createPersisted } from './limits/persisted.ts';
+import { createRateLimiter } from './limits/rate.ts';
+import { createWatchQuota } from './limits/subscriptions.ts';
 import { answerClientError, answerFrameworkError } from './rest/index.ts';
 
 export interface HttpOptions {
   readonly services: Services;
-  readonly rest: FastifyPluginAsync;
+  readonly identity: Identity;
+  /** The REST face, told how to find out who asks. */
+  readonly rest: (callers: Callers) => FastifyPluginAsync;
   readonly log: Log;
   readonly host: string;
   readonly port: number;
@@ -18,6 +29,9 @@ export interface HttpOptions {
   readonly publicUrl: string | null;
   /** Largest body of a REST request, in bytes. */
   readonly maxBodyBytes: number;
+  readonly limits: HttpLimits;
+  /** Documents that may be named by their hash. */
+  readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
 }
 
@@ -30,37 +44,78 @@ export interface HttpServer {
 
 /** How long requests under way may still take when the server stops. */
 const DRAIN_MS = 3_000;
-const REQUEST_MS = 120_000;
-const HEADERS_MS = 15_000;
-
-/** Nobody is told apart yet: everybody is the operator. */
-export const ANYBODY: Caller = { id: null, operator: true };
+/** A connection on which nothing moves, in neither direction, is closed after this. */
+const STALLED_MS = 120_000;
 
 /** Starts to listen. Rejects when the port is taken. */
 export async function startHttpServer(options: HttpOptions): Promise<HttpServer> {
-  const { services, log } = options;
-  const yoga = createGraphQLServer(buildSchema(), log, options.showDetails);
+  const { services, identity, limits, log, showDetails } = options;
+  const persisted = createPersisted(limits.persisted, options.documents);
+  const rate = limits.rate === null ? null : createRateLimiter(limits.rate);
+  const quota = createWatchQuota(limits.subscriptionsPerCaller);
+  const callers = createCallers();
+  const page = limits.graphiql ? renderPage() : null;
+  const yoga = createGraphQLServer(buildSchema(), {
+    log,
+    showDetails,
+    limits: limits.documents,
+    persisted,
+    quota,
+  });
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes,
-    requestTimeout: REQUEST_MS,
-    http: { headersTimeout: HEADERS_MS },
+    requestTimeout: limits.requestMs,
+    connectionTimeout: STALLED_MS,
+    http: {
+      headersTimeout: Math.min(limits.headersMs, limits.requestMs),
+      // How often Node looks for requests that take too long.
+      connectionsCheckingInterval: Math.min(5_000, Math.max(50, limits.headersMs / 4)),
+    },
     forceCloseConnections: 'idle',
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 
-  function contextOf(request: IncomingMessage, signal: AbortSignal | undefined): { graphql: GraphQLContext } {
+  function contextOf(request: IncomingMessage, known: Known, signal?: AbortSignal): ServerContext {
+    const { caller } = known;
     const baseUrl =
       options.publicUrl ?? `http://${request.headers.host ?? `${options.host}:${options.port}`}`;
-    return { graphql: { ...services, caller: ANYBODY, baseUrl, signal } };
+    const clientKey = rateKey(caller.id, request.socket.remoteAddress);
+    return { clientKey, graphql: { ...services, caller, baseUrl, signal } };
   }
 
-  await app.register(graphqlRoutes(yoga, contextOf));
-  await app.register(options.rest);
+  await addHeaders(app, {
+    origins: limits.origins,
+    https: options.publicUrl?.startsWith('https:') === true,
+  });
+  addGate(app, {
+    identity,
+    callers,
+    rate,
+    quota,
+    lifetimeMs: limits.sockets.lifetimeMs,
+    isPage: request => page !== null && wantsPage(request),
+  });
+  await app.register(
+    graphqlRoutes({ yoga, callers, page, lifetimeMs: limits.sockets.lifetimeMs, contextOf }),
+  );
+  await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
-  const sockets = serveGraphQLSockets(app.server, yoga, request => contextOf(request, undefined));
+  const sockets = serveGraphQLSockets({
+    server: app.server,
+    yoga,
+    identity,
+    rate,
+    quota,
+    persisted,
+    origins: limits.origins,
+    limits: limits.sockets,
+    showDetails,
+    log,
+    contextOf,
+  });
   const url = urlOf(app, options.host);
 
   return {
@@ -75,32 +130,6 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
         clearTimeout(deadline);
       }
     },
-  };
-}
-
-/** Mounts Yoga. It reads the bodies itself: Fastify passes them on untouched. */
-function graphqlRoutes(
-  yoga: ReturnType<typeof createGraphQLServer>,
-  contextOf: (request: IncomingMessage, signal: AbortSignal) => { graphql: GraphQLContext },
-): FastifyPluginAsync {
-  return async app => {
-    app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-    app.route({
-      url: GRAPHQL_PATH,
-      method: ['GET', 'POST', 'OPTIONS'],
-      async handler(request, reply) {
-        const gone = new AbortController();
-        reply.raw.once('close', () => gone.abort());
-        const context = contextOf(request.raw, gone.signal);
-        const answer = await yoga.handleNodeRequestAndResponse(request, reply, context);
-        for (const [name, value] of answer.headers) reply.header(name, value);
-        // For server-sent events behind nginx, which would hold them back otherwise.
-        reply.header('x-accel-buffering', 'no');
-        reply.code(answer.status).send(answer.body);
-        return reply;
-      },
-    });
   };
 }
 

@@ -71,6 +71,8 @@ export interface Job {
   readonly id: string;
   /** Who may see it; null when callers are not told apart. */
   readonly owner: string | null;
+  /** Whose turn in the queue it takes: its owner's, or an address; null when turns are not taken. */
+  readonly share: string | null;
   /** Rises by one with each change. */
   readonly revision: number;
   readonly status: JobStatus;
@@ -134,6 +136,7 @@ export function isWaiting(job: Job): boolean {
 export function createJob(fields: {
   id: string;
   owner: string | null;
+  share: string | null;
   priority: JobPriority;
   request: EditRequest;
   createdAt: number;

@@ -50,7 +50,13 @@ export const editFields = {
 };
 
 /** Where a picture is to come from. */
-export type ImageSource = { kind: 'url'; url: string } | { kind: 'dataUri'; dataUri: string };
+export type ImageSource =
+  | { kind: 'url'; url: string }
+  | { kind: 'dataUri'; dataUri: string }
+  /** A picture that the caller sent ahead. */
+  | { kind: 'upload'; id: string }
+  /** The first picture that a job of the caller made. */
+  | { kind: 'job'; id: string };
 
 /** An edit as asked for: what was left out is filled in from the workflow at submit. */
 export interface EditInput {

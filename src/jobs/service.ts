@@ -1,5 +1,5 @@
 import { createHash, randomInt, randomUUID } from 'node:crypto';
-import type { ImageLoader, LoadedImage } from '../images/fetch-image.ts';
+import type { ImageLoader, ImageResult, LoadedImage } from '../images/fetch-image.ts';
 import type { WorkflowCatalog } from '../workflows/catalog.ts';
 import { show } from '../workflows/describe.ts';
 import type { Workflow } from '../workflows/load.ts';
@@ -10,12 +10,15 @@ import { createJob, type EditRequest, type InputImage, isFinal, type Job } from 
 import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
 import type { EditInput, ImageSource } from './request.ts';
 import { StoreAway } from './store-away.ts';
+import type { Uploads } from './uploads.ts';
 import { type JobStream, watchJob } from './watch.ts';
 
 /** Who asks. Without keys everybody is the operator and no job has an owner. */
 export interface Caller {
   readonly id: string | null;
   readonly operator: boolean;
+  /** Whose turn in the queue the caller takes when it has no name; left out: nobody's. */
+  readonly share?: string | undefined;
 }
 
 /** Why a submit was refused; nothing of it is kept. */
@@ -41,6 +44,8 @@ export interface JobsOptions {
   readonly artifacts: Artifacts;
   readonly previews: Previews;
   readonly images: ImageLoader;
+  /** Pictures that were sent ahead; left out: there are none. */
+  readonly uploads?: Uploads | undefined;
   readonly workflows: WorkflowCatalog;
   readonly now: Clock;
   readonly maxQueue: number;
@@ -48,6 +53,10 @@ export interface JobsOptions {
   readonly jobTtlMs: number;
   /** How long cancel and delete wait for the engine to let go, in milliseconds. */
   readonly cancelWaitMs: number;
+  /** Seconds until a full queue has room again, as far as was measured. */
+  readonly secondsToRoom: () => number;
+  /** Removes a file that the engine wrote, where it can be reached. */
+  readonly removeEngineFile: (enginePath: string) => Promise<void>;
 }
 
 /** Everything a face can do with jobs. Another caller's job is never told apart from one that is not there. */
@@ -92,7 +101,7 @@ export function createJobs(options: JobsOptions): Jobs {
       const earlier = await ledger.findRepeated(caller.id, idempotency);
       if (earlier !== null) return settle(earlier, null);
     }
-    const loaded = await Promise.all(input.images.map(image => loadImage(image.source, signal)));
+    const loaded = await Promise.all(input.images.map(image => loadImage(image.source, caller, signal)));
     for (const [index, result] of loaded.entries()) {
       if (!result.ok)
         return refuse(result.failure.code, result.failure.message, input.images[index]?.field ?? null);
@@ -116,12 +125,29 @@ export function createJobs(options: JobsOptions): Jobs {
     );
   }
 
-  async function loadImage(source: ImageSource, signal: AbortSignal | undefined) {
+  async function loadImage(
+    source: ImageSource,
+    caller: Caller,
+    signal: AbortSignal | undefined,
+  ): Promise<ImageResult> {
     switch (source.kind) {
       case 'url':
         return images.fromUrl(source.url, signal);
       case 'dataUri':
         return images.fromDataUri(source.dataUri, signal);
+      case 'upload': {
+        const image = await options.uploads?.use(source.id, caller);
+        if (image) return { ok: true, image };
+        return notTaken('takes the id of an upload of yours; there is none of this id, or no longer');
+      }
+      case 'job': {
+        const job = await visible(source.id, caller);
+        const output = job?.outputs[0];
+        const content = output === undefined ? null : await artifacts.get(output.key);
+        if (content !== null)
+          return images.fromReader(async () => Buffer.concat(await content.toArray()), signal);
+        return notTaken('takes the id of a job of yours that has its picture; there is none of this id');
+      }
       default:
         return source satisfies never;
     }
@@ -135,7 +161,14 @@ export function createJobs(options: JobsOptions): Jobs {
     caller: Caller,
     idempotency: { key: string; fingerprint: string } | null,
   ): Promise<SubmitOutcome> {
-    const job = createJob({ id, owner: caller.id, priority: input.priority, request, createdAt: now() });
+    const job = createJob({
+      id,
+      owner: caller.id,
+      share: caller.share ?? caller.id,
+      priority: input.priority,
+      request,
+      createdAt: now(),
+    });
     let kept = false;
     try {
       await Promise.all([...bytes].map(([key, content]) => artifacts.put(key, content)));
@@ -167,7 +200,7 @@ export function createJobs(options: JobsOptions): Jobs {
             code: 'QUEUE_FULL',
             message: `The queue is full: ${result.waiting} jobs are waiting`,
             field: null,
-            retryAfterSeconds: 10,
+            retryAfterSeconds: options.secondsToRoom(),
           },
         };
       default:
@@ -205,7 +238,11 @@ export function createJobs(options: JobsOptions): Jobs {
     const removed = await ledger.remove(job.id);
     const outputs = await artifacts.list(`outputs/${job.id}`);
     const keys = [...job.request.images.map(image => image.key), ...outputs.map(output => output.key)];
-    await Promise.all([...keys.map(key => artifacts.remove(key)), previews.drop(job.id)]);
+    await Promise.all([
+      ...keys.map(key => artifacts.remove(key)),
+      ...job.outputs.map(output => options.removeEngineFile(output.enginePath)),
+      previews.drop(job.id),
+    ]);
     return removed;
   }
 
@@ -271,8 +308,26 @@ function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, picture
     bytes: picture.bytes.byteLength,
     width: picture.width,
     height: picture.height,
-    source: source.kind === 'url' ? source.url : 'data:',
+    source: describeSource(source),
   };
+}
+
+function describeSource(source: ImageSource): string {
+  switch (source.kind) {
+    case 'url':
+      return source.url;
+    case 'dataUri':
+      return 'data:';
+    case 'upload':
+    case 'job':
+      return `${source.kind}:${source.id}`;
+    default:
+      return source satisfies never;
+  }
+}
+
+function notTaken(message: string): ImageResult {
+  return { ok: false, failure: { code: 'INVALID_INPUT', message } };
 }
 
 type Settings = Omit<EditRequest, 'images'>;

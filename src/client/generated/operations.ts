@@ -2,7 +2,6 @@
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
 export type EditImageInput = {
   /** 1.0 to 20.0. Left out: the workflow’s own, 4.0 for the standard one. */
   cfg?: number | null | undefined;
@@ -20,7 +19,7 @@ export type EditImageInput = {
   /** What to change. */
   prompt: string;
   /** Same seed and input, same picture. Chosen when left out. */
-  seed?: string | null | undefined;
+  seed?: string | number | null | undefined;
   /** 1 to 100. Left out: the workflow’s own, 40 for the standard one. */
   steps?: number | null | undefined;
   /** Left out: the first that an engine can run. */
@@ -52,8 +51,12 @@ export type ErrorCode =
 /** Where a picture comes from: exactly one of these. */
 export type ImageSource =
   {   /** `data:image/png;base64,…` */
-  dataUri: string; url?: never; }
-  |  { dataUri?: never;   /** JPEG, PNG or WebP at a public address. */
+  dataUri: string; jobId?: never; uploadId?: never; url?: never; }
+  |  { dataUri?: never;   /** The picture that an earlier job made, so that edits follow one another. */
+  jobId: string | number; uploadId?: never; url?: never; }
+  |  { dataUri?: never; jobId?: never;   /** A picture that was sent ahead by `POST /upload`. */
+  uploadId: string | number; url?: never; }
+  |  { dataUri?: never; jobId?: never; uploadId?: never;   /** JPEG, PNG or WebP at a public address. */
   url: string; };
 
 export type JobPriority =
@@ -85,16 +88,34 @@ export type JobStatus =
   /** Waits to start. */
   | 'QUEUED';
 
+type Fault_ImageRejected_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+
+type Fault_InvalidInput_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+
+type Fault_JobNotFinal_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+
+type Fault_JobNotFound_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+
+type Fault_QueueFull_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+
+export type FaultFragment =
+  | Fault_ImageRejected_Fragment
+  | Fault_InvalidInput_Fragment
+  | Fault_JobNotFinal_Fragment
+  | Fault_JobNotFound_Fragment
+  | Fault_QueueFull_Fragment
+;
+
 export type EditImageMutationVariables = Exact<{
   input: EditImageInput;
 }>;
 
 
 export type EditImageMutation = { editImage:
-    | { __typename: 'ImageRejected', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'InvalidInput', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null }
-    | { __typename: 'QueueFull', code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'ImageRejected', field: string | null, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'InvalidInput', field: string | null, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'QueueFull', retryAfterSeconds: number, code: ErrorCode, message: string, retryable: boolean }
    };
 
 export type CancelJobMutationVariables = Exact<{
@@ -103,7 +124,7 @@ export type CancelJobMutationVariables = Exact<{
 
 
 export type CancelJobMutation = { cancelJob:
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null }
+    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'JobNotFound', code: ErrorCode, message: string, retryable: boolean }
    };
 
@@ -123,22 +144,22 @@ export type RetryJobMutationVariables = Exact<{
 
 
 export type RetryJobMutation = { retryJob:
-    | { __typename: 'ImageRejected', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'InvalidInput', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null }
-    | { __typename: 'JobNotFinal', code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'ImageRejected', field: string | null, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'InvalidInput', field: string | null, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'JobNotFinal', code: ErrorCode, message: string, retryable: boolean, job: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } }
     | { __typename: 'JobNotFound', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'QueueFull', code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'QueueFull', retryAfterSeconds: number, code: ErrorCode, message: string, retryable: boolean }
    };
 
-export type JobSnapshotFragment = { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null };
+export type JobSnapshotFragment = { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
   id: string | number;
 }>;
 
 
-export type JobQuery = { job: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null } | null };
+export type JobQuery = { job: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
 
 export type JobsQueryVariables = Exact<{
   first?: number | null | undefined;
@@ -147,20 +168,397 @@ export type JobsQueryVariables = Exact<{
 }>;
 
 
-export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type JobProgressSubscriptionVariables = Exact<{
   jobId: string | number;
 }>;
 
 
-export type JobProgressSubscription = { jobProgress: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, engine: string | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean } | null } };
+export type JobProgressSubscription = { jobProgress: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
-export const JobSnapshotFragmentDoc = {"kind":"Document","definitions":[{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<JobSnapshotFragment, unknown>;
-export const EditImageDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"EditImage"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"input"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"EditImageInput"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"editImage"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"input"},"value":{"kind":"Variable","name":{"kind":"Name","value":"input"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"__typename"}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<EditImageMutation, EditImageMutationVariables>;
-export const CancelJobDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"CancelJob"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"id"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ID"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"cancelJob"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"id"},"value":{"kind":"Variable","name":{"kind":"Name","value":"id"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"__typename"}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<CancelJobMutation, CancelJobMutationVariables>;
-export const DeleteJobDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"DeleteJob"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"id"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ID"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"deleteJob"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"id"},"value":{"kind":"Variable","name":{"kind":"Name","value":"id"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"__typename"}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"DeletedJob"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}}]}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]}}]} as unknown as DocumentNode<DeleteJobMutation, DeleteJobMutationVariables>;
-export const RetryJobDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"RetryJob"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"id"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ID"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"retryJob"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"id"},"value":{"kind":"Variable","name":{"kind":"Name","value":"id"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"__typename"}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}},{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<RetryJobMutation, RetryJobMutationVariables>;
-export const JobDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"query","name":{"kind":"Name","value":"Job"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"id"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ID"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"job"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"id"},"value":{"kind":"Variable","name":{"kind":"Name","value":"id"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<JobQuery, JobQueryVariables>;
-export const JobsDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"query","name":{"kind":"Name","value":"Jobs"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"first"}},"type":{"kind":"NamedType","name":{"kind":"Name","value":"Int"}}},{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"after"}},"type":{"kind":"NamedType","name":{"kind":"Name","value":"String"}}},{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"status"}},"type":{"kind":"ListType","type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"JobStatus"}}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"jobs"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"first"},"value":{"kind":"Variable","name":{"kind":"Name","value":"first"}}},{"kind":"Argument","name":{"kind":"Name","value":"after"},"value":{"kind":"Variable","name":{"kind":"Name","value":"after"}}},{"kind":"Argument","name":{"kind":"Name","value":"status"},"value":{"kind":"Variable","name":{"kind":"Name","value":"status"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"nodes"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}},{"kind":"Field","name":{"kind":"Name","value":"pageInfo"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"hasNextPage"}},{"kind":"Field","name":{"kind":"Name","value":"endCursor"}}]}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<JobsQuery, JobsQueryVariables>;
-export const JobProgressDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"subscription","name":{"kind":"Name","value":"JobProgress"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"jobId"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ID"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"jobProgress"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"jobId"},"value":{"kind":"Variable","name":{"kind":"Name","value":"jobId"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"FragmentSpread","name":{"kind":"Name","value":"JobSnapshot"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"JobSnapshot"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Job"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"id"}},{"kind":"Field","name":{"kind":"Name","value":"status"}},{"kind":"Field","name":{"kind":"Name","value":"revision"}},{"kind":"Field","name":{"kind":"Name","value":"progress"}},{"kind":"Field","name":{"kind":"Name","value":"stage"}},{"kind":"Field","name":{"kind":"Name","value":"step"}},{"kind":"Field","name":{"kind":"Name","value":"totalSteps"}},{"kind":"Field","name":{"kind":"Name","value":"queuePosition"}},{"kind":"Field","name":{"kind":"Name","value":"etaSeconds"}},{"kind":"Field","name":{"kind":"Name","value":"engine"}},{"kind":"Field","name":{"kind":"Name","value":"images"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"url"}},{"kind":"Field","name":{"kind":"Name","value":"width"}},{"kind":"Field","name":{"kind":"Name","value":"height"}},{"kind":"Field","name":{"kind":"Name","value":"mimeType"}},{"kind":"Field","name":{"kind":"Name","value":"bytes"}},{"kind":"Field","name":{"kind":"Name","value":"filename"}}]}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}},{"kind":"Field","name":{"kind":"Name","value":"retryable"}}]}}]}}]} as unknown as DocumentNode<JobProgressSubscription, JobProgressSubscriptionVariables>;
+import type { Operation } from '../operation.ts';
+
+export const EditImageDocument: Operation<EditImageMutation, EditImageMutationVariables> = {
+  name: 'EditImage',
+  text: `mutation EditImage($input: EditImageInput!) {
+  editImage(input: $input) {
+    __typename
+    ... on Job {
+      ...JobSnapshot
+    }
+    ...Fault
+    ... on InvalidInput {
+      field
+    }
+    ... on ImageRejected {
+      field
+    }
+    ... on QueueFull {
+      retryAfterSeconds
+    }
+  }
+}
+
+fragment Fault on Error {
+  code
+  message
+  retryable
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const CancelJobDocument: Operation<CancelJobMutation, CancelJobMutationVariables> = {
+  name: 'CancelJob',
+  text: `mutation CancelJob($id: ID!) {
+  cancelJob(id: $id) {
+    __typename
+    ... on Job {
+      ...JobSnapshot
+    }
+    ...Fault
+  }
+}
+
+fragment Fault on Error {
+  code
+  message
+  retryable
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const DeleteJobDocument: Operation<DeleteJobMutation, DeleteJobMutationVariables> = {
+  name: 'DeleteJob',
+  text: `mutation DeleteJob($id: ID!) {
+  deleteJob(id: $id) {
+    __typename
+    ... on DeletedJob {
+      id
+    }
+    ...Fault
+  }
+}
+
+fragment Fault on Error {
+  code
+  message
+  retryable
+}`,
+};
+
+export const RetryJobDocument: Operation<RetryJobMutation, RetryJobMutationVariables> = {
+  name: 'RetryJob',
+  text: `mutation RetryJob($id: ID!) {
+  retryJob(id: $id) {
+    __typename
+    ... on Job {
+      ...JobSnapshot
+    }
+    ...Fault
+    ... on InvalidInput {
+      field
+    }
+    ... on ImageRejected {
+      field
+    }
+    ... on QueueFull {
+      retryAfterSeconds
+    }
+    ... on JobNotFinal {
+      job {
+        ...JobSnapshot
+      }
+    }
+  }
+}
+
+fragment Fault on Error {
+  code
+  message
+  retryable
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const JobDocument: Operation<JobQuery, JobQueryVariables> = {
+  name: 'Job',
+  text: `query Job($id: ID!) {
+  job(id: $id) {
+    ...JobSnapshot
+  }
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const JobsDocument: Operation<JobsQuery, JobsQueryVariables> = {
+  name: 'Jobs',
+  text: `query Jobs($first: Int, $after: String, $status: [JobStatus!]) {
+  jobs(first: $first, after: $after, status: $status) {
+    nodes {
+      ...JobSnapshot
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
+    }
+  }
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const JobProgressDocument: Operation<JobProgressSubscription, JobProgressSubscriptionVariables> = {
+  name: 'JobProgress',
+  text: `subscription JobProgress($jobId: ID!) {
+  jobProgress(jobId: $jobId) {
+    ...JobSnapshot
+  }
+}
+
+fragment JobSnapshot on Job {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  etaSeconds
+  attempt
+  engine
+  size {
+    width
+    height
+  }
+  preview {
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};

@@ -45,6 +45,8 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     fields: t => ({
       url: t.field({ type: 'URL', description: 'JPEG, PNG or WebP at a public address.' }),
       dataUri: t.string({ description: '`data:image/png;base64,…`' }),
+      uploadId: t.id({ description: 'A picture that was sent ahead by `POST /upload`.' }),
+      jobId: t.id({ description: 'The picture that an earlier job made, so that edits follow one another.' }),
     }),
   });
 
@@ -166,10 +168,19 @@ function answer(outcome: SubmitOutcome): EditResult {
   return outcome.ok ? outcome.job : problemOf(outcome.failure);
 }
 
-function sourceOf(image: { url?: string | null; dataUri?: string | null }): ImageSource {
+interface GivenSource {
+  readonly url?: string | null | undefined;
+  readonly dataUri?: string | null | undefined;
+  readonly uploadId?: string | null | undefined;
+  readonly jobId?: string | null | undefined;
+}
+
+function sourceOf({ url, dataUri, uploadId, jobId }: GivenSource): ImageSource {
   // @oneOf was enforced when the operation was validated: exactly one is there.
-  if (typeof image.url === 'string') return { kind: 'url', url: image.url };
-  return { kind: 'dataUri', dataUri: image.dataUri ?? '' };
+  if (typeof url === 'string') return { kind: 'url', url };
+  if (typeof uploadId === 'string') return { kind: 'upload', id: uploadId };
+  if (typeof jobId === 'string') return { kind: 'job', id: jobId };
+  return { kind: 'dataUri', dataUri: dataUri ?? '' };
 }
 
 function toEdit(input: z.output<typeof inputSchema>, sources: readonly ImageSource[]): EditInput {

@@ -1,5 +1,7 @@
 import { describeProblem, type EngineStatus } from '../../dispatch/engine.ts';
+import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
+import { OPERATOR_TAG } from '../federation/directives.ts';
 
 const STATES = {
   STARTING: 'Was not asked yet.',
@@ -24,6 +26,7 @@ export function addEngines(builder: Builder): void {
   });
   const EngineType = builder.objectRef<EngineStatus>('Engine').implement({
     description: 'A ComfyUI server, or the sandbox.',
+    directives: OPERATOR_TAG,
     fields: t => ({
       id: t.exposeID('id'),
       state: t.field({ type: EngineState, resolve: engine => engine.state }),
@@ -64,16 +67,25 @@ export function addEngines(builder: Builder): void {
     }),
   });
   builder.queryField('engines', t =>
-    t.field({ type: [EngineType], resolve: (_root, _args, { engines }) => [...engines()] }),
+    t.field({
+      type: [EngineType],
+      directives: OPERATOR_TAG,
+      resolve: (_root, _args, { engines, caller }) => [...enginesFor(caller, engines())],
+    }),
   );
   builder.mutationField('setEngineState', t =>
     t.field({
       type: EngineType,
       nullable: true,
+      // Asked of a gateway itself, not of the graph that it is a part of.
+      directives: { inaccessible: {} },
       description:
         'Drains an engine: it finishes what it has and takes no more. Null when there is none of that id.',
       args: { id: t.arg.id({ required: true }), drained: t.arg.boolean({ required: true }) },
-      resolve: (_root, { id, drained }, { setEngineDrained }) => setEngineDrained(id, drained),
+      resolve: (_root, { id, drained }, { setEngineDrained, caller }) => {
+        needOperator(caller);
+        return setEngineDrained(id, drained);
+      },
     }),
   );
 }

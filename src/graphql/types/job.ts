@@ -11,6 +11,7 @@ import {
 } from '../../jobs/job.ts';
 import { STAGES } from '../../workflows/stages.ts';
 import type { Builder } from '../builder.ts';
+import { OPERATOR_TAG } from '../federation/directives.ts';
 
 /** A part of a job, and the job. */
 interface Of<T> {
@@ -46,6 +47,7 @@ export function addJob(builder: Builder) {
 
   const SizeType = builder.objectRef<Size>('Size').implement({
     description: 'Pixels.',
+    directives: { shareable: {} },
     fields: t => ({ width: t.exposeInt('width'), height: t.exposeInt('height') }),
   });
 
@@ -75,7 +77,10 @@ export function addJob(builder: Builder) {
       width: t.int({ resolve: ({ value }) => value.width }),
       height: t.int({ resolve: ({ value }) => value.height }),
       mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
-      bytes: t.int({ resolve: ({ value }) => value.bytes }),
+      bytes: t.int({
+        description: 'As stored. The download of a PNG is smaller by the metadata that it leaves out.',
+        resolve: ({ value }) => value.bytes,
+      }),
       filename: t.string({ resolve: ({ value }) => value.filename }),
     }),
   });
@@ -132,6 +137,7 @@ export function addJob(builder: Builder) {
 
   const JobType = builder.objectRef<Job>('Job').implement({
     description: 'One edit that somebody asked for.',
+    directives: { key: { fields: 'id' } },
     fields: t => ({
       id: t.exposeID('id'),
       status: t.field({ type: JobStatus, resolve: job => job.status }),
@@ -169,8 +175,13 @@ export function addJob(builder: Builder) {
         resolve: job => (job.preview === null ? null : { job, value: job.preview }),
       }),
       error: t.field({ type: JobErrorType, nullable: true, resolve: job => job.error }),
-      engine: t.exposeString('engine', { nullable: true }),
-      promptId: t.exposeID('promptId', { nullable: true }),
+      engine: t.string({
+        nullable: true,
+        description: 'Where it runs or ran; for operators only.',
+        directives: OPERATOR_TAG,
+        resolve: (job, _, { caller }) => (caller.operator ? job.engine : null),
+      }),
+      promptId: t.exposeID('promptId', { nullable: true, directives: OPERATOR_TAG }),
       attempt: t.exposeInt('attempt', { description: 'Runs that were begun.' }),
       createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
       startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),

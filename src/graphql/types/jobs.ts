@@ -10,6 +10,8 @@ const PAGE_LIMIT = 100;
 /** Adds `job`, `jobs` and `jobProgress`. */
 export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes): void {
   const PageInfo = builder.objectRef<JobPage>('PageInfo').implement({
+    // Every subgraph with pages has one of these.
+    directives: { shareable: {} },
     fields: t => ({
       hasNextPage: t.exposeBoolean('hasNextPage'),
       endCursor: t.string({

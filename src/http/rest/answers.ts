@@ -9,6 +9,9 @@ export type RestStatus = (typeof REST_STATUSES)[number];
 
 const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
 const count = z.int().min(0);
+const revision = count.optional().meta({
+  description: 'Rises with each change of the job. There when `wait` or `revision` was asked, and in events.',
+});
 const promptId = z.string().nullable().meta({ description: 'The id under which the engine knows the job.' });
 
 /** The answer to everything that cannot be done. */
@@ -38,6 +41,7 @@ export const jobUnderWay = z
     status: z.enum(['queued', 'processing']),
     progress,
     prompt_id: promptId,
+    revision,
     stage: z.enum(STAGES.map(stage => stage.toLowerCase())).optional(),
     step: count.optional().meta({ description: 'Sampler steps that are done.' }),
     total_steps: count.optional(),
@@ -52,6 +56,7 @@ export const jobCompleted = z
     status: z.literal('completed'),
     progress,
     prompt_id: promptId,
+    revision,
     image_ready: z.boolean().meta({ description: 'False when the file is gone; `message` says so then.' }),
     download_url: z.string().optional(),
     image_path: z.string().optional(),
@@ -65,6 +70,7 @@ export const jobFailed = z
     status: z.literal('error'),
     progress,
     prompt_id: promptId,
+    revision,
     error: z.string(),
     error_code: z.enum(errorCodes),
   })
@@ -140,6 +146,19 @@ export const debugFields = z
 /** GET `/debug/job/{job_id}`. */
 export const debugAnswer = z.intersection(statusAnswer, debugFields);
 
+/** POST `/upload`. */
+export const uploadAnswer = z
+  .object({
+    upload_id: z.string().meta({ description: 'Send it as `upload:<id>` in place of a URL.' }),
+    width: count,
+    height: count,
+    mime_type: z.enum(['image/png', 'image/jpeg', 'image/webp']),
+    bytes: count,
+    expires_at: time.meta({ description: 'When it goes, unless an edit uses it before: then later.' }),
+  })
+  .meta({ id: 'Upload' });
+
+export type UploadAnswer = z.output<typeof uploadAnswer>;
 export type HealthAnswer = z.output<typeof healthAnswer>;
 export type EditAnswer = z.output<typeof editAnswer>;
 export type StatusAnswer = z.output<typeof statusAnswer>;

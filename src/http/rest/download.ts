@@ -8,8 +8,10 @@ import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators }
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob } from './find-job.ts';
 import type { RestOptions } from './options.ts';
+import { type Stripped, withoutSpans } from './png-metadata.ts';
 import { type DownloadQuery, downloadQuery } from './schemas.ts';
 import { restStatus } from './status-fields.ts';
+import { createStrippedOutputs } from './stripped-outputs.ts';
 
 type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;
 
@@ -21,9 +23,13 @@ interface Conversion {
   readonly quality: number;
 }
 
-/** GET and HEAD `/download/{job_id}`: the picture as the engine wrote it, or converted. */
+/**
+ * GET and HEAD `/download/{job_id}`: the picture as the engine wrote it, without what the engine wrote into it of the
+ * request, or converted.
+ */
 export function downloadRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts, log } = options;
+  const stripped = createStrippedOutputs(artifacts);
 
   app.route({
     method: ['GET', 'HEAD'],
@@ -42,7 +48,11 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       if (output === undefined || size === null) return imageGone(reply);
 
       const conversion = conversionOf(query.data, output);
-      const file = validatorsOf(job, index, size, conversion);
+      // A conversion leaves out of itself what is not the picture.
+      const strips = output.mimeType === 'image/png' && query.data.metadata !== 'keep' && conversion === null;
+      const content = strips ? await stripped.of(output.key, size) : withoutSpans(size, []);
+      if (content === null) return imageGone(reply);
+      const file = validatorsOf(job, index, content.size, conversion);
       const mimeType = conversion?.mimeType ?? output.mimeType;
       reply.headers({
         'content-type': mimeType,
@@ -50,13 +60,13 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
         etag: file.etag,
         'last-modified': file.lastModified.toUTCString(),
         // The picture never changes, but it can be deleted.
-        'cache-control': 'private, no-cache',
+        'cache-control': options.keepPrivate ? 'private, no-store' : 'private, no-cache',
         'x-content-type-options': 'nosniff',
       });
       const conditions = conditionsOf(request);
       if (isUnchanged(conditions, file)) return reply.code(304).send();
       if (conversion !== null) return sendConverted(request, reply, output, conversion);
-      return sendStored(request, reply, output, size, mayUseRange(conditions, file));
+      return sendStored(request, reply, output, content, mayUseRange(conditions, file));
     },
   });
 
@@ -64,9 +74,10 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     request: FastifyRequest,
     reply: FastifyReply,
     output: OutputImage,
-    size: number,
+    content: Stripped,
     ranges: boolean,
   ): Promise<FastifyReply> {
+    const { size } = content;
     reply.header('accept-ranges', 'bytes');
     if (request.method === 'HEAD') return reply.header('content-length', size).send();
     const range = ranges ? readRange(request.headers.range, size) : null;
@@ -74,8 +85,10 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       reply.header('content-range', `bytes */${size}`);
       return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
     }
-    const stream = await artifacts.get(output.key, range ?? undefined);
-    if (stream === null) return imageGone(reply);
+    const part = range === null ? undefined : content.sourceRange(range);
+    const source = await artifacts.get(output.key, part);
+    if (source === null) return imageGone(reply);
+    const stream = content.strip(source, part?.start ?? 0);
     if (range === null) return reply.header('content-length', size).send(stream);
     return reply
       .code(206)

@@ -1,6 +1,6 @@
 import type { EditInput, ImageSource } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/service.ts';
-import type { EditBody } from './schemas.ts';
+import { type EditBody, OWN_PICTURE } from './schemas.ts';
 
 const IMAGE_FIELDS = [
   { slot: 1, field: 'image1_url' },
@@ -73,8 +73,10 @@ export function refusalOf(failure: SubmitFailure): { status: number; detail: str
   }
 }
 
-function sourceOf(url: string): ImageSource {
-  return /^data:/i.test(url) ? { kind: 'dataUri', dataUri: url } : { kind: 'url', url };
+function sourceOf(text: string): ImageSource {
+  const [, kind, id] = OWN_PICTURE.exec(text) ?? [];
+  if (id !== undefined) return { kind: kind?.toLowerCase() === 'job' ? 'job' : 'upload', id };
+  return /^data:/i.test(text) ? { kind: 'dataUri', dataUri: text } : { kind: 'url', url: text };
 }
 
 /** What is wrong with a field, by its name. A picture's fault is a sentence of its own, other faults read on from the name. */

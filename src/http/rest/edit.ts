@@ -6,6 +6,7 @@ import { isMissing, refusalOf, toEditInput } from './edit-input.ts';
 import { refuse } from './errors.ts';
 import type { RestOptions } from './options.ts';
 import { editBody, editHeaders } from './schemas.ts';
+import { ASK_AGAIN_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
 
 /**
@@ -59,6 +60,7 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
       }
       const { job } = outcome;
       reply.header('location', `/status/${job.id}`);
+      reply.header('retry-after', ASK_AGAIN_SECONDS);
       return {
         job_id: job.id,
         status: restStatus(job),

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { varyBy } from '../vary.ts';
 import { prefersHtml } from './accept.ts';
 import type { HealthAnswer } from './answers.ts';
 import { DOCS_PATH } from './docs.ts';
@@ -7,7 +8,7 @@ import type { RestOptions } from './options.ts';
 /** GET `/`: who is here. A browser is sent on to the page. */
 export function healthRoutes(app: FastifyInstance, options: RestOptions): void {
   app.get('/', async (request, reply) => {
-    reply.header('vary', 'accept');
+    varyBy(reply, 'accept');
     if (prefersHtml(request.headers.accept)) return reply.redirect(DOCS_PATH, 302);
     return {
       message: 'Qwen Image Edit Plus API',

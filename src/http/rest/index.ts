@@ -1,9 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { uploadRoutes } from '../uploads.ts';
 import { debugRoutes } from './debug.ts';
 import { docsRoutes } from './docs.ts';
 import { downloadRoutes } from './download.ts';
 import { editRoutes } from './edit.ts';
 import { errorHandler } from './errors.ts';
+import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { jobsRoutes } from './jobs.ts';
 import { answerUnknownPaths } from './not-found.ts';
@@ -23,13 +25,15 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
   return async app => {
     answerUnknownPaths(app);
     app.setErrorHandler(errorHandler(options.maxBodyBytes, options.log));
-    // Only /edit-image reads a body; what is sent elsewhere is passed over.
+    // Only /edit-image and /upload read a body; what is sent elsewhere is passed over.
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
     healthRoutes(app, options);
     await app.register(async scope => editRoutes(scope, options));
+    await app.register(async scope => uploadRoutes(scope, options));
     statusRoutes(app, options);
+    eventRoutes(app, options);
     downloadRoutes(app, options);
     previewRoutes(app, options);
     jobsRoutes(app, options);

@@ -9,8 +9,9 @@ import {
   healthAnswer,
   jobsAnswer,
   statusAnswer,
+  uploadAnswer,
 } from './answers.ts';
-import { downloadQuery, editBody, editHeaders, jobPath } from './schemas.ts';
+import { downloadQuery, editBody, editHeaders, eventsHeaders, jobPath, statusQuery } from './schemas.ts';
 
 function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
   return { description, content: { 'application/json': { schema } } };
@@ -27,6 +28,10 @@ const picture = {
   'image/png': { schema: binary },
   'image/jpeg': { schema: binary },
   'image/webp': { schema: binary },
+};
+
+const askAgain = {
+  'Retry-After': { description: 'Seconds after which to ask again.', schema: { type: 'integer' as const } },
 };
 
 const failures = {
@@ -79,7 +84,10 @@ const document = (version: string): ZodOpenApiObject => ({
         responses: {
           '200': {
             ...json('The job is stored and will run.', editAnswer),
-            headers: { Location: { description: 'Where its status is.', schema: { type: 'string' } } },
+            headers: {
+              Location: { description: 'Where its status is.', schema: { type: 'string' } },
+              ...askAgain,
+            },
           },
           '400': error('`Both image1_url and prompt are required`, or the field at fault and what it takes.'),
           '409': error('The Idempotency-Key was used before with another body.'),
@@ -94,13 +102,62 @@ const document = (version: string): ZodOpenApiObject => ({
         },
       },
     },
+    '/upload': {
+      post: {
+        operationId: 'uploadImage',
+        summary: 'Send a picture ahead of the edits that use it',
+        tags: ['Edit'],
+        requestBody: {
+          required: true,
+          content: {
+            ...picture,
+            'multipart/form-data': {
+              schema: { type: 'object', properties: { file: { type: 'string', format: 'binary' } } },
+            },
+          },
+        },
+        responses: {
+          '201': json('It is kept, for an hour after its last use.', uploadAnswer),
+          '400': error('It is not a whole JPEG, PNG or WebP picture.'),
+          '413': error('It is too large.'),
+          '415': error('Neither a picture nor a form with one.'),
+          ...failures,
+        },
+      },
+    },
     '/status/{job_id}': {
       get: {
         operationId: 'getStatus',
         summary: 'Status of a job',
         tags: ['Jobs'],
-        requestParams: { path: jobPath },
-        responses: { '200': json('The job as it stands.', statusAnswer), '404': noJob, ...failures },
+        description: '`?wait=30` waits for the next change instead of asking again and again.',
+        requestParams: { path: jobPath, query: statusQuery },
+        responses: {
+          '200': { ...json('The job as it stands.', statusAnswer), headers: askAgain },
+          '400': error('A query that cannot be read.'),
+          '404': noJob,
+          ...failures,
+        },
+      },
+    },
+    '/events/{job_id}': {
+      get: {
+        operationId: 'watchJob',
+        summary: 'Status of a job, live',
+        description:
+          'Server-sent events until the job ends: `id` is the revision, `data` the status as JSON. ' +
+          'With curl: `curl -N`.',
+        tags: ['Jobs'],
+        requestParams: { path: jobPath, header: eventsHeaders },
+        responses: {
+          '200': {
+            description: 'The stream. The `data` of each event has the form that `/status` answers.',
+            content: { 'text/event-stream': { schema: z.string() } },
+          },
+          '204': { description: 'Nothing follows the event that the caller has: the job has ended.' },
+          '404': noJob,
+          ...failures,
+        },
       },
     },
     '/download/{job_id}': {

@@ -6,7 +6,7 @@ import type { RestOptions } from './options.ts';
 /** GET `/preview/{job_id}`: the newest preview frame of a running job. */
 export function previewRoutes(app: FastifyInstance, options: RestOptions): void {
   app.get('/preview/:job_id', async (request: JobRequest, reply) => {
-    reply.header('cache-control', 'no-store');
+    reply.header('cache-control', options.keepPrivate ? 'private, no-store' : 'no-store');
     const job = await findJob(options, request);
     if (job === null) return jobNotFound(reply);
     const frame = await options.services.previews.get(job.id);

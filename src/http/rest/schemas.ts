@@ -11,7 +11,7 @@ function takes(what: string): { error: (issue: { input?: unknown }) => string } 
   return { error: issue => `takes ${what}, got ${show(issue.input)}` };
 }
 
-const imageRule = takes('an http(s) URL, or a data: URI, of a picture');
+const imageRule = takes('an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>');
 const imageUrl = z.string(imageRule).trim().refine(isPictureUrl, imageRule);
 const optionalImage = z
   .string(imageRule)
@@ -19,9 +19,12 @@ const optionalImage = z
   .refine(text => text === '' || isPictureUrl(text), imageRule)
   .nullish();
 
+/** A picture that we have: one that was sent ahead, or that an earlier job made. */
+export const OWN_PICTURE = /^(upload|job):([\w-]{1,64})$/i;
+
 /** Reads no further than it must: a data URI can have megabytes. */
 function isPictureUrl(text: string): boolean {
-  return /^data:/i.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
+  return /^data:/i.test(text) || OWN_PICTURE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
 }
 
 const priorityRule = takes('low, normal, high');
@@ -56,7 +59,8 @@ function queryInteger(minimum: number, maximum: number, description: string) {
 export const editBody = z
   .object({
     image1_url: imageUrl.meta({
-      description: 'The picture to edit: an http(s) URL, or a `data:` URI. JPEG, PNG or WebP.',
+      description:
+        'The picture to edit: an http(s) URL, a `data:` URI, `upload:<id>` of POST /upload, or `job:<id>` for what an earlier job made. JPEG, PNG or WebP.',
       example: 'https://example.com/image1.jpg',
     }),
     image2_url: optionalImage.meta({
@@ -114,15 +118,43 @@ export const editHeaders = z.object({
 /** The path of everything about one job. */
 export const jobPath = z.object({ job_id: z.string().meta({ description: 'As POST /edit-image gave it.' }) });
 
+/** Longest that a caller may wait in one request, in seconds: proxies end what takes a minute. */
+const WAIT_MAX = 55;
+
+/** The query of GET `/status/{job_id}`. */
+export const statusQuery = z.object({
+  wait: queryInteger(
+    0,
+    WAIT_MAX,
+    'Seconds to wait for a change before the answer: it comes with the change, or when they are over. Left out: 0.',
+  ),
+  revision: queryInteger(
+    0,
+    999_999_999,
+    'The revision that the caller knows: a job that is at a later one is answered at once. Left out: the present one.',
+  ),
+});
+
+/** The headers of GET `/events/{job_id}`. */
+export const eventsHeaders = z.object({
+  'last-event-id': z.string().optional().meta({
+    description: 'The id of the last event that the caller has, as EventSource sends it.',
+  }),
+});
+
 /** The query of GET `/download/{job_id}`. */
 export const downloadQuery = z.object({
   format: z
     .enum(FORMATS, takes(FORMATS.join(', ')))
     .optional()
     .meta({
-      description: 'Convert the picture. Left out: the bytes as the engine wrote them.',
+      description: 'Convert the picture. Left out: as the engine wrote it, without its metadata.',
     }),
   quality: queryInteger(1, 100, 'Of a conversion to jpeg or webp. Left out: 80.'),
+  metadata: z.enum(['keep'], takes('keep')).optional().meta({
+    description:
+      'Leave in a PNG what the engine wrote into it: its graph, with the prompt. Left out: it is taken out.',
+  }),
   index: queryInteger(0, 999, 'Which picture of a job that made several; 0 is the first.'),
 });
 

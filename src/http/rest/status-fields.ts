@@ -81,6 +81,11 @@ export async function statusOf(options: RestOptions, job: Job): Promise<StatusAn
   }
 }
 
+/** The same with the revision, for a caller who waits for the next one. */
+export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+  return { ...(await statusOf(options, job)), revision: job.revision };
+}
+
 function oneDecimal(value: number): number {
   return Math.round(value * 10) / 10;
 }

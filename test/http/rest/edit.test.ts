@@ -108,14 +108,17 @@ describe('POST /edit-image', () => {
     ['"megapixels": 4.5', 'megapixels takes a number from 0.1 to 4, got 4.5'],
     ['"negative_prompt": 7', 'negative_prompt takes a text, got 7'],
     ['"prompt": {"a": 1}', 'prompt takes a text, got {"a":1}'],
-    ['"image1_url": 5', 'image1_url takes an http(s) URL, or a data: URI, of a picture, got 5'],
+    [
+      '"image1_url": 5',
+      'image1_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got 5',
+    ],
     [
       '"image1_url": "portrait.jpg"',
-      'image1_url takes an http(s) URL, or a data: URI, of a picture, got "portrait.jpg"',
+      'image1_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got "portrait.jpg"',
     ],
     [
       '"image2_url": "file:///etc/passwd"',
-      'image2_url takes an http(s) URL, or a data: URI, of a picture, got "file:///etc/passwd"',
+      'image2_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got "file:///etc/passwd"',
     ],
     ['"image3_url": "data:image/png;base64,@@"', 'image3_url: the data URI is not valid base64'],
     [

@@ -97,11 +97,15 @@ describe('the OpenAPI document', () => {
       hold('/debug/job/{job_id}', 'get', await ask(`${face.url}/debug/job/${id}`));
     }
     hold('/status/{job_id}', 'get', await ask(`${face.url}/status/none`));
+    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${running.id}?wait=0`));
+    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${running.id}?wait=x`));
+    hold('/events/{job_id}', 'get', await ask(`${face.url}/events/none`));
     hold('/download/{job_id}', 'get', await ask(`${face.url}/download/${running.id}`));
     hold('/preview/{job_id}', 'get', await ask(`${face.url}/preview/${running.id}`));
     hold('/jobs', 'get', await ask(`${face.url}/jobs`));
     hold('/debug/files', 'get', await ask(`${face.url}/debug/files`));
     hold('/edit-image', 'post', await send(`${face.url}/edit-image`, {}));
+    hold('/upload', 'post', await send(`${face.url}/upload`, {}));
     hold('/jobs/{job_id}', 'delete', await ask(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
     expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
   });

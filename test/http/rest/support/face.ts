@@ -13,6 +13,7 @@ import { createImageLoader } from '../../../../src/images/fetch-image.ts';
 import type { Job, OutputImage } from '../../../../src/jobs/job.ts';
 import type { Artifacts, Ledger, Previews } from '../../../../src/jobs/ports.ts';
 import { type Caller, createJobs } from '../../../../src/jobs/service.ts';
+import { createUploads } from '../../../../src/jobs/uploads.ts';
 import { createCatalog } from '../../../../src/workflows/catalog.ts';
 import { loadWorkflows } from '../../../../src/workflows/load.ts';
 import { aJob } from '../../../support/jobs.ts';
@@ -56,7 +57,15 @@ export async function startFace(
     null,
     () => false,
   );
+  const uploads = createUploads({
+    artifacts,
+    images,
+    now: Date.now,
+    maxBytes: MAX_BODY_BYTES,
+    ttlMs: 60_000,
+  });
   const jobs = createJobs({
+    uploads,
     ledger,
     feed,
     artifacts,
@@ -67,6 +76,8 @@ export async function startFace(
     maxQueue: 10,
     jobTtlMs: 60_000,
     cancelWaitMs: 1_000,
+    secondsToRoom: () => 10,
+    removeEngineFile: async () => undefined,
   });
   const { log, lines } = collectLog();
   const routes: string[] = [];
@@ -83,11 +94,14 @@ export async function startFace(
     restRoutes({
       services: { jobs, previews, workflows, engines: () => [], setEngineDrained: () => null },
       artifacts,
+      uploads,
+      origins: [],
       outputDir: OUTPUT_DIR,
       version: '2.0.0',
       features: () => ['multi-image-support', 'nunchaku-optimization'],
       engineKind: () => 'comfyui',
       callerOf: () => options.caller ?? { id: null, operator: true },
+      keepPrivate: false,
       maxBodyBytes: MAX_BODY_BYTES,
       log,
     }),

@@ -1,0 +1,72 @@
+import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
+import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
+import { createClient } from 'graphql-ws';
+import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
+
+const EDIT = gql`
+  mutation ($input: EditImageInput!) {
+    editImage(input: $input) {
+      ... on Job { id status progress }
+      ... on Error { message }
+    }
+  }
+`;
+const JOB = gql`
+  query ($id: ID!) {
+    job(id: $id) { id status progress images { url } }
+  }
+`;
+const WATCH = gql`
+  subscription ($id: ID!) {
+    jobProgress(jobId: $id) { id status progress images { url } }
+  }
+`;
+
+interface Job extends Progress {
+  readonly id: string;
+  readonly images: { url: string }[];
+}
+
+/**
+ * Apollo Client with its normalised cache. The page shows the *query*; the subscription's results are looked at by
+ * nobody, and yet the query follows, because both are the same `Job` by its id.
+ */
+export const edit: Example = async (gateway, picture, show) => {
+  const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
+  const client = new ApolloClient({
+    link: ApolloLink.split(
+      ({ operationType }) => operationType === 'subscription',
+      new GraphQLWsLink(sockets),
+      new HttpLink({ uri: `${gateway}/graphql` }),
+    ),
+    cache: new InMemoryCache({ possibleTypes: { Error: ['InvalidInput', 'ImageRejected', 'QueueFull'] } }),
+  });
+  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const submitted = await client.mutate<{ editImage: { id?: string; message?: string } }>({
+    mutation: EDIT,
+    variables: { input },
+  });
+  const id = submitted.data?.editImage.id;
+  if (id === undefined) throw new Error(submitted.data?.editImage.message);
+
+  const watching = client.subscribe({ query: WATCH, variables: { id } }).subscribe({});
+  const url = await new Promise<string>((resolve, reject) => {
+    client.watchQuery<{ job: Job | null }>({ query: JOB, variables: { id } }).subscribe({
+      next({ data, dataState }) {
+        if (dataState !== 'complete' || data.job === null) return;
+        show(data.job);
+        const image = data.job.images[0];
+        if (image !== undefined) resolve(image.url);
+        else if (data.job.status === 'ERROR' || data.job.status === 'CANCELED')
+          reject(new Error(data.job.status));
+      },
+      error: reject,
+    });
+  });
+  watching.unsubscribe();
+  client.stop();
+  await sockets.dispose();
+  return fetchBytes(url);
+};
+
+if (import.meta.main) await runExample(edit);

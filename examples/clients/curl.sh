@@ -1,0 +1,19 @@
+#!/bin/sh
+# The main job with curl alone: sh examples/clients/curl.sh <picture> [gateway] [file]
+set -eu
+picture=$1
+gateway=${2:-http://localhost:8189}
+file=${3:-edited.png}
+
+id=$(curl -fsS "$gateway/edit-image" -H 'Content-Type: application/json' \
+  -d "{\"image1_url\": \"$picture\", \"prompt\": \"Make it night\", \"steps\": 8}" |
+  sed -n 's/.*"job_id" *: *"\([^"]*\)".*/\1/p')
+
+# Live, until the job ends; -N shows each event when it comes.
+curl -fsSN "$gateway/events/$id"
+# The same over GraphQL:
+# curl -fsSN "$gateway/graphql" -H 'Content-Type: application/json' -H 'Accept: text/event-stream' \
+#   -d "{\"query\": \"subscription { jobProgress(jobId: \\\"$id\\\") { status progress } }\"}"
+
+curl -fsS "$gateway/download/$id" -o "$file"
+echo "Saved $file"

@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { Client, fetchExchange, gql } from '@urql/core';
+import { cacheExchange } from '@urql/exchange-graphcache';
+import { buildSchema, introspectionFromSchema } from 'graphql';
+import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
+
+const EDIT = gql<{ editImage: { id?: string; message?: string } }>`
+  mutation ($input: EditImageInput!) {
+    editImage(input: $input) {
+      ... on Job { id status progress }
+      ... on Error { message }
+    }
+  }
+`;
+const JOB = gql<{ job: Job | null }>`
+  query ($id: ID!) {
+    job(id: $id) { id status progress images { url } }
+  }
+`;
+const WATCH = gql<{ jobProgress: Job }>`
+  subscription ($id: ID!) {
+    jobProgress(jobId: $id) { id status progress images { url } }
+  }
+`;
+
+interface Job extends Progress {
+  readonly id: string;
+  readonly images: { url: string }[];
+}
+
+/**
+ * urql with its normalised cache. The page shows the *query*; the subscription's results are looked at by nobody, and yet
+ * the query follows, because both are the same `Job` by its id.
+ */
+export const edit: Example = async (gateway, picture, show) => {
+  // Tells the cache which types are an `Error`; an app makes it at build time.
+  const sdl = await readFile(new URL('../../schema/schema.graphql', import.meta.url), 'utf8');
+  const schema = introspectionFromSchema(buildSchema(sdl));
+  const client = new Client({
+    url: `${gateway}/graphql`,
+    preferGetMethod: false,
+    // Subscriptions by server-sent events, without another library.
+    fetchSubscriptions: true,
+    exchanges: [cacheExchange({ schema, keys: { OutputImage: () => null } }), fetchExchange],
+  });
+  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const submitted = await client.mutation(EDIT, { input });
+  const id = submitted.data?.editImage.id;
+  if (id === undefined) throw new Error(submitted.data?.editImage.message ?? submitted.error?.message);
+
+  const watching = client.subscription(WATCH, { id }).subscribe(() => {});
+  const url = await new Promise<string>((resolve, reject) => {
+    client.query(JOB, { id }).subscribe(({ data, error }) => {
+      if (error !== undefined) reject(error);
+      if (data?.job == null) return;
+      show(data.job);
+      const image = data.job.images[0];
+      if (image !== undefined) resolve(image.url);
+      else if (data.job.status === 'ERROR' || data.job.status === 'CANCELED')
+        reject(new Error(data.job.status));
+    });
+  });
+  watching.unsubscribe();
+  return fetchBytes(url);
+};
+
+if (import.meta.main) await runExample(edit);

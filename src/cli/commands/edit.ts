@@ -1,0 +1,127 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { EditInput, EditResult } from '../../client/client.ts';
+import { followJob } from '../follow.ts';
+import { CommandFailure, EXIT_CODES } from '../outcome.ts';
+import { readPictures } from '../pictures.ts';
+import { savePicture } from '../save.ts';
+import { addRemoteOptions, printJson, type Remote, takeNumber, withClient } from './remote.ts';
+
+interface EditOptions extends Remote {
+  readonly prompt: string;
+  readonly negativePrompt?: string;
+  readonly seed?: string;
+  readonly steps?: number;
+  readonly cfg?: number;
+  readonly megapixels?: number;
+  readonly workflow?: string;
+  readonly priority?: 'LOW' | 'NORMAL' | 'HIGH';
+  readonly param: Readonly<Record<string, unknown>>;
+  readonly key?: string;
+  readonly out?: string;
+  readonly watch?: boolean;
+}
+
+/** Adds `edit`. */
+export function addEdit(program: Command): void {
+  addRemoteOptions(program.command('edit'))
+    .description('Edit pictures by a prompt: 1 to 3 files, URLs, or - for standard input.')
+    .argument('<pictures...>', 'in the order that the prompt speaks of')
+    .requiredOption('-p, --prompt <text>', 'what to change')
+    .option('-n, --negative-prompt <text>', 'what to avoid')
+    .option('--seed <number>', 'same seed and input, same picture')
+    .option('--steps <number>', 'sampling steps', takeNumber)
+    .option('--cfg <number>', 'how closely to keep to the prompt', takeNumber)
+    .option('--megapixels <number>', 'size of the result', takeNumber)
+    .option('--workflow <name>', 'which workflow to run')
+    .addOption(new Option('--priority <priority>', 'low, normal or high').argParser(takePriority))
+    .option('--param <name=value>', 'what else the workflow takes; may be given again', takeParameter, {})
+    .option('--key <text>', 'idempotency key: the same key is the same job, however often it is sent')
+    .option('-o, --out <file>', 'wait, and save the picture there; - for standard output')
+    .option('--watch', 'wait, and show the progress')
+    .addHelpText(
+      'after',
+      `
+Without --out or --watch it prints the job's id and leaves it to run.
+
+Examples:
+  qwen-edit edit photo.jpg -p "Make it night" -o night.png
+  qwen-edit edit photo.jpg dog.jpg -p "Put the dog from image 2 into image 1" -o out.png
+  qwen-edit edit https://example.com/photo.jpg -p "As a watercolour" --steps 20 --seed 7 --watch
+  cat photo.jpg | qwen-edit edit - -p "Make it night" -o - > night.png
+  id=$(qwen-edit edit photo.jpg -p "Make it night"); qwen-edit watch $id
+
+${EXIT_CODES}`,
+    )
+    .action(async (words: string[], options: EditOptions) => {
+      const images = await readPictures(words);
+      await withClient(options, async client => {
+        const job = jobOf(await client.edit(inputOf(images, options)));
+        const waits = options.out !== undefined || options.watch === true;
+        if (!waits) {
+          if (options.json === true) printJson(job);
+          else process.stdout.write(`${job.id}\n`);
+          return;
+        }
+        // Standard output may be the picture's.
+        await followJob(client, job.id, options.json === true && options.out !== '-');
+        if (options.out === undefined) {
+          if (options.json !== true) process.stdout.write(`${job.id}\n`);
+          return;
+        }
+        const file = await savePicture(client, job.id, options.out);
+        if (file !== '-' && options.json !== true) process.stdout.write(`Saved ${file}\n`);
+      });
+    });
+}
+
+function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
+  const { prompt, negativePrompt, seed, steps, cfg, megapixels, workflow, priority, param, key } = options;
+  return {
+    images,
+    prompt,
+    ...(negativePrompt === undefined ? {} : { negativePrompt }),
+    seed,
+    steps,
+    cfg,
+    megapixels,
+    workflow,
+    ...(priority === undefined ? {} : { priority }),
+    ...(Object.keys(param).length === 0 ? {} : { parameters: param }),
+    idempotencyKey: key,
+  };
+}
+
+function jobOf(result: EditResult): Extract<EditResult, { __typename: 'Job' }> {
+  switch (result.__typename) {
+    case 'Job':
+      return result;
+    case 'InvalidInput':
+    case 'ImageRejected':
+    case 'QueueFull':
+      throw new CommandFailure(`${result.code}: ${result.message}`);
+    default:
+      return result satisfies never;
+  }
+}
+
+function takePriority(text: string): string {
+  const name = text.toUpperCase();
+  if (['LOW', 'NORMAL', 'HIGH'].includes(name)) return name;
+  throw new InvalidArgumentError('It takes low, normal or high.');
+}
+
+/** `name=value`; a value that is JSON counts as that, anything else as text. */
+function takeParameter(text: string, before: Record<string, unknown>): Record<string, unknown> {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('It takes name=value.');
+  return { ...before, [name]: parameterOf(value) };
+}
+
+function parameterOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Words need no quotes here.
+    return text;
+  }
+}

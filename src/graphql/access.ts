@@ -1,0 +1,23 @@
+import { GraphQLError } from 'graphql';
+import type { EngineStatus } from '../dispatch/engine.ts';
+import type { Caller } from '../jobs/service.ts';
+
+/** Throws FORBIDDEN for who is no operator. */
+export function needOperator(caller: Caller): void {
+  if (caller.operator) return;
+  throw new GraphQLError('Only operators may do this', { extensions: { code: 'FORBIDDEN' } });
+}
+
+/**
+ * The engines as this caller may see them: where they are and what is wrong with them is for operators; others get
+ * them by number, with what they can do.
+ */
+export function enginesFor(caller: Caller, engines: readonly EngineStatus[]): readonly EngineStatus[] {
+  if (caller.operator) return engines;
+  return engines.map((engine, index) => ({
+    ...engine,
+    id: `engine-${index + 1}`,
+    reason: null,
+    problems: new Map(),
+  }));
+}

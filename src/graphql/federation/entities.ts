@@ -1,0 +1,66 @@
+import { GraphQLError } from 'graphql';
+import type { Job } from '../../jobs/job.ts';
+import { show } from '../../workflows/describe.ts';
+import type { Builder } from '../builder.ts';
+import type { GraphQLContext } from '../context.ts';
+import type { JobTypes } from '../types/job.ts';
+
+/** How many entities one operation may ask for: routers send what one page of another subgraph refers to. */
+export const ENTITY_LIMIT = 1000;
+
+/**
+ * Adds `_service` and `_entities`, the fields by which a router reads a subgraph
+ * (https://www.apollographql.com/docs/graphos/reference/federation/subgraph-spec). `sdl` is what `_service` answers.
+ */
+export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: string): void {
+  builder.scalarType('_Any', {
+    description: 'An entity by its `__typename` and key.',
+    serialize: value => value,
+    parseValue: value => value,
+  });
+  const Entity = builder.unionType('_Entity', { types: [JobType], resolveType: () => 'Job' });
+  const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
+    fields: t => ({ sdl: t.exposeString('sdl', { description: 'The subgraph’s schema.' }) }),
+  });
+  builder.queryFields(t => ({
+    _service: t.field({ type: Service, resolve: () => ({ sdl }) }),
+    _entities: t.field({
+      type: [Entity],
+      nullable: { list: false, items: true },
+      args: { representations: t.arg({ type: ['_Any'], required: true }) },
+      resolve: (_root, { representations }, context) => loadEntities(representations, context),
+    }),
+  }));
+}
+
+/** In the order asked; null for a job that is not there, or not the caller's. One read, however many. */
+async function loadEntities(
+  representations: readonly unknown[],
+  { jobs, caller }: GraphQLContext,
+): Promise<(Job | null)[]> {
+  if (representations.length > ENTITY_LIMIT) {
+    throw invalid(`representations takes at most ${ENTITY_LIMIT}, got ${representations.length}`);
+  }
+  const ids = representations.map(idOf);
+  const distinct = [...new Set(ids)];
+  const found = await jobs.getMany(distinct, caller);
+  const byId = new Map(distinct.map((id, index) => [id, found[index] ?? null]));
+  return ids.map(id => byId.get(id) ?? null);
+}
+
+function idOf(representation: unknown): string {
+  if (typeof representation !== 'object' || representation === null) {
+    throw invalid(`representations takes objects, got ${show(representation)}`);
+  }
+  const typename = '__typename' in representation ? representation.__typename : undefined;
+  if (typename !== 'Job') throw invalid(`representations takes the type Job, got ${show(typename)}`);
+  const id = 'id' in representation ? representation.id : undefined;
+  // A key that another subgraph keeps as a number arrives as one.
+  if (typeof id === 'number') return String(id);
+  if (typeof id === 'string') return id;
+  throw invalid(`representations takes a Job by its id, got ${show(id)}`);
+}
+
+function invalid(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
+}

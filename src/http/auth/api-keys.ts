@@ -1,0 +1,153 @@
+import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { createGate } from '../../images/gate.ts';
+
+export type Role = 'user' | 'operator';
+
+/** One entry of `API_KEYS`: the key itself is known to its holder alone. */
+export interface ApiKey {
+  readonly name: string;
+  readonly role: Role;
+  readonly hash: KeyHash;
+}
+
+type KeyHash =
+  | { readonly kind: 'sha256'; readonly digest: Buffer }
+  | {
+      readonly kind: 'scrypt';
+      readonly cost: number;
+      readonly blockSize: number;
+      readonly parallelization: number;
+      readonly salt: Buffer;
+      readonly digest: Buffer;
+    };
+
+export type ApiKeysResult = { ok: true; keys: readonly ApiKey[] } | { ok: false; fault: string };
+
+/** Longer than any key: what is longer is not hashed. */
+const MAX_KEY_LENGTH = 512;
+const NAME = /^[A-Za-z0-9._-]{1,64}$/;
+/** Scrypt takes 128 × cost × blockSize bytes: these are 128 MiB at most (RFC 7914, 2). */
+const MAX_SCRYPT_MEMORY = 128 * 1024 ** 2;
+/** Guesses at scrypt keys that are worked on at once: each holds a thread and the memory above. */
+const SCRYPTS_AT_ONCE = 2;
+/** Keys whose scrypt was done are known again by their SHA-256, up to so many. */
+const REMEMBERED_KEYS = 1000;
+
+/**
+ * Reads `name:hash[:role]` entries, separated by commas or line breaks. A name may come twice, for a key that is
+ * being replaced, in one role. Faults name the entry by its number, not by what it says.
+ */
+export function parseApiKeys(text: string): ApiKeysResult {
+  const entries = text
+    .split(/[,\n]/)
+    .map(entry => entry.trim())
+    .filter(entry => entry !== '');
+  const keys: ApiKey[] = [];
+  for (const [index, entry] of entries.entries()) {
+    const place = `entry ${index + 1}`;
+    const [name = '', hashText = '', role = 'user', ...rest] = entry.split(':');
+    if (!NAME.test(name) || rest.length > 0 || (role !== 'user' && role !== 'operator')) {
+      return {
+        ok: false,
+        fault: `${place} takes name:hash or name:hash:role, with the role user or operator`,
+      };
+    }
+    const hash = parseHash(hashText);
+    if (hash === null) {
+      return {
+        ok: false,
+        fault: `${place} takes sha256$<hex> or scrypt$N$r$p$salt$hash as the hash: src/cli/make-key.ts prints one`,
+      };
+    }
+    if (keys.some(key => key.name === name && key.role !== role)) {
+      return { ok: false, fault: `${place} gives a name a second role` };
+    }
+    keys.push({ name, role, hash });
+  }
+  return { ok: true, keys };
+}
+
+function parseHash(text: string): KeyHash | null {
+  const sha256 = /^sha256\$([0-9a-f]{64})$/i.exec(text)?.[1];
+  if (sha256 !== undefined) return { kind: 'sha256', digest: Buffer.from(sha256, 'hex') };
+  const parts = /^scrypt\$(\d{1,7})\$(\d{1,2})\$(\d{1,2})\$([\w-]{16,128})\$([\w-]{22,128})$/.exec(text);
+  if (parts === null) return null;
+  const [cost, blockSize, parallelization] = parts.slice(1, 4).map(Number);
+  if (cost === undefined || blockSize === undefined || parallelization === undefined) return null;
+  const powerOfTwo = cost >= 1024 && (cost & (cost - 1)) === 0;
+  if (!powerOfTwo || blockSize < 1 || parallelization < 1) return null;
+  if (128 * cost * blockSize > MAX_SCRYPT_MEMORY) return null;
+  return {
+    kind: 'scrypt',
+    cost,
+    blockSize,
+    parallelization,
+    salt: Buffer.from(parts[4] ?? '', 'base64url'),
+    digest: Buffer.from(parts[5] ?? '', 'base64url'),
+  };
+}
+
+/** A new key of 256 random bits, with the entry of `API_KEYS` that lets it in. */
+export function makeApiKey(name: string, role: Role): { key: string; entry: string } {
+  if (!NAME.test(name))
+    throw new TypeError('A name takes 1 to 64 of A-Z, a-z, 0-9, dot, dash and underscore');
+  const key = `qek_${randomBytes(32).toString('base64url')}`;
+  const entry = `${name}:sha256$${sha256(key).toString('hex')}${role === 'operator' ? ':operator' : ''}`;
+  return { key, entry };
+}
+
+/** Finds whose key it is. */
+export interface Keyring {
+  /** Null when it is nobody's. Takes as long for a wrong key as for a right one that is hashed alike. */
+  find(key: string): Promise<ApiKey | null>;
+}
+
+/** Builds the keyring; it holds nothing that would have to be stopped. */
+export function createKeyring(keys: readonly ApiKey[]): Keyring {
+  const gate = createGate(SCRYPTS_AT_ONCE);
+  // By SHA-256 of the key that was right, so that scrypt's cost is paid once.
+  const remembered = new Map<string, ApiKey>();
+  const slow = keys.filter(key => key.hash.kind === 'scrypt');
+
+  return {
+    async find(key) {
+      if (key === '' || key.length > MAX_KEY_LENGTH) return null;
+      const digest = sha256(key);
+      let found: ApiKey | null = null;
+      for (const candidate of keys) {
+        const { hash } = candidate;
+        // Every entry is compared, so that time does not tell which one it was.
+        if (hash.kind === 'sha256' && timingSafeEqual(hash.digest, digest)) found = candidate;
+      }
+      if (found !== null || slow.length === 0) return found;
+      const known = remembered.get(digest.toString('hex'));
+      if (known !== undefined) return known;
+      found = await gate.run(() => findSlow(slow, key));
+      if (found !== null && remembered.size < REMEMBERED_KEYS) remembered.set(digest.toString('hex'), found);
+      return found;
+    },
+  };
+}
+
+async function findSlow(keys: readonly ApiKey[], given: string): Promise<ApiKey | null> {
+  let found: ApiKey | null = null;
+  for (const key of keys) {
+    if (key.hash.kind !== 'scrypt') continue;
+    const { cost, blockSize, parallelization, salt, digest } = key.hash;
+    const derived = await new Promise<Buffer>((resolve, reject) => {
+      scrypt(
+        given,
+        salt,
+        digest.byteLength,
+        { N: cost, r: blockSize, p: parallelization, maxmem: 2 * MAX_SCRYPT_MEMORY },
+        (error, result) => (error === null ? resolve(result) : reject(error)),
+      );
+    });
+    if (timingSafeEqual(derived, digest)) found = key;
+  }
+  return found;
+}
+
+function sha256(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,60 @@
+import type { Caller } from '../../jobs/service.ts';
+import { type ApiKey, createKeyring } from './api-keys.ts';
+import { createTokens, type TokenOptions } from './tokens.ts';
+
+/** What somebody shows of themselves; never taken from a URL, which ends up in logs and histories. */
+export interface Credentials {
+  /** `Bearer <key or token>`. */
+  readonly authorization: string | undefined;
+  readonly apiKey: string | undefined;
+}
+
+export type Identified =
+  /** `expiresAt`: milliseconds since 1970, null for credentials without an end. */
+  | { ok: true; caller: Caller; expiresAt: number | null }
+  | { ok: false; reason: 'missing' | 'invalid' | 'unavailable' };
+
+/** Tells callers apart. */
+export interface Identity {
+  /** False when nobody is told apart: then everybody is the operator. */
+  readonly required: boolean;
+  identify(credentials: Credentials): Promise<Identified>;
+}
+
+export interface IdentityOptions {
+  readonly keys: readonly ApiKey[];
+  /** Null: no tokens are taken. */
+  readonly tokens: TokenOptions | null;
+}
+
+/** Nobody is told apart: everybody is the operator. */
+export const ANYBODY: Caller = { id: null, operator: true };
+
+/** An identity by keys, tokens, both or, when neither is configured, none. */
+export function createIdentity(options: IdentityOptions): Identity {
+  if (options.keys.length === 0 && options.tokens === null) {
+    return { required: false, identify: async () => ({ ok: true, caller: ANYBODY, expiresAt: null }) };
+  }
+  const keyring = createKeyring(options.keys);
+  const tokens = options.tokens === null ? null : createTokens(options.tokens);
+
+  async function byKey(key: string): Promise<Identified> {
+    const found = await keyring.find(key);
+    if (found === null) return { ok: false, reason: 'invalid' };
+    const caller = { id: `key:${found.name}`, operator: found.role === 'operator' };
+    return { ok: true, caller, expiresAt: null };
+  }
+
+  return {
+    required: true,
+    async identify({ authorization, apiKey }) {
+      if (apiKey !== undefined) return byKey(apiKey);
+      if (authorization === undefined) return { ok: false, reason: 'missing' };
+      const bearer = /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1];
+      if (bearer === undefined) return { ok: false, reason: 'invalid' };
+      // A JWS has three parts (RFC 7515, 7.1); keys have no dots.
+      if (tokens !== null && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(bearer)) return tokens.verify(bearer);
+      return byKey(bearer);
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+import type { FastifyRequest } from 'fastify';
+
+export const GRAPHQL_PATH = '/graphql';
+
+const WELCOME = `# Submit an edit, copy the id, then watch it with the subscription below.
+mutation Edit {
+  editImage(
+    input: {
+      images: [{ url: "https://example.com/photo.jpg" }]
+      prompt: "Change the background to a forest"
+    }
+  ) {
+    __typename
+    ... on Job { id status }
+    ... on Error { code message }
+  }
+}
+
+subscription Watch($jobId: ID! = "the id") {
+  jobProgress(jobId: $jobId) {
+    status progress stage step totalSteps etaSeconds queuePosition
+    images { url width height }
+  }
+}
+`;
+
+/** The page with GraphiQL, all of it in one file, with the policy under which a browser runs it and nothing else. */
+export interface Page {
+  readonly html: string;
+  readonly contentSecurityPolicy: string;
+}
+
+/** Renders the page; the same each time. */
+export function renderPage(): Page {
+  const html = renderGraphiQL({
+    title: 'Qwen Edit',
+    endpoint: GRAPHQL_PATH,
+    subscriptionsProtocol: 'WS',
+    defaultQuery: WELCOME,
+  });
+  const scripts = [...html.matchAll(/<script>([\s\S]*?)<\/script>/g)].map(
+    ([, script = '']) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`,
+  );
+  return {
+    html,
+    contentSecurityPolicy: [
+      "default-src 'none'",
+      `script-src ${scripts.join(' ')} blob:`,
+      // The editor makes its workers from text of its own, and sets styles as it goes.
+      'worker-src blob:',
+      "style-src 'unsafe-inline'",
+      "img-src 'self' data: blob:",
+      'font-src data:',
+      "connect-src 'self' ws: wss:",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join('; '),
+  };
+}
+
+/** Whether a browser asks for the page, and not a program for an answer. */
+export function wantsPage(request: FastifyRequest): boolean {
+  const path = request.url.split('?', 1)[0];
+  if (request.method !== 'GET' || (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`)) return false;
+  return request.headers.accept?.includes('text/html') === true;
+}

@@ -1,0 +1,65 @@
+import type { IncomingMessage } from 'node:http';
+import type { FastifyPluginAsync, FastifyReply } from 'fastify';
+import type { Callers, Known } from '../auth/callers.ts';
+import { refuseGraphQL } from '../auth/refusals.ts';
+import { mayBeForged } from '../limits/cross-site.ts';
+import { limitStream } from '../limits/streams.ts';
+import { varyBy } from '../vary.ts';
+import { GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
+import type { GraphQLServer, ServerContext } from './yoga.ts';
+
+export interface RouteOptions {
+  readonly yoga: GraphQLServer;
+  readonly callers: Callers;
+  /** Null: browsers get no page. */
+  readonly page: Page | null;
+  /** How long an event stream may stay, in milliseconds. */
+  readonly lifetimeMs: number;
+  readonly contextOf: (request: IncomingMessage, known: Known, signal: AbortSignal) => ServerContext;
+}
+
+const FORGED = {
+  status: 403,
+  code: 'FORBIDDEN',
+  message:
+    'Send Content-Type: application/json, or the header x-graphql-yoga-csrf or apollo-require-preflight with any value',
+  headers: {},
+} as const;
+
+/** Mounts Yoga. It reads the bodies itself: Fastify passes them on untouched. */
+export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
+  const { yoga, callers, page, contextOf } = options;
+  return async app => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    app.route({
+      url: GRAPHQL_PATH,
+      method: ['GET', 'POST', 'OPTIONS'],
+      async handler(request, reply) {
+        if (page !== null && wantsPage(request)) return sendPage(reply, page);
+        if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
+        if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
+        const known = callers.of(request.raw);
+        const gone = new AbortController();
+        reply.raw.once('close', () => gone.abort());
+        if (request.headers.accept?.includes('text/event-stream') === true) {
+          limitStream(reply, known.expiresAt, options.lifetimeMs);
+        }
+        const context = contextOf(request.raw, known, gone.signal);
+        const answer = await yoga.handleNodeRequestAndResponse(request, reply, context);
+        for (const [name, value] of answer.headers) reply.header(name, value);
+        // For server-sent events behind nginx, which would hold them back otherwise.
+        reply.header('x-accel-buffering', 'no');
+        reply.code(answer.status).send(answer.body);
+        return reply;
+      },
+    });
+  };
+}
+
+function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {
+  return varyBy(reply, 'accept')
+    .header('content-security-policy', contentSecurityPolicy)
+    .type('text/html; charset=utf-8')
+    .send(html);
+}

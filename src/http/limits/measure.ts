@@ -1,0 +1,135 @@
+import {
+  type ASTNode,
+  type FragmentDefinitionNode,
+  type GraphQLField,
+  type GraphQLNamedType,
+  type GraphQLSchema,
+  getNamedType,
+  getNullableType,
+  isInterfaceType,
+  isListType,
+  isObjectType,
+  Kind,
+  type SelectionSetNode,
+} from 'graphql';
+
+/** What a document asks for, with its fragments written out. */
+export interface Measure {
+  /** Fields within fields. */
+  readonly depth: number;
+  readonly aliases: number;
+  readonly directives: number;
+  /** Fields that could be resolved: those below a list count once for each of its members. */
+  readonly cost: number;
+}
+
+/** What a page has at most, for `first: $variable`: the variable's value is not known yet. */
+const LARGEST_PAGE = 100;
+/** Members that a list without a page size is taken to have. */
+const LIST_MEMBERS = 5;
+/** A mutation fetches pictures or moves an engine; a frame is read and encoded. */
+const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'PreviewImage.dataUri': 20 };
+const NOTHING: Measure = { depth: 0, aliases: 0, directives: 0, cost: 0 };
+
+/**
+ * Measures selections below `type`. Each fragment is measured once however often it is spread, so a document that
+ * grows without bounds when it is written out is still measured in time that grows with its text. What asks about the
+ * schema itself has depth and cost of its own, which graphql-js limits.
+ */
+export function measureSelections(
+  schema: GraphQLSchema,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  selections: SelectionSetNode,
+  type: GraphQLNamedType | undefined,
+): Measure {
+  const known = new Map<string, Measure>();
+
+  function fragment(name: string, sized: boolean): Measure {
+    const key = `${name} ${sized}`;
+    const before = known.get(key);
+    if (before !== undefined) return before;
+    // A fragment that leads back to itself is refused by another rule.
+    known.set(key, NOTHING);
+    const definition = fragments.get(name);
+    if (definition === undefined) return NOTHING;
+    const inner = set(definition.selectionSet, schema.getType(definition.typeCondition.name.value), sized);
+    const measured = { ...inner, directives: inner.directives + (definition.directives?.length ?? 0) };
+    known.set(key, measured);
+    return measured;
+  }
+
+  /** `sized`: the page that this is a part of has been counted already. */
+  function set(of: SelectionSetNode, parent: GraphQLNamedType | undefined, sized: boolean): Measure {
+    let total = NOTHING;
+    for (const selection of of.selections) {
+      const own: Measure = { ...NOTHING, directives: selection.directives?.length ?? 0 };
+      switch (selection.kind) {
+        case Kind.FRAGMENT_SPREAD:
+          total = add(total, add(own, fragment(selection.name.value, sized)));
+          break;
+        case Kind.INLINE_FRAGMENT: {
+          const condition = selection.typeCondition?.name.value;
+          const inner = condition === undefined ? parent : schema.getType(condition);
+          total = add(total, add(own, set(selection.selectionSet, inner, sized)));
+          break;
+        }
+        case Kind.FIELD: {
+          const name = selection.name.value;
+          const field = fieldOf(parent, name);
+          const page = pageOf(field, selection.arguments ?? []);
+          const list = field !== undefined && isListType(getNullableType(field.type));
+          const members = page ?? (list && !sized ? LIST_MEMBERS : 1);
+          const below =
+            selection.selectionSet === undefined
+              ? NOTHING
+              : set(
+                  selection.selectionSet,
+                  field && getNamedType(field.type),
+                  page !== null || (sized && !list),
+                );
+          const weight = WEIGHTS[`${parent?.name}.${name}`] ?? WEIGHTS[parent?.name ?? ''] ?? 1;
+          total = add(total, {
+            depth: name.startsWith('__') ? 1 : 1 + below.depth,
+            aliases: (selection.alias === undefined ? 0 : 1) + below.aliases,
+            directives: own.directives + below.directives,
+            cost: name.startsWith('__') ? 1 : weight + members * below.cost,
+          });
+          break;
+        }
+        default:
+          selection satisfies never;
+      }
+    }
+    return total;
+  }
+
+  return set(selections, type, false);
+}
+
+function fieldOf(
+  parent: GraphQLNamedType | undefined,
+  name: string,
+): GraphQLField<unknown, unknown> | undefined {
+  return isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[name] : undefined;
+}
+
+/** How many members a field of pages is asked for; null when it has none. */
+function pageOf(
+  field: GraphQLField<unknown, unknown> | undefined,
+  given: readonly (ASTNode & { kind: Kind.ARGUMENT })[],
+): number | null {
+  const declared = field?.args.find(({ name }) => name === 'first');
+  if (declared === undefined) return null;
+  const value = given.find(({ name }) => name.value === 'first')?.value;
+  if (value === undefined) return Number(declared.defaultValue ?? LARGEST_PAGE);
+  return value.kind === Kind.INT ? Math.min(Math.max(0, Number(value.value)), LARGEST_PAGE) : LARGEST_PAGE;
+}
+
+function add(a: Measure, b: Measure): Measure {
+  return {
+    depth: Math.max(a.depth, b.depth),
+    aliases: a.aliases + b.aliases,
+    directives: a.directives + b.directives,
+    cost: a.cost + b.cost,
+  };
+}

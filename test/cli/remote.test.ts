@@ -1,0 +1,158 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../support/gateway.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../src/cli/qwen-edit.ts');
+
+let rig: Rig;
+let folder: string;
+beforeAll(async () => {
+  rig = await startRig();
+  folder = await mkdtemp(join(tmpdir(), 'cli-'));
+  const shape = { create: { width: 80, height: 60, channels: 3, background: 'green' } } as const;
+  await writeFile(join(folder, 'photo.jpg'), await sharp(shape).jpeg().toBuffer());
+});
+afterAll(async () => {
+  await rig.close();
+  await rm(folder, { recursive: true });
+});
+
+/** Runs `qwen-edit` in the folder of the pictures, with the gateway from the environment. */
+async function qwenEdit(
+  words: readonly string[],
+  input: Uint8Array = new Uint8Array(),
+): Promise<{ code: number | null; bytes: Buffer; out: string; err: string }> {
+  const child = spawn(process.execPath, [PROGRAM, ...words], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  child.stdin.end(input);
+  const code = new Promise<number | null>(resolve => child.once('close', resolve));
+  const [bytes, err] = await Promise.all([buffer(child.stdout), text(child.stderr)]);
+  return { code: await code, bytes, out: bytes.toString(), err };
+}
+
+const FAST = ['--steps', '2', '--megapixels', '0.25'];
+
+describe('qwen-edit edit', () => {
+  it('edits files and saves the picture', async () => {
+    const { code, out, err } = await qwenEdit([
+      'edit',
+      'photo.jpg',
+      'photo.jpg',
+      '-p',
+      'x',
+      '-o',
+      'out.png',
+      ...FAST,
+    ]);
+    expect({ code, out }).toEqual({ code: 0, out: 'Saved out.png\n' });
+    expect(err).toMatch(/100\.0 %/);
+    expect((await sharp(await readFile(join(folder, 'out.png'))).metadata()).format).toBe('png');
+    expect(await readdir(folder)).not.toContain('out.png.part');
+  });
+
+  it('takes standard input and writes to standard output', async () => {
+    const photo = await readFile(join(folder, 'photo.jpg'));
+    const { code, bytes } = await qwenEdit(['edit', '-', '-p', 'x', '-o', '-', ...FAST], photo);
+    expect(code).toBe(0);
+    expect((await sharp(bytes).metadata()).format).toBe('png');
+  });
+
+  it('prints the id and leaves the job to run; the other commands take it from there', async () => {
+    const settings = ['--seed', '18446744073709551615', '--priority', 'high', '--key', 'k', '--cfg', '3'];
+    const words = ['edit', `${rig.pictures}/red.png`, '-p', 'x', ...settings, ...FAST];
+    const { code, out } = await qwenEdit(words);
+    expect(code).toBe(0);
+    const id = out.trim();
+    expect(id).toMatch(/^[0-9a-f-]{36}$/);
+    // The same key is the same job.
+    expect((await qwenEdit(words)).out.trim()).toBe(id);
+    const { data } = await rig.graphql<{ job: object }>(
+      'query ($id: ID!) { job(id: $id) { priority request { seed cfg steps } } }',
+      { id },
+    );
+    expect(data?.job).toEqual({
+      priority: 'HIGH',
+      request: { seed: '18446744073709551615', cfg: 3, steps: 2 },
+    });
+
+    const watched = await qwenEdit(['watch', id, '--json']);
+    const lines = watched.out
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line));
+    expect(watched.code).toBe(0);
+    expect(lines.at(-1)).toMatchObject({ id, status: 'COMPLETED', progress: 100 });
+
+    const saved = await qwenEdit(['download', id, '--format', 'webp', '-o', 'out.webp']);
+    expect(saved).toMatchObject({ code: 0, out: 'Saved out.webp\n' });
+    expect((await sharp(await readFile(join(folder, 'out.webp'))).metadata()).format).toBe('webp');
+    const named = JSON.parse((await qwenEdit(['download', id, '--json'])).out);
+    expect(await readdir(folder)).toContain(named.file);
+
+    const list = await qwenEdit(['jobs', '--status', 'completed,error', '--json']);
+    expect(
+      list.out
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line).id),
+    ).toContain(id);
+    const page = await qwenEdit(['jobs', '--first', '1']);
+    expect(page.out.trim().split('\n')).toHaveLength(1);
+    expect(page.err).toMatch(/More: --after \S+/);
+
+    expect(await qwenEdit(['cancel', id])).toMatchObject({ code: 0, out: `${id}  COMPLETED\n` });
+    expect(await qwenEdit(['cancel', '--delete', id])).toMatchObject({ code: 0, out: `${id}  deleted\n` });
+    expect(await qwenEdit(['cancel', id])).toMatchObject({ code: 1, err: `${id}  Job not found\n` });
+    expect(await qwenEdit(['watch', id])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/not found/i),
+    });
+  });
+
+  it.concurrent.each([
+    [
+      'a file that is not there',
+      ['edit', 'none.jpg', '-p', 'x'],
+      1,
+      /none\.jpg cannot be read: there is no such file/,
+    ],
+    ['a picture that cannot be used', ['edit', 'PICTURES/page.html', '-p', 'x'], 1, /INPUT_NOT_AN_IMAGE: /],
+    [
+      'a value out of range',
+      ['edit', 'photo.jpg', '-p', 'x', '--steps', '0'],
+      1,
+      /INVALID_INPUT: steps takes .* got 0/,
+    ],
+    ['standard input twice', ['edit', '-', '-', '-p', 'x'], 2, /give - once/],
+    ['no prompt', ['edit', 'photo.jpg'], 2, /--prompt/],
+    ['what is no number', ['edit', 'photo.jpg', '-p', 'x', '--steps', 'many'], 2, /It takes a number/],
+    ['a status that there is not', ['jobs', '--status', 'done'], 2, /queued, processing/],
+    [
+      'a gateway that is not there',
+      ['jobs', '--url', 'http://127.0.0.1:9'],
+      1,
+      /cannot be reached.*\n.*--url/,
+    ],
+  ])('ends with a word on %s', async (_, words, code, says) => {
+    const ran = await qwenEdit(words.map(word => word.replace('PICTURES', rig.pictures)));
+    expect(ran.code).toBe(code);
+    expect(ran.err).toMatch(says);
+    expect(ran.out).toBe('');
+  });
+
+  it.concurrent.each(['edit', 'watch', 'jobs', 'cancel', 'download'])('%s explains itself', async command => {
+    const { code, out } = await qwenEdit([command, '--help']);
+    expect(code).toBe(0);
+    expect(out).toMatch(/Examples:\n {2}qwen-edit /);
+    expect(out).toMatch(/Exit codes:\n {2}0 /);
+    expect(out).toContain('QWEN_EDIT_URL');
+  });
+});

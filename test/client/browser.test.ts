@@ -1,0 +1,92 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { startChromium } from './support/chromium.ts';
+import { openClientPage } from './support/page.ts';
+
+interface Told {
+  readonly revisions: number[];
+  readonly status: string;
+  readonly size: { width: number; height: number };
+}
+
+/** Runs in the page: edits, watches, downloads, and shows the picture. */
+const FLOW = `async ({ picture, steps, transports }) => {
+  const client = qwen.createClient({ url: location.origin, transports });
+  const edit = await client.edit({ images: [picture], prompt: 'x', steps, megapixels: 0.25 });
+  if (edit.__typename !== 'Job') throw new Error(edit.message);
+  const revisions = [];
+  let status = '';
+  for await (const job of client.watch(edit.id)) {
+    revisions.push(job.revision);
+    status = job.status;
+    if (job.stage === 'SAMPLING' && job.step >= 5) await reached(job.step);
+  }
+  const bytes = await (await client.download(edit.id)).bytes();
+  const { width, height } = await createImageBitmap(new Blob([bytes]));
+  await client.close();
+  return { revisions, status, size: { width, height } };
+}`;
+
+describe('the client in a browser', () => {
+  let rig: Rig;
+  let proxy: CutProxy;
+  let browser: Browser;
+  let page: Page;
+  let cutAt: number[];
+  beforeAll(async () => {
+    rig = await startRig({ SANDBOX_STEP: '20ms' });
+    proxy = await startCutProxy(rig.url);
+    browser = await startChromium();
+    page = await browser.newPage({ bypassCSP: true });
+    await page.exposeFunction('reached', (step: number) => {
+      const at = cutAt[0];
+      if (at === undefined || step < at) return;
+      cutAt.shift();
+      proxy.cut();
+    });
+    await openClientPage(page, proxy.url);
+  }, 240_000);
+  afterAll(async () => {
+    await browser?.close();
+    await proxy.stop();
+    await rig.close();
+  });
+  beforeEach(() => {
+    cutAt = [];
+    proxy.let('all');
+  });
+
+  async function run(steps: number, transports?: string[]): Promise<Told> {
+    const given = { picture: `${rig.pictures}/red.png`, steps, transports };
+    // The page's side is text: its world has none of this file's names.
+    return page.evaluate<Told>(`(${FLOW})(${JSON.stringify(given)})`);
+  }
+
+  function expectWhole({ revisions, status, size }: Told): void {
+    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+    expect(revisions.length).toBeGreaterThan(1);
+    expect(status).toBe('COMPLETED');
+    expect(size.width).toBeGreaterThan(0);
+  }
+
+  it.each(['websocket', 'sse'])('edits, watches and downloads over %s', async transport => {
+    const before = proxy.upgraded;
+    expectWhole(await run(10, [transport]));
+    expect(proxy.upgraded - before).toBe(transport === 'websocket' ? 1 : 0);
+  });
+
+  it.each(['websocket', 'sse'])('goes on when its %s is cut half way', async transport => {
+    cutAt = [8, 20];
+    expectWhole(await run(40, [transport]));
+    expect(cutAt).toEqual([]);
+  });
+
+  it('falls back to server-sent events where no WebSocket can be opened', async () => {
+    proxy.let('http');
+    const before = proxy.upgraded;
+    expectWhole(await run(10));
+    expect(proxy.upgraded - before).toBe(1);
+  });
+});

@@ -1,0 +1,25 @@
+import { serverAudits } from 'graphql-http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../support/gateway.ts';
+
+/** https://graphql.github.io/graphql-over-http/draft/, as the audits of graphql-http put it. */
+describe('GraphQL over HTTP', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+  });
+  afterAll(() => rig.close());
+
+  const audits = serverAudits({ url: () => `${rig.url}/graphql` });
+
+  it('is audited whole', () => {
+    const levels = Map.groupBy(audits, ({ name }) => name.split(' ', 1)[0]);
+    expect(levels.get('MUST')?.length).toBeGreaterThanOrEqual(13);
+    expect(levels.get('SHOULD')?.length).toBeGreaterThanOrEqual(23);
+  });
+
+  it.each(audits.map(audit => [audit.id, audit.name, audit.fn] as const))('%s %s', async (_id, _name, fn) => {
+    const result = await fn();
+    expect(result.status, 'reason' in result ? result.reason : '').toBe('ok');
+  });
+});

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { openAcknowledged, openRawSocket } from './support/raw-socket.ts';
+
+/** https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md, message by message. */
+describe('graphql-transport-ws', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig({ SANDBOX_STEP: '20ms' });
+  });
+  afterAll(() => rig.close());
+
+  const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status revision } }';
+
+  async function submit(steps: number): Promise<string> {
+    const { data } = await rig.graphql<{ editImage: { id: string } }>(
+      'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
+      { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
+    );
+    return data?.editImage.id ?? '';
+  }
+
+  it('acknowledges a connection once it is initialised', async () => {
+    const socket = await openRawSocket(rig.url);
+    expect(socket.protocol).toBe('graphql-transport-ws');
+    socket.send({ type: 'connection_init', payload: {} });
+    expect(await socket.next()).toEqual({ type: 'connection_ack' });
+    socket.close();
+  });
+
+  it('answers a ping with a pong, before and after the acknowledgement', async () => {
+    const socket = await openRawSocket(rig.url);
+    socket.send({ type: 'ping' });
+    expect((await socket.next()).type).toBe('pong');
+    socket.send({ type: 'connection_init' });
+    expect((await socket.next()).type).toBe('connection_ack');
+    socket.send({ type: 'ping', payload: { n: 1 } });
+    expect((await socket.next()).type).toBe('pong');
+    socket.close();
+  });
+
+  it('answers queries and mutations with one next and complete', async () => {
+    const socket = await openAcknowledged(rig.url);
+    socket.send({ id: 'q', type: 'subscribe', payload: { query: '{ __typename }' } });
+    expect(await socket.next()).toEqual({
+      id: 'q',
+      type: 'next',
+      payload: { data: { __typename: 'Query' } },
+    });
+    expect(await socket.next()).toEqual({ id: 'q', type: 'complete' });
+    socket.close();
+  });
+
+  it('closes with 4406 for a sub-protocol that it does not speak', async () => {
+    const socket = await openRawSocket(rig.url, ['graphql-ws']).catch((error: Error) => error);
+    // The handshake gives no protocol then (RFC 6455, 4.2.2), which a strict client may refuse by itself.
+    if (socket instanceof Error) expect(socket.message).toMatch(/subprotocol/i);
+    else expect((await socket.closed).code).toBe(4406);
+  });
+
+  it('closes with 4406 when no sub-protocol is named', async () => {
+    expect((await (await openRawSocket(rig.url, [])).closed).code).toBe(4406);
+  });
+
+  it('closes with 4429 for a second initialisation', async () => {
+    const socket = await openAcknowledged(rig.url);
+    socket.send({ type: 'connection_init' });
+    expect((await socket.closed).code).toBe(4429);
+  });
+
+  it('closes with 4401 for an operation before the acknowledgement', async () => {
+    const socket = await openRawSocket(rig.url);
+    socket.send({ id: '1', type: 'subscribe', payload: { query: '{ __typename }' } });
+    expect((await socket.closed).code).toBe(4401);
+  });
+
+  it('closes with 4409 for an id that is in use', async () => {
+    const id = await submit(50);
+    const socket = await openAcknowledged(rig.url);
+    const payload = { query: WATCH, variables: { id } };
+    socket.send({ id: 'same', type: 'subscribe', payload });
+    await socket.next(({ type }) => type === 'next');
+    socket.send({ id: 'same', type: 'subscribe', payload });
+    expect((await socket.closed).code).toBe(4409);
+    await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
+  });
+
+  it('lets an id be used again after its end', async () => {
+    const socket = await openAcknowledged(rig.url);
+    for (let n = 0; n < 2; n += 1) {
+      socket.send({ id: 'again', type: 'subscribe', payload: { query: '{ __typename }' } });
+      expect((await socket.next()).type).toBe('next');
+      expect((await socket.next()).type).toBe('complete');
+    }
+    socket.close();
+  });
+
+  it.each([
+    ['an unknown type', { type: 'nonsense' }],
+    ['no type', { id: '1' }],
+    ['a message that is no JSON', 'nonsense'],
+    ['a subscribe without an id', { type: 'subscribe', payload: { query: '{ __typename }' } }],
+    ['a subscribe without a query', { id: '1', type: 'subscribe', payload: {} }],
+    ['a list', '[]'],
+  ])('closes with 4400 for %s', async (_, message) => {
+    const socket = await openAcknowledged(rig.url);
+    socket.send(message);
+    expect((await socket.closed).code).toBe(4400);
+  });
+
+  it('closes with 4408 when nobody initialises it', { timeout: 20_000 }, async () => {
+    const socket = await openRawSocket(rig.url);
+    expect((await socket.closed).code).toBe(4408);
+  });
+
+  it.each([
+    ['a syntax error', '{ jobs(', /Syntax Error/],
+    ['a field that is not there', '{ nothing }', /Cannot query field/],
+    ['no such operation', 'query A { __typename } query B { __typename }', /operation/i],
+  ])('answers %s with an error message and leaves the others alive', async (_, query, message) => {
+    const id = await submit(5);
+    const socket = await openAcknowledged(rig.url);
+    socket.send({ id: 'watch', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
+    socket.send({ id: 'bad', type: 'subscribe', payload: { query } });
+    const answer = await socket.next(({ id: of }) => of === 'bad');
+    expect(answer.type).toBe('error');
+    expect(answer.payload).toEqual([expect.objectContaining({ message: expect.stringMatching(message) })]);
+    // Nothing follows an error message for that id: the rest is the other subscription's, to its end.
+    const after: string[] = [];
+    await socket.next(({ id: of, type }) => {
+      after.push(of ?? '');
+      return of === 'watch' && type === 'complete';
+    });
+    expect(new Set(after)).toEqual(new Set(['watch']));
+    socket.close();
+  });
+
+  it('stops a subscription that the client completes', async () => {
+    const id = await submit(40);
+    const socket = await openAcknowledged(rig.url);
+    socket.send({ id: 'w', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
+    await socket.next(({ type }) => type === 'next');
+    socket.send({ id: 'w', type: 'complete' });
+    await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
+    socket.send({
+      id: 'q',
+      type: 'subscribe',
+      payload: { query: 'query ($id: ID!) { job(id: $id) { status } }', variables: { id } },
+    });
+    const seen: unknown[] = [];
+    await socket.next(message => {
+      if (message.id === 'w') seen.push(message.payload);
+      return message.id === 'q' && message.type === 'complete';
+    });
+    // What was on its way may arrive; the end of the job, which came after, must not.
+    expect(JSON.stringify(seen)).not.toContain('CANCELED');
+    socket.close();
+  });
+});

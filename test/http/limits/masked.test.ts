@@ -1,0 +1,114 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEmbeddedFeed } from '../../../src/adapters/embedded/feed.ts';
+import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
+import { createMemoryPreviews } from '../../../src/adapters/embedded/previews.ts';
+import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
+import { readConfig } from '../../../src/config.ts';
+import { createIdentity } from '../../../src/http/auth/identity.ts';
+import { httpLimits } from '../../../src/http/limits/http-limits.ts';
+import { type HttpServer, startHttpServer } from '../../../src/http/server.ts';
+import { parseAllowList } from '../../../src/images/allow.ts';
+import { createImageLoader } from '../../../src/images/fetch-image.ts';
+import { createJobs } from '../../../src/jobs/service.ts';
+import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
+import { collectLog } from '../rest/support/log.ts';
+
+const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
+const { log, lines } = collectLog();
+
+let folder: string;
+let server: HttpServer;
+const stops: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'masked-'));
+  const feed = createEmbeddedFeed();
+  const stored = openEmbeddedLedger({ path: join(folder, 'jobs.sqlite'), feed, now: Date.now });
+  const images = createImageLoader({
+    allow: parseAllowList(''),
+    maxBytes: 1,
+    maxPixels: 1,
+    totalTimeoutMs: 1,
+  });
+  stops.push(
+    () => stored.close(),
+    () => images.close(),
+  );
+  const workflows = createCatalog({ workflows: [], broken: [] }, null, () => false);
+  const previews = createMemoryPreviews();
+  // A store that fails with what no caller should read.
+  const ledger = { ...stored, get: () => Promise.reject(new Error(SECRET)) };
+  const artifacts = createFileArtifacts(folder);
+  const limits = {
+    maxQueue: 1,
+    jobTtlMs: 1,
+    cancelWaitMs: 1,
+    secondsToRoom: () => 10,
+    removeEngineFile: async () => undefined,
+  };
+  const jobs = createJobs({ ledger, feed, artifacts, previews, images, workflows, now: Date.now, ...limits });
+  const config = readConfig({});
+  if (!config.ok) throw new Error(config.faults.join());
+  server = await startHttpServer({
+    services: { jobs, previews, workflows, engines: () => [], setEngineDrained: () => null },
+    identity: createIdentity({ keys: [], tokens: null }),
+    rest: () => async () => {},
+    log,
+    host: '127.0.0.1',
+    port: 0,
+    publicUrl: null,
+    maxBodyBytes: 1000,
+    limits: httpLimits(config.config),
+    documents: new Map(),
+    showDetails: false,
+  });
+});
+afterAll(async () => {
+  await server.stop();
+  for (const stop of stops) await stop();
+  await rm(folder, { recursive: true });
+});
+
+/** What a caller was told is a reference, and the log has the rest under it. */
+function expectReference(told: unknown): void {
+  const text = JSON.stringify(told);
+  expect(text).not.toContain('hunter2');
+  const reference = /reference ([0-9a-f-]{36})/.exec(text)?.[1];
+  expect(lines).toContainEqual({
+    level: 'error',
+    message: 'an operation failed',
+    fields: expect.objectContaining({ reference, error: expect.stringContaining(SECRET) }),
+  });
+}
+
+describe('a fault that is ours', () => {
+  const query = '{ job(id: "x") { id } }';
+  const subscription = 'subscription { jobProgress(jobId: "x") { id } }';
+
+  it('is a reference over HTTP', async () => {
+    const { errors } = await askGraphQL(server.url, query);
+    expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
+    expectReference(errors);
+  });
+
+  it('is a reference over server-sent events', async () => {
+    const answer = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify({ query: subscription }),
+    });
+    expectReference(await answer.text());
+  });
+
+  it.each([query, subscription])('is a reference over a socket, which stays: %s', async document => {
+    const socket = await openSocket(server.url);
+    const message = await socket.run({ query: document });
+    expect(codesOf(message)).toEqual(['INTERNAL_SERVER_ERROR']);
+    expectReference(message.payload);
+    expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
+    socket.socket.close();
+  });
+});

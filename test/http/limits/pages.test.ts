@@ -1,0 +1,34 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startChromium } from '../../client/support/chromium.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+
+type Browser = Awaited<ReturnType<typeof startChromium>>;
+
+let rig: Rig;
+let browser: Browser;
+beforeAll(async () => {
+  rig = await startRig();
+  browser = await startChromium();
+});
+afterAll(async () => {
+  await browser.close();
+  await rig.close();
+});
+
+describe('a browser under the policies that we send', () => {
+  it.each([
+    ['/graphql', '.graphiql-container .graphiql-query-editor .view-lines'],
+    ['/docs', '#swagger-ui .opblock'],
+  ])('shows %s whole', async (path, sign) => {
+    const page = await browser.newPage();
+    const refused: string[] = [];
+    page.on('console', message => {
+      if (/Content Security Policy|violates/i.test(message.text())) refused.push(message.text());
+    });
+    page.on('pageerror', error => refused.push(error.message));
+    await page.goto(rig.url + path);
+    await page.waitForSelector(sign);
+    expect(refused).toEqual([]);
+    await page.close();
+  });
+});

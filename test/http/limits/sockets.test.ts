@@ -1,0 +1,289 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type Rig, servePictures, startRig } from '../../support/gateway.ts';
+import { API_KEYS, as, codesOf, KEYS, openSocket } from '../auth/support.ts';
+import { startTestGateway } from '../rest/support/gateway.ts';
+
+let rig: Rig;
+afterEach(() => rig.close());
+
+async function submit(steps: number, headers: Record<string, string> = {}, prompt = 'x'): Promise<string> {
+  const answer = await fetch(`${rig.url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt, steps, megapixels: 0.1 }),
+  });
+  return String((await answer.json()).job_id);
+}
+
+const watch = (id: string) => ({ query: `subscription { jobProgress(jobId: "${id}") { status } }` });
+
+/** Whether a subscription over server-sent events is let in; it stays until `leave` is called. */
+async function stream(
+  id: string,
+  headers: Record<string, string> = {},
+): Promise<{ first: string; leave: () => void }> {
+  const leave = new AbortController();
+  const answer = await fetch(`${rig.url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...headers },
+    body: JSON.stringify(watch(id)),
+    signal: leave.signal,
+  });
+  if (answer.body === null) throw new Error('no body');
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let first = '';
+  while (!first.includes('data: {')) first += (await reader.read()).value ?? '';
+  return { first, leave: () => leave.abort() };
+}
+
+describe('operations on one socket', () => {
+  it('are so many at once', async () => {
+    rig = await startRig({ OPERATIONS_PER_SOCKET: '3', SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const socket = await openSocket(rig.url);
+    for (const name of ['a', 'b', 'c']) expect((await socket.run(watch(id), name)).type).toBe('next');
+    expect(codesOf(await socket.run(watch(id), 'd'))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
+    socket.send({ id: 'a', type: 'complete' });
+    // The protocol orders messages: the place is free when the next is read.
+    expect((await socket.run(watch(id), 'e')).type).toBe('next');
+    socket.socket.close();
+  });
+});
+
+describe('subscriptions of one caller', () => {
+  it('are so many at once, over sockets and events together', async () => {
+    rig = await startRig({ API_KEYS, SUBSCRIPTIONS_PER_CALLER: '3', SANDBOX_STEP: '200ms' });
+    const id = await submit(100, as(KEYS.alice));
+    const one = await openSocket(rig.url, { apiKey: KEYS.alice });
+    const two = await openSocket(rig.url, { apiKey: KEYS.alice });
+    expect((await one.run(watch(id), 'a')).type).toBe('next');
+    expect((await two.run(watch(id), 'b')).type).toBe('next');
+    const third = await stream(id, as(KEYS.alice));
+    expect(third.first).not.toContain('TOO_MANY');
+    expect(codesOf(await two.run(watch(id), 'c'))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
+    const fourth = await stream(id, as(KEYS.alice));
+    expect(fourth.first).toContain('TOO_MANY_SUBSCRIPTIONS');
+    // Others have their own.
+    const olga = await openSocket(rig.url, { apiKey: KEYS.olga });
+    expect((await olga.run(watch(id))).type).toBe('next');
+    // Each way of leaving gives the place back.
+    one.send({ id: 'a', type: 'complete' });
+    await one.run({ query: '{ __typename }' });
+    expect((await two.run(watch(id), 'd')).type).toBe('next');
+    third.leave();
+    two.socket.terminate();
+    await expect.poll(async () => (await one.run(watch(id))).type).toBe('next');
+    await expect.poll(async () => (await one.run(watch(id))).type).toBe('next');
+    for (const socket of [one, olga]) socket.socket.close();
+    fourth.leave();
+  });
+});
+
+describe('a socket', () => {
+  it('that never says connection_init is closed with 4408', async () => {
+    rig = await startRig({ CONNECTION_INIT_TIMEOUT: '100ms' });
+    const socket = await openSocket(rig.url, null);
+    expect((await socket.closed).code).toBe(4408);
+  });
+
+  it('is closed with 4410 when it was open for as long as may be, whatever it does', async () => {
+    rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const socket = await openSocket(rig.url);
+    await socket.run(watch(id));
+    expect((await socket.closed).code).toBe(4410);
+  });
+
+  it('is closed with 4411 when nothing is asked, and stays while something is', async () => {
+    rig = await startRig({ SOCKET_IDLE: '200ms', SANDBOX_STEP: '10ms' });
+    const id = await submit(60);
+    const busy = await openSocket(rig.url);
+    const started = performance.now();
+    await busy.run(watch(id), 'w');
+    const idle = await openSocket(rig.url);
+    expect((await idle.closed).code).toBe(4411);
+    await busy.next('complete', 'w');
+    const ended = performance.now();
+    expect((await busy.closed).code).toBe(4411);
+    expect(ended - started).toBeGreaterThan(200);
+  });
+
+  it('that comes when there are as many as may be is turned away', async () => {
+    rig = await startRig({ MAX_SOCKETS: '2' });
+    const sockets = [await openSocket(rig.url), await openSocket(rig.url)];
+    await expect(openSocket(rig.url)).rejects.toThrow('503');
+    for (const { socket } of sockets) socket.close();
+  });
+
+  it('elsewhere than at /graphql is turned away', async () => {
+    rig = await startRig();
+    await expect(openSocket(`${rig.url}/elsewhere`)).rejects.toThrow('404');
+  });
+
+  it.each([
+    // One answer is about 400 kB: asked over and over while nothing is read, they would fill gigabytes.
+    ['what waits for it', 200, '1h'],
+    // What two of them leave in the server is less than is closed for at once.
+    ['the time that it waits', 24, '300ms'],
+  ])(
+    'that does not read is closed with 4413 by %s, and costs little memory',
+    async (_, count, SLOW_READER) => {
+      const gateway = await startTestGateway({ SLOW_READER });
+      const pictures = await servePictures();
+      rig = {
+        url: gateway.url,
+        pictures: pictures.url,
+        dataDir: '',
+        graphql: () => Promise.reject(),
+        async close() {},
+      };
+      try {
+        const prompt = 'p'.repeat(9_900);
+        await Promise.all(Array.from({ length: 40 }, () => submit(1, {}, prompt)));
+        const socket = await openSocket(gateway.url);
+        const page = { query: '{ jobs(first: 100) { nodes { request { prompt } } } }' };
+        await socket.run(page);
+        const before = process.memoryUsage.rss();
+        socket.socket.pause();
+        let at = 0;
+        // Asked for as answers could come, so that few are turned away.
+        const asking = setInterval(() => {
+          for (let i = 0; i < 5 && at < count; i += 1, at += 1) {
+            if (socket.socket.readyState === socket.socket.OPEN)
+              socket.send({ id: `s${at}`, type: 'subscribe', payload: page });
+          }
+        }, 20);
+        try {
+          await expect
+            .poll(() => gateway.lines.filter(({ message }) => message === 'closing a socket'), {
+              timeout: 15_000,
+            })
+            .toMatchObject([{ fields: { code: 4413 } }]);
+        } finally {
+          clearInterval(asking);
+        }
+        expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 ** 2);
+        socket.socket.resume();
+        expect((await socket.closed).code).toBe(4413);
+        // Others are served as ever.
+        const other = await openSocket(gateway.url);
+        expect((await other.run({ query: '{ __typename }' })).type).toBe('next');
+        other.socket.close();
+      } finally {
+        await gateway.stop();
+        await pictures.close();
+      }
+    },
+  );
+});
+
+describe('an event stream', () => {
+  it('of REST is counted with the subscriptions, and ends as they do', async () => {
+    rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '1', SOCKET_LIFETIME: '600ms', SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const first = await fetch(`${rig.url}/events/${id}`);
+    expect(first.status).toBe(200);
+    const second = await fetch(`${rig.url}/events/${id}`);
+    expect([second.status, await second.json()]).toEqual([
+      429,
+      { detail: expect.stringContaining('At most 1') },
+    ]);
+    const socket = await openSocket(rig.url);
+    expect(codesOf(await socket.run(watch(id)))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
+    await expect(first.text()).rejects.toThrow();
+    await expect.poll(async () => (await fetch(`${rig.url}/status/${id}`)).status).toBe(200);
+    const again = await fetch(`${rig.url}/events/${id}`);
+    expect(again.status).toBe(200);
+    await again.body?.cancel();
+    socket.socket.close();
+  });
+
+  it('ends when it was open for as long as may be', async () => {
+    rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const answer = await fetch(`${rig.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify(watch(id)),
+    });
+    await expect(answer.text()).rejects.toThrow();
+  });
+});
+
+describe('a request that does not get on', () => {
+  const port = () => Number(new URL(rig.url).port);
+
+  it('with headers that drip in is ended with 408', async () => {
+    rig = await startRig({ HEADERS_TIMEOUT: '300ms', REQUEST_TIMEOUT: '5s' });
+    const started = performance.now();
+    const sockets = Array.from({ length: 20 }, () => {
+      const socket = connect(port(), '127.0.0.1');
+      socket.write('GET /jobs HTTP/1.1\r\nHost: x\r\n');
+      const drip = setInterval(() => socket.write('X-A: b\r\n'), 20);
+      socket.once('close', () => clearInterval(drip));
+      socket.on('error', () => socket.destroy());
+      return text(socket).catch(() => 'reset');
+    });
+    const answers = await Promise.all(sockets);
+    expect(performance.now() - started).toBeLessThan(4_000);
+    for (const answer of answers) expect(answer).toMatch(/^(HTTP\/1\.1 408 |reset)/);
+    expect(answers.some(answer => answer.startsWith('HTTP/1.1 408'))).toBe(true);
+  });
+
+  it('with a body that drips in is ended with 408, over REST and GraphQL', async () => {
+    rig = await startRig({ REQUEST_TIMEOUT: '400ms', HEADERS_TIMEOUT: '300ms' });
+    for (const path of ['/edit-image', '/graphql']) {
+      const socket = connect(port(), '127.0.0.1');
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n`,
+      );
+      const drip = setInterval(() => socket.write(' '), 20);
+      socket.on('error', () => socket.destroy());
+      const [, answer] = await Promise.all([once(socket, 'close'), text(socket).catch(() => 'reset')]);
+      clearInterval(drip);
+      expect(answer).toMatch(/^(HTTP\/1\.1 408 |reset)/);
+    }
+  });
+
+  it('with headers of 100 kB is refused with 431', async () => {
+    rig = await startRig();
+    const socket = connect(port(), '127.0.0.1');
+    socket.on('error', () => socket.destroy());
+    socket.end(`GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'b'.repeat(100_000)}\r\n\r\n`);
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 431 /);
+  });
+});
+
+describe('a path', () => {
+  it.each([
+    '/download/../../etc/passwd',
+    '/download/..%2f..%2fetc%2fpasswd',
+    '/download/%2e%2e/%2e%2e/etc/passwd',
+    '/docs/static/../../../package.json',
+    '/docs/static/..%2f..%2f..%2fpackage.json',
+    '/docs/static/%2e%2e/%2e%2e/package.json',
+    '/docs/static//etc/passwd',
+    '//jobs',
+    '/jobs%00',
+    '/jobs/..;/debug/files',
+    '/graphql/../debug/files',
+    '/DEBUG/files',
+    '/debug//files',
+    '/debug/files/',
+    '/debug%2ffiles',
+    'http://evil.example/debug/files',
+  ])('%s leads nowhere that it should not', async path => {
+    rig = await startRig({ API_KEYS });
+    // As it is, which fetch would not send.
+    const socket = connect(port(), '127.0.0.1');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${KEYS.alice}\r\nConnection: close\r\n\r\n`);
+    const answer = await text(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 (400|403|404) /);
+    expect(answer).not.toMatch(/root:|"devDependencies"|output_dir/);
+  });
+
+  const port = () => Number(new URL(rig.url).port);
+});

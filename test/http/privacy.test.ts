@@ -1,0 +1,64 @@
+import { afterEach, expect, it } from 'vitest';
+import { servePictures } from '../support/gateway.ts';
+import { watchOverSse } from '../support/watch.ts';
+import { API_KEYS, as, askGraphQL, KEYS, openSocket } from './auth/support.ts';
+import { startTestGateway, type TestGateway } from './rest/support/gateway.ts';
+import type { LogLine } from './rest/support/log.ts';
+
+const PROMPT = 'a wish that nobody should read';
+const SIGNED = 'signature-in-a-query';
+
+let gateway: TestGateway;
+afterEach(() => gateway.stop());
+
+const told = (levels: readonly LogLine['level'][]): string =>
+  JSON.stringify(gateway.lines.filter(({ level }) => levels.includes(level)));
+
+it('tells the log of no prompt and no URL of a picture, but to who debugs, and of no key at all', async () => {
+  gateway = await startTestGateway({ RATE_LIMIT: '1000/1m' });
+  const pictures = await servePictures();
+  try {
+    const edit = (image: string) =>
+      fetch(`${gateway.url}/edit-image`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...as(KEYS.alice) },
+        body: JSON.stringify({
+          image1_url: image,
+          prompt: PROMPT,
+          negative_prompt: PROMPT,
+          steps: 1,
+          megapixels: 0.1,
+        }),
+      });
+    const good = await (await edit(`${pictures.url}/red.png?${SIGNED}`)).json();
+    // Not among the server's files.
+    expect(good.detail).toContain('404');
+    const sent = await (await edit(`${pictures.url}/red.png`)).json();
+    await watchOverSse(gateway.url, sent.job_id);
+    await edit(`http://10.0.0.1/${SIGNED}`);
+    await askGraphQL(gateway.url, `{ job(id: "${PROMPT}") { nothing } }`, { x: PROMPT });
+    await askGraphQL(gateway.url, '{ job(id: "x") { id } }', {}, { 'x-api-key': KEYS.bob });
+    await fetch(`${gateway.url}/jobs?api_key=${KEYS.bob}`);
+    const socket = await openSocket(gateway.url, { apiKey: KEYS.alice });
+    await socket.run({ query: `{ job(id: "${PROMPT}") { nothing } }` });
+    socket.socket.close();
+  } finally {
+    await pictures.close();
+  }
+  expect(told(['info', 'warn', 'error'])).not.toContain(PROMPT);
+  expect(told(['info', 'warn', 'error'])).not.toContain(SIGNED);
+  expect(told(['info', 'warn', 'error'])).not.toContain('red.png');
+  for (const key of Object.values(KEYS)) expect(told(['debug', 'info', 'warn', 'error'])).not.toContain(key);
+});
+
+it('tells nobody the credentials of an engine', async () => {
+  gateway = await startTestGateway({ API_KEYS, COMFYUI_URL: 'http://gpu:hunter2@127.0.0.1:9' });
+  const query = '{ engines { id reason problems } workflows { problems } }';
+  await expect
+    .poll(async () => JSON.stringify((await askGraphQL(gateway.url, query, {}, as(KEYS.olga))).data))
+    .toContain('"reason":"');
+  for (const key of [KEYS.alice, KEYS.olga]) {
+    expect(JSON.stringify((await askGraphQL(gateway.url, query, {}, as(key))).data)).not.toContain('hunter2');
+  }
+  expect(told(['debug', 'info', 'warn', 'error'])).not.toContain('hunter2');
+});
