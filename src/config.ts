@@ -184,6 +184,12 @@ export const settings = {
     .optional()
     .describe('The default workflow; left out: the first that an engine can run'),
   MAX_QUEUE: whole(1, 1_000_000).default(1000).describe('Jobs that may wait at once'),
+  FAIR_BY: z
+    .enum(['caller', 'address'])
+    .default('caller')
+    .describe(
+      'How callers without a key take turns in the queue: `caller`: not at all, they are one; `address`: by address',
+    ),
   MAX_IMAGE_BYTES: bytes.prefault('10MiB').describe('Largest picture, as sent'),
   MAX_IMAGE_PIXELS: whole(1, 1_000_000_000).default(50_000_000).describe('Largest picture, in pixels'),
   FETCH_ALLOW: z

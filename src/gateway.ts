@@ -217,6 +217,7 @@ async function start(
     log,
     host: config.HOST,
     port: config.PORT,
+    fairBy: config.FAIR_BY,
     publicUrl: config.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
     maxBodyBytes,
     limits: httpLimits(config),

@@ -3,7 +3,7 @@ import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify'
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { Log } from '../log.ts';
-import { type Callers, createCallers, type Known } from './auth/callers.ts';
+import { type Callers, createCallers, type FairBy, type Known, takingTurns } from './auth/callers.ts';
 import { addGate, rateKey } from './auth/gate.ts';
 import type { Identity } from './auth/identity.ts';
 import { renderPage, wantsPage } from './graphql/page.ts';
@@ -25,6 +25,7 @@ export interface HttpOptions {
   readonly log: Log;
   readonly host: string;
   readonly port: number;
+  readonly fairBy: FairBy;
   /** Where callers reach us; null: the host that they asked. */
   readonly publicUrl: string | null;
   /** Largest body of a REST request, in bytes. */
@@ -53,7 +54,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const persisted = createPersisted(limits.persisted, options.documents);
   const rate = limits.rate === null ? null : createRateLimiter(limits.rate);
   const quota = createWatchQuota(limits.subscriptionsPerCaller);
-  const callers = createCallers();
+  const callers = createCallers(options.fairBy);
   const page = limits.graphiql ? renderPage() : null;
   const yoga = createGraphQLServer(buildSchema(), {
     log,
@@ -79,7 +80,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   });
 
   function contextOf(request: IncomingMessage, known: Known, signal?: AbortSignal): ServerContext {
-    const { caller } = known;
+    const { caller } = takingTurns(known, options.fairBy, request.socket.remoteAddress);
     const baseUrl =
       options.publicUrl ?? `http://${request.headers.host ?? `${options.host}:${options.port}`}`;
     const clientKey = rateKey(caller.id, request.socket.remoteAddress);

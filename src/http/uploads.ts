@@ -34,15 +34,17 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
       return refuse(reply, 403, 'Forms of other sites are not taken');
     }
     const caller = options.callerOf(request);
-    const source = await sourceOf(request);
-    if (source === null) return refuse(reply, 415, TAKES);
     let result: UploadResult;
     try {
+      const source = await sourceOf(request);
+      if (source === null) return refuse(reply, 415, TAKES);
       result = await options.uploads.take(source, caller);
     } catch (error) {
       // Nobody is left to be told.
       if (request.raw.destroyed && !request.raw.complete) return refuse(reply, 499, 'The caller left');
-      throw error;
+      const fault = request.isMultipart() ? formFault(error) : null;
+      if (fault === null) throw error;
+      return refuse(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);
     }
     if (result.ok) return reply.code(201).send(answerOf(result.upload));
     // What is left of the body is not waited for.
@@ -56,6 +58,11 @@ async function sourceOf(request: FastifyRequest): Promise<Readable | null> {
   if (!request.isMultipart()) return isStream(request.body) ? request.body : null;
   const part: MultipartFile | undefined = await request.file();
   return part?.file ?? null;
+}
+
+/** What is wrong with a form, in the words of its reader, whose errors have no code; null for any other error. */
+function formFault(error: unknown): string | null {
+  return error instanceof Error && !('code' in error) && error.name === 'Error' ? error.message : null;
 }
 
 function isStream(body: unknown): body is Readable {

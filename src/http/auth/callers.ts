@@ -15,12 +15,21 @@ export interface Callers {
   of(request: IncomingMessage): Known;
 }
 
+/** How those whom nobody tells apart take turns in the queue. */
+export type FairBy = 'caller' | 'address';
+
+/** Who asks, with whose turn in the queue they take: a named caller's own, an unnamed one's address where turns go by it. */
+export function takingTurns(known: Known, fairBy: FairBy, address: string | undefined): Known {
+  if (fairBy === 'caller' || known.caller.id !== null || address === undefined) return known;
+  return { ...known, caller: { ...known.caller, share: `address ${address}` } };
+}
+
 /** Makes an empty memory. */
-export function createCallers(): Callers {
+export function createCallers(fairBy: FairBy): Callers {
   const known = new WeakMap<IncomingMessage, Known>();
   return {
     remember(request, of) {
-      known.set(request, of);
+      known.set(request, takingTurns(of, fairBy, request.socket.remoteAddress));
     },
     of(request) {
       const found = known.get(request);

@@ -63,6 +63,7 @@ beforeAll(async () => {
     maxBodyBytes: 1000,
     limits: httpLimits(config.config),
     documents: new Map(),
+    fairBy: 'caller',
     showDetails: false,
   });
 });

@@ -25,7 +25,7 @@ describe('the life of a job', () => {
   it('says at / that the sandbox stands in', async () => {
     // Once the engine was asked what it can do.
     await expect
-      .poll(async () => (await ask(`${gateway.url}/`)).body)
+      .poll(async () => (await ask(`${gateway.url}/`)).body, { timeout: 10_000 })
       .toEqual({
         message: 'Qwen Image Edit Plus API',
         status: 'running',

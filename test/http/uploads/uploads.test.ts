@@ -102,6 +102,21 @@ describe('POST /upload', () => {
       /at most 1 million pixels/,
     ],
     ['another type', () => upload(png, { 'content-type': 'text/html' }), 415, /^Send /],
+    [
+      'a form that breaks off',
+      () =>
+        upload(Buffer.from('--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nhal'), {
+          'content-type': 'multipart/form-data; boundary=x',
+        }),
+      400,
+      /^The form cannot be read: /,
+    ],
+    [
+      'what is no form',
+      () => upload(Buffer.from('{}'), { 'content-type': 'multipart/form-data; boundary=x' }),
+      400,
+      /^The form cannot be read: /,
+    ],
     ['a form without a file', () => upload(new FormData(), {}), 415, /^Send /],
   ])('refuses %s and keeps nothing of it', async (_, send, status, detail) => {
     const before = await stored();
