@@ -1,6 +1,5 @@
 import { request } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { Agent, request } from 'undici';
 import { expect, it } from 'vitest';
 import { startRig } from '../support/gateway.ts';
 
