@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
+import { isLoopback } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { Log } from '../log.ts';
@@ -11,6 +12,7 @@ import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
 import { createGraphQLServer, type ServerContext } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
+import { isOwnName } from './limits/cross-site.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createPersisted } from './limits/persisted.ts';
 import { createRateLimiter } from './limits/rate.ts';
@@ -87,6 +89,10 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     return { clientKey, graphql: { ...services, caller, baseUrl, signal } };
   }
 
+  // With keys a name proves nothing that is needed, and beyond loopback any name may be ours.
+  const isOurs = (name: string | undefined): boolean =>
+    identity.required || !isLoopback(options.host) || isOwnName(name, options.publicUrl);
+
   await addHeaders(app, {
     origins: limits.origins,
     https: options.publicUrl?.startsWith('https:') === true,
@@ -96,6 +102,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     callers,
     rate,
     quota,
+    isOurs,
     lifetimeMs: limits.sockets.lifetimeMs,
     isPage: request => page !== null && wantsPage(request),
   });
@@ -112,6 +119,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     quota,
     persisted,
     origins: limits.origins,
+    isOurs,
     limits: limits.sockets,
     showDetails,
     log,

@@ -81,6 +81,28 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect((await sharp(Buffer.concat(chunks)).metadata()).format).toBe('webp');
   });
 
+  it('sends large pictures ahead, and lets an upload be named', async () => {
+    const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
+    const drawn = sharp({ create: { width: 500, height: 400, channels: 3, background: 'black', noise } });
+    const picture = new Blob([new Uint8Array(await drawn.png().toBuffer())]);
+    expect(picture.size).toBeGreaterThan(256 * 1024);
+    const proxy = await startRecordingProxy(rig.url);
+    const through = createClient({ url: proxy.url, transports: [transport] });
+    const id = await start(through, { images: [picture] });
+    expect(proxy.passed).toHaveLength(2);
+    expect(proxy.passed[0]?.headers['content-length']).toBe(String(picture.size));
+    expect(Number(proxy.passed[1]?.headers['content-length'])).toBeLessThan(5000);
+    const uploadId = await through.upload(picture);
+    const again = await start(through, { images: [{ uploadId }, { url: `${rig.pictures}/red.png` }] });
+    expect((await through.wait(id)).status).toBe('COMPLETED');
+    expect((await through.wait(again)).status).toBe('COMPLETED');
+    // A key stands for the same input each time.
+    const keyed = { images: [picture], idempotencyKey: crypto.randomUUID() };
+    expect(await start(through, keyed)).toBe(await start(through, keyed));
+    await through.close();
+    await proxy.stop();
+  });
+
   it('watches several jobs at once', async () => {
     const ids = await Promise.all([start(client), start(client), start(client)]);
     const ends = await Promise.all(ids.map(id => client.wait(id)));

@@ -7,7 +7,14 @@ import { DOCS_PATH } from '../rest/docs.ts';
 import type { Callers } from './callers.ts';
 import { headerCredentials } from './credentials.ts';
 import type { Identity } from './identity.ts';
-import { identityRefusal, OPERATORS_ONLY, type Refusal, refuseGraphQL, refuseRest } from './refusals.ts';
+import {
+  FOREIGN_NAME,
+  identityRefusal,
+  OPERATORS_ONLY,
+  type Refusal,
+  refuseGraphQL,
+  refuseRest,
+} from './refusals.ts';
 
 export interface GateOptions {
   readonly identity: Identity;
@@ -15,6 +22,8 @@ export interface GateOptions {
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
   readonly quota: WatchQuota;
+  /** Whether the name that was asked for (Host) is one of ours. */
+  readonly isOurs: (host: string | undefined) => boolean;
   /** How long an event stream may stay, in milliseconds. */
   readonly lifetimeMs: number;
   /** Whether the request is for the page with GraphiQL, which holds nothing of anybody's. */
@@ -38,10 +47,11 @@ export function addGate(app: FastifyInstance, options: GateOptions): void {
 }
 
 async function judge(
-  { identity, callers, rate, quota, lifetimeMs }: GateOptions,
+  { identity, callers, rate, quota, isOurs, lifetimeMs }: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<Refusal | null> {
+  if (!isOurs(request.headers.host)) return FOREIGN_NAME;
   const found = await identity.identify(headerCredentials(request.headers));
   const caller = found.ok ? found.caller : null;
   const answer = rate?.take(rateKey(caller?.id ?? null, request.ip));

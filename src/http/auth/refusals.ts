@@ -52,6 +52,14 @@ export const OPERATORS_ONLY: Refusal = {
   headers: {},
 };
 
+/** What is answered to a name that is not ours, where names are all that tells pages of other sites apart. */
+export const FOREIGN_NAME: Refusal = {
+  status: 403,
+  code: 'FORBIDDEN',
+  message: 'Ask by the address, as localhost, or set PUBLIC_URL to the name that you use',
+  headers: {},
+};
+
 /** Answers in REST's one form of an error. */
 export function refuseRest(reply: FastifyReply, { status, message, headers }: Refusal): FastifyReply {
   return refuse(reply.headers(headers), status, message);

@@ -35,6 +35,8 @@ export interface SocketOptions {
   readonly persisted: PersistedDocuments;
   /** Other origins whose pages may connect, besides our own. */
   readonly origins: readonly string[];
+  /** Whether the name that was asked for (Host) is one of ours. */
+  readonly isOurs: (host: string | undefined) => boolean;
   readonly limits: SocketLimits & {
     readonly maxSockets: number;
     /** Operations at once on one socket. */
@@ -146,7 +148,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
   function refusalOf(request: IncomingMessage): readonly [string, string?] | null {
     const { origin, host } = request.headers;
     if ((request.url ?? '').split('?', 1)[0] !== GRAPHQL_PATH) return ['404 Not Found'];
-    if (!mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
+    if (!options.isOurs(host) || !mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
     if (sockets.clients.size >= limits.maxSockets) return ['503 Service Unavailable'];
     const answer = rate?.take(rateKey(null, request.socket.remoteAddress));
     if (answer === undefined || answer.ok) return null;

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
 
 /** Content types that a page of another origin can send without asking first (https://fetch.spec.whatwg.org/#cors-safelisted-request-header). */
 const SIMPLE_TYPES: ReadonlySet<string> = new Set([
@@ -32,4 +33,19 @@ export function mayConnect(
 ): boolean {
   if (origin === undefined || allowed.includes(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+/**
+ * Whether a request on loopback names us as somebody on this machine does: by address, as `localhost`, or as PUBLIC_URL
+ * says. A page elsewhere can have its own name lead to 127.0.0.1 (DNS rebinding); to its browser we are then its own
+ * origin, but the name it asks for stays its own.
+ */
+export function isOwnName(host: string | undefined, publicUrl: string | null): boolean {
+  // HTTP/1.0 has no Host; browsers have not spoken that for long.
+  if (host === undefined) return true;
+  if (!URL.canParse(`http://${host}`)) return false;
+  const { hostname } = new URL(`http://${host}`);
+  if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) return true;
+  if (hostname === 'localhost' || hostname.endsWith('.localhost')) return true;
+  return publicUrl !== null && new URL(publicUrl).hostname === hostname;
 }

@@ -35,6 +35,9 @@ const askAgain = {
 };
 
 const failures = {
+  '401': error('Keys are on here, and none that is valid was sent.'),
+  '403': error('For operators only, or asked by a page of another site.'),
+  '429': error('Too many requests; Retry-After says when to try again.'),
   '500': error('A fault of ours; the reference in it is in the log.'),
   '503': error('The store of jobs is out of reach, or the gateway is stopping.'),
 };
@@ -59,6 +62,14 @@ const document = (version: string): ZodOpenApiObject => ({
     license: { name: 'MIT', identifier: 'MIT' },
   },
   servers: [{ url: '/' }],
+  // Where keys are on; without them nobody is asked.
+  security: [{}, { bearer: [] }, { apiKey: [] }],
+  components: {
+    securitySchemes: {
+      bearer: { type: 'http', scheme: 'bearer', description: 'A key, or a token of the configured issuer.' },
+      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+    },
+  },
   tags: [{ name: 'Edit' }, { name: 'Jobs' }, { name: 'Gateway' }, { name: 'Debug' }],
   paths: {
     '/': {
@@ -93,11 +104,11 @@ const document = (version: string): ZodOpenApiObject => ({
           '409': error('The Idempotency-Key was used before with another body.'),
           '413': error('The body is too large.'),
           '415': error('The body is not sent as application/json.'),
+          ...failures,
           '429': {
-            ...error('The queue is full.'),
+            ...error('The queue is full, or too many requests were sent.'),
             headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } },
           },
-          ...failures,
           '500': error('`Failed to download file from URL: <reason>`, or a fault of ours.'),
         },
       },

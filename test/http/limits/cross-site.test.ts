@@ -161,6 +161,36 @@ describe('sockets', () => {
   });
 });
 
+describe('a name that was made to lead here', () => {
+  const port = () => new URL(rig.url).port;
+  it.each([
+    ['evil.example', 403],
+    ['localhost.evil.example', 403],
+    ['127.0.0.1.evil.example', 403],
+    ['', 403],
+    ['localhost', 200],
+    ['app.localhost', 200],
+    ['[::1]', 200],
+    ['192.168.1.7', 200],
+  ])('%s is answered with %i', async (name, status) => {
+    const host = `${name}:${port()}`;
+    expect((await ask(`${rig.url}/jobs`, 'GET', { host })).status).toBe(status);
+    expect(
+      (await ask(`${rig.url}/graphql`, 'POST', { host, 'content-type': 'application/json' }, QUERY)).status,
+    ).toBe(status);
+    const socket = openSocket(rig.url, {}, { host, origin: `http://${host}` });
+    if (status === 403) await expect(socket).rejects.toThrow('403');
+    else (await socket).socket.close();
+  });
+
+  it('is ours when PUBLIC_URL says so', async () => {
+    const named = await startRig({ PUBLIC_URL: 'https://edit.example/' });
+    expect((await ask(`${named.url}/jobs`, 'GET', { host: 'edit.example' })).status).toBe(200);
+    expect((await ask(`${named.url}/jobs`, 'GET', { host: 'other.example' })).status).toBe(403);
+    await named.close();
+  });
+});
+
 describe('every answer', () => {
   it.each(['/', '/jobs', '/nowhere', '/status/x', '/graphql?query={__typename}', '/docs', '/graphql'])(
     '%s is told to browsers as what it is',

@@ -221,7 +221,7 @@ describe('a request that does not get on', () => {
     const started = performance.now();
     const sockets = Array.from({ length: 20 }, () => {
       const socket = connect(port(), '127.0.0.1');
-      socket.write('GET /jobs HTTP/1.1\r\nHost: x\r\n');
+      socket.write('GET /jobs HTTP/1.1\r\nHost: localhost\r\n');
       const drip = setInterval(() => socket.write('X-A: b\r\n'), 20);
       socket.once('close', () => clearInterval(drip));
       socket.on('error', () => socket.destroy());
@@ -238,7 +238,7 @@ describe('a request that does not get on', () => {
     for (const path of ['/edit-image', '/graphql']) {
       const socket = connect(port(), '127.0.0.1');
       socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n`,
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n`,
       );
       const drip = setInterval(() => socket.write(' '), 20);
       socket.on('error', () => socket.destroy());
@@ -252,7 +252,7 @@ describe('a request that does not get on', () => {
     rig = await startRig();
     const socket = connect(port(), '127.0.0.1');
     socket.on('error', () => socket.destroy());
-    socket.end(`GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'b'.repeat(100_000)}\r\n\r\n`);
+    socket.end(`GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ${'b'.repeat(100_000)}\r\n\r\n`);
     expect(await text(socket)).toMatch(/^HTTP\/1\.1 431 /);
   });
 });
@@ -279,7 +279,9 @@ describe('a path', () => {
     rig = await startRig({ API_KEYS });
     // As it is, which fetch would not send.
     const socket = connect(port(), '127.0.0.1');
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nX-API-Key: ${KEYS.alice}\r\nConnection: close\r\n\r\n`);
+    socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${KEYS.alice}\r\nConnection: close\r\n\r\n`,
+    );
     const answer = await text(socket);
     expect(answer).toMatch(/^HTTP\/1\.1 (400|403|404) /);
     expect(answer).not.toMatch(/root:|"devDependencies"|output_dir/);
