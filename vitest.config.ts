@@ -10,7 +10,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Brings the servers that the tests talk to, where the machine has none.
-    globalSetup: ['test/support/redis-server.ts'],
+    globalSetup: ['test/support/redis-server.ts', 'test/support/s3-packages.ts'],
+    // Most of what the tests do is wait for processes and sockets: more workers than a small machine has cores.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     env: { NODE_ENV: 'test' },

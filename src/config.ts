@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseArtifactsUrl } from './adapters/artifacts-url.ts';
 import { parseApiKeys } from './http/auth/api-keys.ts';
 
 /** `1`, `true`, `yes`, `on` and their opposites. */
@@ -43,6 +44,13 @@ const list = z.string().transform(text =>
 const apiKeys = z.string().transform((text, context) => {
   const parsed = parseApiKeys(text);
   if (parsed.ok) return parsed.keys;
+  context.addIssue({ code: 'custom', message: parsed.fault });
+  return z.NEVER;
+});
+
+const artifactsUrl = z.string().transform((text, context) => {
+  const parsed = parseArtifactsUrl(text);
+  if (parsed.ok) return parsed.location;
   context.addIssue({ code: 'custom', message: parsed.fault });
   return z.NEVER;
 });
@@ -177,6 +185,16 @@ export const settings = {
     .min(1)
     .default('./data')
     .describe('Folder of the job file (SQLite), inputs and outputs'),
+  ARTIFACTS_URL: artifactsUrl
+    .optional()
+    .describe(
+      'Where inputs and outputs are kept: `file:///folder` or `s3://bucket/prefix?endpoint=…`; left out: below `DATA_DIR`',
+    ),
+  DOWNLOAD_REDIRECT: flag
+    .default(false)
+    .describe(
+      'With S3: pictures that go out as they are stored are fetched from there, by URLs that hold for five minutes',
+    ),
   WORKFLOWS_DIR: z.string().min(1).optional().describe('Folder of workflows; left out: those shipped'),
   WORKFLOW: z
     .string()

@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { createFileArtifacts } from './adapters/files/artifacts.ts';
+import { openArtifacts } from './adapters/artifacts.ts';
 import { createEngineOutput } from './adapters/files/engine-output.ts';
 import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
@@ -106,7 +106,12 @@ async function start(
   });
   stops.push(() => store.close());
   const { ledger, feed, previews } = store;
-  const artifacts = createFileArtifacts(join(data, 'artifacts'));
+  const bytes = await openArtifacts({
+    location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
+    signedUrls: config.DOWNLOAD_REDIRECT,
+  });
+  stops.push(() => bytes.close());
+  const { artifacts } = bytes;
   const images = createImageLoader({
     allow: parseAllowList(config.FETCH_ALLOW),
     maxBytes: config.MAX_IMAGE_BYTES,

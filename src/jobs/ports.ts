@@ -116,6 +116,15 @@ export interface Artifacts {
   remove(key: string): Promise<void>;
   /** Every stored key below the prefix, with its size. */
   list(prefix: string): Promise<{ key: string; bytes: number }[]>;
+  /** Where anybody may GET the bytes without the gateway. Left out by a store that has no such thing, or must not. */
+  signedUrl?(key: string, options: SignedUrlOptions): Promise<string>;
+}
+
+export interface SignedUrlOptions {
+  readonly expiresSeconds: number;
+  /** What the answer calls itself: `Content-Type`, and the name in `Content-Disposition`. */
+  readonly mimeType: ImageMimeType;
+  readonly filename: string;
 }
 
 export interface PreviewImage {

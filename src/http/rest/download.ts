@@ -16,6 +16,7 @@ import { createStrippedOutputs } from './stripped-outputs.ts';
 type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;
 
 const DEFAULT_QUALITY = 80;
+const SIGNED_FOR_S = 300;
 
 /** What a picture is converted to. */
 interface Conversion {
@@ -25,7 +26,7 @@ interface Conversion {
 
 /**
  * GET and HEAD `/download/{job_id}`: the picture as the engine wrote it, without what the engine wrote into it of the
- * request, or converted.
+ * request, or converted. Where the store signs URLs, a picture that goes out as it is stored is fetched by one.
  */
 export function downloadRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts, log } = options;
@@ -66,6 +67,15 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       const conditions = conditionsOf(request);
       if (isUnchanged(conditions, file)) return reply.code(304).send();
       if (conversion !== null) return sendConverted(request, reply, output, conversion);
+      if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.size === size) {
+        const filename = filenameOf(job, index, mimeType);
+        const url = await artifacts.signedUrl(output.key, {
+          expiresSeconds: SIGNED_FOR_S,
+          mimeType,
+          filename,
+        });
+        return reply.header('cache-control', 'private, no-store').redirect(url, 302);
+      }
       return sendStored(request, reply, output, content, mayUseRange(conditions, file));
     },
   });

@@ -1,0 +1,151 @@
+import { Readable } from 'node:stream';
+import type { S3Client } from '@aws-sdk/client-s3';
+import type { Artifacts } from '../../jobs/ports.ts';
+import { partsOfKey } from '../artifact-key.ts';
+import type { S3Location } from '../artifacts-url.ts';
+import { createS3Client } from './client.ts';
+import { isMissing, isOutOfRange, reasonOf } from './errors.ts';
+import { loadS3Packages, type S3Packages } from './packages.ts';
+
+/** The least that S3 takes as a part. A put of unknown length holds two of them. */
+const PART_BYTES = 5 * 1024 * 1024;
+const PARTS_AT_ONCE = 2;
+
+/**
+ * Artifacts as objects of a bucket. An object appears when it is whole; one of unknown length goes up in parts, at most
+ * 10 MiB of which are held. Rejects, naming the bucket and the reason and no secret, when the bucket cannot be listed.
+ */
+export async function openS3Artifacts(
+  location: S3Location,
+  options: { signedUrls: boolean },
+): Promise<{ artifacts: Artifacts; close(): Promise<void> }> {
+  const packages = await loadS3Packages();
+  const client = createS3Client(packages, location, location.endpoint);
+  // A signature holds for one host.
+  const signer =
+    location.publicEndpoint === null ? client : createS3Client(packages, location, location.publicEndpoint);
+  const close = async (): Promise<void> => {
+    client.destroy();
+    signer.destroy();
+  };
+  const artifacts = createS3Artifacts(packages, client, location);
+  try {
+    const { ListObjectsV2Command } = packages.client;
+    await client.send(new ListObjectsV2Command({ Bucket: location.bucket, MaxKeys: 1 }));
+  } catch (error) {
+    await close();
+    const where = location.endpoint === null ? 'AWS' : new URL(location.endpoint).host;
+    throw new Error(`ARTIFACTS_URL: bucket ${location.bucket} at ${where}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+  if (!options.signedUrls) return { artifacts, close };
+  return { artifacts: { ...artifacts, signedUrl: signUrls(packages, signer, location) }, close };
+}
+
+function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3Location): Artifacts {
+  const {
+    DeleteObjectCommand,
+    GetObjectCommand,
+    HeadObjectCommand,
+    PutObjectCommand,
+    paginateListObjectsV2,
+  } = packages.client;
+  const at = (key: string) => addressOf(location, key);
+
+  async function putStream(key: string, source: Readable): Promise<number> {
+    // Told to whoever reads it; until somebody does, an error is no reason to end the process.
+    source.once('error', () => undefined);
+    let bytes = 0;
+    async function* counted(): AsyncGenerator<Buffer> {
+      for await (const given of source) {
+        const chunk: Buffer = given;
+        bytes += chunk.byteLength;
+        yield chunk;
+      }
+    }
+    try {
+      const upload = new packages.Upload({
+        client,
+        params: { ...at(key), Body: Readable.from(counted(), { objectMode: false }) },
+        partSize: PART_BYTES,
+        queueSize: PARTS_AT_ONCE,
+        leavePartsOnError: false,
+      });
+      await upload.done();
+      return bytes;
+    } finally {
+      source.destroy();
+    }
+  }
+
+  return {
+    async put(key, source) {
+      if (!(source instanceof Uint8Array)) return putStream(key, source);
+      await client.send(new PutObjectCommand({ ...at(key), Body: source, ContentLength: source.byteLength }));
+      return source.byteLength;
+    },
+    async get(key, range) {
+      const part = range === undefined ? {} : { Range: `bytes=${range.start}-${range.end}` };
+      try {
+        const { Body } = await client.send(new GetObjectCommand({ ...at(key), ...part }));
+        if (Body instanceof Readable) return Body;
+      } catch (error) {
+        if (isMissing(error)) return null;
+        // A file has no bytes beyond its end either.
+        if (isOutOfRange(error)) return Readable.from([]);
+        throw error;
+      }
+      throw new TypeError('The S3 client answers with streams of Node');
+    },
+    async size(key) {
+      try {
+        const { ContentLength } = await client.send(new HeadObjectCommand(at(key)));
+        return ContentLength ?? null;
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    },
+    async remove(key) {
+      await client.send(new DeleteObjectCommand(at(key)));
+    },
+    async list(prefix) {
+      const root = location.prefix === '' ? '' : `${location.prefix}/`;
+      const below = prefix === '' ? root : `${at(prefix).Key}/`;
+      const found: { key: string; bytes: number }[] = [];
+      for await (const page of paginateListObjectsV2(
+        { client },
+        { Bucket: location.bucket, Prefix: below },
+      )) {
+        for (const { Key, Size } of page.Contents ?? []) {
+          if (Key !== undefined) found.push({ key: Key.slice(root.length), bytes: Size ?? 0 });
+        }
+      }
+      return found;
+    },
+  };
+}
+
+function signUrls(
+  packages: S3Packages,
+  signer: S3Client,
+  location: S3Location,
+): NonNullable<Artifacts['signedUrl']> {
+  return (key, { expiresSeconds, mimeType, filename }) =>
+    packages.getSignedUrl(
+      signer,
+      new packages.client.GetObjectCommand({
+        ...addressOf(location, key),
+        ResponseContentType: mimeType,
+        ResponseContentDisposition: `inline; filename="${filename}"`,
+        ResponseCacheControl: 'private, no-store',
+      }),
+      { expiresIn: expiresSeconds },
+    );
+}
+
+function addressOf({ bucket, prefix }: S3Location, key: string): { Bucket: string; Key: string } {
+  const parts = partsOfKey(key);
+  return { Bucket: bucket, Key: (prefix === '' ? parts : [prefix, ...parts]).join('/') };
+}
