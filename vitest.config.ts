@@ -11,10 +11,12 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Brings the servers that the tests talk to, where the machine has none.
     globalSetup: ['test/support/redis-server.ts', 'test/support/s3-packages.ts'],
-    // Most of what the tests do is wait for processes and sockets: more workers than a small machine has cores.
-    maxWorkers: 3,
+    // Most of what the tests do is wait for processes and sockets: as many workers as a small machine has cores.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    // What a test waits for comes late on a machine that is busy.
+    expect: { poll: { timeout: 15_000 } },
     env: { NODE_ENV: 'test' },
   },
 });

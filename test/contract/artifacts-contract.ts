@@ -236,8 +236,9 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
     });
 
     it('lists more than fits a page', async () => {
-      const keys = Array.from({ length: 120 }, (_, index) => `outputs/${index}/1.png`);
-      await Promise.all(keys.map(key => artifacts.put(key, Buffer.from(key))));
+      const keys = Array.from({ length: 60 }, (_, index) => `outputs/${index}/1.png`);
+      // One after another: a store whose lists are eventually consistent keeps up with that.
+      for (const key of keys) await artifacts.put(key, Buffer.from(key));
       const listed = await artifacts.list('outputs');
       expect(listed.map(({ key }) => key)).toEqual(keys.toSorted());
       expect(listed.every(({ key, bytes }) => bytes === key.length)).toBe(true);

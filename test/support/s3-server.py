@@ -23,7 +23,8 @@ from swift.common.wsgi import ConfigString, loadapp
 from swift.container.server import ContainerController
 from swift.obj.server import ObjectController
 
-# Lists come in pages of 50, so that a test need not store the 1,000 objects of a usual page.
+# Lists come in pages of 50, so that a test need not store the 1,000 objects of a usual page. There is no other copy to
+# turn to, so a server behind the proxy that is slow on a busy machine is waited for and never avoided.
 PROXY = """
 [DEFAULT]
 swift_dir = {folder}
@@ -59,6 +60,11 @@ use = egg:swift#slo
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+node_timeout = 60
+recoverable_node_timeout = 60
+conn_timeout = 60
+error_suppression_interval = 0
+error_suppression_limit = 1000000
 """
 
 SERVERS = {'account': AccountController, 'container': ContainerController, 'object': ObjectController}
@@ -94,6 +100,8 @@ def main(folder, secret):
         'swift_dir': folder,
         'mount_check': 'false',
         'fallocate_reserve': '0',
+        'conn_timeout': '60',
+        'node_timeout': '60',
         'log_level': 'ERROR',
     }
     for kind, controller in SERVERS.items():
