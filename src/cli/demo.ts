@@ -24,19 +24,37 @@ Every variable of the gateway works here too: COMFYUI_URL=http://host:8188 npm r
 
 const PROMPT = 'Place the person from image 1 in the landscape from image 2, in warm evening light';
 
-const { values } = parseArgs({
-  options: {
-    once: { type: 'boolean', default: false },
-    out: { type: 'string', default: 'edited.png' },
-    steps: { type: 'string', default: '20' },
-    help: { type: 'boolean', default: false },
-  },
-});
+/** EX_USAGE of sysexits.h. */
+const BAD_USAGE = 64;
+
+const values = readOptions();
 if (values.help) {
   console.log(HELP);
   process.exit(0);
 }
 process.exit(await demo());
+
+function readOptions() {
+  const usage = (message: string): never => {
+    console.error(`${message}\n\n${HELP}`);
+    process.exit(BAD_USAGE);
+  };
+  try {
+    const { values } = parseArgs({
+      options: {
+        once: { type: 'boolean', default: false },
+        out: { type: 'string', default: 'edited.png' },
+        steps: { type: 'string', default: '20' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    const steps = Number(values.steps);
+    const fits = Number.isInteger(steps) && steps >= 1 && steps <= 100;
+    return fits ? { ...values, steps } : usage(`--steps takes an integer from 1 to 100, got ${values.steps}`);
+  } catch (error) {
+    return usage(error instanceof Error ? error.message : String(error));
+  }
+}
 
 async function demo(): Promise<number> {
   const samples = await serveSamples();
@@ -61,7 +79,7 @@ async function demo(): Promise<number> {
       `Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
     );
     console.log(`Its samples come from http://${samples.address} (FETCH_ALLOW opens that address)\n`);
-    const job = await edit(client, samples, Number(values.steps));
+    const job = await edit(client, samples, values.steps);
     if (job === null) return 1;
     await client.close();
     const image = job.images[0];

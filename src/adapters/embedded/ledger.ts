@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from 'node:sqlite';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type {
   Clock,
@@ -81,13 +81,13 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
   };
 
-  function rows(found: unknown[]): Job[] {
-    return (found as JobRow[]).map(decodeJob);
+  function rows(found: Record<string, SQLOutputValue>[]): Job[] {
+    return found.map(row => decodeJob(asRow(row)));
   }
 
   function one(id: string): Job | null {
-    const row = sql.get.get(id) as JobRow | undefined;
-    return row ? decodeJob(row) : null;
+    const row = sql.get.get(id);
+    return row ? decodeJob(asRow(row)) : null;
   }
 
   function transact<T>(work: () => T): T {
@@ -211,8 +211,8 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
         const held = sql.lane.get(lane);
         if (held && Number(held.expires_at) > now()) return null;
         const token = Number(sql.takeLane.get(lane, now() + ttlMs)?.token);
-        const left = sql.inLane.get(lane) as JobRow | undefined;
-        return { lease: { lane, token }, job: left ? decodeJob(left) : null };
+        const left = sql.inLane.get(lane);
+        return { lease: { lane, token }, job: left ? decodeJob(asRow(left)) : null };
       });
     },
     async renewLane(lease, ttlMs) {
@@ -281,7 +281,12 @@ function listJobs(db: DatabaseSync, query: JobQuery): JobPage {
   const filter = where.length > 0 ? `WHERE ${where.join(' AND ')}` : '';
   const found = db
     .prepare(`SELECT request, state FROM jobs ${filter} ORDER BY created_at DESC, id DESC LIMIT ?`)
-    .all(...values, query.first + 1) as unknown as JobRow[];
-  const jobs = found.slice(0, query.first).map(decodeJob);
+    .all(...values, query.first + 1);
+  const jobs = found.slice(0, query.first).map(row => decodeJob(asRow(row)));
   return { jobs, hasNextPage: found.length > query.first };
+}
+
+/** Both columns are NOT NULL texts in a STRICT table. */
+function asRow(row: Record<string, SQLOutputValue>): JobRow {
+  return { request: String(row.request), state: String(row.state) };
 }
