@@ -7,7 +7,8 @@ import { addJobs } from './commands/jobs.ts';
 import { addServe } from './commands/serve.ts';
 import { addWatch } from './commands/watch.ts';
 import { addWorkflows } from './commands/workflows.ts';
-import { CommandFailure, type Done, EXIT_CODES, type ExitCode } from './outcome.ts';
+import { CommandFailure, type Done, type ExitCode, WATCHING_EXIT_CODES } from './outcome.ts';
+import { tell } from './output.ts';
 
 /**
  * Runs a command line without its first two words. Resolves with the exit code, which stands for now when the command
@@ -25,7 +26,7 @@ export async function runCli(words: readonly string[]): Promise<ExitCode> {
     // Help and version leave by this way too, with 0; everything else of commander's is a command not understood.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (!(error instanceof CommandFailure)) throw error;
-    console.error(error.message);
+    tell(error.message);
     return error.code;
   }
 }
@@ -45,7 +46,7 @@ Examples:
   qwen-edit workflows list
   qwen-edit workflows check --engine http://127.0.0.1:8188
 
-${EXIT_CODES}`,
+${WATCHING_EXIT_CODES}`,
     );
   addServe(program, done);
   addEdit(program);

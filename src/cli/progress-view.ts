@@ -1,5 +1,6 @@
 import { type Options, SingleBar } from 'cli-progress';
 import type { JobSnapshot } from '../client/client.ts';
+import { printable } from './output.ts';
 
 /** Shows a job's snapshots to a person. */
 export interface ProgressView {
@@ -9,12 +10,25 @@ export interface ProgressView {
 
 const WIDTH = 28;
 
-/** A bar on a terminal; one line for each new stage or tenth elsewhere, so that a log stays short. */
-export function createProgressView(stream: NodeJS.WriteStream): ProgressView {
-  return stream.isTTY ? barView(stream) : lineView(stream);
+export interface ProgressViewOptions {
+  /**
+   * Whether SIGINT and SIGTERM are the caller's, who then calls `done`. Left out: the first of them ends the bar, and
+   * nothing else.
+   */
+  readonly leavesSignals?: boolean;
+  /** Whether the bar is drawn again without a change, because something else writes on its line. */
+  readonly redraws?: boolean;
 }
 
-function barView(stream: NodeJS.WriteStream): ProgressView {
+/** A bar on a terminal; one line for each new stage or tenth elsewhere, so that a log stays short. */
+export function createProgressView(
+  stream: NodeJS.WriteStream,
+  options: ProgressViewOptions = {},
+): ProgressView {
+  return stream.isTTY ? barView(stream, options) : lineView(stream);
+}
+
+function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): ProgressView {
   const bar = new SingleBar({
     stream,
     format: (_options: Options, { progress }: { progress: number }, payload: { text: string }) => {
@@ -24,6 +38,8 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
     hideCursor: true,
     clearOnComplete: false,
     stopOnComplete: false,
+    gracefulExit: options.leavesSignals !== true,
+    forceRedraw: options.redraws === true,
   });
   bar.start(100, 0, { text: '' });
   return {
@@ -50,7 +66,7 @@ export function describe(job: JobSnapshot): string {
   if (job.step != null && job.totalSteps != null) parts.push(`step ${job.step}/${job.totalSteps}`);
   if (job.queuePosition != null && job.status === 'QUEUED') parts.push(`${job.queuePosition} ahead`);
   if (job.etaSeconds != null && job.status === 'PROCESSING') parts.push(`ETA ${duration(job.etaSeconds)}`);
-  return parts.join('  ');
+  return printable(parts.join('  '));
 }
 
 function duration(seconds: number): string {

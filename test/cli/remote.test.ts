@@ -1,13 +1,12 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer, text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
-
-const PROGRAM = join(import.meta.dirname, '../../src/cli/qwen-edit.ts');
+import { PROGRAM, type Ran, qwenEdit as run } from './support.ts';
 
 let rig: Rig;
 let folder: string;
@@ -23,19 +22,8 @@ afterAll(async () => {
 });
 
 /** Runs `qwen-edit` in the folder of the pictures, with the gateway from the environment. */
-async function qwenEdit(
-  words: readonly string[],
-  input: Uint8Array = new Uint8Array(),
-): Promise<{ code: number | null; bytes: Buffer; out: string; err: string }> {
-  const child = spawn(process.execPath, [PROGRAM, ...words], {
-    cwd: folder,
-    env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  child.stdin.end(input);
-  const code = new Promise<number | null>(resolve => child.once('close', resolve));
-  const [bytes, err] = await Promise.all([buffer(child.stdout), text(child.stderr)]);
-  return { code: await code, bytes, out: bytes.toString(), err };
+function qwenEdit(words: readonly string[], input: Uint8Array = new Uint8Array()): Promise<Ran> {
+  return run(words, { QWEN_EDIT_URL: rig.url }, { cwd: folder, input });
 }
 
 const FAST = ['--steps', '2', '--megapixels', '0.25'];
@@ -117,6 +105,26 @@ describe('qwen-edit edit', () => {
     });
   });
 
+  it('writes into what is there and is no file, and leaves it in its place', async () => {
+    const pipe = join(folder, 'pipe');
+    await promisify(execFile)('mkfifo', [pipe]);
+    const [read, ran] = await Promise.all([
+      readFile(pipe),
+      qwenEdit(['edit', 'photo.jpg', '-p', 'x', '-o', 'pipe', ...FAST]),
+    ]);
+    expect(ran).toMatchObject({ code: 0, out: 'Saved pipe\n' });
+    expect((await sharp(read).metadata()).format).toBe('png');
+    expect((await stat(pipe)).isFIFO()).toBe(true);
+  });
+
+  it('is content when its reader has enough', async () => {
+    const command = `{ '${process.execPath}' '${PROGRAM}' jobs --json; echo "ended with $?" >&2; } | :`;
+    const { stderr } = await promisify(execFile)('sh', ['-c', command], {
+      env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url },
+    });
+    expect(stderr).toBe('ended with 0\n');
+  });
+
   it.concurrent.each([
     [
       'a file that is not there',
@@ -131,6 +139,14 @@ describe('qwen-edit edit', () => {
       1,
       /INVALID_INPUT: steps takes .* got 0/,
     ],
+    ['a folder instead of a file', ['edit', '.', '-p', 'x'], 1, /\. cannot be read: it is a folder/],
+    [
+      'a folder that is not there to save to',
+      ['edit', 'photo.jpg', '-p', 'x', '-o', 'none/out.png'],
+      1,
+      /none\/out\.png cannot be written: there is no such folder/,
+    ],
+    ['a folder to save as', ['download', 'x', '-o', '.'], 1, /cannot be written: it is a folder/],
     ['standard input twice', ['edit', '-', '-', '-p', 'x'], 2, /give - once/],
     ['no prompt', ['edit', 'photo.jpg'], 2, /--prompt/],
     ['what is no number', ['edit', 'photo.jpg', '-p', 'x', '--steps', 'many'], 2, /It takes a number/],
@@ -138,7 +154,7 @@ describe('qwen-edit edit', () => {
     [
       'a gateway that is not there',
       ['jobs', '--url', 'http://127.0.0.1:9'],
-      1,
+      75,
       /cannot be reached.*\n.*--url/,
     ],
   ])('ends with a word on %s', async (_, words, code, says) => {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { type Done, EXIT_CODES } from '../outcome.ts';
-import { addRemoteOptions, printJson, type Remote, withClient } from './remote.ts';
+import { type Done, REMOTE_EXIT_CODES } from '../outcome.ts';
+import { printJson, say, tell } from '../output.ts';
+import { addRemoteOptions, type Remote, withClient } from './remote.ts';
 
 /** Adds `cancel`. */
 export function addCancel(program: Command, done: Done): void {
@@ -16,7 +17,7 @@ Examples:
   qwen-edit cancel --delete 0b9c… 77aa…
   qwen-edit jobs --status queued --json | jq -r .id | xargs qwen-edit cancel
 
-${EXIT_CODES}`,
+${REMOTE_EXIT_CODES}`,
     )
     .action(async (ids: string[], options: Remote & { delete?: boolean }) => {
       await withClient(options, async client => {
@@ -25,13 +26,13 @@ ${EXIT_CODES}`,
           if (options.json === true) printJson(result);
           switch (result.__typename) {
             case 'Job':
-              if (options.json !== true) process.stdout.write(`${id}  ${result.status}\n`);
+              if (options.json !== true) say(`${id}  ${result.status}`);
               break;
             case 'DeletedJob':
-              if (options.json !== true) process.stdout.write(`${id}  deleted\n`);
+              if (options.json !== true) say(`${id}  deleted`);
               break;
             case 'JobNotFound':
-              process.stderr.write(`${id}  ${result.message}\n`);
+              tell(`${id}  ${result.message}`);
               done(1);
               break;
             default:

@@ -1,13 +1,16 @@
 import { type Command, Option } from 'commander';
-import { EXIT_CODES } from '../outcome.ts';
-import { savePicture } from '../save.ts';
-import { addRemoteOptions, printJson, type Remote, takeNumber, withClient } from './remote.ts';
+import { checkOpens, openPicture } from '../open-picture.ts';
+import { REMOTE_EXIT_CODES } from '../outcome.ts';
+import { printJson, say } from '../output.ts';
+import { checkTarget, savePicture } from '../save.ts';
+import { addRemoteOptions, type Remote, takeNumber, withClient } from './remote.ts';
 
 interface DownloadOptions extends Remote {
   readonly out?: string;
   readonly index?: number;
   readonly format?: 'png' | 'jpeg' | 'webp';
   readonly quality?: number;
+  readonly open?: boolean;
 }
 
 /** Adds `download`. */
@@ -22,17 +25,20 @@ export function addDownload(program: Command): void {
     .option('--index <number>', 'which of its pictures, from 0', takeNumber)
     .addOption(new Option('--format <format>', 'convert it').choices(['png', 'jpeg', 'webp']))
     .option('--quality <number>', '1 to 100, for jpeg and webp', takeNumber)
+    .option('--open', 'then show the file with the desktop’s own program')
     .addHelpText(
       'after',
       `
 Examples:
-  qwen-edit download 0b9c… -o out.png
+  qwen-edit download 0b9c… -o out.png --open
   qwen-edit download 0b9c… --format webp --quality 80 -o out.webp
 
-${EXIT_CODES}`,
+${REMOTE_EXIT_CODES}`,
     )
     .action(async (id: string, options: DownloadOptions) => {
-      const { out, index, format, quality } = options;
+      const { out, index, format, quality, open } = options;
+      checkOpens(open, out);
+      await checkTarget(out);
       const file = await withClient(options, client =>
         savePicture(client, id, out, {
           ...(index === undefined ? {} : { index }),
@@ -42,6 +48,7 @@ ${EXIT_CODES}`,
       );
       if (file === '-') return;
       if (options.json === true) printJson({ id, file });
-      else process.stdout.write(`Saved ${file}\n`);
+      else say(`Saved ${file}`);
+      if (open === true) await openPicture(file);
     });
 }

@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EditInput, EditResult } from '../../client/client.ts';
-import { followJob } from '../follow.ts';
-import { CommandFailure, EXIT_CODES } from '../outcome.ts';
+import { type Awaiting, addAwaitingOptions, awaitPicture, checkAwaiting } from '../await-picture.ts';
+import { CommandFailure, failureCode, WATCHING_EXIT_CODES } from '../outcome.ts';
+import { printJson, say } from '../output.ts';
 import { readPictures } from '../pictures.ts';
-import { savePicture } from '../save.ts';
-import { addRemoteOptions, printJson, type Remote, takeNumber, withClient } from './remote.ts';
+import { addRemoteOptions, takeNumber, withClient } from './remote.ts';
 
-interface EditOptions extends Remote {
+interface EditOptions extends Awaiting {
   readonly prompt: string;
   readonly negativePrompt?: string;
   readonly seed?: string;
@@ -17,13 +17,13 @@ interface EditOptions extends Remote {
   readonly priority?: 'LOW' | 'NORMAL' | 'HIGH';
   readonly param: Readonly<Record<string, unknown>>;
   readonly key?: string;
-  readonly out?: string;
   readonly watch?: boolean;
 }
 
 /** Adds `edit`. */
 export function addEdit(program: Command): void {
-  addRemoteOptions(program.command('edit'))
+  const command = program
+    .command('edit')
     .description('Edit pictures by a prompt: 1 to 3 files, URLs, or - for standard input.')
     .argument('<pictures...>', 'in the order that the prompt speaks of')
     .requiredOption('-p, --prompt <text>', 'what to change')
@@ -34,42 +34,39 @@ export function addEdit(program: Command): void {
     .option('--megapixels <number>', 'size of the result', takeNumber)
     .option('--workflow <name>', 'which workflow to run')
     .addOption(new Option('--priority <priority>', 'low, normal or high').argParser(takePriority))
-    .option('--param <name=value>', 'what else the workflow takes; may be given again', takeParameter, {})
+    .addOption(
+      new Option('--param <name=value>', 'what else the workflow takes; may be given again')
+        .argParser(takeParameter)
+        .default({}, 'none'),
+    )
     .option('--key <text>', 'idempotency key: the same key is the same job, however often it is sent')
     .option('-o, --out <file>', 'wait, and save the picture there; - for standard output')
-    .option('--watch', 'wait, and show the progress')
+    .option('--watch', 'wait, and show the progress');
+  addRemoteOptions(addAwaitingOptions(command))
     .addHelpText(
       'after',
       `
-Without --out or --watch it prints the job's id and leaves it to run.
+Without --out or --watch it prints the job's id and leaves it to run. Ctrl-C ends the waiting, not the job:
+see watch and cancel.
 
 Examples:
-  qwen-edit edit photo.jpg -p "Make it night" -o night.png
+  qwen-edit edit photo.jpg -p "Make it night" -o night.png --open
   qwen-edit edit photo.jpg dog.jpg -p "Put the dog from image 2 into image 1" -o out.png
   qwen-edit edit https://example.com/photo.jpg -p "As a watercolour" --steps 20 --seed 7 --watch
   cat photo.jpg | qwen-edit edit - -p "Make it night" -o - > night.png
   id=$(qwen-edit edit photo.jpg -p "Make it night"); qwen-edit watch $id
 
-${EXIT_CODES}`,
+${WATCHING_EXIT_CODES}`,
     )
     .action(async (words: string[], options: EditOptions) => {
+      const { out, watch, json } = options;
+      await checkAwaiting(options);
       const images = await readPictures(words);
       await withClient(options, async client => {
         const job = jobOf(await client.edit(inputOf(images, options)));
-        const waits = options.out !== undefined || options.watch === true;
-        if (!waits) {
-          if (options.json === true) printJson(job);
-          else process.stdout.write(`${job.id}\n`);
-          return;
-        }
-        // Standard output may be the picture's.
-        await followJob(client, job.id, options.json === true && options.out !== '-');
-        if (options.out === undefined) {
-          if (options.json !== true) process.stdout.write(`${job.id}\n`);
-          return;
-        }
-        const file = await savePicture(client, job.id, options.out);
-        if (file !== '-' && options.json !== true) process.stdout.write(`Saved ${file}\n`);
+        if (out !== undefined || watch === true) await awaitPicture(client, job.id, options);
+        else if (json === true) printJson(job);
+        if (out === undefined && json !== true) say(job.id);
       });
     });
 }
@@ -98,7 +95,7 @@ function jobOf(result: EditResult): Extract<EditResult, { __typename: 'Job' }> {
     case 'InvalidInput':
     case 'ImageRejected':
     case 'QueueFull':
-      throw new CommandFailure(`${result.code}: ${result.message}`);
+      throw new CommandFailure(`${result.code}: ${result.message}`, failureCode(result.retryable));
     default:
       return result satisfies never;
   }

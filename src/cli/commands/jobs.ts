@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { JOB_STATUSES, type JobSnapshot, type JobStatus } from '../../client/client.ts';
-import { EXIT_CODES } from '../outcome.ts';
+import { REMOTE_EXIT_CODES } from '../outcome.ts';
+import { printJson, say, tell } from '../output.ts';
 import { describe } from '../progress-view.ts';
-import { addRemoteOptions, printJson, type Remote, takeNumber, withClient } from './remote.ts';
+import { addRemoteOptions, type Remote, takeNumber, withClient } from './remote.ts';
 
 interface JobsOptions extends Remote {
   readonly first: number;
@@ -25,7 +26,7 @@ Examples:
   qwen-edit jobs --status queued,processing
   qwen-edit jobs --first 100 --json | jq -r .id
 
-${EXIT_CODES}`,
+${REMOTE_EXIT_CODES}`,
     )
     .action(async ({ first, after, status, ...options }: JobsOptions) => {
       const page = await withClient(options, client =>
@@ -37,11 +38,9 @@ ${EXIT_CODES}`,
       );
       for (const job of page.nodes) {
         if (options.json === true) printJson(job);
-        else process.stdout.write(`${lineOf(job)}\n`);
+        else say(lineOf(job));
       }
-      if (page.pageInfo.hasNextPage && options.json !== true) {
-        process.stderr.write(`More: --after ${page.pageInfo.endCursor}\n`);
-      }
+      if (page.pageInfo.hasNextPage) tell(`More: --after ${page.pageInfo.endCursor}`);
     });
 }
 

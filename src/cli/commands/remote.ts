@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Client, createClient, GatewayError } from '../../client/client.ts';
-import { CommandFailure } from '../outcome.ts';
+import { CommandFailure, failureCode } from '../outcome.ts';
 
 /** What every command takes that speaks to a gateway. */
 export interface Remote {
@@ -46,13 +46,8 @@ export async function withClient<T>(remote: Remote, use: (client: Client) => Pro
       error.kind === 'unreachable'
         ? '\nIs the gateway running there? --url or QWEN_EDIT_URL says where.'
         : '';
-    throw new CommandFailure(`${error.message}${hint}`);
+    throw new CommandFailure(`${error.message}${hint}`, failureCode(error.retryable));
   } finally {
     await client.close();
   }
-}
-
-/** One object a line, for programs. */
-export function printJson(value: object): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`);
 }

@@ -9,6 +9,7 @@ import type { Workflow } from '../../workflows/load.ts';
 import { didYouMean } from '../../workflows/nearest.ts';
 import { shippedKnowledge } from '../knowledge.ts';
 import { CommandFailure, type Done, EXIT_CODES } from '../outcome.ts';
+import { say } from '../output.ts';
 import { dirOption, readWorkflows } from './workflows-dir.ts';
 
 const ENGINE_ANSWER_MS = 60_000;
@@ -115,7 +116,7 @@ async function inventoryOf(url: string): Promise<ObjectInfo> {
 
 function print(name: string, { problems, notes }: KnowledgeFindings): void {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
-  console.log(`${name}: ${problems.length === 0 ? 'ok' : count}`);
-  for (const text of problems) console.log(`  ${text}`);
-  for (const text of notes) console.log(`  note: ${text}`);
+  say(`${name}: ${problems.length === 0 ? 'ok' : count}`);
+  for (const text of problems) say(`  ${text}`);
+  for (const text of notes) say(`  note: ${text}`);
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Workflow } from '../../workflows/load.ts';
 import { type Done, EXIT_CODES } from '../outcome.ts';
+import { say } from '../output.ts';
 import { dirOption, readWorkflows } from './workflows-dir.ts';
 
 /** Adds `workflows list`. */
@@ -43,7 +44,7 @@ function rowOf({ name, version, manifest }: Workflow): string[] {
 function printTable(rows: readonly (readonly string[])[]): void {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)));
   for (const row of rows) {
-    console.log(
+    say(
       row
         .map((cell, column) => cell.padEnd(widths[column] ?? 0))
         .join('  ')

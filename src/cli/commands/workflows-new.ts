@@ -11,6 +11,7 @@ import { scaffoldManifest } from '../../workflows/scaffold.ts';
 import { SHIPPED_WORKFLOWS } from '../../workflows/shipped.ts';
 import { shippedKnowledge } from '../knowledge.ts';
 import { CommandFailure, type Done, EXIT_CODES } from '../outcome.ts';
+import { say } from '../output.ts';
 import { dirOption } from './workflows-dir.ts';
 
 interface NewOptions {
@@ -70,8 +71,8 @@ async function make(options: NewOptions): Promise<boolean> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'graph.json'), json(graph));
   await writeFile(join(folder, 'workflow.json'), json(written(made.manifest, options.dir)));
-  console.log(`Wrote ${folder}`);
-  for (const change of changes) console.log(`  changed: ${change}`);
+  say(`Wrote ${folder}`);
+  for (const change of changes) say(`  changed: ${change}`);
   tellChoices(made.manifest, graph);
   return report(folder, name);
 }
@@ -116,14 +117,13 @@ function written(manifest: Manifest, dir: string): Manifest {
 
 function tellChoices({ inputs, images, output, parameters }: Manifest, graph: Graph): void {
   const label = (node: string) => `node ${node} (${graph[node]?.class_type ?? ''})`;
-  console.log('Taken for what it is; read it over in workflow.json:');
-  for (const { slot, target } of images) console.log(`  image ${slot}: ${label(target.node)}`);
+  say('Taken for what it is; read it over in workflow.json:');
+  for (const { slot, target } of images) say(`  image ${slot}: ${label(target.node)}`);
   for (const [field, target] of Object.entries(inputs)) {
-    for (const { node, input } of listTargets(target))
-      console.log(`  ${field}: ${label(node)}, input ${input}`);
+    for (const { node, input } of listTargets(target)) say(`  ${field}: ${label(node)}, input ${input}`);
   }
-  console.log(`  output: ${label(output.node)}`);
-  console.log(`  by default ${parameters.steps.default} steps at cfg ${parameters.cfg.default}`);
+  say(`  output: ${label(output.node)}`);
+  say(`  by default ${parameters.steps.default} steps at cfg ${parameters.cfg.default}`);
 }
 
 async function report(folder: string, name: string): Promise<boolean> {
@@ -132,8 +132,8 @@ async function report(folder: string, name: string): Promise<boolean> {
     'manifest' in workflow
       ? checkAgainstKnowledge(workflow, await shippedKnowledge())
       : { problems: workflow.problems, notes: [] };
-  for (const text of findings.problems) console.log(`  problem: ${text}`);
-  for (const text of findings.notes) console.log(`  note: ${text}`);
+  for (const text of findings.problems) say(`  problem: ${text}`);
+  for (const text of findings.notes) say(`  note: ${text}`);
   return findings.problems.length === 0;
 }
 

@@ -1,0 +1,24 @@
+import { CommandFailure } from './outcome.ts';
+
+/**
+ * Waits for a job in a way that Ctrl-C and SIGTERM can end: the signal aborts, `wait` cleans up after itself, and a
+ * CommandFailure says how to go on, for the job does. A second Ctrl-C ends the process at once.
+ */
+export async function untilInterrupted<T>(id: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const interrupt = (name: 'SIGINT' | 'SIGTERM'): void => {
+    const message = `The job goes on.\n  qwen-edit watch ${id}\n  qwen-edit cancel ${id}`;
+    controller.abort(new CommandFailure(message, name === 'SIGINT' ? 130 : 143));
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    return await wait(controller.signal);
+  } catch (error) {
+    // What an aborted call rejects with differs: by the reason itself, or by an error of its own.
+    throw controller.signal.aborted ? controller.signal.reason : error;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}

@@ -1,0 +1,145 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { printable } from '../../src/cli/output.ts';
+import { qwenEdit } from './support.ts';
+
+/** Sets the title of a window, colours, moves the cursor by an eight-bit CSI, turns the writing: all as a terminal would. */
+const EVIL = '\x1b]0;mine\x07\x1b[31mred\x9b2J\x00\x08\x7f\u202egnp.exe';
+
+/** Whatever a terminal would obey besides the end of a line. */
+const OBEYED = /[^\P{Cc}\n]|\p{Bidi_Control}/u;
+
+let folder: string;
+let server: Server;
+let url: string;
+let answer: object;
+let filename: string;
+/** The one snapshot of a job that is watched. */
+let snapshot: object;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-hostile-'));
+  server = createServer((request, response) => {
+    if (request.url?.startsWith('/download/')) {
+      response.writeHead(200, { 'content-disposition': `inline; filename="${filename}"` }).end('picture');
+    } else if (request.headers.accept?.includes('text/event-stream')) {
+      const data = JSON.stringify({ data: { jobProgress: snapshot } });
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`event: next\ndata: ${data}\n\nevent: complete\ndata:\n\n`);
+    } else {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+    }
+  });
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  url = `http://127.0.0.1:${address.port}`;
+});
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise(done => server.close(done));
+  await rm(folder, { recursive: true });
+});
+
+function run(words: readonly string[]) {
+  return qwenEdit(words, { QWEN_EDIT_URL: url }, { cwd: folder });
+}
+
+describe('what a gateway says', () => {
+  it('reaches the terminal as text alone, and programs whole', async () => {
+    const job = {
+      id: EVIL,
+      createdAt: EVIL,
+      status: 'ERROR',
+      stage: EVIL,
+      progress: 1,
+      error: { code: EVIL },
+    };
+    const pageInfo = { hasNextPage: true, endCursor: EVIL };
+    answer = { data: { jobs: { nodes: [job], pageInfo } } };
+    const list = await run(['jobs']);
+    expect(list.code).toBe(0);
+    expect(list.out).toContain('red');
+    expect(list.out).not.toMatch(OBEYED);
+    expect(list.err).toMatch(/^More: --after red/);
+    expect(list.err).not.toMatch(OBEYED);
+    const json = await run(['jobs', '--json']);
+    expect(json.out).not.toMatch(OBEYED);
+    expect(JSON.parse(json.out)).toEqual(job);
+  });
+
+  it('is clean in errors as well', async () => {
+    answer = { errors: [{ message: EVIL }] };
+    const refused = await run(['jobs']);
+    expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('red') });
+    expect(refused.err).not.toMatch(OBEYED);
+    answer = { data: { cancelJob: { __typename: 'JobNotFound', message: EVIL } } };
+    const gone = await run(['cancel', 'x']);
+    expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('red') });
+    expect(gone.err).not.toMatch(OBEYED);
+  });
+
+  it('is clean in how a job ended, whose exit code says whether it may go another time', async () => {
+    const error = { code: EVIL, message: EVIL, node: null };
+    const job = { id: 'x', revision: 1, status: 'ERROR', stage: EVIL, progress: 1 };
+    for (const [retryable, code] of [
+      [true, 75],
+      [false, 1],
+    ] as const) {
+      snapshot = { ...job, error: { ...error, retryable } };
+      const ran = await run(['watch', 'x']);
+      expect(ran).toMatchObject({ code, out: '', err: expect.stringMatching(/red.*: red/) });
+      expect(ran.err).not.toMatch(OBEYED);
+    }
+  });
+
+  it('ends a submit by whether it may go another time', async () => {
+    const words = ['edit', 'https://example.com/a.png', '-p', 'x'];
+    const full = { __typename: 'QueueFull', code: 'QUEUE_FULL', message: EVIL, retryable: true };
+    answer = { data: { editImage: full } };
+    expect(await run(words)).toMatchObject({ code: 75, err: expect.stringContaining('QUEUE_FULL: red') });
+    answer = { data: { editImage: { ...full, __typename: 'InvalidInput', retryable: false } } };
+    expect(await run(words)).toMatchObject({ code: 1, out: '' });
+  });
+
+  it.each([
+    ['../../.bashrc', 'bashrc'],
+    ['..\\..\\x\x9b2J.png', 'x.png'],
+    ['..', 'job.png'],
+    ['-rf', 'rf'],
+  ])('names no file but one of this folder that nothing reads by itself: %j', async (given, name) => {
+    filename = given;
+    expect(await run(['download', 'job'])).toMatchObject({ code: 0, out: `Saved ${name}\n` });
+    expect(await readdir(folder)).toEqual([name]);
+  });
+
+  it('is not opened under a name that is no picture’s', async () => {
+    filename = 'picture.command';
+    const { code, err } = await run(['download', 'job', '--open']);
+    expect(code).toBe(0);
+    expect(err).toContain('picture.command is not named as a picture: it was not opened');
+  });
+});
+
+describe('printable', () => {
+  it('leaves text, its lines and tabs as they are', () => {
+    expect(printable('Größe: 5 × 3\n\t図 🎨')).toBe('Größe: 5 × 3\n\t図 🎨');
+  });
+
+  it('leaves nothing that a terminal obeys, also of sequences without an end', () => {
+    expect(printable('\x1b[1mbold\x1b[0m')).toBe('bold');
+    for (const text of [
+      EVIL,
+      '\x1b',
+      '\x1b]52;c;',
+      '\x9d0;t\x9c',
+      'a\rb',
+      '\x1bPq\x1b\\',
+      '\x1b_Ga=T\x1b\\',
+    ]) {
+      expect(printable(text)).not.toMatch(OBEYED);
+    }
+  });
+});

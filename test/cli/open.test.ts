@@ -1,0 +1,80 @@
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { qwenEdit, type Ran } from './support.ts';
+
+let rig: Rig;
+let folder: string;
+let desktop: Record<string, string>;
+beforeAll(async () => {
+  rig = await startRig();
+});
+afterAll(() => rig.close());
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-open-'));
+  const shape = { create: { width: 80, height: 60, channels: 3, background: 'green' } } as const;
+  await writeFile(join(folder, 'photo.jpg'), await sharp(shape).jpeg().toBuffer());
+  // What opens files: a program called `open` on macOS, and elsewhere, where no desktop is known, that of BROWSER. This
+  // one keeps its arguments, one a line, and the bytes of the file.
+  const opener = join(folder, 'open');
+  await writeFile(opener, `#!/bin/sh\nprintf '%s\\n' "$@" > '${folder}/opened'\ncp "$1" '${folder}/seen'\n`);
+  await chmod(opener, 0o755);
+  desktop = { PATH: `${folder}:${process.env.PATH}`, BROWSER: opener };
+  return () => rm(folder, { recursive: true });
+});
+
+function run(words: readonly string[], environment: Record<string, string>): Promise<Ran> {
+  return qwenEdit(words, { QWEN_EDIT_URL: rig.url, ...environment }, { cwd: folder });
+}
+
+const EDIT = ['edit', 'photo.jpg', '-p', 'x', '--steps', '2', '--megapixels', '0.25'];
+
+async function expectOpened(name: string): Promise<void> {
+  expect(await readFile(join(folder, 'opened'), 'utf8')).toBe(`${join(folder, name)}\n`);
+  expect(await readFile(join(folder, 'seen'))).toEqual(await readFile(join(folder, name)));
+}
+
+describe('--open', () => {
+  it('hands the finished file over, whatever its name holds', async () => {
+    const name = "it's; $(touch pwned) &.png";
+    expect(await run([...EDIT, '-o', name, '--open'], desktop)).toMatchObject({
+      code: 0,
+      out: `Saved ${name}\n`,
+    });
+    await expectOpened(name);
+    expect(await readdir(folder)).not.toContain('pwned');
+  });
+
+  it('does so for watch and download, also by the name that the gateway gives', async () => {
+    const id = (await run(EDIT, {})).out.trim();
+    expect(await run(['watch', id, '-o', 'watched.png', '--open'], desktop)).toMatchObject({ code: 0 });
+    await expectOpened('watched.png');
+    const { out } = await run(['download', id, '--open', '--json'], desktop);
+    await expectOpened(JSON.parse(out).file);
+  });
+
+  it('says that nothing opened it where there is no desktop; the edit is done all the same', async () => {
+    await writeFile(join(folder, 'open'), '#!/bin/sh\nexit 1\n');
+    const { code, out, err } = await run([...EDIT, '-o', 'out.png', '--open'], desktop);
+    expect({ code, out }).toEqual({ code: 0, out: 'Saved out.png\n' });
+    expect(err).toContain(`${join(folder, 'out.png')} was not opened: there is no desktop here`);
+  });
+
+  it.each([
+    ['no file', [], /--open needs a file/],
+    ['standard output', ['-o', '-'], /--open needs a file/],
+    ['a name that the desktop might run', ['-o', 'out.desktop'], /ends in \.png, .*out\.desktop does not/],
+  ])('refuses %s before anything is submitted', async (_, words, says) => {
+    const before = await rig.graphql('{ jobs { nodes { id } } }');
+    expect(await run([...EDIT, '--open', ...words], desktop)).toMatchObject({
+      code: 2,
+      out: '',
+      err: expect.stringMatching(says),
+    });
+    expect(await rig.graphql('{ jobs { nodes { id } } }')).toEqual(before);
+  });
+});
