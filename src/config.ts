@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { parseArtifactsUrl } from './adapters/artifacts-url.ts';
 import { parseApiKeys } from './http/auth/api-keys.ts';
+import { parseTrustedProxies } from './http/peers.ts';
+import { parseWebhookSecrets } from './webhooks/secrets.ts';
 
 /** `1`, `true`, `yes`, `on` and their opposites. */
 const flag = z.stringbool();
@@ -48,9 +50,23 @@ const apiKeys = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const webhookSecrets = z.string().transform((text, context) => {
+  const parsed = parseWebhookSecrets(text);
+  if (parsed.ok) return parsed.secrets;
+  context.addIssue({ code: 'custom', message: parsed.fault });
+  return z.NEVER;
+});
+
 const artifactsUrl = z.string().transform((text, context) => {
   const parsed = parseArtifactsUrl(text);
   if (parsed.ok) return parsed.location;
+  context.addIssue({ code: 'custom', message: parsed.fault });
+  return z.NEVER;
+});
+
+const trustedProxies = z.string().transform((text, context) => {
+  const parsed = parseTrustedProxies(text);
+  if (parsed.ok) return parsed.proxies;
   context.addIssue({ code: 'custom', message: parsed.fault });
   return z.NEVER;
 });
@@ -103,7 +119,12 @@ export const settings = {
   RATE_LIMIT: rate
     .optional()
     .describe(
-      'Requests and operations a caller and time, or `off`; left out: off on loopback, `300/1m` beyond',
+      'Requests and operations a caller and time, counted by all gateways of a Redis together, or `off`; left out: off on loopback, `300/1m` beyond',
+    ),
+  TRUST_PROXY: trustedProxies
+    .optional()
+    .describe(
+      'Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed: addresses and CIDRs, comma separated, or how many stand before the gateway; left out: none',
     ),
   CORS_ORIGINS: list
     .pipe(z.array(origin))
@@ -214,9 +235,24 @@ export const settings = {
     .string()
     .default('')
     .describe(
-      'Hosts or CIDRs, comma separated, from which pictures may be fetched although they are not public',
+      'Hosts or CIDRs, comma separated, from which pictures may be fetched and where webhooks may be called although they are not public',
+    ),
+  FETCH_PROXY: z
+    .url({ protocol: /^https?$/, error: 'takes the http:// or https:// URL of a proxy' })
+    .optional()
+    .describe(
+      'HTTP proxy through which pictures are fetched and webhooks called; left out: none, `HTTP_PROXY` and the like are not heard. It must not reach inside: names are judged here as far as they resolve here, but the proxy resolves them anew',
     ),
   FETCH_TIMEOUT: duration.prefault('30s').describe('Fetching one picture'),
+  WEBHOOK_SECRET: webhookSecrets
+    .optional()
+    .describe(
+      'What webhooks are signed with: `whsec_` and 24 to 64 bytes as base64; several, comma separated, while one takes over from another; left out: no webhook is taken',
+    ),
+  WEBHOOK_TIMEOUT: duration.prefault('15s').describe('One try of a webhook'),
+  WEBHOOK_RETRY: duration
+    .prefault('5s')
+    .describe('Pause before a webhook’s second try; each further one is three times longer, for a day'),
   UPLOAD_TIMEOUT: duration.prefault('60s').describe('Sending a job’s pictures to the engine'),
   QUEUE_TIMEOUT: duration.prefault('24h').describe('Waiting for an engine'),
   STALL_TIMEOUT: duration

@@ -19,6 +19,9 @@ import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { VERSION } from './version.ts';
+import { createPost } from './webhooks/post.ts';
+import { refuseWebhookUrl } from './webhooks/refuse.ts';
+import { startWebhookSender } from './webhooks/sender.ts';
 import { createCatalog } from './workflows/catalog.ts';
 import { featuresOf } from './workflows/features.ts';
 import { createReloader, loadAtStart } from './workflows/reload.ts';
@@ -29,6 +32,8 @@ export { VERSION };
 
 const ENGINE_ANSWER_MS = 60_000;
 const CANCEL_WAIT_MS = 10_000;
+/** More than it takes to check an upload once it came in, with clocks that differ. */
+const UPLOAD_CHECK_MS = 15 * 60_000;
 const SWEEP_EVERY_MS = 60_000;
 const SWEEP_BATCH = 200;
 
@@ -44,15 +49,15 @@ export interface Gateway {
 
 /**
  * Builds everything from a config and starts it. Rejects, with nothing left running, when a part cannot start:
- * the port is taken, the job file is in use, no workflow is usable.
+ * the port is taken, the job file is in use, no workflow is usable. `open` gives it its store, which it closes.
  */
-export async function startGateway(config: Config, log: Log): Promise<Gateway> {
+export async function startGateway(config: Config, log: Log, open = openStore): Promise<Gateway> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     for (const step of stops.splice(0).reverse()) await step();
   };
   try {
-    return await start(config, log, stops, stop);
+    return await start(config, log, open, stops, stop);
   } catch (error) {
     await stop();
     throw error;
@@ -62,6 +67,7 @@ export async function startGateway(config: Config, log: Log): Promise<Gateway> {
 async function start(
   config: Config,
   log: Log,
+  open: typeof openStore,
   stops: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<Gateway> {
@@ -97,7 +103,7 @@ async function start(
     stops.push(async () => watching.stop());
   }
 
-  const store = await openStore({
+  const store = await open({
     redisUrl: config.REDIS_URL ?? null,
     redisCaFile: config.REDIS_CA_FILE ?? null,
     dataDir: data,
@@ -105,18 +111,22 @@ async function start(
     log,
   });
   stops.push(() => store.close());
-  const { ledger, feed, previews } = store;
+  const { ledger, feed, previews, rates } = store;
   const bytes = await openArtifacts({
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,
+    now,
+    log,
   });
   stops.push(() => bytes.close());
   const { artifacts } = bytes;
+  const allow = parseAllowList(config.FETCH_ALLOW);
   const images = createImageLoader({
-    allow: parseAllowList(config.FETCH_ALLOW),
+    allow,
     maxBytes: config.MAX_IMAGE_BYTES,
     maxPixels: config.MAX_IMAGE_PIXELS,
     totalTimeoutMs: config.FETCH_TIMEOUT,
+    proxy: config.FETCH_PROXY,
   });
   stops.push(() => images.close());
 
@@ -127,7 +137,10 @@ async function start(
     now,
     maxBytes: config.MAX_IMAGE_BYTES,
     ttlMs: config.UPLOAD_TTL,
+    graceMs: config.REQUEST_TIMEOUT + UPLOAD_CHECK_MS,
   });
+  const secrets = config.WEBHOOK_SECRET;
+  const publicUrl = config.PUBLIC_URL?.replace(/\/+$/, '') ?? null;
   const jobs = createJobs({
     uploads,
     ledger,
@@ -136,6 +149,10 @@ async function start(
     previews,
     images,
     workflows,
+    refuseWebhook: url =>
+      secrets === undefined
+        ? 'is not taken here: the operator has set no WEBHOOK_SECRET'
+        : refuseWebhookUrl(url, allow),
     now,
     maxQueue: config.MAX_QUEUE,
     jobTtlMs: config.JOB_TTL,
@@ -148,6 +165,16 @@ async function start(
     uploads.sweep().catch(error => log.error({ error: String(error) }, 'could not remove old uploads'));
   }, SWEEP_EVERY_MS);
   stops.push(async () => clearInterval(sweeper));
+
+  if (secrets !== undefined) {
+    const { WEBHOOK_TIMEOUT: timeoutMs, WEBHOOK_RETRY: firstPauseMs } = config;
+    const userAgent = `qwen-edit-gateway/${VERSION}`;
+    const proxy = config.FETCH_PROXY;
+    const post = createPost({ allow, secrets, publicUrl, timeoutMs, userAgent, now, proxy });
+    const { outbox } = ledger;
+    const sender = startWebhookSender({ outbox, post, firstPauseMs, tryMs: timeoutMs, now, log });
+    stops.push(() => sender.stop());
+  }
 
   const urls = [...config.COMFYUI_URL];
   if (sandbox) {
@@ -223,9 +250,11 @@ async function start(
     host: config.HOST,
     port: config.PORT,
     fairBy: config.FAIR_BY,
-    publicUrl: config.PUBLIC_URL?.replace(/\/+$/, '') ?? null,
+    trustedProxies: config.TRUST_PROXY ?? null,
+    publicUrl,
     maxBodyBytes,
     limits: httpLimits(config),
+    sharedRates: rates,
     documents:
       config.PERSISTED_DOCUMENTS === 'off'
         ? new Map()

@@ -1,4 +1,4 @@
-import { isWaiting, type Job } from '../jobs/job.ts';
+import { type EditRequest, isWaiting, type Job } from '../jobs/job.ts';
 
 /** A row of `jobs` as SQLite gives it back. */
 export interface JobRow {
@@ -15,8 +15,12 @@ export function encodeState(job: Job): string {
 /** A job from its two halves. Only what `encodeState` wrote is ever read, so the form is known. */
 export function decodeJob(row: JobRow): Job {
   const state: Omit<Job, 'request'> = JSON.parse(row.state);
-  return { ...state, request: JSON.parse(row.request) };
+  const request: EditRequest | EarlierRequest = JSON.parse(row.request);
+  return { ...state, request: 'webhook' in request ? request : { ...request, webhook: null } };
 }
+
+/** As it was stored before there were webhooks. */
+type EarlierRequest = Omit<EditRequest, 'webhook'>;
 
 /** The columns that queries look at. */
 export function columnsOf(job: Job): {

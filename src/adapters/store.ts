@@ -1,16 +1,18 @@
 import { join } from 'node:path';
 import type { Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
+import type { SharedRates } from '../rate.ts';
 import { createEmbeddedFeed } from './embedded/feed.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createMemoryPreviews } from './embedded/previews.ts';
-import { connectRedis } from './redis/connect.ts';
 
 /** Where jobs live, and how their changes get about. */
 export interface Store {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
+  /** Null: no other gateway counts. */
+  readonly rates: SharedRates | null;
   close(): Promise<void>;
 }
 
@@ -29,9 +31,11 @@ export interface StoreOptions {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { redisUrl, redisCaFile, log } = options;
   if (redisUrl !== null) {
+    // Its client is not loaded where nobody needs it.
+    const { connectRedis } = await import('./redis/connect.ts');
     return connectRedis({ url: redisUrl, log, ...(redisCaFile === null ? {} : { caFile: redisCaFile }) });
   }
   const feed = createEmbeddedFeed();
   const ledger = openEmbeddedLedger({ path: join(options.dataDir, 'jobs.sqlite'), feed, now: options.now });
-  return { ledger, feed, previews: createMemoryPreviews(), close: () => ledger.close() };
+  return { ledger, feed, previews: createMemoryPreviews(), rates: null, close: () => ledger.close() };
 }

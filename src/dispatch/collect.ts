@@ -1,8 +1,11 @@
 import sharp from 'sharp';
 import type { EngineFile, HistoryEntry } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
-import type { ImageMimeType, OutputImage } from '../jobs/job.ts';
+import { collectRemoved, type Removed } from '../images/metadata/removed.ts';
+import { stripMetadata } from '../images/metadata/strip.ts';
+import type { ImageMimeType, OutputImage, RemovedMetadata } from '../jobs/job.ts';
 import type { Artifacts } from '../jobs/ports.ts';
+import type { Log } from '../log.ts';
 
 const KINDS: Record<string, { mimeType: ImageMimeType; extension: string }> = {
   png: { mimeType: 'image/png', extension: 'png' },
@@ -18,13 +21,21 @@ export class OutputMissing extends Error {
   override name = 'OutputMissing';
 }
 
+/** Where pictures come from and go to. */
+export interface Collecting {
+  readonly client: EngineClient;
+  readonly artifacts: Artifacts;
+  readonly log: Log;
+}
+
 /**
- * Streams the files that the history names for the output node into Artifacts and measures them. Throws
- * OutputMissing when there is none or one is no picture, EngineUnreachable when the engine goes away meanwhile.
+ * Streams the files that the history names for the output node into Artifacts, without what the engine wrote into them
+ * of the request, and measures them. What was removed is stored beside each. Throws OutputMissing when there is no file
+ * or one is no picture, EngineUnreachable when the engine does not answer; a download that breaks off rejects with its
+ * own error, and the file can be fetched again.
  */
 export async function collectOutputs(
-  client: EngineClient,
-  artifacts: Artifacts,
+  collecting: Collecting,
   jobId: string,
   entry: HistoryEntry,
   outputNode: string,
@@ -33,14 +44,13 @@ export async function collectOutputs(
   if (files.length === 0) throw new OutputMissing('The engine finished without a picture');
   const outputs: OutputImage[] = [];
   for (const [index, file] of files.entries()) {
-    outputs.push(await collect(client, artifacts, `outputs/${jobId}/${index + 1}`, file));
+    outputs.push(await collect(collecting, `outputs/${jobId}/${index + 1}`, file));
   }
   return outputs;
 }
 
 async function collect(
-  client: EngineClient,
-  artifacts: Artifacts,
+  { client, artifacts, log }: Collecting,
   name: string,
   file: EngineFile,
 ): Promise<OutputImage> {
@@ -48,14 +58,34 @@ async function collect(
   if (download === null) throw new OutputMissing(`The engine no longer has ${file.filename}`);
   const extension = /\.(png|jpe?g|webp)$/i.exec(file.filename)?.[1]?.toLowerCase() ?? 'png';
   const key = `${name}.${extension === 'jpeg' ? 'jpg' : extension}`;
-  const bytes = await artifacts.put(key, download.stream);
+  const removed = collectRemoved();
+  const bytes = await artifacts.put(key, stripMetadata(download.stream, removed.onRemoved));
   const measured = await measure(artifacts, key);
   if (measured === null) {
     await artifacts.remove(key);
     throw new OutputMissing(`${file.filename} of the engine is not a picture`);
   }
   const enginePath = file.subfolder === '' ? file.filename : `${file.subfolder}/${file.filename}`;
-  return { key, filename: file.filename, bytes, enginePath, ...measured };
+  const metadata = removed.result();
+  if (metadata === 'too-much')
+    log.warn({ key, file: enginePath }, 'metadata of a picture are too large to be kept');
+  return {
+    key,
+    filename: file.filename,
+    bytes,
+    removed: typeof metadata === 'string' ? null : await keepRemoved(artifacts, `${name}.removed`, metadata),
+    enginePath,
+    ...measured,
+  };
+}
+
+async function keepRemoved(
+  artifacts: Artifacts,
+  key: string,
+  { edits, bytes }: Removed,
+): Promise<RemovedMetadata> {
+  await artifacts.put(key, bytes);
+  return { key, edits };
 }
 
 async function measure(artifacts: Artifacts, key: string) {

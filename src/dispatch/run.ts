@@ -256,9 +256,9 @@ async function collect(
 ): Promise<void> {
   const { context, engine, held } = run;
   try {
+    const { artifacts, log } = context;
     const outputs = await collectOutputs(
-      engine.client,
-      context.artifacts,
+      { client: engine.client, artifacts, log },
       held.job.id,
       result.entry,
       prompt.outputNode,

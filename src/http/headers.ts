@@ -1,6 +1,8 @@
+import { IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import cors from '@fastify/cors';
-import helmet from '@fastify/helmet';
 import type { FastifyInstance } from 'fastify';
+import helmet, { type HelmetOptions } from 'helmet';
 
 /** Headers of ours that a page of another origin may read. */
 const EXPOSED = [
@@ -22,8 +24,7 @@ export async function addHeaders(
   options: { readonly origins: readonly string[]; readonly https: boolean },
 ): Promise<void> {
   const { origins, https } = options;
-  await app.register(helmet, {
-    global: true,
+  const always = headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"], 'base-uri': ["'none'"] },
@@ -33,9 +34,20 @@ export async function addHeaders(
     strictTransportSecurity: https ? { maxAge: 15_552_000, includeSubDomains: false } : false,
     xFrameOptions: { action: 'deny' },
     referrerPolicy: { policy: 'no-referrer' },
+    // Words for Flash, Internet Explorer and filters that browsers have taken out again, and for links within pages.
+    xPermittedCrossDomainPolicies: false,
+    xDownloadOptions: false,
+    xXssProtection: false,
+    xDnsPrefetchControl: false,
   });
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(always);
+    done();
+  });
+  // It would look at each request, to do nothing.
+  if (origins.length === 0) return;
   await app.register(cors, {
-    origin: origins.length === 0 ? false : [...origins],
+    origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
     exposedHeaders: EXPOSED,
     // Keys and tokens are sent by hand; nothing is kept in cookies.
@@ -43,4 +55,15 @@ export async function addHeaders(
     maxAge: 600,
     strictPreflight: false,
   });
+}
+
+/**
+ * What helmet sets with these options. No request changes it, and working it out takes longer than a small answer: so
+ * it is asked once.
+ */
+function headersOf(options: HelmetOptions): OutgoingHttpHeaders {
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  helmet(options)(request, response, () => {});
+  return { ...response.getHeaders() };
 }

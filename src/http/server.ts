@@ -4,9 +4,11 @@ import { isLoopback } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { Log } from '../log.ts';
+import type { Rate, SharedRates } from '../rate.ts';
 import { type Callers, createCallers, type FairBy, type Known, takingTurns } from './auth/callers.ts';
 import { addGate, rateKey } from './auth/gate.ts';
 import type { Identity } from './auth/identity.ts';
+import { createDirectQueries } from './graphql/direct.ts';
 import { renderPage, wantsPage } from './graphql/page.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
@@ -15,8 +17,9 @@ import { addHeaders } from './headers.ts';
 import { isOwnName } from './limits/cross-site.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createPersisted } from './limits/persisted.ts';
-import { createRateLimiter } from './limits/rate.ts';
+import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
 import { createWatchQuota } from './limits/subscriptions.ts';
+import { createPeers, type TrustedProxies } from './peers.ts';
 import { answerClientError, answerFrameworkError } from './rest/index.ts';
 
 export interface HttpOptions {
@@ -28,11 +31,15 @@ export interface HttpOptions {
   readonly host: string;
   readonly port: number;
   readonly fairBy: FairBy;
+  /** Proxies whose word on where a request comes from is believed; null: none. */
+  readonly trustedProxies: TrustedProxies | null;
   /** Where callers reach us; null: the host that they asked. */
   readonly publicUrl: string | null;
   /** Largest body of a REST request, in bytes. */
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;
+  /** The count of requests that all gateways keep; null: this one counts for itself. */
+  readonly sharedRates: SharedRates | null;
   /** Documents that may be named by their hash. */
   readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
@@ -54,9 +61,10 @@ const STALLED_MS = 120_000;
 export async function startHttpServer(options: HttpOptions): Promise<HttpServer> {
   const { services, identity, limits, log, showDetails } = options;
   const persisted = createPersisted(limits.persisted, options.documents);
-  const rate = limits.rate === null ? null : createRateLimiter(limits.rate);
+  const rate = limits.rate === null ? null : rateLimiterOf(limits.rate, options);
+  const peers = createPeers(options.trustedProxies);
   const quota = createWatchQuota(limits.subscriptionsPerCaller);
-  const callers = createCallers(options.fairBy);
+  const callers = createCallers(options.fairBy, peers);
   const page = limits.graphiql ? renderPage() : null;
   const yoga = createGraphQLServer(buildSchema(), {
     log,
@@ -82,10 +90,10 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   });
 
   function contextOf(request: IncomingMessage, known: Known, signal?: AbortSignal): ServerContext {
-    const { caller } = takingTurns(known, options.fairBy, request.socket.remoteAddress);
-    const baseUrl =
-      options.publicUrl ?? `http://${request.headers.host ?? `${options.host}:${options.port}`}`;
-    const clientKey = rateKey(caller.id, request.socket.remoteAddress);
+    const address = peers.addressOf(request);
+    const { caller } = takingTurns(known, options.fairBy, address);
+    const baseUrl = options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
+    const clientKey = rateKey(caller.id, address);
     return { clientKey, graphql: { ...services, caller, baseUrl, signal } };
   }
 
@@ -100,6 +108,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   addGate(app, {
     identity,
     callers,
+    peers,
     rate,
     quota,
     isOurs,
@@ -107,7 +116,14 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     isPage: request => page !== null && wantsPage(request),
   });
   await app.register(
-    graphqlRoutes({ yoga, callers, page, lifetimeMs: limits.sockets.lifetimeMs, contextOf }),
+    graphqlRoutes({
+      yoga,
+      direct: createDirectQueries({ yoga, persisted, log, showDetails }),
+      callers,
+      page,
+      lifetimeMs: limits.sockets.lifetimeMs,
+      contextOf,
+    }),
   );
   await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
@@ -115,6 +131,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     server: app.server,
     yoga,
     identity,
+    peers,
     rate,
     quota,
     persisted,
@@ -140,6 +157,10 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       }
     },
   };
+}
+
+function rateLimiterOf(rate: Rate, { sharedRates, log }: HttpOptions): RateLimiter {
+  return sharedRates === null ? createRateLimiter(rate) : createSharedRateLimiter(rate, sharedRates, log);
 }
 
 function urlOf(app: FastifyInstance, host: string): string {

@@ -3,10 +3,11 @@ import { readDataUri } from './data-uri.ts';
 import { download } from './download.ts';
 import { type ImageFailure, ImageRefused } from './failure.ts';
 import { createGate } from './gate.ts';
-import { createGuardedAgent, createSystemLookup, type Lookup } from './guarded-agent.ts';
+import { createOutboundAgent } from './outbound-agent.ts';
 import { tooLarge } from './too-large.ts';
 import { toFailure } from './unreachable.ts';
 import { type LoadedImage, verifyImage } from './verify.ts';
+import { createSystemLookup, type Lookup } from './vet.ts';
 
 export type { ImageFailure } from './failure.ts';
 export type { LoadedImage } from './verify.ts';
@@ -30,6 +31,8 @@ export interface ImageLoaderOptions {
   readonly concurrency?: number | undefined;
   /** How names are resolved; left out: as the system does. */
   readonly lookup?: Lookup | undefined;
+  /** An HTTP proxy to go through; left out: none, whatever the environment says. */
+  readonly proxy?: string | undefined;
 }
 
 /** Turns what strangers give into verified pictures. An abort rejects with the signal's reason. */
@@ -63,7 +66,8 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
 
   async function fetchPicture(url: string, signal: AbortSignal | undefined): Promise<Given> {
     // An agent for each picture: whatever it opened ends with the picture, and nothing is shared between strangers.
-    const agent = createGuardedAgent({
+    const agent = createOutboundAgent({
+      proxy: options.proxy,
       allow,
       connectTimeoutMs: Math.min(options.connectTimeoutMs ?? 10_000, totalTimeoutMs),
       headersTimeoutMs: Math.min(options.headersTimeoutMs ?? 15_000, totalTimeoutMs),

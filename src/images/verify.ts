@@ -21,6 +21,8 @@ const FORMATS = { jpg: 'jpeg', png: 'png', webp: 'webp' } as const satisfies Rec
 >;
 /** A decode of the largest picture takes a second or two; a file made to take long is not waited for. */
 const DECODE_SECONDS = 20;
+/** So few pixels, a megabyte at most, are sooner held than averaged: that takes a millisecond to set up. */
+const HELD_PIXELS = 256 * 1024;
 
 /**
  * Leaves libvips the decoders for JPEG, PNG and WebP only, in this whole process and for good: those for SVG, PDF, TIFF,
@@ -58,7 +60,7 @@ export async function verifyImage(
   // Whether a decoder misses the end of a file hangs on the last bits before it, so the end is looked for.
   if (!png.ended || (kind.extension === 'jpg' && !hasJpegEnd(bytes))) throw broken(kind);
   if (pages > 1 || png.animated) return await firstFrame(bytes, maxPixels, kind);
-  await decode(bytes, maxPixels, kind);
+  await decode(bytes, width * height, maxPixels, kind);
   // EXIF's values 5 to 8 lay a picture on its side.
   const turned = orientation >= 5 && orientation <= 8;
   return {
@@ -80,14 +82,16 @@ async function readHeader(bytes: Uint8Array, kind: ImageKind): Promise<Metadata>
 }
 
 /** Decodes every line and throws the pixels away: a file that is cut short fails here and not on the engine. */
-async function decode(bytes: Uint8Array, maxPixels: number, kind: ImageKind): Promise<void> {
+async function decode(bytes: Uint8Array, pixels: number, maxPixels: number, kind: ImageKind): Promise<void> {
+  const picture = sharp(bytes, {
+    limitInputPixels: maxPixels,
+    failOn: 'error',
+    sequentialRead: true,
+  }).timeout({ seconds: DECODE_SECONDS });
+  // Averages, so that no line is skipped, into a handful of pixels, so that hardly any memory is taken.
+  if (pixels > HELD_PIXELS) picture.resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false });
   try {
-    await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true })
-      .timeout({ seconds: DECODE_SECONDS })
-      // Averages, so that no line is skipped, into a handful of pixels, so that hardly any memory is taken.
-      .resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false })
-      .raw()
-      .toBuffer();
+    await picture.raw().toBuffer();
   } catch (error) {
     throw broken(kind, error);
   }

@@ -1,13 +1,15 @@
 import { advance, type JobEvent } from './advance.ts';
 import type { Job } from './job.ts';
 import type { Lease, Ledger } from './ports.ts';
+import { deliveriesFor } from './webhook.ts';
 
 /** `gone`: the job was deleted. `fenced`: the lane has another holder. Otherwise the job as it stands now. */
 export type ChangeResult = { kind: 'ok'; job: Job; changed: boolean } | { kind: 'gone' } | { kind: 'fenced' };
 
 /**
  * Puts an event through `advance` and into the ledger, starting from `job` and reading afresh as often as
- * somebody else was faster. An event that means nothing any more changes nothing.
+ * somebody else was faster. An event that means nothing any more changes nothing. What the job's webhook is to be told
+ * is stored with the change.
  */
 export async function changeFrom(
   ledger: Ledger,
@@ -19,7 +21,7 @@ export async function changeFrom(
   while (present !== null) {
     const next = advance(present, event);
     if (next === present) return { kind: 'ok', job: present, changed: false };
-    const result = await ledger.commit(next, present.revision, lease);
+    const result = await ledger.commit(next, present.revision, lease, deliveriesFor(present, next));
     switch (result) {
       case 'ok':
         return { kind: 'ok', job: next, changed: true };

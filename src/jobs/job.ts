@@ -1,5 +1,7 @@
+import type { Edit } from '../images/metadata/strip.ts';
 import type { Stage } from '../workflows/stages.ts';
 import type { JobError } from './errors.ts';
+import type { Webhook } from './webhook.ts';
 
 export const JOB_STATUSES = ['QUEUED', 'PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
@@ -40,16 +42,30 @@ export interface EditRequest {
   /** Content hash of the workflow's files at submit. */
   readonly workflowVersion: string;
   readonly parameters: Readonly<Record<string, unknown>>;
+  /** Whom to tell; null: nobody. */
+  readonly webhook: Webhook | null;
 }
 
-/** One picture that a job made: its bytes are in Artifacts under `key`. */
+/** One picture that a job made: its bytes, without what is not the picture, are in Artifacts under `key`. */
 export interface OutputImage extends Size {
   readonly key: string;
   readonly filename: string;
   readonly mimeType: ImageMimeType;
+  /** Of what is stored, and sent unless something else is asked for. */
   readonly bytes: number;
+  /**
+   * What the engine wrote into the file besides the picture; null when that was nothing, or too much to be kept. Left
+   * out by earlier versions, which stored the file as the engine wrote it.
+   */
+  readonly removed?: RemovedMetadata | null;
   /** The file's place below the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`. */
   readonly enginePath: string;
+}
+
+/** What was taken out of a file: its bytes are in Artifacts under `key`, one edit's after another's. */
+export interface RemovedMetadata {
+  readonly key: string;
+  readonly edits: readonly Edit[];
 }
 
 /** The newest preview frame; its bytes are held apart from the record. */

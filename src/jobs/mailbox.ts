@@ -15,12 +15,14 @@ export interface Mailbox<T> {
 export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
   let held: { item: T } | null = null;
   let ended = false;
-  const readers: ((result: IteratorResult<T, undefined>) => void)[] = [];
+  let readers: readonly ((result: IteratorResult<T, undefined>) => void)[] = [];
 
   function end(): void {
     if (ended) return;
     ended = true;
-    for (const reader of readers.splice(0)) reader({ value: undefined, done: true });
+    const parked = readers;
+    readers = [];
+    for (const reader of parked) reader({ value: undefined, done: true });
     onEnd();
   }
 
@@ -33,7 +35,10 @@ export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
         return Promise.resolve({ value: item, done: false });
       }
       if (ended) return Promise.resolve({ value: undefined, done: true });
-      return new Promise(resolve => readers.push(resolve));
+      return new Promise(resolve => {
+        // Mostly the only one, and thousands of boxes wait: `push` would make room for seventeen.
+        readers = [...readers, resolve];
+      });
     },
     return() {
       held = null;
@@ -45,9 +50,12 @@ export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
   return {
     offer(item) {
       if (ended) return;
-      const reader = readers.shift();
-      if (reader) reader({ value: item, done: false });
-      else held = { item };
+      const [reader, ...others] = readers;
+      if (reader === undefined) held = { item };
+      else {
+        readers = others;
+        reader({ value: item, done: false });
+      }
     },
     end,
     stream,

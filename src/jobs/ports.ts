@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { ImageMimeType, Job, JobStatus } from './job.ts';
+import type { Delivery } from './webhook.ts';
 
 /** Milliseconds since 1970. A port, so that tests can move it. */
 export type Clock = () => number;
@@ -73,10 +74,16 @@ export interface Ledger {
   list(query: JobQuery): Promise<JobPage>;
   /**
    * Stores `next` if the record is still at `fromRevision` and, with a lease, if the lease still stands. The
-   * queue follows from the record: a job is in it while it is QUEUED without a lane.
+   * queue follows from the record: a job is in it while it is QUEUED without a lane. With it, or not at all, the
+   * deliveries go into the outbox, due at once.
    */
-  commit(next: Job, fromRevision: number, lease: Lease | null): Promise<CommitResult>;
-  /** Deletes the record and tells its watchers; false when there was none. */
+  commit(
+    next: Job,
+    fromRevision: number,
+    lease: Lease | null,
+    deliveries?: readonly Delivery[],
+  ): Promise<CommitResult>;
+  /** Deletes the record with its deliveries and tells its watchers; false when there was none. */
   remove(id: string): Promise<boolean>;
   /** The jobs that should run next, best first. */
   waiting(limit: number): Promise<Job[]>;
@@ -96,7 +103,34 @@ export interface Ledger {
   expired(now: number, limit: number): Promise<Job[]>;
   /** Calls back when a job begins to wait. Returns the way to stop that. */
   onWaiting(listener: () => void): () => void;
+  /** What is to be told to webhooks. */
+  readonly outbox: Outbox;
   close(): Promise<void>;
+}
+
+/** A delivery that one process may try now. */
+export interface ClaimedDelivery {
+  readonly delivery: Delivery;
+  /** Names this claim: another of the same delivery has another one. */
+  readonly token: number;
+}
+
+/** Deliveries to webhooks until their jobs are gone. Each call is atomic and may reject when the store is out of reach. */
+export interface Outbox {
+  /**
+   * Up to `limit` deliveries that are due, the longest due first. Nobody else is given them for `leaseMs`; when they are
+   * not settled by then, because this process died, they are due again.
+   */
+  claim(limit: number, leaseMs: number): Promise<readonly ClaimedDelivery[]>;
+  /**
+   * Stores what became of a claimed delivery; it is due again after `delayMs`, or never (null). False, and nothing is
+   * stored, when somebody else has claimed it since or its job was deleted.
+   */
+  settle(claimed: ClaimedDelivery, next: Delivery, delayMs: number | null): Promise<boolean>;
+  /** Those of a job, oldest first. */
+  of(jobId: string): Promise<readonly Delivery[]>;
+  /** Calls back when this process stored a delivery. Returns the way to stop that. */
+  onAdded(listener: () => void): () => void;
 }
 
 /** Live snapshots. Resolves once nothing that is announced from now on can be missed. */
@@ -104,6 +138,17 @@ export interface Feed {
   watch(jobId: string, watcher: Watcher): Promise<() => void>;
   /** Jobs that are watched through this process now. */
   watched(): readonly string[];
+}
+
+/** What a list tells of each stored key. */
+export interface StoredArtifact {
+  readonly key: string;
+  readonly bytes: number;
+  /**
+   * When it came, by the store's own clock; of a large one that came in parts perhaps when it began to. Milliseconds
+   * since 1970, of which whole seconds count.
+   */
+  readonly modifiedAt: number;
 }
 
 /** Bytes by key. A key is made of `[A-Za-z0-9._-]` parts joined by `/`. */
@@ -114,8 +159,8 @@ export interface Artifacts {
   get(key: string, range?: { start: number; end: number }): Promise<Readable | null>;
   size(key: string): Promise<number | null>;
   remove(key: string): Promise<void>;
-  /** Every stored key below the prefix, with its size. */
-  list(prefix: string): Promise<{ key: string; bytes: number }[]>;
+  /** Every stored key below the prefix. */
+  list(prefix: string): Promise<StoredArtifact[]>;
   /** Where anybody may GET the bytes without the gateway. Left out by a store that has no such thing, or must not. */
   signedUrl?(key: string, options: SignedUrlOptions): Promise<string>;
 }

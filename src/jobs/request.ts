@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { show } from '../workflows/describe.ts';
 import { JOB_PRIORITIES } from './job.ts';
+import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS, type Webhook } from './webhook.ts';
 
 /** 2^64-1: KSampler's own limit (`nodes.py` of ComfyUI). */
 export const SEED_MAX = 18_446_744_073_709_551_615n;
@@ -19,6 +20,24 @@ function integerFrom(minimum: number, maximum: number) {
   const rule = takes(`an integer from ${minimum} to ${maximum}`);
   return z.number(rule).int(rule).min(minimum, rule).max(maximum, rule);
 }
+
+const eventsRule = takes(`a list of ${WEBHOOK_EVENTS.join(', ')}`);
+const webhookEvent = z.preprocess(
+  value => (typeof value === 'string' ? value.toUpperCase() : value),
+  z.enum(WEBHOOK_EVENTS, takes(WEBHOOK_EVENTS.join(', '))),
+);
+
+const webhook = z.strictObject(
+  {
+    url: z.string(takes('an http(s) URL')),
+    events: z
+      .array(webhookEvent, eventsRule)
+      .min(1, eventsRule)
+      .nullish()
+      .transform(events => [...new Set(events ?? DEFAULT_WEBHOOK_EVENTS)]),
+  },
+  { error: issue => `takes an object of url and events, got ${show(issue.input)}` },
+);
 
 const seedRule = takes('an integer from 0 to 18446744073709551615, as a number or a decimal string');
 
@@ -43,6 +62,7 @@ export const editFields = {
   workflow: z.string(takes('the name of a workflow')).min(1, takes('the name of a workflow')),
   priority: z.enum(JOB_PRIORITIES, takes(JOB_PRIORITIES.join(', '))),
   parameters: z.record(z.string(), z.unknown(), takes('an object')),
+  webhook,
   idempotencyKey: z
     .string(takes('a text'))
     .min(1, takes('a text of 1 to 200 characters'))
@@ -70,6 +90,7 @@ export interface EditInput {
   readonly workflow: string | null;
   readonly priority: (typeof JOB_PRIORITIES)[number];
   readonly parameters: Readonly<Record<string, unknown>>;
+  readonly webhook: Webhook | null;
   readonly idempotencyKey: string | null;
 }
 

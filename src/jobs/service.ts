@@ -4,12 +4,14 @@ import type { WorkflowCatalog } from '../workflows/catalog.ts';
 import { changeFrom } from './change.ts';
 import type { ErrorCode } from './errors.ts';
 import { createJob, type EditRequest, type InputImage, isFinal, type Job } from './job.ts';
+import { createLeftovers } from './leftovers.ts';
 import type { Artifacts, Clock, Feed, JobPage, JobQuery, Ledger, Previews } from './ports.ts';
 import type { EditInput, ImageSource } from './request.ts';
 import { fillIn, fingerprint } from './settings.ts';
 import { StoreAway } from './store-away.ts';
 import type { Uploads } from './uploads.ts';
 import { type JobStream, watchJob } from './watch.ts';
+import type { Delivery } from './webhook.ts';
 
 /** Who asks. Without keys everybody is the operator and no job has an owner. */
 export interface Caller {
@@ -45,6 +47,8 @@ export interface JobsOptions {
   /** Pictures that were sent ahead; left out: there are none. */
   readonly uploads?: Uploads | undefined;
   readonly workflows: WorkflowCatalog;
+  /** Why a webhook is not taken, going on from the field's name; null when it is. Left out: none is taken. */
+  readonly refuseWebhook?: ((url: string) => string | null) | undefined;
   readonly now: Clock;
   readonly maxQueue: number;
   /** Milliseconds after its end that a job and its bytes are kept. */
@@ -72,6 +76,8 @@ export interface Jobs {
   remove(id: string, caller: Caller): Promise<boolean>;
   /** A new job with the very same request. */
   retry(id: string, caller: Caller): Promise<RetryOutcome>;
+  /** What the job's webhook was told or is to be told, oldest first. */
+  deliveries(job: Job): Promise<readonly Delivery[]>;
   /** Jobs that run before this one; null when it does not wait. */
   ahead(job: Job): Promise<number | null>;
   /** Removes up to `limit` jobs whose time is over; returns how many. */
@@ -81,6 +87,8 @@ export interface Jobs {
 /** Wires the service; holds nothing that would have to be stopped. */
 export function createJobs(options: JobsOptions): Jobs {
   const { ledger, feed, artifacts, previews, images, workflows, now } = options;
+  const leftovers = createLeftovers(artifacts);
+  const refuseWebhook = options.refuseWebhook ?? (() => 'is not taken here: webhooks are not set up');
 
   async function visible(id: string, caller: Caller): Promise<Job | null> {
     const job = await ledger.get(id);
@@ -92,6 +100,8 @@ export function createJobs(options: JobsOptions): Jobs {
     if (!chosen.ok) return refuse('WORKFLOW_INVALID', chosen.message, 'workflow');
     const settings = fillIn(input, chosen.workflow);
     if (!settings.ok) return refuse('INVALID_INPUT', settings.message, settings.field);
+    const refusal = input.webhook === null ? null : refuseWebhook(input.webhook.url);
+    if (refusal !== null) return refuse('INVALID_INPUT', refusal, 'webhook');
 
     const idempotency =
       input.idempotencyKey === null ? null : { key: input.idempotencyKey, fingerprint: fingerprint(input) };
@@ -167,9 +177,15 @@ export function createJobs(options: JobsOptions): Jobs {
       request,
       createdAt: now(),
     });
+    // All are waited for, so that none comes when the others are removed again already.
+    const puts = await Promise.allSettled([...bytes].map(([key, content]) => artifacts.put(key, content)));
+    const broken = puts.find(put => put.status === 'rejected');
+    if (broken !== undefined) {
+      await leftovers.remove([...bytes.keys()]);
+      throw broken.reason;
+    }
     let kept = false;
     try {
-      await Promise.all([...bytes].map(([key, content]) => artifacts.put(key, content)));
       const result = await ledger.submit(job, { maxQueue: options.maxQueue, idempotency });
       kept = result.kind === 'stored';
       return settle(result, job);
@@ -178,7 +194,7 @@ export function createJobs(options: JobsOptions): Jobs {
       kept = error instanceof StoreAway;
       throw error;
     } finally {
-      if (!kept) await Promise.all(request.images.map(image => artifacts.remove(image.key)));
+      if (!kept) await leftovers.remove([...bytes.keys()]);
     }
   }
 
@@ -233,7 +249,15 @@ export function createJobs(options: JobsOptions): Jobs {
   }
 
   async function erase(job: Job): Promise<boolean> {
+    // Nobody writes for a job that has ended, so its bytes go first: while their store is away the record stays, and
+    // whoever deletes or sweeps it next begins anew. One that has not ended would go on writing until its record goes.
+    if (isFinal(job.status)) await eraseBytes(job);
     const removed = await ledger.remove(job.id);
+    if (!isFinal(job.status)) await eraseBytes(job);
+    return removed;
+  }
+
+  async function eraseBytes(job: Job): Promise<void> {
     const outputs = await artifacts.list(`outputs/${job.id}`);
     const keys = [...job.request.images.map(image => image.key), ...outputs.map(output => output.key)];
     await Promise.all([
@@ -241,7 +265,6 @@ export function createJobs(options: JobsOptions): Jobs {
       ...job.outputs.map(output => options.removeEngineFile(output.enginePath)),
       previews.drop(job.id),
     ]);
-    return removed;
   }
 
   return {
@@ -276,8 +299,10 @@ export function createJobs(options: JobsOptions): Jobs {
       }
       return store(again, { ...job.request, images: inputs }, bytes, job, caller, null);
     },
+    deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
     ahead: job => ledger.ahead(job),
     async sweep(limit) {
+      await leftovers.sweep();
       const over = await ledger.expired(now(), limit);
       for (const job of over) await erase(job);
       return over.length;

@@ -38,14 +38,20 @@ export function fillIn(
       workflow: workflow.name,
       workflowVersion: workflow.version,
       parameters: parameters.values,
+      webhook: input.webhook,
     },
   };
 }
 
 /** The same for the same input, whatever the order of its fields. */
 export function fingerprint(input: EditInput): string {
-  const { idempotencyKey: _, images, ...rest } = input;
-  const canonical = { ...rest, images: images.map(({ slot, source }) => ({ slot, source })) };
+  const { idempotencyKey: _, images, webhook, ...rest } = input;
+  const canonical = {
+    ...rest,
+    // Left out where there is none: keys that were used before there were webhooks stay what they were.
+    ...(webhook === null ? {} : { webhook }),
+    images: images.map(({ slot, source }) => ({ slot, source })),
+  };
   return createHash('sha256')
     .update(JSON.stringify(sortKeys(canonical)))
     .digest('hex');

@@ -44,6 +44,11 @@ export interface UploadsOptions {
   readonly maxBytes: number;
   /** Milliseconds that an upload is kept without being used. */
   readonly ttlMs: number;
+  /**
+   * Milliseconds that a picture may be there without its record: longer than any takes to come in and be checked, with
+   * the clocks of gateways and store a little apart. Another gateway may be at it just now.
+   */
+  readonly graceMs: number;
 }
 
 const ID = /^[0-9a-f-]{36}$/;
@@ -54,9 +59,8 @@ const recordKey = (id: string): string => `uploads/${id}/record.json`;
  * Uploads as two artifacts each: the picture, then the record that makes it one. So they live where the pictures of
  * jobs do, whichever store that is, and outlive a restart.
  */
-export function createUploads({ artifacts, images, now, maxBytes, ttlMs }: UploadsOptions): Uploads {
-  // Those that come in now have no record yet, and are not what `sweep` looks for.
-  const coming = new Set<string>();
+export function createUploads(options: UploadsOptions): Uploads {
+  const { artifacts, images, now, maxBytes, ttlMs, graceMs } = options;
 
   async function remove(id: string): Promise<void> {
     // The record first: a picture without one is swept, a record without a picture would promise it.
@@ -104,7 +108,6 @@ export function createUploads({ artifacts, images, now, maxBytes, ttlMs }: Uploa
   return {
     async take(source, caller) {
       const id = randomUUID();
-      coming.add(id);
       let kept = false;
       try {
         const failure = await store(id, source);
@@ -115,7 +118,6 @@ export function createUploads({ artifacts, images, now, maxBytes, ttlMs }: Uploa
         return result;
       } finally {
         if (!kept) await remove(id);
-        coming.delete(id);
       }
     },
     async use(id, caller) {
@@ -130,12 +132,15 @@ export function createUploads({ artifacts, images, now, maxBytes, ttlMs }: Uploa
       return { bytes, mimeType, extension, width, height, sha256 };
     },
     async sweep() {
-      const found = new Set((await artifacts.list('uploads')).map(({ key }) => key.split('/')[1] ?? ''));
+      const newest = new Map<string, number>();
+      for (const { key, modifiedAt } of await artifacts.list('uploads')) {
+        const id = key.split('/')[1] ?? '';
+        newest.set(id, Math.max(newest.get(id) ?? 0, modifiedAt));
+      }
       let removed = 0;
-      for (const id of found) {
-        if (coming.has(id)) continue;
+      for (const [id, modifiedAt] of newest) {
         const upload = await read(id);
-        if (upload !== null && upload.expiresAt > now()) continue;
+        if ((upload?.expiresAt ?? modifiedAt + graceMs) > now()) continue;
         await remove(id);
         removed += 1;
       }

@@ -1,15 +1,21 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
+import { createTestLog } from '../support/redis-store.ts';
 
 async function openInFolder() {
-  const root = await mkdtemp(join(tmpdir(), 'artifacts-'));
+  return openIn(await mkdtemp(join(tmpdir(), 'artifacts-')));
+}
+
+async function openIn(root: string) {
   const { artifacts, close } = await openArtifacts({
     location: { kind: 'files', root },
     signedUrls: true,
+    now: Date.now,
+    log: createTestLog(),
   });
   return {
     root,
@@ -41,6 +47,25 @@ it('does not list what a writer that was killed has left', async () => {
   await mkdir(join(root, 'outputs'));
   await writeFile(join(root, 'outputs', `1.png.${crypto.randomUUID()}.part`), 'half');
   expect(await artifacts.list('')).toEqual([]);
+  await close();
+});
+
+it('removes at its start what was written to a day ago, and not the draft of a writer that lives', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'artifacts-'));
+  const old = join(root, 'uploads', '1', `picture.${crypto.randomUUID()}.part`);
+  const living = join(root, 'uploads', '2', `picture.${crypto.randomUUID()}.part`);
+  const picture = join(root, 'outputs', '1.part');
+  for (const file of [old, living, picture]) {
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, 'half');
+  }
+  const longAgo = Date.now() / 1000 - 25 * 3600;
+  for (const file of [old, picture]) await utimes(file, longAgo, longAgo);
+  await utimes(living, longAgo, Date.now() / 1000 - 23 * 3600);
+  const { close } = await openIn(root);
+  await expect.poll(() => readdir(join(root, 'uploads'))).toEqual(['2']);
+  expect(await readdir(dirname(living))).toHaveLength(1);
+  expect(await readdir(dirname(picture))).toEqual(['1.part']);
   await close();
 });
 

@@ -66,7 +66,7 @@ async function commitWhenBack({ ledger }: Store, job: Job, event: JobEvent): Pro
 }
 
 /** Every call of the ports, by its name. */
-function calls({ ledger, feed, previews }: Store, job: Job): Record<string, () => Promise<unknown>> {
+function calls({ ledger, feed, previews, rates }: Store, job: Job): Record<string, () => Promise<unknown>> {
   const lease = { lane: 'e#0', token: 1 };
   const idempotency = { key: 'k', fingerprint: 'f' };
   return {
@@ -90,6 +90,7 @@ function calls({ ledger, feed, previews }: Store, job: Job): Record<string, () =
     putPreview: () => previews.put('j', { sequence: 1, mimeType: 'image/png', bytes: new Uint8Array(1) }),
     getPreview: () => previews.get('j'),
     dropPreview: () => previews.drop('j'),
+    takeRate: () => rates.take('k', { limit: 1, windowMs: 1 }),
   };
 }
 

@@ -11,6 +11,7 @@ import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../src/adapters/artifacts-url.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
 import { freePort } from '../support/redis.ts';
+import { createTestLog } from '../support/redis-store.ts';
 import { startS3, type TestS3 } from '../support/s3.ts';
 
 let s3: TestS3;
@@ -26,7 +27,7 @@ afterEach(() => vi.unstubAllEnvs());
 async function open(url: string, signedUrls = false) {
   const parsed = parseArtifactsUrl(url);
   if (!parsed.ok) throw new Error(parsed.fault);
-  return openArtifacts({ location: parsed.location, signedUrls });
+  return openArtifacts({ location: parsed.location, signedUrls, now: Date.now, log: createTestLog() });
 }
 
 artifactsContract('S3', () => open(s3.url()));
@@ -130,12 +131,16 @@ describe('S3', () => {
 
   it('says what to install where the packages are left out', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'no-packages-'));
-    await cp(fileURLToPath(new URL('../../src/adapters', import.meta.url)), folder, { recursive: true });
+    for (const part of ['adapters', 'jobs']) {
+      const from = fileURLToPath(new URL(`../../src/${part}`, import.meta.url));
+      await cp(from, join(folder, part), { recursive: true });
+    }
     const script = `
-      import { openArtifacts } from './artifacts.ts';
-      import { parseArtifactsUrl } from './artifacts-url.ts';
+      import { openArtifacts } from './adapters/artifacts.ts';
+      import { parseArtifactsUrl } from './adapters/artifacts-url.ts';
       const location = url => parseArtifactsUrl(url).location;
-      await openArtifacts({ location: location('file:///nowhere'), signedUrls: false });
+      const files = await openArtifacts({ location: location('file:///nowhere'), signedUrls: false });
+      await files.close();
       await openArtifacts({ location: location('s3://bucket'), signedUrls: false });`;
     const args = ['--input-type=module', '--eval', script];
     const failed = await promisify(execFile)(process.execPath, args, { cwd: folder }).catch(String);

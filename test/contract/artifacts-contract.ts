@@ -200,7 +200,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       await artifacts.remove('a/b/c');
       await artifacts.remove('never/there');
       expect(await artifacts.size('a/b/c')).toBeNull();
-      expect(await artifacts.list('')).toEqual([{ key: 'a/d', bytes: 1 }]);
+      expect(await artifacts.list('')).toMatchObject([{ key: 'a/d', bytes: 1 }]);
       await artifacts.put('a/b/c', Buffer.from('again'));
       expect((await read('a/b/c')).toString()).toBe('again');
     });
@@ -232,7 +232,25 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await list('outputs')).toHaveLength(4);
       expect(await list('outputs/1/1.png')).toEqual([]);
       expect(await list('none')).toEqual([]);
-      expect(await artifacts.list('uploads')).toEqual([{ key: 'uploads/1/x.part', bytes: 16 }]);
+      expect(await artifacts.list('uploads')).toMatchObject([{ key: 'uploads/1/x.part', bytes: 16 }]);
+    });
+
+    it('tells when each came, the newest time of one that was replaced', async () => {
+      // The store's clock may count whole seconds.
+      const from = Date.now() - 1_000;
+      await artifacts.put('a/bytes', randomBytes(10));
+      await artifacts.put('a/stream', inChunks(randomBytes(100_000)));
+      const [before] = await artifacts.list('a');
+      await expect
+        .poll(async () => {
+          await artifacts.put('a/bytes', randomBytes(10));
+          return (await artifacts.list('a'))[0]?.modifiedAt;
+        })
+        .toBeGreaterThan(before?.modifiedAt ?? Number.POSITIVE_INFINITY);
+      for (const { modifiedAt } of await artifacts.list('a')) {
+        expect(modifiedAt).toBeGreaterThan(from);
+        expect(modifiedAt).toBeLessThanOrEqual(Date.now() + 1_000);
+      }
     });
 
     it('lists more than fits a page', async () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe } from 'vitest';
 import { feedContract } from './feed.ts';
 import { laneContract } from './lanes.ts';
 import { listContract } from './lists.ts';
+import { outboxContract } from './outbox.ts';
 import { queueContract } from './queue.ts';
 import { recordContract } from './records.ts';
 import { type LedgerUnderTest, type UnderTest, underTest } from './under-test.ts';
@@ -23,5 +24,6 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     listContract(under);
     laneContract(under);
     feedContract(under);
+    outboxContract(under);
   });
 }

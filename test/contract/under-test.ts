@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { advance, type JobEvent } from '../../src/jobs/advance.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import type { Feed, JobQuery, Ledger, SubmitOptions } from '../../src/jobs/ports.ts';
+import { deliveriesFor } from '../../src/jobs/webhook.ts';
 import { aJob } from '../support/jobs.ts';
 
 /** What the suite needs of an adapter: the same store can be opened again after a close or a crash. */
@@ -49,7 +50,7 @@ export function underTest(store: LedgerUnderTest): UnderTest {
     },
     async commit(job, event) {
       const next = advance(job, event);
-      expect(await under.store.ledger.commit(next, job.revision, null)).toBe('ok');
+      expect(await under.store.ledger.commit(next, job.revision, null, deliveriesFor(job, next))).toBe('ok');
       return next;
     },
     async pages(query, first) {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { buildOpenApi } from '../../src/http/rest/index.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { anyValue, images, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
+import { anyValue, createReport, images, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
 
 const operation = z.object({
   parameters: z
@@ -129,8 +129,7 @@ const COMMON = ['400', '404', '405', '413', '414', '415', '429', '431', '304', '
 it(`answers ${RUNS} requests as its document says, none with a fault of its own; FUZZ_SEED=${SEED}`, {
   timeout: TIMEOUT_MS,
 }, async () => {
-  console.log(`FUZZ_SEED=${SEED} FUZZ_RUNS=${RUNS}`);
-  const statuses = new Map<number, number>();
+  const report = createReport();
   await fc.assert(
     fc.asyncProperty(asked(), async given => {
       const sending = request(rig.url + given.path, {
@@ -141,7 +140,8 @@ it(`answers ${RUNS} requests as its document says, none with a fault of its own;
       sending.end(given.body);
       const [response] = await once(sending, 'response');
       const status: number = response.statusCode;
-      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      report.count(`HTTP ${status}`);
+      report.ran();
       const answer = await text(response);
       const documented = Object.keys(given.operation.of.responses);
       expect([...documented, ...(status < 500 ? COMMON : [])]).toContain(String(status));
@@ -154,5 +154,5 @@ it(`answers ${RUNS} requests as its document says, none with a fault of its own;
   );
   // It is still there, and requests were of every sort.
   expect((await fetch(rig.url)).status).toBe(200);
-  expect(statuses.has(200)).toBe(true);
+  expect(report.print().has('HTTP 200')).toBe(true);
 });

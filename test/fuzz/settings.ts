@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 
 /** How many requests each face gets: FUZZ_RUNS, 300 when left out. */
@@ -56,4 +58,40 @@ export function images(pictures: string): fc.Arbitrary<unknown> {
     fc.webUrl({ validSchemes: ['http'] }).map(() => 'http://127.0.0.1:1/'),
     anyValue,
   );
+}
+
+/** Counts what was answered, and what the process holds before and after, so that a long run tells of itself. */
+export function createReport() {
+  const counts = new Map<string, number>();
+  const began = performance.now();
+  console.log(`FUZZ_SEED=${SEED} FUZZ_RUNS=${RUNS}`);
+  const held: string[] = [];
+  let runs = 0;
+  return {
+    count(kind: string): void {
+      counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    },
+    /** One more of the runs is done. */
+    ran(): void {
+      runs += 1;
+      if (runs % Math.max(500, Math.floor(RUNS / 4)) === 0) held.push(`after ${runs}: ${heldNow()}`);
+    },
+    /** Prints it, and gives the counts. */
+    print(): ReadonlyMap<string, number> {
+      const seconds = ((performance.now() - began) / 1000).toFixed(0);
+      console.log([`${seconds} s`, JSON.stringify(Object.fromEntries(counts)), ...held].join('\n'));
+      return counts;
+    },
+  };
+}
+
+/** What is held when garbage was collected. */
+function heldNow(): string {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  if (typeof collect !== 'function') throw new Error('No collector');
+  collect();
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+  const mib = (bytes: number): number => Math.round(bytes / 1024 ** 2);
+  return `rss ${mib(rss)} MiB, heap ${mib(heapUsed)} MiB, buffers ${mib(arrayBuffers)} MiB`;
 }

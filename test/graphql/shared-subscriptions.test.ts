@@ -3,6 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { createSharedSubscriptions, type Subscribed } from '../../src/graphql/shared/groups.ts';
 import { createMailbox, type Mailbox } from '../../src/jobs/mailbox.ts';
 
+/** As server-sent events use them: each member reads from a box of its own. */
+function shareResults() {
+  const { join, size } = createSharedSubscriptions((result: ExecutionResult) => result);
+  return {
+    size,
+    join: (key: string, open: () => Promise<Subscribed>) =>
+      join(key, open, leave => createMailbox<ExecutionResult>(leave)),
+  };
+}
+
 const result = (n: number): ExecutionResult => ({ data: { n } });
 
 /** A source that is driven by hand, and counts how often it was opened and closed. */
@@ -39,7 +49,7 @@ async function streamOf(subscribed: Promise<Subscribed>): Promise<AsyncIterator<
 
 describe('shared subscriptions', () => {
   it('execute once for all who ask the same, also when they ask at once', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const from = source();
     const watchers = await Promise.all(
       Array.from({ length: 50 }, () => streamOf(shared.join('k', from.open))),
@@ -52,7 +62,7 @@ describe('shared subscriptions', () => {
   });
 
   it('are not shared by those who ask something else', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const [a, b] = [source(), source()];
     const one = await streamOf(shared.join('a', a.open));
     const other = await streamOf(shared.join('b', b.open));
@@ -63,7 +73,7 @@ describe('shared subscriptions', () => {
   });
 
   it('give a newcomer the newest result first', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const from = source();
     const first = await streamOf(shared.join('k', from.open));
     from.box().offer(result(1));
@@ -77,7 +87,7 @@ describe('shared subscriptions', () => {
   });
 
   it('hold one result for who does not read, and go on for the others', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const from = source();
     const stalled = await streamOf(shared.join('k', from.open));
     const reading = await streamOf(shared.join('k', from.open));
@@ -92,7 +102,7 @@ describe('shared subscriptions', () => {
   });
 
   it('close the source when the last one leaves, and open it anew for the next', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const from = source();
     const [one, other] = [
       await streamOf(shared.join('k', from.open)),
@@ -109,7 +119,7 @@ describe('shared subscriptions', () => {
   });
 
   it('tell everybody why there is none, and keep nothing of it', async () => {
-    const shared = createSharedSubscriptions();
+    const shared = shareResults();
     const refused: ExecutionResult = { data: null };
     const open = async (): Promise<Subscribed> => refused;
     expect(await Promise.all([shared.join('k', open), shared.join('k', open)])).toEqual([refused, refused]);

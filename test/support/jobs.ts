@@ -30,6 +30,7 @@ export function aJob(fields: Partial<Parameters<typeof createJob>[0]> = {}): Job
       workflow: 'qwen-image-edit-plus',
       workflowVersion: 'v1',
       parameters: {},
+      webhook: null,
     },
     ...fields,
   });

@@ -1,6 +1,7 @@
-import { mkdirSync } from 'node:fs';
+import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from 'node:sqlite';
+import { promisify } from 'node:util';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type {
   Clock,
@@ -13,8 +14,12 @@ import type {
   SubmitResult,
 } from '../../jobs/ports.ts';
 import { queueScore, TURN_MS } from '../../jobs/queue-score.ts';
+import type { Delivery } from '../../jobs/webhook.ts';
 import { columnsOf, decodeJob, encodeState, type JobRow } from '../record.ts';
 import type { EmbeddedFeed } from './feed.ts';
+import { createFlush } from './flush.ts';
+import { createEmbeddedOutbox } from './outbox.ts';
+import { createReadCache } from './read-cache.ts';
 import { migrate } from './schema.ts';
 
 export interface EmbeddedLedgerOptions {
@@ -24,10 +29,14 @@ export interface EmbeddedLedgerOptions {
   readonly now: Clock;
 }
 
+/** Of pages in memory, enough for a list of a thousand jobs from anywhere in a large file; SQLite's own 2 MB are not. */
+const CACHE_KIB = 16 * 1024;
+
 /**
  * The ledger of a gateway that stands alone: one SQLite file in WAL mode, held exclusively by this process.
- * A commit survives `kill -9` of the process; a submit and an end of a job also survive a power cut, a step of
- * progress may not (`synchronous` FULL and NORMAL: https://sqlite.org/pragma.html#pragma_synchronous).
+ * A change of a job survives `kill -9` of the process and a power cut: it is answered once it is flushed. SQLite would
+ * do that within each transaction (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous), while the whole
+ * process waits; here it does not, and we flush its log ourselves, for many changes at once and beside other work.
  *
  * Throws when another process holds the file or when it was written by a newer version.
  */
@@ -40,6 +49,11 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
   db.exec('UPDATE lanes SET expires_at = 0');
 
   const waitingListeners = new Set<() => void>();
+  const outbox = createEmbeddedOutbox(db, now);
+  // There for as long as the database is open (https://sqlite.org/walformat.html, 2.1), and not a file that it locks.
+  const log = openSync(`${options.path}-wal`, 'r+');
+  const flush = createFlush(() => promisify(fdatasync)(log));
+  const cache = createReadCache();
   const sql = {
     insert: db.prepare(
       `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
@@ -90,6 +104,10 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     return row ? decodeJob(asRow(row)) : null;
   }
 
+  function countWaiting(): number {
+    return Number(sql.countWaiting.get()?.n ?? 0);
+  }
+
   function transact<T>(work: () => T): T {
     db.exec('BEGIN IMMEDIATE');
     try {
@@ -97,7 +115,8 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       db.exec('COMMIT');
       return result;
     } catch (error) {
-      db.exec('ROLLBACK');
+      // Some faults of the disk have done so already (https://sqlite.org/lang_transaction.html, 3).
+      if (db.isTransaction) db.exec('ROLLBACK');
       throw error;
     }
   }
@@ -118,7 +137,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     const owner = job.owner ?? '';
     const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
     if (repeated !== null) return repeated;
-    const waiting = Number(sql.countWaiting.get()?.n ?? 0);
+    const waiting = cache.waiting(countWaiting);
     if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
     const turns = job.share === null ? 0 : Number(sql.countQueuedOf.get(job.share)?.n ?? 0);
     const c = columnsOf(job);
@@ -144,6 +163,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     next: Job,
     fromRevision: number,
     lease: { lane: string; token: number } | null,
+    deliveries: readonly Delivery[],
   ): CommitResult {
     if (lease !== null && sql.lane.get(lease.lane)?.token !== lease.token) return 'fenced';
     const c = columnsOf(next);
@@ -157,13 +177,19 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       next.id,
       fromRevision,
     );
-    if (changes === 1) return 'ok';
+    if (changes === 1) {
+      outbox.insert(deliveries);
+      return 'ok';
+    }
     return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
   }
 
   return {
     async submit(job, submitOptions) {
       const result = transact(() => submit(job, submitOptions));
+      if (result.kind === 'stored') cache.added();
+      // A repeated one, too: the first may be on its way to the disk still.
+      await flush.done();
       if (result.kind === 'stored') announceWaiting();
       return result;
     },
@@ -171,7 +197,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       return findRepeated(owner ?? '', idempotency);
     },
     async get(id) {
-      return one(id);
+      return cache.job(id, () => one(id));
     },
     async getMany(ids) {
       const found = new Map(rows(sql.getMany.all(JSON.stringify(ids))).map(job => [job.id, job]));
@@ -180,17 +206,23 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     async list(query) {
       return listJobs(db, query);
     },
-    async commit(next, fromRevision, lease) {
-      const result = transact(() => commit(next, fromRevision, lease));
-      if (result === 'ok') {
-        feed.changed(next);
-        if (isWaiting(next)) announceWaiting();
-      }
+    async commit(next, fromRevision, lease, deliveries = []) {
+      const result = transact(() => commit(next, fromRevision, lease, deliveries));
+      if (result !== 'ok') return result;
+      cache.changed(next.id);
+      await flush.done();
+      feed.changed(next);
+      if (deliveries.length > 0) outbox.announce();
+      if (isWaiting(next)) announceWaiting();
       return result;
     },
     async remove(id) {
       const removed = sql.remove.run(id).changes === 1;
-      if (removed) feed.gone(id);
+      if (removed) {
+        cache.changed(id);
+        await flush.done();
+        feed.gone(id);
+      }
       return removed;
     },
     async waiting(limit) {
@@ -198,11 +230,11 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     },
     async ahead(job) {
       if (!isWaiting(job)) return null;
-      return Number(sql.ahead.get(job.id)?.n ?? 0);
+      return cache.ahead(job.id, () => Number(sql.ahead.get(job.id)?.n ?? 0));
     },
     async count() {
       return {
-        waiting: Number(sql.countWaiting.get()?.n ?? 0),
+        waiting: cache.waiting(countWaiting),
         running: Number(sql.countRunning.get()?.n ?? 0),
       };
     },
@@ -234,8 +266,13 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       waitingListeners.add(listener);
       return () => waitingListeners.delete(listener);
     },
+    outbox,
     async close() {
       waitingListeners.clear();
+      outbox.close();
+      // Whoever waits for it is told of its fault.
+      await flush.done().catch(() => undefined);
+      closeSync(log);
       db.close();
     },
   };
@@ -247,7 +284,8 @@ function openExclusively(path: string): DatabaseSync {
     db.exec(`
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
+      PRAGMA synchronous = NORMAL;
+      PRAGMA cache_size = -${CACHE_KIB};
       PRAGMA foreign_keys = ON;
       BEGIN IMMEDIATE; COMMIT;
     `);

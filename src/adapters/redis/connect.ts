@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { ConnectionOptions } from 'node:tls';
 import type { Clock, Feed, Ledger, Previews } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
+import type { SharedRates } from '../../rate.ts';
 import { parseRedisUrl, type RedisAddress, showAddress } from './address.ts';
 import { adviseOnSettings } from './advice.ts';
 import { type Connecting, closeClient, createClient, openSubscriber, untilReady } from './client.ts';
@@ -11,6 +12,7 @@ import { createRedisFeed } from './feed.ts';
 import { createKeys, DEFAULT_PREFIX } from './keys.ts';
 import { createRedisLedger } from './ledger.ts';
 import { createRedisPreviews } from './previews.ts';
+import { createRedisRates } from './rates.ts';
 import { createSubscriber } from './subscriber.ts';
 import { createWaitingCall } from './waiting-call.ts';
 
@@ -33,6 +35,7 @@ export interface RedisStore {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
+  readonly rates: SharedRates;
   /** Closes every connection; the same as the ledger's. */
   close(): Promise<void>;
 }
@@ -107,7 +110,13 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     await close();
     throw error;
   }
-  return { ledger, feed, previews: createRedisPreviews(client, keys), close };
+  return {
+    ledger,
+    feed,
+    previews: createRedisPreviews(client, keys),
+    rates: createRedisRates(client, keys),
+    close,
+  };
 }
 
 /** Throws an Error that names the setting at fault. */

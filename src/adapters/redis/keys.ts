@@ -15,8 +15,14 @@ export interface Keys {
   readonly since: string;
   /** Sorted set: the ids of finished jobs by the time at which they go. */
   readonly expiry: string;
+  /** Sorted set: deliveries to webhooks by the time at which they are due. */
+  readonly outbox: string;
+  /** Hash: the deliveries of one job. */
+  deliveries(id: string): string;
   /** String: the newest preview of a job. */
   preview(id: string): string;
+  /** String: what somebody has left of the requests of a time. */
+  rate(key: string): string;
   /** String: says whether these are the data that we knew. */
   readonly identity: string;
   /** Channel: the snapshots of one job. */
@@ -36,7 +42,10 @@ export function createKeys(prefix: string): Keys {
     queue: `${prefix}:queue`,
     since: `${prefix}:since`,
     expiry: `${prefix}:expiry`,
+    outbox: `${prefix}:outbox`,
+    deliveries: id => `${prefix}:deliveries:${id}`,
     preview: id => `${prefix}:preview:${id}`,
+    rate: key => `${prefix}:rate:${key}`,
     identity: `${prefix}:identity`,
     feed: id => `${feed}${id}`,
     jobOf: channel => (channel.startsWith(feed) ? channel.slice(feed.length) : null),

@@ -5,6 +5,7 @@ import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
 import { reach } from './failure.ts';
 import type { Keys } from './keys.ts';
+import { createRedisOutbox } from './outbox.ts';
 import { asJob, asJobs, asList, asNumber, asPresentJobs } from './replies.ts';
 import type { WaitingCall } from './waiting-call.ts';
 
@@ -27,6 +28,7 @@ const COMMIT_RESULTS: readonly CommitResult[] = ['ok', 'stale', 'gone', 'fenced'
 export function createRedisLedger({ client, keys, now, waiting, close }: RedisLedgerOptions): Ledger {
   const { prefix } = keys;
   const laneTokens = `${prefix}:lane-tokens`;
+  const outbox = createRedisOutbox({ client, keys, now });
   const time = (): string => (now === null ? '' : String(now()));
 
   async function readRange(set: string, highest: string, limit: number): Promise<Job[]> {
@@ -85,7 +87,7 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
       const found = asPresentJobs(reply);
       return { jobs: found.slice(0, first), hasNextPage: found.length > first };
     },
-    async commit(next, fromRevision, lease) {
+    async commit(next, fromRevision, lease, deliveries = []) {
       const reply = await reach(
         client.qeCommit(
           keys.record(next.id),
@@ -96,10 +98,13 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
           lease?.token ?? '',
           ...columns(next),
           encodeState(next),
+          time(),
+          ...deliveries.flatMap(delivery => [delivery.id, JSON.stringify(delivery)]),
         ),
       );
       const result = COMMIT_RESULTS.find(known => known === reply);
       if (result === undefined) throw new Error('Redis gave an unexpected reply to a commit');
+      if (result === 'ok' && deliveries.length > 0) outbox.announce();
       return result;
     },
     async remove(id) {
@@ -130,7 +135,11 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
     overdue: (createdBefore, limit) => readRange(keys.since, `(${createdBefore}`, limit),
     expired: (at, limit) => readRange(keys.expiry, String(at), limit),
     onWaiting: listener => waiting.listen(listener),
-    close,
+    outbox,
+    async close() {
+      outbox.close();
+      await close();
+    },
   };
 }
 

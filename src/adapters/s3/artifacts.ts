@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { Artifacts } from '../../jobs/ports.ts';
+import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
 import { partsOfKey } from '../artifact-key.ts';
 import type { S3Location } from '../artifacts-url.ts';
 import { createS3Client } from './client.ts';
-import { isMissing, isOutOfRange, reasonOf } from './errors.ts';
+import { asStoreFault, isMissing, isOutOfRange, reach, reasonOf } from './errors.ts';
 import { loadS3Packages, type S3Packages } from './packages.ts';
 
 /** The least that S3 takes as a part. A put of unknown length holds two of them. */
@@ -74,6 +74,9 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
       });
       await upload.done();
       return bytes;
+    } catch (error) {
+      // What breaks on the side of the source is not the store's fault, and goes to whoever knows it.
+      throw source.errored === null ? asStoreFault(error) : error;
     } finally {
       source.destroy();
     }
@@ -82,13 +85,14 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
   return {
     async put(key, source) {
       if (!(source instanceof Uint8Array)) return putStream(key, source);
-      await client.send(new PutObjectCommand({ ...at(key), Body: source, ContentLength: source.byteLength }));
+      const put = new PutObjectCommand({ ...at(key), Body: source, ContentLength: source.byteLength });
+      await reach(client.send(put));
       return source.byteLength;
     },
     async get(key, range) {
       const part = range === undefined ? {} : { Range: `bytes=${range.start}-${range.end}` };
       try {
-        const { Body } = await client.send(new GetObjectCommand({ ...at(key), ...part }));
+        const { Body } = await reach(client.send(new GetObjectCommand({ ...at(key), ...part })));
         if (Body instanceof Readable) return Body;
       } catch (error) {
         if (isMissing(error)) return null;
@@ -100,7 +104,7 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
     },
     async size(key) {
       try {
-        const { ContentLength } = await client.send(new HeadObjectCommand(at(key)));
+        const { ContentLength } = await reach(client.send(new HeadObjectCommand(at(key))));
         return ContentLength ?? null;
       } catch (error) {
         if (isMissing(error)) return null;
@@ -108,18 +112,17 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
       }
     },
     async remove(key) {
-      await client.send(new DeleteObjectCommand(at(key)));
+      await reach(client.send(new DeleteObjectCommand(at(key))));
     },
     async list(prefix) {
       const root = location.prefix === '' ? '' : `${location.prefix}/`;
       const below = prefix === '' ? root : `${at(prefix).Key}/`;
-      const found: { key: string; bytes: number }[] = [];
-      for await (const page of paginateListObjectsV2(
-        { client },
-        { Bucket: location.bucket, Prefix: below },
-      )) {
-        for (const { Key, Size } of page.Contents ?? []) {
-          if (Key !== undefined) found.push({ key: Key.slice(root.length), bytes: Size ?? 0 });
+      const found: StoredArtifact[] = [];
+      const pages = paginateListObjectsV2({ client }, { Bucket: location.bucket, Prefix: below });
+      for (let page = await reach(pages.next()); !page.done; page = await reach(pages.next())) {
+        for (const { Key, Size, LastModified } of page.value.Contents ?? []) {
+          if (Key === undefined || LastModified === undefined) continue;
+          found.push({ key: Key.slice(root.length), bytes: Size ?? 0, modifiedAt: LastModified.getTime() });
         }
       }
       return found;

@@ -22,6 +22,8 @@ export type EditImageInput = {
   seed?: string | number | null | undefined;
   /** 1 to 100. Left out: the workflow’s own, 40 for the standard one. */
   steps?: number | null | undefined;
+  /** Taken only where the operator has set WEBHOOK_SECRET. */
+  webhook?: WebhookInput | null | undefined;
   /** Left out: the first that an engine can run. */
   workflow?: string | null | undefined;
 };
@@ -87,6 +89,24 @@ export type JobStatus =
   | 'PROCESSING'
   /** Waits to start. */
   | 'QUEUED';
+
+/** What a webhook can be told of. */
+export type WebhookEvent =
+  /** Somebody stopped it. */
+  | 'CANCELED'
+  /** The pictures are ready. */
+  | 'COMPLETED'
+  /** The job failed. */
+  | 'ERROR'
+  /** A run began; again when an engine was lost. */
+  | 'STARTED';
+
+/** Whom to tell of a job: a signed POST for each event, by Standard Webhooks. */
+export type WebhookInput = {
+  /** At least one. */
+  events?: Array<WebhookEvent> | null | undefined;
+  url: string;
+};
 
 type Fault_ImageRejected_Fragment = { code: ErrorCode, message: string, retryable: boolean };
 

@@ -1,93 +1,128 @@
 import type { ExecutionResult } from 'graphql';
-import { createMailbox, type Mailbox, type Stream } from '../../jobs/mailbox.ts';
 
 /** What graphql-js' `subscribe` gives: a stream of results, or one result that says why there is none. */
 export type Subscribed = AsyncIterable<ExecutionResult> | ExecutionResult;
 
+/** One who watches. */
+export interface Member<Item> {
+  /** Takes the newest; what was taken before and not read yet may be let go. Never throws. */
+  offer(item: Item): void;
+  /** Nothing newer comes: the stream ends when what was taken last is read. */
+  end(): void;
+  /** What the member is answered with. It calls `leave` when its reader goes, and when it ends. */
+  readonly stream: AsyncIterable<ExecutionResult>;
+}
+
 /** Subscriptions that are executed once however many watch. */
-export interface SharedSubscriptions {
+export interface SharedSubscriptions<Item> {
   /**
-   * The results of the subscription that `key` stands for. The first to come opens it; who comes later gets the newest
-   * result at once and then every newer one. Whoever reads slowly gets the newest, not a backlog. When the last one
-   * leaves, the subscription is closed.
+   * Makes one more member of the subscription that `key` stands for, and gives its stream; or the result that says why
+   * there is none. The first to come opens it; who comes later is offered the newest result at once and then every newer
+   * one. When the last one leaves, the subscription is closed. Rejects when opening does.
    */
-  join(key: string, open: () => Promise<Subscribed>): Promise<Subscribed>;
+  join(
+    key: string,
+    open: () => Promise<Subscribed>,
+    enter: (leave: () => void) => Member<Item>,
+  ): Promise<Subscribed>;
   /** Subscriptions that run now. */
   size(): number;
 }
 
-interface Group {
+interface Group<Item> {
   readonly opened: Promise<Subscribed>;
-  readonly members: Set<Mailbox<ExecutionResult>>;
-  newest: ExecutionResult | null;
-  close: (() => void) | null;
+  readonly members: Set<Member<Item>>;
+  newest: { readonly item: Item } | null;
+  close(): void;
 }
 
-/** Starts with no subscription. */
-export function createSharedSubscriptions(): SharedSubscriptions {
-  const groups = new Map<string, Group>();
+/** Starts with no subscription. `itemOf` is called once for each result, and makes what all members are offered. */
+export function createSharedSubscriptions<Item>(
+  itemOf: (result: ExecutionResult) => Item,
+): SharedSubscriptions<Item> {
+  const groups = new Map<string, Group<Item>>();
 
-  function drop(key: string, group: Group): void {
+  function drop(key: string, group: Group<Item>): void {
     if (groups.get(key) === group) groups.delete(key);
   }
 
-  async function pump(key: string, group: Group, results: AsyncIterable<ExecutionResult>): Promise<void> {
-    const iterator = results[Symbol.asyncIterator]();
-    group.close = () => {
-      drop(key, group);
-      // It ends by itself; nobody is left to hear how.
-      iterator.return?.().catch(() => undefined);
-    };
-    try {
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-        group.newest = next.value;
-        for (const member of group.members) member.offer(next.value);
+  /** Hands on what comes, to the end. It waits with callbacks: a suspended function would hold the last result. */
+  function pump(key: string, group: Group<Item>, results: AsyncIterator<ExecutionResult>): void {
+    function wait(): void {
+      // A source that breaks ends its watchers, who ask anew; graphql-js turns errors of fields into results.
+      results.next().then(take).catch(finish);
+    }
+
+    function take({ value, done }: IteratorResult<ExecutionResult>): void {
+      if (done) finish();
+      else {
+        const item = itemOf(value);
+        group.newest = { item };
+        for (const member of group.members) member.offer(item);
+        wait();
       }
-    } finally {
+    }
+
+    function finish(): void {
       drop(key, group);
       for (const member of [...group.members]) member.end();
     }
+
+    wait();
   }
 
-  function enter(group: Group): Stream<ExecutionResult> {
-    const member: Mailbox<ExecutionResult> = createMailbox(() => {
+  function enter(group: Group<Item>, make: (leave: () => void) => Member<Item>): Subscribed {
+    const member = make(() => {
       group.members.delete(member);
-      if (group.members.size === 0) group.close?.();
+      if (group.members.size === 0) group.close();
     });
     group.members.add(member);
-    if (group.newest !== null) member.offer(group.newest);
+    if (group.newest !== null) member.offer(group.newest.item);
     return member.stream;
   }
 
-  return {
-    async join(key, open) {
-      const present = groups.get(key);
-      if (present !== undefined) {
-        const subscribed = await present.opened;
-        // It may have ended, or been refused, while we waited: then we open our own.
-        if (groups.get(key) === present && isStream(subscribed)) return enter(present);
-        return isStream(subscribed) ? this.join(key, open) : subscribed;
-      }
-      const group: Group = { opened: open(), members: new Set(), newest: null, close: null };
-      groups.set(key, group);
-      try {
-        const subscribed = await group.opened;
-        if (!isStream(subscribed)) {
-          drop(key, group);
-          return subscribed;
-        }
-        const stream = enter(group);
-        pump(key, group, subscribed).catch(() => {
-          // A source that breaks ends its watchers, who ask anew; graphql-js turns errors of fields into results.
-        });
-        return stream;
-      } catch (error) {
+  async function lead(
+    key: string,
+    open: () => Promise<Subscribed>,
+    make: (leave: () => void) => Member<Item>,
+  ): Promise<Subscribed> {
+    const group: Group<Item> = { opened: open(), members: new Set(), newest: null, close: () => {} };
+    groups.set(key, group);
+    try {
+      const subscribed = await group.opened;
+      if (!isStream(subscribed)) {
         drop(key, group);
-        throw error;
+        return subscribed;
       }
-    },
-    size: () => groups.size,
-  };
+      const results = subscribed[Symbol.asyncIterator]();
+      group.close = () => {
+        drop(key, group);
+        // Nobody is left to hear how it ends.
+        results.return?.().catch(() => undefined);
+      };
+      const stream = enter(group, make);
+      pump(key, group, results);
+      return stream;
+    } catch (error) {
+      drop(key, group);
+      throw error;
+    }
+  }
+
+  async function join(
+    key: string,
+    open: () => Promise<Subscribed>,
+    make: (leave: () => void) => Member<Item>,
+  ): Promise<Subscribed> {
+    const group = groups.get(key);
+    if (group === undefined) return lead(key, open, make);
+    const subscribed = await group.opened;
+    if (!isStream(subscribed)) return subscribed;
+    // It may have ended while we waited: then we open our own.
+    return groups.get(key) === group ? enter(group, make) : join(key, open, make);
+  }
+
+  return { join, size: () => groups.size };
 }
 
 function isStream(subscribed: Subscribed): subscribed is AsyncIterable<ExecutionResult> {

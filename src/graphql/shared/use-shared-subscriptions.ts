@@ -1,5 +1,6 @@
 import type { DocumentNode, ExecutionArgs } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { createMailbox } from '../../jobs/mailbox.ts';
 import type { GraphQLContext } from '../context.ts';
 import { createSharedSubscriptions } from './groups.ts';
 
@@ -37,12 +38,12 @@ export function createSubscriptionNames(): (args: Watched, context: GraphQLConte
 
 /** Executes a subscription once for all who watch the same, over WebSocket and server-sent events alike. */
 export function useSharedSubscriptions(): Plugin<GraphQLContext> {
-  const shared = createSharedSubscriptions();
+  const shared = createSharedSubscriptions(result => result);
   const nameOf = createSubscriptionNames();
   return {
     onSubscribe({ args, subscribeFn, setSubscribeFn }) {
       const key = nameOf(args, args.contextValue);
-      setSubscribeFn(() => shared.join(key, async () => subscribeFn(args)));
+      setSubscribeFn(() => shared.join(key, async () => subscribeFn(args), createMailbox));
     },
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Job } from '../../jobs/job.ts';
 import { type EditInput, editFields, firstIssue, type ImageSource } from '../../jobs/request.ts';
 import type { SubmitOutcome } from '../../jobs/service.ts';
+import { DEFAULT_WEBHOOK_EVENTS } from '../../jobs/webhook.ts';
 import type { Builder } from '../builder.ts';
 import {
   type ErrorTypes,
@@ -32,12 +33,13 @@ const inputSchema = z.object({
   workflow: editFields.workflow.nullish(),
   priority: editFields.priority.nullish(),
   parameters: editFields.parameters.nullish(),
+  webhook: editFields.webhook.nullish(),
   idempotencyKey: editFields.idempotencyKey.nullish(),
 });
 
 /** Adds `editImage`, `cancelJob`, `deleteJob` and `retryJob`. */
 export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorTypes): void {
-  const { JobType, JobPriority } = jobTypes;
+  const { JobType, JobPriority, WebhookEvent } = jobTypes;
 
   const ImageSourceInput = builder.inputType('ImageSource', {
     description: 'Where a picture comes from: exactly one of these.',
@@ -47,6 +49,18 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       dataUri: t.string({ description: '`data:image/png;base64,…`' }),
       uploadId: t.id({ description: 'A picture that was sent ahead by `POST /upload`.' }),
       jobId: t.id({ description: 'The picture that an earlier job made, so that edits follow one another.' }),
+    }),
+  });
+
+  const WebhookInput = builder.inputType('WebhookInput', {
+    description: 'Whom to tell of a job: a signed POST for each event, by Standard Webhooks.',
+    fields: t => ({
+      url: t.field({ type: 'URL', required: true }),
+      events: t.field({
+        type: [WebhookEvent],
+        defaultValue: [...DEFAULT_WEBHOOK_EVENTS],
+        description: 'At least one.',
+      }),
     }),
   });
 
@@ -71,6 +85,10 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       workflow: t.string({ description: 'Left out: the first that an engine can run.' }),
       parameters: t.field({ type: 'JSON', description: 'What else the workflow takes: see `workflows`.' }),
       priority: t.field({ type: JobPriority, defaultValue: 'NORMAL' }),
+      webhook: t.field({
+        type: WebhookInput,
+        description: 'Taken only where the operator has set WEBHOOK_SECRET.',
+      }),
       idempotencyKey: t.string({
         description: 'Same key and input: the same job, however often it is sent. Other input: an error.',
       }),
@@ -199,6 +217,7 @@ function toEdit(input: z.output<typeof inputSchema>, sources: readonly ImageSour
     workflow: input.workflow ?? null,
     priority: input.priority ?? 'NORMAL',
     parameters: input.parameters ?? {},
+    webhook: input.webhook ?? null,
     idempotencyKey: input.idempotencyKey ?? null,
   };
 }

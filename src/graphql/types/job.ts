@@ -12,6 +12,7 @@ import {
 import { STAGES } from '../../workflows/stages.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
+import { addWebhook } from './webhook.ts';
 
 /** A part of a job, and the job. */
 interface Of<T> {
@@ -44,6 +45,8 @@ export function addJob(builder: Builder) {
     description: 'Every way in which a request or a job can fail.',
     values: errorCodes,
   });
+
+  const { WebhookEvent, WebhookType, WebhookDelivery } = addWebhook(builder);
 
   const SizeType = builder.objectRef<Size>('Size').implement({
     description: 'Pixels.',
@@ -78,7 +81,7 @@ export function addJob(builder: Builder) {
       height: t.int({ resolve: ({ value }) => value.height }),
       mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
       bytes: t.int({
-        description: 'As stored. The download of a PNG is smaller by the metadata that it leaves out.',
+        description: 'Of the file at `url`.',
         resolve: ({ value }) => value.bytes,
       }),
       filename: t.string({ resolve: ({ value }) => value.filename }),
@@ -132,6 +135,7 @@ export function addJob(builder: Builder) {
       megapixels: t.exposeFloat('megapixels'),
       workflow: t.exposeString('workflow'),
       parameters: t.field({ type: 'JSON', resolve: request => request.parameters }),
+      webhook: t.field({ type: WebhookType, nullable: true, resolve: request => request.webhook }),
     }),
   });
 
@@ -182,6 +186,11 @@ export function addJob(builder: Builder) {
         resolve: (job, _, { caller }) => (caller.operator ? job.engine : null),
       }),
       promptId: t.exposeID('promptId', { nullable: true, directives: OPERATOR_TAG }),
+      webhookDeliveries: t.field({
+        type: [WebhookDelivery],
+        description: 'What the job’s webhook was told or is to be told, oldest first.',
+        resolve: async (job, _, { jobs }) => [...(await jobs.deliveries(job))],
+      }),
       attempt: t.exposeInt('attempt', { description: 'Runs that were begun.' }),
       createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
       startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),
@@ -195,7 +204,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  return { JobType, JobStatus, JobPriority, ErrorCode };
+  return { JobType, JobStatus, JobPriority, ErrorCode, WebhookEvent };
 }
 
 function dateOf(time: number | null): Date | null {

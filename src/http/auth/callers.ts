@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller } from '../../jobs/service.ts';
+import type { Peers } from '../peers.ts';
 
 /** Whom a request was found to come from. */
 export interface Known {
@@ -24,15 +25,21 @@ export function takingTurns(known: Known, fairBy: FairBy, address: string | unde
   return { ...known, caller: { ...known.caller, share: `address ${address}` } };
 }
 
+/** Where a request keeps its caller: a weak map beside the requests would cost the collector a look at each of them. */
+const KNOWN = Symbol('caller');
+
+interface KnownRequest extends IncomingMessage {
+  [KNOWN]?: Known;
+}
+
 /** Makes an empty memory. */
-export function createCallers(fairBy: FairBy): Callers {
-  const known = new WeakMap<IncomingMessage, Known>();
+export function createCallers(fairBy: FairBy, peers: Peers): Callers {
   return {
-    remember(request, of) {
-      known.set(request, takingTurns(of, fairBy, request.socket.remoteAddress));
+    remember(request: KnownRequest, of) {
+      request[KNOWN] = fairBy === 'caller' ? of : takingTurns(of, fairBy, peers.addressOf(request));
     },
-    of(request) {
-      const found = known.get(request);
+    of(request: KnownRequest) {
+      const found = request[KNOWN];
       if (found === undefined) throw new Error('A request reached a route before its caller was known');
       return found;
     },

@@ -1,12 +1,14 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { RateAnswer } from '../../rate.ts';
 import { GRAPHQL_PATH } from '../graphql/page.ts';
-import type { RateAnswer, RateLimiter } from '../limits/rate.ts';
+import type { RateLimiter } from '../limits/rate.ts';
 import { limitStream } from '../limits/streams.ts';
 import type { WatchQuota } from '../limits/subscriptions.ts';
+import type { Peers } from '../peers.ts';
 import { DOCS_PATH } from '../rest/docs.ts';
 import type { Callers } from './callers.ts';
 import { headerCredentials } from './credentials.ts';
-import type { Identity } from './identity.ts';
+import type { Identified, Identity } from './identity.ts';
 import {
   FOREIGN_NAME,
   identityRefusal,
@@ -19,6 +21,7 @@ import {
 export interface GateOptions {
   readonly identity: Identity;
   readonly callers: Callers;
+  readonly peers: Peers;
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
   readonly quota: WatchQuota;
@@ -37,36 +40,73 @@ const PUBLIC_ROUTES: ReadonlySet<string> = new Set(['/', '/openapi.json', DOCS_P
  * reached by anybody who is not known, so a new one is closed until somebody opens it.
  */
 export function addGate(app: FastifyInstance, options: GateOptions): void {
-  app.addHook('onRequest', async (request, reply) => {
-    if (isPublic(request) || options.isPage(request)) return;
-    const refusal = await judge(options, request, reply);
-    if (refusal === null) return;
-    if (request.routeOptions.url === GRAPHQL_PATH) return refuseGraphQL(request, reply, refusal);
-    return refuseRest(reply, refusal);
+  const gate = { ...options, isOurs: rememberLast(options.isOurs) };
+  app.addHook('onRequest', (request, reply, done) => {
+    // Each look at the options makes them anew.
+    const { url } = request.routeOptions;
+    if (url === undefined || isPublic(request, url)) return done();
+    if (url === GRAPHQL_PATH && gate.isPage(request)) return done();
+    const settle = (refusal: Refusal | null): void => {
+      if (refusal === null) done();
+      else if (url === GRAPHQL_PATH) refuseGraphQL(request, reply, refusal);
+      else refuseRest(reply, refusal);
+    };
+    const refusal = judge(gate, request, reply, url);
+    if (refusal instanceof Promise) refusal.then(settle, done);
+    else settle(refusal);
   });
 }
 
-async function judge(
-  { identity, callers, rate, quota, isOurs, lifetimeMs }: GateOptions,
+/** A promise only where somebody else has to be asked: most requests are let in at once. */
+function judge(
+  gate: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
-): Promise<Refusal | null> {
-  if (!isOurs(request.headers.host)) return FOREIGN_NAME;
-  const found = await identity.identify(headerCredentials(request.headers));
-  const caller = found.ok ? found.caller : null;
-  const answer = rate?.take(rateKey(caller?.id ?? null, request.ip));
-  if (answer !== undefined) reply.headers(rateHeaders(answer));
-  if (answer?.ok === false) return rateRefusal(answer);
+  url: string,
+): Refusal | null | Promise<Refusal | null> {
+  if (!gate.isOurs(request.headers.host)) return FOREIGN_NAME;
+  return after(gate.identity.identify(headerCredentials(request.headers)), found => {
+    if (gate.rate === null) return admit(gate, request, reply, url, found);
+    const callerId = found.ok ? found.caller.id : null;
+    const taken = gate.rate.take(rateKey(callerId, gate.peers.addressOf(request.raw)));
+    return after(taken, answer => {
+      reply.headers(rateHeaders(answer));
+      return answer.ok ? admit(gate, request, reply, url, found) : rateRefusal(answer);
+    });
+  });
+}
+
+function admit(
+  { callers, peers, quota, lifetimeMs }: GateOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  url: string,
+  found: Identified,
+): Refusal | null {
   if (!found.ok) return identityRefusal(found.reason);
-  if (request.routeOptions.url?.startsWith('/debug/') && !found.caller.operator) return OPERATORS_ONLY;
-  if (request.routeOptions.url?.startsWith('/events/')) {
-    const leave = quota.enter(rateKey(found.caller.id, request.ip));
+  if (url.startsWith('/debug/') && !found.caller.operator) return OPERATORS_ONLY;
+  if (url.startsWith('/events/')) {
+    const leave = quota.enter(rateKey(found.caller.id, peers.addressOf(request.raw)));
     if (leave === null) return tooManyStreams(quota.perCaller);
     reply.raw.once('close', leave);
     limitStream(reply, found.expiresAt, lifetimeMs);
   }
-  callers.remember(request.raw, { caller: found.caller, expiresAt: found.expiresAt });
+  callers.remember(request.raw, found);
   return null;
+}
+
+/** Goes on at once where there is nothing to wait for. */
+function after<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** Most requests ask for the same name as the one before. */
+function rememberLast(isOurs: (host: string | undefined) => boolean): (host: string | undefined) => boolean {
+  let last: { readonly host: string | undefined; readonly ours: boolean } | null = null;
+  return host => {
+    if (last === null || last.host !== host) last = { host, ours: isOurs(host) };
+    return last.ours;
+  };
 }
 
 /** Whose requests are counted together: a caller's, or an address's while its callers are not known. */
@@ -102,9 +142,8 @@ function rateHeaders({ limit, remaining }: RateAnswer): Record<string, string> {
   return { 'x-ratelimit-limit': String(limit), 'x-ratelimit-remaining': String(remaining) };
 }
 
-function isPublic(request: FastifyRequest): boolean {
+function isPublic(request: FastifyRequest, url: string): boolean {
   // A path without a route has nothing behind it; CORS' questions carry no credentials.
-  const { url } = request.routeOptions;
-  if (url === undefined || request.is404 || request.method === 'OPTIONS') return true;
+  if (request.is404 || request.method === 'OPTIONS') return true;
   return PUBLIC_ROUTES.has(url) || url.startsWith(`${DOCS_PATH}/`);
 }

@@ -1,148 +1,125 @@
+import type { Duplex } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import type { WebSocket } from 'ws';
-import type { Subscribed } from '../../graphql/shared/groups.ts';
-import { createMailbox } from '../../jobs/mailbox.ts';
+import { createSharedSubscriptions, type Member, type Subscribed } from '../../graphql/shared/groups.ts';
+import { beginTextFrame } from './frame.ts';
 
 /** One operation of one socket that watches. */
 export interface FanoutMember {
   readonly socket: WebSocket;
+  /** What the socket's frames are written to; the socket does not compress. */
+  readonly transport: Duplex;
   /** The id that the client gave the operation. */
   readonly id: string;
-  /** Called once, when the member leaves or the subscription ends. */
+  /** Called once, when the member leaves, the subscription ends or there is none. */
   leave(): void;
 }
 
 /**
- * Writes the results of a subscription that many sockets watch straight to them: executed once, made into JSON once,
- * and then for each only the frame around it, which carries the operation's id (graphql-ws' PROTOCOL.md, `Next`).
+ * Writes the results of a subscription that many sockets watch straight to them: executed once, made into bytes once,
+ * and then for each only the begin of its frame, which carries the operation's id (graphql-ws' PROTOCOL.md, `Next`).
  */
 export interface Fanout {
   /**
-   * Joins the subscription that `key` stands for; the first to come opens it. Gives a stream without results, which
-   * ends when the subscription does (then graphql-ws says `complete`), or the result that says why there is none. The
-   * newest result is sent at once to whoever comes later.
+   * Joins the subscription that `key` stands for, as `SharedSubscriptions` does. Gives a stream without results, which
+   * ends when the subscription does and the last result is on its way (then graphql-ws says `complete`), or the result
+   * that says why there is none.
    */
   join(key: string, member: FanoutMember, open: () => Promise<Subscribed>): Promise<Subscribed>;
 }
 
-interface Sink {
-  send(payload: string): void;
-  /** Nothing more comes: ends the member's stream when what waits was sent. */
-  finish(): void;
-}
-
-interface Group {
-  readonly opened: Promise<Subscribed>;
-  readonly sinks: Set<Sink>;
-  newest: string | null;
-  close: (() => void) | null;
-}
+const NOTHING = Buffer.alloc(0);
 
 /** Starts with no subscription. */
 export function createFanout(): Fanout {
-  const groups = new Map<string, Group>();
-
-  function drop(key: string, group: Group): void {
-    if (groups.get(key) === group) groups.delete(key);
-  }
-
-  async function pump(key: string, group: Group, results: AsyncIterable<ExecutionResult>): Promise<void> {
-    const iterator = results[Symbol.asyncIterator]();
-    group.close = () => {
-      drop(key, group);
-      // Nobody is left to hear how it ends.
-      iterator.return?.().catch(() => undefined);
-    };
-    if (group.sinks.size === 0) return group.close();
-    try {
-      for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
-        const payload = JSON.stringify(next.value);
-        group.newest = payload;
-        for (const sink of group.sinks) sink.send(payload);
-      }
-    } finally {
-      drop(key, group);
-      for (const sink of [...group.sinks]) sink.finish();
-    }
-  }
-
-  function enter(group: Group, member: FanoutMember): AsyncIterable<ExecutionResult> {
-    const stream = createMailbox<ExecutionResult>(() => {
-      group.sinks.delete(sink);
-      if (group.sinks.size === 0) group.close?.();
-      member.leave();
-    });
-    const sink = createSink(member, stream.end);
-    group.sinks.add(sink);
-    if (group.newest !== null) sink.send(group.newest);
-    return stream.stream;
-  }
-
-  async function join(
-    key: string,
-    member: FanoutMember,
-    open: () => Promise<Subscribed>,
-  ): Promise<Subscribed> {
-    const present = groups.get(key);
-    const group: Group = present ?? { opened: open(), sinks: new Set(), newest: null, close: null };
-    if (present === undefined) groups.set(key, group);
-    try {
-      const subscribed = await group.opened;
-      if (!(Symbol.asyncIterator in subscribed)) {
-        drop(key, group);
-        member.leave();
+  // The brace ends the message around the result.
+  const shared = createSharedSubscriptions(result => Buffer.from(`${JSON.stringify(result)}}`));
+  return {
+    async join(key, member, open) {
+      try {
+        const subscribed = await shared.join(key, open, leaveGroup =>
+          writeTo(member, () => {
+            leaveGroup();
+            member.leave();
+          }),
+        );
+        if (!(Symbol.asyncIterator in subscribed)) member.leave();
         return subscribed;
+      } catch (error) {
+        member.leave();
+        throw error;
       }
-      // It may have ended while we waited: then we open our own.
-      if (groups.get(key) !== group) return join(key, member, open);
-      const stream = enter(group, member);
-      if (present === undefined) {
-        pump(key, group, subscribed).catch(() => {
-          // A source that breaks ends its watchers, who ask anew; graphql-js makes errors of fields into results.
-        });
-      }
-      return stream;
-    } catch (error) {
-      drop(key, group);
-      member.leave();
-      throw error;
-    }
-  }
-
-  return { join };
+    },
+  };
 }
 
-/** At most one message is on its way to a socket and one, the newest, waits: who reads slowly misses the rest. */
-function createSink({ socket, id }: FanoutMember, end: () => void): Sink {
+/**
+ * Sends while the socket takes all at once. When it does not, the newest result waits until what is before it was taken,
+ * and whoever reads slowly misses the rest: at most one waits here and one in the socket.
+ */
+function writeTo({ socket, transport, id }: FanoutMember, leave: () => void): Member<Buffer> {
   const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
-  let onItsWay = false;
-  let waiting: string | null = null;
-  let finished = false;
+  let waiting: Buffer | null = null;
+  let ended = false;
+  const { stream, end } = createEmptyStream(() => {
+    waiting = null;
+    leave();
+  });
 
-  function sent(): void {
-    onItsWay = false;
-    if (waiting !== null) {
-      const payload = waiting;
-      waiting = null;
-      send(payload);
-    } else if (finished) end();
+  /** After its closing frame a socket says nothing more (RFC 6455, 5.5.1). */
+  function isOpen(): boolean {
+    return socket.readyState === socket.OPEN;
   }
 
-  function send(payload: string): void {
-    if (onItsWay) {
-      waiting = payload;
-      return;
-    }
-    onItsWay = true;
-    // A socket that is gone calls back with an error: its close ends the operation.
-    socket.send(`${head}${payload}}`, sent);
+  function send(rest: Buffer): void {
+    transport.cork();
+    transport.write(beginTextFrame(head, rest.length));
+    transport.write(rest);
+    transport.uncork();
+  }
+
+  /** Called when all that was before was taken, or the socket is gone: its close ends the operation. */
+  function taken(): void {
+    if (waiting !== null && isOpen()) send(waiting);
+    waiting = null;
+    if (ended) end();
   }
 
   return {
-    send,
-    finish() {
-      finished = true;
-      if (!onItsWay) end();
+    offer(rest) {
+      if (!isOpen()) return;
+      if (waiting !== null) waiting = rest;
+      else if (transport.writableLength === 0) send(rest);
+      else {
+        waiting = rest;
+        transport.write(NOTHING, taken);
+      }
+    },
+    end() {
+      ended = true;
+      if (waiting === null) end();
+    },
+    stream,
+  };
+}
+
+/** A stream of nothing that ends when told to, or when its reader leaves; `onEnd` is called once. */
+function createEmptyStream(onEnd: () => void): { stream: AsyncIterable<ExecutionResult>; end(): void } {
+  const { promise, resolve } = Promise.withResolvers<IteratorReturnResult<undefined>>();
+  let ended = false;
+  function end(): void {
+    if (ended) return;
+    ended = true;
+    resolve({ value: undefined, done: true });
+    onEnd();
+  }
+  const iterator: AsyncIterator<ExecutionResult, undefined> = {
+    next: () => promise,
+    return() {
+      end();
+      return promise;
     },
   };
+  // graphql-ws calls `return` of what it was given.
+  return { stream: { ...iterator, [Symbol.asyncIterator]: () => iterator }, end };
 }

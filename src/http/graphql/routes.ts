@@ -1,21 +1,26 @@
 import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
 import type { FastifyPluginAsync, FastifyReply } from 'fastify';
 import type { Callers, Known } from '../auth/callers.ts';
 import { refuseGraphQL } from '../auth/refusals.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { limitStream } from '../limits/streams.ts';
 import { varyBy } from '../vary.ts';
+import { answerType } from './answer-type.ts';
+import type { DirectQueries } from './direct.ts';
 import { GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
+import { isPlainPost, readBody } from './plain-post.ts';
 import type { GraphQLServer, ServerContext } from './yoga.ts';
 
 export interface RouteOptions {
   readonly yoga: GraphQLServer;
+  readonly direct: DirectQueries;
   readonly callers: Callers;
   /** Null: browsers get no page. */
   readonly page: Page | null;
   /** How long an event stream may stay, in milliseconds. */
   readonly lifetimeMs: number;
-  readonly contextOf: (request: IncomingMessage, known: Known, signal: AbortSignal) => ServerContext;
+  readonly contextOf: (request: IncomingMessage, known: Known, signal?: AbortSignal) => ServerContext;
 }
 
 const FORGED = {
@@ -26,22 +31,40 @@ const FORGED = {
   headers: {},
 } as const;
 
-/** Mounts Yoga. It reads the bodies itself: Fastify passes them on untouched. */
+/**
+ * Mounts GraphQL: queries that come often are answered at once, everything else by Yoga. Fastify passes bodies on
+ * untouched; Yoga reads them, or gets what was read to find out whether it is needed.
+ */
 export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
-  const { yoga, callers, page, contextOf } = options;
+  const { yoga, direct, callers, page, contextOf } = options;
   return async app => {
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+    app.addContentTypeParser('*', (request, _payload, done) => done(null, request.body));
     app.route({
       url: GRAPHQL_PATH,
       method: ['GET', 'POST', 'OPTIONS'],
+      // Most requests end here, before Fastify has looked at what they bring.
+      async onRequest(request, reply) {
+        const type = answerType(request.headers.accept);
+        if (type === null || !isPlainPost(request)) return;
+        const bytes = await readBody(request.raw);
+        // Nobody is there to be answered.
+        if (bytes === null) return reply.hijack();
+        const context = contextOf(request.raw, callers.of(request.raw));
+        const found = await direct.answer(bytes.toString(), type, context);
+        if (found !== null) return reply.code(found.status).headers(found.headers).send(found.body);
+        request.body = Readable.from([bytes]);
+      },
       async handler(request, reply) {
         if (page !== null && wantsPage(request)) return sendPage(reply, page);
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
         const gone = new AbortController();
-        reply.raw.once('close', () => gone.abort());
+        reply.raw.once('close', () => {
+          // What was answered has nothing left to stop.
+          if (!reply.raw.writableFinished) gone.abort();
+        });
         if (request.headers.accept?.includes('text/event-stream') === true) {
           limitStream(reply, known.expiresAt, options.lifetimeMs);
         }

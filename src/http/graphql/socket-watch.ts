@@ -85,6 +85,11 @@ export function watchSockets(limits: SocketLimits, log: Log, now: () => number =
     }
   }
 
+  // One for all sockets: a closure for each would be held for each.
+  function forget(this: WebSocket): void {
+    watched.delete(this);
+  }
+
   return {
     add(socket, operations) {
       const at = now();
@@ -96,7 +101,7 @@ export function watchSockets(limits: SocketLimits, log: Log, now: () => number =
         waiting: 0,
         expiresAt: null,
       });
-      socket.once('close', () => watched.delete(socket));
+      socket.on('close', forget);
     },
     expire(socket, at) {
       const state = watched.get(socket);

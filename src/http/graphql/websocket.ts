@@ -1,8 +1,13 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type ExecutionArgs, GraphQLError } from 'graphql';
-import type { Context, OperationResult, SubscribePayload } from 'graphql-ws';
-import { type Extra, useServer } from 'graphql-ws/use/ws';
+import {
+  type Context,
+  handleProtocols,
+  makeServer,
+  type OperationResult,
+  type SubscribePayload,
+} from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Subscribed } from '../../graphql/shared/groups.ts';
 import { createSubscriptionNames } from '../../graphql/shared/use-shared-subscriptions.ts';
@@ -15,19 +20,27 @@ import { mayConnect } from '../limits/cross-site.ts';
 import type { PersistedDocuments } from '../limits/persisted.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import { tooManySubscriptions, type WatchQuota } from '../limits/subscriptions.ts';
+import type { Peers } from '../peers.ts';
 import { createFanout } from './fanout.ts';
+import { startHeartbeat } from './heartbeat.ts';
+import { createLiveResults } from './live-results.ts';
 import { GRAPHQL_PATH } from './page.ts';
+import { speakOver } from './socket-protocol.ts';
 import { type SocketLimits, watchSockets } from './socket-watch.ts';
 import { type GraphQLServer, maskError, type ServerContext } from './yoga.ts';
 
 /** A WebSocket message larger than this closes the socket with 1009: a data URI fits, a film does not. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** As graphql-ws does it. */
 const KEEP_ALIVE_MS = 12_000;
+/** 1001: an endpoint is going away (RFC 6455, 7.4.1). */
+const GOING_AWAY = 1001;
 
 export interface SocketOptions {
   readonly server: Server;
   readonly yoga: GraphQLServer;
   readonly identity: Identity;
+  readonly peers: Peers;
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
   /** Counts what each caller watches. */
@@ -60,17 +73,19 @@ export interface GraphQLSockets {
  * are; then each operation meets what it would meet over HTTP.
  */
 export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
-  const { server, identity, rate, quota, limits, log } = options;
+  const { server, identity, peers, rate, quota, limits, log } = options;
   const sockets = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
+    handleProtocols,
   });
   const watch = watchSockets(limits, log);
   const operations = new WeakMap<ExecutionArgs, Operation>();
   const fanout = createFanout();
+  const live = createLiveResults(error => maskError(error, log, options.showDetails));
   const nameOf = createSubscriptionNames();
-  const callers = new WeakMap<WebSocket, Known>();
+  const heartbeat = startHeartbeat(KEEP_ALIVE_MS);
 
   function operationOf(args: ExecutionArgs): Operation {
     const found = operations.get(args);
@@ -80,27 +95,32 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
 
   async function connect({ extra, connectionParams, subscriptions }: Connection): Promise<boolean> {
     const { socket, request } = extra;
+    if (request === null) return false;
     const credentials = payloadCredentials(connectionParams) ?? headerCredentials(request.headers);
     const found = await identity.identify(credentials);
     if (!found.ok) {
       if (found.reason === 'unavailable') socket.close(1013, 'Tokens cannot be checked now, try again later');
       return false;
     }
-    callers.set(socket, { caller: found.caller, expiresAt: found.expiresAt });
+    const context = options.contextOf(request, { caller: found.caller, expiresAt: found.expiresAt });
+    extra.admitted = { context, rateKey: rateKey(found.caller.id, peers.addressOf(request)) };
+    extra.request = null;
     watch.add(socket, () => Object.keys(subscriptions).length);
     if (found.expiresAt !== null) watch.expire(socket, found.expiresAt);
     return true;
   }
 
   /** Why an operation is not even looked at; null: it is. */
-  function turnAway({ extra, subscriptions }: Connection, known: Known): GraphQLError | null {
-    const { socket, request } = extra;
-    if (watch.overfull(socket)) return new GraphQLError('The connection is not read');
+  async function turnAway(
+    { extra, subscriptions }: Connection,
+    rateKey: string,
+  ): Promise<GraphQLError | null> {
+    if (watch.overfull(extra.socket)) return new GraphQLError('The connection is not read');
     // The one that asks is among them already.
     if (Object.keys(subscriptions).length > limits.perSocket) {
       return tooManySubscriptions(limits.perSocket, 'on one connection');
     }
-    const answer = rate?.take(rateKey(known.caller.id, request.socket.remoteAddress));
+    const answer = await rate?.take(rateKey);
     if (answer === undefined || answer.ok) return null;
     const { code, message } = rateRefusal(answer);
     return new GraphQLError(message, { extensions: { code } });
@@ -108,64 +128,75 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
 
   /** Watches what others may watch too: each socket is counted, the execution is shared. */
   async function subscribe(args: ExecutionArgs): Promise<Subscribed> {
-    const operation = operationOf(args);
-    const { socket, id, clientKey, graphql } = operation;
+    const { socket, transport, id, clientKey, graphql } = operationOf(args);
     const leave = clientKey === null ? () => undefined : quota.enter(clientKey);
     if (leave === null) return { errors: [tooManySubscriptions(quota.perCaller, 'for one caller')] };
-    return fanout.join(nameOf(args, graphql), { socket, id, leave }, async () => operation.subscribe(args));
+    const key = nameOf(args, graphql);
+    const { schema, document, operationName, variableValues } = args;
+    // graphql-ws keeps the arguments for as long as somebody watches: most share what others opened.
+    args.contextValue = undefined;
+    operations.delete(args);
+    return fanout.join(key, { socket, transport, id, leave }, () =>
+      live.open({ schema, document, operationName, variableValues, contextValue: graphql }),
+    );
   }
 
-  const protocol = useServer(
-    {
-      connectionInitWaitTimeout: limits.initMs,
-      // Why a socket is closed is told without what went wrong inside.
-      isProd: !options.showDetails,
-      onConnect: connect,
-      // Each operation runs with the plugins that were set up for it when it was prepared.
-      execute: args => operationOf(args).execute(args),
-      subscribe,
-      async onSubscribe(connection, id, payload) {
-        const known = callers.get(connection.extra.socket);
-        if (known === undefined) throw new Error('A socket asks before it was let in');
-        const refusal = turnAway(connection, known);
-        if (refusal !== null) return [refusal];
-        const context = options.contextOf(connection.extra.request, known);
-        const prepared = await prepare(options, { ...context, clientKey: null }, payload);
-        if ('faults' in prepared) return prepared.faults;
-        const { socket } = connection.extra;
-        operations.set(prepared.args, { ...prepared.executors, ...context, socket, id });
-        return prepared.args;
-      },
-      onNext({ extra }) {
-        watch.overfull(extra.socket);
-      },
+  const protocol = makeServer<ConnectionParams, Guest>({
+    connectionInitWaitTimeout: limits.initMs,
+    onConnect: connect,
+    // Each operation runs with the plugins that were set up for it when it was prepared.
+    execute: args => operationOf(args).execute(args),
+    subscribe,
+    async onSubscribe(connection, id, payload) {
+      const { admitted, socket, transport } = connection.extra;
+      if (admitted === null) throw new Error('A socket asks before it was let in');
+      const refusal = await turnAway(connection, admitted.rateKey);
+      if (refusal !== null) return [refusal];
+      const prepared = await prepare(options, { ...admitted.context, clientKey: null }, payload);
+      if ('faults' in prepared) return prepared.faults;
+      const { args, executors } = prepared;
+      operations.set(args, { ...executors, ...admitted.context, socket, transport, id });
+      return args;
     },
-    sockets,
-    KEEP_ALIVE_MS,
-  );
+    onNext({ extra }) {
+      watch.overfull(extra.socket);
+    },
+  });
 
   /** Why a request may not become a socket, as a status line and headers; null: it may. */
-  function refusalOf(request: IncomingMessage): readonly [string, string?] | null {
+  async function refusalOf(request: IncomingMessage): Promise<readonly [string, string?] | null> {
     const { origin, host } = request.headers;
     if ((request.url ?? '').split('?', 1)[0] !== GRAPHQL_PATH) return ['404 Not Found'];
     if (!options.isOurs(host) || !mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
-    if (sockets.clients.size >= limits.maxSockets) return ['503 Service Unavailable'];
-    const answer = rate?.take(rateKey(null, request.socket.remoteAddress));
+    const answer = await rate?.take(rateKey(null, peers.addressOf(request)));
     if (answer === undefined || answer.ok) return null;
     return ['429 Too Many Requests', `Retry-After: ${rateRefusal(answer).headers['retry-after']}\r\n`];
   }
 
-  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const refusal = refusalOf(request);
-    if (refusal !== null) {
-      refuseUpgrade(socket, ...refusal);
-      return;
-    }
+  // What breaks on the way is told by the close that follows. A closure of `admit` would hold the request as long.
+  function broke(error: Error): void {
+    log.debug({ error: error.message }, 'a socket broke');
+  }
+
+  async function admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const refusal = await refusalOf(request);
+    if (socket.destroyed) return;
+    if (refusal !== null) return refuseUpgrade(socket, ...refusal);
+    // Looked at last, so that those who were counted meanwhile are among them.
+    if (sockets.clients.size >= limits.maxSockets) return refuseUpgrade(socket, '503 Service Unavailable');
     sockets.handleUpgrade(request, socket, head, client => {
-      // What breaks on the way is told by the close that follows.
-      client.on('error', error => log.debug({ error: error.message }, 'a socket broke'));
-      forgiveLateSends(client);
-      sockets.emit('connection', client, request);
+      client.on('error', broke);
+      heartbeat.add(client);
+      speakOver(protocol, client, { socket: client, transport: socket, request, admitted: null }, log);
+    });
+  }
+
+  function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Until it is a WebSocket nobody else listens for its end, which is no fault.
+    socket.on('error', destroy);
+    admit(request, socket, head).catch(error => {
+      log.error({ error: String(error) }, 'an upgrade failed');
+      refuseUpgrade(socket, '500 Internal Server Error');
     });
   }
   server.on('upgrade', upgrade);
@@ -174,13 +205,26 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     async stop() {
       server.off('upgrade', upgrade);
       watch.stop();
-      await protocol.dispose();
-      sockets.close();
+      heartbeat.stop();
+      for (const client of sockets.clients) client.close(GOING_AWAY, 'Going away');
+      await new Promise<void>(resolve => sockets.close(() => resolve()));
     },
   };
 }
 
-type Connection = Context<Record<string, unknown> | undefined, Extra>;
+type ConnectionParams = Record<string, unknown> | undefined;
+type Connection = Context<ConnectionParams, Guest>;
+
+/** Who is at the other end of a socket. It is held for as long as the socket is open. */
+interface Guest {
+  readonly socket: WebSocket;
+  /** What the socket's frames are written to. */
+  readonly transport: Duplex;
+  /** The upgrade; null once it was let in, for then all is known that it tells. */
+  request: IncomingMessage | null;
+  /** Null until it was let in by `connection_init`. */
+  admitted: { readonly context: ServerContext; readonly rateKey: string } | null;
+}
 
 type Prepared = { args: ExecutionArgs; executors: Executors } | { faults: readonly GraphQLError[] };
 
@@ -196,7 +240,7 @@ async function prepare(
 ): Promise<Prepared> {
   try {
     const params = persisted.resolve(payload);
-    const { schema, execute, subscribe, contextFactory, parse, validate } = yoga.getEnveloped({
+    const { schema, execute, contextFactory, parse, validate } = yoga.getEnveloped({
       ...context,
       params,
     });
@@ -210,38 +254,27 @@ async function prepare(
       variableValues: params.variables ?? null,
       contextValue: await contextFactory(),
     };
-    return { args, executors: { execute, subscribe } };
+    return { args, executors: { execute } };
   } catch (error) {
     return { faults: [maskError(error, log, showDetails)] };
   }
 }
 
-/**
- * What was on its way when a socket went is nobody's fault: its close tells. graphql-ws would print it as an error of
- * this process.
- */
-function forgiveLateSends(client: WebSocket): void {
-  const send = client.send.bind(client);
-  client.send = (data: Parameters<typeof send>[0], ...rest: unknown[]) => {
-    const done = rest.at(-1);
-    send(data, error => {
-      if (typeof done === 'function') done(client.readyState === client.OPEN ? error : undefined);
-    });
-  };
+function destroy(this: Duplex): void {
+  this.destroy();
 }
 
 function refuseUpgrade(socket: Duplex, status: string, headers = ''): void {
-  socket.on('error', () => socket.destroy());
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n${headers}Content-Length: 0\r\n\r\n`);
 }
 
 interface Executors {
   execute(args: ExecutionArgs): OperationResult;
-  subscribe(args: ExecutionArgs): Subscribed | Promise<Subscribed>;
 }
 
 /** An operation that was let in, and where its results go. */
 interface Operation extends Executors, ServerContext {
   readonly socket: WebSocket;
+  readonly transport: Duplex;
   readonly id: string;
 }

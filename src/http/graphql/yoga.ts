@@ -3,11 +3,11 @@ import { GraphQLError, type GraphQLSchema } from 'graphql';
 import { createYoga, type YogaLogger } from 'graphql-yoga';
 import type { GraphQLContext } from '../../graphql/context.ts';
 import { useSharedSubscriptions } from '../../graphql/shared/use-shared-subscriptions.ts';
-import { StoreAway } from '../../jobs/store-away.ts';
 import type { Log } from '../../log.ts';
 import { type DocumentLimits, useDocumentLimits } from '../limits/documents.ts';
 import { type PersistedDocuments, usePersisted } from '../limits/persisted.ts';
 import { useWatchQuota, type WatchContext, type WatchQuota } from '../limits/subscriptions.ts';
+import { STORE_AWAY, storeAwaySeconds } from '../store-away.ts';
 import { GRAPHQL_PATH } from './page.ts';
 
 /** What an operation is given before Yoga adds its own. */
@@ -71,11 +71,11 @@ export function maskError(error: unknown, log: Log, showDetails: boolean): Graph
   // Faults of input and of the document are GraphQLErrors through and through.
   if (error instanceof GraphQLError && (original === undefined || original instanceof GraphQLError))
     return error;
-  if (original instanceof StoreAway) {
-    log.error({ error: original.message }, 'the store is away');
-    const { retryAfterSeconds } = original;
+  const retryAfterSeconds = storeAwaySeconds(original);
+  if (retryAfterSeconds !== null) {
+    log.error({ error: original instanceof Error ? original.message : null }, 'the store is away');
     const headers = { 'retry-after': String(retryAfterSeconds) };
-    return new GraphQLError('The store of jobs is out of reach, try again later', {
+    return new GraphQLError(STORE_AWAY, {
       extensions: { code: 'STORE_UNAVAILABLE', retryAfterSeconds, http: { status: 503, headers } },
     });
   }

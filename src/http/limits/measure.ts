@@ -23,13 +23,18 @@ export interface Measure {
   readonly cost: number;
 }
 
+/** The same, with how long the document is once its fragments are written out: the fields, those of lists once. */
+export interface Measured extends Measure {
+  readonly fields: number;
+}
+
 /** What a page has at most, for `first: $variable`: the variable's value is not known yet. */
 const LARGEST_PAGE = 100;
 /** Members that a list without a page size is taken to have. */
 const LIST_MEMBERS = 5;
 /** A mutation fetches pictures or moves an engine; a frame is read and encoded. */
 const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'PreviewImage.dataUri': 20 };
-const NOTHING: Measure = { depth: 0, aliases: 0, directives: 0, cost: 0 };
+const NOTHING: Measured = { depth: 0, aliases: 0, directives: 0, cost: 0, fields: 0 };
 
 /**
  * Measures selections below `type`. Each fragment is measured once however often it is spread, so a document that
@@ -41,10 +46,10 @@ export function measureSelections(
   fragments: ReadonlyMap<string, FragmentDefinitionNode>,
   selections: SelectionSetNode,
   type: GraphQLNamedType | undefined,
-): Measure {
-  const known = new Map<string, Measure>();
+): Measured {
+  const known = new Map<string, Measured>();
 
-  function fragment(name: string, sized: boolean): Measure {
+  function fragment(name: string, sized: boolean): Measured {
     const key = `${name} ${sized}`;
     const before = known.get(key);
     if (before !== undefined) return before;
@@ -59,10 +64,10 @@ export function measureSelections(
   }
 
   /** `sized`: the page that this is a part of has been counted already. */
-  function set(of: SelectionSetNode, parent: GraphQLNamedType | undefined, sized: boolean): Measure {
+  function set(of: SelectionSetNode, parent: GraphQLNamedType | undefined, sized: boolean): Measured {
     let total = NOTHING;
     for (const selection of of.selections) {
-      const own: Measure = { ...NOTHING, directives: selection.directives?.length ?? 0 };
+      const own: Measured = { ...NOTHING, directives: selection.directives?.length ?? 0 };
       switch (selection.kind) {
         case Kind.FRAGMENT_SPREAD:
           total = add(total, add(own, fragment(selection.name.value, sized)));
@@ -93,6 +98,7 @@ export function measureSelections(
             aliases: (selection.alias === undefined ? 0 : 1) + below.aliases,
             directives: own.directives + below.directives,
             cost: name.startsWith('__') ? 1 : weight + members * below.cost,
+            fields: 1 + below.fields,
           });
           break;
         }
@@ -125,11 +131,12 @@ function pageOf(
   return value.kind === Kind.INT ? Math.min(Math.max(0, Number(value.value)), LARGEST_PAGE) : LARGEST_PAGE;
 }
 
-function add(a: Measure, b: Measure): Measure {
+function add(a: Measured, b: Measured): Measured {
   return {
     depth: Math.max(a.depth, b.depth),
     aliases: a.aliases + b.aliases,
     directives: a.directives + b.directives,
     cost: a.cost + b.cost,
+    fields: a.fields + b.fields,
   };
 }

@@ -76,6 +76,33 @@ export const jobFailed = z
   })
   .meta({ id: 'JobFailed' });
 
+/** GET `/webhooks/{job_id}`. */
+export const deliveriesAnswer = z
+  .object({
+    deliveries: z.array(
+      z.object({
+        id: z.string().meta({ description: 'The header `webhook-id`, the same in every try.' }),
+        event: z.enum(['started', 'completed', 'error', 'canceled']),
+        status: z.enum(['pending', 'delivered', 'failed']),
+        attempts: z
+          .array(
+            z.object({
+              at: z.iso.datetime(),
+              took_ms: count,
+              status_code: z.int().nullable().meta({ description: 'Null when there was no answer.' }),
+              error: z.string().nullable().meta({ description: 'Why it counts as not delivered.' }),
+            }),
+          )
+          .meta({ description: 'Oldest first.' }),
+        next_attempt_at: z.iso
+          .datetime()
+          .nullable()
+          .meta({ description: 'About; null: not tried any more.' }),
+      }),
+    ),
+  })
+  .meta({ id: 'WebhookDeliveries' });
+
 /** GET `/status/{job_id}`. */
 export const statusAnswer = z.union([jobUnderWay, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
 
@@ -164,4 +191,5 @@ export type EditAnswer = z.output<typeof editAnswer>;
 export type StatusAnswer = z.output<typeof statusAnswer>;
 export type JobsAnswer = z.output<typeof jobsAnswer>;
 export type FilesAnswer = z.output<typeof filesAnswer>;
+export type DeliveriesAnswer = z.output<typeof deliveriesAnswer>;
 export type DebugFields = z.output<typeof debugFields>;

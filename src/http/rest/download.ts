@@ -8,10 +8,9 @@ import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators }
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob } from './find-job.ts';
 import type { RestOptions } from './options.ts';
-import { type Stripped, withoutSpans } from './png-metadata.ts';
+import { type Content, createOutputContents, type Wanted } from './output-content.ts';
 import { type DownloadQuery, downloadQuery } from './schemas.ts';
 import { restStatus } from './status-fields.ts';
-import { createStrippedOutputs } from './stripped-outputs.ts';
 
 type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;
 
@@ -25,12 +24,13 @@ interface Conversion {
 }
 
 /**
- * GET and HEAD `/download/{job_id}`: the picture as the engine wrote it, without what the engine wrote into it of the
- * request, or converted. Where the store signs URLs, a picture that goes out as it is stored is fetched by one.
+ * GET and HEAD `/download/{job_id}`: the picture as the engine made it, without what the engine wrote into the file of
+ * the request unless that is asked for, or converted. Where the store signs URLs, a picture that goes out as it is stored
+ * is fetched by one.
  */
 export function downloadRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts, log } = options;
-  const stripped = createStrippedOutputs(artifacts);
+  const contents = createOutputContents(artifacts);
 
   app.route({
     method: ['GET', 'HEAD'],
@@ -45,15 +45,11 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       }
       const index = query.data.index ?? 0;
       const output = job.outputs[index];
-      const size = output === undefined ? null : await artifacts.size(output.key);
-      if (output === undefined || size === null) return imageGone(reply);
-
+      if (output === undefined) return imageGone(reply);
       const conversion = conversionOf(query.data, output);
-      // A conversion leaves out of itself what is not the picture.
-      const strips = output.mimeType === 'image/png' && query.data.metadata !== 'keep' && conversion === null;
-      const content = strips ? await stripped.of(output.key, size) : withoutSpans(size, []);
+      const content = await contents.of(output, wantedOf(query.data, conversion));
       if (content === null) return imageGone(reply);
-      const file = validatorsOf(job, index, content.size, conversion);
+      const file = validatorsOf(job, index, content.bytes, conversion);
       const mimeType = conversion?.mimeType ?? output.mimeType;
       reply.headers({
         'content-type': mimeType,
@@ -67,7 +63,7 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       const conditions = conditionsOf(request);
       if (isUnchanged(conditions, file)) return reply.code(304).send();
       if (conversion !== null) return sendConverted(request, reply, output, conversion);
-      if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.size === size) {
+      if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.asStored) {
         const filename = filenameOf(job, index, mimeType);
         const url = await artifacts.signedUrl(output.key, {
           expiresSeconds: SIGNED_FOR_S,
@@ -76,18 +72,17 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
         });
         return reply.header('cache-control', 'private, no-store').redirect(url, 302);
       }
-      return sendStored(request, reply, output, content, mayUseRange(conditions, file));
+      return sendContent(request, reply, content, mayUseRange(conditions, file));
     },
   });
 
-  async function sendStored(
+  async function sendContent(
     request: FastifyRequest,
     reply: FastifyReply,
-    output: OutputImage,
-    content: Stripped,
+    content: Content,
     ranges: boolean,
   ): Promise<FastifyReply> {
-    const { size } = content;
+    const size = content.bytes;
     reply.header('accept-ranges', 'bytes');
     if (request.method === 'HEAD') return reply.header('content-length', size).send();
     const range = ranges ? readRange(request.headers.range, size) : null;
@@ -95,10 +90,8 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       reply.header('content-range', `bytes */${size}`);
       return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
     }
-    const part = range === null ? undefined : content.sourceRange(range);
-    const source = await artifacts.get(output.key, part);
-    if (source === null) return imageGone(reply);
-    const stream = content.strip(source, part?.start ?? 0);
+    const stream = await content.read(range ?? undefined);
+    if (stream === null) return imageGone(reply);
     if (range === null) return reply.header('content-length', size).send(stream);
     return reply
       .code(206)
@@ -140,6 +133,12 @@ function convert(source: Readable, { mimeType, quality }: Conversion, log: Log):
   return pipeline(source, picture, error => {
     if (error) log.debug({ error: error.message }, 'a conversion did not end');
   });
+}
+
+/** A conversion leaves out of itself what is not the picture: it need not be looked for. */
+function wantedOf({ metadata }: DownloadQuery, conversion: Conversion | null): Wanted {
+  if (conversion !== null) return 'stored';
+  return metadata === 'keep' ? 'whole' : 'picture';
 }
 
 /** Null when the picture is to be sent as it is. */

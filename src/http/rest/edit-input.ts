@@ -33,6 +33,7 @@ export function toEditInput(
     workflow: body.workflow ?? null,
     priority: body.priority ?? 'NORMAL',
     parameters,
+    webhook: body.webhook ?? null,
     idempotencyKey,
   };
 }

@@ -3,10 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
-import { isStoreAway } from './store-away.ts';
-
-/** How long a caller is told to wait while the store is away, in seconds. */
-const STORE_RETRY_SECONDS = 5;
+import { STORE_AWAY, storeAwaySeconds } from '../store-away.ts';
 
 /** Headers that speak of a file: an error must not be taken for it. */
 const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-modified', 'accept-ranges'];
@@ -36,13 +33,10 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
       log.debug(about(request), 'the caller left before the answer');
       return refuse(reply, 499, 'The caller left');
     }
-    if (isStoreAway(error) && error.statusCode === undefined) {
+    const away = error.statusCode === undefined ? storeAwaySeconds(error) : null;
+    if (away !== null) {
       log.error({ ...about(request), error: error.message }, 'the store is away');
-      return refuse(
-        reply.header('retry-after', STORE_RETRY_SECONDS),
-        503,
-        'The store of jobs is out of reach, try again later',
-      );
+      return refuse(reply.header('retry-after', away), 503, STORE_AWAY);
     }
     const status = error.statusCode ?? 500;
     if (status >= 400 && status < 500) return refuse(reply, status, error.message);

@@ -12,6 +12,7 @@ import { answerUnknownPaths } from './not-found.ts';
 import type { RestOptions } from './options.ts';
 import { previewRoutes } from './preview.ts';
 import { statusRoutes } from './status.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 export { answerClientError, answerFrameworkError } from './errors.ts';
 export { buildOpenApi } from './openapi.ts';
@@ -36,6 +37,7 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
     eventRoutes(app, options);
     downloadRoutes(app, options);
     previewRoutes(app, options);
+    webhookRoutes(app, options);
     jobsRoutes(app, options);
     debugRoutes(app, options);
     await docsRoutes(app, options.version);

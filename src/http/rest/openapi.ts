@@ -3,6 +3,7 @@ import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } 
 import {
   debugAnswer,
   deleteAnswer,
+  deliveriesAnswer,
   editAnswer,
   errorAnswer,
   filesAnswer,
@@ -196,6 +197,19 @@ const document = (version: string): ZodOpenApiObject => ({
         responses: {
           '200': { description: 'The frame.', content: picture },
           '404': error('`Job not found`, or it has no preview.'),
+          ...failures,
+        },
+      },
+    },
+    '/webhooks/{job_id}': {
+      get: {
+        operationId: 'listWebhookDeliveries',
+        summary: 'What the job’s webhook was told, and what not yet',
+        tags: ['Jobs'],
+        requestParams: { path: jobPath },
+        responses: {
+          '200': json('The deliveries, oldest first.', deliveriesAnswer),
+          '404': noJob,
           ...failures,
         },
       },

@@ -1,4 +1,5 @@
 import { type Readable, Transform } from 'node:stream';
+import { stripMetadata } from '../../images/metadata/strip.ts';
 
 /** Bytes of a file from `start` up to, and without, `end`. */
 export interface Span {
@@ -16,49 +17,23 @@ export interface Stripped {
   strip(source: Readable, from: number): Readable;
 }
 
-const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /**
- * Chunks that hold words and not the picture (https://www.w3.org/TR/png-3/, 11.3.3 and 11.3.4.6): ComfyUI's SaveImage
- * writes the whole graph, prompts included, into tEXt (`nodes.py`). None of them changes how the picture looks.
- */
-const PRIVATE: ReadonlySet<string> = new Set(['tEXt', 'zTXt', 'iTXt', 'eXIf']);
-/** Length and type. */
-const CHUNK_HEAD = 8;
-const CRC = 4;
-
-/**
- * Reads a PNG through and says where its private chunks are. Of what is no PNG nothing is private; a file that is cut
- * short is read as far as it goes.
+ * Reads a PNG through and says where the chunks are that hold words and not the picture. A file that is cut short is read
+ * as far as it goes.
  */
 export async function findPrivateChunks(source: Readable): Promise<Span[]> {
   const spans: Span[] = [];
-  let at = 0;
-  /** Where the next head begins. */
-  let next = 0;
-  let wanted = SIGNATURE.length;
-  let head = Buffer.alloc(0);
-  let signed = false;
-  for await (const given of source) {
-    const chunk: Buffer = given;
-    while (next < at + chunk.length) {
-      const from = Math.max(0, next + head.length - at);
-      head = Buffer.concat([head, chunk.subarray(from, from + wanted - head.length)]);
-      if (head.length < wanted) break;
-      if (signed) {
-        const end = next + CHUNK_HEAD + head.readUInt32BE(0) + CRC;
-        if (PRIVATE.has(head.toString('latin1', 4, 8))) spans.push({ start: next, end });
-        next = end;
-      } else {
-        if (!head.equals(SIGNATURE)) return spans;
-        signed = true;
-        wanted = CHUNK_HEAD;
-        next = SIGNATURE.length;
-      }
-      head = Buffer.alloc(0);
-    }
-    at += chunk.length;
-  }
-  return spans.map(({ start, end }) => ({ start, end: Math.min(end, at) }));
+  /** Bytes that were left out before: as far as a place in what is kept lies behind the one in the file. */
+  let dropped = 0;
+  const kept = stripMetadata(source, ({ at, bytes }) => {
+    const start = at + dropped;
+    dropped += bytes.length;
+    const last = spans.at(-1);
+    if (last?.end === start) spans.splice(-1, 1, { start: last.start, end: start + bytes.length });
+    else spans.push({ start, end: start + bytes.length });
+  });
+  for await (const _ of kept);
+  return spans;
 }
 
 /** A file of `size` bytes without these spans, which are in order and apart. */
@@ -75,6 +50,7 @@ export function withoutSpans(size: number, spans: readonly Span[]): Stripped {
     size: spans.reduce((left, { start, end }) => left - (end - start), size),
     sourceRange: ({ start, end }) => ({ start: sourceOf(start), end: sourceOf(end) }),
     strip(source, from) {
+      if (spans.every(({ end }) => end <= from)) return source;
       let at = from;
       const kept = new Transform({
         transform(chunk: Buffer, _encoding, done) {

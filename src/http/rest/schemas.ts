@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import 'zod-openapi';
+import type { oas31 } from 'zod-openapi';
 import { JOB_PRIORITIES } from '../../jobs/job.ts';
 import { editFields } from '../../jobs/request.ts';
+import { WEBHOOK_EVENTS } from '../../jobs/webhook.ts';
 import { show } from '../../workflows/describe.ts';
 
 /** What `?format=` takes; `jpg` is another word for `jpeg`. */
@@ -55,6 +56,16 @@ function queryInteger(minimum: number, maximum: number, description: string) {
     });
 }
 
+const WEBHOOK: oas31.SchemaObject = {
+  type: 'object',
+  properties: {
+    url: { type: 'string', format: 'uri' },
+    events: { type: 'array', minItems: 1, items: { enum: WEBHOOK_EVENTS.map(name => name.toLowerCase()) } },
+  },
+  required: ['url'],
+  additionalProperties: false,
+};
+
 /** The body of POST `/edit-image`. Fields it does not name are ignored, but for those of the workflow. */
 export const editBody = z
   .object({
@@ -105,6 +116,13 @@ export const editBody = z
       description: 'Left out: normal.',
       override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
     }),
+    webhook: editFields.webhook.nullish().meta({
+      description:
+        'Whom to tell of the job: a signed POST for each of the events, by Standard Webhooks. Left out, `events` is ' +
+        'every end of a job. Taken only where the operator has set WEBHOOK_SECRET.',
+      override: { anyOf: [WEBHOOK, { type: 'null' }] },
+      example: { url: 'https://example.com/hook', events: ['completed', 'error', 'canceled'] },
+    }),
   })
   .meta({ id: 'EditRequest', additionalProperties: true });
 
@@ -148,12 +166,12 @@ export const downloadQuery = z.object({
     .enum(FORMATS, takes(FORMATS.join(', ')))
     .optional()
     .meta({
-      description: 'Convert the picture. Left out: as the engine wrote it, without its metadata.',
+      description: 'Convert the picture. Left out: as the engine made it, without its metadata.',
     }),
   quality: queryInteger(1, 100, 'Of a conversion to jpeg or webp. Left out: 80.'),
   metadata: z.enum(['keep'], takes('keep')).optional().meta({
     description:
-      'Leave in a PNG what the engine wrote into it: its graph, with the prompt. Left out: it is taken out.',
+      'The file as the engine wrote it, with its graph and the prompt in it. Left out: the picture alone.',
   }),
   index: queryInteger(0, 999, 'Which picture of a job that made several; 0 is the first.'),
 });

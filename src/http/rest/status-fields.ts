@@ -1,4 +1,4 @@
-import type { Job } from '../../jobs/job.ts';
+import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { RestStatus, StatusAnswer } from './answers.ts';
 import type { RestOptions } from './options.ts';
 
@@ -36,13 +36,34 @@ export async function imageExists(options: RestOptions, job: Job): Promise<boole
   return output !== undefined && (await options.artifacts.size(output.key)) !== null;
 }
 
+/** What `/status` says and the record does not. */
+export interface Surroundings {
+  /** Jobs that run before this one; null when it does not wait. */
+  readonly position: number | null;
+  /** Whether the bytes of the picture are there; false for a job that has none. */
+  readonly imageReady: boolean;
+}
+
+/** Looks around for this job. */
+export async function surroundingsOf(options: RestOptions, job: Job): Promise<Surroundings> {
+  return {
+    position: isWaiting(job) ? await options.services.jobs.ahead(job) : null,
+    imageReady: job.status === 'COMPLETED' && (await imageExists(options, job)),
+  };
+}
+
 /** What `/status` says of a job. */
 export async function statusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+  return describeStatus(options, job, await surroundingsOf(options, job));
+}
+
+/** The same, for a job in these surroundings. */
+export function describeStatus(options: RestOptions, job: Job, around: Surroundings): StatusAnswer {
   const common = { progress: restProgress(job), prompt_id: job.promptId };
   switch (job.status) {
     case 'QUEUED':
     case 'PROCESSING': {
-      const position = (await options.services.jobs.ahead(job)) ?? job.queuePosition;
+      const position = around.position ?? job.queuePosition;
       return {
         status: job.status === 'QUEUED' ? 'queued' : 'processing',
         ...common,
@@ -55,7 +76,7 @@ export async function statusOf(options: RestOptions, job: Job): Promise<StatusAn
     }
     case 'COMPLETED': {
       const output = job.outputs[0];
-      if (output === undefined || !(await imageExists(options, job))) {
+      if (output === undefined || !around.imageReady) {
         const message = 'Image editing completed but file not found';
         return { status: 'completed', ...common, image_ready: false, message };
       }

@@ -5,7 +5,8 @@ import { jobNotFound, refuse } from './errors.ts';
 import { findJob, type JobRequest } from './find-job.ts';
 import type { RestOptions } from './options.ts';
 import { statusQuery } from './schemas.ts';
-import { liveStatusOf, statusOf } from './status-fields.ts';
+import { liveStatusOf } from './status-fields.ts';
+import { createStatusTexts } from './status-texts.ts';
 
 /** When to ask again about a job under way, in seconds. */
 export const ASK_AGAIN_SECONDS = 1;
@@ -15,6 +16,8 @@ export const ASK_AGAIN_SECONDS = 1;
  * `?revision=` that change is counted from the revision that the caller knows.
  */
 export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
+  const texts = createStatusTexts(options);
+
   app.get('/status/:job_id', async (request: JobRequest, reply) => {
     const query = statusQuery.safeParse(request.query);
     if (!query.success) return refuse(reply, 400, firstIssue(query.error).message);
@@ -26,7 +29,8 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     if (newest === null) return jobNotFound(reply);
     if (!isFinal(newest.status)) reply.header('retry-after', ASK_AGAIN_SECONDS);
     const live = wait !== undefined || query.data.revision !== undefined;
-    return live ? liveStatusOf(options, newest) : statusOf(options, newest);
+    if (live) return liveStatusOf(options, newest);
+    return reply.type('application/json; charset=utf-8').send(await texts.of(newest));
   });
 
   /** The job at a later revision, or as it is when the time is over; null when it was deleted. */

@@ -13,12 +13,16 @@ import { type HttpServer, startHttpServer } from '../../../src/http/server.ts';
 import { parseAllowList } from '../../../src/images/allow.ts';
 import { createImageLoader } from '../../../src/images/fetch-image.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
+import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { createCatalog } from '../../../src/workflows/catalog.ts';
 import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
+import { ask, askBothWays, OFTEN } from '../graphql/support/both-ways.ts';
 import { collectLog } from '../rest/support/log.ts';
 
 const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
 const { log, lines } = collectLog();
+/** By the id of the job that is asked for. */
+const faults = new Map<string, Error>([['away', new StoreAway('no route', 'ECONNREFUSED')]]);
 
 let folder: string;
 let server: HttpServer;
@@ -40,7 +44,7 @@ beforeAll(async () => {
   const workflows = createCatalog({ workflows: [], broken: [] }, null, () => false);
   const previews = createMemoryPreviews();
   // A store that fails with what no caller should read.
-  const ledger = { ...stored, get: () => Promise.reject(new Error(SECRET)) };
+  const ledger = { ...stored, get: (id: string) => Promise.reject(faults.get(id) ?? new Error(SECRET)) };
   const artifacts = createFileArtifacts(folder);
   const limits = {
     maxQueue: 1,
@@ -64,6 +68,8 @@ beforeAll(async () => {
     limits: httpLimits(config.config),
     documents: new Map(),
     fairBy: 'caller',
+    trustedProxies: null,
+    sharedRates: null,
     showDetails: false,
   });
 });
@@ -93,6 +99,28 @@ describe('a fault that is ours', () => {
     const { errors } = await askGraphQL(server.url, query);
     expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
     expectReference(errors);
+  });
+
+  it('is a reference, logged once, in a query that comes often', async () => {
+    const often = 'query Often($id: ID!) { job(id: $id) { id } }';
+    for (let n = 1; n < OFTEN; n += 1) await askGraphQL(server.url, often, { id: 'x' });
+    lines.splice(0);
+    const { errors } = await askGraphQL(server.url, often, { id: 'x' });
+    expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
+    expectReference(errors);
+    expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1);
+  });
+
+  it('is told as one that passes when the store is away, also in a query that comes often', async () => {
+    const given = ask('query Away($id: ID!) { job(id: $id) { id } }', { id: 'away' });
+    const { directly, often, yoga } = await askBothWays(server.url, given);
+    expect(often).toEqual(yoga);
+    expect(directly).toBe(true);
+    expect(often).toMatchObject({ status: 503, retryAfter: expect.stringMatching(/^\d+$/) });
+    expect(JSON.parse(often.body)).toMatchObject({
+      data: { job: null },
+      errors: [{ extensions: { code: 'STORE_UNAVAILABLE' } }],
+    });
   });
 
   it('is a reference over server-sent events', async () => {

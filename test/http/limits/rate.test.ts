@@ -5,6 +5,7 @@ import { readConfig } from '../../../src/config.ts';
 import { httpLimits } from '../../../src/http/limits/http-limits.ts';
 import { createRateLimiter } from '../../../src/http/limits/rate.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
+import { startRedis, type TestRedis } from '../../support/redis.ts';
 import { API_KEYS, as, askGraphQL, codesOf, KEYS, openSocket } from '../auth/support.ts';
 
 describe('the limiter', () => {
@@ -116,5 +117,71 @@ describe('a caller who asks too often', () => {
     for (let i = 0; i < 3; i += 1) statuses.push((await fetch(`${rig.url}/jobs`)).status);
     expect(statuses).toEqual([200, 200, 429]);
     expect((await fetch(rig.url)).status).toBe(200);
+  });
+});
+
+describe('two gateways on one Redis', () => {
+  let redis: TestRedis;
+  let rigs: Rig[];
+  const start = async (rate: string): Promise<[Rig, Rig]> => {
+    redis = await startRedis();
+    const environment = { API_KEYS, RATE_LIMIT: rate, REDIS_URL: redis.url };
+    const [one, other] = [await startRig(environment), await startRig(environment)];
+    rigs = [one, other];
+    return [one, other];
+  };
+  afterEach(async () => {
+    await Promise.all(rigs.map(rig => rig.close()));
+    await redis.stop();
+  });
+  /** Asks for what is in no store. */
+  const ask = async (rig: Rig): Promise<number> =>
+    (await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status;
+
+  it('share one count of a caller, across REST, GraphQL and sockets', async () => {
+    const [one, other] = await start('6/1h');
+    const socket = await openSocket(other.url, { apiKey: KEYS.alice });
+    for (let i = 0; i < 2; i += 1) {
+      const rest = await fetch(`${one.url}/jobs`, { headers: as(KEYS.alice) });
+      expect([rest.status, rest.headers.get('x-ratelimit-remaining')]).toEqual([200, String(5 - 3 * i)]);
+      expect(await ask(other)).toBe(200);
+      expect((await socket.run({ query: '{ engines { id } }' })).type).toBe('next');
+    }
+    for (const rig of [one, other]) {
+      const rest = await fetch(`${rig.url}/jobs`, { headers: as(KEYS.alice) });
+      expect(rest.status).toBe(429);
+      expect(Number(rest.headers.get('retry-after'))).toBeGreaterThan(500);
+      expect(await ask(rig)).toBe(429);
+    }
+    expect(codesOf(await socket.run({ query: '{ engines { id } }' }))).toEqual(['RATE_LIMITED']);
+    expect((await fetch(`${other.url}/jobs`, { headers: as(KEYS.bob) })).status).toBe(200);
+    socket.socket.close();
+  });
+
+  it.each(['killed', 'frozen'] as const)('count each for itself while it is %s', async how => {
+    const [one, other] = await start('2/1h');
+    expect([await ask(one), await ask(other), await ask(one)]).toEqual([200, 200, 429]);
+    if (how === 'killed') await redis.kill();
+    else redis.pause();
+    for (const rig of [one, other]) {
+      const statuses = [await ask(rig), await ask(rig), await ask(rig)];
+      expect(statuses).toEqual([200, 200, 429]);
+    }
+    if (how === 'frozen') redis.resume();
+    // A Redis that was started again knows of nobody; one that was held up knows that the budget is used up.
+    else await redis.restart();
+    await expect.poll(() => ask(one)).toBe(how === 'killed' ? 200 : 429);
+  });
+
+  it('count sockets before they open, however many come at once', async () => {
+    const [one, other] = await start('2/1h');
+    const opened = await Promise.allSettled(
+      [one, other, one, other].map(({ url }) => openSocket(url, { apiKey: KEYS.alice })),
+    );
+    const sockets = opened.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
+    const refusals = opened.flatMap(result => (result.status === 'rejected' ? [String(result.reason)] : []));
+    expect(sockets).toHaveLength(2);
+    expect(refusals).toEqual([expect.stringContaining('429'), expect.stringContaining('429')]);
+    for (const { socket } of sockets) socket.close();
   });
 });

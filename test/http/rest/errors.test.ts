@@ -2,10 +2,13 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Ledger } from '../../../src/jobs/ports.ts';
+import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { ask, send } from './support/ask.ts';
 import { type Face, MAX_BODY_BYTES, startFace } from './support/face.ts';
+import { startPictures } from './support/pictures.ts';
 
 const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
 
@@ -191,13 +194,46 @@ describe('faults that are ours', () => {
         const answer = await ask(face.url + path);
         expect(answer).toMatchObject({
           status: 503,
-          body: { detail: 'The store of jobs is out of reach, try again later' },
+          body: { detail: 'The store of jobs and pictures is out of reach, try again later' },
         });
         expect(answer.headers.get('retry-after')).toBe('5');
       }
       expect(JSON.stringify(face.lines)).toContain('ECONNREFUSED');
     } finally {
       await face.stop();
+    }
+  });
+
+  it('says 503 and keeps nothing of a submit of which a picture could not be stored', async () => {
+    const pictures = await startPictures();
+    const face = await startFace({
+      wrapBytes: files => ({
+        ...files,
+        // The first to come is told last, so that it would come after the others were removed.
+        async put(key, source) {
+          if (key.includes('/2.')) throw new StoreAway('the bucket is away', 'ECONNREFUSED');
+          await setImmediate();
+          return files.put(key, source);
+        },
+      }),
+    });
+    try {
+      const image = `${pictures.url}/cat.png`;
+      const answer = await send(`${face.url}/edit-image`, {
+        image1_url: image,
+        image2_url: image,
+        prompt: 'x',
+      });
+      expect(answer).toMatchObject({
+        status: 503,
+        body: { detail: 'The store of jobs and pictures is out of reach, try again later' },
+      });
+      expect(answer.headers.get('retry-after')).toBe('5');
+      expect(await face.artifacts.list('')).toEqual([]);
+      expect(await face.ledger.count()).toEqual({ waiting: 0, running: 0 });
+    } finally {
+      await face.stop();
+      await pictures.stop();
     }
   });
 

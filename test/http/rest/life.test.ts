@@ -65,7 +65,7 @@ describe('the life of a job', () => {
       jobs: { [id]: { status: 'completed', progress: 100 } },
     });
 
-    const download = await fetch(`${gateway.url}${String(status.download_url)}?metadata=keep`);
+    const download = await fetch(`${gateway.url}${String(status.download_url)}`);
     const picture = Buffer.from(await download.arrayBuffer());
     expect((await sharp(picture).metadata()).format).toBe('png');
     expect(download.headers.get('content-disposition')).toBe(`inline; filename="edited_image_${id}.png"`);

@@ -102,6 +102,8 @@ describe('the OpenAPI document', () => {
     hold('/events/{job_id}', 'get', await ask(`${face.url}/events/none`));
     hold('/download/{job_id}', 'get', await ask(`${face.url}/download/${running.id}`));
     hold('/preview/{job_id}', 'get', await ask(`${face.url}/preview/${running.id}`));
+    hold('/webhooks/{job_id}', 'get', await ask(`${face.url}/webhooks/${job.id}`));
+    hold('/webhooks/{job_id}', 'get', await ask(`${face.url}/webhooks/none`));
     hold('/jobs', 'get', await ask(`${face.url}/jobs`));
     hold('/debug/files', 'get', await ask(`${face.url}/debug/files`));
     hold('/edit-image', 'post', await send(`${face.url}/edit-image`, {}));

@@ -1,12 +1,19 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
 import { findPrivateChunks, withoutSpans } from '../../../src/http/rest/png-metadata.ts';
+import { send } from './support/ask.ts';
 import { type Face, keepCompleted, startFace } from './support/face.ts';
+import { startTestGateway, type TestGateway, waitForEnd } from './support/gateway.ts';
+import { startPictures } from './support/pictures.ts';
 
 function chunkOf(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type), data]);
@@ -77,7 +84,7 @@ describe('the private chunks of a PNG', () => {
   });
 });
 
-describe('a download', () => {
+describe('a download of what an earlier version stored', () => {
   const PROMPT = 'a secret wish';
   let face: Face;
   let url: string;
@@ -146,5 +153,92 @@ describe('a download', () => {
       400,
       { detail: 'metadata takes keep, got "drop"' },
     ]);
+  });
+});
+
+describe('a download of what a run made', () => {
+  const PROMPT = 'a secret wish';
+  let folder: string;
+  let gateway: TestGateway;
+  let id: string;
+  let whole: Buffer;
+  let plain: Buffer;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'metadata-'));
+    gateway = await startTestGateway({ DATA_DIR: folder });
+    const pictures = await startPictures();
+    const edit = { image1_url: `${pictures.url}/cat.png`, prompt: PROMPT, steps: 1 };
+    id = String((await send(`${gateway.url}/edit-image`, edit)).body.job_id);
+    expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
+    await pictures.stop();
+    const download = async (query: string): Promise<Buffer> =>
+      Buffer.from(await (await fetch(`${gateway.url}/download/${id}${query}`)).arrayBuffer());
+    [plain, whole] = [await download(''), await download('?metadata=keep')];
+  });
+  afterAll(async () => {
+    await gateway.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  const artifacts = () => createFileArtifacts(join(folder, 'artifacts'));
+  const ask = (query: string, headers: Record<string, string> = {}, method = 'GET') =>
+    fetch(`${gateway.url}/download/${id}${query}`, { method, headers });
+
+  it('is the stored file, as long as GraphQL says, without a word of the prompt', async () => {
+    expect(plain.includes(PROMPT)).toBe(false);
+    const query = `{ job(id: "${id}") { images { bytes } } }`;
+    const answer = await send(`${gateway.url}/graphql`, { query });
+    expect(answer.body).toEqual({ data: { job: { images: [{ bytes: plain.length }] } } });
+    const stored = await artifacts().get(`outputs/${id}/1.png`);
+    expect(stored === null ? null : await buffer(stored)).toEqual(plain);
+    expect((await ask('', {}, 'HEAD')).headers.get('content-length')).toBe(String(plain.length));
+  });
+
+  it('is the file that the engine wrote when it is asked to be, byte for byte', async () => {
+    const kept = (await findPrivateChunks(Readable.from([whole]))).map(({ start, end }) =>
+      whole.subarray(start, end),
+    );
+    expect(Buffer.concat(kept).includes(PROMPT)).toBe(true);
+    expect(plain.length + Buffer.concat(kept).length).toBe(whole.length);
+    expect(await sharp(whole).raw().toBuffer()).toEqual(await sharp(plain).raw().toBuffer());
+    // Every chunk that was put back is whole, its sum included.
+    for (let at = 8; at < whole.length; ) {
+      const length = whole.readUInt32BE(at);
+      expect(whole.readUInt32BE(at + 8 + length)).toBe(crc32(whole.subarray(at + 4, at + 8 + length)));
+      at += 12 + length;
+    }
+  });
+
+  it('goes out in parts, and is told apart from the other, both ways', async () => {
+    const tags = new Set<string>();
+    for (const [query, file] of [
+      ['', plain],
+      ['?metadata=keep', whole],
+    ] as const) {
+      const head = await ask(query, {}, 'HEAD');
+      expect(head.headers.get('content-length')).toBe(String(file.length));
+      const etag = head.headers.get('etag') ?? '';
+      tags.add(etag);
+      for (const [start, end] of [
+        [0, 0],
+        [20, 50],
+        [30, file.length - 20],
+        [file.length - 5, file.length - 1],
+      ] as const) {
+        const part = await ask(query, { range: `bytes=${start}-${end}`, 'if-range': etag });
+        expect(part.status).toBe(206);
+        expect(part.headers.get('content-range')).toBe(`bytes ${start}-${end}/${file.length}`);
+        expect(Buffer.from(await part.arrayBuffer())).toEqual(file.subarray(start, end + 1));
+      }
+      expect((await ask(query, { 'if-none-match': etag })).status).toBe(304);
+      expect((await ask(query, { range: `bytes=${file.length}-` })).status).toBe(416);
+    }
+    expect(tags.size).toBe(2);
+  });
+
+  it('leaves nothing behind when its job is deleted', async () => {
+    expect((await artifacts().list('outputs')).length).toBeGreaterThan(1);
+    expect((await fetch(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+    expect(await artifacts().list('')).toEqual([]);
   });
 });

@@ -91,6 +91,27 @@ describe('GET /status/{job_id}', () => {
     });
   });
 
+  it('tells who asks again that the picture has gone meanwhile', async () => {
+    const { job } = await keepCompleted(face);
+    const ready = async () => (await ask(`${face.url}/status/${job.id}`)).body.image_ready;
+    expect(await ready()).toBe(true);
+    await face.artifacts.remove(job.outputs[0]?.key ?? '');
+    await expect.poll(ready).toBe(false);
+  });
+
+  it('tells who asks again what has changed: the job, and its place in the queue without it', async () => {
+    const [first, second] = [await face.keep({}), await face.keep({})];
+    const place = async () => (await ask(`${face.url}/status/${second.id}`)).body;
+    expect(await place()).toMatchObject({ status: 'queued', queue_position: 1 });
+    await face.ledger.remove(first.id);
+    expect(await place()).toMatchObject({ status: 'queued', queue_position: 0 });
+    const taken = { ...second, status: 'PROCESSING' as const, lane: 'a', revision: second.revision + 1 };
+    expect(await face.ledger.commit(taken, second.revision, null, [])).toBe('ok');
+    expect(await place()).toEqual({ status: 'processing', progress: 0, prompt_id: null });
+    await face.ledger.remove(second.id);
+    expect((await ask(`${face.url}/status/${second.id}`)).status).toBe(404);
+  });
+
   it('tells a failed job with why', async () => {
     const body = await statusOf({
       status: 'ERROR',

@@ -1,5 +1,7 @@
 import type { Result } from 'ioredis';
 import { acquireLane, extendLane, readStranded } from './lanes.ts';
+import { claimDeliveries, settleDelivery } from './outbox.ts';
+import { takeRate } from './rates.ts';
 import { countJobs, findRepeated, identify, listJobs, readMany, readRange } from './reads.ts';
 import { commit, remove, submit } from './writes.ts';
 
@@ -19,6 +21,9 @@ declare module 'ioredis' {
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeClaimDeliveries(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeSettleDelivery(key: string, ...args: Argument[]): Result<unknown, Context>;
   }
 }
 
@@ -51,6 +56,9 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeAcquireLane: acquireLane,
     qeExtendLane: extendLane,
     qeReadStranded: readStranded,
+    qeTakeRate: takeRate,
+    qeClaimDeliveries: claimDeliveries,
+    qeSettleDelivery: settleDelivery,
   };
   return Object.fromEntries(Object.entries(texts).map(([name, lua]) => [name, { lua, numberOfKeys: 1 }]));
 }

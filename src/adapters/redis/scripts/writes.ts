@@ -1,5 +1,6 @@
 import { TURN_MS } from '../../../jobs/queue-score.ts';
-import { announcing, INDEX, NAMES, READ, REPEATED } from './parts.ts';
+import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
+import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED } from './parts.ts';
 
 /** Stores a new job, once for each idempotency key. */
 export const submit = (sharded: boolean): string => `
@@ -37,12 +38,14 @@ return { 'stored' }
 /** Stores the next revision of a job. */
 export const commit = (sharded: boolean): string => `
 -- Purpose: stores a job's next revision if its record is where the change began and the lease still stands; moves it
---   in the indices, tells its watchers, and calls for a lane when it begins to wait.
+--   in the indices, puts what webhooks are to be told into the outbox, tells its watchers, and calls for a lane when it
+--   begins to wait.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 revision that the change began from, 4 lane of the lease or '', 5 its token,
---   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time at which it goes or '', 11 state.
+--   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time at which it goes or '', 11 state,
+--   12 time or '', 13… pairs of id and record of deliveries.
 -- Returns: 'ok', 'stale', 'gone' or 'fenced'.
-${NAMES}${INDEX}${announcing(sharded)}
+${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${announcing(sharded)}
 if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
 local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
   'owner', 'created', 'score', 'request', 'share')
@@ -53,6 +56,7 @@ redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', A
 index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
   { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
+addDeliveries(ARGV[2], ARGV[12], 13)
 announce('feed:' .. ARGV[2], '{"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}')
 if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
 return 'ok'
@@ -60,16 +64,17 @@ return 'ok'
 
 /** Deletes a job. */
 export const remove = (sharded: boolean): string => `
--- Purpose: deletes a job with its places in the indices and its idempotency key, and tells its watchers.
+-- Purpose: deletes a job with its places in the indices, its deliveries and its idempotency key, and tells its watchers.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there was none.
-${NAMES}${INDEX}${announcing(sharded)}
+${NAMES}${INDEX}${DROP_DELIVERIES}${announcing(sharded)}
 local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share')
 if not old[1] then return 0 end
 index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
   { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
 if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
+dropDeliveries(ARGV[2])
 redis.call('DEL', KEYS[1])
 announce('feed:' .. ARGV[2], '{"gone":true}')
 return 1

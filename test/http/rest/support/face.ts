@@ -36,15 +36,20 @@ export interface Face {
   stop(): Promise<void>;
 }
 
-/** Starts it on a free port. `wrap` may replace the store by one that misbehaves; `caller` is who asks. */
+/** Starts it on a free port. `wrap` and `wrapBytes` may replace a store by one that misbehaves; `caller` is who asks. */
 export async function startFace(
-  options: { wrap?: (ledger: Ledger) => Ledger; caller?: Caller } = {},
+  options: {
+    wrap?: (ledger: Ledger) => Ledger;
+    wrapBytes?: (artifacts: Artifacts) => Artifacts;
+    caller?: Caller;
+  } = {},
 ): Promise<Face> {
   const folder = await mkdtemp(join(tmpdir(), 'rest-face-'));
   const feed = createEmbeddedFeed();
   const stored = openEmbeddedLedger({ path: join(folder, 'jobs.sqlite'), feed, now: Date.now });
   const ledger = options.wrap?.(stored) ?? stored;
-  const artifacts = createFileArtifacts(join(folder, 'artifacts'));
+  const files = createFileArtifacts(join(folder, 'artifacts'));
+  const artifacts = options.wrapBytes?.(files) ?? files;
   const previews = createMemoryPreviews();
   const images = createImageLoader({
     allow: parseAllowList('127.0.0.1'),
@@ -63,6 +68,7 @@ export async function startFace(
     now: Date.now,
     maxBytes: MAX_BODY_BYTES,
     ttlMs: 60_000,
+    graceMs: 60_000,
   });
   const jobs = createJobs({
     uploads,

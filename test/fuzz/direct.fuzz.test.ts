@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { buildSchema } from '../../src/graphql/schema.ts';
+import { askBothWays, json } from '../http/graphql/support/both-ways.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { queries } from './queries.ts';
+import { createReport, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
+
+let rig: Rig;
+const ids: string[] = [];
+beforeAll(async () => {
+  rig = await startRig({ SANDBOX_STEP: '1ms', GRAPHQL_MAX_ALIASES: '1000' });
+  for (const picture of ['red.png', 'blue.jpg']) ids.push(await finishOne(`${rig.pictures}/${picture}`));
+});
+afterAll(() => rig.close());
+
+async function finishOne(picture: string): Promise<string> {
+  const answer = await fetch(`${rig.url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ image1_url: picture, prompt: 'a "quoted" forest', steps: 2, megapixels: 0.1 }),
+  });
+  const { job_id: id }: { job_id: string } = await answer.json();
+  await vi.waitFor(async () => {
+    const state = await (await fetch(`${rig.url}/status/${id}`)).json();
+    expect(state.status).toBe('completed');
+  });
+  return id;
+}
+
+it(`answers ${RUNS} queries directly as Yoga does; FUZZ_SEED=${SEED}`, {
+  timeout: TIMEOUT_MS * 5,
+}, async () => {
+  const report = createReport();
+  let answered = 0;
+  await fc.assert(
+    fc.asyncProperty(queries(buildSchema(), ids), async query => {
+      const { directly, often, yoga } = await askBothWays(rig.url, json(query));
+      report.count(`${directly ? 'directly' : 'by Yoga'} ${yoga.status}`);
+      report.ran();
+      if (directly) answered += 1;
+      expect(often).toEqual(yoga);
+    }),
+    { numRuns: RUNS, seed: SEED, endOnFailure: RUNS > 1000 },
+  );
+  report.print();
+  expect(answered).toBeGreaterThan(RUNS / 5);
+});

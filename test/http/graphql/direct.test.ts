@@ -1,0 +1,275 @@
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/http/limits/persisted.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { API_KEYS, as, KEYS } from '../auth/support.ts';
+import { ask, askBothWays, json, OFTEN, type Post, post } from './support/both-ways.ts';
+
+let rig: Rig;
+let id: string;
+/** The hash of one of the shipped documents. */
+let listed: string;
+beforeAll(async () => {
+  rig = await startRig({ PERSISTED_DOCUMENTS: 'on' });
+  id = await finishOne(rig);
+  const shipped = await readPersisted(SHIPPED_DOCUMENTS);
+  listed = [...shipped].find(([, document]) => document.startsWith('query Jobs('))?.[0] ?? '';
+});
+afterAll(() => rig.close());
+
+async function finishOne({ url, pictures }: Rig, headers: Record<string, string> = {}): Promise<string> {
+  const answer = await fetch(`${url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ image1_url: `${pictures}/red.png`, prompt: 'x', steps: 2, megapixels: 0.1 }),
+  });
+  const { job_id: job }: { job_id: string } = await answer.json();
+  await vi.waitFor(async () => {
+    const state = await (await fetch(`${url}/status/${job}`, { headers })).json();
+    expect(state.status).toBe('completed');
+  });
+  return job;
+}
+
+const JOB = 'query Job($id: ID!) { job(id: $id) { __typename id status progress images { url } createdAt } }';
+
+describe('a query that comes often is answered directly, as Yoga answers it', () => {
+  it.each<[string, () => Post]>([
+    ['with variables', () => ask(JOB, { id })],
+    ['with its operation named', () => json({ query: JOB, variables: { id }, operationName: 'Job' })],
+    ['of a job that is not there', () => ask(JOB, { id: 'none' })],
+    ['with variables that it does not declare', () => ask(JOB, { id, other: 1 })],
+    ['with an id that is a number', () => ask(JOB, { id: 7 })],
+    [
+      'with null for what may be left out',
+      () => json({ query: '{ __typename }', variables: null, operationName: null, extensions: null }),
+    ],
+    ['with extensions that nobody knows', () => json({ query: '{ __typename }', extensions: { trace: 1 } })],
+    [
+      'with fragments and aliases',
+      () =>
+        ask(
+          '{ a: jobs(first: 1) { ...P } b: jobs { ...P } } fragment P on JobConnection { nodes { id progress } pageInfo { hasNextPage endCursor } }',
+        ),
+    ],
+    [
+      'with a list of enums',
+      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: ['COMPLETED'] }),
+    ],
+    [
+      'with one enum for a list',
+      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: 'COMPLETED' }),
+    ],
+    ['with a default for a variable', () => ask('query ($n: Int = 1) { jobs(first: $n) { nodes { id } } }')],
+    [
+      'with JSON and numbers in what was asked',
+      () => ask(`{ job(id: "${id}") { request { seed cfg parameters images { bytes } } size { width } } }`),
+    ],
+    [
+      'of a federation’s router',
+      () =>
+        ask(
+          'query ($r: [_Any!]!) { _entities(representations: $r) { __typename ... on Job { id status } } }',
+          { r: [{ __typename: 'Job', id }] },
+        ),
+    ],
+    ['by its hash', () => json({ documentId: listed })],
+  ])('%s', async (_name, request) => {
+    const { directly, often, yoga } = await askBothWays(rig.url, request());
+    expect(often).toEqual(yoga);
+    expect(often.status).toBe(200);
+    expect(JSON.parse(often.body).errors).toBeUndefined();
+    expect(directly).toBe(true);
+  });
+
+  it.each<[string | undefined, string]>([
+    [undefined, 'application/json'],
+    ['*/*', 'application/json'],
+    ['application/*', 'application/json'],
+    ['application/json', 'application/json'],
+    ['Application/JSON; q=0.5', 'application/json'],
+    ['application/graphql-response+json', 'application/graphql-response+json'],
+    ['application/graphql-response+json; charset=utf-8', 'application/graphql-response+json'],
+    ['application/graphql-response+json,application/json;q=0.9', 'application/graphql-response+json'],
+    ['application/json, application/graphql-response+json', 'application/json'],
+    ['text/html, */*;q=0.1', 'application/json'],
+    [
+      'application/json;charset=latin1, application/graphql-response+json',
+      'application/graphql-response+json',
+    ],
+    [
+      'multipart/mixed, application/graphql-response+json, text/event-stream',
+      'application/graphql-response+json',
+    ],
+  ])('for a caller who takes %s', async (accept, type) => {
+    const headers: Record<string, string> = accept === undefined ? {} : { accept };
+    const { directly, often, yoga } = await askBothWays(rig.url, { ...ask(JOB, { id }), headers });
+    expect(often).toEqual(yoga);
+    expect(often).toMatchObject({ status: 200, type: `${type}; charset=utf-8` });
+    expect(directly).toBe(true);
+  });
+});
+
+describe('everything else is Yoga’s, however often it comes', () => {
+  const long = `{ __typename } # ${'x'.repeat(70_000)}`;
+  it.each<[string, () => Post]>([
+    ['no JSON', () => ({ body: '{"query": "{ __typename }"' })],
+    [
+      'JSON after a byte order mark',
+      () => ({ body: `\ufeff${JSON.stringify({ query: '{ __typename }' })}` }),
+    ],
+    ['bytes that are no text', () => ({ body: Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d) })],
+    ['an empty body', () => ({ body: '' })],
+    ['null', () => json(null)],
+    ['a text', () => json('{ __typename }')],
+    ['a batch', () => json([{ query: '{ __typename }' }])],
+    ['no query', () => json({ variables: {} })],
+    ['a query that is a number', () => json({ query: 7 })],
+    ['variables that are a list', () => json({ query: '{ __typename }', variables: [] })],
+    ['variables that are a text', () => json({ query: '{ __typename }', variables: '{}' })],
+    ['extensions that are a text', () => json({ query: '{ __typename }', extensions: 'x' })],
+    ['a parameter that nobody knows', () => json({ query: '{ __typename }', id: 1 })],
+    ['an operation’s name that is a number', () => json({ query: '{ __typename }', operationName: 1 })],
+    ['a name that no operation has', () => json({ query: JOB, variables: { id }, operationName: 'Other' })],
+    ['a name that is empty', () => json({ query: JOB, variables: { id }, operationName: '' })],
+    ['two operations, neither chosen', () => ask('query A { __typename } query B { __typename }')],
+    [
+      'two operations, one chosen',
+      () => json({ query: 'query A { a: __typename } query B { b: __typename }', operationName: 'B' }),
+    ],
+    ['no GraphQL', () => ask('{ job(')],
+    ['an unknown field', () => ask('{ nothing }')],
+    [
+      'a document over a limit',
+      () => ask(`{ ${Array.from({ length: 16 }, (_, n) => `a${n}: __typename`).join(' ')} }`),
+    ],
+    ['a document of too many tokens', () => ask(`{ ${'__typename '.repeat(2_000)} }`)],
+    ['a long document', () => ask(long)],
+    ['a question about the schema', () => ask('{ __schema { queryType { name } } }')],
+    ['a directive', () => ask('query ($no: Boolean!) { engines { id @skip(if: $no) state } }', { no: true })],
+    ['a result by the name of an object’s prototype', () => ask('{ __proto__: __typename engines { id } }')],
+    [
+      'a variable by a name that every object has',
+      () => ask('query ($constructor: Int) { jobs(first: $constructor) { nodes { id } } }'),
+    ],
+    [
+      'a fragment by a name that every object has',
+      () => ask('{ engines { ...toString } } fragment toString on Engine { id }'),
+    ],
+    ['a variable that is missing', () => ask(JOB)],
+    ['a variable that is null', () => ask(JOB, { id: null })],
+    ['a variable of another type', () => ask(JOB, { id: { of: 1 } })],
+    [
+      'a number that is none of Int',
+      () => ask('query ($n: Int) { jobs(first: $n) { nodes { id } } }', { n: 1.5 }),
+    ],
+    [
+      'an enum that does not exist',
+      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { id } } }', { s: ['LOST'] }),
+    ],
+    ['an argument that is refused', () => ask('{ jobs(first: 101) { nodes { id } } }')],
+    [
+      'a faulty part of an answer',
+      () =>
+        ask('query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }', {
+          r: [{ __typename: 'Engine' }],
+        }),
+    ],
+    [
+      'a mutation',
+      () =>
+        ask('mutation ($id: ID!) { retryJob(id: $id) { __typename ... on Error { code message } } }', {
+          id: 'none',
+        }),
+    ],
+    ['a subscription', () => ask('subscription { jobProgress(jobId: "none") { id } }')],
+    ['an unknown hash', () => json({ documentId: `sha256:${'0'.repeat(64)}` })],
+    ['another path that leads here', () => ({ ...ask('{ __typename }'), path: '/graphql/' })],
+    ['a path with parameters', () => ({ ...ask('{ __typename }'), path: '/graphql?query=x' })],
+    ['a caller who takes no JSON', () => ({ ...ask('{ __typename }'), headers: { accept: 'text/html' } })],
+    [
+      'a caller who takes a stream',
+      () => ({ ...ask('{ __typename }'), headers: { accept: 'text/event-stream' } }),
+    ],
+    [
+      'a caller who takes another charset',
+      () => ({ ...ask('{ __typename }'), headers: { accept: 'application/json; charset=latin1' } }),
+    ],
+    [
+      'a body that is said to be packed',
+      () => ({ ...ask('{ __typename }'), headers: { 'content-encoding': 'gzip' } }),
+    ],
+  ])('%s', async (_name, request) => {
+    const { directly, often, yoga } = await askBothWays(rig.url, request());
+    expect(often).toEqual(yoga);
+    expect(directly).toBe(false);
+  });
+
+  it('a document that does not come often', async () => {
+    const given = ask('{ seldom: __typename }');
+    const times = [];
+    for (let n = 0; n < OFTEN; n += 1) times.push(await post(rig.url, given));
+    expect(times.map(({ directly }) => directly)).toEqual([false, false, true, true]);
+    expect(new Set(times.map(({ seen }) => seen.body)).size).toBe(1);
+  });
+});
+
+describe('a query that is answered directly', () => {
+  it('is answered to each caller with what is theirs', async () => {
+    const guarded = await startRig({ API_KEYS });
+    try {
+      const mine = await finishOne(guarded, as(KEYS.alice));
+      const seen = async (key: string) => {
+        const answer = await post(guarded.url, { ...ask(JOB, { id: mine }), headers: as(key) });
+        return { directly: answer.directly, job: JSON.parse(answer.seen.body).data.job?.id ?? null };
+      };
+      for (let n = 1; n < OFTEN; n += 1) await seen(KEYS.alice);
+      expect(await seen(KEYS.alice)).toEqual({ directly: true, job: mine });
+      expect(await seen(KEYS.bob)).toEqual({ directly: true, job: null });
+      expect(await seen(KEYS.olga)).toEqual({ directly: true, job: mine });
+      expect((await post(guarded.url, ask(JOB, { id: mine }))).seen.status).toBe(401);
+    } finally {
+      await guarded.close();
+    }
+  });
+
+  it('counts for the limit of requests', async () => {
+    const limited = await startRig({ RATE_LIMIT: `${OFTEN + 1}/1h` });
+    try {
+      const given = ask('{ __typename }');
+      for (let n = 0; n < OFTEN; n += 1) await post(limited.url, given);
+      expect(await post(limited.url, given)).toMatchObject({ directly: true, seen: { status: 200 } });
+      expect((await post(limited.url, given)).seen.status).toBe(429);
+    } finally {
+      await limited.close();
+    }
+  });
+
+  it('sees each change of a job at once', async () => {
+    const given = ask('query ($id: ID!) { job(id: $id) { id } }', { id });
+    const { often } = await askBothWays(rig.url, given);
+    expect(JSON.parse(often.body)).toEqual({ data: { job: { id } } });
+    const fleeting = await finishOne(rig);
+    const its = ask('query ($id: ID!) { job(id: $id) { id } }', { id: fleeting });
+    expect((await post(rig.url, its)).seen.body).toContain(fleeting);
+    await rig.graphql('mutation ($id: ID!) { deleteJob(id: $id) { __typename } }', { id: fleeting });
+    expect(await post(rig.url, its)).toMatchObject({
+      directly: true,
+      seen: { body: '{"data":{"job":null}}' },
+    });
+  });
+
+  it('is forgotten when its caller goes before it is there', async () => {
+    const { hostname, port } = new URL(rig.url);
+    const socket = connect(Number(port), hostname);
+    const sent = new Promise<void>(resolve =>
+      socket.write(
+        'POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"query":',
+        () => resolve(),
+      ),
+    );
+    await sent;
+    socket.destroy();
+    expect((await post(rig.url, ask('{ __typename }'))).seen.status).toBe(200);
+  });
+});

@@ -1,0 +1,132 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { ExecutionResult } from 'graphql';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { createFanout, type Fanout } from '../../../src/http/graphql/fanout.ts';
+import { createMailbox } from '../../../src/jobs/mailbox.ts';
+
+/** Both ends of a socket that watches. */
+interface Watcher {
+  readonly server: WebSocket;
+  readonly client: WebSocket;
+  /** What the client got, oldest first. */
+  readonly texts: string[];
+  /** Resolves when the stream that graphql-ws would read has ended. */
+  readonly ended: Promise<void>;
+  left: number;
+}
+
+const http = createServer();
+const sockets = new WebSocketServer({ server: http, perMessageDeflate: false });
+const watchers: Watcher[] = [];
+let fanout: Fanout;
+let source = createMailbox<ExecutionResult>(() => {});
+
+beforeEach(async () => {
+  fanout = createFanout();
+  source = createMailbox<ExecutionResult>(() => {});
+  if (!http.listening) {
+    http.listen(0, '127.0.0.1');
+    await once(http, 'listening');
+  }
+});
+
+afterEach(() => {
+  for (const { client, server } of watchers.splice(0)) {
+    client.terminate();
+    server.terminate();
+  }
+  http.close();
+});
+
+async function watch(id: string): Promise<Watcher> {
+  const address = http.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no port');
+  const connected = once(sockets, 'connection');
+  const client = new WebSocket(`ws://127.0.0.1:${address.port}`);
+  const texts: string[] = [];
+  client.on('message', data => texts.push(data.toString()));
+  const [server, request] = await connected;
+  if (client.readyState !== client.OPEN) await once(client, 'open');
+  const watcher = { server, client, texts, left: 0 };
+  const member = { socket: server, transport: request.socket, id, leave: () => (watcher.left += 1) };
+  const stream = await fanout.join('the job', member, async () => source.stream);
+  if (!(Symbol.asyncIterator in stream)) throw new Error('no stream');
+  const whole: Watcher = Object.assign(watcher, { ended: drain(stream) });
+  watchers.push(whole);
+  return whole;
+}
+
+async function drain(stream: AsyncIterable<ExecutionResult>): Promise<void> {
+  for await (const result of stream) throw new Error(`graphql-ws would send ${JSON.stringify(result)}`);
+}
+
+const next = (id: string, data: Record<string, unknown>): string =>
+  JSON.stringify({ id, type: 'next', payload: { data } });
+
+describe('the fan-out', () => {
+  it.each([
+    ['a length in one byte', 'a'],
+    ['a length in two bytes', 'ä€😀'.repeat(100)],
+    ['a length in eight bytes', 'ä€😀'.repeat(20_000)],
+  ])('sends each its own id around the same result, in a frame with %s', async (_, text) => {
+    const one = await watch('1');
+    const other = await watch('"the ÄÖÜ😀"');
+    source.offer({ data: { text } });
+    await expect.poll(() => [one.texts.length, other.texts.length]).toEqual([1, 1]);
+    expect(one.texts).toEqual([next('1', { text })]);
+    expect(other.texts).toEqual([next('"the ÄÖÜ😀"', { text })]);
+  });
+
+  it('keeps one result for who does not read, and the others get every one', async () => {
+    const text = 'x'.repeat(256 * 1024);
+    const [stalled, ...reading] = [await watch('s'), await watch('a'), await watch('b')];
+    stalled.client.pause();
+    let most = 0;
+    for (let n = 1; n <= 200; n += 1) {
+      source.offer({ data: { n, text } });
+      await expect.poll(() => reading.map(({ texts }) => texts.length), { interval: 1 }).toEqual([n, n]);
+      most = Math.max(most, stalled.server.bufferedAmount);
+    }
+    // 50 MB were offered. What the kernel takes of it is not ours.
+    expect(most).toBeLessThan(2 * text.length);
+    source.end();
+    await Promise.all(reading.map(({ ended }) => ended));
+    expect(stalled.left).toBe(0);
+    stalled.client.resume();
+    await stalled.ended;
+    await expect.poll(() => stalled.texts.at(-1)).toBe(next('s', { n: 200, text }));
+    expect(stalled.texts.length).toBeLessThan(100);
+    const seen = stalled.texts.map(one => Number(/"n":(\d+)/.exec(one)?.[1]));
+    expect(seen).toEqual(seen.toSorted((a, b) => a - b));
+    expect([stalled.left, ...reading.map(({ left }) => left)]).toEqual([1, 1, 1]);
+  });
+
+  it('says nothing more to a socket that is being closed, and goes on for the others', async () => {
+    const [closing, open] = [await watch('c'), await watch('o')];
+    closing.client.pause();
+    closing.server.close(1000);
+    source.offer({ data: { n: 1 } });
+    await expect.poll(() => open.texts).toEqual([next('o', { n: 1 })]);
+    closing.client.resume();
+    const [code] = await once(closing.client, 'close');
+    expect([code, closing.texts]).toEqual([1000, []]);
+  });
+
+  it('lets go of a socket that breaks while something waits for it', async () => {
+    const text = 'x'.repeat(4 * 1024 * 1024);
+    const [broken, open] = [await watch('c'), await watch('o')];
+    broken.client.pause();
+    for (let n = 1; n <= 8; n += 1) {
+      source.offer({ data: { n, text } });
+      await expect.poll(() => open.texts.length).toBe(n);
+    }
+    expect(broken.server.bufferedAmount).toBeGreaterThan(0);
+    broken.client.terminate();
+    broken.server.terminate();
+    source.end();
+    await Promise.all([broken.ended, open.ended]);
+    expect([broken.left, open.left]).toEqual([1, 1]);
+  });
+});

@@ -1,0 +1,38 @@
+import { once } from 'node:events';
+import { afterEach, describe, expect, it } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { type Heartbeat, startHeartbeat } from '../../../src/http/graphql/heartbeat.ts';
+
+let sockets: WebSocketServer;
+let heartbeat: Heartbeat;
+
+async function serve(everyMs: number): Promise<string> {
+  heartbeat = startHeartbeat(everyMs);
+  sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  sockets.on('connection', socket => heartbeat.add(socket));
+  await once(sockets, 'listening');
+  const address = sockets.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no port');
+  return `ws://127.0.0.1:${address.port}`;
+}
+
+afterEach(() => {
+  heartbeat.stop();
+  for (const client of sockets.clients) client.terminate();
+  sockets.close();
+});
+
+describe('the heartbeat', () => {
+  it('keeps sockets that answer, in whichever turn they are, and ends those that do not', async () => {
+    const url = await serve(240);
+    const answering = Array.from({ length: 15 }, () => new WebSocket(url));
+    const silent = new WebSocket(url, { autoPong: false });
+    const pings = answering.map(() => 0);
+    for (const [n, socket] of answering.entries()) socket.on('ping', () => (pings[n] = (pings[n] ?? 0) + 1));
+    const [code] = await once(silent, 'close');
+    expect(code).toBe(1006);
+    await expect.poll(() => Math.min(...pings)).toBeGreaterThan(2);
+    expect(answering.map(({ readyState }) => readyState)).toEqual(answering.map(() => WebSocket.OPEN));
+    for (const socket of answering) socket.terminate();
+  });
+});

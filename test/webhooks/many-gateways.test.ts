@@ -1,0 +1,87 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { servePictures } from '../support/gateway.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { type Answering, type Receiver, startReceiver } from './receiver.ts';
+
+let redis: TestRedis;
+let engine: TestEngine;
+let pictures: Awaited<ReturnType<typeof servePictures>>;
+let shared: string;
+const gateways: GatewayProcess[] = [];
+const receivers: Receiver[] = [];
+
+beforeAll(async () => {
+  redis = await startRedis({ aof: true });
+  engine = await startTestEngine({ stepMs: 1 });
+  pictures = await servePictures();
+  shared = await mkdtemp(join(tmpdir(), 'webhooks-'));
+});
+afterAll(async () => {
+  await Promise.all(gateways.map(gateway => gateway.end('SIGKILL')));
+  await Promise.all(receivers.map(receiver => receiver.close()));
+  await engine.stop();
+  await pictures.close();
+  await redis.stop();
+  await rm(shared, { recursive: true, force: true });
+});
+
+async function start(): Promise<GatewayProcess> {
+  const gateway = await startGatewayProcess(shared, {
+    REDIS_URL: redis.url,
+    COMFYUI_URL: engine.url,
+    LEASE: '2s',
+    WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
+    WEBHOOK_TIMEOUT: '500ms',
+    WEBHOOK_RETRY: '20ms',
+  });
+  gateways.push(gateway);
+  return gateway;
+}
+
+async function receiver(answer?: Answering): Promise<Receiver> {
+  const started = await startReceiver(answer);
+  receivers.push(started);
+  return started;
+}
+
+async function submit(gateway: GatewayProcess, url: string): Promise<string> {
+  const answer = await fetch(`${gateway.url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      image1_url: `${pictures.url}/red.png`,
+      prompt: 'x',
+      steps: 1,
+      megapixels: 0.1,
+      webhook: { url },
+    }),
+  });
+  return String((await answer.json()).job_id);
+}
+
+it('gateways that share a Redis share what is to be told, once each', async () => {
+  const [a, b] = [await start(), await start()];
+  const hook = await receiver();
+  const jobs = await Promise.all(Array.from({ length: 20 }, (_, n) => submit(n % 2 ? a : b, hook.url)));
+  await hook.heard(jobs.length);
+  const told = hook.received.map(({ body }) => String(JSON.parse(body).data.job_id));
+  expect(told.toSorted()).toEqual(jobs.toSorted());
+});
+
+it('one tells what another had begun to tell when it was killed', async () => {
+  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
+  const hook = await receiver(n => (n === 0 ? 'silent' : 204));
+  const dying = await start();
+  await submit(dying, hook.url);
+  const [first] = await hook.heard(1);
+  await dying.end('SIGKILL');
+  await start();
+  const [, second] = await hook.heard(2);
+  expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+  expect(second?.body).toBe(first?.body);
+});

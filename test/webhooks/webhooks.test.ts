@@ -1,0 +1,287 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { Webhook } from 'standardwebhooks';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { type Answering, type Receiver, startReceiver } from './receiver.ts';
+
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+const OTHER = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
+const SETTINGS = { WEBHOOK_SECRET: SECRET, WEBHOOK_RETRY: '20ms' };
+
+const opened: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const thing of opened.splice(0).reverse()) await thing.close();
+});
+
+async function gateway(settings: Record<string, string> = SETTINGS): Promise<Rig> {
+  const rig = await startRig(settings);
+  opened.push(rig);
+  return rig;
+}
+
+async function receiver(answer?: Answering): Promise<Receiver> {
+  const started = await startReceiver(answer);
+  opened.push(started);
+  return started;
+}
+
+async function post(rig: Rig, webhook: unknown, more: Record<string, unknown> = {}): Promise<Response> {
+  return fetch(`${rig.url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      image1_url: `${rig.pictures}/red.png`,
+      prompt: 'a secret garden',
+      steps: 1,
+      megapixels: 0.1,
+      webhook,
+      ...more,
+    }),
+  });
+}
+
+async function submit(rig: Rig, webhook: unknown, more: Record<string, unknown> = {}): Promise<string> {
+  const answer = await post(rig, webhook, more);
+  const { job_id } = await answer.json();
+  expect([answer.status, job_id]).toEqual([200, expect.any(String)]);
+  return String(job_id);
+}
+
+interface DeliveryFields {
+  id: string;
+  event: string;
+  status: string;
+  attempts: { at: string; took_ms: number; status_code: number | null; error: string | null }[];
+  next_attempt_at: string | null;
+}
+
+async function deliveries(rig: Rig, job: string): Promise<DeliveryFields[]> {
+  return (await (await fetch(`${rig.url}/webhooks/${job}`)).json()).deliveries;
+}
+
+/** The only delivery of a job, once it is no longer pending. */
+async function settled(rig: Rig, job: string): Promise<DeliveryFields> {
+  const find = async (): Promise<DeliveryFields | undefined> => (await deliveries(rig, job))[0];
+  await expect.poll(async () => (await find())?.status).toMatch(/delivered|failed/);
+  const found = await find();
+  if (found === undefined) throw new Error('It is gone');
+  return found;
+}
+
+describe('a webhook', () => {
+  it('is told of the end, signed as Standard Webhooks wants it, without the prompt', async () => {
+    const [rig, hook] = [
+      await gateway({ ...SETTINGS, PUBLIC_URL: 'https://edit.example/' }),
+      await receiver(),
+    ];
+    const job = await submit(rig, { url: hook.url });
+    const [call] = await hook.heard(1);
+    if (call === undefined) throw new Error('Nothing came');
+    const headers = {
+      'webhook-id': String(call.headers['webhook-id']),
+      'webhook-timestamp': String(call.headers['webhook-timestamp']),
+      'webhook-signature': String(call.headers['webhook-signature']),
+    };
+    expect(new Webhook(SECRET).verify(call.body, headers)).toMatchObject({
+      type: 'job.completed',
+      timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      data: {
+        job_id: job,
+        status: 'completed',
+        attempt: 1,
+        error: null,
+        images: [{ url: `https://edit.example/download/${job}`, mime_type: 'image/png' }],
+      },
+    });
+    expect(() => new Webhook(OTHER).verify(call.body, headers)).toThrow();
+    expect(call.headers['content-type']).toBe('application/json');
+    expect(call.body).not.toContain('garden');
+    expect(await settled(rig, job)).toMatchObject({
+      id: headers['webhook-id'],
+      event: 'completed',
+      status: 'delivered',
+      attempts: [{ status_code: 204, error: null }],
+      next_attempt_at: null,
+    });
+    expect(hook.received).toHaveLength(1);
+  });
+
+  it('hears of what it asked for only, over GraphQL too', async () => {
+    const [rig, hook] = [await gateway(), await receiver()];
+    const { data } = await rig.graphql<{ editImage: { id: string } }>(
+      `mutation ($input: EditImageInput!) { editImage(input: $input) {
+         ... on Job { id request { webhook { url events } } } ... on Error { message } } }`,
+      {
+        input: {
+          images: [{ url: `${rig.pictures}/red.png` }],
+          prompt: 'x',
+          steps: 1,
+          megapixels: 0.1,
+          webhook: { url: hook.url, events: ['STARTED'] },
+        },
+      },
+    );
+    expect(data?.editImage).toMatchObject({ request: { webhook: { url: hook.url, events: ['STARTED'] } } });
+    const id = String(data?.editImage.id);
+    await hook.heard(1);
+    await expect
+      .poll(async () => (await (await fetch(`${rig.url}/status/${id}`)).json()).status)
+      .toBe('completed');
+    await settled(rig, id);
+    const answer = await rig.graphql(
+      'query ($id: ID!) { job(id: $id) { webhookDeliveries { id event status nextAttemptAt attempts { at tookMs statusCode error } } } }',
+      { id },
+    );
+    expect(answer.data).toMatchObject({
+      job: {
+        webhookDeliveries: [
+          {
+            event: 'STARTED',
+            status: 'DELIVERED',
+            nextAttemptAt: null,
+            attempts: [{ statusCode: 204, error: null }],
+          },
+        ],
+      },
+    });
+    expect(hook.received.map(({ body }) => JSON.parse(body).type)).toEqual(['job.started']);
+  });
+
+  it('is tried again with the same id and body until it takes it, each try shown', async () => {
+    const hook = await receiver(n => [500, 302, 204][n] ?? 204);
+    const rig = await gateway();
+    const job = await submit(rig, { url: hook.url });
+    const calls = await hook.heard(3);
+    expect(new Set(calls.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+    expect(new Set(calls.map(({ body }) => body)).size).toBe(1);
+    const { status, attempts } = await settled(rig, job);
+    expect(status).toBe('delivered');
+    expect(attempts.map(({ status_code, error }) => [status_code, error])).toEqual([
+      [500, 'answered 500'],
+      [302, 'answered 302: redirects are not followed'],
+      [204, null],
+    ]);
+  });
+
+  it('waits as long as the receiver asks, and gives up at once when it is gone', async () => {
+    const patient = await receiver(n => (n === 0 ? { status: 503, headers: { 'retry-after': '1' } } : 204));
+    const gone = await receiver(() => 410);
+    const rig = await gateway();
+    const [first, second] = [await submit(rig, { url: patient.url }), await submit(rig, { url: gone.url })];
+    const [early, late] = await patient.heard(2);
+    expect((late?.at ?? 0) - (early?.at ?? 0)).toBeGreaterThanOrEqual(950);
+    expect(await settled(rig, first)).toMatchObject({ status: 'delivered' });
+    expect(await settled(rig, second)).toMatchObject({ status: 'failed', attempts: [{ status_code: 410 }] });
+    expect(gone.received).toHaveLength(1);
+  });
+
+  it('does not hold up the job, nor other webhooks, when it never answers', async () => {
+    const silent = await receiver(() => 'silent');
+    const hook = await receiver();
+    const rig = await gateway({ ...SETTINGS, WEBHOOK_TIMEOUT: '300ms' });
+    const [stuck, fine] = [await submit(rig, { url: silent.url }), await submit(rig, { url: hook.url })];
+    await hook.heard(1);
+    expect(await settled(rig, fine)).toMatchObject({ status: 'delivered' });
+    await silent.heard(2);
+    await expect
+      .poll(async () => (await deliveries(rig, stuck))[0]?.attempts[0])
+      .toMatchObject({ status_code: null, error: 'no answer within 0.3 s' });
+    expect((await (await fetch(`${rig.url}/status/${stuck}`)).json()).status).toBe('completed');
+  });
+
+  it('is signed with each secret while one takes over from another', async () => {
+    const [rig, hook] = [
+      await gateway({ ...SETTINGS, WEBHOOK_SECRET: `${SECRET},${OTHER}` }),
+      await receiver(),
+    ];
+    await submit(rig, { url: hook.url });
+    const [call] = await hook.heard(1);
+    for (const secret of [SECRET, OTHER]) {
+      const names = ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
+      const headers = Object.fromEntries(names.map(name => [name, String(call?.headers[name])]));
+      expect(new Webhook(secret).verify(call?.body ?? '', headers)).toMatchObject({ type: 'job.completed' });
+    }
+  });
+
+  it('goes with its deleted job', async () => {
+    const hook = await receiver(() => 500);
+    const rig = await gateway({ ...SETTINGS, WEBHOOK_RETRY: '1h' });
+    const job = await submit(rig, { url: hook.url });
+    await hook.heard(1);
+    await fetch(`${rig.url}/jobs/${job}`, { method: 'DELETE' });
+    expect((await fetch(`${rig.url}/webhooks/${job}`)).status).toBe(404);
+  });
+});
+
+describe('a webhook that was not told when its gateway ended', () => {
+  it('is told by the next', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'webhooks-'));
+    opened.push({ close: () => rm(dataDir, { recursive: true }) });
+    const hook = await receiver(n => (n === 0 ? 'silent' : 204));
+    const first = await startRig({ ...SETTINGS, DATA_DIR: dataDir });
+    const job = await submit(first, { url: hook.url });
+    const [cut] = await hook.heard(1);
+    await first.close();
+    const second = await gateway({ ...SETTINGS, DATA_DIR: dataDir });
+    const [, told] = await hook.heard(2);
+    expect(told?.headers['webhook-id']).toBe(cut?.headers['webhook-id']);
+    expect(await settled(second, job)).toMatchObject({ status: 'delivered' });
+  });
+});
+
+describe('bad input', () => {
+  let engine: TestEngine;
+  beforeAll(async () => {
+    engine = await startTestEngine();
+    return () => engine.stop();
+  });
+
+  it.each([
+    ['a text', 'webhook takes an object of url and events'],
+    [{}, 'webhook.url takes an http(s) URL'],
+    [{ url: 'ftp://example.com/' }, 'webhook takes an http(s) URL: not an http or https URL'],
+    [{ url: 'https://user:pass@example.com/' }, 'webhook takes an http(s) URL: the URL carries credentials'],
+    [{ url: 'http://169.254.169.254/latest' }, 'webhook takes a URL that is called from outside'],
+    [{ url: 'http://[::1]/' }, 'webhook takes a URL that is called from outside'],
+    [{ url: 'http://2130706434/' }, 'webhook takes a URL that is called from outside'],
+    [{ url: 'http://example.com:25/' }, 'webhook takes an http(s) URL: port 25'],
+    [{ url: 'https://example.com/', events: [] }, 'webhook.events takes a list of'],
+    [{ url: 'https://example.com/', events: ['progress'] }, 'webhook.events.0 takes STARTED, COMPLETED'],
+    [{ url: 'https://example.com/', secret: 'x' }, 'webhook'],
+  ])('%j is refused by name', async (webhook, message) => {
+    const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url });
+    const answer = await post(rig, webhook);
+    expect(answer.status).toBe(400);
+    expect((await answer.json()).detail).toContain(message);
+    expect((await (await fetch(`${rig.url}/jobs`)).json()).jobs).toEqual({});
+  });
+
+  it('is a webhook where no secret is set', async () => {
+    const rig = await gateway({});
+    const answer = await post(rig, { url: 'https://example.com/' });
+    expect([answer.status, (await answer.json()).detail]).toEqual([
+      400,
+      'webhook is not taken here: the operator has set no WEBHOOK_SECRET',
+    ]);
+  });
+
+  it('is a name that leads inside: nothing is called, and it is not tried again', async () => {
+    const hook = await receiver();
+    const { port } = new URL(hook.url);
+    const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url, FETCH_ALLOW: '192.0.2.1' });
+    const picture = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    const image1_url = `data:image/png;base64,${picture.toString('base64')}`;
+    const job = await submit(rig, { url: `http://localhost:${port}/hook` }, { image1_url });
+    expect(await settled(rig, job)).toMatchObject({
+      status: 'failed',
+      attempts: [{ status_code: null, error: 'localhost leads to a loopback address' }],
+    });
+    expect(hook.received).toEqual([]);
+  });
+});
