@@ -1,135 +1,72 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { startGatewayProcess } from '../test/support/process.ts';
-import { watchOverWebSocket } from '../test/support/watch.ts';
-import { picture } from './support/rig.ts';
+import { type FanoutCase, gatewayFanout, rawFanout, yogaFanout } from './support/fanout.ts';
+import { atMost, type Bench, overRuns, ratio, row, rowOf } from './support/measurement.ts';
+import type { Series } from './support/plot.ts';
 
-const WATCHERS = 1_000;
-const EVENTS = 100;
-const EVERY_MS = 60;
-const RUNS = 3;
-/** Of `clock ticks` in /proc/…/stat (proc(5)); 100 on every Linux that Node runs on. */
-const TICKS_A_SECOND = 100;
+const CASE: FanoutCase = { watchers: 1_000, times: 100, everyMs: 60 };
+/** Measured once each, for the plot. */
+const OTHERS: readonly FanoutCase[] = [
+  { watchers: 10, times: 100, everyMs: 60 },
+  { watchers: 100, times: 100, everyMs: 60 },
+  { watchers: 3_000, times: 40, everyMs: 60 },
+];
 
-/**
- * Server CPU for a delivered progress message with 1,000 watchers of one job, beside a raw `ws` broadcast of the same
- * text. Server, engine and load are processes of their own; medians of three runs.
- */
-export async function measure(): Promise<Record<string, unknown>> {
-  const raw: number[] = [];
-  const ours: number[] = [];
-  for (let run = 0; run < RUNS; run += 1) {
-    raw.push(await measureRaw());
-    ours.push(await measureGateway());
-  }
-  const [theirs, us] = [median(raw), median(ours)];
-  return {
-    'raw ws broadcast, µs a message': { median: theirs, min: Math.min(...raw), max: Math.max(...raw) },
-    'gateway, µs a message': { median: us, min: Math.min(...ours), max: Math.max(...ours) },
-    ratio: { median: Math.round((us / theirs) * 100) / 100 },
-  };
-}
-
-async function measureRaw(): Promise<number> {
-  const server = fork(new URL('support/raw-server.ts', import.meta.url));
-  const { url }: { url: string } = await heard(server, 'url');
-  const load = await startLoad({ url, count: WATCHERS });
-  const before = await cpuOf(server.pid);
-  server.send({ times: EVENTS, everyMs: EVERY_MS });
-  await heard(server, 'done');
-  const cost = await costOf(server.pid, before, load);
-  load.kill();
-  server.kill();
-  return cost;
-}
-
-async function measureGateway(): Promise<number> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'fanout-'));
-  const engine = fork(new URL('../src/sandbox/main.ts', import.meta.url), ['--step-ms', String(EVERY_MS)], {
-    silent: true,
-  });
-  const engineUrl = await new Promise<string>(resolve => {
-    engine.stdout?.on('data', chunk => {
-      const found = /http:\/\/\S+/.exec(String(chunk))?.[0];
-      if (found !== undefined) resolve(found);
+export const bench: Bench = {
+  title: 'Server CPU for a delivered progress message, many watchers of one job',
+  about:
+    `${CASE.watchers} sockets, ${CASE.times} changes of one job, one every ${CASE.everyMs} ms: the gateway, beside a ` +
+    'raw ws broadcast of a text as long and GraphQL Yoga with graphql-ws. The figure of the gateway contains its run ' +
+    'of the job: events of the engine, commits, the picture. Server, engine and watchers are processes of their own.',
+  runs: 3,
+  async measure(context) {
+    const measureAll = async (what: FanoutCase) => ({
+      raw: await rawFanout(what),
+      gateway: await gatewayFanout(what),
+      yoga: await yogaFanout(what),
     });
-  });
-  const gateway = await startGatewayProcess(dataDir, {
-    COMFYUI_URL: engineUrl,
-    PREVIEW_RATE: '0',
-    ...{ MAX_SOCKETS: '20000', SUBSCRIPTIONS_PER_CALLER: '20000' },
-  });
-  try {
-    const answer = await fetch(`${gateway.url}/edit-image`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ image1_url: await picture(), prompt: 'a first job', steps: 1, megapixels: 0.1 }),
+    const runs = await overRuns(context, () => measureAll(CASE));
+    const raw = rowOf(runs, 'raw ws broadcast', 'µs', run => run.raw);
+    const gateway = rowOf(runs, 'gateway', 'µs', run => run.gateway);
+    const yoga = rowOf(runs, 'Yoga with graphql-ws', 'µs', run => run.yoga);
+    const points = [{ x: CASE.watchers, raw: raw.median, gateway: gateway.median, yoga: yoga.median }];
+    for (const what of OTHERS) {
+      context.note(`${what.watchers} watchers`);
+      points.push({ x: what.watchers, ...(await measureAll(what)) });
+    }
+    points.sort((a, b) => a.x - b.x);
+    const series = (name: string, pick: (point: (typeof points)[number]) => number): Series => ({
+      name,
+      points: points.map(point => ({ x: point.x, y: pick(point) })),
     });
-    await watchOverWebSocket(gateway.url, (await answer.json()).job_id);
-    const blocked = fetch(`${gateway.url}/edit-image`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ image1_url: await picture(), prompt: 'x', steps: EVENTS, megapixels: 0.1 }),
-    });
-    const { job_id: jobId }: { job_id: string } = await (await blocked).json();
-    const load = await startLoad({
-      url: `${gateway.url.replace('http', 'ws')}/graphql`,
-      count: WATCHERS,
-      jobIds: [jobId],
-    });
-    await drain(load);
-    const before = await cpuOf(gateway.child.pid);
-    await watchOverWebSocket(gateway.url, jobId);
-    const cost = await costOf(gateway.child.pid, before, load);
-    load.kill();
-    return cost;
-  } finally {
-    await gateway.end('SIGTERM');
-    engine.kill();
-    await rm(dataDir, { recursive: true, force: true });
-  }
-}
-
-async function costOf(pid: number | undefined, before: number, load: ChildProcess): Promise<number> {
-  await delay(300);
-  const spent = (await cpuOf(pid)) - before;
-  return Math.round((spent / (await drain(load))) * 1e7) / 10;
-}
-
-async function startLoad(what: { url: string; count: number; jobIds?: string[] }): Promise<ChildProcess> {
-  const load = fork(new URL('support/watchers.ts', import.meta.url));
-  load.send(what);
-  await heard(load, 'ready');
-  return load;
-}
-
-async function drain(load: ChildProcess): Promise<number> {
-  load.send({ report: true });
-  return (await heard<{ delivered: number }>(load, 'delivered')).delivered;
-}
-
-function heard<T>(child: ChildProcess, key: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const listen = (message: object): void => {
-      if ('failed' in message) reject(new Error(String(message.failed)));
-      if (!(key in message)) return;
-      child.off('message', listen);
-      resolve(message as T);
+    return {
+      rows: [
+        raw,
+        gateway,
+        yoga,
+        ...points
+          .filter(({ x }) => x !== CASE.watchers)
+          .flatMap(point => [
+            row(`raw ws broadcast, ${point.x} watchers`, 'µs', [point.raw]),
+            row(`gateway, ${point.x} watchers`, 'µs', [point.gateway]),
+            row(`Yoga with graphql-ws, ${point.x} watchers`, 'µs', [point.yoga]),
+          ]),
+      ],
+      ratios: [
+        ratio('gateway / raw ws', gateway, raw, atMost(1.4)),
+        ratio('gateway / Yoga with graphql-ws', gateway, yoga),
+      ],
+      plots: [
+        {
+          file: 'fanout',
+          title: 'Server CPU for a delivered message',
+          x: { label: 'watchers of one job', scale: 'log' },
+          y: { label: 'µs of CPU a message', scale: 'log' },
+          series: [
+            series('gateway', point => point.gateway),
+            series('raw ws broadcast', point => point.raw),
+            series('Yoga with graphql-ws', point => point.yoga),
+          ],
+        },
+      ],
     };
-    child.on('message', listen);
-  });
-}
-
-/** Seconds of CPU that a process has used, user and system. */
-async function cpuOf(pid: number | undefined): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-}
+  },
+};

@@ -1,48 +1,67 @@
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
-import { EDIT, startBenchRig } from './support/rig.ts';
-import { summary } from './support/statistics.ts';
+import { type Bench, overRuns, rowOf } from './support/measurement.ts';
+import { startBenchRig } from './support/rig.ts';
+import { latency } from './support/statistics.ts';
 
 const JOBS = 200;
+const WARM_UP = 10;
 const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { status progress } }';
+/** From sending `editImage` to … */
+const MOMENTS = ['its first snapshot', 'the engine runs it', 'the picture is stored'] as const;
 
-/** From sending `editImage` to what its subscriber hears, one job after another, on steps that take no time. */
-export async function measure(): Promise<Record<string, unknown>> {
-  const rig = await startBenchRig([{ stepMs: 0 }]);
+export const bench: Bench = {
+  title: 'From editImage to what its subscriber hears',
+  about:
+    `${JOBS} jobs, one after another, on an engine whose steps take no time. Gateway, engine and subscriber are ` +
+    'processes of their own.',
+  runs: 3,
+  async measure(context) {
+    const runs = await overRuns(context, measureOnce);
+    const rows = MOMENTS.map(moment => {
+      const found = runs.map(times => latency(times.map(one => one[moment])));
+      return [
+        rowOf(found, `editImage → ${moment}, p50`, 'ms', ({ p50 }) => p50),
+        rowOf(found, `editImage → ${moment}, p99`, 'ms', ({ p99 }) => p99),
+      ];
+    });
+    return { rows: rows.flat(), ratios: [] };
+  },
+};
+
+async function measureOnce(): Promise<Record<(typeof MOMENTS)[number], number>[]> {
+  const rig = await startBenchRig(0);
   const client = createClient({
-    url: `${rig.url.replace('http', 'ws')}/graphql`,
+    url: `${rig.gateway.url.replace('http', 'ws')}/graphql`,
     webSocketImpl: WebSocket,
     lazy: false,
   });
-  const first: number[] = [];
-  const running: number[] = [];
-  const done: number[] = [];
+  const times: Record<(typeof MOMENTS)[number], number>[] = [];
   try {
-    for (let n = 0; n < JOBS + 10; n += 1) {
-      const input = { images: [{ dataUri: rig.picture }], prompt: `job ${n}`, steps: 4, megapixels: 0.1 };
+    for (let n = 0; n < JOBS + WARM_UP; n += 1) {
       const sent = performance.now();
-      const { editImage } = await rig.graphql<{ editImage: { id: string } }>(EDIT, { input });
-      let seen: { first?: number; running?: number } = {};
+      const jobId = await rig.submit(`job ${n}`, 4);
+      let first: number | null = null;
+      let running: number | null = null;
       for await (const { data } of client.iterate<{ jobProgress: { status: string } }>({
         query: WATCH,
-        variables: { jobId: editImage.id },
+        variables: { jobId },
       })) {
         const at = performance.now() - sent;
-        seen = { first: seen.first ?? at };
-        if (data?.jobProgress.status === 'PROCESSING') seen.running ??= at;
-        if (n >= 10 && seen.first === at) first.push(at);
-        if (n >= 10 && data?.jobProgress.status === 'PROCESSING' && running.length < first.length)
-          running.push(at);
+        first ??= at;
+        if (data?.jobProgress.status !== 'QUEUED') running ??= at;
       }
-      if (n >= 10) done.push(performance.now() - sent);
+      const stored = performance.now() - sent;
+      if (n < WARM_UP) continue;
+      times.push({
+        'its first snapshot': first ?? Number.NaN,
+        'the engine runs it': running ?? Number.NaN,
+        'the picture is stored': stored,
+      });
     }
   } finally {
     await client.dispose();
     await rig.stop();
   }
-  return {
-    'editImage → first snapshot, ms': summary(first),
-    'editImage → the engine runs it, ms': summary(running),
-    'editImage → picture stored, ms': summary(done),
-  };
+  return times;
 }

@@ -1,40 +1,46 @@
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
-import { EDIT, startBenchRig } from './support/rig.ts';
-import { summary } from './support/statistics.ts';
+import { type Bench, overRuns, rowOf } from './support/measurement.ts';
+import { startBenchRig } from './support/rig.ts';
+import { latency } from './support/statistics.ts';
 
 const JOBS = 100;
+const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { status } }';
 
-/** How long an engine has nothing to do between two jobs while work waits, by its own clock; one lane and two. */
-export async function measure(): Promise<Record<string, unknown>> {
-  const result: Record<string, unknown> = {};
-  for (const lanes of [1, 2]) {
-    const rig = await startBenchRig([{ stepMs: 5 }], { LANES_PER_ENGINE: String(lanes) });
-    const client = createClient({
-      url: `${rig.url.replace('http', 'ws')}/graphql`,
-      webSocketImpl: WebSocket,
-    });
-    try {
-      const ids: string[] = [];
-      for (let n = 0; n < JOBS; n += 1) {
-        const input = { images: [{ dataUri: rig.picture }], prompt: `job ${n}`, steps: 4, megapixels: 0.1 };
-        ids.push((await rig.graphql<{ editImage: { id: string } }>(EDIT, { input })).editImage.id);
-      }
-      for (const jobId of ids) {
-        const query = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { status } }';
-        for await (const _ of client.iterate({ query, variables: { jobId } }));
-      }
-      const stats: { timeline: { startedAt: number; endedAt: number }[] } = await (
-        await fetch(`${rig.engineUrls[0]}/sandbox/stats`)
-      ).json();
-      const gaps = stats.timeline
-        .slice(1)
-        .map(({ startedAt }, n) => startedAt - (stats.timeline[n]?.endedAt ?? startedAt));
-      result[`${lanes} lane${lanes > 1 ? 's' : ''}, ms`] = summary(gaps);
-    } finally {
-      await client.dispose();
-      await rig.stop();
+export const bench: Bench = {
+  title: 'How long an engine has nothing to do between two jobs while work waits',
+  about: `By the engine's own clock, over ${JOBS} jobs; one lane and two. Gateway, engine and caller are processes of their own.`,
+  runs: 3,
+  async measure(context) {
+    const rows = [];
+    for (const lanes of [1, 2]) {
+      const runs = await overRuns(context, () => measureOnce(lanes));
+      const found = runs.map(latency);
+      const name = lanes === 1 ? 'one lane' : 'two lanes';
+      rows.push(
+        rowOf(found, `${name}, p50`, 'ms', ({ p50 }) => p50),
+        rowOf(found, `${name}, p99`, 'ms', ({ p99 }) => p99),
+      );
     }
+    return { rows, ratios: [] };
+  },
+};
+
+async function measureOnce(lanes: number): Promise<number[]> {
+  const rig = await startBenchRig(5, { LANES_PER_ENGINE: String(lanes) });
+  const client = createClient({
+    url: `${rig.gateway.url.replace('http', 'ws')}/graphql`,
+    webSocketImpl: WebSocket,
+  });
+  try {
+    const ids: string[] = [];
+    for (let n = 0; n < JOBS; n += 1) ids.push(await rig.submit(`job ${n}`, 4));
+    for (const jobId of ids) for await (const _ of client.iterate({ query: WATCH, variables: { jobId } }));
+    const answer = await fetch(`${rig.engine.url}/sandbox/stats`);
+    const { timeline }: { timeline: { startedAt: number; endedAt: number }[] } = await answer.json();
+    return timeline.slice(1).map(({ startedAt }, n) => startedAt - (timeline[n]?.endedAt ?? startedAt));
+  } finally {
+    await client.dispose();
+    await rig.stop();
   }
-  return result;
 }

@@ -1,49 +1,88 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { createClient } from 'graphql-ws';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
-import { startSandbox } from '../src/sandbox/server.ts';
-import { type GatewayProcess, startGatewayProcess } from '../test/support/process.ts';
 import { startRedis } from '../test/support/redis.ts';
+import { type Bench, overRuns, rowOf } from './support/measurement.ts';
+import { NO_ENGINE, type ServerProcess, startEngine, startGateway } from './support/processes.ts';
 import { picture } from './support/rig.ts';
-import { summary } from './support/statistics.ts';
+import { latency } from './support/statistics.ts';
 import { tapEngine } from './support/tap.ts';
 
 const JOBS = 15;
 const STEPS = 40;
 const RAW = 600;
+const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { step } }';
 
-/**
- * `editImage` on gateway A, run by B, watched on C, all processes of their own: from the engine's event on the wire to
- * the subscriber's message, beside raw Redis publish → subscribe in the same run.
- */
-export async function measure(): Promise<Record<string, unknown>> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'live-'));
+export const bench: Bench = {
+  title: 'From the engine to a subscriber of another gateway',
+  about:
+    `${JOBS} jobs submitted on gateway A, run by B, watched on C: from the engine's event on the wire to the ` +
+    "subscriber's message, beside publish → subscribe of the same Redis. Redis, gateways and engine are processes " +
+    'of their own.',
+  runs: 3,
+  async measure(context) {
+    const runs = await overRuns(context, measureOnce);
+    return {
+      rows: [
+        rowOf(runs, 'engine event → subscriber, p50', 'ms', ({ ours }) => ours.p50),
+        rowOf(runs, 'engine event → subscriber, p99', 'ms', ({ ours }) => ours.p99),
+        rowOf(runs, 'raw publish → subscribe, p50', 'ms', ({ raw }) => raw.p50),
+        rowOf(runs, 'raw publish → subscribe, p99', 'ms', ({ raw }) => raw.p99),
+        rowOf(runs, 'difference, p50', 'ms', ({ ours, raw }) => ours.p50 - raw.p50),
+        rowOf(runs, 'difference, p99', 'ms', ({ ours, raw }) => ours.p99 - raw.p99),
+      ],
+      ratios: [],
+    };
+  },
+};
+
+type Latency = ReturnType<typeof latency>;
+
+async function measureOnce(): Promise<{ ours: Latency; raw: Latency }> {
+  const pictures = await mkdtemp(join(tmpdir(), 'bench-pictures-'));
   const redis = await startRedis();
-  const engine = await startSandbox({ stepMs: 15 });
+  const engine = await startEngine(15);
   const tap = await tapEngine(engine.url);
-  const environment = { REDIS_URL: redis.url, PREVIEW_RATE: '0' };
-  const start = (engineUrl: string): Promise<GatewayProcess> =>
-    startGatewayProcess(dataDir, { ...environment, COMFYUI_URL: engineUrl });
-  const gateways = [
-    await start('http://127.0.0.1:9'),
-    await start(tap.url),
-    await start('http://127.0.0.1:9'),
-  ];
-  const [a, , c] = gateways;
-  if (a === undefined || c === undefined) throw new Error('no gateway');
+  const gateways: ServerProcess[] = [];
+  try {
+    // What one stores another reads.
+    const shared = { REDIS_URL: redis.url, ARTIFACTS_URL: pathToFileURL(pictures).href };
+    for (const engineUrl of [NO_ENGINE, tap.url, NO_ENGINE]) {
+      gateways.push(await startGateway({ ...shared, COMFYUI_URL: engineUrl }));
+    }
+    const [a, , c] = gateways;
+    if (a === undefined || c === undefined) throw new Error('no gateway');
+    const ours = latency(await liveLatencies(a.url, c.url, tap.steps));
+    return { ours, raw: latency(await rawLatencies(redis.url)) };
+  } finally {
+    await Promise.all(gateways.map(gateway => gateway.stop()));
+    await tap.stop();
+    await engine.stop();
+    await redis.stop();
+    await rm(pictures, { recursive: true, force: true });
+  }
+}
+
+/** `said`: when the engine said that so many steps are done, by our clock. */
+async function liveLatencies(
+  submitTo: string,
+  watchAt: string,
+  said: Map<number, number>,
+): Promise<number[]> {
   const client = createClient({
-    url: `${c.url.replace('http', 'ws')}/graphql`,
+    url: `${watchAt.replace('http', 'ws')}/graphql`,
     webSocketImpl: WebSocket,
     lazy: false,
   });
   const latencies: number[] = [];
   try {
     for (let n = 0; n < JOBS; n += 1) {
-      tap.steps.clear();
-      const answer = await fetch(`${a.url}/edit-image`, {
+      said.clear();
+      const answer = await fetch(`${submitTo}/edit-image`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({
@@ -54,35 +93,25 @@ export async function measure(): Promise<Record<string, unknown>> {
         }),
       });
       const { job_id: jobId }: { job_id: string } = await answer.json();
-      const query = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { step } }';
       const results = client.iterate<{ jobProgress: { step: number | null } }>({
-        query,
+        query: WATCH,
         variables: { jobId },
       });
       let newest = 0;
       for await (const { data } of results) {
         const step = data?.jobProgress.step ?? 0;
-        const said = tap.steps.get(step);
-        if (step > newest && step < STEPS && said !== undefined && n > 0)
-          latencies.push(performance.now() - said);
+        const at = said.get(step);
+        // The first job warms up.
+        if (step > newest && step < STEPS && at !== undefined && n > 0)
+          latencies.push(performance.now() - at);
         newest = Math.max(newest, step);
       }
     }
-    const raw = await rawLatencies(redis.url);
-    const [ours, theirs] = [summary(latencies), summary(raw)];
-    return {
-      'engine event → subscriber, ms': ours,
-      'raw publish → subscribe, ms': theirs,
-      'difference, ms': { p50: ours.p50 - theirs.p50, p99: ours.p99 - theirs.p99 },
-    };
   } finally {
     await client.dispose();
-    await Promise.all(gateways.map(gateway => gateway.end('SIGTERM')));
-    await tap.stop();
-    await engine.stop();
-    await redis.stop();
-    await rm(dataDir, { recursive: true, force: true });
   }
+  if (latencies.length === 0) throw new Error('no job ran');
+  return latencies;
 }
 
 async function rawLatencies(url: string): Promise<number[]> {

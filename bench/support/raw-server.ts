@@ -1,38 +1,39 @@
-import { WebSocketServer } from 'ws';
+import { randomUUID } from 'node:crypto';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { snapshotOf } from './snapshot.ts';
+import { obeyTicks } from './ticks.ts';
 
-/** The peer: broadcasts a text of the usual size to all sockets, as often as it is told `{times, everyMs}`. */
+/**
+ * The peer: `ws` and nothing else. At each tick all sockets are sent a text as long as ours: with `--distinct` each its
+ * own, made into JSON for it, otherwise all the same.
+ */
+const distinct = process.argv.includes('--distinct');
 const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false });
+const watched = new WeakMap<WebSocket, Watched>();
+server.on('connection', socket => watched.set(socket, something()));
 server.on('listening', () => {
   const address = server.address();
-  if (typeof address === 'object' && address !== null)
-    process.send?.({ url: `ws://127.0.0.1:${address.port}` });
+  if (typeof address === 'object' && address !== null) console.log(`ws://127.0.0.1:${address.port}`);
 });
 
-process.on('message', ({ times, everyMs }: { times: number; everyMs: number }) => {
-  let sent = 0;
-  const timer = setInterval(() => {
-    sent += 1;
-    const text = JSON.stringify({
-      id: '1',
-      type: 'next',
-      payload: {
-        data: {
-          jobProgress: {
-            id: '0f7c9b47-3ad5-4a52-b434-d349b3e018a3',
-            status: 'PROCESSING',
-            revision: sent,
-            progress: sent / 2,
-            stage: 'SAMPLING',
-            step: sent,
-            totalSteps: times,
-            etaSeconds: 12.3,
-          },
-        },
-      },
-    });
-    for (const client of server.clients) client.send(text);
-    if (sent < times) return;
-    clearInterval(timer);
-    process.send?.({ done: true });
-  }, everyMs);
+interface Watched {
+  readonly operation: string;
+  readonly job: string;
+}
+
+function something(): Watched {
+  return { operation: randomUUID(), job: randomUUID() };
+}
+
+function textOf({ operation, job }: Watched, step: number, steps: number): string {
+  const data = { jobProgress: snapshotOf(job, step, steps) };
+  return JSON.stringify({ id: operation, type: 'next', payload: { data } });
+}
+
+const one = something();
+obeyTicks((n, { times }) => {
+  const text = textOf(one, n, times);
+  for (const client of server.clients) {
+    client.send(distinct ? textOf(watched.get(client) ?? one, n, times) : text);
+  }
 });

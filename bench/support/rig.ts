@@ -1,55 +1,52 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import sharp from 'sharp';
-import { readConfig } from '../../src/config.ts';
-import { startGateway } from '../../src/gateway.ts';
-import { createLog } from '../../src/log.ts';
-import { type SandboxOptions, startSandbox } from '../../src/sandbox/server.ts';
+import { type ServerProcess, startEngine, startGateway } from './processes.ts';
 
 export interface BenchRig {
-  readonly url: string;
-  readonly engineUrls: readonly string[];
+  readonly gateway: ServerProcess;
+  readonly engine: ServerProcess;
   /** A small picture as a data URI, so that no fetch is measured. */
   readonly picture: string;
+  /** The answer's data; rejects with its errors when there is none. */
   graphql<T>(query: string, variables?: Record<string, unknown>): Promise<T>;
+  /** Submits a small edit, gives its id. */
+  submit(prompt: string, steps: number, megapixels?: number): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** A gateway and its engines in this process; the load comes from it too, so figures include the clients. */
+/** A gateway and its engine, each in a process of its own. */
 export async function startBenchRig(
-  engines: readonly SandboxOptions[],
+  stepMs: number,
   settings: Record<string, string> = {},
 ): Promise<BenchRig> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'bench-'));
-  const started = await Promise.all(engines.map(options => startSandbox({ control: true, ...options })));
-  const result = readConfig({
-    PORT: '0',
-    DATA_DIR: dataDir,
-    LOG_LEVEL: 'warn',
-    COMFYUI_URL: started.map(({ url }) => url).join(','),
-    ...settings,
-  });
-  if (!result.ok) throw new Error(result.faults.join('; '));
-  const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
+  const engine = await startEngine(stepMs);
+  const gateway = await startGateway({ COMFYUI_URL: engine.url, ...settings });
+  const data = await picture();
+
+  async function graphql<T>(query: string, variables: Record<string, unknown> = {}): Promise<T> {
+    const answer = await fetch(`${gateway.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, variables }),
+    });
+    const { data, errors } = await answer.json();
+    if (data == null) throw new Error(JSON.stringify(errors));
+    return data;
+  }
+
   return {
-    url: gateway.url,
-    engineUrls: started.map(({ url }) => url),
-    picture: await picture(),
-    async graphql(query, variables = {}) {
-      const answer = await fetch(`${gateway.url}/graphql`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ query, variables }),
-      });
-      const { data, errors } = await answer.json();
-      if (data == null) throw new Error(JSON.stringify(errors));
-      return data;
+    gateway,
+    engine,
+    picture: data,
+    graphql,
+    async submit(prompt, steps, megapixels = 0.1) {
+      const input = { images: [{ dataUri: data }], prompt, steps, megapixels };
+      const { editImage } = await graphql<{ editImage: { id?: string; message?: string } }>(EDIT, { input });
+      if (editImage.id === undefined) throw new Error(editImage.message);
+      return editImage.id;
     },
     async stop() {
       await gateway.stop();
-      await Promise.all(started.map(engine => engine.stop()));
-      await rm(dataDir, { recursive: true, force: true });
+      await engine.stop();
     },
   };
 }
@@ -62,5 +59,5 @@ export async function picture(): Promise<string> {
   return `data:image/png;base64,${png.toString('base64')}`;
 }
 
-export const EDIT =
+const EDIT =
   'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }';

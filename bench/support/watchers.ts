@@ -1,43 +1,73 @@
+import { randomUUID } from 'node:crypto';
 import { WebSocket } from 'ws';
 
+/** What the load is told first. */
+export interface Watching {
+  readonly url: string;
+  /** Sockets. */
+  readonly count: number;
+  /** Watched in turn, one by a socket; null: the peer only sends. */
+  readonly jobIds: readonly string[] | null;
+}
+
 /**
- * The load, in a process of its own: opens sockets, watches, counts what comes. Told by a message
- * `{url, count, jobIds}` (no `jobIds`: the raw peer, which only sends); answers `{ready}` when all watch, and
- * `{delivered}` when asked by `{report}`.
+ * The load, in a process of its own: opens sockets, watches, counts the messages with results. Told `{watch}` it answers
+ * `{ready}` when all watch. `{reach: n}` is answered by `{reached}` when so many messages have come since the last
+ * `{reset}`; that moment by the machine's clock for all processes, in milliseconds. `{reset}` answers how many had come.
  */
+type Order = { watch: Watching } | { reach: number } | { reset: true };
+
 const QUERY =
   'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { id status revision progress stage step totalSteps etaSeconds } }';
+/** Sockets that are opened at once. */
+const BATCH = 100;
+/** A loopback address has 28,000 ports for its connections to one server: each gets fewer. */
+const SOCKETS_PER_ADDRESS = 10_000;
 
 let delivered = 0;
+let wanted: number | null = null;
 
-process.on('message', (message: { url?: string; count?: number; jobIds?: string[]; report?: true }) => {
-  if (message.report) {
+process.on('message', (order: Order) => {
+  if ('reset' in order) {
     process.send?.({ delivered });
     delivered = 0;
-    return;
+  } else if ('reach' in order) {
+    wanted = order.reach;
+    tellWhenReached();
+  } else {
+    open(order.watch).then(
+      () => process.send?.({ ready: true }),
+      (error: unknown) => process.send?.({ failed: String(error) }),
+    );
   }
-  const { url, count = 0, jobIds } = message;
-  if (url === undefined) return;
-  open(url, count, jobIds).then(
-    () => process.send?.({ ready: true }),
-    error => process.send?.({ failed: String(error) }),
-  );
 });
 
-async function open(url: string, count: number, jobIds: string[] | undefined): Promise<void> {
-  for (let from = 0; from < count; from += 100) {
-    const batch = Array.from({ length: Math.min(100, count - from) }, (_, n) =>
-      jobIds === undefined ? watchRaw(url) : watchJob(url, jobIds[(from + n) % jobIds.length] ?? ''),
+function count(): void {
+  delivered += 1;
+  tellWhenReached();
+}
+
+function tellWhenReached(): void {
+  if (wanted === null || delivered < wanted) return;
+  wanted = null;
+  process.send?.({ reached: Number(process.hrtime.bigint()) / 1e6 });
+}
+
+async function open({ url, count, jobIds }: Watching): Promise<void> {
+  for (let from = 0; from < count; from += BATCH) {
+    await Promise.all(
+      Array.from({ length: Math.min(BATCH, count - from) }, (_, n) => {
+        const address = `127.0.0.${1 + Math.floor((from + n) / SOCKETS_PER_ADDRESS)}`;
+        if (jobIds === null) return watchRaw(url, address);
+        return watchJob(url, address, jobIds[(from + n) % jobIds.length] ?? '');
+      }),
     );
-    await Promise.all(batch);
   }
 }
 
-function watchRaw(url: string): Promise<void> {
-  const socket = new WebSocket(url, { perMessageDeflate: false });
-  socket.on('message', () => {
-    delivered += 1;
-  });
+function watchRaw(url: string, localAddress: string): Promise<void> {
+  const socket = new WebSocket(url, { perMessageDeflate: false, localAddress });
+  socket.on('message', count);
   return new Promise((resolve, reject) => {
     socket.once('open', resolve);
     socket.once('error', reject);
@@ -45,21 +75,22 @@ function watchRaw(url: string): Promise<void> {
 }
 
 /** Resolves when the first snapshot is there. */
-function watchJob(url: string, jobId: string): Promise<void> {
-  const socket = new WebSocket(url, 'graphql-transport-ws', { perMessageDeflate: false });
+function watchJob(url: string, localAddress: string, jobId: string): Promise<void> {
+  const socket = new WebSocket(url, 'graphql-transport-ws', { perMessageDeflate: false, localAddress });
   socket.on('open', () => socket.send('{"type":"connection_init"}'));
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
-    socket.on('message', data => {
-      const text = data.toString();
-      if (text.includes('"connection_ack"')) {
-        socket.send(
-          JSON.stringify({ id: '1', type: 'subscribe', payload: { query: QUERY, variables: { jobId } } }),
-        );
-      } else if (text.includes('"next"')) {
-        delivered += 1;
+    socket.on('message', (data: Buffer) => {
+      if (data.includes('"type":"next"')) {
+        count();
         resolve();
-      } else if (text.includes('"error"')) reject(new Error(text));
+      } else if (data.includes('"connection_ack"')) {
+        // As graphql-ws' client does, which chooses a UUID for each operation.
+        const id = randomUUID();
+        socket.send(
+          JSON.stringify({ id, type: 'subscribe', payload: { query: QUERY, variables: { jobId } } }),
+        );
+      } else if (data.includes('"type":"error"')) reject(new Error(data.toString()));
     });
   });
 }

@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32, deflateSync } from 'node:zlib';
+import { createFileArtifacts } from '../src/adapters/files/artifacts.ts';
+import {
+  atLeast,
+  atMost,
+  type Bench,
+  type BenchContext,
+  type Findings,
+  judged,
+  overRuns,
+  ratio,
+  row,
+} from './support/measurement.ts';
+import { type ServerProcess, startServer } from './support/processes.ts';
+import { downloadMany } from './support/rest/downloads.ts';
+import { startOn, withFolder } from './support/rest/folder.ts';
+import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
+
+const BYTES = 50 * 1024 * 1024;
+const AT_ONCE = 50;
+const PEER = new URL('support/rest/plain-server.ts', import.meta.url);
+
+export const bench: Bench = {
+  title: 'GET /download/{id}: 50 MB, 50 at once',
+  about:
+    'Bytes a second of all downloads together, beside a file that bare node:http pipes, and by how much the memory of ' +
+    'the server process grows meanwhile. A PNG goes out without its text chunks, a JPEG as it is. Servers and load are ' +
+    'processes of their own.',
+  runs: 3,
+  measure: context => withFolder(folder => measure(context, folder)),
+};
+
+async function measure(context: BenchContext, dataDir: string): Promise<Findings> {
+  const { png, jpeg, file } = await fill(dataDir);
+  const gateway = await startOn(dataDir);
+  const plain = await startServer(PEER, { args: ['file', file] });
+  try {
+    const asked = [
+      { name: 'bare node:http', server: plain, url: `${plain.url}/x` },
+      { name: 'gateway, PNG', server: gateway, url: `${gateway.url}/download/${png}` },
+      { name: 'gateway, JPEG', server: gateway, url: `${gateway.url}/download/${jpeg}` },
+    ];
+    for (const { url } of asked) await downloadMany(url, 4);
+    const runs = await overRuns(context, async () => {
+      const found = new Map<string, Measured>();
+      for (const { name, server, url } of asked) found.set(name, await measureOne(server, url));
+      return found;
+    });
+    const speeds = asked.map(({ name }) =>
+      row(
+        name,
+        'MB/s',
+        runs.map(run => run.get(name)?.megabytesPerSecond ?? Number.NaN),
+      ),
+    );
+    const growth = asked.map(({ name }) =>
+      row(
+        `${name}: memory grows by`,
+        'MB',
+        runs.map(run => run.get(name)?.grownMegabytes ?? Number.NaN),
+      ),
+    );
+    const [bare, ourPng, ourJpeg] = speeds;
+    if (bare === undefined || ourPng === undefined || ourJpeg === undefined) throw new Error('nothing asked');
+    return {
+      rows: [...speeds, ...growth],
+      ratios: [
+        ratio('PNG, over bare node:http', ourPng, bare, atLeast(0.8)),
+        ratio('JPEG, over bare node:http', ourJpeg, bare, atLeast(0.8)),
+        ...growth.slice(1).map(({ name, max }) => judged(`${name} at most, MB`, max, atMost(64))),
+      ],
+    };
+  } finally {
+    await Promise.all([gateway.stop(), plain.stop()]);
+  }
+}
+
+interface Measured {
+  readonly megabytesPerSecond: number;
+  /** The largest resident set while it lasted over the one before. */
+  readonly grownMegabytes: number;
+}
+
+async function measureOne(server: ServerProcess, url: string): Promise<Measured> {
+  const before = (await server.memory()).rss;
+  let largest = before;
+  let over = false;
+  const watching = (async () => {
+    while (!over) {
+      largest = Math.max(largest, await residentBytes(server));
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+  })();
+  const seconds = await downloadMany(url, AT_ONCE).finally(() => {
+    over = true;
+  });
+  await watching;
+  return {
+    megabytesPerSecond: (AT_ONCE * BYTES) / 1e6 / seconds,
+    grownMegabytes: (largest - before) / 1e6,
+  };
+}
+
+/** Of /proc/…/status (proc(5)), so that the process is not disturbed. */
+async function residentBytes({ child }: ServerProcess): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+async function fill(dataDir: string): Promise<{ png: string; jpeg: string; file: string }> {
+  const root = join(dataDir, 'artifacts');
+  const artifacts = createFileArtifacts(root);
+  const [pngKey, jpegKey] = ['outputs/png/0.png', 'outputs/jpg/0.jpg'];
+  const bytes = await artifacts.put(pngKey, largePng());
+  await artifacts.put(jpegKey, randomBytes(BYTES));
+  const ledger = openLedger(dataDir);
+  const png = await keepJob(ledger, finished(pngKey, bytes));
+  const jpeg = await keepJob(ledger, finished(jpegKey, BYTES));
+  await ledger.close();
+  return { png: png.id, jpeg: jpeg.id, file: join(root, jpegKey) };
+}
+
+/** Of BYTES bytes, about, with the graph in a text chunk as ComfyUI's SaveImage writes it, and data of 64 KiB a chunk. */
+function largePng(): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(4096, 0);
+  header.writeUInt32BE(4096, 4);
+  header.set([8, 2, 0, 0, 0], 8);
+  const data = Array.from({ length: BYTES / 65_536 }, () => pngChunk('IDAT', randomBytes(65_536 - 12)));
+  return Buffer.concat([
+    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+    pngChunk('IHDR', header),
+    pngChunk('tEXt', Buffer.from(`prompt\0${deflateSync(randomBytes(6_000)).toString('base64')}`)),
+    ...data,
+    pngChunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+function pngChunk(type: string, content: Buffer): Buffer {
+  const chunk = Buffer.alloc(content.length + 12);
+  chunk.writeUInt32BE(content.length, 0);
+  chunk.write(type, 4, 'latin1');
+  chunk.set(content, 8);
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, content.length + 8)), content.length + 8);
+  return chunk;
+}

@@ -1,0 +1,87 @@
+import { ask } from './support/ipc.ts';
+import { startLoad } from './support/load.ts';
+import { atMost, type Bench, judged, overRuns, rowOf } from './support/measurement.ts';
+import { type ServerProcess, startChangesGateway, startServer } from './support/processes.ts';
+
+const SOCKETS = 2_000;
+/** Opened and closed before: what the first ones make the server load or allot is not theirs. */
+const WARM_UP = 200;
+
+/** Bytes for each socket, in KiB. */
+interface Held {
+  readonly heap: number;
+  readonly rss: number;
+}
+
+export const bench: Bench = {
+  title: 'Memory of an idle subscription',
+  about:
+    `${SOCKETS} sockets with one subscription each, on one job and on ${SOCKETS} jobs, beside ${SOCKETS} idle raw ws ` +
+    'connections: what the heap and the resident set have grown by, after a collection. Server and watchers are ' +
+    'processes of their own.',
+  runs: 3,
+  async measure(context) {
+    const runs = await overRuns(context, async () => ({
+      raw: await heldByRaw(),
+      same: await heldByGateway(1),
+      own: await heldByGateway(SOCKETS),
+    }));
+    const rawHeap = rowOf(runs, 'raw ws, heap', 'KiB', run => run.raw.heap);
+    const sameHeap = rowOf(runs, 'gateway, all watch one job, heap', 'KiB', run => run.same.heap);
+    const ownHeap = rowOf(runs, 'gateway, each watches its own, heap', 'KiB', run => run.own.heap);
+    return {
+      rows: [
+        rawHeap,
+        sameHeap,
+        ownHeap,
+        rowOf(runs, 'raw ws, resident', 'KiB', run => run.raw.rss),
+        rowOf(runs, 'gateway, all watch one job, resident', 'KiB', run => run.same.rss),
+        rowOf(runs, 'gateway, each watches its own, resident', 'KiB', run => run.own.rss),
+      ],
+      ratios: [
+        judged('heap / raw ws, all watch one job', sameHeap.median / rawHeap.median, atMost(3)),
+        judged('heap / raw ws, each watches its own', ownHeap.median / rawHeap.median, atMost(3)),
+      ],
+    };
+  },
+};
+
+async function heldByRaw(): Promise<Held> {
+  return held(await startServer(new URL('support/raw-server.ts', import.meta.url)), null);
+}
+
+async function heldByGateway(jobs: number): Promise<Held> {
+  const server = await startChangesGateway('announce');
+  const { ids } = await ask<{ ids: string[] }>(server.child, { jobs }, 'ids');
+  return held(server, ids);
+}
+
+async function held(server: ServerProcess, jobIds: readonly string[] | null): Promise<Held> {
+  const url = jobIds === null ? server.url : `${server.url.replace('http', 'ws')}/graphql`;
+  try {
+    const first = await startLoad({ url, count: WARM_UP, jobIds });
+    await first.stop();
+    const before = await settled(server);
+    const load = await startLoad({ url, count: SOCKETS, jobIds });
+    try {
+      const after = await settled(server);
+      const each = (bytes: number): number => bytes / SOCKETS / 1024;
+      return { heap: each(after.heapUsed - before.heapUsed), rss: each(after.rss - before.rss) };
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** The memory once it no longer becomes less: what was closed takes some turns to be let go. */
+async function settled(server: ServerProcess): Promise<NodeJS.MemoryUsage> {
+  let present = await server.memory();
+  for (;;) {
+    await new Promise(resolve => setTimeout(resolve, 200));
+    const next = await server.memory();
+    if (next.heapUsed > present.heapUsed - 50_000) return next;
+    present = next;
+  }
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { createFileArtifacts } from '../src/adapters/files/artifacts.ts';
+import type { Job } from '../src/jobs/job.ts';
+import {
+  atLeast,
+  type Bench,
+  type BenchContext,
+  type Findings,
+  judged,
+  overRuns,
+  ratio,
+  row,
+} from './support/measurement.ts';
+import { startServer } from './support/processes.ts';
+import { startFastApi } from './support/rest/fastapi.ts';
+import { startOn, withFolder } from './support/rest/folder.ts';
+import { getMany } from './support/rest/get.ts';
+import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
+
+const CONNECTIONS = 50;
+const WARM_UP_SECONDS = 2;
+const SECONDS = 5;
+const PEER = new URL('support/rest/plain-server.ts', import.meta.url);
+
+const RUNNING: Partial<Job> = {
+  status: 'PROCESSING',
+  promptId: '0f7c9b47-3ad5-4a52-b434-d349b3e018a3',
+  progress: 45.2,
+  stage: 'SAMPLING',
+  step: 18,
+  totalSteps: 40,
+  etaSeconds: 12.3,
+};
+
+export const bench: Bench = {
+  title: 'GET /status/{id}: requests a second',
+  about:
+    `${CONNECTIONS} connections that stay open. The gateway runs as it is deployed, every guard on, and has the job in ` +
+    'its SQLite file; bare node:http and FastAPI answer the very same JSON from a constant. Servers and load are ' +
+    'processes of their own.',
+  runs: 3,
+  measure: context => withFolder(folder => measure(context, folder)),
+};
+
+async function measure(context: BenchContext, dataDir: string): Promise<Findings> {
+  const { running, done } = await fill(dataDir);
+  const gateway = await startOn(dataDir);
+  const answer: unknown = await (await fetch(`${gateway.url}/status/${running}`)).json();
+  const plain = await startServer(PEER, { args: ['json', JSON.stringify(answer)] });
+  const fastApi = await startFastApi(answer);
+  if (fastApi === null) context.note('FastAPI and uvicorn are not there: BENCH_PYTHON names who has them');
+  try {
+    const urls = {
+      plain: `${plain.url}/status/x`,
+      running: `${gateway.url}/status/${running}`,
+      done: `${gateway.url}/status/${done}`,
+      ...(fastApi === null ? {} : { fastApi: `${fastApi.url}/status/x` }),
+    };
+    for (const url of Object.values(urls)) await perSecond(url, WARM_UP_SECONDS);
+    const runs = await overRuns(context, async () => {
+      const found = new Map<string, number>();
+      for (const [name, url] of Object.entries(urls)) found.set(name, await perSecond(url, SECONDS));
+      return found;
+    });
+    const rowOf = (title: string, name: string) =>
+      row(
+        title,
+        'requests/s',
+        runs.flatMap(found => found.get(name) ?? []),
+      );
+    const bare = rowOf('bare node:http', 'plain');
+    const ours = rowOf('gateway, a job that runs', 'running');
+    const finishedOnes = rowOf('gateway, a job that is done', 'done');
+    const rows = [bare, ours, finishedOnes];
+    const ratios = [
+      ratio('a job that runs, over bare node:http', ours, bare, atLeast(0.75)),
+      ratio('a job that is done, over bare node:http', finishedOnes, bare, atLeast(0.75)),
+    ];
+    if (fastApi === null) return { rows, ratios };
+    const theirs = rowOf('FastAPI on uvicorn', 'fastApi');
+    return {
+      rows: [...rows, theirs],
+      ratios: [...ratios, judged('a job that runs, over FastAPI', ours.median / theirs.median, atLeast(5))],
+    };
+  } finally {
+    await fastApi?.stop();
+    await Promise.all([plain.stop(), gateway.stop()]);
+  }
+}
+
+async function perSecond(url: string, seconds: number): Promise<number> {
+  return (await getMany({ url, seconds, connections: CONNECTIONS })).perSecond;
+}
+
+async function fill(dataDir: string): Promise<{ running: string; done: string }> {
+  const ledger = openLedger(dataDir);
+  const artifacts = createFileArtifacts(join(dataDir, 'artifacts'));
+  const key = 'outputs/x/0.png';
+  const bytes = await artifacts.put(key, new Uint8Array(1_000));
+  const running = await keepJob(ledger, RUNNING);
+  const done = await keepJob(ledger, finished(key, bytes));
+  await ledger.close();
+  return { running: running.id, done: done.id };
+}

@@ -1,0 +1,99 @@
+import { load } from './support/http/servers.ts';
+import {
+  atLeast,
+  type Bench,
+  type BenchContext,
+  type Findings,
+  judged,
+  overRuns,
+  row,
+} from './support/measurement.ts';
+import { startOn, withFolder } from './support/rest/folder.ts';
+import { openLedger } from './support/rest/ledger.ts';
+import { picture } from './support/rig.ts';
+
+const CONNECTIONS = 50;
+const WARM_UP_SECONDS = 2;
+const SECONDS = 6;
+const EDIT =
+  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }';
+
+export const bench: Bench = {
+  title: 'editImage: submits a second, each on the disk before it is answered',
+  about:
+    `POST on ${CONNECTIONS} connections that stay open, each with a picture of 64 × 64 as a data URI, which is decoded, ` +
+    'written to a file and flushed; the record is in SQLite and flushed. Nothing takes the jobs from the queue. ' +
+    'Gateway and load are processes of their own; afterwards the gateway is killed and the jobs are counted.',
+  runs: 3,
+  measure,
+};
+
+async function measure(context: BenchContext): Promise<Findings> {
+  const runs = await overRuns(context, () => withFolder(measureOnce));
+  const submits = row(
+    'submits',
+    'submits/s',
+    runs.map(({ perSecond }) => perSecond),
+  );
+  const p99 = row(
+    'answer, p99',
+    'ms',
+    runs.map(({ p99 }) => p99),
+  );
+  const cpu = row(
+    'CPU of the gateway for each',
+    'ms',
+    runs.map(({ cpuMs }) => cpuMs),
+  );
+  const lost = runs.reduce((sum, run) => sum + run.lost, 0);
+  return {
+    rows: [submits, p99, cpu],
+    ratios: [
+      judged('submits a second', submits.median, atLeast(1_000)),
+      judged('answered and not there after a kill', lost, { relation: '<=', value: 0 }),
+    ],
+  };
+}
+
+interface Measured {
+  readonly perSecond: number;
+  readonly p99: number;
+  readonly cpuMs: number;
+  /** Fewer in the ledger than were answered. */
+  readonly lost: number;
+}
+
+async function measureOnce(dataDir: string): Promise<Measured> {
+  const gateway = await startOn(dataDir, { MAX_QUEUE: '1000000', LOG_LEVEL: 'silent' });
+  const input = { images: [{ dataUri: await picture() }], prompt: 'a small edit' };
+  const body = JSON.stringify({ query: EDIT, variables: { input } });
+  const order = { url: `${gateway.url}/graphql`, body, connections: CONNECTIONS };
+  let answered = 0;
+  try {
+    const warm = await load({ ...order, seconds: WARM_UP_SECONDS });
+    const before = await gateway.cpuSeconds();
+    const result = await load({ ...order, seconds: SECONDS });
+    const spent = (await gateway.cpuSeconds()) - before;
+    if (warm.failed + result.failed > 0) throw new Error(`${result.failed} submits failed`);
+    const submits = result.requestsPerSecond * SECONDS;
+    answered = warm.requestsPerSecond * WARM_UP_SECONDS + submits;
+    return {
+      perSecond: result.requestsPerSecond,
+      p99: result.p99,
+      cpuMs: (spent * 1_000) / submits,
+      lost: Math.max(0, Math.floor(answered) - (await countAfterKill())),
+    };
+  } finally {
+    gateway.child.kill('SIGKILL');
+  }
+
+  async function countAfterKill(): Promise<number> {
+    const gone = new Promise(resolve => gateway.child.once('exit', resolve));
+    gateway.child.kill('SIGKILL');
+    await gone;
+    const ledger = openLedger(dataDir);
+    const { waiting } = await ledger.count();
+    await ledger.close();
+    return waiting;
+  }
+}

@@ -1,0 +1,81 @@
+import { watchOverWebSocket } from '../../test/support/watch.ts';
+import { ask } from './ipc.ts';
+import { type Load, startLoad } from './load.ts';
+import { type ServerProcess, startServer } from './processes.ts';
+import { startBenchRig } from './rig.ts';
+import type { Ticks } from './ticks.ts';
+
+/** So many watchers of one job, which changes so often. */
+export interface FanoutCase extends Ticks {
+  readonly watchers: number;
+}
+
+const ENGINE =
+  'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { id } }';
+
+/** CPU of a gateway for each delivered message, in microseconds; its run of the job is in it, the engine is not. */
+export async function gatewayFanout({ watchers, times, everyMs }: FanoutCase): Promise<number> {
+  const rig = await startBenchRig(everyMs);
+  try {
+    await watchOverWebSocket(rig.gateway.url, await rig.submit('a job that warms up', 2));
+    const { engines } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
+    const id = engines[0]?.id ?? '';
+    // Nobody starts to watch while it runs.
+    await rig.graphql(ENGINE, { id, drained: true });
+    const jobId = await rig.submit('the job that is watched', times);
+    const url = `${rig.gateway.url.replace('http', 'ws')}/graphql`;
+    const load = await startLoad({ url, count: watchers, jobIds: [jobId] });
+    try {
+      return await costOf(rig.gateway, load, async () => {
+        await rig.graphql(ENGINE, { id, drained: false });
+        await watchOverWebSocket(rig.gateway.url, jobId);
+      });
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await rig.stop();
+  }
+}
+
+/** The same of a `ws` server that broadcasts. */
+export async function rawFanout(what: FanoutCase): Promise<number> {
+  return peerFanout(await startServer(new URL('raw-server.ts', import.meta.url)), what, null);
+}
+
+/** The same of Yoga with graphql-ws. */
+export async function yogaFanout(what: FanoutCase): Promise<number> {
+  // Its pub/sub has Node warn of more than ten listeners.
+  const server = await startServer(new URL('yoga-server.ts', import.meta.url), { flags: ['--no-warnings'] });
+  return peerFanout(server, what, ['0f7c9b47-3ad5-4a52-b434-d349b3e018a3']);
+}
+
+async function peerFanout(
+  server: ServerProcess,
+  { watchers, times, everyMs }: FanoutCase,
+  jobIds: readonly string[] | null,
+): Promise<number> {
+  try {
+    const load = await startLoad({ url: server.url, count: watchers, jobIds });
+    try {
+      return await costOf(server, load, async () => {
+        const all = load.reach(watchers * times);
+        await ask<{ ticked: true }>(server.child, { ticks: { times, everyMs } }, 'ticked');
+        await all;
+      });
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Microseconds of the server's CPU for each message that came while `work` was done. */
+export async function costOf(server: ServerProcess, load: Load, work: () => Promise<void>): Promise<number> {
+  await load.reset();
+  const before = await server.cpuSeconds();
+  await work();
+  const spent = (await server.cpuSeconds()) - before;
+  return (spent / (await load.reset())) * 1e6;
+}

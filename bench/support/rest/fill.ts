@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { migrate } from '../../../src/adapters/embedded/schema.ts';
+import { columnsOf, encodeState } from '../../../src/adapters/record.ts';
+import type { Job } from '../../../src/jobs/job.ts';
+import { queueScore } from '../../../src/jobs/queue-score.ts';
+import { aJob } from '../../../test/support/jobs.ts';
+import { finished } from './ledger.ts';
+
+/** Jobs that wait beside the finished ones. */
+const WAITING = 50;
+
+/**
+ * Writes a ledger of so many finished jobs, of ten owners, every tenth failed, and of a few that wait; in one
+ * transaction, because the ledger's own way would take minutes for a hundred thousand.
+ */
+export function fillWithFinished(dataDir: string, count: number): void {
+  const db = new DatabaseSync(join(dataDir, 'jobs.sqlite'));
+  db.exec('PRAGMA journal_mode = WAL');
+  migrate(db);
+  const insert = db.prepare(
+    `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const begun = Date.now() - count * 100;
+  const put = (job: Job): void => {
+    const { revision, status, waiting, lane, expiresAt } = columnsOf(job);
+    insert.run(
+      job.id,
+      job.owner,
+      job.share,
+      revision,
+      status,
+      waiting,
+      queueScore(job),
+      lane,
+      job.createdAt,
+      expiresAt,
+      JSON.stringify(job.request),
+      encodeState(job),
+    );
+  };
+  db.exec('BEGIN');
+  for (let n = 0; n < count; n += 1) {
+    const at = begun + n * 100;
+    const submitted = aJob({ id: randomUUID(), owner: `key:${n % 10}`, createdAt: at });
+    const failed = n % 10 === 1 ? ({ status: 'ERROR', outputs: [] } as const) : {};
+    put({ ...submitted, ...finished(`outputs/${submitted.id}/0.png`, 1_000, at), ...failed, revision: 9 });
+  }
+  for (let n = 0; n < WAITING; n += 1) put(aJob({ id: randomUUID(), createdAt: begun + count * 100 + n }));
+  db.exec('COMMIT');
+  db.close();
+}

@@ -1,0 +1,31 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ServerProcess, startServer } from '../processes.ts';
+
+/** Gives a folder that goes when the work is done, or failed. */
+export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'bench-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Nothing listens there: jobs stay as they are. */
+const NO_ENGINE = 'http://127.0.0.1:9';
+
+/** The gateway on a folder that was filled before, without an engine, with every default but these. */
+export function startOn(dataDir: string, settings: Record<string, string> = {}): Promise<ServerProcess> {
+  return startServer(new URL('../../../src/main.ts', import.meta.url), {
+    env: {
+      PORT: '0',
+      DATA_DIR: dataDir,
+      LOG_LEVEL: 'error',
+      COMFYUI_URL: NO_ENGINE,
+      ENGINE_GRACE: '24h',
+      ...settings,
+    },
+  });
+}

@@ -1,0 +1,31 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer, type ServerResponse } from 'node:http';
+
+/**
+ * The peer, in a process of its own: bare `node:http`. `json <text>` answers everything with that JSON, written anew each
+ * time; `file <path>` pipes that file. Says its URL on standard output.
+ */
+const [kind, content = ''] = process.argv.slice(2);
+
+function sendJson(response: ServerResponse, value: unknown): void {
+  const text = JSON.stringify(value);
+  response
+    .writeHead(200, {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': Buffer.byteLength(text),
+    })
+    .end(text);
+}
+
+const value: unknown = kind === 'json' ? JSON.parse(content) : null;
+const size = kind === 'file' ? (await stat(content)).size : 0;
+const server = createServer((_request, response) => {
+  if (kind === 'json') return sendJson(response, value);
+  response.writeHead(200, { 'content-type': 'image/png', 'content-length': size });
+  createReadStream(content).pipe(response);
+});
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address();
+  if (typeof address === 'object' && address !== null) console.log(`http://127.0.0.1:${address.port}`);
+});
