@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { crc32, deflateSync } from 'node:zlib';
 import { createFileArtifacts } from '../src/adapters/files/artifacts.ts';
 import {
   atLeast,
@@ -18,6 +17,7 @@ import { type ServerProcess, startServer } from './support/processes.ts';
 import { downloadMany } from './support/rest/downloads.ts';
 import { startOn, withFolder } from './support/rest/folder.ts';
 import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
+import { pngChunk, pngOf } from './support/rest/png.ts';
 
 const BYTES = 50 * 1024 * 1024;
 const AT_ONCE = 50;
@@ -123,27 +123,8 @@ async function fill(dataDir: string): Promise<{ png: string; jpeg: string; file:
   return { png: png.id, jpeg: jpeg.id, file: join(root, jpegKey) };
 }
 
-/** Of BYTES bytes, about, with the graph in a text chunk as ComfyUI's SaveImage writes it, and data of 64 KiB a chunk. */
+/** Of BYTES bytes, about, with data of 64 KiB a chunk. */
 function largePng(): Buffer {
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(4096, 0);
-  header.writeUInt32BE(4096, 4);
-  header.set([8, 2, 0, 0, 0], 8);
   const data = Array.from({ length: BYTES / 65_536 }, () => pngChunk('IDAT', randomBytes(65_536 - 12)));
-  return Buffer.concat([
-    Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
-    pngChunk('IHDR', header),
-    pngChunk('tEXt', Buffer.from(`prompt\0${deflateSync(randomBytes(6_000)).toString('base64')}`)),
-    ...data,
-    pngChunk('IEND', Buffer.alloc(0)),
-  ]);
-}
-
-function pngChunk(type: string, content: Buffer): Buffer {
-  const chunk = Buffer.alloc(content.length + 12);
-  chunk.writeUInt32BE(content.length, 0);
-  chunk.write(type, 4, 'latin1');
-  chunk.set(content, 8);
-  chunk.writeUInt32BE(crc32(chunk.subarray(4, content.length + 8)), content.length + 8);
-  return chunk;
+  return pngOf(4096, data);
 }

@@ -6,7 +6,8 @@ import { createGate } from './gate.ts';
 import { createOutboundAgent } from './outbound-agent.ts';
 import { tooLarge } from './too-large.ts';
 import { toFailure } from './unreachable.ts';
-import { type LoadedImage, verifyImage } from './verify.ts';
+import { createVerifier } from './verifier.ts';
+import type { LoadedImage } from './verify.ts';
 import { createSystemLookup, type Lookup } from './vet.ts';
 
 export type { ImageFailure } from './failure.ts';
@@ -61,6 +62,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const lookup = options.lookup ?? createSystemLookup();
   const pictures = createGate(options.concurrency ?? 8);
   const decodes = createGate(DECODES_AT_ONCE);
+  const verify = createVerifier(maxPixels);
   const closing = new AbortController();
   const inWork = new Set<Promise<ImageResult>>();
 
@@ -101,7 +103,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
     return await pictures.run(async (): Promise<ImageResult> => {
       try {
         const { bytes, claimedType } = await get();
-        const image = await decodes.run(() => verifyImage(bytes, maxPixels, claimedType), signal);
+        const image = await decodes.run(() => verify(bytes, claimedType), signal);
         signal?.throwIfAborted();
         return { ok: true, image };
       } catch (error) {

@@ -50,13 +50,15 @@ export async function verifyImage(
     const message = `${describeBytes(bytes, claimedType)}, not a JPEG, PNG or WebP picture`;
     throw new ImageRefused('INPUT_NOT_AN_IMAGE', message);
   }
-  const header = await readHeader(bytes, kind);
+  const png = kind.extension === 'png' ? readPngChunks(bytes) : { animated: false, ended: true, size: null };
+  // What the chunks tell is not asked of the decoder: that takes it as long as a small picture.
+  const header: Pick<Metadata, 'width' | 'height' | 'pages' | 'orientation'> =
+    png.size ?? (await readHeader(bytes, kind));
   const { width, height, pages = 1, orientation = 1 } = header;
   if (width * height > maxPixels) {
     const most = `at most ${Number((maxPixels / 1e6).toFixed(2))} million pixels are taken`;
     throw new ImageRefused('INPUT_TOO_LARGE', `${width} × ${height} pixels: ${most}`);
   }
-  const png = kind.extension === 'png' ? readPngChunks(bytes) : { animated: false, ended: true };
   // Whether a decoder misses the end of a file hangs on the last bits before it, so the end is looked for.
   if (!png.ended || (kind.extension === 'jpg' && !hasJpegEnd(bytes))) throw broken(kind);
   if (pages > 1 || png.animated) return await firstFrame(bytes, maxPixels, kind);

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType, Job, JobStatus } from './job.ts';
 import type { Delivery } from './webhook.ts';
 
@@ -157,6 +157,14 @@ export interface Artifacts {
   put(key: string, source: Uint8Array | Readable): Promise<number>;
   /** Null when there is none. `range` counts bytes, both ends included. */
   get(key: string, range?: { start: number; end: number }): Promise<Readable | null>;
+  /**
+   * As `get`, for whoever only passes the bytes on: writes them to a sink and ends it. It resolves when all have left, and
+   * rejects when they cannot be read or the sink goes. To be called once. Left out by a store that gives streams only.
+   */
+  sender?(
+    key: string,
+    range?: { start: number; end: number },
+  ): Promise<((sink: Writable) => Promise<void>) | null>;
   size(key: string): Promise<number | null>;
   remove(key: string): Promise<void>;
   /** Every stored key below the prefix. */

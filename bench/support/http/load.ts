@@ -1,9 +1,10 @@
 import autocannon from 'autocannon';
 
-/** What the load sends: one POST again and again, on connections that stay open. */
+/** What the load sends: POSTs on connections that stay open. */
 export interface LoadOrder {
   readonly url: string;
-  readonly body: string;
+  /** One is sent again and again; of several each connection sends its share, and begins anew when it is through. */
+  readonly body: string | readonly string[];
   readonly seconds: number;
   readonly connections: number;
 }
@@ -27,13 +28,21 @@ process.on('message', ({ load }: { load: LoadOrder }) => {
 });
 
 async function run({ url, body, seconds, connections }: LoadOrder): Promise<LoadResult> {
+  const bodies = typeof body === 'string' ? [body] : body;
+  const share = Math.ceil(bodies.length / connections);
+  let begun = 0;
   const result = await autocannon({
     url,
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body,
+    body: bodies[0] ?? '',
     connections,
     duration: seconds,
+    setupClient(client) {
+      if (bodies.length === 1) return;
+      client.setRequests(bodies.slice(begun, begun + share).map(one => ({ body: one })));
+      begun += share;
+    },
   });
   return {
     requestsPerSecond: Math.round(result['2xx'] / result.duration),

@@ -37,7 +37,16 @@ export function finished(key: string, bytes: number, at: number = Date.now()): P
     finishedAt: at,
     expiresAt: Date.now() + 86_400_000,
     outputs: [
-      { key, filename, mimeType: kind, bytes, width: 1024, height: 1024, enginePath: `QwenEdit/${filename}` },
+      {
+        key,
+        filename,
+        mimeType: kind,
+        bytes,
+        width: 1024,
+        height: 1024,
+        enginePath: `QwenEdit/${filename}`,
+        removed: null,
+      },
     ],
   };
 }

@@ -55,6 +55,8 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
   const flush = createFlush(() => promisify(fdatasync)(log));
   const cache = createReadCache();
   const sql = {
+    begin: db.prepare('BEGIN IMMEDIATE'),
+    commit: db.prepare('COMMIT'),
     insert: db.prepare(
       `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -109,10 +111,10 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
   }
 
   function transact<T>(work: () => T): T {
-    db.exec('BEGIN IMMEDIATE');
+    sql.begin.run();
     try {
       const result = work();
-      db.exec('COMMIT');
+      sql.commit.run();
       return result;
     } catch (error) {
       // Some faults of the disk have done so already (https://sqlite.org/lang_transaction.html, 3).

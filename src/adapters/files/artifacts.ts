@@ -1,13 +1,18 @@
 import {
   close,
+  closeSync,
   createReadStream,
   createWriteStream,
   fdatasync,
   fstat,
   mkdir,
+  mkdirSync,
   open,
+  openSync,
+  renameSync,
   statSync,
   write,
+  writeSync,
 } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
@@ -18,10 +23,14 @@ import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
 import { partsOfKey } from '../artifact-key.ts';
 import { draftOf, isDraft } from './drafts.ts';
 import { factsOf, filesBelow, hasCode, removeEmpty } from './folder.ts';
+import { sendFile } from './send-file.ts';
 
 const OPEN_ATTEMPTS = 5;
 /** Read at once: fewer ways to a thread and back than with Node's 64 KiB; a slow reader makes us hold two of them. */
 const READ_BYTES = 128 * 1024;
+
+/** So few are written at once: the ways to a thread and back take longer than the writing, the flush apart. */
+const SMALL_BYTES = 64 * 1024;
 
 /**
  * Artifacts as files below `root`. A file appears under its name only when it is whole and on the disk: it is
@@ -33,7 +42,10 @@ export function createFileArtifacts(root: string): Artifacts {
 
   return {
     async put(key, source) {
-      if (source instanceof Uint8Array) return store(path(key), draft => writeBytes(draft, source));
+      if (source instanceof Uint8Array) {
+        if (source.byteLength <= SMALL_BYTES) return storeSmall(path(key), source);
+        return store(path(key), draft => writeBytes(draft, source));
+      }
       // Told to whoever reads it; until somebody does, an error is no reason to end the process.
       source.once('error', () => undefined);
       try {
@@ -47,6 +59,13 @@ export function createFileArtifacts(root: string): Artifacts {
       const descriptor = await openToRead(path(key));
       if (descriptor === null) return null;
       return createReadStream('', { fd: descriptor, highWaterMark: READ_BYTES, ...(range ?? {}) });
+    },
+    async sender(key, range) {
+      const file = path(key);
+      const bytes = sizeOf(file);
+      const descriptor = bytes === null ? null : await openToRead(file);
+      if (bytes === null || descriptor === null) return null;
+      return sink => sendFile(descriptor, range ?? { start: 0, end: bytes - 1 }, sink);
     },
     async size(key) {
       return sizeOf(path(key));
@@ -81,6 +100,27 @@ const calls = {
   open: promisify(open),
   write: promisify(write),
 };
+
+/** As `store`, with nothing left to other threads but the flush, which waits for the disk. */
+async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
+  const draft = draftOf(target);
+  mkdirSync(dirname(draft), { recursive: true });
+  const descriptor = openSync(draft, 'wx');
+  try {
+    try {
+      for (let written = 0; written < bytes.byteLength; ) written += writeSync(descriptor, bytes, written);
+      await calls.datasync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(draft, target);
+    return bytes.byteLength;
+  } catch (error) {
+    await rm(draft, { force: true });
+    await removeEmpty(dirname(draft));
+    throw error;
+  }
+}
 
 /** `write` writes to the descriptor, flushes and closes it, and gives the number of bytes. */
 async function store(target: string, write: (draft: number) => Promise<number>): Promise<number> {

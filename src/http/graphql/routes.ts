@@ -73,7 +73,8 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         for (const [name, value] of answer.headers) reply.header(name, value);
         // For server-sent events behind nginx, which would hold them back otherwise.
         reply.header('x-accel-buffering', 'no');
-        reply.code(answer.status).send(answer.body);
+        const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
+        reply.code(answer.status).send(live ? answer.body : await answer.text());
         return reply;
       },
     });

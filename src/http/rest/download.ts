@@ -1,4 +1,4 @@
-import { pipeline, type Readable } from 'node:stream';
+import { pipeline, type Readable, type Writable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
 import type { ImageMimeType, Job, OutputImage } from '../../jobs/job.ts';
@@ -90,14 +90,33 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       reply.header('content-range', `bytes */${size}`);
       return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
     }
-    const stream = await content.read(range ?? undefined);
-    if (stream === null) return imageGone(reply);
-    if (range === null) return reply.header('content-length', size).send(stream);
-    return reply
-      .code(206)
-      .header('content-range', `bytes ${range.start}-${range.end}/${size}`)
-      .header('content-length', range.end - range.start + 1)
-      .send(stream);
+    const { sender } = content;
+    const part = range ?? undefined;
+    const found = await (sender === undefined ? content.read(part) : sender(part));
+    if (found === null) return imageGone(reply);
+    if (range === null) reply.header('content-length', size);
+    else {
+      reply
+        .code(206)
+        .header('content-range', `bytes ${range.start}-${range.end}/${size}`)
+        .header('content-length', range.end - range.start + 1);
+    }
+    return typeof found === 'function' ? sendBy(found, reply) : reply.send(found);
+  }
+
+  /** Past Fastify, which would make a stream of it. */
+  function sendBy(send: (sink: Writable) => Promise<void>, reply: FastifyReply): FastifyReply {
+    reply.hijack();
+    reply.raw.statusCode = reply.statusCode;
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) reply.raw.setHeader(name, value);
+    }
+    send(reply.raw).catch((error: Error) => {
+      log.debug({ error: error.message }, 'a download did not end');
+      // Its length was told: only the end of the connection says that it is not whole.
+      reply.raw.destroy();
+    });
+    return reply;
   }
 
   async function sendConverted(

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { type Range, restore, wholeBytes } from '../../images/metadata/restore.ts';
 import type { OutputImage } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
@@ -11,6 +11,8 @@ export interface Content {
   readonly asStored: boolean;
   /** All of it, or a part of it; null when it is gone. */
   read(range?: Range): Promise<Readable | null>;
+  /** As `Artifacts.sender`. */
+  sender?: ((range?: Range) => Promise<((sink: Writable) => Promise<void>) | null>) | undefined;
 }
 
 /**
@@ -33,7 +35,12 @@ export function createOutputContents(artifacts: Artifacts): OutputContents {
   const known = new Map<string, readonly Span[]>();
 
   function stored(output: OutputImage, bytes: number): Content {
-    return { bytes, asStored: true, read: range => artifacts.get(output.key, range) };
+    return {
+      bytes,
+      asStored: true,
+      read: range => artifacts.get(output.key, range),
+      sender: artifacts.sender && (async range => artifacts.sender?.(output.key, range) ?? null),
+    };
   }
 
   function restored(

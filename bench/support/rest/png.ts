@@ -1,0 +1,32 @@
+import { crc32, deflateSync } from 'node:zlib';
+
+const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+/** 8 bits, RGB (https://www.w3.org/TR/png-3/#11IHDR). */
+const RGB = [8, 2, 0, 0, 0];
+
+/** A PNG of these chunks, between the header of a picture of `side` × `side` and its end. */
+export function pngOf(side: number, chunks: readonly Buffer[]): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(side, 0);
+  header.writeUInt32BE(side, 4);
+  header.set(RGB, 8);
+  return Buffer.concat([SIGNATURE, pngChunk('IHDR', header), ...chunks, pngChunk('IEND', Buffer.alloc(0))]);
+}
+
+/** One chunk. */
+export function pngChunk(type: string, content: Buffer): Buffer {
+  const chunk = Buffer.alloc(content.length + 12);
+  chunk.writeUInt32BE(content.length, 0);
+  chunk.write(type, 4, 'latin1');
+  chunk.set(content, 8);
+  chunk.writeUInt32BE(crc32(chunk.subarray(4, content.length + 8)), content.length + 8);
+  return chunk;
+}
+
+/** A whole picture of one colour; another one for each number below 2^24. */
+export function plainPng(side: number, colour: number): Buffer {
+  const line = Buffer.alloc(1 + side * 3);
+  for (let x = 0; x < side; x += 1) line.writeUIntBE(colour, 1 + x * 3, 3);
+  const lines = Buffer.concat(Array.from({ length: side }, () => line));
+  return pngOf(side, [pngChunk('IDAT', deflateSync(lines))]);
+}

@@ -1,0 +1,57 @@
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { animation, failure, picture } from './support/pictures.ts';
+import { loader } from './support/servers.ts';
+
+describe('a picture that comes again', () => {
+  it('is answered as the first time, with its own bytes', async () => {
+    const images = loader();
+    const bytes = await picture().png().toBuffer();
+    const first = await images.fromBytes(bytes);
+    const again = new Uint8Array(bytes);
+    const second = await images.fromBytes(again);
+    if (!first.ok || !second.ok) throw new Error('A good picture was refused');
+    expect({ ...second.image, bytes }).toEqual(first.image);
+    expect(second.image.bytes).toBe(again);
+  });
+
+  it('is another one when a bit of it is another', async () => {
+    const images = loader();
+    const bytes = await sharp({ create: { width: 90, height: 90, channels: 3, background: 'teal' } })
+      .jpeg()
+      .toBuffer();
+    expect(await images.fromBytes(bytes)).toMatchObject({ ok: true });
+    const cut = bytes.subarray(0, bytes.length - 40);
+    for (let turn = 0; turn < 2; turn += 1) {
+      expect(await images.fromBytes(cut)).toEqual(failure('INPUT_NOT_AN_IMAGE', /cut short/));
+    }
+  });
+
+  it('is turned each time as EXIF says, and an animated one is its first frame each time', async () => {
+    const images = loader();
+    const turned = await sharp({ create: { width: 60, height: 40, channels: 3, background: 'teal' } })
+      .jpeg()
+      .withMetadata({ orientation: 6 })
+      .toBuffer();
+    const frames = await animation(20, 20);
+    for (let turn = 0; turn < 2; turn += 1) {
+      expect(await images.fromBytes(turned)).toMatchObject({ ok: true, image: { width: 40, height: 60 } });
+      expect(await images.fromBytes(frames)).toMatchObject({
+        ok: true,
+        image: { width: 20, height: 20, mimeType: 'image/png' },
+      });
+    }
+  });
+
+  it('says by its header what a decoder says, with words in it and without', async () => {
+    const plain = await picture().png().toBuffer();
+    const words = await picture()
+      .png()
+      .withMetadata({ exif: { IFD0: { ImageDescription: 'x' } } })
+      .toBuffer();
+    for (const bytes of [plain, words]) {
+      const { width, height } = await sharp(bytes).metadata();
+      expect(await loader().fromBytes(bytes)).toMatchObject({ ok: true, image: { width, height } });
+    }
+  });
+});
