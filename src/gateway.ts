@@ -226,7 +226,7 @@ async function start(
       return engine?.status() ?? null;
     },
   };
-  const identity = identityFrom(config);
+  const identity = await identityFrom(config);
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const http = await startHttpServer({
     services,
@@ -266,10 +266,13 @@ async function start(
   return { url: http.url, sandbox, reload, stop };
 }
 
-function identityFrom(config: Config): Identity {
+async function identityFrom(config: Config): Promise<Identity> {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
-  return createIdentity({ keys: config.API_KEYS, tokens: complete ? { jwksUrl, issuer, audience } : null });
+  if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
+  // Most gateways have none, and what reads them takes a while to load.
+  const { createTokens } = await import('./http/auth/tokens.ts');
+  return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
 }
 
 /** When an engine will have taken the next job, by the time that jobs took of late; 10 s until one was measured. */

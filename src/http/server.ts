@@ -9,7 +9,7 @@ import { type Callers, createCallers, type FairBy, type Known, takingTurns } fro
 import { addGate, rateKey } from './auth/gate.ts';
 import type { Identity } from './auth/identity.ts';
 import { createDirectQueries } from './graphql/direct.ts';
-import { renderPage, wantsPage } from './graphql/page.ts';
+import { createPage, wantsPage } from './graphql/page.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
 import { createGraphQLServer, type ServerContext } from './graphql/yoga.ts';
@@ -65,7 +65,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const peers = createPeers(options.trustedProxies);
   const quota = createWatchQuota(limits.subscriptionsPerCaller);
   const callers = createCallers(options.fairBy, peers);
-  const page = limits.graphiql ? renderPage() : null;
+  const page = limits.graphiql ? createPage() : null;
   const yoga = createGraphQLServer(buildSchema(), {
     log,
     showDetails,

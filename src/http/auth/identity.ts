@@ -1,6 +1,6 @@
 import type { Caller } from '../../jobs/service.ts';
 import { type ApiKey, createKeyring } from './api-keys.ts';
-import { createTokens, type TokenOptions } from './tokens.ts';
+import type { Tokens } from './tokens.ts';
 
 /** What somebody shows of themselves; never taken from a URL, which ends up in logs and histories. */
 export interface Credentials {
@@ -25,7 +25,7 @@ export interface Identity {
 export interface IdentityOptions {
   readonly keys: readonly ApiKey[];
   /** Null: no tokens are taken. */
-  readonly tokens: TokenOptions | null;
+  readonly tokens: Tokens | null;
 }
 
 /** Nobody is told apart: everybody is the operator. */
@@ -37,8 +37,8 @@ export function createIdentity(options: IdentityOptions): Identity {
     const anybody: Identified = { ok: true, caller: ANYBODY, expiresAt: null };
     return { required: false, identify: () => anybody };
   }
+  const { tokens } = options;
   const keyring = createKeyring(options.keys);
-  const tokens = options.tokens === null ? null : createTokens(options.tokens);
 
   async function byKey(key: string): Promise<Identified> {
     const found = await keyring.find(key);

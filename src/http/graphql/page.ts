@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 import type { FastifyRequest } from 'fastify';
 
 export const GRAPHQL_PATH = '/graphql';
@@ -32,8 +31,20 @@ export interface Page {
   readonly contentSecurityPolicy: string;
 }
 
-/** Renders the page; the same each time. */
-export function renderPage(): Page {
+/** Gives the page; it is made when it is first asked for, since all of GraphiQL has to be read for it. */
+export type GetPage = () => Promise<Page>;
+
+/** The same page each time. */
+export function createPage(): GetPage {
+  let page: Promise<Page> | null = null;
+  return () => {
+    page ??= renderPage();
+    return page;
+  };
+}
+
+async function renderPage(): Promise<Page> {
+  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
   const html = renderGraphiQL({
     title: 'Qwen Edit',
     endpoint: GRAPHQL_PATH,

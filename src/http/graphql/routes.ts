@@ -8,7 +8,7 @@ import { limitStream } from '../limits/streams.ts';
 import { varyBy } from '../vary.ts';
 import { answerType } from './answer-type.ts';
 import type { DirectQueries } from './direct.ts';
-import { GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
+import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
 import { isPlainPost, readBody } from './plain-post.ts';
 import type { GraphQLServer, ServerContext } from './yoga.ts';
 
@@ -17,7 +17,7 @@ export interface RouteOptions {
   readonly direct: DirectQueries;
   readonly callers: Callers;
   /** Null: browsers get no page. */
-  readonly page: Page | null;
+  readonly page: GetPage | null;
   /** How long an event stream may stay, in milliseconds. */
   readonly lifetimeMs: number;
   readonly contextOf: (request: IncomingMessage, known: Known, signal?: AbortSignal) => ServerContext;
@@ -56,7 +56,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         request.body = Readable.from([bytes]);
       },
       async handler(request, reply) {
-        if (page !== null && wantsPage(request)) return sendPage(reply, page);
+        if (page !== null && wantsPage(request)) return sendPage(reply, await page());
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
