@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { SystemStats } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
 import type { Clock } from '../jobs/ports.ts';
@@ -91,7 +92,7 @@ export function startEngine(options: EngineOptions): Engine {
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
   const abandoned = new Set<string>();
-  const uploaded = new Map<string, string>();
+  const uploaded = new LRUCache<string, string>({ max: UPLOADS_REMEMBERED });
 
   let state: EngineState = 'STARTING';
   let reason: string | null = null;
@@ -221,8 +222,6 @@ export function startEngine(options: EngineOptions): Engine {
     client,
     uploadedAs: sha256 => uploaded.get(sha256) ?? null,
     rememberUpload(sha256, name) {
-      const oldest = uploaded.size >= UPLOADS_REMEMBERED ? uploaded.keys().next() : null;
-      if (oldest !== null && !oldest.done) uploaded.delete(oldest.value);
       uploaded.set(sha256, name);
     },
     status,

@@ -14,10 +14,16 @@ const EXPOSED = [
   'x-ratelimit-remaining',
 ];
 
+/** For pages, beside what every answer has: words about documents that run scripts, of which answers of data are none. */
+export const PAGE_HEADERS: Readonly<Record<string, string>> = {
+  'cross-origin-opener-policy': 'same-origin',
+  'origin-agent-cluster': '?1',
+};
+
 /**
  * The headers that browsers obey. No origin but our own may use us, unless it is named; answers are data and never a
  * page, so nothing in them may load, run or be framed: the pages of GraphiQL and `/docs` say what they need
- * themselves.
+ * themselves, and add `PAGE_HEADERS`.
  */
 export async function addHeaders(
   app: FastifyInstance,
@@ -34,6 +40,9 @@ export async function addHeaders(
     strictTransportSecurity: https ? { maxAge: 15_552_000, includeSubDomains: false } : false,
     xFrameOptions: { action: 'deny' },
     referrerPolicy: { policy: 'no-referrer' },
+    // Those of `PAGE_HEADERS`: each header is written, sent and read with every small answer.
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false,
     // Words for Flash, Internet Explorer and filters that browsers have taken out again, and for links within pages.
     xPermittedCrossDomainPolicies: false,
     xDownloadOptions: false,

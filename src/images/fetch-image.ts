@@ -6,12 +6,11 @@ import { createGate } from './gate.ts';
 import { createOutboundAgent } from './outbound-agent.ts';
 import { tooLarge } from './too-large.ts';
 import { toFailure } from './unreachable.ts';
-import { createVerifier } from './verifier.ts';
-import type { LoadedImage } from './verify.ts';
+import { createVerifier, type LoadedImage } from './verifier.ts';
 import { createSystemLookup, type Lookup } from './vet.ts';
 
 export type { ImageFailure } from './failure.ts';
-export type { LoadedImage } from './verify.ts';
+export type { LoadedImage } from './verifier.ts';
 
 export type ImageResult = { ok: true; image: LoadedImage } | { ok: false; failure: ImageFailure };
 

@@ -1,5 +1,12 @@
-import { createHash } from 'node:crypto';
-import { type LoadedImage, verifyImage } from './verify.ts';
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { type VerifiedImage, verifyImage } from './verify.ts';
+
+/** A picture that was verified, and what it is known by. */
+export interface LoadedImage extends VerifiedImage {
+  /** Of `bytes`, in hex. */
+  readonly sha256: string;
+}
 
 /** Verifies pictures; see `verifyImage`. */
 export type Verifier = (bytes: Uint8Array, claimedType: string | null) => Promise<LoadedImage>;
@@ -12,19 +19,15 @@ const REMEMBERED = 1_000;
  * nothing else passes for it. One that had to be changed (an animated one) is verified each time.
  */
 export function createVerifier(maxPixels: number): Verifier {
-  /** Insertion order is the order of last use. */
-  const verified = new Map<string, Omit<LoadedImage, 'bytes'>>();
+  const verified = new LRUCache<string, Omit<VerifiedImage, 'bytes'>>({ max: REMEMBERED });
   return async (bytes, claimedType) => {
-    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const sha256 = hash('sha256', bytes);
     const known = verified.get(sha256);
-    const image =
-      known === undefined ? await verifyImage(bytes, maxPixels, claimedType) : { ...known, bytes };
-    if (image.bytes !== bytes) return image;
+    if (known !== undefined) return { ...known, bytes, sha256 };
+    const image = await verifyImage(bytes, maxPixels, claimedType);
+    if (image.bytes !== bytes) return { ...image, sha256: hash('sha256', image.bytes) };
     const { bytes: _, ...facts } = image;
-    verified.delete(sha256);
     verified.set(sha256, facts);
-    const oldest = verified.keys().next();
-    if (verified.size > REMEMBERED && !oldest.done) verified.delete(oldest.value);
-    return image;
+    return { ...image, sha256 };
   };
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import sharp, { type Metadata } from 'sharp';
 import { ImageRefused } from './failure.ts';
 import { hasJpegEnd } from './jpeg-markers.ts';
@@ -6,13 +5,12 @@ import { readPngChunks } from './png-chunks.ts';
 import { describeBytes, type ImageKind, sniffImage } from './sniff.ts';
 
 /** A picture that was really decoded once. */
-export interface LoadedImage extends ImageKind {
+export interface VerifiedImage extends ImageKind {
+  /** Those that were given, unless the picture had to be changed. */
   readonly bytes: Uint8Array;
   /** Pixels, after the rotation that EXIF asks for, as the engine will see it. */
   readonly width: number;
   readonly height: number;
-  /** Of `bytes`, in hex. */
-  readonly sha256: string;
 }
 
 const FORMATS = { jpg: 'jpeg', png: 'png', webp: 'webp' } as const satisfies Record<
@@ -44,7 +42,7 @@ export async function verifyImage(
   bytes: Uint8Array,
   maxPixels: number,
   claimedType: string | null = null,
-): Promise<LoadedImage> {
+): Promise<VerifiedImage> {
   const kind = sniffImage(bytes);
   if (kind === null) {
     const message = `${describeBytes(bytes, claimedType)}, not a JPEG, PNG or WebP picture`;
@@ -65,12 +63,7 @@ export async function verifyImage(
   await decode(bytes, width * height, maxPixels, kind);
   // EXIF's values 5 to 8 lay a picture on its side.
   const turned = orientation >= 5 && orientation <= 8;
-  return {
-    ...kind,
-    bytes,
-    ...(turned ? { width: height, height: width } : { width, height }),
-    ...digest(bytes),
-  };
+  return { ...kind, bytes, ...(turned ? { width: height, height: width } : { width, height }) };
 }
 
 async function readHeader(bytes: Uint8Array, kind: ImageKind): Promise<Metadata> {
@@ -99,7 +92,7 @@ async function decode(bytes: Uint8Array, pixels: number, maxPixels: number, kind
   }
 }
 
-async function firstFrame(bytes: Uint8Array, maxPixels: number, kind: ImageKind): Promise<LoadedImage> {
+async function firstFrame(bytes: Uint8Array, maxPixels: number, kind: ImageKind): Promise<VerifiedImage> {
   try {
     const { data, info } = await sharp(bytes, { pages: 1, limitInputPixels: maxPixels, failOn: 'error' })
       .timeout({ seconds: DECODE_SECONDS })
@@ -107,14 +100,10 @@ async function firstFrame(bytes: Uint8Array, maxPixels: number, kind: ImageKind)
       .png()
       .toBuffer({ resolveWithObject: true });
     const { width, height } = info;
-    return { mimeType: 'image/png', extension: 'png', bytes: data, width, height, ...digest(data) };
+    return { mimeType: 'image/png', extension: 'png', bytes: data, width, height };
   } catch (error) {
     throw broken(kind, error);
   }
-}
-
-function digest(bytes: Uint8Array): { sha256: string } {
-  return { sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 function broken(kind: ImageKind, cause?: unknown): ImageRefused {

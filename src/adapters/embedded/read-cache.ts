@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Job } from '../../jobs/job.ts';
 
 /** Records that are kept: a page or two of those that are asked for again and again. */
@@ -22,24 +23,20 @@ export interface ReadCache {
 
 /** Makes an empty one. */
 export function createReadCache(): ReadCache {
-  // Insertion order is the order of last use.
-  const jobs = new Map<string, Job>();
-  const places = new Map<string, number>();
+  const jobs = new LRUCache<string, Job>({ max: KEPT });
+  const places = new LRUCache<string, number>({ max: KEPT });
   let waiting: number | null = null;
   return {
     job(id, read) {
-      const job = jobs.get(id) ?? read();
-      if (job === null) return null;
-      jobs.delete(id);
-      jobs.set(id, job);
-      const oldest = jobs.keys().next();
-      if (jobs.size > KEPT && !oldest.done) jobs.delete(oldest.value);
+      const known = jobs.get(id);
+      if (known !== undefined) return known;
+      const job = read();
+      if (job !== null) jobs.set(id, job);
       return job;
     },
     ahead(id, read) {
       const known = places.get(id);
       if (known !== undefined) return known;
-      if (places.size >= KEPT) places.clear();
       const place = read();
       places.set(id, place);
       return place;

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type CompiledQuery, compileDocument, type ValidDocument } from './compile.ts';
 
 /** Keeps what was compiled, by the text of its document. */
@@ -18,24 +19,25 @@ const MAX_TEXT = 8 * 1024;
 
 /** Nothing is compiled yet. The texts that were asked for least lately make room for others. */
 export function createCompiledQueries(): CompiledQueries {
-  /** A number: how often it was asked for until now. Insertion order is the order of last use. */
-  const known = new Map<string, CompiledQuery | number | null>();
+  const known = new LRUCache<string, Found>({ max: MAX_TEXTS });
   return {
     find(text, check) {
       if (text.length > MAX_TEXT) return null;
-      const before = known.get(text);
-      const found = typeof before === 'object' ? before : asked((before ?? 0) + 1, check);
-      known.delete(text);
-      known.set(text, found);
-      const oldest = known.keys().next();
-      if (known.size > MAX_TEXTS && !oldest.done) known.delete(oldest.value);
-      return typeof found === 'number' ? null : found;
+      let found = known.get(text) ?? 0;
+      if (typeof found === 'number') {
+        found = asked(found + 1, check);
+        known.set(text, found);
+      }
+      return typeof found === 'object' ? found : null;
     },
   };
 }
 
-function asked(times: number, check: () => ValidDocument | null): CompiledQuery | number | null {
+/** What is known of a text: that it cannot be compiled, or how often it was asked for until now. */
+type Found = CompiledQuery | 'never' | number;
+
+function asked(times: number, check: () => ValidDocument | null): Found {
   if (times < COMPILED_AT) return times;
   const valid = check();
-  return valid === null ? null : compileDocument(valid);
+  return (valid === null ? null : compileDocument(valid)) ?? 'never';
 }

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import type { FastifyPluginAsync, FastifyReply } from 'fastify';
 import type { Callers, Known } from '../auth/callers.ts';
 import { refuseGraphQL } from '../auth/refusals.ts';
+import { PAGE_HEADERS } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { limitStream } from '../limits/streams.ts';
 import { varyBy } from '../vary.ts';
@@ -83,6 +84,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
 
 function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {
   return varyBy(reply, 'accept')
+    .headers(PAGE_HEADERS)
     .header('content-security-policy', contentSecurityPolicy)
     .type('text/html; charset=utf-8')
     .send(html);

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { StoreAway } from '../../jobs/store-away.ts';
 import type { Log } from '../../log.ts';
 import type { Rate, RateAnswer, SharedRates } from '../../rate.ts';
@@ -26,8 +27,8 @@ const ABSENCE_MS = 1_000;
  */
 export function createRateLimiter(rate: Rate, now: () => number = () => performance.now()): LocalRateLimiter {
   const interval = rate.windowMs / rate.limit;
-  // When the bucket of a key is full again. Insertion order is the order of last use.
-  const fullAt = new Map<string, number>();
+  // When the bucket of a key is full again.
+  const fullAt = new LRUCache<string, number>({ max: MAX_KEYS });
   return {
     take(key) {
       const at = now();
@@ -38,10 +39,7 @@ export function createRateLimiter(rate: Rate, now: () => number = () => performa
       if (over > interval / 1e6) {
         return { ok: false, limit: rate.limit, remaining: 0, retryAfterMs: Math.ceil(over) };
       }
-      fullAt.delete(key);
       fullAt.set(key, after);
-      const oldest = fullAt.keys().next();
-      if (fullAt.size > MAX_KEYS && !oldest.done) fullAt.delete(oldest.value);
       const remaining = Math.floor((rate.windowMs - (after - at)) / interval + 1e-6);
       return { ok: true, limit: rate.limit, remaining, retryAfterMs: 0 };
     },

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { PAGE_HEADERS } from '../headers.ts';
 import { buildOpenApi } from './openapi.ts';
 
 const TITLE = 'Qwen Image Edit Plus API';
@@ -32,5 +33,11 @@ export async function docsRoutes(app: FastifyInstance, version: string): Promise
     transformSpecification: () => document,
     theme: { title: TITLE },
     uiConfig: { docExpansion: 'list', tryItOutEnabled: true },
+    uiHooks: {
+      onRequest(_request, reply, done) {
+        reply.headers(PAGE_HEADERS);
+        done();
+      },
+    },
   });
 }

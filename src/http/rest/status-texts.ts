@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { RestOptions } from './options.ts';
 import { describeStatus, type Surroundings, surroundingsOf } from './status-fields.ts';
@@ -24,15 +25,7 @@ interface Said extends Surroundings {
  * changes. The revision says whether the job did; its place in the queue is asked anew each time.
  */
 export function createStatusTexts(options: RestOptions): StatusTexts {
-  // In the order of their writing: the one that did so least lately goes first.
-  const said = new Map<string, Said>();
-
-  function remember(id: string, answer: Said): void {
-    said.delete(id);
-    said.set(id, answer);
-    const oldest = said.keys().next();
-    if (said.size > KEPT && !oldest.done) said.delete(oldest.value);
-  }
+  const said = new LRUCache<string, Said>({ max: KEPT });
 
   async function isSame(job: Job, before: Said): Promise<boolean> {
     if (before.revision !== job.revision) return false;
@@ -47,7 +40,7 @@ export function createStatusTexts(options: RestOptions): StatusTexts {
       const lookedAt = performance.now();
       const around = await surroundingsOf(options, job);
       const text = JSON.stringify(describeStatus(options, job, around));
-      remember(job.id, { ...around, revision: job.revision, lookedAt, text });
+      said.set(job.id, { ...around, revision: job.revision, lookedAt, text });
       return text;
     },
   };

@@ -195,11 +195,8 @@ describe('every answer', () => {
   it.each(['/', '/jobs', '/nowhere', '/status/x', '/graphql?query={__typename}', '/docs', '/graphql'])(
     '%s is told to browsers as what it is',
     async path => {
-      const answer = await ask(
-        rig.url + path,
-        'GET',
-        path === '/docs' || path === '/graphql' ? { accept: 'text/html' } : {},
-      );
+      const isPage = path === '/docs' || path === '/graphql';
+      const answer = await ask(rig.url + path, 'GET', isPage ? { accept: 'text/html' } : {});
       expect(answer.headers).toMatchObject({
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',
@@ -207,6 +204,8 @@ describe('every answer', () => {
         'cross-origin-resource-policy': 'same-origin',
         'content-security-policy': expect.stringContaining('frame-ancestors'),
       });
+      expect(answer.headers['cross-origin-opener-policy']).toBe(isPage ? 'same-origin' : undefined);
+      expect(answer.headers['origin-agent-cluster']).toBe(isPage ? '?1' : undefined);
       expect(answer.headers['strict-transport-security']).toBeUndefined();
       expect(answer.headers['x-powered-by']).toBeUndefined();
       expect(answer.headers.server).toBeUndefined();
