@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
 
 /** Which of those that pass requests on are believed: so many hops from here, or by their address. */
 export type TrustedProxies = { readonly hops: number } | { readonly networks: BlockList };
@@ -41,6 +42,20 @@ export function parseTrustedProxies(text: string): TrustedProxiesResult {
     networks.addSubnet(address, bits, version === 4 ? 'ipv4' : 'ipv6');
   }
   return { ok: true, proxies: { networks } };
+}
+
+/**
+ * Whom an address stands for where callers are counted by it: itself or, of IPv6, the network of 64 bits that its holder
+ * was given whole (RFC 6177, 2) and may take any address from.
+ */
+export function holderOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const parsed = ipaddr.process(address);
+  if (!('parts' in parsed)) return parsed.toString();
+  return `${parsed.parts
+    .slice(0, 4)
+    .map(part => part.toString(16))
+    .join(':')}::/64`;
 }
 
 /** Null: nobody is believed. */

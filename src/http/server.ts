@@ -8,13 +8,14 @@ import type { Rate, SharedRates } from '../rate.ts';
 import { type Callers, createCallers, type FairBy, type Known, takingTurns } from './auth/callers.ts';
 import { addGate, rateKey } from './auth/gate.ts';
 import type { Identity } from './auth/identity.ts';
-import { createDirectQueries } from './graphql/direct.ts';
+import { createDirectOperations } from './graphql/direct.ts';
 import { createPage, wantsPage } from './graphql/page.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/websocket.ts';
-import { createGraphQLServer, type ServerContext } from './graphql/yoga.ts';
+import { createGraphQLServer, maskError, type ServerContext } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnName } from './limits/cross-site.ts';
+import { createHeldBytes } from './limits/held-bytes.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createPersisted } from './limits/persisted.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
@@ -52,6 +53,8 @@ export interface HttpServer {
   stop(): Promise<void>;
 }
 
+/** Of bodies and messages in memory, whole or not: six of the largest, or twenty pictures of 10 MiB as data URIs. */
+const HELD_BYTES = 384 * 1024 * 1024;
 /** How long requests under way may still take when the server stops. */
 const DRAIN_MS = 3_000;
 /** A connection on which nothing moves, in neither direction, is closed after this. */
@@ -64,6 +67,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const rate = limits.rate === null ? null : rateLimiterOf(limits.rate, options);
   const peers = createPeers(options.trustedProxies);
   const quota = createWatchQuota(limits.subscriptionsPerCaller);
+  const heldBytes = createHeldBytes(HELD_BYTES);
   const callers = createCallers(options.fairBy, peers);
   const page = limits.graphiql ? createPage() : null;
   const yoga = createGraphQLServer(buildSchema(), {
@@ -111,6 +115,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     peers,
     rate,
     quota,
+    heldBytes,
     isOurs,
     lifetimeMs: limits.sockets.lifetimeMs,
     isPage: request => page !== null && wantsPage(request),
@@ -118,10 +123,11 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   await app.register(
     graphqlRoutes({
       yoga,
-      direct: createDirectQueries({ yoga, persisted, log, showDetails }),
+      direct: createDirectOperations({ yoga, persisted, log, showDetails }),
       callers,
       page,
       lifetimeMs: limits.sockets.lifetimeMs,
+      mask: error => maskError(error, log, showDetails),
       contextOf,
     }),
   );
@@ -135,6 +141,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     rate,
     quota,
     persisted,
+    heldBytes,
     origins: limits.origins,
     isOurs,
     limits: limits.sockets,
@@ -154,6 +161,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
         await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);
+        heldBytes.stop();
       }
     },
   };

@@ -12,6 +12,9 @@ const RAW_TYPES = ['image/png', 'image/jpeg', 'image/webp', 'application/octet-s
 /** Fields that a form may have beside its file; they are not read. */
 const MAX_FIELDS = 10;
 
+/** Where pictures are sent ahead. */
+export const UPLOAD_PATH = '/upload';
+
 const TAKES =
   'Send the picture as the body with Content-Type: image/png, image/jpeg or image/webp, or as a file of multipart/form-data';
 
@@ -27,8 +30,9 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
     throwFileSizeLimit: false,
   });
   app.addContentTypeParser(RAW_TYPES, (_request, payload, done) => done(null, payload));
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
-  app.post('/upload', async (request, reply) => {
+  app.post(UPLOAD_PATH, async (request, reply) => {
     // A form needs no permission of the browser, so a page elsewhere could fill the disk with them.
     if (cameFromElsewhere(request, options.origins)) {
       return refuse(reply, 403, 'Forms of other sites are not taken');

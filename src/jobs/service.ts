@@ -318,8 +318,9 @@ function refuse(code: ErrorCode, message: string, field: string | null): SubmitO
   return { ok: false, failure: { code, message, field, retryAfterSeconds: null } };
 }
 
+/** Some hundred folders for all: to make one for each job takes longer than to write a small picture. */
 function inputKey(jobId: string, slot: number, extension: string): string {
-  return `inputs/${jobId}/${slot}.${extension}`;
+  return `inputs/${jobId.slice(0, 2)}/${jobId}-${slot}.${extension}`;
 }
 
 function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, picture: LoadedImage): InputImage {

@@ -5,6 +5,7 @@ import {
   createWriteStream,
   fdatasync,
   fstat,
+  fsync,
   mkdir,
   mkdirSync,
   open,
@@ -95,30 +96,48 @@ export function createFileArtifacts(root: string): Artifacts {
 const calls = {
   close: promisify(close),
   datasync: promisify(fdatasync),
+  sync: promisify(fsync),
   mkdir: promisify(mkdir),
   stat: promisify(fstat),
   open: promisify(open),
   write: promisify(write),
 };
 
-/** As `store`, with nothing left to other threads but the flush, which waits for the disk. */
+/**
+ * As `store`, with nothing left to other threads but the flush, which waits for the disk. It is renamed first: then one
+ * flush is for its bytes and its name.
+ */
 async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
   const draft = draftOf(target);
-  mkdirSync(dirname(draft), { recursive: true });
-  const descriptor = openSync(draft, 'wx');
+  const descriptor = openDraftSync(draft);
+  let written = 0;
+  let name = draft;
   try {
     try {
-      for (let written = 0; written < bytes.byteLength; ) written += writeSync(descriptor, bytes, written);
-      await calls.datasync(descriptor);
+      while (written < bytes.byteLength) written += writeSync(descriptor, bytes, written);
+      renameSync(draft, target);
+      name = target;
+      await calls.sync(descriptor);
     } finally {
       closeSync(descriptor);
     }
-    renameSync(draft, target);
     return bytes.byteLength;
   } catch (error) {
-    await rm(draft, { force: true });
-    await removeEmpty(dirname(draft));
+    await rm(name, { force: true });
+    await removeEmpty(dirname(name));
     throw error;
+  }
+}
+
+/** Mostly the folder is there: to look first takes as long as to open. */
+function openDraftSync(draft: string): number {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return openSync(draft, 'wx');
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT') || attempt === OPEN_ATTEMPTS) throw error;
+    }
+    mkdirSync(dirname(draft), { recursive: true });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller } from '../../jobs/service.ts';
-import type { Peers } from '../peers.ts';
+import { holderOf, type Peers } from '../peers.ts';
 
 /** Whom a request was found to come from. */
 export interface Known {
@@ -22,7 +22,7 @@ export type FairBy = 'caller' | 'address';
 /** Who asks, with whose turn in the queue they take: a named caller's own, an unnamed one's address where turns go by it. */
 export function takingTurns(known: Known, fairBy: FairBy, address: string | undefined): Known {
   if (fairBy === 'caller' || known.caller.id !== null || address === undefined) return known;
-  return { ...known, caller: { ...known.caller, share: `address ${address}` } };
+  return { ...known, caller: { ...known.caller, share: `address ${holderOf(address)}` } };
 }
 
 /** Where a request keeps its caller: a weak map beside the requests would cost the collector a look at each of them. */

@@ -1,11 +1,15 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RateAnswer } from '../../rate.ts';
 import { GRAPHQL_PATH } from '../graphql/page.ts';
+import type { Held, HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import { limitStream } from '../limits/streams.ts';
 import type { WatchQuota } from '../limits/subscriptions.ts';
-import type { Peers } from '../peers.ts';
+import { holderOf, type Peers } from '../peers.ts';
 import { DOCS_PATH } from '../rest/docs.ts';
+import { STATUS_PATH } from '../rest/status.ts';
+import { UPLOAD_PATH } from '../uploads.ts';
 import type { Callers } from './callers.ts';
 import { headerCredentials } from './credentials.ts';
 import type { Identified, Identity } from './identity.ts';
@@ -25,6 +29,8 @@ export interface GateOptions {
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
   readonly quota: WatchQuota;
+  /** Bounds the bodies that are in memory. */
+  readonly heldBytes: HeldBytes;
   /** Whether the name that was asked for (Host) is one of ours. */
   readonly isOurs: (host: string | undefined) => boolean;
   /** How long an event stream may stay, in milliseconds. */
@@ -32,6 +38,16 @@ export interface GateOptions {
   /** Whether the request is for the page with GraphiQL, which holds nothing of anybody's. */
   readonly isPage: (request: FastifyRequest) => boolean;
 }
+
+/** A body below this is not worth counting. */
+const SMALL_BYTES = 64 * 1024;
+
+const BUSY: Refusal = {
+  status: 503,
+  code: 'UNAVAILABLE',
+  message: 'Too many large requests are under way, try again later',
+  headers: { 'retry-after': '5', connection: 'close' },
+};
 
 const PUBLIC_ROUTES: ReadonlySet<string> = new Set(['/', '/openapi.json', DOCS_PATH]);
 
@@ -77,7 +93,7 @@ function judge(
 }
 
 function admit(
-  { callers, peers, quota, lifetimeMs }: GateOptions,
+  { callers, peers, quota, heldBytes, lifetimeMs }: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   url: string,
@@ -85,14 +101,46 @@ function admit(
 ): Refusal | null {
   if (!found.ok) return identityRefusal(found.reason);
   if (url.startsWith('/debug/') && !found.caller.operator) return OPERATORS_ONLY;
-  if (url.startsWith('/events/')) {
+  if (staysOpen(url, request)) {
     const leave = quota.enter(rateKey(found.caller.id, peers.addressOf(request.raw)));
     if (leave === null) return tooManyStreams(quota.perCaller);
     reply.raw.once('close', leave);
     limitStream(reply, found.expiresAt, lifetimeMs);
   }
+  if (url !== UPLOAD_PATH && mayBeLarge(request.headers)) {
+    if (heldBytes.full()) return BUSY;
+    hold(heldBytes, rateKey(found.caller.id, peers.addressOf(request.raw)), request.raw, reply.raw);
+  }
   callers.remember(request.raw, found);
   return null;
+}
+
+/** Streams of events, and polls that wait for a change. */
+function staysOpen(url: string, { query }: FastifyRequest): boolean {
+  if (url.startsWith('/events/')) return true;
+  return url === STATUS_PATH && typeof query === 'object' && query !== null && 'wait' in query;
+}
+
+/** Of a body in chunks nothing is known. */
+function mayBeLarge(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BYTES;
+}
+
+/** Counts a body from its first byte until it is answered; while it is not whole, it may be ended. */
+function hold(heldBytes: HeldBytes, key: string, request: IncomingMessage, response: ServerResponse): void {
+  const { socket } = request;
+  const held: Held = {
+    key,
+    source: socket,
+    from: socket.bytesRead,
+    end() {
+      if (request.complete) return false;
+      socket.destroy();
+      return true;
+    },
+  };
+  heldBytes.add(held);
+  response.once('close', () => heldBytes.remove(held));
 }
 
 /** Goes on at once where there is nothing to wait for. */
@@ -111,7 +159,7 @@ function rememberLast(isOurs: (host: string | undefined) => boolean): (host: str
 
 /** Whose requests are counted together: a caller's, or an address's while its callers are not known. */
 export function rateKey(callerId: string | null, address: string | undefined): string {
-  return callerId === null ? `address ${address ?? ''}` : `caller ${callerId}`;
+  return callerId === null ? `address ${holderOf(address ?? '')}` : `caller ${callerId}`;
 }
 
 /** What somebody who asked too often is told. */

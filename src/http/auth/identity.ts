@@ -43,6 +43,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   async function byKey(key: string): Promise<Identified> {
     const found = await keyring.find(key);
     if (found === null) return { ok: false, reason: 'invalid' };
+    if (found === 'busy') return { ok: false, reason: 'unavailable' };
     const caller = { id: `key:${found.name}`, operator: found.role === 'operator' };
     return { ok: true, caller, expiresAt: null };
   }

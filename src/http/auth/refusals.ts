@@ -6,9 +6,9 @@ export type RefusalReason = Extract<Identified, { ok: false }>['reason'];
 
 /** A refusal as REST and GraphQL tell it. */
 export interface Refusal {
-  readonly status: 401 | 403 | 429 | 503;
+  readonly status: number;
   /** GraphQL's `extensions.code`. */
-  readonly code: 'UNAUTHENTICATED' | 'FORBIDDEN' | 'RATE_LIMITED' | 'UNAVAILABLE';
+  readonly code: string;
   readonly message: string;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -36,7 +36,7 @@ export function identityRefusal(reason: RefusalReason): Refusal {
       return {
         status: 503,
         code: 'UNAVAILABLE',
-        message: 'Tokens cannot be checked now, try again later',
+        message: 'Keys and tokens cannot be checked now, try again later',
         headers: { 'retry-after': '10' },
       };
     default:

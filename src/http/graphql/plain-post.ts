@@ -1,18 +1,17 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import { GRAPHQL_PATH } from './page.ts';
+import { MAX_BODY_BYTES } from './yoga.ts';
 
-/** Largest body that is read here, in bytes: a query with its variables. What is larger brings pictures. */
-const MAX_BYTES = 64 * 1024;
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 
-/** Whether a request is a POST to GraphQL's very path, and by its headers one of a small body of plain JSON. */
+/** Whether a request is a POST to GraphQL's very path, and by its headers one of plain JSON that is not too large. */
 export function isPlainPost({ method, url, headers }: FastifyRequest): boolean {
   if (method !== 'POST' || url !== GRAPHQL_PATH || headers['content-encoding'] !== undefined) return false;
   if (headers['content-type'] === undefined || !JSON_TYPE.test(headers['content-type'])) return false;
   // Node has refused what is no number (RFC 9110, 8.6); a body in chunks does not say how long it is.
   const length = Number(headers['content-length']);
-  return length > 0 && length <= MAX_BYTES;
+  return length > 0 && length <= MAX_BODY_BYTES;
 }
 
 /** The whole body; null when its sender went before it was here. */

@@ -1,26 +1,30 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import type { FastifyPluginAsync, FastifyReply } from 'fastify';
+import type { FastifyError, FastifyPluginAsync, FastifyReply } from 'fastify';
+import type { GraphQLError } from 'graphql';
 import type { Callers, Known } from '../auth/callers.ts';
 import { refuseGraphQL } from '../auth/refusals.ts';
+import { goneSignal } from '../gone-signal.ts';
 import { PAGE_HEADERS } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { limitStream } from '../limits/streams.ts';
 import { varyBy } from '../vary.ts';
 import { answerType } from './answer-type.ts';
-import type { DirectQueries } from './direct.ts';
+import type { DirectOperations } from './direct.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
 import { isPlainPost, readBody } from './plain-post.ts';
 import type { GraphQLServer, ServerContext } from './yoga.ts';
 
 export interface RouteOptions {
   readonly yoga: GraphQLServer;
-  readonly direct: DirectQueries;
+  readonly direct: DirectOperations;
   readonly callers: Callers;
   /** Null: browsers get no page. */
   readonly page: GetPage | null;
   /** How long an event stream may stay, in milliseconds. */
   readonly lifetimeMs: number;
+  /** What callers may see of a fault of ours. */
+  readonly mask: (error: unknown) => GraphQLError;
   readonly contextOf: (request: IncomingMessage, known: Known, signal?: AbortSignal) => ServerContext;
 }
 
@@ -33,14 +37,23 @@ const FORGED = {
 } as const;
 
 /**
- * Mounts GraphQL: queries that come often are answered at once, everything else by Yoga. Fastify passes bodies on
- * untouched; Yoga reads them, or gets what was read to find out whether it is needed.
+ * Mounts GraphQL: operations that are posted as plain JSON are answered at once, everything else by Yoga. Fastify passes
+ * bodies on untouched; Yoga reads them, or gets what was read to find out whether it is needed.
  */
 export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
   const { yoga, direct, callers, page, contextOf } = options;
   return async app => {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (request, _payload, done) => done(null, request.body));
+    app.setErrorHandler((error: FastifyError, request, reply) => {
+      const { statusCode: status = 500, message } = error;
+      if (status >= 400 && status < 500) {
+        return refuseGraphQL(request, reply, { status, code: 'BAD_REQUEST', message, headers: {} });
+      }
+      const { message: hidden, extensions } = options.mask(error);
+      const code = String(extensions.code);
+      return refuseGraphQL(request, reply, { status: 500, code, message: hidden, headers: {} });
+    });
     app.route({
       url: GRAPHQL_PATH,
       method: ['GET', 'POST', 'OPTIONS'],
@@ -52,7 +65,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         // Nobody is there to be answered.
         if (bytes === null) return reply.hijack();
         const context = contextOf(request.raw, callers.of(request.raw));
-        const found = await direct.answer(bytes.toString(), type, context);
+        const found = await direct.answer(bytes.toString(), type, { context, gone: () => goneSignal(reply) });
         if (found !== null) return reply.code(found.status).headers(found.headers).send(found.body);
         request.body = Readable.from([bytes]);
       },
@@ -61,20 +74,13 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
-        const gone = new AbortController();
-        reply.raw.once('close', () => {
-          // What was answered has nothing left to stop.
-          if (!reply.raw.writableFinished) gone.abort();
-        });
-        if (request.headers.accept?.includes('text/event-stream') === true) {
-          limitStream(reply, known.expiresAt, options.lifetimeMs);
-        }
-        const context = contextOf(request.raw, known, gone.signal);
+        const context = contextOf(request.raw, known, goneSignal(reply));
         const answer = await yoga.handleNodeRequestAndResponse(request, reply, context);
         for (const [name, value] of answer.headers) reply.header(name, value);
         // For server-sent events behind nginx, which would hold them back otherwise.
         reply.header('x-accel-buffering', 'no');
         const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
+        if (live) limitStream(reply, known.expiresAt, options.lifetimeMs);
         reply.code(answer.status).send(live ? answer.body : await answer.text());
         return reply;
       },

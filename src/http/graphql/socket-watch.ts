@@ -1,5 +1,7 @@
+import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import type { Log } from '../../log.ts';
+import type { Counted, Held, HeldBytes } from '../limits/held-bytes.ts';
 
 /** Close codes of our own; graphql-ws clients connect again after each of them. */
 export const SOCKET_CLOSED = {
@@ -21,19 +23,25 @@ export interface SocketLimits {
   readonly bufferBytes: number;
 }
 
-/** Closes sockets that stay too long, ask for nothing or do not read. */
+/** Closes sockets that stay too long, ask for nothing, do not read, or send and do not finish. */
 export interface SocketWatch {
-  /** `operations` says how many are under way. */
-  add(socket: WebSocket, operations: () => number): void;
+  /** Begins with one on `transport`, of which is known only whose address it comes from. */
+  add(socket: WebSocket, transport: Duplex, key: string): void;
+  /** It is known whose it is. `operations` says how many are under way. */
+  admit(socket: WebSocket, key: string, operations: () => number): void;
   /** From when on the socket's caller is no longer known, in milliseconds since 1970. */
   expire(socket: WebSocket, at: number): void;
+  /** A whole message came. True: the socket has too much waiting to be taken and was closed. */
+  received(socket: WebSocket): boolean;
   /** Closes at once what has too much waiting. True: it was closed. */
   overfull(socket: WebSocket): boolean;
   stop(): void;
 }
 
-interface Watched {
-  readonly operations: () => number;
+interface Watched extends Held {
+  readonly socket: WebSocket;
+  readonly source: Transport;
+  operations: () => number;
   readonly since: number;
   busyAt: number;
   /** Since when what waits to be taken has not become less; null: nothing waits. */
@@ -42,35 +50,29 @@ interface Watched {
   expiresAt: number | null;
 }
 
-/** How long a closed socket's other side has to say goodbye. */
-const GOODBYE_MS = 2_000;
+type Transport = Duplex & Counted;
+
+/** What somebody of whom we do not know who it is may send: `connection_init` with a token in it is some kilobytes. */
+const STRANGER_BYTES = 64 * 1024;
+
+const NONE = (): number => 0;
 
 /** One timer for all sockets. */
-export function watchSockets(limits: SocketLimits, log: Log, now: () => number = Date.now): SocketWatch {
+export function watchSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Log): SocketWatch {
   const watched = new Map<WebSocket, Watched>();
-  const goodbyes = new Set<NodeJS.Timeout>();
+  const strangers = new WeakMap<Transport, WebSocket>();
   const shortest = Math.min(limits.lifetimeMs, limits.idleMs, limits.slowMs);
   const timer = setInterval(check, Math.min(5_000, Math.max(20, shortest / 4)));
   timer.unref();
 
   function close(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
-    watched.delete(socket);
+    forget.call(socket);
     log.debug({ code, reason, waiting: socket.bufferedAmount }, 'closing a socket');
     socket.close(code, reason);
-    // Who does not read does not answer either.
-    const goodbye = setTimeout(() => {
-      goodbyes.delete(goodbye);
-      socket.terminate();
-    }, GOODBYE_MS);
-    goodbyes.add(goodbye);
-    socket.once('close', () => {
-      clearTimeout(goodbye);
-      goodbyes.delete(goodbye);
-    });
   }
 
   function check(): void {
-    const at = now();
+    const at = Date.now();
     for (const [socket, state] of watched) {
       if (state.operations() > 0) state.busyAt = at;
       const waiting = socket.bufferedAmount;
@@ -85,38 +87,71 @@ export function watchSockets(limits: SocketLimits, log: Log, now: () => number =
     }
   }
 
-  // One for all sockets: a closure for each would be held for each.
+  // One of each for all sockets: a closure for each would be held for each.
   function forget(this: WebSocket): void {
+    const state = watched.get(this);
+    if (state !== undefined) heldBytes.remove(state);
     watched.delete(this);
   }
 
+  function limitStranger(this: Transport): void {
+    if ((this.bytesRead ?? 0) > STRANGER_BYTES) strangers.get(this)?.terminate();
+  }
+
+  function overfull(socket: WebSocket): boolean {
+    if (socket.bufferedAmount <= limits.bufferBytes) return false;
+    if (watched.has(socket)) close(socket, SOCKET_CLOSED.slow);
+    return true;
+  }
+
   return {
-    add(socket, operations) {
-      const at = now();
-      watched.set(socket, {
-        operations,
+    add(socket, transport: Transport, key) {
+      const at = Date.now();
+      const state: Watched = {
+        key,
+        socket,
+        source: transport,
+        from: transport.bytesRead ?? 0,
+        end: terminate,
+        operations: NONE,
         since: at,
         busyAt: at,
         waitingSince: null,
         waiting: 0,
         expiresAt: null,
-      });
+      };
+      watched.set(socket, state);
+      heldBytes.add(state);
       socket.on('close', forget);
+      strangers.set(transport, socket);
+      transport.on('data', limitStranger);
+    },
+    admit(socket, key, operations) {
+      const state = watched.get(socket);
+      if (state === undefined) return;
+      state.key = key;
+      state.operations = operations;
+      state.source.off('data', limitStranger);
     },
     expire(socket, at) {
       const state = watched.get(socket);
       if (state !== undefined) state.expiresAt = at;
     },
-    overfull(socket) {
-      if (socket.bufferedAmount <= limits.bufferBytes) return false;
-      if (watched.has(socket)) close(socket, SOCKET_CLOSED.slow);
-      return true;
+    received(socket) {
+      const state = watched.get(socket);
+      if (state !== undefined) state.from = state.source.bytesRead ?? 0;
+      return overfull(socket);
     },
+    overfull,
     stop() {
       clearInterval(timer);
-      for (const goodbye of goodbyes) clearTimeout(goodbye);
-      goodbyes.clear();
-      watched.clear();
+      for (const socket of [...watched.keys()]) forget.call(socket);
     },
   };
+}
+
+/** What a socket holds is a message that is not whole: of one that is, nothing is counted. */
+function terminate(this: Watched): boolean {
+  this.socket.terminate();
+  return true;
 }

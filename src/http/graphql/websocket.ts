@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type ExecutionArgs, GraphQLError } from 'graphql';
+import { type ExecutionArgs, GraphQLError, getOperationAST } from 'graphql';
 import {
   type Context,
   handleProtocols,
@@ -10,13 +10,14 @@ import {
 } from 'graphql-ws';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Subscribed } from '../../graphql/shared/groups.ts';
-import { createSubscriptionNames } from '../../graphql/shared/use-shared-subscriptions.ts';
+import { createShareables } from '../../graphql/shared/shareable.ts';
 import type { Log } from '../../log.ts';
 import type { Known } from '../auth/callers.ts';
 import { headerCredentials, payloadCredentials } from '../auth/credentials.ts';
 import { rateKey, rateRefusal } from '../auth/gate.ts';
 import type { Identity } from '../auth/identity.ts';
 import { mayConnect } from '../limits/cross-site.ts';
+import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { PersistedDocuments } from '../limits/persisted.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import { tooManySubscriptions, type WatchQuota } from '../limits/subscriptions.ts';
@@ -25,16 +26,34 @@ import { createFanout } from './fanout.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { createLiveResults } from './live-results.ts';
 import { GRAPHQL_PATH } from './page.ts';
+import { withoutHttp } from './socket-errors.ts';
 import { speakOver } from './socket-protocol.ts';
 import { type SocketLimits, watchSockets } from './socket-watch.ts';
 import { type GraphQLServer, maskError, type ServerContext } from './yoga.ts';
 
 /** A WebSocket message larger than this closes the socket with 1009: a data URI fits, a film does not. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Of the message that asks for a subscription, in characters: graphql-ws keeps it for as long as somebody watches. */
+const LONGEST_SUBSCRIPTION = 64 * 1024;
+const TOO_LONG = new GraphQLError(
+  `A subscription takes at most ${LONGEST_SUBSCRIPTION} characters, with its variables`,
+  { extensions: { code: 'DOCUMENT_LIMIT' } },
+);
 /** As graphql-ws does it. */
 const KEEP_ALIVE_MS = 12_000;
 /** 1001: an endpoint is going away (RFC 6455, 7.4.1). */
 const GOING_AWAY = 1001;
+/** How long a closed socket's other side has to say goodbye: who does not read does not answer either. */
+const GOODBYE_MS = 2_000;
+
+/** By a name, because the types of `ws` do not know `closeTimeout` yet. */
+const SERVER_OPTIONS = {
+  noServer: true,
+  maxPayload: MAX_MESSAGE_BYTES,
+  perMessageDeflate: false,
+  closeTimeout: GOODBYE_MS,
+  handleProtocols,
+};
 
 export interface SocketOptions {
   readonly server: Server;
@@ -46,6 +65,8 @@ export interface SocketOptions {
   /** Counts what each caller watches. */
   readonly quota: WatchQuota;
   readonly persisted: PersistedDocuments;
+  /** Bounds messages that are not whole yet. */
+  readonly heldBytes: HeldBytes;
   /** Other origins whose pages may connect, besides our own. */
   readonly origins: readonly string[];
   /** Whether the name that was asked for (Host) is one of ours. */
@@ -74,17 +95,12 @@ export interface GraphQLSockets {
  */
 export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
   const { server, identity, peers, rate, quota, limits, log } = options;
-  const sockets = new WebSocketServer({
-    noServer: true,
-    maxPayload: MAX_MESSAGE_BYTES,
-    perMessageDeflate: false,
-    handleProtocols,
-  });
-  const watch = watchSockets(limits, log);
+  const sockets = new WebSocketServer(SERVER_OPTIONS);
+  const watch = watchSockets(limits, options.heldBytes, log);
   const operations = new WeakMap<ExecutionArgs, Operation>();
   const fanout = createFanout();
-  const live = createLiveResults(error => maskError(error, log, options.showDetails));
-  const nameOf = createSubscriptionNames();
+  const live = createLiveResults(error => withoutHttp(maskError(error, log, options.showDetails)));
+  const shareable = createShareables();
   const heartbeat = startHeartbeat(KEEP_ALIVE_MS);
 
   function operationOf(args: ExecutionArgs): Operation {
@@ -99,13 +115,15 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const credentials = payloadCredentials(connectionParams) ?? headerCredentials(request.headers);
     const found = await identity.identify(credentials);
     if (!found.ok) {
-      if (found.reason === 'unavailable') socket.close(1013, 'Tokens cannot be checked now, try again later');
+      if (found.reason === 'unavailable')
+        socket.close(1013, 'Keys and tokens cannot be checked now, try again later');
       return false;
     }
     const context = options.contextOf(request, { caller: found.caller, expiresAt: found.expiresAt });
-    extra.admitted = { context, rateKey: rateKey(found.caller.id, peers.addressOf(request)) };
+    const key = rateKey(found.caller.id, peers.addressOf(request));
+    extra.admitted = { context, rateKey: key };
     extra.request = null;
-    watch.add(socket, () => Object.keys(subscriptions).length);
+    watch.admit(socket, key, () => Object.keys(subscriptions).length);
     if (found.expiresAt !== null) watch.expire(socket, found.expiresAt);
     return true;
   }
@@ -131,11 +149,17 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const { socket, transport, id, clientKey, graphql } = operationOf(args);
     const leave = clientKey === null ? () => undefined : quota.enter(clientKey);
     if (leave === null) return { errors: [tooManySubscriptions(quota.perCaller, 'for one caller')] };
-    const key = nameOf(args, graphql);
-    const { schema, document, operationName, variableValues } = args;
+    const { schema, document, operationName } = args;
+    const watched = shareable(args, graphql);
     // graphql-ws keeps the arguments for as long as somebody watches: most share what others opened.
     args.contextValue = undefined;
+    args.variableValues = undefined;
     operations.delete(args);
+    if ('errors' in watched) {
+      leave();
+      return { errors: watched.errors.map(error => withoutHttp(maskError(error, log, options.showDetails))) };
+    }
+    const { key, variableValues } = watched;
     return fanout.join(key, { socket, transport, id, leave }, () =>
       live.open({ schema, document, operationName, variableValues, contextValue: graphql }),
     );
@@ -148,14 +172,18 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     execute: args => operationOf(args).execute(args),
     subscribe,
     async onSubscribe(connection, id, payload) {
-      const { admitted, socket, transport } = connection.extra;
+      // Read before anything is waited for: then it is of this message.
+      const { admitted, socket, transport, asking } = connection.extra;
       if (admitted === null) throw new Error('A socket asks before it was let in');
       const refusal = await turnAway(connection, admitted.rateKey);
       if (refusal !== null) return [refusal];
       const prepared = await prepare(options, { ...admitted.context, clientKey: null }, payload);
       if ('faults' in prepared) return prepared.faults;
       const { args, executors } = prepared;
+      if (asking > LONGEST_SUBSCRIPTION && isSubscription(args)) return [TOO_LONG];
       operations.set(args, { ...executors, ...admitted.context, socket, transport, id });
+      // Nobody needs them any more, and graphql-ws keeps the message for as long as its operation is under way.
+      Object.assign(payload, { query: '', variables: null, extensions: null });
       return args;
     },
     onNext({ extra }) {
@@ -173,6 +201,11 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     return ['429 Too Many Requests', `Retry-After: ${rateRefusal(answer).headers['retry-after']}\r\n`];
   }
 
+  function mayAsk(guest: Guest, characters: number): boolean {
+    guest.asking = characters;
+    return !watch.received(guest.socket);
+  }
+
   // What breaks on the way is told by the close that follows. A closure of `admit` would hold the request as long.
   function broke(error: Error): void {
     log.debug({ error: error.message }, 'a socket broke');
@@ -187,7 +220,14 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     sockets.handleUpgrade(request, socket, head, client => {
       client.on('error', broke);
       heartbeat.add(client);
-      speakOver(protocol, client, { socket: client, transport: socket, request, admitted: null }, log);
+      watch.add(client, socket, rateKey(null, peers.addressOf(request)));
+      speakOver({
+        protocol,
+        socket: client,
+        extra: { socket: client, transport: socket, request, admitted: null, asking: 0 },
+        mayAsk,
+        log,
+      });
     });
   }
 
@@ -224,6 +264,8 @@ interface Guest {
   request: IncomingMessage | null;
   /** Null until it was let in by `connection_init`. */
   admitted: { readonly context: ServerContext; readonly rateKey: string } | null;
+  /** Characters of the message that is read now. */
+  asking: number;
 }
 
 type Prepared = { args: ExecutionArgs; executors: Executors } | { faults: readonly GraphQLError[] };
@@ -246,7 +288,7 @@ async function prepare(
     });
     const document = parse(params.query ?? '');
     const faults = validate(schema, document);
-    if (faults.length > 0) return { faults };
+    if (faults.length > 0) return { faults: faults.map(withoutHttp) };
     const args: ExecutionArgs = {
       schema,
       document,
@@ -256,8 +298,12 @@ async function prepare(
     };
     return { args, executors: { execute } };
   } catch (error) {
-    return { faults: [maskError(error, log, showDetails)] };
+    return { faults: [withoutHttp(maskError(error, log, showDetails))] };
   }
+}
+
+function isSubscription({ document, operationName }: ExecutionArgs): boolean {
+  return getOperationAST(document, operationName)?.operation === 'subscription';
 }
 
 function destroy(this: Duplex): void {

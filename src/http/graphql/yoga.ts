@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { GraphQLError, type GraphQLSchema } from 'graphql';
-import { createYoga, type YogaLogger } from 'graphql-yoga';
+import { type DocumentNode, GraphQLError, type GraphQLSchema } from 'graphql';
+import { createYoga, type Plugin, type YogaLogger } from 'graphql-yoga';
+import { LRUCache } from 'lru-cache';
 import type { GraphQLContext } from '../../graphql/context.ts';
 import { useSharedSubscriptions } from '../../graphql/shared/use-shared-subscriptions.ts';
 import type { Log } from '../../log.ts';
@@ -9,6 +10,9 @@ import { type PersistedDocuments, usePersisted } from '../limits/persisted.ts';
 import { useWatchQuota, type WatchContext, type WatchQuota } from '../limits/subscriptions.ts';
 import { STORE_AWAY, storeAwaySeconds } from '../store-away.ts';
 import { GRAPHQL_PATH } from './page.ts';
+
+/** Of a request. A data URI is a third longer than its picture, and there may be three. */
+export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 /** What an operation is given before Yoga adds its own. */
 export interface ServerContext extends WatchContext {
@@ -41,11 +45,13 @@ export function createGraphQLServer(schema: GraphQLSchema, options: GraphQLOptio
       maskError: error => maskError(error, options.log, options.showDetails),
     },
     plugins: [
+      useParseFaults(),
       usePersisted(options.persisted),
       useDocumentLimits(options.limits),
       useWatchQuota(options.quota),
       useSharedSubscriptions(),
     ],
+    parserAndValidationCache: { documentCache: rememberTexts(), errorCache: rememberTexts() },
     cors: false,
     graphiql: false,
     // Files come another way: Yoga would hold them in memory whole.
@@ -55,8 +61,39 @@ export function createGraphQLServer(schema: GraphQLSchema, options: GraphQLOptio
     extraParamNames: ['documentId'],
     healthCheckEndpoint: '/__yoga-health',
     disposeOnProcessTerminate: false,
-    // A data URI of the largest picture is a third longer than the picture.
-    maxRequestBodySize: 64 * 1024 * 1024,
+    maxRequestBodySize: MAX_BODY_BYTES,
+  });
+}
+
+/**
+ * Gives a text that is no GraphQL the code and status that Yoga gives it over HTTP, whichever way it came first: Yoga
+ * remembers the error, and would go on telling it without them.
+ */
+function useParseFaults(): Plugin {
+  return {
+    onParse() {
+      return ({ result }) => {
+        if (!(result instanceof GraphQLError)) return;
+        result.extensions.code ??= 'GRAPHQL_PARSE_FAILED';
+        result.extensions.http ??= { spec: true, status: 400 };
+      };
+    },
+  };
+}
+
+/** An application has some dozens of documents; a parsed one of 2,000 tokens takes a megabyte. */
+const REMEMBERED_TEXTS = 256;
+/** Characters. What is longer has a picture in it, or is made to take room, and is parsed each time. */
+const LONGEST_REMEMBERED = 64 * 1024;
+const REMEMBERED_CHARACTERS = 4 * 1024 * 1024;
+
+/** What came of the texts that were parsed last. Yoga's own memory holds a thousand texts of any length. */
+function rememberTexts<Parsed extends DocumentNode | Error>(): LRUCache<string, Parsed> {
+  return new LRUCache({
+    max: REMEMBERED_TEXTS,
+    maxSize: REMEMBERED_CHARACTERS,
+    maxEntrySize: LONGEST_REMEMBERED,
+    sizeCalculation: (_parsed, text) => Math.max(1, text.length),
   });
 }
 

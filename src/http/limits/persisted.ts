@@ -88,8 +88,11 @@ export function createPersisted(
 /** The same before Yoga reads an HTTP request's document. */
 export function usePersisted(persisted: PersistedDocuments): Plugin {
   return {
-    onParams({ params, setParams }) {
-      setParams(persisted.resolve(params));
+    onParams({ params, request, setParams }) {
+      // Of a GET, Yoga reads the parameters that it knows.
+      const documentId =
+        request.method === 'GET' ? new URL(request.url).searchParams.get('documentId') : null;
+      setParams(persisted.resolve(documentId === null ? params : { ...params, documentId }));
     },
   };
 }

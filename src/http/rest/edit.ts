@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { firstIssue } from '../../jobs/request.ts';
+import { goneSignal } from '../gone-signal.ts';
 import type { EditAnswer } from './answers.ts';
 import { type Body, parseBody } from './body.ts';
 import { isMissing, refusalOf, toEditInput } from './edit-input.ts';
@@ -48,10 +49,8 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
         return refuse(reply, 400, firstIssue(headers.error).message.replace(/^\S+/, 'Idempotency-Key'));
       }
 
-      const gone = new AbortController();
-      reply.raw.once('close', () => gone.abort());
       const edit = toEditInput(parsed.data, extraParameters(body), headers.data['idempotency-key'] ?? null);
-      const outcome = await jobs.submit(edit, options.callerOf(request), gone.signal);
+      const outcome = await jobs.submit(edit, options.callerOf(request), goneSignal(reply));
       if (!outcome.ok) {
         const { status, detail } = refusalOf(outcome.failure);
         const { retryAfterSeconds } = outcome.failure;

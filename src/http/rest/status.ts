@@ -8,6 +8,9 @@ import { statusQuery } from './schemas.ts';
 import { liveStatusOf } from './status-fields.ts';
 import { createStatusTexts } from './status-texts.ts';
 
+/** Where the status of a job is. */
+export const STATUS_PATH = '/status/:job_id';
+
 /** When to ask again about a job under way, in seconds. */
 export const ASK_AGAIN_SECONDS = 1;
 
@@ -18,7 +21,7 @@ export const ASK_AGAIN_SECONDS = 1;
 export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
   const texts = createStatusTexts(options);
 
-  app.get('/status/:job_id', async (request: JobRequest, reply) => {
+  app.get(STATUS_PATH, async (request: JobRequest, reply) => {
     const query = statusQuery.safeParse(request.query);
     if (!query.success) return refuse(reply, 400, firstIssue(query.error).message);
     const job = await findJob(options, request);

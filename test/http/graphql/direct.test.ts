@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/http/limits/persisted.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, KEYS } from '../auth/support.ts';
+import { API_KEYS, as, KEYS, openSocket } from '../auth/support.ts';
 import { ask, askBothWays, json, OFTEN, type Post, post } from './support/both-ways.ts';
 
 let rig: Rig;
@@ -110,40 +110,13 @@ describe('a query that comes often is answered directly, as Yoga answers it', ()
   });
 });
 
-describe('everything else is Yoga’s, however often it comes', () => {
+describe('what is not compiled is executed directly, and answered as Yoga answers it', () => {
   const long = `{ __typename } # ${'x'.repeat(70_000)}`;
   it.each<[string, () => Post]>([
-    ['no JSON', () => ({ body: '{"query": "{ __typename }"' })],
-    [
-      'JSON after a byte order mark',
-      () => ({ body: `\ufeff${JSON.stringify({ query: '{ __typename }' })}` }),
-    ],
-    ['bytes that are no text', () => ({ body: Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d) })],
-    ['an empty body', () => ({ body: '' })],
-    ['null', () => json(null)],
-    ['a text', () => json('{ __typename }')],
-    ['a batch', () => json([{ query: '{ __typename }' }])],
-    ['no query', () => json({ variables: {} })],
-    ['a query that is a number', () => json({ query: 7 })],
-    ['variables that are a list', () => json({ query: '{ __typename }', variables: [] })],
-    ['variables that are a text', () => json({ query: '{ __typename }', variables: '{}' })],
-    ['extensions that are a text', () => json({ query: '{ __typename }', extensions: 'x' })],
-    ['a parameter that nobody knows', () => json({ query: '{ __typename }', id: 1 })],
-    ['an operation’s name that is a number', () => json({ query: '{ __typename }', operationName: 1 })],
-    ['a name that no operation has', () => json({ query: JOB, variables: { id }, operationName: 'Other' })],
-    ['a name that is empty', () => json({ query: JOB, variables: { id }, operationName: '' })],
-    ['two operations, neither chosen', () => ask('query A { __typename } query B { __typename }')],
     [
       'two operations, one chosen',
       () => json({ query: 'query A { a: __typename } query B { b: __typename }', operationName: 'B' }),
     ],
-    ['no GraphQL', () => ask('{ job(')],
-    ['an unknown field', () => ask('{ nothing }')],
-    [
-      'a document over a limit',
-      () => ask(`{ ${Array.from({ length: 16 }, (_, n) => `a${n}: __typename`).join(' ')} }`),
-    ],
-    ['a document of too many tokens', () => ask(`{ ${'__typename '.repeat(2_000)} }`)],
     ['a long document', () => ask(long)],
     ['a question about the schema', () => ask('{ __schema { queryType { name } } }')],
     ['a directive', () => ask('query ($no: Boolean!) { engines { id @skip(if: $no) state } }', { no: true })],
@@ -182,6 +155,52 @@ describe('everything else is Yoga’s, however often it comes', () => {
           id: 'none',
         }),
     ],
+  ])('%s', async (_name, request) => {
+    const first = await post(rig.url, request());
+    const { directly, often, yoga } = await askBothWays(rig.url, request());
+    expect(first).toEqual({ directly: true, seen: yoga });
+    expect(often).toEqual(yoga);
+    expect(directly).toBe(true);
+  });
+
+  it('a fault in the form that the caller takes', async () => {
+    const headers = { accept: 'application/graphql-response+json' };
+    const { directly, often, yoga } = await askBothWays(rig.url, { ...ask(JOB), headers });
+    expect(often).toEqual(yoga);
+    expect(often.type).toContain('graphql-response+json');
+    expect(directly).toBe(true);
+  });
+});
+
+describe('everything else is Yoga’s, however often it comes', () => {
+  it.each<[string, () => Post]>([
+    ['no JSON', () => ({ body: '{"query": "{ __typename }"' })],
+    [
+      'JSON after a byte order mark',
+      () => ({ body: `\ufeff${JSON.stringify({ query: '{ __typename }' })}` }),
+    ],
+    ['bytes that are no text', () => ({ body: Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d) })],
+    ['an empty body', () => ({ body: '' })],
+    ['null', () => json(null)],
+    ['a text', () => json('{ __typename }')],
+    ['a batch', () => json([{ query: '{ __typename }' }])],
+    ['no query', () => json({ variables: {} })],
+    ['a query that is a number', () => json({ query: 7 })],
+    ['variables that are a list', () => json({ query: '{ __typename }', variables: [] })],
+    ['variables that are a text', () => json({ query: '{ __typename }', variables: '{}' })],
+    ['extensions that are a text', () => json({ query: '{ __typename }', extensions: 'x' })],
+    ['a parameter that nobody knows', () => json({ query: '{ __typename }', id: 1 })],
+    ['an operation’s name that is a number', () => json({ query: '{ __typename }', operationName: 1 })],
+    ['a name that no operation has', () => json({ query: JOB, variables: { id }, operationName: 'Other' })],
+    ['a name that is empty', () => json({ query: JOB, variables: { id }, operationName: '' })],
+    ['two operations, neither chosen', () => ask('query A { __typename } query B { __typename }')],
+    ['no GraphQL', () => ask('{ job(')],
+    ['an unknown field', () => ask('{ nothing }')],
+    [
+      'a document over a limit',
+      () => ask(`{ ${Array.from({ length: 16 }, (_, n) => `a${n}: __typename`).join(' ')} }`),
+    ],
+    ['a document of too many tokens', () => ask(`{ ${'__typename '.repeat(2_000)} }`)],
     ['a subscription', () => ask('subscription { jobProgress(jobId: "none") { id } }')],
     ['an unknown hash', () => json({ documentId: `sha256:${'0'.repeat(64)}` })],
     ['another path that leads here', () => ({ ...ask('{ __typename }'), path: '/graphql/' })],
@@ -205,12 +224,14 @@ describe('everything else is Yoga’s, however often it comes', () => {
     expect(directly).toBe(false);
   });
 
-  it('a document that does not come often', async () => {
-    const given = ask('{ seldom: __typename }');
-    const times = [];
-    for (let n = 0; n < OFTEN; n += 1) times.push(await post(rig.url, given));
-    expect(times.map(({ directly }) => directly)).toEqual([false, false, true, true]);
-    expect(new Set(times.map(({ seen }) => seen.body)).size).toBe(1);
+  it('a text that is no GraphQL, also when it came by a socket first', async () => {
+    const { socket, run } = await openSocket(rig.url);
+    const query = '{ jobs(first: 1';
+    expect((await run({ query })).type).toBe('error');
+    socket.close();
+    const headers = { accept: 'application/graphql-response+json' };
+    const { seen } = await post(rig.url, { ...ask(query), headers });
+    expect(seen).toMatchObject({ status: 400, body: expect.stringContaining('GRAPHQL_PARSE_FAILED') });
   });
 });
 

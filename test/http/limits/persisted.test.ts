@@ -89,6 +89,16 @@ describe('persisted documents', () => {
     );
   });
 
+  it('are found by a GET too', async () => {
+    const asked = async (mode: keyof typeof rigs, hash: string) => {
+      const url = `${rigs[mode].url}/graphql?documentId=${encodeURIComponent(hash)}`;
+      return (await fetch(url)).json();
+    };
+    expect((await asked('only', jobs.hash)).data).toHaveProperty('jobs');
+    expect((await asked('on', jobs.hash)).data).toHaveProperty('jobs');
+    expect((await asked('only', UNKNOWN)).errors[0].extensions.code).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
+  });
+
   it('do not run a text under the hash of another', async () => {
     const extensions = { persistedQuery: { version: 1, sha256Hash: jobs.hash.slice('sha256:'.length) } };
     expect(await outcome('only', { query: '{ engines { id } }', extensions })).toBe(

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Rig, servePictures, startRig } from '../../support/gateway.ts';
 import { API_KEYS, as, codesOf, KEYS, openSocket } from '../auth/support.ts';
@@ -16,6 +18,14 @@ async function submit(steps: number, headers: Record<string, string> = {}, promp
     body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt, steps, megapixels: 0.1 }),
   });
   return String((await answer.json()).job_id);
+}
+
+/** Bytes on the heap and beside it, after a collection. */
+function held(): number {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc')();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 const watch = (id: string) => ({ query: `subscription { jobProgress(jobId: "${id}") { status } }` });
@@ -180,6 +190,105 @@ describe('a socket', () => {
   );
 });
 
+describe('a socket of which nobody knows yet whose it is', () => {
+  it('is ended when it sends more than a greeting', async () => {
+    rig = await startRig({ API_KEYS });
+    const whole = await openSocket(rig.url, null);
+    whole.send({ type: 'ping', payload: { big: 'x'.repeat(100_000) } });
+    expect((await whole.closed).code).toBe(1006);
+    // What is not whole is not waited for either.
+    const half = await openSocket(rig.url, null);
+    half.socket.send('x'.repeat(100_000), { fin: false });
+    expect((await half.closed).code).toBe(1006);
+    const known = await openSocket(rig.url, { apiKey: KEYS.alice });
+    const long = { query: `{ __typename } # ${'x'.repeat(100_000)}` };
+    expect((await known.run(long)).type).toBe('next');
+    known.socket.close();
+  });
+
+  it('is gone soon after it was told to go, also when it says no goodbye', async () => {
+    rig = await startRig({ CONNECTION_INIT_TIMEOUT: '50ms' });
+    const socket = connect(Number(new URL(rig.url).port), '127.0.0.1');
+    socket.write(
+      'GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n' +
+        'Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n',
+    );
+    socket.resume();
+    const started = performance.now();
+    await once(socket, 'close');
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+});
+
+describe('a ping', () => {
+  it('is answered with what it brings, when that is little', async () => {
+    rig = await startRig();
+    const { send, next, socket } = await openSocket(rig.url);
+    send({ type: 'ping', payload: { at: 1 } });
+    expect(await next('pong')).toEqual({ type: 'pong', payload: { at: 1 } });
+    send({ type: 'ping', payload: { big: 'x'.repeat(2_000) } });
+    expect(await next('pong')).toEqual({ type: 'pong' });
+    send({ type: 'ping' });
+    expect(await next('pong')).toEqual({ type: 'pong' });
+    socket.close();
+  });
+
+  it('after ping, with nothing read, ends the socket', async () => {
+    rig = await startRig();
+    const { socket, closed } = await openSocket(rig.url);
+    const ping = JSON.stringify({ type: 'ping', payload: { some: 'x'.repeat(900) } });
+    socket.pause();
+    // As fast as they are taken: what it is answered with stays in the gateway.
+    const sendSome = (): void => {
+      for (let n = 0; n < 200; n += 1) socket.send(ping);
+      if (socket.readyState === socket.OPEN) setImmediate(sendSome);
+    };
+    sendSome();
+    const gone = async (): Promise<number> => {
+      socket.resume();
+      return (await closed).code;
+    };
+    await expect.poll(() => socket.bufferedAmount, { timeout: 10_000 }).toBeGreaterThan(64 * 1024);
+    expect([4413, 1006]).toContain(await gone());
+  });
+});
+
+describe('the variables of a subscription', () => {
+  it('are not kept by the megabyte', async () => {
+    rig = await startRig({ SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
+    const { socket, run } = await openSocket(rig.url);
+    const asked = (characters: number) => run({ query, variables: { id, junk: 'x'.repeat(characters) } });
+    expect((await asked(60_000)).type).toBe('next');
+    expect(codesOf(await asked(70_000))).toEqual(['DOCUMENT_LIMIT']);
+    // Nobody is kept from sending a picture.
+    expect((await run({ query: '{ __typename }', variables: { junk: 'x'.repeat(70_000) } })).type).toBe(
+      'next',
+    );
+    const before = held();
+    for (let n = 0; n < 50; n += 1) await asked(60_000);
+    expect(held() - before).toBeLessThan(50 * 2 * 60_000);
+    socket.close();
+  });
+
+  it('may be nested as deep as they like, and are refused', async () => {
+    rig = await startRig();
+    const deep = `${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}`;
+    const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
+    const body = `{"query":${JSON.stringify(query)},"variables":{"id":${deep}}}`;
+    const { socket, next, run } = await openSocket(rig.url);
+    socket.send(`{"id":"deep","type":"subscribe","payload":${body}}`);
+    expect(JSON.stringify(await next('next', 'deep'))).toContain('ID cannot represent');
+    expect((await run({ query: '{ __typename }' })).type).toBe('next');
+    socket.close();
+    const headers = { 'content-type': 'application/json', accept: 'text/event-stream' };
+    const answer = await fetch(`${rig.url}/graphql`, { method: 'POST', headers, body });
+    expect(await answer.text()).toContain('ID cannot represent');
+  });
+});
+
 describe('an event stream', () => {
   it('of REST is counted with the subscriptions, and ends as they do', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '1', SOCKET_LIFETIME: '600ms', SANDBOX_STEP: '200ms' });
@@ -201,15 +310,34 @@ describe('an event stream', () => {
     socket.socket.close();
   });
 
-  it('ends when it was open for as long as may be', async () => {
-    rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
+  it.each(['text/event-stream', '*/*', 'text/*', 'Text/Event-Stream'])(
+    'ends when it was open for as long as may be, asked for as %s',
+    async accept => {
+      rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
+      const id = await submit(100);
+      const answer = await fetch(`${rig.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept },
+        body: JSON.stringify(watch(id)),
+      });
+      expect(answer.headers.get('content-type')).toContain('text/event-stream');
+      await expect(answer.text()).rejects.toThrow();
+    },
+  );
+
+  it('and a poll that waits are counted alike', async () => {
+    rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
-    const answer = await fetch(`${rig.url}/graphql`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
-      body: JSON.stringify(watch(id)),
-    });
-    await expect(answer.text()).rejects.toThrow();
+    const leave = new AbortController();
+    const waiting = [1, 2].map(() =>
+      fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`, { signal: leave.signal }),
+    );
+    const third = async () => (await fetch(`${rig.url}/status/${id}?wait=1`)).status;
+    await expect.poll(third).toBe(429);
+    expect((await fetch(`${rig.url}/status/${id}`)).status).toBe(200);
+    leave.abort();
+    await Promise.allSettled(waiting);
+    await expect.poll(third).toBe(200);
   });
 });
 

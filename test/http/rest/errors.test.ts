@@ -211,7 +211,7 @@ describe('faults that are ours', () => {
         ...files,
         // The first to come is told last, so that it would come after the others were removed.
         async put(key, source) {
-          if (key.includes('/2.')) throw new StoreAway('the bucket is away', 'ECONNREFUSED');
+          if (key.includes('-2.')) throw new StoreAway('the bucket is away', 'ECONNREFUSED');
           await setImmediate();
           return files.put(key, source);
         },

@@ -1,0 +1,50 @@
+import { afterEach, expect, it } from 'vitest';
+import { createHeldBytes, type Held, type HeldBytes } from '../../../src/http/limits/held-bytes.ts';
+
+let bytes: HeldBytes;
+afterEach(() => bytes.stop());
+
+const ended: string[] = [];
+afterEach(() => ended.splice(0));
+
+/** A body of which so much came; `whole` ones are not to be ended. */
+function body(name: string, key: string, came: number, whole = false): Held {
+  return {
+    key,
+    from: 100,
+    source: { bytesRead: 100 + came },
+    end() {
+      if (whole) return false;
+      ended.push(name);
+      return true;
+    },
+  };
+}
+
+it('ends the largest of whoever holds most, until there is room', async () => {
+  bytes = createHeldBytes(1_000, 5);
+  bytes.add(body('largest of all', 'modest', 600));
+  for (const [n, size] of [200, 300, 400].entries()) bytes.add(body(`greedy ${n}`, 'greedy', size));
+  await expect.poll(() => ended).toEqual(['greedy 2', 'largest of all']);
+  expect(bytes.full()).toBe(false);
+});
+
+it('leaves what is whole to its end, and is full meanwhile', async () => {
+  bytes = createHeldBytes(1_000, 5);
+  const worked = body('worked on', 'a', 2_000, true);
+  bytes.add(worked);
+  bytes.add(body('coming', 'b', 1));
+  await expect.poll(() => ended).toEqual(['coming']);
+  expect(bytes.full()).toBe(true);
+  bytes.remove(worked);
+  expect(bytes.full()).toBe(false);
+});
+
+it('counts from the first byte of what is held now', () => {
+  bytes = createHeldBytes(1_000, 60_000);
+  const message = body('message', 'a', 2_000);
+  bytes.add(message);
+  expect(bytes.full()).toBe(true);
+  message.from = 2_100;
+  expect(bytes.full()).toBe(false);
+});
