@@ -4,8 +4,8 @@ import { atMost, type Bench, judged, overRuns, rowOf } from './support/measureme
 import { type ServerProcess, startChangesGateway, startServer } from './support/processes.ts';
 
 const SOCKETS = 2_000;
-/** Opened and closed before: what the first ones make the server load or allot is not theirs. */
-const WARM_UP = 200;
+/** Opened and closed before: what the first ones make the server load, allot or remember (500 jobs) is not theirs. */
+const WARM_UP = 600;
 
 /** Bytes for each socket, in KiB. */
 interface Held {

@@ -5,7 +5,11 @@ import { createMailbox, type Mailbox } from '../../src/jobs/mailbox.ts';
 
 /** As server-sent events use them: each member reads from a box of its own. */
 function shareResults() {
-  const { join, size } = createSharedSubscriptions((result: ExecutionResult) => result);
+  const { join, size } = createSharedSubscriptions<ExecutionResult, Mailbox<ExecutionResult>>({
+    itemOf: result => result,
+    offer: (box, result) => box.offer(result),
+    end: box => box.end(),
+  });
   return {
     size,
     join: (key: string, open: () => Promise<Subscribed>) =>

@@ -1,3 +1,4 @@
+import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../../jobs/few.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Feed, Watcher } from '../../jobs/ports.ts';
 
@@ -9,22 +10,28 @@ export interface EmbeddedFeed extends Feed {
 
 /** Makes a feed with no watchers; a job without watchers costs nothing. */
 export function createEmbeddedFeed(): EmbeddedFeed {
-  const watchers = new Map<string, Set<Watcher>>();
+  const watchers = new Map<string, Few<Watcher>>();
+
+  function tell(jobId: string, news: (watcher: Watcher) => void): void {
+    const watching = watchers.get(jobId);
+    if (watching !== undefined) forEachOf(watching, news);
+  }
+
   return {
     async watch(jobId, watcher) {
-      const set = watchers.get(jobId) ?? new Set();
-      watchers.set(jobId, set);
-      set.add(watcher);
+      const watching = watchers.get(jobId) ?? few();
+      watchers.set(jobId, watching);
+      addTo(watching, watcher);
       return () => {
-        set.delete(watcher);
-        if (set.size === 0 && watchers.get(jobId) === set) watchers.delete(jobId);
+        removeFrom(watching, watcher);
+        if (isEmpty(watching) && watchers.get(jobId) === watching) watchers.delete(jobId);
       };
     },
     changed(job) {
-      for (const watcher of watchers.get(job.id) ?? []) watcher.changed(job);
+      tell(job.id, watcher => watcher.changed(job));
     },
     gone(jobId) {
-      for (const watcher of watchers.get(jobId) ?? []) watcher.gone();
+      tell(jobId, watcher => watcher.gone());
     },
     watched() {
       return [...watchers.keys()];

@@ -1,3 +1,4 @@
+import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../../jobs/few.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Feed, Watcher } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
@@ -28,27 +29,29 @@ const BATCH = 200;
 
 /** Makes a feed with no watchers; a job without watchers costs nothing here. */
 export function createRedisFeed({ keys, log, join, leave, readMany }: RedisFeedOptions): RedisFeed {
-  const jobs = new Map<string, Set<Watcher>>();
+  const jobs = new Map<string, Few<Watcher>>();
 
-  function remove(jobId: string, watchers: Set<Watcher>, watcher: Watcher): void {
-    watchers.delete(watcher);
-    if (watchers.size > 0 || jobs.get(jobId) !== watchers) return;
+  function remove(jobId: string, watchers: Few<Watcher>, watcher: Watcher): void {
+    removeFrom(watchers, watcher);
+    if (!isEmpty(watchers) || jobs.get(jobId) !== watchers) return;
     jobs.delete(jobId);
     leave(keys.feed(jobId));
   }
 
   function tell(jobId: string, news: Job | 'gone'): void {
-    for (const watcher of [...(jobs.get(jobId) ?? [])]) {
+    const watchers = jobs.get(jobId);
+    if (watchers === undefined) return;
+    forEachOf(watchers, watcher => {
       if (news === 'gone') watcher.gone();
       else watcher.changed(news);
-    }
+    });
   }
 
   return {
     async watch(jobId, watcher) {
-      const watchers = jobs.get(jobId) ?? new Set();
+      const watchers = jobs.get(jobId) ?? few();
       jobs.set(jobId, watchers);
-      watchers.add(watcher);
+      addTo(watchers, watcher);
       try {
         // Each watcher joins, although once is enough: a connection that was just opened may not have the channel yet.
         await join(keys.feed(jobId));

@@ -14,14 +14,12 @@ type Asked = Pick<ExecutionArgs, 'schema' | 'document' | 'operationName' | 'vari
 
 /** A subscription that may be shared. */
 export interface Shareable {
-  /** Two with the same key have the same results. */
+  /** Two with the same key have the same results. A hash, so that it is short however much was sent. */
   readonly key: string;
   /** Those that the operation declares: what else was sent has no meaning and is not kept. */
   readonly variableValues: Readonly<Record<string, unknown>>;
 }
 
-/** A longer key is kept as its hash: a caller may send megabytes. */
-const LONGEST_KEY = 512;
 /** As graphql-js has it. */
 const MAX_ERRORS = 50;
 
@@ -61,7 +59,7 @@ export function createShareables(): (
       caller.operator,
       baseUrl,
     ]);
-    return { key: key.length > LONGEST_KEY ? hash('sha256', key) : key, variableValues: values };
+    return { key: hash('sha256', key, 'base64'), variableValues: values };
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import type { ExecutionResult } from 'graphql';
 import type { WebSocket } from 'ws';
-import { createSharedSubscriptions, type Member, type Subscribed } from '../../graphql/shared/groups.ts';
+import { createSharedSubscriptions, type Subscribed } from '../../graphql/shared/groups.ts';
+import { createMailbox, type Stream } from '../../jobs/mailbox.ts';
 import { beginTextFrame } from './frame.ts';
 
 /** One operation of one socket that watches. */
@@ -32,17 +32,16 @@ const NOTHING = Buffer.alloc(0);
 
 /** Starts with no subscription. */
 export function createFanout(): Fanout {
-  // The brace ends the message around the result.
-  const shared = createSharedSubscriptions(result => Buffer.from(`${JSON.stringify(result)}}`));
+  const shared = createSharedSubscriptions<Buffer, Writer>({
+    // The brace ends the message around the result.
+    itemOf: result => Buffer.from(`${JSON.stringify(result)}}`),
+    offer,
+    end: conclude,
+  });
   return {
     async join(key, member, open) {
       try {
-        const subscribed = await shared.join(key, open, leaveGroup =>
-          writeTo(member, () => {
-            leaveGroup();
-            member.leave();
-          }),
-        );
+        const subscribed = await shared.join(key, open, leaveGroup => createWriter(member, leaveGroup));
         if (!(Symbol.asyncIterator in subscribed)) member.leave();
         return subscribed;
       } catch (error) {
@@ -53,73 +52,75 @@ export function createFanout(): Fanout {
   };
 }
 
+/** Who writes to one socket for one operation. */
+interface Writer {
+  readonly member: FanoutMember;
+  /** The begin of each message. */
+  readonly head: string;
+  /** The newest result that the socket had no room for. */
+  waiting: Buffer | null;
+  /** Nothing newer comes. */
+  concluded: boolean;
+  readonly stream: Stream<never>;
+}
+
+function createWriter(member: FanoutMember, leaveGroup: () => void): Writer {
+  const box = createMailbox<never>(() => {
+    writer.waiting = null;
+    leaveGroup();
+    member.leave();
+  });
+  const writer: Writer = {
+    member,
+    head: `{"id":${JSON.stringify(member.id)},"type":"next","payload":`,
+    waiting: null,
+    concluded: false,
+    stream: box.stream,
+  };
+  return writer;
+}
+
 /**
  * Sends while the socket takes all at once. When it does not, the newest result waits until what is before it was taken,
  * and whoever reads slowly misses the rest: at most one waits here and one in the socket.
  */
-function writeTo({ socket, transport, id }: FanoutMember, leave: () => void): Member<Buffer> {
-  const head = `{"id":${JSON.stringify(id)},"type":"next","payload":`;
-  let waiting: Buffer | null = null;
-  let ended = false;
-  const { stream, end } = createEmptyStream(() => {
-    waiting = null;
-    leave();
-  });
-
-  /** After its closing frame a socket says nothing more (RFC 6455, 5.5.1). */
-  function isOpen(): boolean {
-    return socket.readyState === socket.OPEN;
+function offer(writer: Writer, rest: Buffer): void {
+  const { transport } = writer.member;
+  if (!isOpen(writer)) return;
+  if (writer.waiting !== null) writer.waiting = rest;
+  else if (transport.writableLength === 0) send(writer, rest);
+  else {
+    writer.waiting = rest;
+    transport.write(NOTHING, () => taken(writer));
   }
-
-  function send(rest: Buffer): void {
-    transport.cork();
-    transport.write(beginTextFrame(head, rest.length));
-    transport.write(rest);
-    transport.uncork();
-  }
-
-  /** Called when all that was before was taken, or the socket is gone: its close ends the operation. */
-  function taken(): void {
-    if (waiting !== null && isOpen()) send(waiting);
-    waiting = null;
-    if (ended) end();
-  }
-
-  return {
-    offer(rest) {
-      if (!isOpen()) return;
-      if (waiting !== null) waiting = rest;
-      else if (transport.writableLength === 0) send(rest);
-      else {
-        waiting = rest;
-        transport.write(NOTHING, taken);
-      }
-    },
-    end() {
-      ended = true;
-      if (waiting === null) end();
-    },
-    stream,
-  };
 }
 
-/** A stream of nothing that ends when told to, or when its reader leaves; `onEnd` is called once. */
-function createEmptyStream(onEnd: () => void): { stream: AsyncIterable<ExecutionResult>; end(): void } {
-  const { promise, resolve } = Promise.withResolvers<IteratorReturnResult<undefined>>();
-  let ended = false;
-  function end(): void {
-    if (ended) return;
-    ended = true;
-    resolve({ value: undefined, done: true });
-    onEnd();
-  }
-  const iterator: AsyncIterator<ExecutionResult, undefined> = {
-    next: () => promise,
-    return() {
-      end();
-      return promise;
-    },
-  };
-  // graphql-ws calls `return` of what it was given.
-  return { stream: { ...iterator, [Symbol.asyncIterator]: () => iterator }, end };
+function conclude(writer: Writer): void {
+  writer.concluded = true;
+  if (writer.waiting === null) leave(writer);
+}
+
+/** Called when all that was before was taken, or the socket is gone: its close ends the operation. */
+function taken(writer: Writer): void {
+  if (writer.waiting !== null && isOpen(writer)) send(writer, writer.waiting);
+  writer.waiting = null;
+  if (writer.concluded) leave(writer);
+}
+
+/** The stream ends, and with it the operation. */
+function leave({ stream }: Writer): void {
+  // It settles at once and never fails.
+  void stream.return();
+}
+
+/** After its closing frame a socket says nothing more (RFC 6455, 5.5.1). */
+function isOpen({ member: { socket } }: Writer): boolean {
+  return socket.readyState === socket.OPEN;
+}
+
+function send({ member: { transport }, head }: Writer, rest: Buffer): void {
+  transport.cork();
+  transport.write(beginTextFrame(head, rest.length));
+  transport.write(rest);
+  transport.uncork();
 }

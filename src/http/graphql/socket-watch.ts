@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { CloseCode } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { Log } from '../../log.ts';
 import type { Counted, Held, HeldBytes } from '../limits/held-bytes.ts';
@@ -10,10 +11,17 @@ export const SOCKET_CLOSED = {
   slow: { code: 4413, reason: 'Does not read what it asked for' },
 } as const;
 
-/** RFC 6455 leaves 4000 to 4999 to us; graphql-ws' PROTOCOL.md uses this one for who is not, or no longer, known. */
+/** RFC 6455 leaves 4000 to 4999 to us; graphql-ws' PROTOCOL.md uses this one for who never says `connection_init`. */
+const NO_GREETING = {
+  code: CloseCode.ConnectionInitialisationTimeout,
+  reason: 'Connection initialisation timeout',
+} as const;
+/** The same page has this one for who is not, or no longer, known. */
 const UNAUTHORIZED = { code: 4401, reason: 'Unauthorized' } as const;
 
 export interface SocketLimits {
+  /** From the handshake to `connection_init`. */
+  readonly initMs: number;
   readonly lifetimeMs: number;
   /** Without any operation. */
   readonly idleMs: number;
@@ -61,7 +69,7 @@ const NONE = (): number => 0;
 export function watchSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Log): SocketWatch {
   const watched = new Map<WebSocket, Watched>();
   const strangers = new WeakMap<Transport, WebSocket>();
-  const shortest = Math.min(limits.lifetimeMs, limits.idleMs, limits.slowMs);
+  const shortest = Math.min(limits.initMs, limits.lifetimeMs, limits.idleMs, limits.slowMs);
   const timer = setInterval(check, Math.min(5_000, Math.max(20, shortest / 4)));
   timer.unref();
 
@@ -80,6 +88,7 @@ export function watchSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Lo
       else if (state.waitingSince === null || waiting < state.waiting) state.waitingSince = at;
       state.waiting = waiting;
       if (state.expiresAt !== null && at >= state.expiresAt) close(socket, UNAUTHORIZED);
+      else if (state.operations === NONE && at - state.since >= limits.initMs) close(socket, NO_GREETING);
       else if (at - state.since >= limits.lifetimeMs) close(socket, SOCKET_CLOSED.lifetime);
       else if (state.waitingSince !== null && at - state.waitingSince >= limits.slowMs) {
         close(socket, SOCKET_CLOSED.slow);
@@ -132,6 +141,7 @@ export function watchSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Lo
       state.key = key;
       state.operations = operations;
       state.source.off('data', limitStranger);
+      strangers.delete(state.source);
     },
     expire(socket, at) {
       const state = watched.get(socket);

@@ -75,8 +75,6 @@ export interface SocketOptions {
     readonly maxSockets: number;
     /** Operations at once on one socket. */
     readonly perSocket: number;
-    /** From the handshake to `connection_init`. */
-    readonly initMs: number;
   };
   readonly showDetails: boolean;
   readonly log: Log;
@@ -166,7 +164,8 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
   }
 
   const protocol = makeServer<ConnectionParams, Guest>({
-    connectionInitWaitTimeout: limits.initMs,
+    // `watch` looks after it: a timer would be held for as long as its socket.
+    connectionInitWaitTimeout: 0,
     onConnect: connect,
     // Each operation runs with the plugins that were set up for it when it was prepared.
     execute: args => operationOf(args).execute(args),
