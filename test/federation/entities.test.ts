@@ -142,6 +142,40 @@ describe('_entities', () => {
   });
 });
 
+describe('many entities', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+  });
+  afterAll(() => rig.close());
+
+  const representations = Array.from({ length: 1_000 }, (_, n) => ({ __typename: 'Job', id: `${n}` }));
+  const asked = (names: readonly string[], fields: string) =>
+    rig.graphql<Record<string, unknown[]>>(
+      `query ($r: [_Any!]!) {
+        ${names.map(name => `${name}: _entities(representations: $r) { ... on Job { ${fields} } }`).join(' ')}
+      }`,
+      { r: representations },
+    );
+
+  it('of whole jobs are taken, a thousand at once', async () => {
+    const whole =
+      'id status revision progress stage step totalSteps queuePosition etaSeconds engine promptId attempt createdAt ' +
+      'request { prompt seed steps } images { url width height } preview { url } error { code message }';
+    const { data, errors } = await asked(['a'], whole);
+    expect(errors).toBeUndefined();
+    expect(data?.a).toHaveLength(1_000);
+  });
+
+  it.each([1, 5])('cost what they are, under however many names: asked %i times', async times => {
+    for (let n = 1; n < times; n += 1) await asked(['a'], 'id');
+    const { errors } = await asked(['a', 'b', 'c'], 'id preview { dataUri }');
+    expect(errors).toEqual([
+      expect.objectContaining({ message: expect.stringMatching(/entities cost \d+ fields, at most 50000/) }),
+    ]);
+  });
+});
+
 describe('_service', () => {
   let rig: Rig;
   beforeAll(async () => {

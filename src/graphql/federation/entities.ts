@@ -1,12 +1,19 @@
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type GraphQLResolveInfo } from 'graphql';
 import type { Job } from '../../jobs/job.ts';
 import { show } from '../../workflows/describe.ts';
 import type { Builder } from '../builder.ts';
 import type { GraphQLContext } from '../context.ts';
+import { measureSelections } from '../measure.ts';
 import type { JobTypes } from '../types/job.ts';
 
 /** How many entities one operation may ask for: routers send what one page of another subgraph refers to. */
 export const ENTITY_LIMIT = 1000;
+
+/**
+ * What the entities of one operation may cost together, in fields: a thousand whole jobs are 40,000. How many are asked
+ * for is known only now, so the limit on documents takes a few.
+ */
+const ENTITY_COST = 50_000;
 
 /**
  * Adds `_service` and `_entities`, the fields by which a router reads a subgraph
@@ -22,13 +29,32 @@ export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: stri
   const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
     fields: t => ({ sdl: t.exposeString('sdl', { description: 'The subgraph’s schema.' }) }),
   });
+  // By the operation's own context: a document may ask for entities under many names.
+  const spent = new WeakMap<GraphQLContext, number>();
+
+  function charge(context: GraphQLContext, members: number, info: GraphQLResolveInfo): void {
+    const sum = (spent.get(context) ?? 0) + members * costOfEach(info);
+    if (sum > ENTITY_COST) {
+      throw new GraphQLError(
+        `The entities cost ${sum} fields, at most ${ENTITY_COST} are taken: ask for fewer at once`,
+        {
+          extensions: { code: 'DOCUMENT_LIMIT', limit: 'cost' },
+        },
+      );
+    }
+    spent.set(context, sum);
+  }
+
   builder.queryFields(t => ({
     _service: t.field({ type: Service, resolve: () => ({ sdl }) }),
     _entities: t.field({
       type: [Entity],
       nullable: { list: false, items: true },
       args: { representations: t.arg({ type: ['_Any'], required: true }) },
-      resolve: (_root, { representations }, context) => loadEntities(representations, context),
+      resolve(_root, { representations }, context, info) {
+        charge(context, representations.length, info);
+        return loadEntities(representations, context);
+      },
     }),
   }));
 }
@@ -46,6 +72,18 @@ async function loadEntities(
   const found = await jobs.getMany(distinct, caller);
   const byId = new Map(distinct.map((id, index) => [id, found[index] ?? null]));
   return ids.map(id => byId.get(id) ?? null);
+}
+
+/** Fields of one entity. */
+function costOfEach({ schema, fragments, fieldNodes }: GraphQLResolveInfo): number {
+  const known = new Map(Object.entries(fragments));
+  return fieldNodes.reduce(
+    (sum, { selectionSet }) =>
+      selectionSet === undefined
+        ? sum
+        : sum + measureSelections(schema, known, selectionSet, schema.getType('Job')).cost,
+    0,
+  );
 }
 
 function idOf(representation: unknown): string {

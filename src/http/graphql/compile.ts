@@ -10,7 +10,7 @@ import {
 } from 'graphql';
 import { compileQuery, isCompiledQuery } from 'graphql-jit';
 import type { GraphQLContext } from '../../graphql/context.ts';
-import { measureSelections } from '../limits/measure.ts';
+import { measureSelections } from '../../graphql/measure.ts';
 
 /** A document that was found valid for the schema, and within every limit. */
 export interface ValidDocument {

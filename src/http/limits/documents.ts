@@ -8,7 +8,7 @@ import {
   type ValidationRule,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
-import { type Measure, measureSelections } from './measure.ts';
+import { type Measure, measureSelections } from '../../graphql/measure.ts';
 
 /** How much one GraphQL document may ask for. */
 export interface DocumentLimits extends Measure {
