@@ -226,7 +226,10 @@ async function settle(
       return fail(run, jobError('CANCELED', 'Somebody interrupted the job at the engine'));
     case 'failed': {
       const report = reportOf(outcome.failure);
-      context.log.warn({ job: held.job.id, engine: engine.id, report }, 'execution failed');
+      const { exceptionType, node } = outcome.failure;
+      context.log.warn({ job: held.job.id, engine: engine.id, exceptionType, node }, 'execution failed');
+      // A node may repeat the prompt: operators read the report with the job.
+      context.log.debug({ job: held.job.id, report }, 'what the engine said of it');
       if (!isOutOfMemory(outcome.failure)) return fail(run, nameFailure(outcome.failure, held.job), report);
       engine.ranOutOfMemory();
       await tell(run, 'free memory', () => engine.client.free());

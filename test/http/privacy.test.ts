@@ -1,4 +1,5 @@
 import { afterEach, expect, it } from 'vitest';
+import { startTestEngine } from '../support/engine.ts';
 import { servePictures } from '../support/gateway.ts';
 import { watchOverSse } from '../support/watch.ts';
 import { API_KEYS, as, askGraphQL, KEYS, openSocket } from './auth/support.ts';
@@ -49,6 +50,32 @@ it('tells the log of no prompt and no URL of a picture, but to who debugs, and o
   expect(told(['info', 'warn', 'error'])).not.toContain(SIGNED);
   expect(told(['info', 'warn', 'error'])).not.toContain('red.png');
   for (const key of Object.values(KEYS)) expect(told(['debug', 'info', 'warn', 'error'])).not.toContain(key);
+});
+
+it('tells the log of no prompt that a node of the engine repeats when it fails', async () => {
+  const engine = await startTestEngine();
+  await engine.fault({ failNode: { class: 'VAEDecode', message: `cannot decode "${PROMPT}"` } });
+  gateway = await startTestGateway({ COMFYUI_URL: engine.url });
+  const pictures = await servePictures();
+  try {
+    const body = { image1_url: `${pictures.url}/red.png`, prompt: PROMPT, steps: 1, megapixels: 0.1 };
+    const answer = await fetch(`${gateway.url}/edit-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const { job_id: id } = await answer.json();
+    await watchOverSse(gateway.url, id);
+    expect(JSON.stringify(await (await fetch(`${gateway.url}/debug/job/${id}`)).json())).toContain(
+      'VAEDecode',
+    );
+  } finally {
+    await pictures.close();
+    await engine.stop();
+  }
+  expect(told(['warn'])).toContain('execution failed');
+  expect(told(['info', 'warn', 'error'])).not.toContain(PROMPT);
+  expect(told(['debug'])).toContain(PROMPT);
 });
 
 it('tells nobody the credentials of an engine', async () => {
