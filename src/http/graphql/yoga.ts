@@ -116,6 +116,11 @@ export function maskError(error: unknown, log: Log, showDetails: boolean): Graph
       extensions: { code: 'STORE_UNAVAILABLE', retryAfterSeconds, http: { status: 503, headers } },
     });
   }
+  // By `goneSignal`: nobody is there to be told, and it is no fault of ours.
+  if (original instanceof DOMException && original.name === 'AbortError') {
+    log.debug({}, 'the caller left before the answer');
+    return new GraphQLError('The caller left', { extensions: { code: 'CALLER_LEFT' } });
+  }
   const reference = randomUUID();
   const detail = original instanceof Error ? (original.stack ?? original.message) : String(original);
   const { nodes = null, path = null } = error instanceof GraphQLError ? error : {};

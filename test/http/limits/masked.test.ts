@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,6 +19,7 @@ import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { createCatalog } from '../../../src/workflows/catalog.ts';
 import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
 import { ask, askBothWays, OFTEN } from '../graphql/support/both-ways.ts';
+import { startTestGateway } from '../rest/support/gateway.ts';
 import { collectLog } from '../rest/support/log.ts';
 
 const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
@@ -139,5 +142,43 @@ describe('a fault that is ours', () => {
     expectReference(message.payload);
     expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
     socket.socket.close();
+  });
+});
+
+describe('a caller who leaves before the answer', () => {
+  it.each(['/graphql', '/edit-image'])('of %s is told to the log as nobody’s fault', async path => {
+    const silent = createServer();
+    silent.listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const address = silent.address();
+    if (typeof address !== 'object' || address === null) throw new Error('no port');
+    const url = `http://127.0.0.1:${address.port}/picture.png`;
+    const gateway = await startTestGateway();
+    const leave = new AbortController();
+    // As soon as the picture is asked for.
+    silent.on('request', () => leave.abort());
+    try {
+      const body =
+        path === '/graphql'
+          ? {
+              query: `mutation { editImage(input: { images: [{ url: "${url}" }], prompt: "x" }) { __typename } }`,
+            }
+          : { image1_url: url, prompt: 'x' };
+      const asked = fetch(gateway.url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: leave.signal,
+      });
+      await expect(asked).rejects.toThrow('aborted');
+      await expect
+        .poll(() => gateway.lines.map(({ level, message }) => `${level} ${message}`))
+        .toContain('debug the caller left before the answer');
+      expect(gateway.lines.filter(({ level }) => level === 'error')).toEqual([]);
+    } finally {
+      silent.closeAllConnections();
+      silent.close();
+      await gateway.stop();
+    }
   });
 });
