@@ -1,6 +1,6 @@
 import { readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
-import { blockOtherDecoders } from './images/verify.ts';
+import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
 import { createLog, type Log } from './log.ts';
 
 /** Exit code of a start with settings that are not valid: EX_CONFIG of sysexits.h. */
@@ -30,6 +30,7 @@ export async function serve(
     return 1;
   }
   // The sandbox draws with the same library, in this process; without it only pictures of strangers are decoded here.
+  decodeOnOneThread();
   if (!gateway.sandbox) blockOtherDecoders();
   console.log(`Qwen Edit gateway on ${gateway.url}`);
   obeySignals(gateway, log, result.config.NODE_ENV !== 'production' && process.stdin.isTTY);

@@ -33,6 +33,14 @@ export function blockOtherDecoders(): void {
 }
 
 /**
+ * Has libvips take one thread for each picture, in this whole process: several pictures are worked on at once, and to
+ * share a small one out among threads takes longer than to decode it.
+ */
+export function decodeOnOneThread(): void {
+  sharp.concurrency(1);
+}
+
+/**
  * Verifies that bytes are a whole JPEG, PNG or WebP of at most `maxPixels`: the kind by the first bytes, the size by
  * the header before anything is decoded, the rest by decoding it once. Of an animated picture the first frame is kept,
  * upright and as PNG: ComfyUI's LoadImage would make a batch of it (`nodes.py`). `claimedType` is what the sender calls
