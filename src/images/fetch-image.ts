@@ -2,7 +2,7 @@ import type { AllowList } from './allow.ts';
 import { readDataUri } from './data-uri.ts';
 import { download } from './download.ts';
 import { type ImageFailure, ImageRefused } from './failure.ts';
-import { createGate } from './gate.ts';
+import { createFairGate, type FairGate } from './gate.ts';
 import { createOutboundAgent } from './outbound-agent.ts';
 import { tooLarge } from './too-large.ts';
 import { toFailure } from './unreachable.ts';
@@ -27,26 +27,46 @@ export interface ImageLoaderOptions {
   readonly headersTimeoutMs?: number | undefined;
   /** 3 when left out. */
   readonly maxRedirects?: number | undefined;
-  /** Pictures that are in work at once, 8 when left out; others wait. Each is held in memory whole, up to its cap. */
-  readonly concurrency?: number | undefined;
+  /** Pictures that are fetched at once, 8 when left out; others wait. Each is held in memory whole, up to its cap. */
+  readonly fetches?: number | undefined;
+  /** Pictures in work that need no fetching, 4 when left out; others wait. Each is held in memory whole, too. */
+  readonly atHand?: number | undefined;
   /** How names are resolved; left out: as the system does. */
   readonly lookup?: Lookup | undefined;
   /** An HTTP proxy to go through; left out: none, whatever the environment says. */
   readonly proxy?: string | undefined;
 }
 
-/** Turns what strangers give into verified pictures. An abort rejects with the signal's reason. */
+/** On whose behalf a picture is taken. */
+export interface Asker {
+  /** Those of one share take turns with the others; null or left out: nobody's, which has no bound of its own. */
+  readonly share?: string | null | undefined;
+  /** Its abort ends the work, which rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Turns what strangers give into verified pictures. What is here already does not wait for what is fetched, and who has
+ * many fetched from slow servers leaves places to others.
+ */
 export interface ImageLoader {
-  fromUrl(url: string, signal?: AbortSignal | undefined): Promise<ImageResult>;
-  fromDataUri(uri: string, signal?: AbortSignal | undefined): Promise<ImageResult>;
+  fromUrl(url: string, asker?: Asker): Promise<ImageResult>;
+  fromDataUri(uri: string, asker?: Asker): Promise<ImageResult>;
   /** Verifies what lies elsewhere, read when its turn has come; `read` gives no more than the cap. */
-  fromReader(read: () => Promise<Uint8Array>, signal?: AbortSignal | undefined): Promise<ImageResult>;
+  fromReader(read: () => Promise<Uint8Array>, asker?: Asker): Promise<ImageResult>;
+  /** Does what holds one whole picture of no more than the cap when its turn has come; settles as `work` does. */
+  inTurn<T>(work: () => Promise<T>, asker?: Asker): Promise<T>;
   /** Keeps `bytes` and does not copy them: they must not change any more. */
   fromBytes(bytes: Uint8Array): Promise<ImageResult>;
   /** Ends downloads, as failures, and waits until every picture in work has left. */
   close(): Promise<void>;
 }
 
+const FETCHES_AT_ONCE = 8;
+/** Of them for one share: as many as an edit has pictures, and so few that two who wait for silent servers leave room. */
+const FETCHES_A_SHARE = 3;
+/** Two that are decoded, and two that are read meanwhile. */
+const AT_HAND_AT_ONCE = 4;
 /** A decoder may need the whole picture in memory, and holds one of libuv's four threads. */
 const DECODES_AT_ONCE = 2;
 
@@ -59,11 +79,13 @@ interface Given {
 export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const { allow, maxBytes, maxPixels, totalTimeoutMs, maxRedirects = 3 } = options;
   const lookup = options.lookup ?? createSystemLookup();
-  const pictures = createGate(options.concurrency ?? 8);
-  const decodes = createGate(DECODES_AT_ONCE);
+  const fetches = createFairGate(options.fetches ?? FETCHES_AT_ONCE, FETCHES_A_SHARE);
+  const places = options.atHand ?? AT_HAND_AT_ONCE;
+  const atHand = createFairGate(places, places);
+  const decodes = createFairGate(DECODES_AT_ONCE, DECODES_AT_ONCE);
   const verify = createVerifier(maxPixels);
   const closing = new AbortController();
-  const inWork = new Set<Promise<ImageResult>>();
+  const inWork = new Set<Promise<unknown>>();
 
   async function fetchPicture(url: string, signal: AbortSignal | undefined): Promise<Given> {
     // An agent for each picture: whatever it opened ends with the picture, and nothing is shared between strangers.
@@ -98,21 +120,27 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
     }
   }
 
-  async function load(get: () => Promise<Given>, signal?: AbortSignal): Promise<ImageResult> {
-    return await pictures.run(async (): Promise<ImageResult> => {
+  /** The place in `gate` is kept until the picture is verified, because it is held that long. */
+  async function load(
+    gate: FairGate,
+    get: () => Promise<Given>,
+    { share = null, signal }: Asker,
+  ): Promise<ImageResult> {
+    const work = async (): Promise<ImageResult> => {
       try {
         const { bytes, claimedType } = await get();
-        const image = await decodes.run(() => verify(bytes, claimedType), signal);
+        const image = await decodes.run(share, () => verify(bytes, claimedType), signal);
         signal?.throwIfAborted();
         return { ok: true, image };
       } catch (error) {
         signal?.throwIfAborted();
         return { ok: false, failure: toFailure(error) };
       }
-    }, signal);
+    };
+    return await gate.run(share, work, signal);
   }
 
-  async function tracked(work: Promise<ImageResult>): Promise<ImageResult> {
+  async function tracked<T>(work: Promise<T>): Promise<T> {
     inWork.add(work);
     try {
       return await work;
@@ -122,18 +150,18 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   }
 
   return {
-    fromUrl: (url, signal) => tracked(load(() => fetchPicture(url, signal), signal)),
-    fromDataUri: (uri, signal) =>
-      tracked(load(async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), signal)),
-    fromReader: (read, signal) =>
-      tracked(load(async () => ({ bytes: await read(), claimedType: null }), signal)),
+    fromUrl: (url, asker = {}) => tracked(load(fetches, () => fetchPicture(url, asker.signal), asker)),
+    fromDataUri: (uri, asker = {}) =>
+      tracked(load(atHand, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), asker)),
+    fromReader: (read, asker = {}) =>
+      tracked(load(atHand, async () => ({ bytes: await read(), claimedType: null }), asker)),
+    inTurn: (work, { share = null, signal } = {}) => tracked(atHand.run(share, work, signal)),
     fromBytes(bytes) {
-      return tracked(
-        load(async () => {
-          if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
-          return { bytes, claimedType: null };
-        }),
-      );
+      const get = async (): Promise<Given> => {
+        if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+        return { bytes, claimedType: null };
+      };
+      return tracked(load(atHand, get, {}));
     },
     async close() {
       closing.abort();

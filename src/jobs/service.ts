@@ -17,8 +17,13 @@ import type { Delivery } from './webhook.ts';
 export interface Caller {
   readonly id: string | null;
   readonly operator: boolean;
-  /** Whose turn in the queue the caller takes when it has no name; left out: nobody's. */
+  /** Whose turn the caller takes when it has no name; left out: nobody's. */
   readonly share?: string | undefined;
+}
+
+/** Whose turn the caller takes where callers share what there is; null: callers are not told apart. */
+export function shareOf(caller: Caller): string | null {
+  return caller.share ?? caller.id;
 }
 
 /** Why a submit was refused; nothing of it is kept. */
@@ -138,13 +143,14 @@ export function createJobs(options: JobsOptions): Jobs {
     caller: Caller,
     signal: AbortSignal | undefined,
   ): Promise<ImageResult> {
+    const asker = { share: shareOf(caller), signal };
     switch (source.kind) {
       case 'url':
-        return images.fromUrl(source.url, signal);
+        return images.fromUrl(source.url, asker);
       case 'dataUri':
-        return images.fromDataUri(source.dataUri, signal);
+        return images.fromDataUri(source.dataUri, asker);
       case 'upload': {
-        const image = await options.uploads?.use(source.id, caller);
+        const image = await options.uploads?.use(source.id, caller, signal);
         if (image) return { ok: true, image };
         return notTaken('takes the id of an upload of yours; there is none of this id, or no longer');
       }
@@ -153,7 +159,7 @@ export function createJobs(options: JobsOptions): Jobs {
         const output = job?.outputs[0];
         const content = output === undefined ? null : await artifacts.get(output.key);
         if (content !== null)
-          return images.fromReader(async () => Buffer.concat(await content.toArray()), signal);
+          return images.fromReader(async () => Buffer.concat(await content.toArray()), asker);
         return notTaken('takes the id of a job of yours that has its picture; there is none of this id');
       }
       default:
@@ -172,7 +178,7 @@ export function createJobs(options: JobsOptions): Jobs {
     const job = createJob({
       id,
       owner: caller.id,
-      share: caller.share ?? caller.id,
+      share: shareOf(caller),
       priority: input.priority,
       request,
       createdAt: now(),

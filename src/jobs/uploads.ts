@@ -5,7 +5,7 @@ import { ImageRefused } from '../images/failure.ts';
 import type { ImageFailure, ImageLoader, LoadedImage } from '../images/fetch-image.ts';
 import { tooLarge } from '../images/too-large.ts';
 import type { Artifacts, Clock } from './ports.ts';
-import type { Caller } from './service.ts';
+import { type Caller, shareOf } from './service.ts';
 
 const record = z.object({
   id: z.string(),
@@ -31,8 +31,11 @@ export interface Uploads {
    * that is refused or cut short. Rejects when the source does.
    */
   take(source: Readable, caller: Caller): Promise<UploadResult>;
-  /** The picture, which is then kept for as long as a new one; null when there is none. */
-  use(id: string, caller: Caller): Promise<LoadedImage | null>;
+  /**
+   * The picture, read when its turn has come and then kept for as long as a new one; null when there is none. An abort
+   * rejects with the signal's reason.
+   */
+  use(id: string, caller: Caller, signal?: AbortSignal | undefined): Promise<LoadedImage | null>;
   /** Removes those whose time is over, and what is left of those that never came in whole. Returns how many. */
   sweep(): Promise<number>;
 }
@@ -95,7 +98,9 @@ export function createUploads(options: UploadsOptions): Uploads {
   }
 
   async function verify(id: string, caller: Caller): Promise<UploadResult> {
-    const result = await images.fromReader(async () => (await picture(id)) ?? new Uint8Array());
+    const result = await images.fromReader(async () => (await picture(id)) ?? new Uint8Array(), {
+      share: shareOf(caller),
+    });
     if (!result.ok) return result;
     const { bytes, ...facts } = result.image;
     // Verifying may have made another file of it: the first frame of a film.
@@ -120,12 +125,12 @@ export function createUploads(options: UploadsOptions): Uploads {
         if (!kept) await remove(id);
       }
     },
-    async use(id, caller) {
+    async use(id, caller, signal) {
       if (!ID.test(id)) return null;
       const upload = await read(id);
       if (upload === null || upload.expiresAt <= now()) return null;
       if (!caller.operator && upload.owner !== caller.id) return null;
-      const bytes = await picture(id);
+      const bytes = await images.inTurn(() => picture(id), { share: shareOf(caller), signal });
       if (bytes === null) return null;
       await keep({ ...upload, expiresAt: now() + ttlMs });
       const { mimeType, extension, width, height, sha256 } = upload;

@@ -227,9 +227,9 @@ describe('an abort', () => {
       response.writeHead(200).write('x');
       request.on('close', left.tell);
     });
-    const one = loader({ concurrency: 1 });
+    const one = loader({ fetches: 1, atHand: 1 });
     const caller = new AbortController();
-    const outcomes = Promise.allSettled([one.fromUrl(url, caller.signal), one.fromUrl(url, caller.signal)]);
+    const outcomes = Promise.allSettled([one.fromUrl(url, caller), one.fromUrl(url, caller)]);
     await asked.happened;
     const reason = new Error('the caller left');
     caller.abort(reason);
@@ -238,8 +238,8 @@ describe('an abort', () => {
       { status: 'rejected', reason },
     ]);
     await left.happened;
-    await expect(one.fromUrl(url, caller.signal)).rejects.toBe(reason);
-    await expect(one.fromDataUri('data:,x', caller.signal)).rejects.toBe(reason);
+    await expect(one.fromUrl(url, caller)).rejects.toBe(reason);
+    await expect(one.fromDataUri('data:,x', caller)).rejects.toBe(reason);
     expect(await one.fromUrl('x:')).toEqual(failure('INVALID_INPUT'));
   });
 });
@@ -257,10 +257,64 @@ describe('a loader', () => {
         response.end(bytes);
       }, 20);
     });
-    const three = loader({ concurrency: 3 });
+    const three = loader({ fetches: 3 });
     const results = await Promise.all(Array.from({ length: 10 }, () => three.fromUrl(url)));
     expect(results.every(result => result.ok)).toBe(true);
     expect(most).toBe(3);
+  });
+
+  it('keeps a share of its places for those who do not ask for much, and lets those who wait take turns', async () => {
+    const bytes = await picture().png().toBuffer();
+    const held: { path: string; end: () => void }[] = [];
+    const url = await serve((request, response) => {
+      held.push({ path: String(request.url), end: () => response.end(bytes) });
+    });
+    const four = loader({ fetches: 4 });
+    const get = (share: string, n: number) => four.fromUrl(`${url}/${share}${n}`, { share });
+    const all = [1, 2, 3, 4, 5].map(n => get('a', n));
+    await expect.poll(() => held.length).toBe(3);
+    all.push(get('b', 1));
+    await expect.poll(() => held.map(({ path }) => path).toSorted()).toEqual(['/a1', '/a2', '/a3', '/b1']);
+    all.push(get('b', 2), get('c', 1), get('c', 2));
+    // One place at a time: a waited first, then b, then c.
+    for (const path of ['/a4', '/b2', '/c1', '/a5', '/c2']) {
+      const before = held.length;
+      held.find(({ path: asked }) => asked.startsWith('/a'))?.end();
+      held.splice(
+        held.findIndex(({ path: asked }) => asked.startsWith('/a')),
+        1,
+      );
+      await expect.poll(() => held.length).toBe(before);
+      expect(held.at(-1)?.path).toBe(path);
+    }
+    for (const { end } of held) end();
+    expect((await Promise.all(all)).every(({ ok }) => ok)).toBe(true);
+  });
+
+  it('holds so many pictures that are here, whatever is being fetched', async () => {
+    const bytes = await picture().png().toBuffer();
+    const asked = signalled();
+    const url = await serve(() => asked.tell());
+    const two = loader({ fetches: 1, atHand: 2, totalTimeoutMs: 60_000 });
+    const caller = new AbortController();
+    const fetched = two.fromUrl(url, caller);
+    await asked.happened;
+    expect(await two.fromBytes(bytes)).toMatchObject({ ok: true });
+    let reading = 0;
+    const go = signalled();
+    const read = async (): Promise<Uint8Array> => {
+      reading += 1;
+      await go.happened;
+      return bytes;
+    };
+    const results = [two.fromReader(read), two.inTurn(read), two.fromReader(read), two.inTurn(read)];
+    const last = two.fromBytes(bytes);
+    await expect.poll(() => reading).toBe(2);
+    go.tell();
+    await Promise.all([...results, last]);
+    expect(reading).toBe(4);
+    caller.abort();
+    await expect(fetched).rejects.toBe(caller.signal.reason);
   });
 
   it('ends what is under way when it is closed, and takes nothing after', async () => {

@@ -97,7 +97,7 @@ describe('a name', () => {
     expect(await loader({ connectTimeoutMs: 100, lookup }).fromUrl('http://silent.test/')).toEqual(timeout);
     expect(await loader({ totalTimeoutMs: 100, lookup }).fromUrl('http://silent.test/')).toEqual(timeout);
     const caller = new AbortController();
-    const result = loader({ lookup }).fromUrl('http://silent.test/', caller.signal);
+    const result = loader({ lookup }).fromUrl('http://silent.test/', caller);
     await expect.poll(() => told.length).toBe(3);
     const reason = new Error('left');
     caller.abort(reason);
@@ -233,7 +233,7 @@ describe('a server that never ends the TLS handshake', () => {
     const caller = new AbortController();
     // Longer than a test may take: no clock ends these two.
     const patient = { connectTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
-    const aborted = loader(patient).fromUrl(url, caller.signal);
+    const aborted = loader(patient).fromUrl(url, caller);
     await arrived[1]?.happened;
     const reason = new Error('left');
     caller.abort(reason);

@@ -96,7 +96,7 @@ describe.each(['files', 'S3'])('gateways that share their artifacts: %s', kind =
     });
     const slow: ImageLoader = {
       ...images,
-      fromReader: (read, signal) => looked.then(() => images.fromReader(read, signal)),
+      fromReader: (read, asker) => looked.then(() => images.fromReader(read, asker)),
     };
     const [one, other] = [createUploads({ ...options, images: slow }), createUploads(options)];
     const taken = one.take(Readable.from([png]), ME);
@@ -137,6 +137,43 @@ it('keeps the first frame of a film, as PNG', async () => {
   expect(result.upload).toMatchObject({ mimeType: 'image/png', width: 8, height: 8 });
   const used = await uploads.use(result.upload.id, ME);
   expect((await sharp(used?.bytes).metadata()).format).toBe('png');
+});
+
+it('reads what is used when its turn has come, and not for who has left', async () => {
+  const taken = await uploads.take(Readable.from([png]), ME);
+  if (!taken.ok) throw new Error(taken.failure.message);
+  const one = createImageLoader({
+    allow: parseAllowList(''),
+    maxBytes: 100_000,
+    maxPixels: 1e6,
+    totalTimeoutMs: 1_000,
+    atHand: 1,
+  });
+  const opened: string[] = [];
+  const watched: Artifacts = {
+    ...artifacts,
+    get(key, range) {
+      opened.push(key.slice(key.lastIndexOf('/') + 1));
+      return artifacts.get(key, range);
+    },
+  };
+  const options = { artifacts: watched, images: one, now: () => at, maxBytes: 100_000, ttlMs: 1_000 };
+  const waiting = createUploads({ ...options, graceMs: GRACE_MS });
+  const { promise: before, resolve: finish } = Promise.withResolvers<Uint8Array>();
+  const first = one.fromReader(() => before);
+  const caller = new AbortController();
+  const left = waiting.use(taken.upload.id, ME, caller.signal);
+  const used = waiting.use(taken.upload.id, ME);
+  await expect.poll(() => opened).toEqual(['record.json', 'record.json']);
+  const reason = new Error('left');
+  caller.abort(reason);
+  await expect(left).rejects.toBe(reason);
+  expect(opened).not.toContain('picture');
+  finish(png);
+  expect(await first).toMatchObject({ ok: true });
+  expect(await used).toMatchObject({ width: 8, bytes: png });
+  expect(opened).toEqual(['record.json', 'record.json', 'picture']);
+  await one.close();
 });
 
 it('rejects, and keeps nothing, when the source breaks', async () => {
