@@ -14,6 +14,7 @@ import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
 import { parseAllowList } from './images/allow.ts';
 import { createImageLoader } from './images/fetch-image.ts';
+import { createSystemLookup } from './images/vet.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
@@ -121,11 +122,14 @@ async function start(
   stops.push(() => bytes.close());
   const { artifacts } = bytes;
   const allow = parseAllowList(config.FETCH_ALLOW);
+  // One for pictures and webhooks, because it is libuv's threads that it spares, and they have them in common.
+  const lookup = createSystemLookup();
   const images = createImageLoader({
     allow,
     maxBytes: config.MAX_IMAGE_BYTES,
     maxPixels: config.MAX_IMAGE_PIXELS,
     totalTimeoutMs: config.FETCH_TIMEOUT,
+    lookup,
     proxy: config.FETCH_PROXY,
   });
   stops.push(() => images.close());
@@ -170,7 +174,7 @@ async function start(
     const { WEBHOOK_TIMEOUT: timeoutMs, WEBHOOK_RETRY: firstPauseMs } = config;
     const userAgent = `qwen-edit-gateway/${VERSION}`;
     const proxy = config.FETCH_PROXY;
-    const post = createPost({ allow, secrets, publicUrl, timeoutMs, userAgent, now, proxy });
+    const post = createPost({ allow, secrets, publicUrl, timeoutMs, userAgent, now, lookup, proxy });
     const { outbox } = ledger;
     const sender = startWebhookSender({ outbox, post, firstPauseMs, tryMs: timeoutMs, now, log });
     stops.push(() => sender.stop());

@@ -31,7 +31,7 @@ export interface ImageLoaderOptions {
   readonly fetches?: number | undefined;
   /** Pictures in work that need no fetching, 4 when left out; others wait. Each is held in memory whole, too. */
   readonly atHand?: number | undefined;
-  /** How names are resolved; left out: as the system does. */
+  /** How names are resolved; left out: as the system does, by a look-up of its own. */
   readonly lookup?: Lookup | undefined;
   /** An HTTP proxy to go through; left out: none, whatever the environment says. */
   readonly proxy?: string | undefined;
@@ -87,7 +87,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const closing = new AbortController();
   const inWork = new Set<Promise<unknown>>();
 
-  async function fetchPicture(url: string, signal: AbortSignal | undefined): Promise<Given> {
+  async function fetchPicture(url: string, { share, signal }: Asker): Promise<Given> {
     // An agent for each picture: whatever it opened ends with the picture, and nothing is shared between strangers.
     const agent = createOutboundAgent({
       proxy: options.proxy,
@@ -95,7 +95,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       connectTimeoutMs: Math.min(options.connectTimeoutMs ?? 10_000, totalTimeoutMs),
       headersTimeoutMs: Math.min(options.headersTimeoutMs ?? 15_000, totalTimeoutMs),
       bodyTimeoutMs: totalTimeoutMs,
-      lookup,
+      lookup: (host, ended) => lookup(host, ended, share),
     });
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(tookTooLong(totalTimeoutMs)), totalTimeoutMs);
@@ -150,7 +150,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   }
 
   return {
-    fromUrl: (url, asker = {}) => tracked(load(fetches, () => fetchPicture(url, asker.signal), asker)),
+    fromUrl: (url, asker = {}) => tracked(load(fetches, () => fetchPicture(url, asker), asker)),
     fromDataUri: (uri, asker = {}) =>
       tracked(load(atHand, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), asker)),
     fromReader: (read, asker = {}) =>

@@ -3,7 +3,7 @@ import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { sameAddress } from './address.ts';
 import type { AllowList } from './allow.ts';
 import { ImageRefused } from './failure.ts';
-import { createSystemLookup, type Lookup, timedOut, vet } from './vet.ts';
+import { type Lookup, timedOut, vet } from './vet.ts';
 
 export interface GuardedAgentOptions {
   readonly allow: AllowList;
@@ -12,8 +12,8 @@ export interface GuardedAgentOptions {
   readonly headersTimeoutMs: number;
   /** Between two pieces of a body; left out: as long as for the headers. */
   readonly bodyTimeoutMs?: number | undefined;
-  /** How names are resolved; left out: as the system does. */
-  readonly lookup?: Lookup | undefined;
+  /** How names are resolved. */
+  readonly lookup: Lookup;
 }
 
 export interface GuardedAgent {
@@ -35,7 +35,6 @@ const TRIED_ADDRESSES = 4;
  */
 export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
   const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs = headersTimeoutMs } = options;
-  const lookup = options.lookup ?? createSystemLookup();
   const closing = new AbortController();
 
   async function open(target: buildConnector.Options): Promise<Socket> {
@@ -43,7 +42,7 @@ export function createGuardedAgent(options: GuardedAgentOptions): GuardedAgent {
     const left = (): number => Math.ceil(deadline - performance.now());
     const host = target.hostname.replace(/^\[|\]$/g, '');
     const port = Number(target.port) || (target.protocol === 'https:' ? 443 : 80);
-    const answers = await vet(host, port, { ...options, lookup, ended: closing.signal });
+    const answers = await vet(host, port, { ...options, ended: closing.signal });
     const addresses = alternated(answers).slice(0, TRIED_ADDRESSES);
     let failure: unknown = timedOut();
     for (const [index, address] of addresses.entries()) {

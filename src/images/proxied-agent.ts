@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { type Dispatcher, ProxyAgent } from 'undici';
 import { ImageRefused } from './failure.ts';
 import type { GuardedAgent, GuardedAgentOptions } from './guarded-agent.ts';
-import { createSystemLookup, vet } from './vet.ts';
+import { vet } from './vet.ts';
 
 /**
  * An undici agent that goes through an HTTP proxy. Whatever this host can resolve is judged as without one. What it
@@ -12,7 +12,6 @@ import { createSystemLookup, vet } from './vet.ts';
  */
 export function createProxiedAgent(proxy: string, options: GuardedAgentOptions): GuardedAgent {
   const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs = headersTimeoutMs } = options;
-  const lookup = options.lookup ?? createSystemLookup();
   const closing = new AbortController();
   const agent = new ProxyAgent({
     uri: proxy,
@@ -27,7 +26,7 @@ export function createProxiedAgent(proxy: string, options: GuardedAgentOptions):
     const host = origin.hostname.replace(/^\[|\]$/g, '');
     const port = Number(origin.port) || (origin.protocol === 'https:' ? 443 : 80);
     try {
-      await vet(host, port, { ...options, lookup, ended: closing.signal });
+      await vet(host, port, { ...options, ended: closing.signal });
     } catch (error) {
       if (isIP(host) === 0 && isUnresolved(error)) return;
       throw error;

@@ -3,16 +3,17 @@ import { isIP } from 'node:net';
 import { judgeAddress } from './address.ts';
 import type { AllowList } from './allow.ts';
 import { ImageRefused } from './failure.ts';
-import { createGate } from './gate.ts';
+import { createFairGate } from './gate.ts';
 import { isOwnNetwork } from './own-network.ts';
 
 /**
  * Every address of a name. Rejects with the error codes of `dns.lookup` (`ENOTFOUND`, …). When the signal aborts nobody
- * waits for the answer any more.
+ * waits for the answer any more. `share`: on whose behalf; null or left out: nobody's.
  */
 export type Lookup = (
   host: string,
   signal: AbortSignal,
+  share?: string | null,
 ) => Promise<readonly { address: string; family: number }[]>;
 
 export interface VetOptions {
@@ -29,11 +30,17 @@ export interface VetOptions {
  * may hold this many, so that files and decoders keep the others.
  */
 const LOOKUPS_AT_ONCE = 2;
+/** Of them for one share, or for one name where nobody has a share: a silent one leaves the other to others. */
+const LOOKUPS_A_SHARE = 1;
 
-/** Resolves names as the system does, its hosts file included, a few at once; others wait. */
+/**
+ * Resolves names as the system does, its hosts file included, two at once; others wait. The bound is that of one such
+ * function, so a process makes one.
+ */
 export function createSystemLookup(): Lookup {
-  const gate = createGate(LOOKUPS_AT_ONCE);
-  return (host, signal) => gate.run(() => systemLookup(host, { all: true, order: 'verbatim' }), signal);
+  const gate = createFairGate(LOOKUPS_AT_ONCE, LOOKUPS_A_SHARE);
+  return (host, signal, share = null) =>
+    gate.run(share ?? `name ${host}`, () => systemLookup(host, { all: true, order: 'verbatim' }), signal);
 }
 
 /**

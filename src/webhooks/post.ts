@@ -3,6 +3,7 @@ import type { AllowList } from '../images/allow.ts';
 import { createOutboundAgent } from '../images/outbound-agent.ts';
 import { readPictureUrl } from '../images/picture-url.ts';
 import { toFailure } from '../images/unreachable.ts';
+import type { Lookup } from '../images/vet.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { Delivery } from '../jobs/webhook.ts';
 import { payloadOf } from './payload.ts';
@@ -20,6 +21,8 @@ export interface PostOptions {
   readonly timeoutMs: number;
   readonly userAgent: string;
   readonly now: Clock;
+  /** How names are resolved. */
+  readonly lookup: Lookup;
   /** An HTTP proxy to go through; left out: none, whatever the environment says. */
   readonly proxy?: string | undefined;
 }
@@ -37,7 +40,7 @@ const LONGEST_RETRY_AFTER_MS = 3_600_000;
  * environment, one connection a try. Of an answer only status and `Retry-After` are looked at; its body is not read.
  */
 export function createPost(options: PostOptions): Post {
-  const { allow, secrets, publicUrl, timeoutMs, userAgent, now, proxy } = options;
+  const { allow, secrets, publicUrl, timeoutMs, userAgent, now, lookup, proxy } = options;
 
   return async (delivery, signal) => {
     const agent = createOutboundAgent({
@@ -45,6 +48,7 @@ export function createPost(options: PostOptions): Post {
       allow,
       connectTimeoutMs: timeoutMs,
       headersTimeoutMs: timeoutMs,
+      lookup,
     });
     const deadline = AbortSignal.timeout(timeoutMs);
     try {
