@@ -51,9 +51,15 @@ export function createPost(options: PostOptions): Post {
       lookup,
     });
     const deadline = AbortSignal.timeout(timeoutMs);
+    const ended = AbortSignal.any([signal, deadline]);
+    const { promise: stopped, reject } = Promise.withResolvers<never>();
+    // undici hears of an abort only once it is connected, so that is not waited for.
+    const stop = (): void => reject(ended.reason);
+    ended.addEventListener('abort', stop);
     try {
+      ended.throwIfAborted();
       const body = payloadOf(delivery, publicUrl);
-      const answer = await request(readPictureUrl(delivery.url), {
+      const asked = request(readPictureUrl(delivery.url), {
         dispatcher: agent.dispatcher,
         method: 'POST',
         headers: {
@@ -62,8 +68,9 @@ export function createPost(options: PostOptions): Post {
           ...signedHeaders(secrets, delivery.id, now(), body),
         },
         body,
-        signal: AbortSignal.any([signal, deadline]),
+        signal: ended,
       });
+      const answer = await Promise.race([stopped, asked]);
       // What else it says is of no use; closing the agent ends it.
       answer.body.on('error', () => undefined).destroy();
       return outcomeOf(answer.statusCode, answer.headers['retry-after'], now());
@@ -73,6 +80,7 @@ export function createPost(options: PostOptions): Post {
       const { code, message } = toFailure(error);
       return failed(message, code === 'INPUT_UNREACHABLE');
     } finally {
+      ended.removeEventListener('abort', stop);
       await agent.close();
     }
   };

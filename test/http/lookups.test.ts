@@ -86,6 +86,13 @@ it('are two at once for webhooks and pictures together: threads are left to file
     .toBe(names.length);
 });
 
+it('are not waited for by a gateway that stops', async () => {
+  const rig = await startRig({ ...WEBHOOKS, WEBHOOK_TIMEOUT: '10m', FETCH_TIMEOUT: '10m' });
+  await submit(rig, { webhook: { url: 'http://silent.test/hook' } });
+  await expect.poll(asked).toEqual(['silent.test']);
+  await rig.close();
+});
+
 it('are one at once for one name where callers are not told apart', async () => {
   const rig = await gateway({ WEBHOOK_TIMEOUT: '300ms' });
   const { port } = new URL(rig.pictures);
