@@ -227,7 +227,7 @@ export const settings = {
     .enum(['caller', 'address'])
     .default('caller')
     .describe(
-      'How callers without a key take turns in the queue: `caller`: not at all, they are one; `address`: by address',
+      'How callers without a key take turns in the queue, and with pictures and webhooks: `caller`: not at all, they are one; `address`: by address',
     ),
   MAX_IMAGE_BYTES: bytes.prefault('10MiB').describe('Largest picture, as sent'),
   MAX_IMAGE_PIXELS: whole(1, 1_000_000_000).default(50_000_000).describe('Largest picture, in pixels'),

@@ -46,6 +46,8 @@ export interface Delivery {
   /** The same in every try, so that a receiver can tell a repeat (`webhook-id` of Standard Webhooks). */
   readonly id: string;
   readonly jobId: string;
+  /** Whose share of the tries it takes: the job's; null: callers are not told apart. Left out by earlier versions. */
+  readonly share?: string | null;
   readonly url: string;
   readonly event: WebhookEvent;
   /** When it happened, in milliseconds since 1970. */
@@ -71,6 +73,7 @@ export function deliveriesFor(before: Job, next: Job): readonly Delivery[] {
     {
       id: `msg_${next.id}_${revision}`,
       jobId: next.id,
+      share: next.share,
       url: webhook.url,
       event,
       at,

@@ -48,7 +48,7 @@ export function createPost(options: PostOptions): Post {
       allow,
       connectTimeoutMs: timeoutMs,
       headersTimeoutMs: timeoutMs,
-      lookup,
+      lookup: (host, given) => lookup(host, given, delivery.share),
     });
     const deadline = AbortSignal.timeout(timeoutMs);
     const ended = AbortSignal.any([signal, deadline]);

@@ -1,5 +1,7 @@
 import type { ClaimedDelivery, Clock, Outbox } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
+import { createPauses } from './pauses.ts';
+import { createPlaces } from './places.ts';
 import type { Post } from './post.ts';
 import { afterTry } from './retries.ts';
 
@@ -22,24 +24,21 @@ export interface WebhookSender {
 
 /** How often the outbox is asked for what is due, also of gateways that died. */
 const POLL_MS = 1_000;
-const TRIES_AT_ONCE = 64;
-/** Of them to one host, so that one that is slow does not hold up the others. */
-const TRIES_A_HOST = 8;
-/** How long a delivery waits when its host has that many. */
-const HOST_PAUSE_MS = 1_000;
 /** A claim outlives its try by this, so that nobody else tries meanwhile. */
 const CLAIM_MARGIN_MS = 5_000;
 
 /**
  * Tries what is due, beside the jobs: as soon as this process stored something, and every second for the rest. A
  * delivery is claimed before it is tried and settled after, so gateways share the work, and what one of them leaves
- * unsettled another tries again: at least once, mostly once.
+ * unsettled another tries again: at least once, mostly once. What finds no place is given back at once, so that this
+ * process or another tries it later, and neither its claim nor its place in the order keeps others.
  */
 export function startWebhookSender(options: SenderOptions): WebhookSender {
   const { outbox, post, firstPauseMs, tryMs, now, log } = options;
   const stopping = new AbortController();
   const tries = new Set<Promise<void>>();
-  const hosts = new Map<string, number>();
+  const places = createPlaces();
+  const pauseFor = createPauses(now);
   let claiming: Promise<void> | null = null;
   let askAgain = false;
 
@@ -55,10 +54,6 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
 
   async function attempt(claimed: ClaimedDelivery): Promise<void> {
     const { delivery } = claimed;
-    const host = new URL(delivery.url).host;
-    const there = hosts.get(host) ?? 0;
-    if (there >= TRIES_A_HOST) return settle(claimed, delivery, HOST_PAUSE_MS * (1 + Math.random()));
-    hosts.set(host, there + 1);
     const at = now();
     try {
       const outcome = await post(delivery, stopping.signal);
@@ -72,19 +67,18 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
       await settle(claimed, delivery, 0);
-    } finally {
-      const left = (hosts.get(host) ?? 1) - 1;
-      if (left === 0) hosts.delete(host);
-      else hosts.set(host, left);
     }
   }
 
-  function begin(claimed: ClaimedDelivery): void {
+  /** Begins a try, which goes on by itself; resolves at once, or when the delivery is given back. */
+  async function begin(claimed: ClaimedDelivery): Promise<void> {
+    const { delivery } = claimed;
+    const place = places.take(delivery);
+    if (!place.ok) return settle(claimed, delivery, pauseFor(place.full));
     const running = attempt(claimed)
-      .catch(error =>
-        log.error({ delivery: claimed.delivery.id, error: String(error) }, 'a webhook’s try broke'),
-      )
+      .catch(error => log.error({ delivery: delivery.id, error: String(error) }, 'a webhook’s try broke'))
       .finally(() => {
+        place.giveBack();
         tries.delete(running);
         ask();
       });
@@ -92,10 +86,10 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
   }
 
   async function claimDue(): Promise<void> {
-    while (!stopping.signal.aborted && tries.size < TRIES_AT_ONCE) {
+    while (!stopping.signal.aborted && places.free() > 0) {
       askAgain = false;
-      const claimed = await outbox.claim(TRIES_AT_ONCE - tries.size, tryMs + CLAIM_MARGIN_MS);
-      for (const delivery of claimed) begin(delivery);
+      const claimed = await outbox.claim(places.free(), tryMs + CLAIM_MARGIN_MS);
+      await Promise.all(claimed.map(begin));
       if (claimed.length === 0 && !askAgain) return;
     }
   }

@@ -53,11 +53,17 @@ async function submit(
 }
 
 /** Waits until the webhook of each was tried in vain, for want of an answered look-up. */
-async function allTried(rig: Rig, jobs: readonly Record<string, unknown>[]): Promise<void> {
+async function allTried(
+  rig: Rig,
+  jobs: readonly Record<string, unknown>[],
+  key: string | null = null,
+): Promise<void> {
   for (const { job_id } of jobs) {
     await expect
       .poll(async () => {
-        const { deliveries } = await (await fetch(`${rig.url}/webhooks/${job_id}`)).json();
+        const { deliveries } = await (
+          await fetch(`${rig.url}/webhooks/${job_id}`, { headers: as(key) })
+        ).json();
         return deliveries[0]?.attempts[0]?.error;
       })
       .toBe('no answer within 0.3 s');
@@ -125,4 +131,13 @@ it('are one at once for one caller’s pictures: the names of others need not wa
   expect(asked()).toHaveLength(2);
   leave.abort();
   expect((await Promise.allSettled(edits)).map(({ status }) => status)).not.toContain('fulfilled');
+});
+
+it('are one at once for one caller’s webhooks, whatever their names', async () => {
+  const rig = await gateway({ API_KEYS, WEBHOOK_TIMEOUT: '300ms' });
+  const jobs = await Promise.all(
+    [1, 2, 3].map(n => submit(rig, { webhook: { url: `http://silent${n}.test/hook` } }, KEYS.alice)),
+  );
+  await allTried(rig, jobs, KEYS.alice);
+  expect(asked()).toHaveLength(1);
 });

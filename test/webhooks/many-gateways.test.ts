@@ -30,7 +30,7 @@ afterAll(async () => {
   await rm(shared, { recursive: true, force: true });
 });
 
-async function start(): Promise<GatewayProcess> {
+async function start(settings: Record<string, string> = {}): Promise<GatewayProcess> {
   const gateway = await startGatewayProcess(shared, {
     REDIS_URL: redis.url,
     COMFYUI_URL: engine.url,
@@ -38,6 +38,7 @@ async function start(): Promise<GatewayProcess> {
     WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
     WEBHOOK_TIMEOUT: '500ms',
     WEBHOOK_RETRY: '20ms',
+    ...settings,
   });
   gateways.push(gateway);
   return gateway;
@@ -84,4 +85,21 @@ it('one tells what another had begun to tell when it was killed', async () => {
   const [, second] = await hook.heard(2);
   expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
   expect(second?.body).toBe(first?.body);
+});
+
+it('one leaves to another what it cannot try now', async () => {
+  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
+  const hook = await receiver(() => 'silent');
+  // A claim lasts longer than a try, and that is longer than a test may take.
+  const full = await start({ WEBHOOK_TIMEOUT: '10m' });
+  const jobs = await Promise.all(Array.from({ length: 12 }, () => submit(full, hook.url)));
+  for (const job of jobs) {
+    await expect
+      .poll(async () => (await (await fetch(`${full.url}/status/${job}`)).json()).status)
+      .toBe('completed');
+  }
+  await hook.heard(8);
+  await start({ WEBHOOK_TIMEOUT: '10m' });
+  const heard = await hook.heard(jobs.length);
+  expect(new Set(heard.map(({ headers }) => headers['webhook-id'])).size).toBe(jobs.length);
 });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { API_KEYS, as, KEYS } from '../http/auth/support.ts';
+import { picture } from '../images/support/pictures.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type Answering, type Receiver, startReceiver } from './receiver.ts';
@@ -179,13 +181,10 @@ describe('a webhook', () => {
     expect(gone.received).toHaveLength(1);
   });
 
-  it('does not hold up the job, nor other webhooks, when it never answers', async () => {
+  it('does not hold up the job when it never answers', async () => {
     const silent = await receiver(() => 'silent');
-    const hook = await receiver();
     const rig = await gateway({ ...SETTINGS, WEBHOOK_TIMEOUT: '300ms' });
-    const [stuck, fine] = [await submit(rig, { url: silent.url }), await submit(rig, { url: hook.url })];
-    await hook.heard(1);
-    expect(await settled(rig, fine)).toMatchObject({ status: 'delivered' });
+    const stuck = await submit(rig, { url: silent.url });
     await silent.heard(2);
     await expect
       .poll(async () => (await deliveries(rig, stuck))[0]?.attempts[0])
@@ -214,6 +213,77 @@ describe('a webhook', () => {
     await hook.heard(1);
     await fetch(`${rig.url}/jobs/${job}`, { method: 'DELETE' });
     expect((await fetch(`${rig.url}/webhooks/${job}`)).status).toBe(404);
+  });
+});
+
+describe('webhooks that nobody answers', () => {
+  /** More than there are places. */
+  const MANY = 70;
+  /** Nothing runs, and no clock makes room: a try takes longer than a test may. */
+  const QUIET = { ...SETTINGS, COMFYUI_URL: 'http://127.0.0.1:9', WEBHOOK_TIMEOUT: '10m' };
+  const dataUri = picture()
+    .png()
+    .toBuffer()
+    .then(png => `data:image/png;base64,${png.toString('base64')}`);
+
+  /** A webhook to the URL is due. */
+  async function tell(rig: Rig, url: string, from: Record<string, string> = {}): Promise<void> {
+    const ask = async (path: string, init: RequestInit): Promise<Record<string, unknown>> => {
+      const headers = { 'content-type': 'application/json', ...from };
+      const answer = await fetch(`${rig.url}${path}`, { ...init, headers });
+      expect(answer.status).toBe(200);
+      return answer.json();
+    };
+    const body = { image1_url: await dataUri, prompt: 'x', webhook: { url } };
+    const { job_id } = await ask('/edit-image', { method: 'POST', body: JSON.stringify(body) });
+    const query = 'mutation ($id: ID!) { cancelJob(id: $id) { __typename ... on Job { status } } }';
+    const cancel = JSON.stringify({ query, variables: { id: job_id } });
+    const { data } = await ask('/graphql', { method: 'POST', body: cancel });
+    expect(data).toMatchObject({ cancelJob: { status: 'CANCELED' } });
+  }
+
+  const TRUSTING = { FAIR_BY: 'address', TRUST_PROXY: '127.0.0.1' };
+  it.each([
+    ['keys', { API_KEYS }, as(KEYS.alice), as(KEYS.bob)],
+    ['addresses', TRUSTING, { 'x-forwarded-for': '192.0.2.1' }, { 'x-forwarded-for': '192.0.2.2' }],
+  ])('leave places to those of other callers, told apart by %s, at the same host too', async (...row) => {
+    const [, settings, many, one] = row;
+    const [silent, hook] = [await receiver(() => 'silent'), await receiver()];
+    const rig = await gateway({ ...QUIET, ...settings, FETCH_ALLOW: '127.0.0.0/8' });
+    for (let n = 0; n < MANY; n += 1) await tell(rig, silent.at(n < 10 ? 1 : n), many);
+    await silent.heard(16);
+    await tell(rig, hook.url, one);
+    await hook.heard(1);
+    expect(silent.received).toHaveLength(16);
+  });
+
+  it('leave places to other hosts’ where nobody is told apart, whatever their ports', async () => {
+    const hook = await receiver();
+    const rig = await gateway({ ...QUIET, FETCH_ALLOW: '127.0.0.0/8' });
+    const silent: Receiver[] = [];
+    for (let n = 0; n < MANY / 7; n += 1) silent.push(await receiver(() => 'silent'));
+    for (let n = 0; n < MANY; n += 1) await tell(rig, silent[n % silent.length]?.url ?? '');
+    const heard = (): number => silent.reduce((sum, { received }) => sum + received.length, 0);
+    await expect.poll(heard).toBe(8);
+    await tell(rig, hook.at(2));
+    await hook.heard(1);
+    expect(heard()).toBe(8);
+  });
+
+  it('leave places to first tries when they are tried again', async () => {
+    const known = new Set<unknown>();
+    const away = await receiver((_, headers) => {
+      if (known.has(headers['webhook-id'])) return 'silent';
+      known.add(headers['webhook-id']);
+      return 503;
+    });
+    const hook = await receiver();
+    const rig = await gateway({ ...QUIET, FETCH_ALLOW: '127.0.0.0/8' });
+    for (let n = 1; n <= MANY; n += 1) await tell(rig, away.at(n));
+    await away.heard(MANY + 48);
+    await tell(rig, hook.at(MANY + 1));
+    await hook.heard(1);
+    expect(away.received).toHaveLength(MANY + 48);
   });
 });
 
