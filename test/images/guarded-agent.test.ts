@@ -105,6 +105,24 @@ describe('a name', () => {
     expect(told.map(signal => signal.aborted)).toEqual([true, true, true]);
   });
 
+  it('whose connection ends up at another address than the judged one is sent nothing', async () => {
+    let heard = 0;
+    const port = await serveTcp(socket => {
+      socket.on('data', () => {
+        heard += 1;
+      });
+    });
+    // The system takes 0.0.0.0 for this host, so who connects to it arrives at 127.0.0.1.
+    const get = (allow: string) =>
+      loader({ allow: parseAllowList(allow), lookup: async () => answers('0.0.0.0') }).fromUrl(
+        `http://elsewhere.test:${port}/`,
+      );
+    const elsewhere = failure('INPUT_BLOCKED', 'the connection led elsewhere');
+    expect(await get('0.0.0.0')).toEqual(elsewhere);
+    expect(await get('0.0.0.0, 127.0.0.1')).toEqual(elsewhere);
+    expect(heard).toBe(0);
+  });
+
   it('that resolves to what is no address is refused', async () => {
     for (const address of ['', 'localhost', '127.1', 'fe80::1%eth0', '8.8.8.8%1']) {
       const result = await loader({ lookup: async () => answers(address) }).fromUrl('http://odd.test/');
