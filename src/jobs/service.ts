@@ -297,10 +297,14 @@ export function createJobs(options: JobsOptions): Jobs {
       const bytes = new Map<string, Uint8Array>();
       const inputs: InputImage[] = [];
       for (const image of job.request.images) {
-        const content = await artifacts.get(image.key);
-        if (content === null) return refuse('EXPIRED', 'The pictures of this job are gone', null);
+        const read = async (): Promise<Uint8Array | null> => {
+          const content = await artifacts.get(image.key);
+          return content === null ? null : Buffer.concat(await content.toArray());
+        };
+        const picture = await images.inTurn(read, { share: shareOf(caller) });
+        if (picture === null) return refuse('EXPIRED', 'The pictures of this job are gone', null);
         const key = inputKey(again, image.slot, image.key.slice(image.key.lastIndexOf('.') + 1));
-        bytes.set(key, Buffer.concat(await content.toArray()));
+        bytes.set(key, picture);
         inputs.push({ ...image, key });
       }
       return store(again, { ...job.request, images: inputs }, bytes, job, caller, null);
