@@ -21,6 +21,8 @@ interface Known<Code, Retryable> {
 export type GatewayErrorKind = keyof Facts;
 
 class Failure<Kind extends GatewayErrorKind> extends Error {
+  /** As a trace shows it. */
+  static override readonly name = 'GatewayError';
   override readonly name = 'GatewayError';
   readonly kind: Kind;
   /** The status of HTTP, or the close code of a WebSocket. */
