@@ -70,7 +70,11 @@ export interface ClientOptions {
   readonly patience?: number;
   /** Instead of the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
-  /** Instead of the global `WebSocket`, which Node has since version 22. */
+  /**
+   * Instead of the global `WebSocket`, which Node has since version 22. Node's own cannot be cut: where the network drops
+   * its connection without a word, it keeps the program alive until the system gives that up, for minutes. One of the
+   * `ws` package waits 30 seconds.
+   */
   readonly webSocket?: unknown;
 }
 
