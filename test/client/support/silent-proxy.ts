@@ -25,7 +25,13 @@ export async function startSilentProxy(target: string, { swallow = false } = {})
       client.destroy();
       gateway.destroy();
     };
-    for (const socket of [client, gateway]) socket.once('error', end).once('close', end);
+    client.once('error', end).once('close', end);
+    for (const event of ['error', 'close']) {
+      gateway.once(event, () => {
+        // That the other side gave up is a word as well.
+        if (!silent.has(client)) end();
+      });
+    }
     client.on('data', (bytes: Buffer) => {
       if (swallow && /^upgrade: websocket\r$/im.test(bytes.toString('latin1'))) silent.add(client);
       if (!silent.has(client)) gateway.write(bytes);
