@@ -14,6 +14,7 @@ COPY --from=packages /app/node_modules node_modules
 COPY package.json ./
 COPY schema schema
 COPY workflows workflows
+COPY bin bin
 COPY src src
 RUN mkdir /data && chown node:node /data
 USER node

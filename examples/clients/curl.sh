@@ -1,7 +1,7 @@
 #!/bin/sh
 # The main job with curl alone: sh examples/clients/curl.sh <picture> [gateway] [file]
 set -eu
-picture=$1
+picture=${1:?Give the URL of a picture}
 gateway=${2:-http://localhost:8189}
 file=${3:-edited.png}
 

@@ -15,7 +15,12 @@ interface Job extends Progress {
 
 /** Server-sent events in the distinct connections mode, the only one that the gateway has. */
 export const edit: Example = async (gateway, picture, show) => {
-  const client = createClient({ url: `${gateway}/graphql`, singleConnection: false });
+  const client = createClient({
+    url: `${gateway}/graphql`,
+    singleConnection: false,
+    // By itself it tries a gateway that is not there for half a minute.
+    retryAttempts: 1,
+  });
   const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
   let id = '';
   for await (const { data } of client.iterate<{ editImage: { id?: string; message?: string } }>({

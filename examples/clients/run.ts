@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { relative } from 'node:path';
 
 /** What a watcher is shown of a job. */
 export interface Progress {
@@ -13,15 +14,36 @@ export type Example = (
   show: (job: Progress) => void,
 ) => Promise<Uint8Array>;
 
-/** Runs an example from the command line: `node examples/clients/urql.ts <picture> [gateway] [file]`. */
+/**
+ * Runs an example from the command line: `node examples/clients/urql.ts <picture> [gateway] [file]`. What goes wrong is
+ * told in one line, and ends the process with 1, or with 2 when it was not given a picture.
+ */
 export async function runExample(example: Example): Promise<void> {
   const [picture, gateway = 'http://localhost:8189', file = 'edited.png'] = process.argv.slice(2);
-  if (picture === undefined) throw new Error('Give the URL of a picture');
-  const bytes = await example(gateway, picture, ({ status, progress }) =>
-    console.log(status, `${progress} %`),
-  );
-  await writeFile(file, bytes);
-  console.log(`Saved ${file}`);
+  if (picture === undefined) {
+    const program = relative('', process.argv[1] ?? '');
+    console.error(`Give the URL of a picture: npx node ${program} <picture> [gateway] [file]`);
+    process.exit(2);
+  }
+  try {
+    const bytes = await example(gateway, picture, ({ status, progress }) =>
+      console.log(status, `${progress} %`),
+    );
+    await writeFile(file, bytes);
+    console.log(`Saved ${file}`);
+  } catch (error) {
+    console.error(`There is no edited picture: ${wordsOf(error)}`);
+    // A socket that a client still holds is of no use any more.
+    process.exit(1);
+  }
+}
+
+/** The words of an error, or of the event that a WebSocket has in its place, with those of its cause. */
+function wordsOf(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return String(error);
+  const own = 'message' in error && error.message !== '' ? `${error.message}` : 'the connection failed';
+  const cause = 'cause' in error && error.cause !== undefined ? wordsOf(error.cause) : '';
+  return own.includes(cause) ? own : `${own}: ${cause}`;
 }
 
 /** The bytes behind a URL. */

@@ -30,7 +30,8 @@ export async function awaitPicture(client: Client, id: string, options: Awaiting
   const { out, open } = options;
   // Standard output may be the picture's.
   const json = options.json === true && out !== '-';
-  await untilInterrupted(id, async signal => {
+  const goOn = `The job goes on.\n  qwen-edit watch ${id}\n  qwen-edit cancel ${id}`;
+  await untilInterrupted(goOn, async signal => {
     await followJob(client, id, { ...options, json, signal });
     if (out === undefined) return;
     await savePicture(client, id, out, { signal });

@@ -3,10 +3,9 @@ import type { Client, JobSnapshot } from '../client/client.ts';
 import type { Remote } from './commands/remote.ts';
 import { chooseProtocol, PREVIEW_CHOICES, type PreviewChoice } from './graphics/protocol.ts';
 import { CommandFailure, failureCode } from './outcome.ts';
-import { printJson } from './output.ts';
 import { createPictureSource } from './picture-source.ts';
 import { createPreviews, type Previews } from './previews.ts';
-import { createProgressView } from './progress-view.ts';
+import { createJsonView, createProgressView } from './progress-view.ts';
 
 /** What a command takes that follows a job. */
 export interface Following extends Remote {
@@ -40,19 +39,18 @@ export async function followJob(
   const previews = json === true ? null : await choosePreviews(options);
   const view =
     json === true
-      ? null
+      ? createJsonView()
       : createProgressView(process.stderr, { leavesSignals: true, redraws: previews !== null });
   let last: JobSnapshot | null = null;
   try {
-    for await (const job of client.watch(id, { signal })) {
-      if (json === true) printJson(job);
-      view?.show(job);
+    for await (const job of client.watch(id, { signal, onRetry: ({ message }) => view.lost(message) })) {
+      view.show(job);
       previews?.show(job);
       last = job;
     }
   } finally {
     await previews?.finish(last, signal);
-    view?.done();
+    view.done();
   }
   if (last?.status === 'COMPLETED') return last;
   const { code = 'CANCELED', message = 'The job was canceled', retryable = false } = last?.error ?? {};

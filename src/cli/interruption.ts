@@ -1,13 +1,15 @@
 import { CommandFailure } from './outcome.ts';
 
 /**
- * Waits for a job in a way that Ctrl-C and SIGTERM can end: the signal aborts, `wait` cleans up after itself, and a
- * CommandFailure says how to go on, for the job does. A second Ctrl-C ends the process at once.
+ * Waits in a way that Ctrl-C and SIGTERM can end: the signal aborts, `wait` cleans up after itself, and a CommandFailure
+ * says `message`. A second Ctrl-C ends the process at once.
  */
-export async function untilInterrupted<T>(id: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function untilInterrupted<T>(
+  message: string,
+  wait: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const interrupt = (name: 'SIGINT' | 'SIGTERM'): void => {
-    const message = `The job goes on.\n  qwen-edit watch ${id}\n  qwen-edit cancel ${id}`;
     controller.abort(new CommandFailure(message, name === 'SIGINT' ? 130 : 143));
   };
   process.once('SIGINT', interrupt);

@@ -33,6 +33,10 @@ export const EXIT_CODES = `Exit codes:
 export const REMOTE_EXIT_CODES = `${EXIT_CODES}
   75  not now: the gateway cannot be reached or is full, or an engine was lost; the same command may succeed later`;
 
+/** The same for one that can be ended half way. */
+export const DOWNLOAD_EXIT_CODES = `${REMOTE_EXIT_CODES}
+  130 ended by Ctrl-C, 143 by SIGTERM; nothing was saved`;
+
 /** The same for a command that waits for a job. */
 export const WATCHING_EXIT_CODES = `${REMOTE_EXIT_CODES}
   130 ended by Ctrl-C, 143 by SIGTERM; the job goes on`;

@@ -12,7 +12,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 export function createPictureSource({ url, apiKey }: Pick<Remote, 'url' | 'apiKey'>): PictureSource {
   const connection = createConnection({ url, apiKey });
   const read = async (path: string, signal: AbortSignal): Promise<Uint8Array | null> => {
-    const { ok, body } = await request(connection, connection.at(path), { signal });
+    const { ok, body } = await request(connection, connection.at(path), {}, signal);
     if (ok && body !== null) return readSome(body);
     await body?.cancel();
     return null;

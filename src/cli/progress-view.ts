@@ -1,10 +1,12 @@
 import { type Options, SingleBar } from 'cli-progress';
 import type { JobSnapshot } from '../client/client.ts';
-import { printable } from './output.ts';
+import { printable, printJson } from './output.ts';
 
 /** Shows a job's snapshots to a person. */
 export interface ProgressView {
   show(job: JobSnapshot): void;
+  /** The connection is lost, for this reason, and made anew; the next snapshot says that it is there again. */
+  lost(reason: string): void;
   done(): void;
 }
 
@@ -42,21 +44,56 @@ function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): Prog
     forceRedraw: options.redraws === true,
   });
   bar.start(100, 0, { text: '' });
+  let text = '';
   return {
-    show: job => bar.update(job.progress, { text: describe(job) }),
+    show(job) {
+      text = describe(job);
+      bar.update(job.progress, { text });
+    },
+    lost: () => bar.update({ text: `${text}  reconnecting` }),
     done: () => bar.stop(),
   };
 }
 
 function lineView(stream: NodeJS.WriteStream): ProgressView {
   let last = '';
+  const losses = createLosses(stream);
   return {
+    lost: losses.tell,
     show(job) {
+      losses.end();
       const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)}`;
       if (key !== last) stream.write(`${describe(job)}\n`);
       last = key;
     },
     done() {},
+  };
+}
+
+/** Each snapshot as JSON on standard output, and what is lost on standard error. */
+export function createJsonView(): ProgressView {
+  const losses = createLosses(process.stderr);
+  return {
+    lost: losses.tell,
+    show(job) {
+      losses.end();
+      printJson(job);
+    },
+    done() {},
+  };
+}
+
+/** Tells one loss once, however often it is tried to make it good. */
+function createLosses(stream: NodeJS.WriteStream): { tell(reason: string): void; end(): void } {
+  let told = false;
+  return {
+    tell(reason) {
+      if (!told) stream.write(`${printable(reason)}; reconnecting\n`);
+      told = true;
+    },
+    end() {
+      told = false;
+    },
   };
 }
 

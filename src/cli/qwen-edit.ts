@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { runCli } from './program.ts';
 
 // Whoever read our output has had enough of it, as `| head` has: what is left is for nobody.

@@ -3,7 +3,7 @@ import { access, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Client, DownloadOptions } from '../client/client.ts';
+import { type Client, type DownloadOptions, GatewayError } from '../client/client.ts';
 import { CommandFailure, failureCode } from './outcome.ts';
 import { printable } from './output.ts';
 
@@ -84,6 +84,7 @@ function ownName(filename: string, id: string): string {
 /** The failure that an error of the file system is, or of a connection that broke while the picture came. */
 function failureOf(target: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof CommandFailure) return error;
+  if (error instanceof GatewayError) return new CommandFailure(error.message, failureCode(error.retryable));
   if (!('syscall' in error && 'code' in error)) {
     return new CommandFailure(`The picture broke off: ${error.message}`, failureCode(true));
   }

@@ -1,4 +1,5 @@
-import { errorOf, GatewayError, refusalOf, unreachable } from './errors.ts';
+import { orAborted } from './abort.ts';
+import { errorOfAnswer, unreachable, wordsOf } from './errors.ts';
 import type { Operation } from './operation.ts';
 
 export type HeaderSource =
@@ -10,8 +11,11 @@ export interface Connection {
   /** `/graphql` of the gateway. */
   readonly endpoint: URL;
   readonly fetch: typeof globalThis.fetch;
-  /** What goes with each request: asked anew each time, so that a token can be renewed. */
-  headers(): Promise<Readonly<Record<string, string>>>;
+  /**
+   * What goes with each request: asked anew each time, so that a token can be renewed. Rejects with a GatewayError when
+   * it cannot be had, with the signal's reason when that aborts.
+   */
+  headers(signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
   /** An address below the gateway's. */
   at(path: string): URL;
 }
@@ -26,26 +30,61 @@ export function createConnection(options: {
   const base = new URL(options.url);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
   const { apiKey, headers = {} } = options;
+  const given = async () => (typeof headers === 'function' ? headers() : headers);
   return {
     endpoint: new URL('graphql', base),
     // Called as a function of the window: browsers refuse it as a method of anything else.
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-    async headers() {
-      const given = typeof headers === 'function' ? await headers() : headers;
-      return apiKey === undefined ? given : { authorization: `Bearer ${apiKey}`, ...given };
+    async headers(signal) {
+      try {
+        const own = await orAborted(given(), signal);
+        return apiKey === undefined ? own : { authorization: `Bearer ${apiKey}`, ...own };
+      } catch (cause) {
+        if (signal.aborted) throw signal.reason;
+        throw unreachable(`The headers cannot be had: ${wordsOf(cause)}`, cause);
+      }
     },
     at: path => new URL(path, base),
   };
 }
 
-/** Sends a request. Rejects with a GatewayError when nobody answers, with the signal's reason when it aborts. */
-export async function request(connection: Connection, url: URL, init: RequestInit): Promise<Response> {
-  const headers = { ...(await connection.headers()), ...Object.fromEntries(new Headers(init.headers)) };
+/** Sends a request. Rejects with a GatewayError when nobody answers, with the signal's reason when that aborts. */
+export async function request(
+  connection: Connection,
+  url: URL,
+  init: RequestInit,
+  signal: AbortSignal,
+): Promise<Response> {
+  signal.throwIfAborted();
+  const own = await connection.headers(signal);
   try {
-    return await connection.fetch(url, { ...init, headers });
+    const headers = { ...own, ...Object.fromEntries(new Headers(init.headers)) };
+    return await connection.fetch(url, { ...init, headers, signal });
   } catch (cause) {
-    if (init.signal?.aborted) throw init.signal.reason;
-    throw unreachable(url, cause);
+    if (signal.aborted) throw signal.reason;
+    throw unreachable(`${url.origin} cannot be reached: ${wordsOf(cause)}`, cause);
+  }
+}
+
+/**
+ * The JSON that an answer is; undefined when it is none, as a page of a proxy, or a refusal that breaks off. Rejects
+ * with a GatewayError when another answer breaks off, with the signal's reason when that aborts.
+ */
+export async function readJson(answer: Response, signal: AbortSignal): Promise<unknown> {
+  let text: string;
+  try {
+    text = await answer.text();
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason;
+    // Its status is known, and says more than that its reason was lost.
+    if (!answer.ok) return undefined;
+    throw unreachable(`The answer broke off: ${wordsOf(cause)}`, cause);
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Whoever asked knows what it means that there is none.
+    return undefined;
   }
 }
 
@@ -57,33 +96,20 @@ export async function execute<Result, Variables>(
   connection: Connection,
   operation: Operation<Result, Variables>,
   variables: Variables,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<Result> {
-  const answer = await request(connection, connection.endpoint, {
+  const { endpoint } = connection;
+  const init = {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
     body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
-    signal: signal ?? null,
-  });
-  const type = answer.headers.get('content-type') ?? '';
-  if (!/^application\/(graphql-response\+)?json/.test(type)) throw await refusalOf(answer);
-  // 5xx and 429 may carry errors in GraphQL's form: what they say is then the status', not the operation's.
-  if (answer.status >= 500 || answer.status === 429) throw await refusalOf(answer);
-  const { data, errors } = await bodyOf<Result>(answer, signal);
-  if (data == null) throw errorOf(errors, answer.status);
-  return data;
+  };
+  const answer = await request(connection, endpoint, init, signal);
+  const body = await readJson(answer, signal);
+  if (answer.ok && hasData<Result>(body)) return body.data;
+  throw errorOfAnswer(answer, body, endpoint);
 }
 
-interface Body<Result> {
-  readonly data?: Result | null;
-  readonly errors?: unknown;
-}
-
-async function bodyOf<Result>(answer: Response, signal: AbortSignal | undefined): Promise<Body<Result>> {
-  try {
-    return (await answer.json()) as Body<Result>;
-  } catch (cause) {
-    if (signal?.aborted) throw signal.reason;
-    throw new GatewayError('unreachable', 'The answer broke off', { cause });
-  }
+function hasData<Result>(body: unknown): body is { readonly data: Result } {
+  return typeof body === 'object' && body !== null && 'data' in body && body.data != null;
 }

@@ -1,5 +1,5 @@
-import { type Connection, request } from './connection.ts';
-import { GatewayError, refusalOf } from './errors.ts';
+import { type Connection, readJson, request } from './connection.ts';
+import { refusalOf, refused } from './errors.ts';
 import type { ImageSource } from './generated/operations.ts';
 
 /** A picture to edit: the URL of one, its bytes, or what `ImageSource` of the schema takes. */
@@ -31,19 +31,11 @@ export async function asDataUri(picture: Blob): Promise<ImageSource> {
 }
 
 /** Sends a picture ahead by `POST /upload`. Resolves with its `uploadId`. */
-export async function upload(
-  connection: Connection,
-  picture: Blob,
-  signal: AbortSignal | undefined,
-): Promise<string> {
-  const answer = await request(connection, connection.at('upload'), {
-    method: 'POST',
-    headers: { 'content-type': 'application/octet-stream' },
-    body: picture,
-    signal: signal ?? null,
-  });
-  if (!answer.ok) throw await refusalOf(answer);
-  const body: unknown = await answer.json();
+export async function upload(connection: Connection, picture: Blob, signal: AbortSignal): Promise<string> {
+  const init = { method: 'POST', headers: { 'content-type': 'application/octet-stream' }, body: picture };
+  const answer = await request(connection, connection.at('upload'), init, signal);
+  const body = await readJson(answer, signal);
+  if (!answer.ok) throw refusalOf(answer, body);
   if (
     typeof body === 'object' &&
     body !== null &&
@@ -52,5 +44,5 @@ export async function upload(
   ) {
     return body.upload_id;
   }
-  throw new GatewayError('refused', 'The answer to the upload names none', { status: answer.status });
+  throw refused('The answer to the upload names none', { status: answer.status });
 }

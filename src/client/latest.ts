@@ -1,9 +1,11 @@
-/** Holds one value at most: the newest that was offered and not taken yet. For one reader. */
+/** Holds one value at most: the newest that was offered and not taken yet. */
 export interface Latest<T> {
   offer(value: T): void;
-  /** What is held is still given, then the end, or the error. Later calls change nothing. */
-  end(error?: Error): void;
-  /** The newest value; null at the end. Rejects with the error it ended with. */
+  /** What is held is still given, then the end. Later calls change nothing. */
+  end(): void;
+  /** The same, and then every `take` rejects with it. */
+  fail(error: unknown): void;
+  /** The newest value; null at the end. Who asks while there is none is served in turn. */
   take(): Promise<T | null>;
 }
 
@@ -11,12 +13,18 @@ export interface Latest<T> {
 export function createLatest<T extends object>(): Latest<T> {
   let held: T | null = null;
   let ended = false;
-  let failure: Error | null = null;
-  let wake: (() => void) | null = null;
+  let failure: { readonly error: unknown } | null = null;
+  let waiting: (() => void)[] = [];
 
   function stir(): void {
-    wake?.();
-    wake = null;
+    const woken = waiting;
+    waiting = [];
+    for (const wake of woken) wake();
+  }
+
+  function end(): void {
+    ended = true;
+    stir();
   }
 
   return {
@@ -25,21 +33,21 @@ export function createLatest<T extends object>(): Latest<T> {
       held = value;
       stir();
     },
-    end(error) {
+    end,
+    fail(error) {
       if (ended) return;
-      ended = true;
-      failure = error ?? null;
-      stir();
+      failure = { error };
+      end();
     },
     async take() {
       while (held === null && !ended) {
         await new Promise<void>(resolve => {
-          wake = resolve;
+          waiting.push(resolve);
         });
       }
       const value = held;
       held = null;
-      if (value === null && failure !== null) throw failure;
+      if (value === null && failure !== null) throw failure.error;
       return value;
     },
   };

@@ -1,5 +1,5 @@
-import { type Connection, request } from './connection.ts';
-import { errorOf, GatewayError, refusalOf } from './errors.ts';
+import { type Connection, readJson, request } from './connection.ts';
+import { errorOf, errorOfAnswer, GatewayError, unreachable, wordsOf } from './errors.ts';
 import { readEvents } from './event-stream.ts';
 import type { Operation } from './operation.ts';
 import type { Sink, Transport } from './transport.ts';
@@ -13,61 +13,68 @@ export function createSse(connection: Connection): Transport {
     name: 'sse',
     subscribe(operation, variables, sink) {
       const stopped = new AbortController();
+      let silence: GatewayError | null = null;
+      const tooQuiet = (): void => {
+        silence = unreachable('The gateway fell silent');
+        stopped.abort(silence);
+      };
+      let quiet = setTimeout(tooQuiet, SILENCE_MS);
       const subscription = {
         reached: false,
         stop: () => stopped.abort(),
       };
-      run(connection, operation, variables, sink, stopped, () => {
+      const heard = (): void => {
         subscription.reached = true;
-      }).then(
-        error => sink.end(error ?? undefined),
-        (cause: unknown) => {
-          if (stopped.signal.aborted && !(stopped.signal.reason instanceof GatewayError)) return;
-          const error = stopped.signal.aborted ? stopped.signal.reason : cause;
-          sink.end(
-            error instanceof GatewayError ? error : new GatewayError('unreachable', String(error), { cause }),
-          );
-        },
+        clearTimeout(quiet);
+        quiet = setTimeout(tooQuiet, SILENCE_MS);
+      };
+      const end = (error: GatewayError | null): void => {
+        clearTimeout(quiet);
+        if (silence !== null) sink.end(silence);
+        else if (!stopped.signal.aborted) sink.end(error ?? undefined);
+      };
+      run(connection, operation, variables, sink, heard, stopped.signal).then(end, (thrown: unknown) =>
+        end(failureOf(thrown)),
       );
       return subscription;
     },
-    // Each subscription has a connection of its own, which its `stop` ends.
-    async close() {},
   };
 }
 
-/** Resolves with why it ended; null when the gateway completed it. */
+function failureOf(thrown: unknown): GatewayError {
+  return thrown instanceof GatewayError
+    ? thrown
+    : unreachable(`The stream of events broke off: ${wordsOf(thrown)}`, thrown);
+}
+
+/** Resolves with why it ended; null when the gateway completed it. `heard` is called for each sign of life. */
 async function run<Result, Variables>(
   connection: Connection,
   operation: Operation<Result, Variables>,
   variables: Variables,
   sink: Sink<Result>,
-  stopped: AbortController,
-  reached: () => void,
+  heard: () => void,
+  signal: AbortSignal,
 ): Promise<GatewayError | null> {
-  const tooQuiet = (): void => stopped.abort(new GatewayError('unreachable', 'The gateway fell silent'));
-  let quiet = setTimeout(tooQuiet, SILENCE_MS);
-  try {
-    const answer = await request(connection, connection.endpoint, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
-      body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
-      signal: stopped.signal,
-    });
-    const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
-    if (!answer.ok || !isStream || answer.body === null) return await refusalOf(answer);
-    reached();
-    for await (const { event, data } of readEvents(answer.body)) {
-      clearTimeout(quiet);
-      quiet = setTimeout(tooQuiet, SILENCE_MS);
-      if (event === 'complete') return null;
-      if (event !== 'next') continue;
-      const result: { data?: Result | null; errors?: unknown } = JSON.parse(data);
-      if (result.data == null) return errorOf(result.errors);
-      sink.next(result.data);
-    }
-    return new GatewayError('unreachable', 'The stream of events broke off');
-  } finally {
-    clearTimeout(quiet);
+  const { endpoint } = connection;
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+    body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
+  };
+  const answer = await request(connection, endpoint, init, signal);
+  const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
+  if (!answer.ok || !isStream || answer.body === null) {
+    return errorOfAnswer(answer, await readJson(answer, signal), endpoint);
   }
+  heard();
+  for await (const { event, data } of readEvents(answer.body)) {
+    heard();
+    if (event === 'complete') return null;
+    if (event !== 'next') continue;
+    const result: { data?: Result | null; errors?: unknown } = JSON.parse(data);
+    if (result.data == null) return errorOf(result.errors);
+    sink.next(result.data);
+  }
+  return unreachable('The stream of events broke off');
 }

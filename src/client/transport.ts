@@ -14,7 +14,7 @@ export interface Sink<Result> {
 export interface Subscription {
   /** Whether it ever got as far as the gateway: if not, another transport may do better. */
   readonly reached: boolean;
-  /** Stops it; nothing comes after it. */
+  /** Stops it; nothing comes after it. What only it needed is let go: a socket, a request, timers. */
   stop(): void;
 }
 
@@ -26,5 +26,4 @@ export interface Transport {
     variables: Variables,
     sink: Sink<Result>,
   ): Subscription;
-  close(): Promise<void>;
 }

@@ -135,10 +135,25 @@ describe('qwen-edit edit', () => {
     ['a picture that cannot be used', ['edit', 'PICTURES/page.html', '-p', 'x'], 1, /INPUT_NOT_AN_IMAGE: /],
     [
       'a value out of range',
-      ['edit', 'photo.jpg', '-p', 'x', '--steps', '0'],
+      ['edit', 'photo.jpg', '-p', 'x', '--cfg', '0'],
       1,
-      /INVALID_INPUT: steps takes .* got 0/,
+      /INVALID_INPUT: cfg takes .* got 0/,
     ],
+    ...[
+      ['edit', '--steps', '1.5', '1 to 100'],
+      ['edit', '--steps', '101', '1 to 100'],
+      ['edit', '--seed', '-1', '0 to 18446744073709551615'],
+      ['edit', '--seed', '18446744073709551616', '0 to 18446744073709551615'],
+      ['jobs', '--first', '0', '1 to 100'],
+      ['download', '--quality', '101', '1 to 100'],
+    ].map(([command = '', option = '', value = '', range]): [string, string[], number, RegExp] => [
+      `${option} ${value}`,
+      [command, ...(command === 'edit' ? ['photo.jpg', '-p', 'x'] : []), option, value],
+      2,
+      new RegExp(
+        `option '${option} .*' argument '${value}' is invalid. It takes a whole number from ${range}`,
+      ),
+    ]),
     ['a folder instead of a file', ['edit', '.', '-p', 'x'], 1, /\. cannot be read: it is a folder/],
     [
       'a folder that is not there to save to',
@@ -149,7 +164,7 @@ describe('qwen-edit edit', () => {
     ['a folder to save as', ['download', 'x', '-o', '.'], 1, /cannot be written: it is a folder/],
     ['standard input twice', ['edit', '-', '-', '-p', 'x'], 2, /give - once/],
     ['no prompt', ['edit', 'photo.jpg'], 2, /--prompt/],
-    ['what is no number', ['edit', 'photo.jpg', '-p', 'x', '--steps', 'many'], 2, /It takes a number/],
+    ['what is no number', ['edit', 'photo.jpg', '-p', 'x', '--cfg', 'many'], 2, /It takes a number/],
     ['a status that there is not', ['jobs', '--status', 'done'], 2, /queued, processing/],
     [
       'a gateway that is not there',

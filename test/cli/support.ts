@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** What standard input is. */
   readonly input?: Uint8Array;
+  /** Given the process when it starts. */
+  readonly onStart?: (child: ChildProcess) => void;
   /** Given the process and what it wrote to standard error so far, each time that it writes. */
   readonly onError?: (child: ChildProcess, err: string) => void;
 }
@@ -23,13 +25,14 @@ export interface RunOptions {
 export async function qwenEdit(
   words: readonly string[],
   environment: Record<string, string> = {},
-  { cwd, input = new Uint8Array(), onError }: RunOptions = {},
+  { cwd, input = new Uint8Array(), onStart, onError }: RunOptions = {},
 ): Promise<Ran> {
   const child = spawn(process.execPath, [PROGRAM, ...words], {
     cwd,
     env: { PATH: process.env.PATH, ...environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
+  onStart?.(child);
   // A command that does not read it may be gone before it is written.
   child.stdin.on('error', () => {});
   child.stdin.end(input);

@@ -333,7 +333,7 @@ describe('what goes wrong', () => {
     const nobody = createClient({ url: 'http://127.0.0.1:9' });
     expect(await failureOf(nobody.job('x'))).toMatchObject({ kind: 'unreachable', retryable: true });
     const elsewhere = createClient({ url: rig.pictures });
-    expect(await failureOf(elsewhere.job('x'))).toMatchObject({ kind: 'not-found', status: 404 });
+    expect(await failureOf(elsewhere.job('x'))).toMatchObject({ kind: 'refused', status: 404 });
     const wrong = new Response('<h1>Bad Gateway</h1>', {
       status: 502,
       headers: { 'content-type': 'text/html' },

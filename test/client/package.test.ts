@@ -1,39 +1,138 @@
-import { spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { cp, glob, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const execute = promisify(execFile);
 
-/** What a program prints; rejects with it when it fails. */
-async function run(words: readonly string[]): Promise<string> {
-  const child = spawn(process.execPath, [...words], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
+/** What a program of Node prints; rejects with it when it fails. */
+async function run(cwd: string, words: readonly string[]): Promise<string> {
+  try {
+    return (await execute(process.execPath, words, { cwd })).stdout;
+  } catch (error) {
+    if (!(error instanceof Error && 'stdout' in error)) throw error;
+    throw new Error(`${error.message}\n${error.stdout}`);
   }
-  const code = await new Promise<number | null>(resolve => child.once('close', resolve));
-  if (code !== 0) throw new Error(`ended with ${code}: ${output}`);
-  return output;
 }
 
-describe('the package’s client', () => {
+describe('the package', () => {
   let rig: Rig;
+  let folder: string;
+  let installed: string;
   beforeAll(async () => {
     rig = await startRig();
+    folder = await mkdtemp(join(tmpdir(), 'package-'));
+    await execute('npm', ['pack', '--pack-destination', folder], { cwd: ROOT });
+    for await (const tarball of glob('*.tgz', { cwd: folder })) {
+      await execute('tar', ['xzf', tarball], { cwd: folder });
+    }
+    installed = join(folder, 'node_modules/qwen-edit-gateway');
+    await mkdir(join(folder, 'node_modules'));
+    await cp(join(folder, 'package'), installed, { recursive: true });
+    // What npm would fetch.
+    await symlink(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
+  }, 120_000);
+  afterAll(async () => {
+    await rig.close();
+    await rm(folder, { recursive: true });
   });
-  afterAll(() => rig.close());
 
-  it('is built, imported by its name, and leaves nothing that keeps a program alive', async () => {
-    await run(['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json']);
+  it('has a client that is imported by its name and leaves nothing that keeps a program alive', async () => {
     const program = `
       import { createClient } from 'qwen-edit-gateway/client';
       const client = createClient({ url: '${rig.url}' });
       const edit = await client.edit({ images: ['${rig.pictures}/red.png'], prompt: 'x', steps: 2, megapixels: 0.25 });
       if (edit.__typename !== 'Job') throw new Error(edit.message);
       console.log((await client.wait(edit.id)).status);`;
-    expect(await run(['--input-type=module', '--eval', program])).toBe('COMPLETED\n');
+    expect(await run(folder, ['--input-type=module', '--eval', program])).toBe('COMPLETED\n');
+  });
+
+  it.each([
+    ['nodenext', 'nodenext', ['--types', 'node', '--lib', 'es2023']],
+    ['esnext', 'bundler', ['--types', '', '--lib', 'es2023,dom,dom.iterable']],
+  ])('has types that hold in a program of module %s, resolved as by %s', async (module, resolution, more) => {
+    const program = `
+      import { createClient, GatewayError, isFinal } from 'qwen-edit-gateway/client';
+      const client = createClient({ url: 'http://localhost:8189' });
+      export async function edit(): Promise<Uint8Array | null> {
+        const job = await client.edit({ images: [new Uint8Array(1)], prompt: 'x' });
+        if (job.__typename !== 'Job') return null;
+        for await (const snapshot of client.watch(job.id)) if (isFinal(snapshot)) break;
+        try {
+          return await (await client.download(job.id)).bytes();
+        } catch (error) {
+          if (error instanceof GatewayError && error.kind === 'unreachable') error.retryable satisfies true;
+          throw error;
+        }
+      }`;
+    await writeFile(join(folder, 'program.mts'), program);
+    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
+    const how = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--noEmit'];
+    const types = ['--typeRoots', join(ROOT, 'node_modules/@types')];
+    const where = ['--module', module, '--moduleResolution', resolution];
+    expect(await run(folder, [tsc, ...how, ...types, ...where, ...more, 'program.mts'])).toBe('');
+  });
+
+  it('has the program, with all that it reads', async () => {
+    const program = join(installed, 'bin/qwen-edit.js');
+    expect(await run(folder, [program, '--help'])).toContain('qwen-edit serve');
+    expect(await run(folder, [program, 'workflows', 'list'])).toMatch(/^qwen-image-edit-plus /m);
+    expect(await run(folder, [program, 'workflows', 'check'])).toMatch(/^qwen-image-edit-plus: ok$/m);
+    expect(await run(folder, [program, 'jobs', '--url', rig.url])).toContain('COMPLETED');
+  });
+
+  it('has a gateway that runs', async () => {
+    // It stops by itself: nothing but what is imported here keeps it.
+    const program = `
+      import { startGateway } from '${installed}/dist/gateway.js';
+      import { readConfig } from '${installed}/dist/config.js';
+      import { createLog } from '${installed}/dist/log.js';
+      const { config } = readConfig({ PORT: '0', DATA_DIR: '${folder}/data' });
+      const gateway = await startGateway(config, createLog('silent'));
+      const answer = await fetch(gateway.url + '/graphql', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ query: '{ workflows { name } }' }),
+      });
+      console.log(await answer.text());
+      await gateway.stop();`;
+    expect(await run(folder, ['--input-type=module', '--eval', program])).toContain('qwen-image-edit-plus');
+  });
+
+  it('needs no package that it does not name', async () => {
+    const { dependencies, optionalDependencies } = JSON.parse(
+      await readFile(join(installed, 'package.json'), 'utf8'),
+    );
+    const named = Object.keys({ ...dependencies, ...optionalDependencies });
+    const needed = new Set<string>();
+    for await (const file of glob('dist/**/*.js', { cwd: installed })) {
+      const text = await readFile(join(installed, file), 'utf8');
+      for (const [, name = ''] of text.matchAll(
+        /(?:^(?:import|export)\b[^;]*?from |\bimport\()'([^'.][^']*)'/gm,
+      )) {
+        if (!isBuiltin(name)) needed.add(/^(@[^/]+\/)?[^/]+/.exec(name)?.[0] ?? name);
+      }
+    }
+    expect(needed.size).toBeGreaterThan(10);
+    expect([...needed].filter(name => !named.includes(name))).toEqual([]);
+  });
+});
+
+describe('a checkout', () => {
+  it('runs the program from its sources, built or not', async () => {
+    const { bin } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+    const folder = await mkdtemp(join(tmpdir(), 'checkout-'));
+    for (const part of ['bin', 'src', 'workflows', 'package.json']) {
+      await cp(join(ROOT, part), join(folder, part), { recursive: true });
+    }
+    await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+    expect(await run(folder, [bin['qwen-edit'], 'workflows', 'list'])).toContain('qwen-image-edit-plus');
+    await rm(folder, { recursive: true });
   });
 });

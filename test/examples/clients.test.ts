@@ -14,7 +14,7 @@ import { edit as qwenClient } from '../../examples/clients/qwen-client.ts';
 import { edit as relay } from '../../examples/clients/relay.ts';
 import type { Progress } from '../../examples/clients/run.ts';
 import { edit as urql } from '../../examples/clients/urql.ts';
-import { type Rig, startRig } from '../support/gateway.ts';
+import { type Rig, servePictures, startRig } from '../support/gateway.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -42,6 +42,22 @@ describe('examples', () => {
       expect(seen.at(-1)).toMatchObject({ status: 'COMPLETED', progress: 100 });
       const progress = seen.map(job => job.progress);
       expect(progress).toEqual([...progress].sort((a, b) => a - b));
+    },
+  );
+
+  it.each(['plain-fetch', 'graphql-ws', 'graphql-sse', 'urql', 'apollo', 'relay', 'qwen-client'])(
+    '%s says in a line what it needs, or what it has not got',
+    async name => {
+      const file = `examples/clients/${name}.ts`;
+      const usage = `Give the URL of a picture: npx node ${file} <picture> [gateway] [file]\n`;
+      const failed = (words: string[]) => run(process.execPath, [file, ...words]);
+      await expect(failed([])).rejects.toMatchObject({ code: 2, stderr: usage });
+      const closed = await servePictures();
+      await closed.close();
+      await expect(failed([`${rig.pictures}/red.png`, closed.url])).rejects.toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/^There is no edited picture: .*\n$/),
+      });
     },
   );
 

@@ -1,10 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { EditInput, EditResult } from '../../client/client.ts';
+import type { EditInput, EditResult, GatewayError } from '../../client/client.ts';
 import { type Awaiting, addAwaitingOptions, awaitPicture, checkAwaiting } from '../await-picture.ts';
 import { CommandFailure, failureCode, WATCHING_EXIT_CODES } from '../outcome.ts';
-import { printJson, say } from '../output.ts';
+import { printJson, say, tell } from '../output.ts';
 import { readPictures } from '../pictures.ts';
-import { addRemoteOptions, takeNumber, withClient } from './remote.ts';
+import { addRemoteOptions, takeNumber, takeWhole, withClient } from './remote.ts';
+
+const LARGEST_SEED = 2n ** 64n - 1n;
 
 interface EditOptions extends Awaiting {
   readonly prompt: string;
@@ -28,8 +30,8 @@ export function addEdit(program: Command): void {
     .argument('<pictures...>', 'in the order that the prompt speaks of')
     .requiredOption('-p, --prompt <text>', 'what to change')
     .option('-n, --negative-prompt <text>', 'what to avoid')
-    .option('--seed <number>', 'same seed and input, same picture')
-    .option('--steps <number>', 'sampling steps', takeNumber)
+    .option('--seed <number>', 'same seed and input, same picture', takeSeed)
+    .option('--steps <number>', 'sampling steps, 1 to 100', takeWhole(1, 100))
     .option('--cfg <number>', 'how closely to keep to the prompt', takeNumber)
     .option('--megapixels <number>', 'size of the result', takeNumber)
     .option('--workflow <name>', 'which workflow to run')
@@ -63,7 +65,7 @@ ${WATCHING_EXIT_CODES}`,
       await checkAwaiting(options);
       const images = await readPictures(words);
       await withClient(options, async client => {
-        const job = jobOf(await client.edit(inputOf(images, options)));
+        const job = jobOf(await client.edit(inputOf(images, options), { onRetry: tellOnce() }));
         if (out !== undefined || watch === true) await awaitPicture(client, job.id, options);
         else if (json === true) printJson(job);
         if (out === undefined && json !== true) say(job.id);
@@ -99,6 +101,21 @@ function jobOf(result: EditResult): Extract<EditResult, { __typename: 'Job' }> {
     default:
       return result satisfies never;
   }
+}
+
+/** Tells why the gateway is tried again, the first time. */
+function tellOnce(): (failure: GatewayError) => void {
+  let told = false;
+  return ({ message }) => {
+    if (!told) tell(`${message}; trying again for some seconds`);
+    told = true;
+  };
+}
+
+/** Its digits as they are: a number of JavaScript has too few of them. */
+function takeSeed(text: string): string {
+  if (/^\d{1,20}$/.test(text) && BigInt(text) <= LARGEST_SEED) return text;
+  throw new InvalidArgumentError(`It takes a whole number from 0 to ${LARGEST_SEED}.`);
 }
 
 function takePriority(text: string): string {

@@ -3,7 +3,7 @@ import { JOB_STATUSES, type JobSnapshot, type JobStatus } from '../../client/cli
 import { REMOTE_EXIT_CODES } from '../outcome.ts';
 import { printJson, say, tell } from '../output.ts';
 import { describe } from '../progress-view.ts';
-import { addRemoteOptions, type Remote, takeNumber, withClient } from './remote.ts';
+import { addRemoteOptions, type Remote, takeWhole, withClient } from './remote.ts';
 
 interface JobsOptions extends Remote {
   readonly first: number;
@@ -15,7 +15,7 @@ interface JobsOptions extends Remote {
 export function addJobs(program: Command): void {
   addRemoteOptions(program.command('jobs'))
     .description('List jobs, the newest first.')
-    .option('--first <number>', 'how many, 1 to 100', takeNumber, 20)
+    .option('--first <number>', 'how many, 1 to 100', takeWhole(1, 100), 20)
     .option('--after <cursor>', 'the page after this cursor, which the page before printed')
     .addOption(new Option('--status <list>', 'only these, comma separated').argParser(takeStatuses))
     .addHelpText(

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Client, createClient, GatewayError } from '../../client/client.ts';
+import { BriefWebSocket } from '../brief-web-socket.ts';
 import { CommandFailure, failureCode } from '../outcome.ts';
 
 /** What every command takes that speaks to a gateway. */
@@ -34,20 +35,39 @@ export function takeNumber(text: string): number {
   return value;
 }
 
+/** Reads an option that is a whole number in a range; without `to` its end is the gateway's to judge. */
+export function takeWhole(from: number, to?: number): (text: string) => number {
+  return text => {
+    const value = Number(text);
+    const fits = /^\d+$/.test(text) && Number.isSafeInteger(value);
+    if (fits && value >= from && (to === undefined || value <= to)) return value;
+    const range = to === undefined ? `from ${from}` : `from ${from} to ${to}`;
+    throw new InvalidArgumentError(`It takes a whole number ${range}.`);
+  };
+}
+
 /** Runs with a client that is closed afterwards. What kept it from an answer is told in one line. */
 export async function withClient<T>(remote: Remote, use: (client: Client) => Promise<T>): Promise<T> {
   const { url, apiKey } = remote;
-  const client = createClient({ url, ...(apiKey === undefined ? {} : { apiKey }) });
+  const client = createClient({
+    url,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    webSocket: BriefWebSocket,
+  });
   try {
     return await use(client);
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    const hint =
-      error.kind === 'unreachable'
-        ? '\nIs the gateway running there? --url or QWEN_EDIT_URL says where.'
-        : '';
-    throw new CommandFailure(`${error.message}${hint}`, failureCode(error.retryable));
+    throw new CommandFailure(`${error.message}${hintOf(error)}`, failureCode(error.retryable));
   } finally {
     await client.close();
   }
+}
+
+/** What to try, where that can be told. */
+function hintOf({ kind, status }: GatewayError): string {
+  if (kind === 'unreachable') return '\nIs the gateway running there? --url or QWEN_EDIT_URL says where.';
+  if (kind !== 'refused') return '';
+  if (status === 404 || status === 405) return '\n--url or QWEN_EDIT_URL says where the gateway is.';
+  return status === 401 || status === 403 ? '\n--api-key or QWEN_EDIT_API_KEY says who you are.' : '';
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { type Awaiting, addAwaitingOptions, awaitPicture, checkAwaiting } from '../await-picture.ts';
-import { WATCHING_EXIT_CODES } from '../outcome.ts';
+import { CommandFailure, WATCHING_EXIT_CODES } from '../outcome.ts';
 import { addRemoteOptions, withClient } from './remote.ts';
 
 /** Adds `watch`. */
@@ -25,6 +25,10 @@ ${WATCHING_EXIT_CODES}`,
     )
     .action(async (id: string, options: Awaiting) => {
       await checkAwaiting(options);
-      await withClient(options, client => awaitPicture(client, id, options));
+      await withClient(options, async client => {
+        // What a watch would try again for a minute fails here at once, as it does for the other commands.
+        if ((await client.job(id)) === null) throw new CommandFailure(`Job not found: ${id}`);
+        await awaitPicture(client, id, options);
+      });
     });
 }

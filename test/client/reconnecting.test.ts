@@ -1,0 +1,187 @@
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { createClient, type GatewayError, type JobSnapshot } from '../../src/client/client.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { startSilentProxy } from './support/silent-proxy.ts';
+import { nextEvent, onSubscribe, snapshot, startStandIn } from './support/stand-in.ts';
+
+/** What each test started, in the order of its end. */
+const started: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of started.splice(0).reverse()) await stop();
+});
+
+/** The same, with what ends it noted. */
+async function ended<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+  const thing = await starting;
+  started.push(thing.stop);
+  return thing;
+}
+
+function clientOf(...given: Parameters<typeof createClient>) {
+  const client = createClient(...given);
+  started.push(client.close);
+  return client;
+}
+
+async function revisionsOf(watch: AsyncIterable<JobSnapshot>): Promise<number[]> {
+  const revisions: number[] = [];
+  for await (const { revision } of watch) revisions.push(revision);
+  return revisions;
+}
+
+describe('a connection that carries nothing', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+    return () => rig.close();
+  });
+
+  async function startJob(url: string): Promise<string> {
+    const client = createClient({ url });
+    const images = [`${rig.pictures}/red.png`];
+    const job = await client.edit({ images, prompt: 'x', steps: 2, megapixels: 0.25 });
+    if (job.__typename !== 'Job') throw new Error(job.message);
+    return job.id;
+  }
+
+  it('is given up for server-sent events, within patience', async () => {
+    const proxy = await ended(startSilentProxy(rig.url, { swallow: true }));
+    const client = clientOf({ url: proxy.url, patience: 2_000 });
+    expect((await client.wait(await startJob(rig.url))).status).toBe('COMPLETED');
+  });
+
+  it.each([
+    ['Node’s own WebSocket', {}],
+    ['the ws package', { webSocket: WebSocket }],
+  ])('is tried for as long as patience lasts, and no longer, by %s', async (_, more) => {
+    const proxy = await ended(startSilentProxy(rig.url, { swallow: true }));
+    const client = clientOf({ url: proxy.url, patience: 300, transports: ['websocket'], ...more });
+    await expect(client.wait('x')).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: expect.stringMatching(/WebSocket to 127\.0\.0\.1:\d+ did not open in time/),
+    });
+  });
+
+  it('is not waited for when the network dropped it without a word', async () => {
+    const proxy = await ended(startSilentProxy(rig.url));
+    const client = clientOf({ url: proxy.url, patience: 2_000, transports: ['websocket'] });
+    // Node sends the handshake on the connection that it kept, if that is free.
+    const id = await startJob(proxy.url);
+    proxy.silence();
+    const before = proxy.made;
+    expect((await client.wait(id)).status).toBe('COMPLETED');
+    expect(proxy.made).toBeGreaterThan(before);
+  });
+});
+
+describe('a WebSocket that was left', () => {
+  it('is not waited for when nobody says goodbye', async () => {
+    const rig = await startRig({ SANDBOX_STEP: '10s' });
+    started.push(rig.close);
+    const proxy = await ended(startSilentProxy(rig.url));
+    const client = clientOf({ url: proxy.url, patience: 2_000, transports: ['websocket'] });
+    const job = await client.edit({ images: [`${rig.pictures}/red.png`], prompt: 'x' });
+    if (job.__typename !== 'Job') throw new Error(job.message);
+    const watch = client.watch(job.id);
+    await watch.next();
+    proxy.silence();
+    await watch.return?.();
+    expect((await client.watch(job.id).next()).done).toBe(false);
+  });
+});
+
+describe('a stream that ends too soon', () => {
+  it('is asked for as long as patience lasts, though the job is there', async () => {
+    let asked = 0;
+    const router = await ended(
+      startStandIn((request, response) => {
+        if (request.headers.accept === 'text/event-stream') {
+          asked += 1;
+          response.writeHead(200, { 'content-type': 'text/event-stream' }).end('event: complete\ndata:\n\n');
+        } else {
+          response.writeHead(200, { 'content-type': 'application/json' });
+          response.end(JSON.stringify({ data: { job: snapshot(1) } }));
+        }
+      }),
+    );
+    const client = clientOf({ url: router.url, patience: 600, transports: ['sse'] });
+    const told: GatewayError[] = [];
+    await expect(client.wait('job', { onRetry: failure => told.push(failure) })).rejects.toMatchObject({
+      kind: 'unreachable',
+      message: 'The watch was ended before the job was',
+    });
+    expect(asked).toBeGreaterThan(1);
+    expect(told).toHaveLength(asked);
+  });
+
+  it('is asked for again when the gateway still counts the watch that was lost', async () => {
+    let asked = 0;
+    const gateway = await ended(
+      startStandIn((_, response) => {
+        asked += 1;
+        if (asked === 2) {
+          const errors = [{ message: 'Too many', extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' } }];
+          response.writeHead(429, { 'content-type': 'application/json' }).end(JSON.stringify({ errors }));
+          return;
+        }
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.end(nextEvent(asked === 1 ? snapshot(1) : snapshot(2, 'COMPLETED')));
+      }),
+    );
+    const client = clientOf({ url: gateway.url, transports: ['sse'] });
+    const told: (string | null)[] = [];
+    const watch = client.watch('job', { onRetry: ({ code }) => told.push(code) });
+    expect(await revisionsOf(watch)).toEqual([1, 2]);
+    expect(told).toEqual([null, 'TOO_MANY_SUBSCRIPTIONS']);
+  });
+});
+
+describe('a token', () => {
+  const refuse = () => {
+    throw new Error('nothing is asked over HTTP');
+  };
+  let made = 0;
+  const headers = (): Record<string, string> => ({ authorization: `Bearer ${++made}` });
+
+  it('that runs out is followed by the next, as headers() gives it', async () => {
+    const seen: unknown[] = [];
+    const gateway = await ended(
+      startStandIn(refuse, (socket, payload, number) => {
+        seen.push(payload);
+        onSubscribe(socket, send => {
+          if (number === 1) {
+            send(snapshot(1));
+            socket.close(4401, 'Unauthorized');
+          } else send(snapshot(2, 'COMPLETED'));
+        });
+      }),
+    );
+    made = 0;
+    const client = clientOf({ url: gateway.url, headers, transports: ['websocket'] });
+    expect(await revisionsOf(client.watch('job'))).toEqual([1, 2]);
+    expect(seen).toEqual([{ authorization: 'Bearer 1' }, { authorization: 'Bearer 2' }]);
+  });
+
+  it.each([4401, 4403])('that is not taken again ends the watch: %i', async code => {
+    const gateway = await ended(
+      startStandIn(refuse, (socket, _, number) => {
+        if (number > 1) {
+          socket.close(code, 'Forbidden');
+          return;
+        }
+        onSubscribe(socket, send => {
+          send(snapshot(1));
+          socket.close(4401, 'Unauthorized');
+        });
+      }),
+    );
+    const client = clientOf({ url: gateway.url, headers, transports: ['websocket'] });
+    await expect(revisionsOf(client.watch('job'))).rejects.toMatchObject({
+      kind: 'refused',
+      status: code,
+      retryable: false,
+      message: expect.stringMatching(/valid API key or token.*Forbidden/),
+    });
+  });
+});
