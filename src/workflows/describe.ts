@@ -21,15 +21,52 @@ export function describeIssues(
     });
 }
 
-/** Shortens a value for a message: at most 60 characters. Never throws for what JSON bodies can hold, large integers included. */
+/** Of a value in a message. */
+const MOST_CHARACTERS = 60;
+
+/**
+ * A value as JSON for a message, cut to 60 characters. Never throws for what JSON bodies can hold, large integers and any
+ * depth included, and reads no more of it than it shows.
+ */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  const text = JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'bigint' ? inner.toString() : inner,
-  );
-  if (text === undefined) return typeof value;
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  const text = begin(value, MOST_CHARACTERS);
+  return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS - 3)}…` : text;
+}
+
+/** The text of a value or, where that is longer than `room`, the begin of it. Each level takes a character at least. */
+function begin(value: unknown, room: number): string {
+  if (room < 0) return '';
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value.slice(0, room + 1));
+    case 'object':
+      return value === null ? 'null' : beginAll(value, room);
+    case 'function':
+    case 'symbol':
+      return typeof value;
+    default:
+      return String(value);
+  }
+}
+
+function beginAll(value: object, room: number): string {
+  const [open, close] = Array.isArray(value) ? ['[', ']'] : ['{', '}'];
+  let text = open;
+  for (const [name, inner] of entriesOf(value)) {
+    if (text !== open) text += ',';
+    if (open === '{') text += `${JSON.stringify(name.slice(0, room))}:`;
+    text += begin(inner, room - text.length);
+    if (text.length > room) return text;
+  }
+  return text + close;
+}
+
+/** One after another: there may be a million. */
+function* entriesOf(value: object): Generator<readonly [string, unknown]> {
+  for (const name in value) {
+    if (Object.hasOwn(value, name)) yield [name, Reflect.get(value, name)];
+  }
 }
 
 /** The issues of the branch of a union that came furthest: the one the author most likely meant. */

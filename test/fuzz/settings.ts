@@ -1,9 +1,10 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
+import { expect } from 'vitest';
 
-/** How many requests each face gets: FUZZ_RUNS, 300 when left out. */
-export const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
+/** How many requests each face gets: FUZZ_RUNS, 500 when left out. */
+export const RUNS = Number(process.env.FUZZ_RUNS ?? 500);
 /** What the requests are made from: FUZZ_SEED, another one each time when left out. It is printed. */
 export const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** Enough for the slowest request, each. */
@@ -60,38 +61,71 @@ export function images(pictures: string): fc.Arbitrary<unknown> {
   );
 }
 
-/** Counts what was answered, and what the process holds before and after, so that a long run tells of itself. */
-export function createReport() {
+/** What each request may add to what is held once a run is warm, in bytes: less than anything that is kept of one. */
+const GROWTH_EACH = 2 * 1024;
+/** The part of a run after which everything that is kept for good is there. */
+const WARM = 1 / 3;
+
+/**
+ * Counts what was answered, and holds the process to the memory that it had when it was warm. `slackMiB`: what caches
+ * that are not full by then may still take.
+ */
+export function createReport(slackMiB: number) {
   const counts = new Map<string, number>();
   const began = performance.now();
   console.log(`FUZZ_SEED=${SEED} FUZZ_RUNS=${RUNS}`);
-  const held: string[] = [];
+  const said: string[] = [];
   let runs = 0;
+  let warm: { readonly runs: number; readonly bytes: number } | null = null;
+
+  const held = async (): Promise<number> => {
+    const { bytes, text } = await heldNow();
+    said.push(`after ${runs}: ${text}`);
+    return bytes;
+  };
+
   return {
     count(kind: string): void {
       counts.set(kind, (counts.get(kind) ?? 0) + 1);
     },
     /** One more of the runs is done. */
-    ran(): void {
+    async ran(): Promise<void> {
       runs += 1;
-      if (runs % Math.max(500, Math.floor(RUNS / 4)) === 0) held.push(`after ${runs}: ${heldNow()}`);
+      if (warm === null && runs >= RUNS * WARM) warm = { runs, bytes: await held() };
+      else if (runs % Math.max(500, Math.floor(RUNS / 4)) === 0) await held();
     },
-    /** Prints it, and gives the counts. */
-    print(): ReadonlyMap<string, number> {
+    /** Prints it, gives the counts, and fails when memory has grown since a third of the runs. */
+    async print(): Promise<ReadonlyMap<string, number>> {
+      const bytes = await held();
       const seconds = ((performance.now() - began) / 1000).toFixed(0);
-      console.log([`${seconds} s`, JSON.stringify(Object.fromEntries(counts)), ...held].join('\n'));
+      const sorted = [...counts].sort(([one], [other]) => one.localeCompare(other));
+      console.log([`${seconds} s`, ...sorted.map(([kind, n]) => `${n} × ${kind}`), ...said].join('\n'));
+      if (warm !== null) {
+        const allowed = slackMiB * 1024 ** 2 + GROWTH_EACH * (runs - warm.runs);
+        expect(bytes - warm.bytes, `bytes held more after ${runs - warm.runs} runs`).toBeLessThan(allowed);
+      }
       return counts;
     },
   };
 }
 
-/** What is held when garbage was collected. */
-function heldNow(): string {
+const collect = ((): (() => void) => {
   setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  if (typeof collect !== 'function') throw new Error('No collector');
-  collect();
+  const gc: unknown = runInNewContext('gc');
+  if (typeof gc !== 'function') throw new Error('No collector');
+  return () => void gc();
+})();
+
+/** What is held when garbage was collected: twice, as what the first finds may let go of more in the next turn. */
+async function heldNow(): Promise<{ bytes: number; text: string }> {
+  for (let times = 0; times < 2; times += 1) {
+    collect();
+    await new Promise(resolve => setImmediate(resolve));
+  }
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
-  const mib = (bytes: number): number => Math.round(bytes / 1024 ** 2);
-  return `rss ${mib(rss)} MiB, heap ${mib(heapUsed)} MiB, buffers ${mib(arrayBuffers)} MiB`;
+  const mib = (bytes: number): string => (bytes / 1024 ** 2).toFixed(1);
+  return {
+    bytes: heapUsed + arrayBuffers,
+    text: `rss ${mib(rss)} MiB, heap ${mib(heapUsed)} MiB, buffers ${mib(arrayBuffers)} MiB`,
+  };
 }

@@ -185,7 +185,12 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'Size and type of the picture',
         tags: ['Jobs'],
         requestParams: { path: jobPath, query: downloadQuery },
-        responses: { '200': { description: 'The headers of the picture.' }, '400': noBody, '404': noBody },
+        responses: {
+          '200': { description: 'The headers of the picture.' },
+          '304': downloadResponses['304'],
+          '400': noBody,
+          '404': noBody,
+        },
       },
     },
     '/preview/{job_id}': {

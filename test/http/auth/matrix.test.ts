@@ -23,11 +23,11 @@ beforeAll(async () => {
 });
 afterAll(() => rig.close());
 
-async function submit(who: Who): Promise<string> {
-  const answer = await fetch(`${rig.url}/edit-image`, {
+async function submit(who: Who, { to = rig, steps = 1 } = {}): Promise<string> {
+  const answer = await fetch(`${to.url}/edit-image`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...as(keyOf(who)) },
-    body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1 }),
+    body: JSON.stringify({ image1_url: `${to.pictures}/red.png`, prompt: 'x', steps, megapixels: 0.1 }),
   });
   const { job_id } = await answer.json();
   return String(job_id);
@@ -381,10 +381,44 @@ describe('keys', () => {
     expect(again).toBe(first);
     expect(others).not.toBe(first);
   });
+});
 
-  it('keep pictures out of every cache', async () => {
-    const answer = await fetch(`${rig.url}/download/${job}`, { headers: as(KEYS.alice) });
-    expect(answer.headers.get('cache-control')).toBe('private, no-store');
+describe('with keys, caches keep nothing', () => {
+  const NEVER = 'private, no-store';
+
+  /** What `path` answers Alice. */
+  async function answerTo(url: string, path: string, init: RequestInit = {}) {
+    const answer = await fetch(url + path, {
+      ...init,
+      headers: { ...as(KEYS.alice), ...init.headers },
+    });
     await answer.arrayBuffer();
+    return { status: answer.status, cached: answer.headers.get('cache-control') };
+  }
+
+  it.each<[string, string, RequestInit, number]>([
+    ['a picture', '', {}, 200],
+    ['a part of one', '', { headers: { range: 'bytes=0-9' } }, 206],
+    ['the headers of one', '', { method: 'HEAD' }, 200],
+    ['a converted picture', '?format=webp', {}, 200],
+    ['the headers of a converted one', '?format=webp', { method: 'HEAD' }, 200],
+    ['a picture with its metadata', '?metadata=keep', {}, 200],
+  ])('of %s', async (_, query, init, status) => {
+    expect(await answerTo(rig.url, `/download/${job}${query}`, init)).toEqual({ status, cached: NEVER });
+  });
+
+  it('of a preview, while the job runs and when it has none', async () => {
+    const slow = await startRig({ API_KEYS, SANDBOX_STEP: '100ms' });
+    try {
+      const id = await submit('alice', { to: slow, steps: 100 });
+      const preview = () => answerTo(slow.url, `/preview/${id}`);
+      await expect.poll(preview).toEqual({ status: 200, cached: NEVER });
+      const status = await fetch(`${slow.url}/status/${id}`, { headers: as(KEYS.alice) });
+      expect(await status.json()).toMatchObject({ status: 'processing' });
+      await answerTo(slow.url, `/jobs/${id}`, { method: 'DELETE' });
+      expect(await preview()).toEqual({ status: 404, cached: NEVER });
+    } finally {
+      await slow.close();
+    }
   });
 });

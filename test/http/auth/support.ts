@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
 
@@ -62,6 +64,8 @@ export interface RawSocket {
   send(message: object): void;
   /** The next message of this type, those before it passed over. */
   next(type: string, id?: string): Promise<Message>;
+  /** The next message about this operation, of any type. */
+  of(id: string): Promise<Message>;
   /** Result of one operation: `next` or `error`. */
   run(payload: object, id?: string): Promise<Message>;
 }
@@ -101,6 +105,7 @@ export async function openSocket(
     closed,
     send: given => socket.send(JSON.stringify(given)),
     next: (type, id) => take(received => received.type === type && (id === undefined || received.id === id)),
+    of: id => take(received => received.id === id),
     run(payload, id = `run-${++count}`) {
       raw.send({ id, type: 'subscribe', payload });
       return take(received => received.id === id && (received.type === 'next' || received.type === 'error'));
@@ -121,4 +126,51 @@ const faults = z.array(
 export function codesOf({ type, payload }: Message): (string | undefined)[] {
   const errors = type === 'error' ? payload : z.object({ errors: z.unknown() }).parse(payload).errors;
   return faults.parse(errors).map(({ extensions }) => extensions?.code);
+}
+
+/** A stream of server-sent events that is read by hand. */
+export interface RawEvents {
+  readonly status: number;
+  /** What the next event that says something says, as JSON; null when the stream is over, however it ended. */
+  next(): Promise<unknown>;
+  leave(): void;
+}
+
+/** Opens a stream: by GET, or by POST where there is a body. No header is sent that is not given. */
+export async function openEvents(
+  url: string,
+  headers: Record<string, string>,
+  body?: object,
+): Promise<RawEvents> {
+  const sending = request(url, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+  });
+  // What is cut is told by the end of the stream.
+  sending.on('error', () => {});
+  sending.end(body === undefined ? '' : JSON.stringify(body));
+  const [response]: IncomingMessage[] = await once(sending, 'response');
+  if (response === undefined) throw new Error('no answer');
+  const events = eventsOf(response);
+  return {
+    status: response.statusCode ?? 0,
+    next: async () => (await events.next()).value ?? null,
+    leave: () => sending.destroy(),
+  };
+}
+
+async function* eventsOf(response: IncomingMessage): AsyncGenerator<unknown, void> {
+  let rest = '';
+  try {
+    for await (const text of response.setEncoding('utf8')) {
+      const blocks = (rest + text).split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const data = /^data: (.+)$/m.exec(block)?.[1];
+        if (data !== undefined) yield JSON.parse(data);
+      }
+    }
+  } catch {
+    // It was cut.
+  }
 }

@@ -1,61 +1,23 @@
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
+import { generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, askGraphQL, KEYS, openSocket } from './support.ts';
+import { AUDIENCE, type Claims, ISSUER, type Issuer, startIssuer } from './issuer.ts';
+import { API_KEYS, as, askGraphQL, KEYS, openEvents, openSocket, type RawEvents } from './support.ts';
 
-const ISSUER = 'https://id.example/';
-const AUDIENCE = 'qwen-edit';
-
-let issuer: Server;
+let issuer: Issuer;
 let rig: Rig;
-let key: CryptoKey;
 let stranger: CryptoKey;
-let away = false;
 beforeAll(async () => {
-  const pair = await generateKeyPair('ES256');
-  key = pair.privateKey;
   stranger = (await generateKeyPair('ES256')).privateKey;
-  const jwks = { keys: [{ ...(await exportJWK(pair.publicKey)), kid: 'one', alg: 'ES256', use: 'sig' }] };
-  issuer = createServer((_request, response) => {
-    if (away) response.writeHead(500).end();
-    else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(jwks));
-  });
-  issuer.listen(0, '127.0.0.1');
-  await once(issuer, 'listening');
-  rig = await startRig(settings());
+  issuer = await startIssuer();
+  rig = await startRig({ ...issuer.settings, API_KEYS });
 });
 afterAll(async () => {
   await rig.close();
-  issuer.closeAllConnections();
-  issuer.close();
+  issuer.stop();
 });
 
-function settings(): Record<string, string> {
-  const address = issuer.address();
-  const port = typeof address === 'object' ? address?.port : 0;
-  return { JWT_JWKS_URL: `http://127.0.0.1:${port}/`, JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, API_KEYS };
-}
-
-interface Claims {
-  sub?: string;
-  iss?: string;
-  aud?: string;
-  exp?: number | string;
-  [name: string]: unknown;
-}
-
-function sign(
-  { sub = 'ann', iss = ISSUER, aud = AUDIENCE, exp = '5m', ...rest }: Claims = {},
-  by = key,
-  kid = 'one',
-) {
-  const token = new SignJWT(rest).setProtectedHeader({ alg: 'ES256', kid }).setIssuer(iss).setAudience(aud);
-  if (sub !== '') token.setSubject(sub);
-  if (exp !== '') token.setExpirationTime(exp);
-  return token.sign(by);
-}
+const sign = (claims?: Claims, by?: CryptoKey): Promise<string> => issuer.sign(claims, by);
 
 const jobs = async (token: string): Promise<number> => {
   const answer = await fetch(`${rig.url}/jobs`, { headers: { authorization: `Bearer ${token}` } });
@@ -138,8 +100,8 @@ describe('a token', () => {
   });
 
   it('is neither good nor bad while the issuer is away: 503, and 1013 over a socket', async () => {
-    away = true;
-    const second = await startRig(settings());
+    issuer.setAway(true);
+    const second = await startRig({ ...issuer.settings, API_KEYS });
     try {
       const answer = await fetch(`${second.url}/jobs`, { headers: as(await sign()) });
       expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10']);
@@ -147,8 +109,66 @@ describe('a token', () => {
       const socket = await openSocket(second.url, { authorization: `Bearer ${await sign()}` });
       expect((await socket.closed).code).toBe(1013);
     } finally {
-      away = false;
+      issuer.setAway(false);
       await second.close();
     }
+  });
+});
+
+describe.concurrent('a token that ends while a job goes on', () => {
+  let slow: Rig;
+  let job: string;
+  beforeAll(async () => {
+    slow = await startRig({ ...issuer.settings, SANDBOX_STEP: '150ms' });
+    const answer = await fetch(`${slow.url}/edit-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...as(await sign()) },
+      body: JSON.stringify({
+        image1_url: `${slow.pictures}/red.png`,
+        prompt: 'x',
+        steps: 100,
+        megapixels: 0.1,
+      }),
+    });
+    ({ job_id: job } = await answer.json());
+  });
+  afterAll(() => slow.close());
+
+  const operation = () => ({ query: `subscription { jobProgress(jobId: "${job}") { status } }` });
+  const events = (accept?: string) => (headers: Record<string, string>) =>
+    openEvents(`${slow.url}/graphql`, accept === undefined ? headers : { accept, ...headers }, operation());
+
+  /** The job has not ended, which would end every stream. */
+  async function stillRuns(): Promise<void> {
+    const answer = await fetch(`${slow.url}/status/${job}`, { headers: as(await sign()) });
+    expect(await answer.json()).toMatchObject({ status: 'processing' });
+  }
+
+  it('ends its socket with 4401, whatever it watches', async () => {
+    const exp = seconds() + 3;
+    const socket = await openSocket(slow.url, as(await sign({ exp })));
+    expect(await socket.run(operation())).toMatchObject({ type: 'next' });
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
+    expect(Date.now()).toBeGreaterThan(exp * 1000 - 100);
+    await stillRuns();
+  });
+
+  it.each<[string, (headers: Record<string, string>) => Promise<RawEvents>]>([
+    ['/events', headers => openEvents(`${slow.url}/events/${job}`, headers)],
+    ['/graphql for text/event-stream', events('text/event-stream')],
+    ['/graphql for it and others', events('application/json, text/event-stream')],
+    ['/graphql for it in capitals', events('Text/Event-Stream')],
+    ['/graphql for text/*', events('text/*')],
+    ['/graphql for */*', events('*/*')],
+    ['/graphql for nothing', events()],
+  ])('ends its stream of %s', async (_, open) => {
+    const exp = seconds() + 3;
+    const stream = await open(as(await sign({ exp })));
+    expect(stream.status).toBe(200);
+    let seen = 0;
+    while ((await stream.next()) !== null) seen += 1;
+    expect(seen).toBeGreaterThan(1);
+    expect(Date.now()).toBeGreaterThan(exp * 1000 - 100);
+    await stillRuns();
   });
 });

@@ -24,6 +24,9 @@ afterAll(async () => {
   await keyed.close();
 });
 
+/** What `/upload` takes, in any order of words; never JSON, which other routes take. */
+const TAKES = /^Send (?!.*JSON)(?=.*image\/png)(?=.*image\/jpeg)(?=.*image\/webp)(?=.*multipart\/form-data)/;
+
 interface Sent {
   readonly status: number;
   readonly body: Record<string, unknown>;
@@ -101,7 +104,7 @@ describe('POST /upload', () => {
       413,
       /at most 1 million pixels/,
     ],
-    ['another type', () => upload(png, { 'content-type': 'text/html' }), 415, /^Send /],
+    ['another type', () => upload(png, { 'content-type': 'text/html' }), 415, TAKES],
     [
       'a form that breaks off',
       () =>
@@ -117,7 +120,9 @@ describe('POST /upload', () => {
       400,
       /^The form cannot be read: /,
     ],
-    ['a form without a file', () => upload(new FormData(), {}), 415, /^Send /],
+    ['JSON', () => upload(Buffer.from('{}'), { 'content-type': 'application/json' }), 415, TAKES],
+    ['no type', () => upload(png, {}), 415, TAKES],
+    ['a form without a file', () => upload(new FormData(), {}), 415, TAKES],
   ])('refuses %s and keeps nothing of it', async (_, send, status, detail) => {
     const before = await stored();
     const answer = await send();
