@@ -108,9 +108,11 @@ describe('graphql-transport-ws', () => {
     expect((await socket.closed).code).toBe(4400);
   });
 
-  it('closes with 4408 when nobody initialises it', { timeout: 20_000 }, async () => {
-    const socket = await openRawSocket(rig.url);
+  it('closes with 4408 when nobody initialises it', async () => {
+    const impatient = await startRig({ CONNECTION_INIT_TIMEOUT: '100ms' });
+    const socket = await openRawSocket(impatient.url);
     expect((await socket.closed).code).toBe(4408);
+    await impatient.close();
   });
 
   it.each([

@@ -45,7 +45,7 @@ describe('examples', () => {
     },
   );
 
-  it.each(['plain-fetch', 'graphql-ws', 'graphql-sse', 'urql', 'apollo', 'relay', 'qwen-client'])(
+  it.concurrent.each(['plain-fetch', 'graphql-ws', 'graphql-sse', 'urql', 'apollo', 'relay', 'qwen-client'])(
     '%s says in a line what it needs, or what it has not got',
     async name => {
       const file = `examples/clients/${name}.ts`;

@@ -75,7 +75,7 @@ function nested(depth: number): unknown {
 /** What variables tend to be made for: large, deep, or of another type. */
 const hostile: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 4, arbitrary: anyValue },
-  { weight: 1, arbitrary: fc.constantFrom(10, 200, 5_000).map(nested) },
+  { weight: 1, arbitrary: fc.constantFrom(10, 200, 2_000).map(nested) },
   {
     weight: 1,
     arbitrary: fc.constantFrom<unknown>(
