@@ -58,6 +58,17 @@ export function queueContract(under: () => UnderTest): void {
     expect(result).toEqual({ kind: 'queue-full', waiting: 1 });
   });
 
+  it('bounds the queue also for those who come at once, and finds the same key among them', async () => {
+    const submit = (idempotency: { key: string; fingerprint: string } | null) =>
+      under().store.ledger.submit(aJob(), { maxQueue: 3, idempotency });
+    const same = { key: 'k', fingerprint: 'f' };
+    const results = await Promise.all([submit(same), submit(same), ...[1, 2, 3, 4].map(() => submit(null))]);
+    const kinds = results.map(({ kind }) => kind);
+    expect(kinds).toEqual(['stored', 'repeated', 'stored', 'stored', 'queue-full', 'queue-full']);
+    expect(results.at(-1)).toEqual({ kind: 'queue-full', waiting: 3 });
+    expect((await under().store.ledger.count()).waiting).toBe(3);
+  });
+
   it('calls those who wait for work, at a submit and when a job comes back', async () => {
     const call = (): { heard: Promise<void>; stop: () => void } => {
       let stop = (): void => {};

@@ -21,6 +21,7 @@ import { createFlush } from './flush.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
 import { migrate } from './schema.ts';
+import { createTogether } from './together.ts';
 
 export interface EmbeddedLedgerOptions {
   /** The SQLite file; its folder is made when missing. */
@@ -119,9 +120,12 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     } catch (error) {
       // Some faults of the disk have done so already (https://sqlite.org/lang_transaction.html, 3).
       if (db.isTransaction) db.exec('ROLLBACK');
+      cache.undone();
       throw error;
     }
   }
+
+  const together = createTogether(transact);
 
   function announceWaiting(): void {
     for (const listener of waitingListeners) listener();
@@ -158,6 +162,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       encodeState(job),
     );
     if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
+    cache.added();
     return { kind: 'stored' };
   }
 
@@ -181,6 +186,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     );
     if (changes === 1) {
       outbox.insert(deliveries);
+      cache.changed(next.id);
       return 'ok';
     }
     return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
@@ -188,8 +194,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
 
   return {
     async submit(job, submitOptions) {
-      const result = transact(() => submit(job, submitOptions));
-      if (result.kind === 'stored') cache.added();
+      const result = await together.run(() => submit(job, submitOptions));
       // A repeated one, too: the first may be on its way to the disk still.
       await flush.done();
       if (result.kind === 'stored') announceWaiting();
@@ -209,9 +214,8 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       return listJobs(db, query);
     },
     async commit(next, fromRevision, lease, deliveries = []) {
-      const result = transact(() => commit(next, fromRevision, lease, deliveries));
+      const result = await together.run(() => commit(next, fromRevision, lease, deliveries));
       if (result !== 'ok') return result;
-      cache.changed(next.id);
       await flush.done();
       feed.changed(next);
       if (deliveries.length > 0) outbox.announce();
@@ -270,6 +274,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     },
     outbox,
     async close() {
+      together.runWaiting();
       waitingListeners.clear();
       outbox.close();
       // Whoever waits for it is told of its fault.

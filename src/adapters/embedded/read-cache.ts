@@ -15,10 +15,12 @@ export interface ReadCache {
   ahead(id: string, read: () => number): number;
   /** How many jobs wait, by `read` unless it is known. */
   waiting(read: () => number): number;
-  /** To be called when a job that waits was added, once that is committed. */
+  /** To be called when a job that waits was added. */
   added(): void;
-  /** To be called when this job was changed or deleted, once that is committed. */
+  /** To be called when this job was changed or deleted. */
   changed(id: string): void;
+  /** To be called when what was written is rolled back. */
+  undone(): void;
 }
 
 /** Makes an empty one. */
@@ -52,6 +54,11 @@ export function createReadCache(): ReadCache {
     changed(id) {
       jobs.delete(id);
       // Any change may be of the queue, and then of anybody's place in it.
+      places.clear();
+      waiting = null;
+    },
+    undone() {
+      jobs.clear();
       places.clear();
       waiting = null;
     },
