@@ -1,6 +1,6 @@
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
-import { type Bench, overRuns, rowOf } from './support/measurement.ts';
+import { atMost, type Bench, judged, overRuns, rowOf } from './support/measurement.ts';
 import { startBenchRig } from './support/rig.ts';
 import { latency } from './support/statistics.ts';
 
@@ -22,7 +22,11 @@ export const bench: Bench = {
         rowOf(found, `${name}, p99`, 'ms', ({ p99 }) => p99),
       );
     }
-    return { rows, ratios: [] };
+    const gap = rows.find(({ name }) => name === 'two lanes, p99');
+    return {
+      rows,
+      ratios: [judged('pause of an engine while work waits, p99, ms', gap?.median ?? Number.NaN, atMost(5))],
+    };
   },
 };
 

@@ -10,8 +10,11 @@ const LOOK_MS = 1_000;
 
 /** The answers of `/status` as JSON. */
 export interface StatusTexts {
-  /** As the job is now; whether a finished job's picture is there was looked at within the last second. */
-  of(job: Job): Promise<string>;
+  /**
+   * As the job is now; whether a finished job's picture is there was looked at within the last second. A promise only
+   * where something has to be looked at.
+   */
+  of(job: Job): string | Promise<string>;
 }
 
 interface Said extends Surroundings {
@@ -27,21 +30,27 @@ interface Said extends Surroundings {
 export function createStatusTexts(options: RestOptions): StatusTexts {
   const said = new LRUCache<string, Said>({ max: KEPT });
 
-  async function isSame(job: Job, before: Said): Promise<boolean> {
-    if (before.revision !== job.revision) return false;
-    if (isWaiting(job)) return (await options.services.jobs.ahead(job)) === before.position;
+  /** Whether it is known, without looking, that nothing has changed. */
+  function isSame(job: Job, before: Said): boolean {
+    if (before.revision !== job.revision || isWaiting(job)) return false;
     return job.status !== 'COMPLETED' || performance.now() - before.lookedAt < LOOK_MS;
   }
 
+  async function look(job: Job, before: Said | undefined): Promise<string> {
+    const lookedAt = performance.now();
+    const around = await surroundingsOf(options, job);
+    if (before?.revision === job.revision && isWaiting(job) && around.position === before.position) {
+      return before.text;
+    }
+    const text = JSON.stringify(describeStatus(options, job, around));
+    said.set(job.id, { ...around, revision: job.revision, lookedAt, text });
+    return text;
+  }
+
   return {
-    async of(job) {
+    of(job) {
       const before = said.get(job.id);
-      if (before !== undefined && (await isSame(job, before))) return before.text;
-      const lookedAt = performance.now();
-      const around = await surroundingsOf(options, job);
-      const text = JSON.stringify(describeStatus(options, job, around));
-      said.set(job.id, { ...around, revision: job.revision, lookedAt, text });
-      return text;
+      return before !== undefined && isSame(job, before) ? before.text : look(job, before);
     },
   };
 }

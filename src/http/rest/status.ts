@@ -33,7 +33,8 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     if (!isFinal(newest.status)) reply.header('retry-after', ASK_AGAIN_SECONDS);
     const live = wait !== undefined || query.data.revision !== undefined;
     if (live) return liveStatusOf(options, newest);
-    return reply.type('application/json; charset=utf-8').send(await texts.of(newest));
+    const text = texts.of(newest);
+    return reply.type('application/json; charset=utf-8').send(typeof text === 'string' ? text : await text);
   });
 
   /** The job at a later revision, or as it is when the time is over; null when it was deleted. */
