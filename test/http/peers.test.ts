@@ -2,7 +2,7 @@ import { createServer, request, type Server } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { createPeers, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
+import { createPeers, holderOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { openSocket } from './auth/support.ts';
 
@@ -21,6 +21,20 @@ function askFrom(localAddress: string, url: string, headers: Record<string, stri
     asking.end();
   });
 }
+
+describe('whom an address stands for', () => {
+  it.each([
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:db8:1:2::9', '2001:db8:1:2::/64'],
+    ['2001:db8:1:3::9', '2001:db8:1:3::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['', ''],
+  ])('%s: %s', (address, holder) => {
+    expect(holderOf(address)).toBe(holder);
+  });
+});
 
 describe('TRUST_PROXY', () => {
   let server: Server;

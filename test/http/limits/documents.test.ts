@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
+import { held } from '../../support/memory.ts';
 import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
 
 let rig: Rig;
@@ -159,5 +160,28 @@ describe('GraphiQL', () => {
     const answer = await page(strict);
     expect(answer.headers.get('content-type') ?? '').not.toContain('text/html');
     await answer.text();
+  });
+});
+
+describe('documents of any length', () => {
+  it('are not remembered by the megabyte', async () => {
+    const text = (n: number): string => `{ __typename } # ${n} ${'x'.repeat(2_000_000)}`;
+    await askGraphQL(rig.url, text(0));
+    const before = held();
+    for (let n = 1; n <= 20; n += 1)
+      expect(await askGraphQL(rig.url, text(n))).toMatchObject({ status: 200 });
+    expect(held() - before).toBeLessThan(20_000_000);
+  });
+
+  it('and types of content that are none are refused in GraphQL’s form', async () => {
+    const answer = await fetch(`${rig.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain,application/json' },
+      body: '{}',
+    });
+    expect(answer.status).toBe(415);
+    expect(await answer.json()).toEqual({
+      errors: [{ message: expect.any(String), extensions: { code: 'BAD_REQUEST' } }],
+    });
   });
 });

@@ -1,10 +1,9 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Rig, servePictures, startRig } from '../../support/gateway.ts';
+import { held } from '../../support/memory.ts';
 import { API_KEYS, as, codesOf, KEYS, openSocket } from '../auth/support.ts';
 import { startTestGateway } from '../rest/support/gateway.ts';
 
@@ -18,14 +17,6 @@ async function submit(steps: number, headers: Record<string, string> = {}, promp
     body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt, steps, megapixels: 0.1 }),
   });
   return String((await answer.json()).job_id);
-}
-
-/** Bytes on the heap and beside it, after a collection. */
-function held(): number {
-  setFlagsFromString('--expose-gc');
-  runInNewContext('gc')();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
 
 const watch = (id: string) => ({ query: `subscription { jobProgress(jobId: "${id}") { status } }` });
