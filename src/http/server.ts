@@ -161,7 +161,6 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
         await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);
-        heldBytes.stop();
       }
     },
   };

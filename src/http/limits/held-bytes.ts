@@ -15,13 +15,12 @@ export interface Held {
   end(this: this): boolean;
 }
 
-/** A bound for all that is held, over all connections. */
+/** A bound for all that is held, over all connections. While nothing is, it has no timer. */
 export interface HeldBytes {
   add(held: Held): void;
   remove(held: Held): void;
   /** Whether so much is held already that nothing large should be begun. */
   full(): boolean;
-  stop(): void;
 }
 
 /** Bytes come no faster than the network brings them: a look each second is enough. */
@@ -33,8 +32,17 @@ const CHECK_MS = 1_000;
  */
 export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): HeldBytes {
   const all = new Set<Held>();
-  const timer = setInterval(check, checkMs);
-  timer.unref();
+  let timer: NodeJS.Timeout | null = null;
+
+  function stop(): void {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
+  }
+
+  function remove(held: Held): void {
+    all.delete(held);
+    if (all.size === 0) stop();
+  }
 
   function total(): number {
     let sum = 0;
@@ -60,7 +68,7 @@ export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): Held
       .sort((one, other) => other.sum - one.sum || other.bytes - one.bytes);
     for (const { held, bytes } of ranked) {
       if (!held.end()) continue;
-      all.delete(held);
+      remove(held);
       return bytes;
     }
     return 0;
@@ -69,15 +77,10 @@ export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): Held
   return {
     add(held) {
       all.add(held);
+      timer ??= setInterval(check, checkMs).unref();
     },
-    remove(held) {
-      all.delete(held);
-    },
+    remove,
     full: () => total() > limit,
-    stop() {
-      clearInterval(timer);
-      all.clear();
-    },
   };
 }
 

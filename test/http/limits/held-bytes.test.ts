@@ -1,8 +1,5 @@
-import { afterEach, expect, it } from 'vitest';
-import { createHeldBytes, type Held, type HeldBytes } from '../../../src/http/limits/held-bytes.ts';
-
-let bytes: HeldBytes;
-afterEach(() => bytes.stop());
+import { afterEach, expect, it, vi } from 'vitest';
+import { createHeldBytes, type Held } from '../../../src/http/limits/held-bytes.ts';
 
 const ended: string[] = [];
 afterEach(() => ended.splice(0));
@@ -22,7 +19,7 @@ function body(name: string, key: string, came: number, whole = false): Held {
 }
 
 it('ends the largest of whoever holds most, until there is room', async () => {
-  bytes = createHeldBytes(1_000, 5);
+  const bytes = createHeldBytes(1_000, 5);
   bytes.add(body('largest of all', 'modest', 600));
   for (const [n, size] of [200, 300, 400].entries()) bytes.add(body(`greedy ${n}`, 'greedy', size));
   await expect.poll(() => ended).toEqual(['greedy 2', 'largest of all']);
@@ -30,7 +27,7 @@ it('ends the largest of whoever holds most, until there is room', async () => {
 });
 
 it('leaves what is whole to its end, and is full meanwhile', async () => {
-  bytes = createHeldBytes(1_000, 5);
+  const bytes = createHeldBytes(1_000, 5);
   const worked = body('worked on', 'a', 2_000, true);
   bytes.add(worked);
   bytes.add(body('coming', 'b', 1));
@@ -41,10 +38,27 @@ it('leaves what is whole to its end, and is full meanwhile', async () => {
 });
 
 it('counts from the first byte of what is held now', () => {
-  bytes = createHeldBytes(1_000, 60_000);
+  const bytes = createHeldBytes(1_000, 60_000);
   const message = body('message', 'a', 2_000);
   bytes.add(message);
   expect(bytes.full()).toBe(true);
   message.from = 2_100;
   expect(bytes.full()).toBe(false);
+});
+
+it('has a timer while something is held, and none otherwise', () => {
+  vi.useFakeTimers();
+  try {
+    const bytes = createHeldBytes(1_000);
+    expect(vi.getTimerCount()).toBe(0);
+    const [one, other] = [body('one', 'a', 1), body('other', 'a', 1)];
+    bytes.add(one);
+    bytes.add(other);
+    bytes.remove(one);
+    expect(vi.getTimerCount()).toBe(1);
+    bytes.remove(other);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
 });
