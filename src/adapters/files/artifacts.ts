@@ -2,8 +2,6 @@ import {
   close,
   closeSync,
   createReadStream,
-  createWriteStream,
-  fdatasync,
   fstat,
   fsync,
   mkdir,
@@ -18,7 +16,6 @@ import {
 import { rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
 import { partsOfKey } from '../artifact-key.ts';
@@ -34,8 +31,8 @@ const READ_BYTES = 128 * 1024;
 const SMALL_BYTES = 64 * 1024;
 
 /**
- * Artifacts as files below `root`. A file appears under its name only when it is whole and on the disk: it is
- * written beside, flushed, then renamed. Folders come with their first file and go with their last. Throws a
+ * Artifacts as files below `root`. A file appears under its name only when it is whole: it is written beside, then renamed.
+ * Once a put resolves, bytes and name outlive a power cut. Folders come with their first file and go with their last. Throws a
  * TypeError for a key that is not of the port's form, so no key can lead out of `root`.
  */
 export function createFileArtifacts(root: string): Artifacts {
@@ -95,7 +92,6 @@ export function createFileArtifacts(root: string): Artifacts {
 // By descriptors: a FileHandle costs half as much again, and every submit writes its pictures.
 const calls = {
   close: promisify(close),
-  datasync: promisify(fdatasync),
   sync: promisify(fsync),
   mkdir: promisify(mkdir),
   stat: promisify(fstat),
@@ -104,29 +100,56 @@ const calls = {
 };
 
 /**
- * As `store`, with nothing left to other threads but the flush, which waits for the disk. It is renamed first: then one
- * flush is for its bytes and its name.
+ * `write` writes to the descriptor and gives the number of bytes. The flush comes after the file has its name and is for
+ * both: Linux' file systems write a rename to their log with the file that was renamed. What stands there already is
+ * replaced by what is on the disk only.
  */
-async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
+async function store(target: string, write: (descriptor: number) => Promise<number>): Promise<number> {
   const draft = draftOf(target);
-  const descriptor = openDraftSync(draft);
-  let written = 0;
+  const descriptor = await openDraft(draft);
   let name = draft;
   try {
     try {
-      while (written < bytes.byteLength) written += writeSync(descriptor, bytes, written);
+      const size = await write(descriptor);
+      if (sizeOf(target) !== null) await calls.sync(descriptor);
+      await rename(draft, target);
+      name = target;
+      await calls.sync(descriptor);
+      return size;
+    } finally {
+      await calls.close(descriptor);
+    }
+  } catch (error) {
+    await discard(name);
+    throw error;
+  }
+}
+
+/** As `store`, with nothing left to other threads but the flush, which waits for the disk. */
+async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
+  const draft = draftOf(target);
+  const descriptor = openDraftSync(draft);
+  let name = draft;
+  try {
+    try {
+      for (let written = 0; written < bytes.byteLength; ) written += writeSync(descriptor, bytes, written);
+      if (sizeOf(target) !== null) await calls.sync(descriptor);
       renameSync(draft, target);
       name = target;
       await calls.sync(descriptor);
+      return bytes.byteLength;
     } finally {
       closeSync(descriptor);
     }
-    return bytes.byteLength;
   } catch (error) {
-    await rm(name, { force: true });
-    await removeEmpty(dirname(name));
+    await discard(name);
     throw error;
   }
+}
+
+async function discard(file: string): Promise<void> {
+  await rm(file, { force: true });
+  await removeEmpty(dirname(file));
 }
 
 /** Mostly the folder is there: to look first takes as long as to open. */
@@ -141,38 +164,21 @@ function openDraftSync(draft: string): number {
   }
 }
 
-/** `write` writes to the descriptor, flushes and closes it, and gives the number of bytes. */
-async function store(target: string, write: (draft: number) => Promise<number>): Promise<number> {
-  const draft = draftOf(target);
-  const descriptor = await openDraft(draft);
-  try {
-    const size = await write(descriptor);
-    await rename(draft, target);
-    return size;
-  } catch (error) {
-    await rm(draft, { force: true });
-    await removeEmpty(dirname(draft));
-    throw error;
+async function writeBytes(descriptor: number, bytes: Uint8Array): Promise<number> {
+  for (let written = 0; written < bytes.byteLength; ) {
+    const { bytesWritten } = await calls.write(descriptor, bytes, written);
+    written += bytesWritten;
   }
+  return bytes.byteLength;
 }
 
-async function writeBytes(draft: number, bytes: Uint8Array): Promise<number> {
-  try {
-    for (let written = 0; written < bytes.byteLength; ) {
-      const { bytesWritten } = await calls.write(draft, bytes, written);
-      written += bytesWritten;
-    }
-    await calls.datasync(draft);
-    return bytes.byteLength;
-  } finally {
-    await calls.close(draft);
+async function writeStream(descriptor: number, source: Readable): Promise<number> {
+  let size = 0;
+  for await (const given of source) {
+    const chunk: Buffer = given;
+    size += await writeBytes(descriptor, chunk);
   }
-}
-
-async function writeStream(draft: number, source: Readable): Promise<number> {
-  const file = createWriteStream('', { fd: draft, flush: true });
-  await pipeline(source, file);
-  return file.bytesWritten;
+  return size;
 }
 
 /** Null when there is no file of that name. */
