@@ -30,8 +30,8 @@ const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const MAX_SCRYPT_MEMORY = 128 * 1024 ** 2;
 /** Guesses at scrypt keys that are worked on at once: each holds a thread and the memory above. */
 const SCRYPTS_AT_ONCE = 2;
-/** Guesses that may wait for that: the last of them waits for some seconds. */
-const MAX_WAITING = 16;
+/** Guesses that are worked on or wait for it: the last of them waits for some seconds. */
+const MAX_GUESSES = 16;
 /** Keys whose scrypt was done are known again by their SHA-256, up to so many. */
 const REMEMBERED_KEYS = 1000;
 
@@ -113,7 +113,7 @@ export function createKeyring(keys: readonly ApiKey[]): Keyring {
   // By SHA-256 of the key that was right, so that scrypt's cost is paid once.
   const remembered = new Map<string, ApiKey>();
   const slow = keys.filter(key => key.hash.kind === 'scrypt');
-  let waiting = 0;
+  let guesses = 0;
 
   return {
     async find(key) {
@@ -128,12 +128,12 @@ export function createKeyring(keys: readonly ApiKey[]): Keyring {
       if (found !== null || slow.length === 0) return found;
       const known = remembered.get(digest.toString('hex'));
       if (known !== undefined) return known;
-      if (waiting >= MAX_WAITING) return 'busy';
-      waiting += 1;
+      if (guesses >= MAX_GUESSES) return 'busy';
+      guesses += 1;
       try {
         found = await gate.run(() => findSlow(slow, key));
       } finally {
-        waiting -= 1;
+        guesses -= 1;
       }
       if (found !== null && remembered.size < REMEMBERED_KEYS) remembered.set(digest.toString('hex'), found);
       return found;

@@ -4,13 +4,19 @@ import type { Identified } from './identity.ts';
 
 export type RefusalReason = Extract<Identified, { ok: false }>['reason'];
 
-/** A refusal as REST and GraphQL tell it. */
-export interface Refusal {
+/** Why an answer is none but this, as it is told. */
+export interface Told {
   readonly status: number;
   /** GraphQL's `extensions.code`. */
   readonly code: string;
   readonly message: string;
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A refusal by the gate, as REST and GraphQL tell it. */
+export interface Refusal extends Told {
+  readonly status: 401 | 403 | 429 | 503;
+  readonly code: 'UNAUTHENTICATED' | 'FORBIDDEN' | 'RATE_LIMITED' | 'UNAVAILABLE';
 }
 
 const REALM = 'Bearer realm="qwen-edit"';
@@ -66,8 +72,8 @@ export function refuseRest(reply: FastifyReply, { status, message, headers }: Re
 }
 
 /** Answers as GraphQL over HTTP does (https://graphql.github.io/graphql-over-http/draft/#sec-Status-Codes). */
-export function refuseGraphQL(request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply {
-  const { status, code, message, headers } = refusal;
+export function refuseGraphQL(request: FastifyRequest, reply: FastifyReply, told: Told): FastifyReply {
+  const { status, code, message, headers } = told;
   const wanted = request.headers.accept ?? '';
   const type = wanted.includes('application/graphql-response+json')
     ? 'application/graphql-response+json'

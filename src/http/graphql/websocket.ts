@@ -26,7 +26,7 @@ import { createFanout } from './fanout.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import { createLiveResults } from './live-results.ts';
 import { GRAPHQL_PATH } from './page.ts';
-import { withoutHttp } from './socket-errors.ts';
+import { resultWithoutHttp, withoutHttp } from './socket-errors.ts';
 import { speakOver } from './socket-protocol.ts';
 import { type SocketLimits, watchSockets } from './socket-watch.ts';
 import { type GraphQLServer, maskError, type ServerContext } from './yoga.ts';
@@ -155,7 +155,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     operations.delete(args);
     if ('errors' in watched) {
       leave();
-      return { errors: watched.errors.map(error => withoutHttp(maskError(error, log, options.showDetails))) };
+      return { errors: watched.errors };
     }
     const { key, variableValues } = watched;
     return fanout.join(key, { socket, transport, id, leave }, () =>
@@ -185,9 +185,11 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       Object.assign(payload, { query: '', variables: null, extensions: null });
       return args;
     },
-    onNext({ extra }) {
+    onNext({ extra }, _id, _payload, _args, { errors, data }) {
       watch.overfull(extra.socket);
+      return errors === undefined ? undefined : resultWithoutHttp(errors, data);
     },
+    onError: (_connection, _id, _payload, errors) => errors.map(error => withoutHttp(error).toJSON()),
   });
 
   /** Why a request may not become a socket, as a status line and headers; null: it may. */
@@ -287,7 +289,7 @@ async function prepare(
     });
     const document = parse(params.query ?? '');
     const faults = validate(schema, document);
-    if (faults.length > 0) return { faults: faults.map(withoutHttp) };
+    if (faults.length > 0) return { faults };
     const args: ExecutionArgs = {
       schema,
       document,
@@ -297,7 +299,7 @@ async function prepare(
     };
     return { args, executors: { execute } };
   } catch (error) {
-    return { faults: [withoutHttp(maskError(error, log, showDetails))] };
+    return { faults: [maskError(error, log, showDetails)] };
   }
 }
 

@@ -24,6 +24,7 @@ import { collectLog } from '../rest/support/log.ts';
 
 const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
 const { log, lines } = collectLog();
+const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { id } }';
 /** By the id of the job that is asked for. */
 const faults = new Map<string, Error>([['away', new StoreAway('no route', 'ECONNREFUSED')]]);
 
@@ -142,6 +143,23 @@ describe('a fault that is ours', () => {
     expectReference(message.payload);
     expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
     socket.socket.close();
+  });
+});
+
+describe('an error over a socket', () => {
+  it.each([
+    ['no GraphQL', { query: '{ job(' }],
+    ['an unknown field', { query: '{ nothing }' }],
+    ['a variable that is missing', { query: 'query ($id: ID!) { job(id: $id) { id } }' }],
+    ['a store that is away', { query: '{ job(id: "away") { id } }' }],
+    ['a subscription of which a variable is missing', { query: WATCH }],
+    ['a subscription while the store is away', { query: WATCH, variables: { id: 'away' } }],
+  ])('says nothing that is for HTTP: %s', async (_, payload) => {
+    const socket = await openSocket(server.url);
+    const told = JSON.stringify(await socket.run(payload));
+    socket.socket.close();
+    expect(told).toContain('"message":');
+    expect(told).not.toContain('"http":');
   });
 });
 
