@@ -2,10 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Artifacts } from '../../src/jobs/ports.ts';
+import { collectGarbage } from '../support/memory.ts';
 
 export interface ArtifactsUnderTest {
   readonly artifacts: Artifacts;
@@ -148,9 +147,8 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
     });
 
     it('holds a few parts of a stream, not all of it', async () => {
-      const collect = collector();
       const held = (): number => {
-        collect();
+        collectGarbage();
         return process.memoryUsage().arrayBuffers;
       };
       const before = held();
@@ -305,12 +303,4 @@ function failing(afterBytes: number): Readable {
 
 function hashOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
-}
-
-/** Collects garbage now, so that what is held is told apart from what is merely not yet freed. */
-function collector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
-  if (typeof collect !== 'function') throw new Error('No collector');
-  return () => void collect();
 }

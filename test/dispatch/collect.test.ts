@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import sharp from 'sharp';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { createEngineClient, type EngineClient } from '../../src/comfyui/client.ts';
 import { collectOutputs } from '../../src/dispatch/collect.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
+import { listen } from '../support/listen.ts';
+import { collectGarbage } from '../support/memory.ts';
 import { createTestLog, type TestLog } from '../support/redis-store.ts';
 
 const MIB = 1024 * 1024;
@@ -35,10 +35,7 @@ beforeEach(async () => {
     if (file === undefined) response.writeHead(404).end();
     else file.once('error', () => response.destroy()).pipe(response);
   });
-  await new Promise<void>(resolve => engine.listen(0, '127.0.0.1', resolve));
-  const address = engine.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  client = createEngineClient({ url: `http://127.0.0.1:${address.port}`, timeoutMs: 5_000 });
+  client = createEngineClient({ url: `http://127.0.0.1:${await listen(engine)}`, timeoutMs: 5_000 });
 });
 afterEach(async () => {
   await client.close();
@@ -109,11 +106,8 @@ it('stores nothing beside a picture that says nothing', async () => {
 });
 
 it('holds little of a large picture, and of large metadata, which it does not keep', async () => {
-  setFlagsFromString('--expose-gc');
-  const gc: unknown = runInNewContext('gc');
-  if (typeof gc !== 'function') throw new Error('No collector');
   const held = (): number => {
-    gc();
+    collectGarbage();
     return process.memoryUsage().arrayBuffers;
   };
   const plain = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })

@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { listen } from '../support/listen.ts';
 import { faultOf, isPathOf, type Operation, operations } from './openapi.ts';
 import { type Asked, fill, type Kind, requests, type World } from './requests.ts';
 import { createReport, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
@@ -47,12 +48,9 @@ async function startHook(): Promise<{ url: string; close: () => void }> {
     incoming.resume();
     response.writeHead(204).end();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const port = await listen(server);
   return {
-    url: `http://127.0.0.1:${address.port}/hook`,
+    url: `http://127.0.0.1:${port}/hook`,
     close() {
       server.closeAllConnections();
       server.close();

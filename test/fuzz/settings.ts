@@ -1,7 +1,6 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import { collectGarbage } from '../support/memory.ts';
 
 /** How many requests each face gets: FUZZ_RUNS, 300 when left out. */
 export const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
@@ -109,17 +108,10 @@ export function createReport(slackMiB: number) {
   };
 }
 
-const collect = ((): (() => void) => {
-  setFlagsFromString('--expose-gc');
-  const gc: unknown = runInNewContext('gc');
-  if (typeof gc !== 'function') throw new Error('No collector');
-  return () => void gc();
-})();
-
 /** What is held when garbage was collected: twice, as what the first finds may let go of more in the next turn. */
 async function heldNow(): Promise<{ bytes: number; text: string }> {
   for (let times = 0; times < 2; times += 1) {
-    collect();
+    collectGarbage();
     await new Promise(resolve => setImmediate(resolve));
   }
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();

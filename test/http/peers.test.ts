@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createPeers, holderOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { listen } from '../support/listen.ts';
 import { openSocket } from './auth/support.ts';
 
 function peersOf(trusted: string | null): Peers {
@@ -44,10 +45,7 @@ describe('TRUST_PROXY', () => {
     server = createServer((asked, answer) => {
       answer.end(JSON.stringify({ address: peers.addressOf(asked), origin: peers.originOf(asked) }));
     });
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-    const bound = server.address();
-    if (bound === null || typeof bound === 'string') throw new Error('no port');
-    url = `http://127.0.0.1:${bound.port}`;
+    url = `http://127.0.0.1:${await listen(server)}`;
   });
   afterAll(() => {
     server.close();

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { picture } from '../images/support/pictures.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { listen } from '../support/listen.ts';
 import { API_KEYS, as, KEYS } from './auth/support.ts';
 
 interface From {
@@ -34,11 +35,8 @@ describe.each(CALLERS)('callers told apart by %s', (_, settings, greedy, other) 
     slow = createServer((_request, response) => {
       asked += 1;
       response.writeHead(200).write('x');
-    }).listen(0, '127.0.0.1');
-    await once(slow, 'listening');
-    const address = slow.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    slowUrl = `http://127.0.0.1:${address.port}/`;
+    });
+    slowUrl = `http://127.0.0.1:${await listen(slow)}/`;
     // Longer than a test may take: no clock makes room.
     rig = await startRig({ ...settings, FETCH_TIMEOUT: '10m' });
   });

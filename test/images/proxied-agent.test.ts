@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { listen } from '../support/listen.ts';
 import { failure, picture } from './support/pictures.ts';
 import { loader, serve } from './support/servers.ts';
 
@@ -31,11 +32,7 @@ beforeAll(async () => {
     upstream.on('error', () => client.destroy());
     client.on('error', () => upstream.destroy());
   });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  const address = proxy.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  proxyUrl = `http://127.0.0.1:${address.port}`;
+  proxyUrl = `http://127.0.0.1:${await listen(proxy)}`;
 });
 beforeEach(() => {
   asked.length = 0;

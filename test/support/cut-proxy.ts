@@ -1,4 +1,5 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { listen } from './listen.ts';
 
 /** A TCP proxy whose connections a test can cut. */
 export interface CutProxy {
@@ -58,8 +59,7 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
   }
 
   const server = createServer(pair);
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port: own } = server.address() as AddressInfo;
+  const own = await listen(server);
   return {
     url: `http://127.0.0.1:${own}`,
     get made() {

@@ -6,6 +6,7 @@ import sharp from 'sharp';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { createLog } from '../../src/log.ts';
+import { listen } from './listen.ts';
 
 /** Everything that a test started, stopped in reverse order by `close`. */
 export interface Rig {
@@ -34,11 +35,9 @@ export async function servePictures(): Promise<{ url: string; close(): Promise<v
     if (file === undefined) response.writeHead(404).end('nothing here');
     else response.writeHead(200, { 'content-type': file.type }).end(file.body);
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  const port = await listen(server);
   return {
-    url: `http://127.0.0.1:${address.port}`,
+    url: `http://127.0.0.1:${port}`,
     async close() {
       server.closeAllConnections();
       await new Promise<void>(resolve => server.close(() => resolve()));

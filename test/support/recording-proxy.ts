@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, request as send } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
+import { listen } from './listen.ts';
 
 /** One thing that went through. */
 export interface Passed {
@@ -51,8 +52,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       one.once('close', () => other.destroy());
     }
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port: own } = server.address() as AddressInfo;
+  const own = await listen(server);
   return {
     url: `http://127.0.0.1:${own}`,
     passed,

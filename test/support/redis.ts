@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { listen } from './listen.ts';
 import { findRedisServer } from './redis-server.ts';
 
 export interface StartOptions {
@@ -105,11 +106,9 @@ export async function until(ask: () => boolean | Promise<boolean>, ms = 15_000):
 /** A port that nobody listened to a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
+  const port = await listen(server);
   await new Promise(resolve => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('A TCP server has a port');
-  return address.port;
+  return port;
 }
 
 async function startServer(

@@ -1,4 +1,5 @@
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { listen } from '../../support/listen.ts';
 
 /** A TCP proxy that can lose what it carries without a word. */
 export interface SilentProxy {
@@ -40,8 +41,7 @@ export async function startSilentProxy(target: string, { swallow = false } = {})
       if (!silent.has(client)) client.write(bytes);
     });
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port: own } = server.address() as AddressInfo;
+  const own = await listen(server);
   return {
     url: `http://127.0.0.1:${own}`,
     get made() {

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { listen } from '../../support/listen.ts';
 
 /** What answers in the place of a gateway, as a test says. */
 export interface StandIn {
@@ -28,8 +28,7 @@ export async function startStandIn(answer: RequestListener, greet?: Greeting): P
       });
     });
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {

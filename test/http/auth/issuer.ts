@@ -1,6 +1,6 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { listen } from '../../support/listen.ts';
 
 export const ISSUER = 'https://id.example/';
 export const AUDIENCE = 'qwen-edit';
@@ -32,10 +32,7 @@ export async function startIssuer(): Promise<Issuer> {
     if (away) response.writeHead(500).end();
     else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(jwks));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' ? address?.port : 0;
+  const port = await listen(server);
 
   return {
     settings: {

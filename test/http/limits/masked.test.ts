@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -17,6 +16,7 @@ import { createImageLoader } from '../../../src/images/fetch-image.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
 import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { listen } from '../../support/listen.ts';
 import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
 import { ask, askBothWays, OFTEN } from '../graphql/support/both-ways.ts';
 import { startTestGateway } from '../rest/support/gateway.ts';
@@ -166,11 +166,7 @@ describe('an error over a socket', () => {
 describe('a caller who leaves before the answer', () => {
   it.each(['/graphql', '/edit-image'])('of %s is told to the log as nobody’s fault', async path => {
     const silent = createServer();
-    silent.listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    const address = silent.address();
-    if (typeof address !== 'object' || address === null) throw new Error('no port');
-    const url = `http://127.0.0.1:${address.port}/picture.png`;
+    const url = `http://127.0.0.1:${await listen(silent)}/picture.png`;
     const gateway = await startTestGateway();
     const leave = new AbortController();
     // As soon as the picture is asked for.

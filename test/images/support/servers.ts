@@ -7,6 +7,7 @@ import {
   type ImageLoader,
   type ImageLoaderOptions,
 } from '../../../src/images/fetch-image.ts';
+import { listen as bind } from '../../support/listen.ts';
 
 /** Starts a server of the running test on a free port of 127.0.0.1; it ends with the test. Returns the port. */
 export async function listen(server: Server): Promise<number> {
@@ -15,14 +16,12 @@ export async function listen(server: Server): Promise<number> {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const port = await bind(server);
   onTestFinished(async () => {
     for (const socket of sockets) socket.destroy();
     await new Promise<void>(resolve => server.close(() => resolve()));
   });
-  const bound = server.address();
-  if (bound === null || typeof bound === 'string') throw new Error('no port');
-  return bound.port;
+  return port;
 }
 
 /** An HTTP server of the running test; returns its base URL without a slash at the end. */
@@ -44,11 +43,9 @@ export async function serveTcp(listener: (socket: Socket) => void): Promise<numb
 /** A port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createTcpServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const bound = server.address();
+  const port = await bind(server);
   await new Promise<void>(resolve => server.close(() => resolve()));
-  if (bound === null || typeof bound === 'string') throw new Error('no port');
-  return bound.port;
+  return port;
 }
 
 /** A loader of the running test. The test servers are on loopback, so FETCH_ALLOW opens 127.0.0.1 unless told otherwise. */

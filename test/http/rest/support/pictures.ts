@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import sharp from 'sharp';
+import { listen } from '../../../support/listen.ts';
 
 /** A server of pictures on loopback: `/<anything>.jpg`, `.png`, `.webp`; also what callers get wrong. */
 export interface Pictures {
@@ -50,10 +51,7 @@ export async function startPictures(): Promise<Pictures> {
       response.destroy(error instanceof Error ? error : undefined),
     );
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
     asked,

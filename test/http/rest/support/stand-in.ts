@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
+import { listen } from '../../../support/listen.ts';
 import { waitForEnd } from './gateway.ts';
 
 /** An HTTP proxy that makes the addresses of the documentation lead to where the test runs. */
@@ -39,10 +40,7 @@ export async function startStandIn(gateway: string, pictures: string): Promise<S
       response.end(String(error));
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
     seen,
