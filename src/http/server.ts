@@ -19,6 +19,7 @@ import { createHeldBytes } from './limits/held-bytes.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createPersisted } from './limits/persisted.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
+import { createStreams } from './limits/streams.ts';
 import { createWatchQuota } from './limits/subscriptions.ts';
 import { createPeers, type TrustedProxies } from './peers.ts';
 import { answerClientError, answerFrameworkError } from './rest/index.ts';
@@ -68,6 +69,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const peers = createPeers(options.trustedProxies);
   const quota = createWatchQuota(limits.subscriptionsPerCaller);
   const heldBytes = createHeldBytes(HELD_BYTES);
+  const streams = createStreams(limits.sockets.lifetimeMs);
   const callers = createCallers(options.fairBy, peers);
   const page = limits.graphiql ? createPage() : null;
   const yoga = createGraphQLServer(buildSchema(), {
@@ -117,7 +119,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     quota,
     heldBytes,
     isOurs,
-    lifetimeMs: limits.sockets.lifetimeMs,
+    streams,
     isPage: request => page !== null && wantsPage(request),
   });
   await app.register(
@@ -126,7 +128,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       direct: createDirectOperations({ yoga, persisted, log, showDetails }),
       callers,
       page,
-      lifetimeMs: limits.sockets.lifetimeMs,
+      streams,
       mask: error => maskError(error, log, showDetails),
       contextOf,
     }),
@@ -155,10 +157,12 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     url,
     async stop() {
       await sockets.stop();
-      // Streams without an end of their own (server-sent events) are cut when the time is over.
       const deadline = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
       try {
-        await Promise.all([app.close(), yoga.dispose()]);
+        const closed = app.close();
+        // What has no end of its own is not waited for.
+        streams.stop();
+        await Promise.all([closed, yoga.dispose()]);
       } finally {
         clearTimeout(deadline);
       }

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import { collectGarbage } from '../support/memory.ts';
 
-/** How many requests each face gets: FUZZ_RUNS, 300 when left out. */
-export const RUNS = Number(process.env.FUZZ_RUNS ?? 300);
+/** How many requests each face gets: FUZZ_RUNS, 500 when left out. */
+export const RUNS = Number(process.env.FUZZ_RUNS ?? 500);
 /** What the requests are made from: FUZZ_SEED, another one each time when left out. It is printed. */
 export const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** Enough for the slowest request, each. */

@@ -1,10 +1,10 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RateAnswer } from '../../rate.ts';
 import { GRAPHQL_PATH } from '../graphql/page.ts';
-import type { Held, HeldBytes } from '../limits/held-bytes.ts';
+import { holdBody, mayBeLarge } from '../limits/bodies.ts';
+import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
-import { limitStream } from '../limits/streams.ts';
+import type { Streams } from '../limits/streams.ts';
 import type { WatchQuota } from '../limits/subscriptions.ts';
 import { holderOf, type Peers } from '../peers.ts';
 import { DOCS_PATH } from '../rest/docs.ts';
@@ -33,14 +33,11 @@ export interface GateOptions {
   readonly heldBytes: HeldBytes;
   /** Whether the name that was asked for (Host) is one of ours. */
   readonly isOurs: (host: string | undefined) => boolean;
-  /** How long an event stream may stay, in milliseconds. */
-  readonly lifetimeMs: number;
+  /** Ends what stays open. */
+  readonly streams: Streams;
   /** Whether the request is for the page with GraphiQL, which holds nothing of anybody's. */
   readonly isPage: (request: FastifyRequest) => boolean;
 }
-
-/** A body below this is not worth counting. */
-const SMALL_BYTES = 64 * 1024;
 
 const BUSY: Refusal = {
   status: 503,
@@ -93,7 +90,7 @@ function judge(
 }
 
 function admit(
-  { callers, peers, quota, heldBytes, lifetimeMs }: GateOptions,
+  { callers, peers, quota, heldBytes, streams }: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   url: string,
@@ -105,11 +102,11 @@ function admit(
     const leave = quota.enter(rateKey(found.caller.id, peers.addressOf(request.raw)));
     if (leave === null) return tooManyStreams(quota.perCaller);
     reply.raw.once('close', leave);
-    limitStream(reply, found.expiresAt, lifetimeMs);
+    streams.add(reply.raw, found.expiresAt);
   }
   if (url !== UPLOAD_PATH && mayBeLarge(request.headers)) {
     if (heldBytes.full()) return BUSY;
-    hold(heldBytes, rateKey(found.caller.id, peers.addressOf(request.raw)), request.raw, reply.raw);
+    holdBody(heldBytes, rateKey(found.caller.id, peers.addressOf(request.raw)), request.raw, reply.raw);
   }
   callers.remember(request.raw, found);
   return null;
@@ -119,28 +116,6 @@ function admit(
 function staysOpen(url: string, { query }: FastifyRequest): boolean {
   if (url.startsWith('/events/')) return true;
   return url === STATUS_PATH && typeof query === 'object' && query !== null && 'wait' in query;
-}
-
-/** Of a body in chunks nothing is known. */
-function mayBeLarge(headers: IncomingHttpHeaders): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BYTES;
-}
-
-/** Counts a body from its first byte until it is answered; while it is not whole, it may be ended. */
-function hold(heldBytes: HeldBytes, key: string, request: IncomingMessage, response: ServerResponse): void {
-  const { socket } = request;
-  const held: Held = {
-    key,
-    source: socket,
-    from: socket.bytesRead,
-    end() {
-      if (request.complete) return false;
-      socket.destroy();
-      return true;
-    },
-  };
-  heldBytes.add(held);
-  response.once('close', () => heldBytes.remove(held));
 }
 
 /** Goes on at once where there is nothing to wait for. */

@@ -7,7 +7,7 @@ import { refuseGraphQL } from '../auth/refusals.ts';
 import { goneSignal } from '../gone-signal.ts';
 import { PAGE_HEADERS } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
-import { limitStream } from '../limits/streams.ts';
+import type { Streams } from '../limits/streams.ts';
 import { varyBy } from '../vary.ts';
 import { answerType } from './answer-type.ts';
 import type { DirectOperations } from './direct.ts';
@@ -21,8 +21,8 @@ export interface RouteOptions {
   readonly callers: Callers;
   /** Null: browsers get no page. */
   readonly page: GetPage | null;
-  /** How long an event stream may stay, in milliseconds. */
-  readonly lifetimeMs: number;
+  /** Ends what stays open. */
+  readonly streams: Streams;
   /** What callers may see of a fault of ours. */
   readonly mask: (error: unknown) => GraphQLError;
   readonly contextOf: (request: IncomingMessage, known: Known, signal?: AbortSignal) => ServerContext;
@@ -80,7 +80,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         // For server-sent events behind nginx, which would hold them back otherwise.
         reply.header('x-accel-buffering', 'no');
         const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
-        if (live) limitStream(reply, known.expiresAt, options.lifetimeMs);
+        if (live) options.streams.add(reply.raw, known.expiresAt);
         reply.code(answer.status).send(live ? answer.body : await answer.text());
         return reply;
       },

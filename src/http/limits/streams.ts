@@ -1,14 +1,40 @@
-import type { FastifyReply } from 'fastify';
+import type { ServerResponse } from 'node:http';
 
 /** Longest wait of a timer, about 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/**
- * Ends an event stream after `lifetimeMs`, or at `expiresAt` (milliseconds since 1970, null: never), when the token of
- * its caller is over. Clients connect again.
- */
-export function limitStream(reply: FastifyReply, expiresAt: number | null, lifetimeMs: number): void {
-  const left = expiresAt === null ? lifetimeMs : Math.min(lifetimeMs, expiresAt - Date.now());
-  const timer = setTimeout(() => reply.raw.destroy(), Math.max(0, Math.min(left, MAX_TIMER_MS)));
-  reply.raw.once('close', () => clearTimeout(timer));
+/** Answers that stay open: streams of events, and polls that wait. Whoever reads them connects again. */
+export interface Streams {
+  /**
+   * Ends one when it was open for as long as may be, at `expiresAt` (milliseconds since 1970, null: never), when the
+   * token of its caller is over, or when the server stops.
+   */
+  add(response: ServerResponse, expiresAt: number | null): void;
+  /** Ends all at once, and every one that comes yet. */
+  stop(): void;
+}
+
+/** Starts with none. `lifetimeMs`: how long each may stay open. */
+export function createStreams(lifetimeMs: number): Streams {
+  const open = new Set<ServerResponse>();
+  let stopped = false;
+  return {
+    add(response, expiresAt) {
+      if (stopped) {
+        response.destroy();
+        return;
+      }
+      open.add(response);
+      const left = expiresAt === null ? lifetimeMs : Math.min(lifetimeMs, expiresAt - Date.now());
+      const timer = setTimeout(() => response.destroy(), Math.max(0, Math.min(left, MAX_TIMER_MS)));
+      response.once('close', () => {
+        clearTimeout(timer);
+        open.delete(response);
+      });
+    },
+    stop() {
+      stopped = true;
+      for (const response of open) response.destroy();
+    },
+  };
 }

@@ -316,6 +316,25 @@ describe('an event stream', () => {
     },
   );
 
+  it('and a poll that waits end when the gateway stops, which does not wait for them', async () => {
+    rig = await startRig({ SANDBOX_STEP: '200ms' });
+    const id = await submit(100);
+    const first = await stream(id);
+    const events = await fetch(`${rig.url}/events/${id}`);
+    const poll = expect(fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`)).rejects.toThrow();
+    // Once it is answered, the one that was sent before waits.
+    await fetch(`${rig.url}/status/${id}`);
+    const stopped = performance.now();
+    const { close } = rig;
+    rig = { ...rig, close: async () => undefined };
+    await close();
+    // Less than requests under way are given.
+    expect(performance.now() - stopped).toBeLessThan(2_500);
+    await expect(events.text()).rejects.toThrow();
+    await poll;
+    first.leave();
+  });
+
   it('and a poll that waits are counted alike', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
