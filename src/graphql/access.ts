@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
 import type { EngineStatus } from '../dispatch/engine.ts';
-import type { Caller } from '../jobs/service.ts';
+import type { Caller } from '../jobs/caller.ts';
 
 /** Throws FORBIDDEN for who is no operator. */
 export function needOperator(caller: Caller): void {

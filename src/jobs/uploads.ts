@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { ImageRefused } from '../images/failure.ts';
 import type { ImageFailure, ImageLoader, LoadedImage } from '../images/fetch-image.ts';
 import { tooLarge } from '../images/too-large.ts';
+import { type Caller, shareOf } from './caller.ts';
 import type { Artifacts, Clock } from './ports.ts';
-import { type Caller, shareOf } from './service.ts';
 
 const record = z.object({
   id: z.string(),

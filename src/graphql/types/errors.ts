@@ -1,6 +1,6 @@
 import { type ErrorCode, isRetryable } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
-import type { SubmitFailure } from '../../jobs/service.ts';
+import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 

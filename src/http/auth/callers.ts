@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Caller } from '../../jobs/service.ts';
+import type { Caller } from '../../jobs/caller.ts';
 import { holderOf, type Peers } from '../peers.ts';
 
 /** Whom a request was found to come from. */

@@ -1,4 +1,4 @@
-import type { Caller } from '../../jobs/service.ts';
+import type { Caller } from '../../jobs/caller.ts';
 import { type ApiKey, createKeyring } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 

@@ -1,5 +1,5 @@
 import type { EditInput, ImageSource } from '../../jobs/request.ts';
-import type { SubmitFailure } from '../../jobs/service.ts';
+import type { SubmitFailure } from '../../jobs/submit.ts';
 import { type EditBody, OWN_PICTURE } from './schemas.ts';
 
 const IMAGE_FIELDS = [

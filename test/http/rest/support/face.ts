@@ -10,9 +10,10 @@ import { createFileArtifacts } from '../../../../src/adapters/files/artifacts.ts
 import { answerClientError, answerFrameworkError, restRoutes } from '../../../../src/http/rest/index.ts';
 import { parseAllowList } from '../../../../src/images/allow.ts';
 import { createImageLoader } from '../../../../src/images/fetch-image.ts';
+import type { Caller } from '../../../../src/jobs/caller.ts';
 import type { Job, OutputImage } from '../../../../src/jobs/job.ts';
 import type { Artifacts, Ledger, Previews } from '../../../../src/jobs/ports.ts';
-import { type Caller, createJobs } from '../../../../src/jobs/service.ts';
+import { createJobs } from '../../../../src/jobs/service.ts';
 import { createUploads } from '../../../../src/jobs/uploads.ts';
 import { createCatalog } from '../../../../src/workflows/catalog.ts';
 import { loadWorkflows } from '../../../../src/workflows/load.ts';
