@@ -98,16 +98,27 @@ export async function execute<Result, Variables>(
   variables: Variables,
   signal: AbortSignal,
 ): Promise<Result> {
-  const { endpoint } = connection;
-  const init = {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json' },
-    body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
-  };
-  const answer = await request(connection, endpoint, init, signal);
+  const accept = 'application/graphql-response+json';
+  const answer = await post(connection, operation, variables, accept, signal);
   const body = await readJson(answer, signal);
   if (answer.ok && hasData<Result>(body)) return body.data;
-  throw errorOfAnswer(answer, body, endpoint);
+  throw errorOfAnswer(answer, body, connection.endpoint);
+}
+
+/** Sends an operation, to be answered in the form `accept`. Rejects as `request` does. */
+export function post<Result, Variables>(
+  connection: Connection,
+  operation: Operation<Result, Variables>,
+  variables: Variables,
+  accept: string,
+  signal: AbortSignal,
+): Promise<Response> {
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept },
+    body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
+  };
+  return request(connection, connection.endpoint, init, signal);
 }
 
 function hasData<Result>(body: unknown): body is { readonly data: Result } {

@@ -1,4 +1,4 @@
-import { type Connection, readJson, request } from './connection.ts';
+import { type Connection, post, readJson } from './connection.ts';
 import { errorOf, errorOfAnswer, GatewayError, unreachable, wordsOf } from './errors.ts';
 import { readEvents } from './event-stream.ts';
 import type { Operation } from './operation.ts';
@@ -56,16 +56,10 @@ async function run<Result, Variables>(
   heard: () => void,
   signal: AbortSignal,
 ): Promise<GatewayError | null> {
-  const { endpoint } = connection;
-  const init = {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
-    body: JSON.stringify({ query: operation.text, operationName: operation.name, variables }),
-  };
-  const answer = await request(connection, endpoint, init, signal);
+  const answer = await post(connection, operation, variables, 'text/event-stream', signal);
   const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
   if (!answer.ok || !isStream || answer.body === null) {
-    return errorOfAnswer(answer, await readJson(answer, signal), endpoint);
+    return errorOfAnswer(answer, await readJson(answer, signal), connection.endpoint);
   }
   heard();
   for await (const { event, data } of readEvents(answer.body)) {
