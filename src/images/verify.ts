@@ -19,7 +19,7 @@ const FORMATS = { jpg: 'jpeg', png: 'png', webp: 'webp' } as const satisfies Rec
 >;
 /** A decode of the largest picture takes a second or two; a file made to take long is not waited for. */
 const DECODE_SECONDS = 20;
-/** So few pixels, a megabyte at most, are sooner held than averaged, and than timed: either takes longer to set up. */
+/** So few pixels, a megabyte at most, are sooner held than averaged: that takes a millisecond to set up. */
 const HELD_PIXELS = 256 * 1024;
 
 /**
@@ -86,12 +86,13 @@ async function readHeader(bytes: Uint8Array, kind: ImageKind): Promise<Metadata>
 
 /** Decodes every line and throws the pixels away: a file that is cut short fails here and not on the engine. */
 async function decode(bytes: Uint8Array, pixels: number, maxPixels: number, kind: ImageKind): Promise<void> {
-  const picture = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: true });
-  if (pixels > HELD_PIXELS) {
-    picture.timeout({ seconds: DECODE_SECONDS });
-    // Averages, so that no line is skipped, into a handful of pixels, so that hardly any memory is taken.
-    picture.resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false });
-  }
+  const picture = sharp(bytes, {
+    limitInputPixels: maxPixels,
+    failOn: 'error',
+    sequentialRead: true,
+  }).timeout({ seconds: DECODE_SECONDS });
+  // Averages, so that no line is skipped, into a handful of pixels, so that hardly any memory is taken.
+  if (pixels > HELD_PIXELS) picture.resize(8, 8, { fit: 'fill', fastShrinkOnLoad: false });
   try {
     await picture.raw().toBuffer();
   } catch (error) {
