@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process';
-import { startRedis } from '../test/support/redis.ts';
+import { startRedis } from '../test/support/stores/redis.ts';
 import type { Committed } from './support/committer.ts';
 import { ask } from './support/ipc.ts';
 import { type Bench, judged, overRuns, rowOf } from './support/measurement.ts';

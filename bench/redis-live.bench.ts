@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { createClient } from 'graphql-ws';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
-import { startRedis } from '../test/support/redis.ts';
+import { startRedis } from '../test/support/stores/redis.ts';
 import { atMost, type Bench, judged, overRuns, rowOf } from './support/measurement.ts';
 import { NO_ENGINE, type ServerProcess, startEngine, startGateway } from './support/processes.ts';
 import { picture } from './support/rig.ts';

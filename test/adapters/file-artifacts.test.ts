@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
-import { createTestLog } from '../support/redis-store.ts';
+import { createTestLog } from '../support/stores/redis-store.ts';
 
 async function openInFolder() {
   return openIn(await mkdtemp(join(tmpdir(), 'artifacts-')));

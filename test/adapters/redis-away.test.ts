@@ -11,8 +11,8 @@ import {
   type TestRedis,
   until,
   withClient,
-} from '../support/redis.ts';
-import { openStore } from '../support/redis-store.ts';
+} from '../support/stores/redis.ts';
+import { openStore } from '../support/stores/redis-store.ts';
 
 type Store = Awaited<ReturnType<typeof openStore>>;
 

@@ -3,8 +3,8 @@ import { advance, type JobEvent } from '../../src/jobs/advance.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { watchJob } from '../../src/jobs/watch.ts';
 import { aJob } from '../support/jobs.ts';
-import { sharedRedis, startCluster, until, withClient } from '../support/redis.ts';
-import { aPrefix, openStore } from '../support/redis-store.ts';
+import { sharedRedis, startCluster, until, withClient } from '../support/stores/redis.ts';
+import { aPrefix, openStore } from '../support/stores/redis-store.ts';
 
 type Store = Awaited<ReturnType<typeof openStore>>;
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
-import { sharedRedis, startCluster } from '../support/redis.ts';
-import { aPrefix, openStore } from '../support/redis-store.ts';
+import { sharedRedis, startCluster } from '../support/stores/redis.ts';
+import { aPrefix, openStore } from '../support/stores/redis-store.ts';
 
 async function open(url: string, prefix: string, clock = { now: 1_000 }): Promise<LedgerUnderTest> {
   const { ledger, feed, close } = await openStore(url, { prefix, now: () => clock.now });

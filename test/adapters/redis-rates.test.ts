@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { sharedRedis, startCluster, until, withClient } from '../support/redis.ts';
-import { aPrefix, openStore } from '../support/redis-store.ts';
+import { sharedRedis, startCluster, until, withClient } from '../support/stores/redis.ts';
+import { aPrefix, openStore } from '../support/stores/redis-store.ts';
 
 const HOUR = 3_600_000;
 

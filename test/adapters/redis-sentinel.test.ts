@@ -3,8 +3,8 @@ import { advance } from '../../src/jobs/advance.ts';
 import { StoreAway } from '../../src/jobs/store-away.ts';
 import { watchJob } from '../../src/jobs/watch.ts';
 import { aJob } from '../support/jobs.ts';
-import { startRedis, startSentinel, until, withClient } from '../support/redis.ts';
-import { openStore } from '../support/redis-store.ts';
+import { startRedis, startSentinel, until, withClient } from '../support/stores/redis.ts';
+import { openStore } from '../support/stores/redis-store.ts';
 
 const OPEN = { maxQueue: 10, idempotency: null };
 

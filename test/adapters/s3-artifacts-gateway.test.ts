@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../src/adapters/artifacts-url.ts';
-import { ask, send } from '../http/rest/support/ask.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../http/rest/support/gateway.ts';
-import { type Pictures, startPictures } from '../http/rest/support/pictures.ts';
 import { startCutProxy } from '../support/cut-proxy.ts';
-import { createTestLog } from '../support/redis-store.ts';
-import { startS3, type TestS3 } from '../support/s3.ts';
+import { type Pictures, startPictures } from '../support/image-server.ts';
+import { ask, send } from '../support/requests.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../support/rest-gateway.ts';
+import { createTestLog } from '../support/stores/redis-store.ts';
+import { startS3, type TestS3 } from '../support/stores/s3.ts';
 
 let s3: TestS3;
 let pictures: Pictures;

@@ -10,9 +10,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../src/adapters/artifacts-url.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
-import { freePort } from '../support/redis.ts';
-import { createTestLog } from '../support/redis-store.ts';
-import { startS3, type TestS3 } from '../support/s3.ts';
+import { freePort } from '../support/stores/redis.ts';
+import { createTestLog } from '../support/stores/redis-store.ts';
+import { startS3, type TestS3 } from '../support/stores/s3.ts';
 
 let s3: TestS3;
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { servePictures } from '../support/gateway.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
 import { createRandom, type Random } from '../support/random.ts';
-import { startRedis } from '../support/redis.ts';
+import { startRedis } from '../support/stores/redis.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
 /** `CHAOS_SEED=… npx vitest run test/chaos` replays the choices of a run; what meets what still depends on time. */

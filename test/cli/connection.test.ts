@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeApiKey } from '../../src/http/auth/api-keys.ts';
-import { startSilentProxy } from '../client/support/silent-proxy.ts';
-import { startStandIn } from '../client/support/stand-in.ts';
+import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
+import { startStandIn } from '../support/clients/stand-in.ts';
 import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { qwenEdit, qwenEditOnTerminal } from './support.ts';
+import { startSilentProxy } from '../support/silent-proxy.ts';
 
 let rig: Rig;
 let folder: string;

@@ -3,7 +3,7 @@ import { decode } from 'sixel';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createPane } from '../../src/cli/graphics/pane.ts';
 import { chooseProtocol, PROTOCOLS, type Protocol } from '../../src/cli/graphics/protocol.ts';
-import { shownPictures, withoutPictures } from './terminal.ts';
+import { shownPictures, withoutPictures } from '../support/clients/terminal.ts';
 
 const TTY = { isTTY: true };
 const PIPE = {};

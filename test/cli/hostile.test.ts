@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { printable } from '../../src/cli/output.ts';
+import { qwenEdit } from '../support/clients/cli.ts';
 import { listen } from '../support/listen.ts';
-import { qwenEdit } from './support.ts';
 
 /** Sets the title of a window, colours, moves the cursor by an eight-bit CSI, turns the writing: all as a terminal would. */
 const EVIL = '\x1b]0;mine\x07\x1b[31mred\x9b2J\x00\x08\x7f\u202egnp.exe';

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { qwenEdit, type Ran } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { qwenEdit, type Ran } from './support.ts';
 
 let rig: Rig;
 let folder: string;

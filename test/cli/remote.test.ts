@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PROGRAM, type Ran, qwenEdit as run } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { PROGRAM, type Ran, qwenEdit as run } from './support.ts';
 
 let rig: Rig;
 let folder: string;

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
+import { shownPictures, withoutPictures } from '../support/clients/terminal.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { qwenEdit, qwenEditOnTerminal } from './support.ts';
-import { shownPictures, withoutPictures } from './terminal.ts';
 
 let rig: Rig;
 let folder: string;

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startSandbox } from '../../src/sandbox/server.ts';
 import type { Graph } from '../../src/workflows/graph.ts';
 import { loadWorkflow } from '../../src/workflows/load.ts';
-import { SHIPPED_FOLDER, shipped } from '../workflows/support.ts';
-import { qwenEdit } from './support.ts';
+import { qwenEdit } from '../support/clients/cli.ts';
+import { SHIPPED_FOLDER, shipped } from '../support/comfyui/workflows.ts';
 
 const PLUS = 'qwen-image-edit-plus';
 

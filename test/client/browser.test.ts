@@ -1,9 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startChromium } from '../support/clients/chromium.ts';
+import { openClientPage } from '../support/clients/page.ts';
 import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { startChromium } from './support/chromium.ts';
-import { openClientPage } from './support/page.ts';
 
 interface Told {
   readonly revisions: number[];

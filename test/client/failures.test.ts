@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Client, createClient, GatewayError, type TransportName } from '../../src/client/client.ts';
-import { startStandIn } from './support/stand-in.ts';
+import { startStandIn } from '../support/clients/stand-in.ts';
 
 const started: (() => Promise<void>)[] = [];
 afterEach(async () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type TransportName } from '../../src/client/client.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { type SilentProxy, startSilentProxy } from './support/silent-proxy.ts';
+import { type SilentProxy, startSilentProxy } from '../support/silent-proxy.ts';
 
 let rig: Rig;
 let proxy: SilentProxy;

@@ -1,9 +1,9 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { createClient, type GatewayError, type JobSnapshot } from '../../src/client/client.ts';
+import { nextEvent, onSubscribe, snapshot, startStandIn } from '../support/clients/stand-in.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { startSilentProxy } from './support/silent-proxy.ts';
-import { nextEvent, onSubscribe, snapshot, startStandIn } from './support/stand-in.ts';
+import { startSilentProxy } from '../support/silent-proxy.ts';
 
 /** What each test started, in the order of its end. */
 const started: (() => Promise<void>)[] = [];

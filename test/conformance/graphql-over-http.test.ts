@@ -1,6 +1,6 @@
 import { serverAudits } from 'graphql-http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { OFTEN } from '../http/graphql/support/both-ways.ts';
+import { OFTEN } from '../support/both-ways.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
 /** https://graphql.github.io/graphql-over-http/draft/, as the audits of graphql-http put it. */

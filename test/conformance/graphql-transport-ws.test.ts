@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { openAcknowledged, openRawSocket } from './support/raw-socket.ts';
+import { openAcknowledged, openRawSocket } from '../support/raw-socket.ts';
 
 /** https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md, message by message. */
 describe('graphql-transport-ws', () => {

@@ -12,7 +12,7 @@ import { collectOutputs } from '../../src/dispatch/collect.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
 import { listen } from '../support/listen.ts';
 import { collectGarbage } from '../support/memory.ts';
-import { createTestLog, type TestLog } from '../support/redis-store.ts';
+import { createTestLog, type TestLog } from '../support/stores/redis-store.ts';
 
 const MIB = 1024 * 1024;
 const PROMPT = 'a secret wish';

@@ -1,9 +1,9 @@
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { referenceSize } from '../../src/workflows/size.ts';
+import { shipped } from '../support/comfyui/workflows.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
-import { shipped } from '../workflows/support.ts';
 
 /** Pictures of 1:1, 3:2, 9:16 and 21:9, and one whose sides divide by nothing useful. */
 const SHAPES = [

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { buildSchema } from '../../src/graphql/schema.ts';
-import { askBothWays, json } from '../http/graphql/support/both-ways.ts';
+import { askBothWays, json } from '../support/both-ways.ts';
+import { queries } from '../support/fuzz/queries.ts';
+import { createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { queries } from './queries.ts';
-import { createReport, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
 
 let rig: Rig;
 const ids: string[] = [];

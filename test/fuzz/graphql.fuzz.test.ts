@@ -4,11 +4,11 @@ import { buildSchema } from 'graphql';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
-import { openSocket, type RawSocket } from '../http/auth/support.ts';
+import { createDocuments } from '../support/fuzz/documents.ts';
+import { createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
+import { type Known, type Operation, operations } from '../support/fuzz/variables.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { createDocuments } from './documents.ts';
-import { createReport, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
-import { type Known, type Operation, operations } from './variables.ts';
+import { openSocket, type RawSocket } from '../support/sockets.ts';
 
 const schema = buildSchema(readFileSync(new URL('../../schema/schema.graphql', import.meta.url), 'utf8'));
 

@@ -5,11 +5,11 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
+import { faultOf, isPathOf, type Operation, operations } from '../support/fuzz/openapi.ts';
+import { type Asked, fill, type Kind, requests, type World } from '../support/fuzz/requests.ts';
+import { createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { listen } from '../support/listen.ts';
-import { faultOf, isPathOf, type Operation, operations } from './openapi.ts';
-import { type Asked, fill, type Kind, requests, type World } from './requests.ts';
-import { createReport, RUNS, SEED, TIMEOUT_MS } from './settings.ts';
 
 let rig: Rig;
 let world: World;

@@ -5,7 +5,7 @@ import { readConfig } from '../../src/config.ts';
 import { createPeers, holderOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { listen } from '../support/listen.ts';
-import { openSocket } from './auth/support.ts';
+import { openSocket } from '../support/sockets.ts';
 
 function peersOf(trusted: string | null): Peers {
   if (trusted === null) return createPeers(null);

@@ -1,10 +1,10 @@
 import { afterEach, expect, it } from 'vitest';
 import { startTestEngine } from '../support/engine.ts';
 import { servePictures } from '../support/gateway.ts';
+import type { LogLine } from '../support/log.ts';
+import { startTestGateway, type TestGateway } from '../support/rest-gateway.ts';
+import { API_KEYS, as, askGraphQL, KEYS, openSocket } from '../support/sockets.ts';
 import { watchOverSse } from '../support/watch.ts';
-import { API_KEYS, as, askGraphQL, KEYS, openSocket } from './auth/support.ts';
-import { startTestGateway, type TestGateway } from './rest/support/gateway.ts';
-import type { LogLine } from './rest/support/log.ts';
 
 const PROMPT = 'a wish that nobody should read';
 const SIGNED = 'signature-in-a-query';

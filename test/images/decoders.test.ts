@@ -1,8 +1,8 @@
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { blockOtherDecoders } from '../../src/images/verify.ts';
-import { animation, failure, picture, ultraHdr } from './support/pictures.ts';
-import { loader } from './support/servers.ts';
+import { animation, failure, picture, ultraHdr } from '../support/images.ts';
+import { loader } from '../support/outbound/servers.ts';
 
 // In a file of its own, because blocking is for the whole process.
 it('blocks every decoder of the process but those for pictures that are taken', async () => {

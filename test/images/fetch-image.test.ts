@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { failure, picture } from './support/pictures.ts';
-import { freePort, loader, serve, serveTcp, signalled } from './support/servers.ts';
+import { failure, picture } from '../support/images.ts';
+import { freePort, loader, serve, serveTcp, signalled } from '../support/outbound/servers.ts';
 
 describe('pictures by URL', () => {
   it.each(['png', 'jpeg', 'webp'] as const)(

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { animation, failure, picture } from './support/pictures.ts';
-import { loader } from './support/servers.ts';
+import { animation, failure, picture } from '../support/images.ts';
+import { loader } from '../support/outbound/servers.ts';
 
 describe('a picture that comes again', () => {
   it('is answered as the first time, with its own bytes', async () => {

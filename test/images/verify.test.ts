@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { readDataUri } from '../../src/images/data-uri.ts';
-import { animation, failure, noise, picture, ultraHdr } from './support/pictures.ts';
-import { loader } from './support/servers.ts';
+import { animation, failure, noise, picture, ultraHdr } from '../support/images.ts';
+import { loader } from '../support/outbound/servers.ts';
 
 const KINDS = {
   PNG: () => noise(120, 90).png(),

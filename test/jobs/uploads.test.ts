@@ -11,8 +11,8 @@ import { parseAllowList } from '../../src/images/allow.ts';
 import { createImageLoader, type ImageLoader } from '../../src/images/fetch-image.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
 import { createUploads, type Uploads } from '../../src/jobs/uploads.ts';
-import { createTestLog } from '../support/redis-store.ts';
-import { startS3 } from '../support/s3.ts';
+import { createTestLog } from '../support/stores/redis-store.ts';
+import { startS3 } from '../support/stores/s3.ts';
 
 const ME = { id: 'me', operator: false };
 

@@ -18,7 +18,7 @@ import {
   storedName,
   type TestSocket,
   upload,
-} from './support.ts';
+} from '../support/comfyui/sandbox.ts';
 
 const running: Sandbox[] = [];
 

@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isObject, type JsonObject } from '../../src/sandbox/json.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
-import { comparable, linesOf, type Recording, readRecording } from './recording.ts';
+import { comparable, linesOf, type Recording, readRecording } from '../support/comfyui/recording.ts';
 import {
   call,
   type Exchange,
@@ -32,7 +32,7 @@ import {
   setFaults,
   type TestSocket,
   upload,
-} from './support.ts';
+} from '../support/comfyui/sandbox.ts';
 
 const STEP_MS = 60;
 /** For scenarios in which several requests fall into one step. */

@@ -14,7 +14,7 @@ import {
   setFaults,
   type TestSocket,
   upload,
-} from './support.ts';
+} from '../support/comfyui/sandbox.ts';
 
 const running: Sandbox[] = [];
 

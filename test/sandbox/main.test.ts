@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { call } from './support.ts';
+import { call } from '../support/comfyui/sandbox.ts';
 
 interface Started {
   /** Resolves with the first line that it prints. */

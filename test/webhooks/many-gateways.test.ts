@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { servePictures } from '../support/gateway.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
-import { type Answering, type Receiver, startReceiver } from './receiver.ts';
+import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
+import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 
 let redis: TestRedis;
 let engine: TestEngine;

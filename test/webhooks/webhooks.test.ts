@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { API_KEYS, as, KEYS } from '../http/auth/support.ts';
-import { picture } from '../images/support/pictures.ts';
 import { startTestEngine, type TestEngine } from '../support/engine.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { type Answering, type Receiver, startReceiver } from './receiver.ts';
+import { picture } from '../support/images.ts';
+import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
+import { API_KEYS, as, KEYS } from '../support/sockets.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const OTHER = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;

@@ -5,7 +5,7 @@ import { checkWorkflow } from '../../src/workflows/check.ts';
 import type { Graph } from '../../src/workflows/graph.ts';
 import { readPublishedGraph } from '../../src/workflows/published.ts';
 import { scaffoldManifest } from '../../src/workflows/scaffold.ts';
-import { requestFor, shipped, workflowOf } from './support.ts';
+import { requestFor, shipped, workflowOf } from '../support/comfyui/workflows.ts';
 
 /** A graph as people export them: the picture goes into the canvas as it is, or through `scaler`. */
 function exported(scaler?: { class_type: string; inputs: Record<string, unknown> }): Graph {

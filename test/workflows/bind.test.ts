@@ -4,7 +4,7 @@ import { type BindRequest, bindWorkflow, WorkflowBindError } from '../../src/wor
 import { checkWorkflow } from '../../src/workflows/check.ts';
 import { danglingLinks, type Graph, isLink } from '../../src/workflows/graph.ts';
 import type { Workflow } from '../../src/workflows/load.ts';
-import { requestFor, shipped, smallWorkflow, workflowOf } from './support.ts';
+import { requestFor, shipped, smallWorkflow, workflowOf } from '../support/comfyui/workflows.ts';
 
 type Slot = 1 | 2 | 3;
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Graph } from '../../src/workflows/graph.ts';
 import { loadWorkflows } from '../../src/workflows/load.ts';
-import { smallWorkflow } from './support.ts';
+import { smallWorkflow } from '../support/comfyui/workflows.ts';
 
 let dir: string;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createCatalog, KEPT_VERSIONS } from '../../src/workflows/catalog.ts';
 import type { Workflow } from '../../src/workflows/load.ts';
-import { smallWorkflow, workflowOf } from './support.ts';
+import { smallWorkflow, workflowOf } from '../support/comfyui/workflows.ts';
 
 function small(version: string): Workflow {
   const { graph, manifest } = smallWorkflow();

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { checkAgainstEngine, checkGraphAgainstEngine, parseObjectInfo } from '../../src/workflows/check.ts';
 import type { Graph } from '../../src/workflows/graph.ts';
-import { recordedInfo, smallWorkflow, workflowOf } from './support.ts';
+import { recordedInfo, smallWorkflow, workflowOf } from '../support/comfyui/workflows.ts';
 
 describe('parseObjectInfo', () => {
   it('reads both dialects of a combo alike', () => {

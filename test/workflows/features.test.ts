@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { featuresOf } from '../../src/workflows/features.ts';
 import { loadWorkflows, type Workflow } from '../../src/workflows/load.ts';
-import { SHIPPED_FOLDER, shipped } from './support.ts';
+import { SHIPPED_FOLDER, shipped } from '../support/comfyui/workflows.ts';
 
 describe('featuresOf', () => {
   it.each([

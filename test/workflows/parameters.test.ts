@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { Manifest } from '../../src/workflows/manifest.ts';
 import { nearest } from '../../src/workflows/nearest.ts';
 import { defaultsFor, validateParameters } from '../../src/workflows/parameters.ts';
-import { shipped } from './support.ts';
+import { shipped } from '../support/comfyui/workflows.ts';
 
 let nunchaku: Manifest;
 let lightning: Manifest;

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
 import type { Graph } from '../../src/workflows/graph.ts';
+import { SHIPPED_FOLDER } from '../support/comfyui/workflows.ts';
 import { servePictures } from '../support/gateway.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
-import { SHIPPED_FOLDER } from './support.ts';
 
 const PLUS = 'qwen-image-edit-plus';
 const LIGHTNING = 'qwen-image-edit-plus-lightning';

@@ -5,7 +5,7 @@ import { danglingLinks } from '../../src/workflows/graph.ts';
 import { loadWorkflows } from '../../src/workflows/load.ts';
 import { workflowJsonSchema } from '../../src/workflows/manifest.ts';
 import { scaffoldManifest } from '../../src/workflows/scaffold.ts';
-import { requestFor, SHIPPED_FOLDER, shipped } from './support.ts';
+import { requestFor, SHIPPED_FOLDER, shipped } from '../support/comfyui/workflows.ts';
 
 describe('scaffoldManifest', () => {
   it('recognises the parts of every shipped graph', async () => {

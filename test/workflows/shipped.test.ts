@@ -18,7 +18,7 @@ import {
   requestFor,
   SHIPPED_FOLDER,
   shipped,
-} from './support.ts';
+} from '../support/comfyui/workflows.ts';
 
 const NAMES = [
   'qwen-image-edit-plus',

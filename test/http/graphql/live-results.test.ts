@@ -9,8 +9,8 @@ import { openStore } from '../../../src/adapters/store.ts';
 import { readConfig } from '../../../src/config.ts';
 import { type Gateway, startGateway } from '../../../src/gateway.ts';
 import { servePictures, testEnvironment } from '../../support/gateway.ts';
+import { collectLog } from '../../support/log.ts';
 import { type Snapshot, watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
-import { collectLog } from '../rest/support/log.ts';
 
 const STEPS = 40;
 const SECRET = 'SQLITE_IOERR /var/lib/secret';

@@ -2,8 +2,8 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SHIPPED_FOLDER } from '../../support/comfyui/workflows.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { SHIPPED_FOLDER } from '../../workflows/support.ts';
 
 const WORKFLOWS = `{
   workflows {

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { openSocket } from '../auth/support.ts';
+import { openSocket } from '../../support/sockets.ts';
 
 const FRIEND = 'https://app.example.com';
 const STRANGER = 'https://evil.example';

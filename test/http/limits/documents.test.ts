@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { held } from '../../support/memory.ts';
-import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
+import { askGraphQL, codesOf, openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
 let strict: Rig;

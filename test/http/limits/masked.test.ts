@@ -16,11 +16,11 @@ import { createImageLoader } from '../../../src/images/fetch-image.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
 import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { ask, askBothWays, OFTEN } from '../../support/both-ways.ts';
 import { listen } from '../../support/listen.ts';
-import { askGraphQL, codesOf, openSocket } from '../auth/support.ts';
-import { ask, askBothWays, OFTEN } from '../graphql/support/both-ways.ts';
-import { startTestGateway } from '../rest/support/gateway.ts';
-import { collectLog } from '../rest/support/log.ts';
+import { collectLog } from '../../support/log.ts';
+import { startTestGateway } from '../../support/rest-gateway.ts';
+import { askGraphQL, codesOf, openSocket } from '../../support/sockets.ts';
 
 const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
 const { log, lines } = collectLog();

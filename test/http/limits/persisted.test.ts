@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { codesOf, openSocket } from '../auth/support.ts';
+import { codesOf, openSocket } from '../../support/sockets.ts';
 
 const MANIFEST = new URL('../../../schema/persisted-documents.json', import.meta.url);
 

@@ -5,8 +5,8 @@ import { readConfig } from '../../../src/config.ts';
 import { httpLimits } from '../../../src/http/limits/http-limits.ts';
 import { createRateLimiter } from '../../../src/http/limits/rate.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { startRedis, type TestRedis } from '../../support/redis.ts';
-import { API_KEYS, as, askGraphQL, codesOf, KEYS, openSocket } from '../auth/support.ts';
+import { API_KEYS, as, askGraphQL, codesOf, KEYS, openSocket } from '../../support/sockets.ts';
+import { startRedis, type TestRedis } from '../../support/stores/redis.ts';
 
 describe('the limiter', () => {
   it('takes the limit in a burst, and then as many as time gives back', () => {

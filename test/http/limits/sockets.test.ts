@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Rig, servePictures, startRig } from '../../support/gateway.ts';
 import { held } from '../../support/memory.ts';
-import { API_KEYS, as, codesOf, KEYS, openSocket } from '../auth/support.ts';
-import { startTestGateway } from '../rest/support/gateway.ts';
+import { startTestGateway } from '../../support/rest-gateway.ts';
+import { API_KEYS, as, codesOf, KEYS, openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
 afterEach(() => rig.close());

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobError } from '../../../src/jobs/errors.ts';
-import { ask } from './support/ask.ts';
-import { type Face, keepCompleted, OUTPUT_DIR, startFace } from './support/face.ts';
+import { ask } from '../../support/requests.ts';
+import { type Face, keepCompleted, OUTPUT_DIR, startFace } from '../../support/rest-face.ts';
 
 describe('the debug endpoints', () => {
   let face: Face;

@@ -2,8 +2,8 @@ import { request } from 'node:http';
 import { Readable } from 'node:stream';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask } from './support/ask.ts';
-import { type Face, keepCompleted, startFace } from './support/face.ts';
+import { ask } from '../../support/requests.ts';
+import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
 
 describe('GET /download/{job_id}', () => {
   let face: Face;

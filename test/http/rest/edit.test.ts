@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, send } from './support/ask.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from './support/gateway.ts';
-import { type Pictures, startPictures } from './support/pictures.ts';
+import { type Pictures, startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
 
 describe('POST /edit-image', () => {
   let gateway: TestGateway;

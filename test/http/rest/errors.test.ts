@@ -6,9 +6,9 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { StoreAway } from '../../../src/jobs/store-away.ts';
-import { ask, send } from './support/ask.ts';
-import { type Face, MAX_BODY_BYTES, startFace } from './support/face.ts';
-import { startPictures } from './support/pictures.ts';
+import { startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { type Face, MAX_BODY_BYTES, startFace } from '../../support/rest-face.ts';
 
 const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
 

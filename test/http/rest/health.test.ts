@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask } from './support/ask.ts';
-import { type Face, startFace } from './support/face.ts';
+import { ask } from '../../support/requests.ts';
+import { type Face, startFace } from '../../support/rest-face.ts';
 
 describe('GET /', () => {
   let face: Face;

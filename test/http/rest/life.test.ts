@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, send } from './support/ask.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from './support/gateway.ts';
-import { type Pictures, startPictures } from './support/pictures.ts';
+import { type Pictures, startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
 
 const examples = new URL('../../fixtures/rest/examples.sh', import.meta.url);
 const run = promisify(execFile);

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Job } from '../../../src/jobs/job.ts';
-import { ask, send } from './support/ask.ts';
-import { type Face, keepCompleted, startFace } from './support/face.ts';
-import { startTestGateway, type TestGateway } from './support/gateway.ts';
-import { type Pictures, startPictures } from './support/pictures.ts';
+import { type Pictures, startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
+import { startTestGateway, type TestGateway } from '../../support/rest-gateway.ts';
 
 /** The next revision of a job, stored. */
 async function change(face: Face, job: Job, fields: Partial<Job>): Promise<Job> {

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { buildOpenApi } from '../../../src/http/rest/index.ts';
 import { jobError } from '../../../src/jobs/errors.ts';
-import { ask, send } from './support/ask.ts';
-import { type Face, keepCompleted, startFace } from './support/face.ts';
+import { ask, send } from '../../support/requests.ts';
+import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
 
 const operation = z.object({
   operationId: z.string().min(1),

@@ -10,10 +10,10 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
 import { findPrivateChunks, withoutSpans } from '../../../src/http/rest/png-metadata.ts';
-import { send } from './support/ask.ts';
-import { type Face, keepCompleted, startFace } from './support/face.ts';
-import { startTestGateway, type TestGateway, waitForEnd } from './support/gateway.ts';
-import { startPictures } from './support/pictures.ts';
+import { startPictures } from '../../support/image-server.ts';
+import { send } from '../../support/requests.ts';
+import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
+import { startTestGateway, type TestGateway, waitForEnd } from '../../support/rest-gateway.ts';
 
 function chunkOf(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type), data]);

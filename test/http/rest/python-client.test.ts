@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, send } from './support/ask.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from './support/gateway.ts';
-import { type Pictures, startPictures } from './support/pictures.ts';
-import { needRequests, runPython } from './support/python.ts';
-import { startStandIn } from './support/stand-in.ts';
+import { startStandIn } from '../../support/clients/documented-addresses.ts';
+import { needRequests, runPython } from '../../support/clients/python.ts';
+import { type Pictures, startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/rest/${name}`, import.meta.url));

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobError } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
-import { ask } from './support/ask.ts';
-import { type Face, keepCompleted, OUTPUT_DIR, startFace } from './support/face.ts';
+import { ask } from '../../support/requests.ts';
+import { type Face, keepCompleted, OUTPUT_DIR, startFace } from '../../support/rest-face.ts';
 
 describe('GET /status/{job_id}', () => {
   let face: Face;

@@ -1,0 +1,195 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { graphql } from 'graphql';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createEmbeddedFeed } from '../../../src/adapters/embedded/feed.ts';
+import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
+import { createMemoryPreviews } from '../../../src/adapters/embedded/previews.ts';
+import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
+import { printSubgraph } from '../../../src/graphql/federation/subgraph.ts';
+import { buildApiSchema, buildSchema } from '../../../src/graphql/schema.ts';
+import { parseAllowList } from '../../../src/images/allow.ts';
+import { createImageLoader } from '../../../src/images/fetch-image.ts';
+import type { Caller } from '../../../src/jobs/caller.ts';
+import type { Ledger } from '../../../src/jobs/ports.ts';
+import { createJobs } from '../../../src/jobs/service.ts';
+import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { aJob } from '../../support/jobs.ts';
+
+const ENTITIES = `query ($representations: [_Any!]!) {
+  _entities(representations: $representations) { ... on Job { id revision status request { prompt } } }
+}`;
+
+describe('_entities', () => {
+  const reads: string[] = [];
+  let ledger: Ledger;
+  let folder: string;
+  let ask: (representations: readonly unknown[], caller?: Caller) => ReturnType<typeof graphql>;
+  let close: () => Promise<void>;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'entities-'));
+    const feed = createEmbeddedFeed();
+    ledger = openEmbeddedLedger({ path: join(folder, 'jobs.sqlite'), feed, now: Date.now });
+    const counting: Ledger = {
+      ...ledger,
+      get(id) {
+        reads.push('get');
+        return ledger.get(id);
+      },
+      getMany(ids) {
+        reads.push(`getMany ${ids.length}`);
+        return ledger.getMany(ids);
+      },
+      list(query) {
+        reads.push('list');
+        return ledger.list(query);
+      },
+      ahead(job) {
+        reads.push('ahead');
+        return ledger.ahead(job);
+      },
+    };
+    const images = createImageLoader({
+      allow: parseAllowList(''),
+      maxBytes: 1_000_000,
+      maxPixels: 1_000_000,
+      totalTimeoutMs: 1_000,
+    });
+    const workflows = createCatalog({ workflows: [], broken: [] }, null, () => false);
+    const previews = createMemoryPreviews();
+    const jobs = createJobs({
+      ledger: counting,
+      feed,
+      artifacts: createFileArtifacts(folder),
+      previews,
+      images,
+      workflows,
+      now: Date.now,
+      maxQueue: 1000,
+      jobTtlMs: 60_000,
+      cancelWaitMs: 1_000,
+      secondsToRoom: () => 10,
+      removeEngineFile: async () => undefined,
+    });
+    const schema = buildSchema();
+    ask = (representations, caller = { id: null, operator: true }) =>
+      graphql({
+        schema,
+        source: ENTITIES,
+        variableValues: { representations },
+        contextValue: { jobs, previews, workflows, caller },
+      });
+    close = async () => {
+      await images.close();
+      await ledger.close();
+      await rm(folder, { recursive: true });
+    };
+  });
+  afterAll(() => close());
+
+  async function keep(count: number, owner: string | null = null): Promise<string[]> {
+    const jobs = Array.from({ length: count }, () => aJob({ owner }));
+    for (const job of jobs) await ledger.submit(job, { maxQueue: 1000, idempotency: null });
+    return jobs.map(({ id }) => id);
+  }
+
+  const represent = (id: unknown) => ({ __typename: 'Job', id });
+
+  it('loads a hundred jobs by one read, in the order asked', async () => {
+    const ids = await keep(100);
+    ids.sort();
+    reads.length = 0;
+    const { data, errors } = await ask(ids.map(represent));
+    expect(errors).toBeUndefined();
+    expect(reads).toEqual(['getMany 100']);
+    expect(data?._entities).toEqual(
+      ids.map(id => ({ id, revision: 1, status: 'QUEUED', request: { prompt: 'a forest' } })),
+    );
+  });
+
+  it('reads a job that is asked for twice once', async () => {
+    const [id] = await keep(1);
+    reads.length = 0;
+    const { data } = await ask([represent(id), represent('nobody'), represent(id)]);
+    expect(reads).toEqual(['getMany 2']);
+    expect(data?._entities).toEqual([expect.objectContaining({ id }), null, expect.objectContaining({ id })]);
+  });
+
+  it('gives null for jobs of others', async () => {
+    const [mine] = await keep(1, 'alice');
+    const [theirs] = await keep(1, 'bob');
+    const { data } = await ask([represent(mine), represent(theirs)], { id: 'alice', operator: false });
+    expect(data?._entities).toEqual([expect.objectContaining({ id: mine }), null]);
+  });
+
+  it.each([
+    ['another type', [{ __typename: 'Album', id: '1' }], /takes the type Job, got .*Album/],
+    ['no type', [{ id: '1' }], /takes the type Job/],
+    ['no key', [{ __typename: 'Job' }], /by its id/],
+    ['what is no object', ['x'], /takes objects/],
+    ['a crowd', Array.from({ length: 1001 }, (_, n) => represent(`${n}`)), /at most 1000, got 1001/],
+  ])('refuses %s', async (_, representations, message) => {
+    reads.length = 0;
+    const { data, errors } = await ask(representations);
+    expect(data ?? null).toBeNull();
+    expect(errors?.[0]).toMatchObject({
+      message: expect.stringMatching(message),
+      extensions: { code: 'BAD_USER_INPUT' },
+    });
+    expect(reads).toEqual([]);
+  });
+});
+
+describe('many entities', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+  });
+  afterAll(() => rig.close());
+
+  const representations = Array.from({ length: 1_000 }, (_, n) => ({ __typename: 'Job', id: `${n}` }));
+  const asked = (names: readonly string[], fields: string) =>
+    rig.graphql<Record<string, unknown[]>>(
+      `query ($r: [_Any!]!) {
+        ${names.map(name => `${name}: _entities(representations: $r) { ... on Job { ${fields} } }`).join(' ')}
+      }`,
+      { r: representations },
+    );
+
+  it('of whole jobs are taken, a thousand at once', async () => {
+    const whole =
+      'id status revision progress stage step totalSteps queuePosition etaSeconds engine promptId attempt createdAt ' +
+      'request { prompt seed steps } images { url width height } preview { url } error { code message }';
+    const { data, errors } = await asked(['a'], whole);
+    expect(errors).toBeUndefined();
+    expect(data?.a).toHaveLength(1_000);
+  });
+
+  it.each([1, 5])('cost what they are, under however many names: asked %i times', async times => {
+    for (let n = 1; n < times; n += 1) await asked(['a'], 'id');
+    const { errors } = await asked(['a', 'b', 'c'], 'id preview { dataUri }');
+    expect(errors).toEqual([
+      expect.objectContaining({ message: expect.stringMatching(/entities cost \d+ fields, at most 50000/) }),
+    ]);
+  });
+});
+
+describe('_service', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+  });
+  afterAll(() => rig.close());
+
+  it('answers the very SDL that is checked in', async () => {
+    const { data } = await rig.graphql<{ _service: { sdl: string } }>('{ _service { sdl } }');
+    expect(data?._service.sdl).toBe(printSubgraph(buildApiSchema()));
+    expect(data?._service.sdl).toContain('type Job @key(fields: "id")');
+    expect(data?._service.sdl).toContain('directive @oneOf on INPUT_OBJECT');
+    // What is there for routers alone is no part of the graph.
+    expect(data?._service.sdl).not.toMatch(/_entities|_Service|_Any/);
+  });
+});

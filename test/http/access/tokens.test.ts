@@ -1,0 +1,182 @@
+import { generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { AUDIENCE, type Claims, ISSUER, type Issuer, startIssuer } from '../../support/issuer.ts';
+import {
+  API_KEYS,
+  as,
+  askGraphQL,
+  KEYS,
+  openEvents,
+  openSocket,
+  type RawEvents,
+} from '../../support/sockets.ts';
+
+let issuer: Issuer;
+let rig: Rig;
+let stranger: CryptoKey;
+beforeAll(async () => {
+  stranger = (await generateKeyPair('ES256')).privateKey;
+  issuer = await startIssuer();
+  rig = await startRig({ ...issuer.settings, API_KEYS });
+});
+afterAll(async () => {
+  await rig.close();
+  issuer.stop();
+});
+
+const sign = (claims?: Claims, by?: CryptoKey): Promise<string> => issuer.sign(claims, by);
+
+const jobs = async (token: string): Promise<number> => {
+  const answer = await fetch(`${rig.url}/jobs`, { headers: { authorization: `Bearer ${token}` } });
+  await answer.text();
+  return answer.status;
+};
+
+const seconds = (): number => Math.floor(Date.now() / 1000);
+
+describe('a token', () => {
+  it('lets its subject in, beside keys', async () => {
+    expect(await jobs(await sign())).toBe(200);
+    expect(await jobs(KEYS.alice)).toBe(200);
+  });
+
+  it.each<[string, () => Promise<string> | string]>([
+    ['of another issuer', () => sign({ iss: 'https://else.example/' })],
+    ['for another audience', () => sign({ aud: 'other' })],
+    ['that is over', () => sign({ exp: seconds() - 60 })],
+    ['that is not yet', () => sign({ nbf: seconds() + 600 })],
+    ['without an end', () => sign({ exp: '' })],
+    ['without a subject', () => sign({ sub: '' })],
+    ['with a subject of 1,000 characters', () => sign({ sub: 'x'.repeat(1000) })],
+    ['signed by somebody else', () => sign({}, stranger)],
+    [
+      'that is not signed',
+      () => new UnsecuredJWT({ sub: 'ann', iss: ISSUER, aud: AUDIENCE, exp: seconds() + 60 }).encode(),
+    ],
+    [
+      'signed with the public key as a secret',
+      () =>
+        new SignJWT({})
+          .setProtectedHeader({ alg: 'HS256', kid: 'one' })
+          .setIssuer(ISSUER)
+          .setAudience(AUDIENCE)
+          .setSubject('ann')
+          .setExpirationTime('5m')
+          .sign(new TextEncoder().encode('public')),
+    ],
+    [
+      'whose claims were changed',
+      async () =>
+        (await sign()).replace(/\.[^.]+\./, `.${Buffer.from('{"sub":"x"}').toString('base64url')}.`),
+    ],
+    ['that is none', () => 'a.b.c'],
+  ])('%s is refused', async (_, token) => {
+    expect(await jobs(await token())).toBe(401);
+  });
+
+  it.each([
+    [{ role: 'operator' }, 200],
+    [{ roles: ['user', 'operator'] }, 200],
+    [{ role: 'user' }, 403],
+    [{ operator: true }, 403],
+  ])('%j may debug: %i', async (claims, status) => {
+    const answer = await fetch(`${rig.url}/debug/files`, { headers: as(await sign(claims)) });
+    expect(answer.status).toBe(status);
+    await answer.text();
+  });
+
+  it('of one subject does not show the jobs of another, or of a key of the same name', async () => {
+    const sent = await askGraphQL(
+      rig.url,
+      `mutation { editImage(input: { images: [{ url: "${rig.pictures}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } } }`,
+      {},
+      as(await sign({ sub: 'alice' })),
+    );
+    const id = JSON.stringify(sent.data).match(/[0-9a-f-]{36}/)?.[0];
+    const read = (token: string) => askGraphQL(rig.url, `{ job(id: "${id}") { id } }`, {}, as(token));
+    expect((await read(await sign({ sub: 'alice' }))).data).toEqual({ job: { id } });
+    expect((await read(await sign({ sub: 'bob' }))).data).toEqual({ job: null });
+    expect((await read(KEYS.alice)).data).toEqual({ job: null });
+  });
+
+  it('ends its socket when it is over, with 4401', async () => {
+    const socket = await openSocket(rig.url, {
+      authorization: `Bearer ${await sign({ exp: seconds() + 1 })}`,
+    });
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
+  });
+
+  it('is neither good nor bad while the issuer is away: 503, and 1013 over a socket', async () => {
+    issuer.setAway(true);
+    const second = await startRig({ ...issuer.settings, API_KEYS });
+    try {
+      const answer = await fetch(`${second.url}/jobs`, { headers: as(await sign()) });
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '10']);
+      await answer.text();
+      const socket = await openSocket(second.url, { authorization: `Bearer ${await sign()}` });
+      expect((await socket.closed).code).toBe(1013);
+    } finally {
+      issuer.setAway(false);
+      await second.close();
+    }
+  });
+});
+
+describe.concurrent('a token that ends while a job goes on', () => {
+  let slow: Rig;
+  let job: string;
+  beforeAll(async () => {
+    slow = await startRig({ ...issuer.settings, SANDBOX_STEP: '150ms' });
+    const answer = await fetch(`${slow.url}/edit-image`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...as(await sign()) },
+      body: JSON.stringify({
+        image1_url: `${slow.pictures}/red.png`,
+        prompt: 'x',
+        steps: 100,
+        megapixels: 0.1,
+      }),
+    });
+    ({ job_id: job } = await answer.json());
+  });
+  afterAll(() => slow.close());
+
+  const operation = () => ({ query: `subscription { jobProgress(jobId: "${job}") { status } }` });
+  const events = (accept?: string) => (headers: Record<string, string>) =>
+    openEvents(`${slow.url}/graphql`, accept === undefined ? headers : { accept, ...headers }, operation());
+
+  /** The job has not ended, which would end every stream. */
+  async function stillRuns(): Promise<void> {
+    const answer = await fetch(`${slow.url}/status/${job}`, { headers: as(await sign()) });
+    expect(await answer.json()).toMatchObject({ status: 'processing' });
+  }
+
+  it('ends its socket with 4401, whatever it watches', async () => {
+    const exp = seconds() + 3;
+    const socket = await openSocket(slow.url, as(await sign({ exp })));
+    expect(await socket.run(operation())).toMatchObject({ type: 'next' });
+    expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
+    expect(Date.now()).toBeGreaterThan(exp * 1000 - 100);
+    await stillRuns();
+  });
+
+  it.each<[string, (headers: Record<string, string>) => Promise<RawEvents>]>([
+    ['/events', headers => openEvents(`${slow.url}/events/${job}`, headers)],
+    ['/graphql for text/event-stream', events('text/event-stream')],
+    ['/graphql for it and others', events('application/json, text/event-stream')],
+    ['/graphql for it in capitals', events('Text/Event-Stream')],
+    ['/graphql for text/*', events('text/*')],
+    ['/graphql for */*', events('*/*')],
+    ['/graphql for nothing', events()],
+  ])('ends its stream of %s', async (_, open) => {
+    const exp = seconds() + 3;
+    const stream = await open(as(await sign({ exp })));
+    expect(stream.status).toBe(200);
+    let seen = 0;
+    while ((await stream.next()) !== null) seen += 1;
+    expect(seen).toBeGreaterThan(1);
+    expect(Date.now()).toBeGreaterThan(exp * 1000 - 100);
+    await stillRuns();
+  });
+});

@@ -1,0 +1,35 @@
+import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { expect, it, vi } from 'vitest';
+import { parseAllowList } from '../../src/images/allow.ts';
+import { failure } from '../support/images.ts';
+import { loader } from '../support/outbound/servers.ts';
+
+/** This host, with an interface in a public network besides its own. */
+vi.mock('node:os', async importOriginal => {
+  const os = await importOriginal<{ networkInterfaces: typeof networkInterfaces }>();
+  const outside: NetworkInterfaceInfo = {
+    address: '93.184.216.34',
+    netmask: '255.255.255.0',
+    family: 'IPv4',
+    mac: '00:00:00:00:00:00',
+    internal: false,
+    cidr: '93.184.216.34/24',
+  };
+  return { ...os, networkInterfaces: () => ({ ...os.networkInterfaces(), outside: [outside] }) };
+});
+
+it.each(['93.184.216.34', '93.184.216.99'])(
+  'a public address next to this server is not asked, nor a name for it: %s',
+  async address => {
+    // Were it asked, it would be told by a time that is up, or by what answers there.
+    const options = { connectTimeoutMs: 100, lookup: async () => [{ address, family: 4 }] };
+    const closed = loader({ ...options, allow: parseAllowList('') });
+    const message = 'an address next to this server';
+    expect(await closed.fromUrl(`http://${address}/a.png`)).toEqual(
+      failure('INPUT_BLOCKED', `${address} is ${message}`),
+    );
+    expect(await closed.fromUrl('http://neighbour.test/a.png')).toEqual(
+      failure('INPUT_BLOCKED', `neighbour.test leads to ${message}`),
+    );
+  },
+);
