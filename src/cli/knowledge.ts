@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { readNodeClasses } from '../sandbox/object-info.ts';
+import { readNodeClasses } from '../sandbox/nodes/object-info.ts';
 import type { Knowledge } from '../workflows/check-knowledge.ts';
 import { parseObjectInfo } from '../workflows/object-info.ts';
 

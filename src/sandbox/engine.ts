@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises';
+import { createPromptQueue, type PromptQueue } from './execution/queue.ts';
+import { emptyStats, type Stats } from './execution/stats.ts';
+import { startWorker, type Worker } from './execution/worker.ts';
 import { type Faults, noFaults } from './faults.ts';
 import { type EngineFiles, openFiles } from './files.ts';
-import type { JsonObject } from './json.ts';
-import { type EngineVersion, type NodeClasses, readNodeClasses } from './object-info.ts';
-import { createPromptQueue, type PromptQueue } from './queue.ts';
-import { createSocketHub, type SocketHub } from './socket.ts';
-import { emptyStats, type Stats } from './stats.ts';
-import { startWorker, type Worker } from './worker.ts';
+import { type EngineVersion, type NodeClasses, readNodeClasses } from './nodes/object-info.ts';
+import type { JsonObject } from './wire/json.ts';
+import { createSocketHub, type SocketHub } from './wire/socket.ts';
 
 /** The engine behind the routes. */
 export interface Engine {

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { EngineVersion } from './object-info.ts';
+import type { EngineVersion } from './nodes/object-info.ts';
 import { startSandbox } from './server.ts';
 
 const HELP = `A ComfyUI-compatible engine that runs no model, for trying things out without a GPU.

@@ -4,12 +4,12 @@ import type { AddressInfo, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Answer, empty, sendAnswer, serverError } from './answer.ts';
-import { answerControl } from './control.ts';
 import { startEngine } from './engine.ts';
-import type { EngineVersion } from './object-info.ts';
+import type { EngineVersion } from './nodes/object-info.ts';
 import { isForeign } from './origin.ts';
-import { type Call, route } from './routes.ts';
+import { answerControl } from './routes/control.ts';
+import { type Call, route } from './routes/routes.ts';
+import { type Answer, empty, sendAnswer, serverError } from './wire/reply.ts';
 
 export interface SandboxOptions {
   /** Default 127.0.0.1. */

@@ -18,8 +18,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { isObject, type JsonObject } from '../../src/sandbox/json.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
+import { isObject, type JsonObject } from '../../src/sandbox/wire/json.ts';
 import { comparable, linesOf, type Recording, readRecording } from '../support/comfyui/recording.ts';
 import {
   call,

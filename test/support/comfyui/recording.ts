@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { parseJson } from '../../../src/sandbox/json.ts';
+import { parseJson } from '../../../src/sandbox/wire/json.ts';
 import { type Exchange, type Frame, nameOf } from './sandbox.ts';
 
 /** One HTTP exchange of a recording. */

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
-import { parseJson, toJson } from '../../../src/sandbox/json.ts';
+import { parseJson, toJson } from '../../../src/sandbox/wire/json.ts';
 
 /** What a socket received: a JSON message, or a binary frame. */
 export type Frame =

@@ -1,9 +1,9 @@
+import { type Graph, nodeOf } from '../execution/graph.ts';
+import type { InputConfig, NodeClass } from '../nodes/object-info.ts';
+import { isObject, type JsonObject } from '../wire/json.ts';
 import { coerce } from './coerce.ts';
-import { type Graph, nodeOf } from './graph.ts';
-import { isObject, type JsonObject } from './json.ts';
-import type { InputConfig, NodeClass } from './object-info.ts';
+import type { ValidationContext } from './prompt.ts';
 import { pythonNumber, pythonText } from './python.ts';
-import type { ValidationContext } from './validate.ts';
 
 export interface NodeError {
   readonly type: string;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { type Faults, losesEvent } from './faults.ts';
+import { type Faults, losesEvent } from '../faults.ts';
 import { isObject, type JsonObject, toJson } from './json.ts';
 import { plainPreview, previewWithMetadata } from './previews.ts';
 

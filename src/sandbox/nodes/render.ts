@@ -1,5 +1,5 @@
 import sharp, { type OverlayOptions, type Sharp } from 'sharp';
-import { type Random, seededRandom } from './random.ts';
+import { type Random, seededRandom } from '../random.ts';
 
 /** A picture in memory: 8-bit RGB without padding, `width * height * 3` bytes. */
 export interface Picture {

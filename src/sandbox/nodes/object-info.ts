@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { EngineFiles } from './files.ts';
-import { isObject, type JsonObject, parseJson } from './json.ts';
+import type { EngineFiles } from '../files.ts';
+import { isObject, type JsonObject, parseJson } from '../wire/json.ts';
 
 export type EngineVersion = '0.3.64' | '0.8.0' | 'legacy';
 

@@ -1,5 +1,5 @@
+import type { JsonObject } from '../wire/json.ts';
 import type { Graph } from './graph.ts';
-import type { JsonObject } from './json.ts';
 
 /** Entries kept before the oldest goes (`execution.py`, MAXIMUM_HISTORY_SIZE). */
 const MAX_HISTORY = 10_000;

@@ -1,13 +1,13 @@
+import type { Faults } from '../faults.ts';
+import type { EngineFiles } from '../files.ts';
+import { Dropped, Interrupted, NodeFailure, outOfMemory } from '../nodes/failures.ts';
+import { seededRandom } from '../random.ts';
+import type { SocketHub } from '../wire/socket.ts';
+import { createNodeCache } from './caching.ts';
 import { ownerOf, type RunContext, type RunOutcome, runPrompt } from './executor.ts';
-import { Dropped, Interrupted, NodeFailure, outOfMemory } from './failures.ts';
-import type { Faults } from './faults.ts';
-import type { EngineFiles } from './files.ts';
-import { createNodeCache } from './node-cache.ts';
 import { DanglingLink } from './order.ts';
 import { createPause } from './pause.ts';
 import type { PromptQueue, QueueItem } from './queue.ts';
-import { seededRandom } from './random.ts';
-import type { SocketHub } from './socket.ts';
 import { count, now, type Stats } from './stats.ts';
 
 /** The one worker that runs prompts, one at a time (`main.py`, prompt_worker). */

@@ -1,4 +1,4 @@
-import type { JsonObject } from './json.ts';
+import type { JsonObject } from '../wire/json.ts';
 
 /** The nodes of the running prompt that have begun, as `progress_state` tells them (`comfy_execution/progress.py`). */
 export interface ProgressState {

@@ -1,8 +1,8 @@
-import type { EngineFiles } from './files.ts';
-import { type Graph, isGraphNode, nodeOf } from './graph.ts';
-import { isObject, type JsonObject } from './json.ts';
-import type { NodeClasses } from './object-info.ts';
-import { type NodeError, type Verdict, validateNode } from './validate-node.ts';
+import { type Graph, isGraphNode, nodeOf } from '../execution/graph.ts';
+import type { EngineFiles } from '../files.ts';
+import type { NodeClasses } from '../nodes/object-info.ts';
+import { isObject, type JsonObject } from '../wire/json.ts';
+import { type NodeError, type Verdict, validateNode } from './inputs.ts';
 
 export interface PromptError {
   readonly type: string;

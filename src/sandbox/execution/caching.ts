@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { EngineFiles } from './files.ts';
+import type { EngineFiles } from '../files.ts';
+import type { NodeResult } from '../nodes/nodes.ts';
+import { toJson } from '../wire/json.ts';
 import { type Graph, isLink, nodeOf } from './graph.ts';
-import { toJson } from './json.ts';
-import type { NodeResult } from './nodes.ts';
 
 /** Results of nodes, kept from one prompt to the next. */
 export interface NodeCache {

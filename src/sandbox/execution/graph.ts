@@ -1,4 +1,4 @@
-import { isObject } from './json.ts';
+import { isObject } from '../wire/json.ts';
 
 /** A node of a submitted prompt, in ComfyUI's API format. */
 export interface GraphNode {

@@ -1,7 +1,7 @@
-import { type Answer, json } from './answer.ts';
-import type { Engine } from './engine.ts';
-import { applyFaults, faultsSchema, noFaults } from './faults.ts';
-import { parseJson } from './json.ts';
+import type { Engine } from '../engine.ts';
+import { applyFaults, faultsSchema, noFaults } from '../faults.ts';
+import { parseJson } from '../wire/json.ts';
+import { type Answer, json } from '../wire/reply.ts';
 import type { Call } from './routes.ts';
 
 /** Answers the sandbox's own routes: POST /sandbox/faults and GET /sandbox/stats. No fault touches these. */

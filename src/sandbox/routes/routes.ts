@@ -1,11 +1,11 @@
 import { totalmem } from 'node:os';
-import { type Answer, empty, json, serverError } from './answer.ts';
-import type { Engine } from './engine.ts';
-import { type JsonObject, parseJson } from './json.ts';
-import { describeClasses, modelFolders, modelsIn } from './object-info.ts';
-import { uploadImage, viewImage } from './pictures.ts';
-import type { HistoryEntry, QueueItem } from './queue.ts';
-import { changeHistory, changeQueue, free, interrupt, submitPrompt } from './submit.ts';
+import type { Engine } from '../engine.ts';
+import type { HistoryEntry, QueueItem } from '../execution/queue.ts';
+import { describeClasses, modelFolders, modelsIn } from '../nodes/object-info.ts';
+import { type JsonObject, parseJson } from '../wire/json.ts';
+import { type Answer, empty, json, serverError } from '../wire/reply.ts';
+import { uploadImage, viewImage } from './images.ts';
+import { changeHistory, changeQueue, free, interrupt, submitPrompt } from './prompts.ts';
 
 export interface Call {
   readonly method: string;

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import sharp from 'sharp';
 import { Response } from 'undici';
-import { type Answer, empty, json, serverError } from './answer.ts';
-import type { Engine } from './engine.ts';
+import type { Engine } from '../engine.ts';
+import { type Answer, empty, json, serverError } from '../wire/reply.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.png': 'image/png',

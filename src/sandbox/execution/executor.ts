@@ -1,14 +1,14 @@
-import { Dropped, Interrupted, NodeFailure } from './failures.ts';
-import type { EngineFiles } from './files.ts';
+import type { EngineFiles } from '../files.ts';
+import { Dropped, Interrupted, NodeFailure } from '../nodes/failures.ts';
+import { type NodeContext, type NodeResult, runNode } from '../nodes/nodes.ts';
+import type { Inputs } from '../nodes/values.ts';
+import { isObject, type JsonObject, toJson } from '../wire/json.ts';
+import type { SocketHub } from '../wire/socket.ts';
+import { cacheKeys, type NodeCache } from './caching.ts';
 import { type Graph, isLink, nodeOf } from './graph.ts';
-import { isObject, type JsonObject, toJson } from './json.ts';
-import { cacheKeys, type NodeCache } from './node-cache.ts';
-import { type NodeContext, type NodeResult, runNode } from './nodes.ts';
 import { createOrder, DanglingLink } from './order.ts';
 import { createProgressState } from './progress-state.ts';
 import type { HistoryRecord, QueueItem } from './queue.ts';
-import type { SocketHub } from './socket.ts';
-import type { Inputs } from './values.ts';
 
 /** What a run needs of the engine around it. */
 export interface RunContext {

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
+import type { EngineFiles, FolderType, StoredFile } from '../files.ts';
 import { NodeFailure } from './failures.ts';
-import type { EngineFiles, FolderType, StoredFile } from './files.ts';
 import { withPngText } from './png-text.ts';
 import { composeScene, type Picture, toPicture, toSharp } from './render.ts';
 import { sample } from './sampling.ts';

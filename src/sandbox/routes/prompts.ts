@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, empty, json, serverError } from './answer.ts';
-import type { Engine } from './engine.ts';
-import { isObject } from './json.ts';
-import { missingPrompt, validatePrompt } from './validate.ts';
+import type { Engine } from '../engine.ts';
+import { missingPrompt, validatePrompt } from '../validation/prompt.ts';
+import { isObject } from '../wire/json.ts';
+import { type Answer, empty, json, serverError } from '../wire/reply.ts';
 
 /** Answers POST /prompt (`server.py`, post_prompt). `body` is the parsed JSON. */
 export function submitPrompt(engine: Engine, body: unknown): Answer {
