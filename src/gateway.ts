@@ -23,11 +23,11 @@ import { VERSION } from './version.ts';
 import { createPost } from './webhooks/post.ts';
 import { refuseWebhookUrl } from './webhooks/refuse.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
-import { createCatalog } from './workflows/catalog.ts';
-import { featuresOf } from './workflows/features.ts';
-import { createReloader, loadAtStart } from './workflows/reload.ts';
-import { SHIPPED_WORKFLOWS } from './workflows/shipped.ts';
-import { watchFolders } from './workflows/watch.ts';
+import { createCatalog } from './workflows/files/catalog.ts';
+import { SHIPPED_WORKFLOWS } from './workflows/files/load.ts';
+import { createReloader, loadAtStart } from './workflows/files/reload.ts';
+import { watchFolders } from './workflows/files/watch.ts';
+import { featuresOf } from './workflows/workflow.ts';
 
 export { VERSION };
 

@@ -6,9 +6,9 @@ import { addEdit } from './commands/edit.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addServe } from './commands/serve.ts';
 import { addWatch } from './commands/watch.ts';
-import { addWorkflows } from './commands/workflows.ts';
 import { CommandFailure, type Done, type ExitCode, WATCHING_EXIT_CODES } from './outcome.ts';
 import { tell } from './output.ts';
+import { addWorkflows } from './workflows/commands.ts';
 
 /**
  * Runs a command line without its first two words. Resolves with the exit code, which stands for now when the command

@@ -1,6 +1,6 @@
 import type { Artifacts, Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 import type { Pace } from './pace.ts';
 
 /** Time limits of a run, in milliseconds. */

@@ -3,14 +3,10 @@ import type { SystemStats } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import type { WorkflowCatalog } from '../workflows/catalog.ts';
-import {
-  checkAgainstEngine,
-  type ObjectInfo,
-  parseObjectInfo,
-  type WorkflowProblem,
-} from '../workflows/check.ts';
-import type { Workflow } from '../workflows/load.ts';
+import { checkAgainstEngine, type WorkflowProblem } from '../workflows/check/engine.ts';
+import { type ObjectInfo, parseObjectInfo } from '../workflows/check/object-info.ts';
+import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
+import type { Workflow } from '../workflows/workflow.ts';
 
 /**
  * `STARTING`: not asked yet. `READY`: takes jobs. `DOWN`: does not answer. `UNFIT`: answers, but can run none of

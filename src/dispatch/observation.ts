@@ -1,7 +1,7 @@
 import type { EngineEvent } from '../comfyui/events.ts';
 import type { Job } from '../jobs/job.ts';
 import { measure, observe, type ProgressState, remainingWeights, startProgress } from '../jobs/progress.ts';
-import type { ProgressPlan } from '../workflows/bind.ts';
+import type { ProgressPlan } from '../workflows/bind/plan.ts';
 import type { Pace } from './pace.ts';
 
 type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;

@@ -1,5 +1,5 @@
 import type { Job } from '../jobs/job.ts';
-import type { Stage } from '../workflows/stages.ts';
+import type { Stage } from '../workflows/manifest.ts';
 
 /** What is measured: the seconds of one unit of a stage's weight, or of a whole job. */
 export type Measure = Stage | 'JOB';

@@ -1,6 +1,6 @@
 import { type JobError, jobError } from '../jobs/errors.ts';
 import type { InputImage, Job } from '../jobs/job.ts';
-import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../workflows/bind.ts';
+import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../workflows/bind/bind.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';
 

@@ -3,7 +3,7 @@ import { EngineUnreachable } from '../comfyui/unreachable.ts';
 import { type JobError, jobError } from '../jobs/errors.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
-import type { BoundPrompt } from '../workflows/bind.ts';
+import type { BoundPrompt } from '../workflows/bind/bind.ts';
 import { collectOutputs, OutputMissing } from './collect.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';

@@ -2,7 +2,7 @@ import type { EngineStatus } from '../dispatch/engine.ts';
 import type { Caller } from '../jobs/caller.ts';
 import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
-import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 
 /** What every operation may use, whichever way it came in. */
 export interface Services {

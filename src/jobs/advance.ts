@@ -1,4 +1,4 @@
-import type { Stage } from '../workflows/stages.ts';
+import type { Stage } from '../workflows/manifest.ts';
 import { type JobError, jobError } from './errors.ts';
 import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame, type Size } from './job.ts';
 

@@ -1,5 +1,5 @@
 import type { Edit } from '../images/metadata/strip.ts';
-import type { Stage } from '../workflows/stages.ts';
+import type { Stage } from '../workflows/manifest.ts';
 import type { JobError } from './errors.ts';
 import type { Webhook } from './webhook.ts';
 

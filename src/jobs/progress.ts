@@ -1,5 +1,5 @@
-import type { ProgressPlan } from '../workflows/bind.ts';
-import type { Stage } from '../workflows/stages.ts';
+import type { ProgressPlan } from '../workflows/bind/plan.ts';
+import type { Stage } from '../workflows/manifest.ts';
 
 /** What an engine says of its nodes, whichever dialect it speaks. */
 export type NodeReport =

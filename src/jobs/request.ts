@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { show } from '../workflows/describe.ts';
+import { show } from '../workflows/messages.ts';
 import { JOB_PRIORITIES } from './job.ts';
 import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS, type Webhook } from './webhook.ts';
 

@@ -1,7 +1,7 @@
 import { createHash, randomInt } from 'node:crypto';
-import { show } from '../workflows/describe.ts';
-import type { Workflow } from '../workflows/load.ts';
-import { defaultsFor, validateParameters } from '../workflows/parameters.ts';
+import { defaultsFor, validateParameters } from '../workflows/bind/parameters.ts';
+import { show } from '../workflows/messages.ts';
+import type { Workflow } from '../workflows/workflow.ts';
 import type { EditRequest } from './job.ts';
 import type { EditInput } from './request.ts';
 

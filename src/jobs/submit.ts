@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ImageLoader, ImageResult, LoadedImage } from '../images/fetch-image.ts';
-import type { WorkflowCatalog } from '../workflows/catalog.ts';
+import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 import { type Caller, shareOf } from './caller.ts';
 import type { ErrorCode } from './errors.ts';
 import { createJob, type EditRequest, type InputImage, type Job } from './job.ts';

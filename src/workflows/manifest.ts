@@ -1,5 +1,9 @@
 import { z } from 'zod';
-import { STAGES } from './stages.ts';
+
+/** The stages of a run, in the order in which a graph passes through them. */
+export const STAGES = ['LOADING', 'ENCODING', 'SAMPLING', 'DECODING', 'SAVING'] as const;
+
+export type Stage = (typeof STAGES)[number];
 
 const nodeReference = z
   .string()

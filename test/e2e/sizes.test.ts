@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { referenceSize } from '../../src/workflows/size.ts';
+import { referenceSize } from '../../src/workflows/bind/size.ts';
 import { shipped } from '../support/comfyui/workflows.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { watchOverWebSocket } from '../support/watch.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { measure, type NodeReport, observe, startProgress } from '../../src/jobs/progress.ts';
-import type { ProgressPlan } from '../../src/workflows/bind.ts';
+import type { ProgressPlan } from '../../src/workflows/bind/plan.ts';
 
 const plan: ProgressPlan = {
   nodes: {

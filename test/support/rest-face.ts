@@ -15,8 +15,8 @@ import type { Job, OutputImage } from '../../src/jobs/job.ts';
 import type { Artifacts, Ledger, Previews } from '../../src/jobs/ports.ts';
 import { createJobs } from '../../src/jobs/service.ts';
 import { createUploads } from '../../src/jobs/uploads.ts';
-import { createCatalog } from '../../src/workflows/catalog.ts';
-import { loadWorkflows } from '../../src/workflows/load.ts';
+import { createCatalog } from '../../src/workflows/files/catalog.ts';
+import { loadWorkflows } from '../../src/workflows/files/load.ts';
 import { aJob } from './jobs.ts';
 import { collectLog, type LogLine } from './log.ts';
 

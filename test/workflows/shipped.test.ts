@@ -1,16 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bindWorkflow } from '../../src/workflows/bind.ts';
-import {
-  checkAgainstEngine,
-  checkWorkflow,
-  type ObjectInfo,
-  parseObjectInfo,
-} from '../../src/workflows/check.ts';
-import { danglingLinks, linksOf } from '../../src/workflows/graph.ts';
-import { loadWorkflows, type Workflow } from '../../src/workflows/load.ts';
-import { defaultsFor } from '../../src/workflows/parameters.ts';
+import { bindWorkflow } from '../../src/workflows/bind/bind.ts';
+import { defaultsFor } from '../../src/workflows/bind/parameters.ts';
+import { checkAgainstEngine } from '../../src/workflows/check/engine.ts';
+import { danglingLinks } from '../../src/workflows/check/graph.ts';
+import { type ObjectInfo, parseObjectInfo } from '../../src/workflows/check/object-info.ts';
+import { checkWorkflow } from '../../src/workflows/check/workflow.ts';
+import { loadWorkflows } from '../../src/workflows/files/load.ts';
+import { linksOf } from '../../src/workflows/graph.ts';
+import type { Workflow } from '../../src/workflows/workflow.ts';
 import {
   DESCRIBED_CLASSES,
   RECORDED_VERSIONS,

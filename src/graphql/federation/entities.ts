@@ -1,6 +1,6 @@
 import { GraphQLError, type GraphQLResolveInfo } from 'graphql';
 import type { Job } from '../../jobs/job.ts';
-import { show } from '../../workflows/describe.ts';
+import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import type { GraphQLContext } from '../context.ts';
 import { measureSelections } from '../measure.ts';

@@ -9,7 +9,7 @@ import {
   type PreviewFrame,
   type Size,
 } from '../../jobs/job.ts';
-import { STAGES } from '../../workflows/stages.ts';
+import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
 import { addWebhook } from './webhook.ts';

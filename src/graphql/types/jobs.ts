@@ -1,7 +1,7 @@
 import { GraphQLError } from 'graphql';
 import type { Job } from '../../jobs/job.ts';
 import type { JobPage } from '../../jobs/ports.ts';
-import { show } from '../../workflows/describe.ts';
+import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 

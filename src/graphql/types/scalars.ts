@@ -1,6 +1,6 @@
 import { GraphQLError, Kind } from 'graphql';
 import { SEED_MAX } from '../../jobs/request.ts';
-import { show } from '../../workflows/describe.ts';
+import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 
 /** Adds `Seed` and `URL`. */

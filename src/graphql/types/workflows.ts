@@ -1,7 +1,5 @@
-import type { EngineStatus } from '../../dispatch/engine.ts';
-import { describeProblem } from '../../dispatch/engine.ts';
-import { type FormField, formOf } from '../../workflows/form.ts';
-import type { Workflow } from '../../workflows/load.ts';
+import { describeProblem, type EngineStatus } from '../../dispatch/engine.ts';
+import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
 

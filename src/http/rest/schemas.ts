@@ -3,7 +3,7 @@ import type { oas31 } from 'zod-openapi';
 import { JOB_PRIORITIES } from '../../jobs/job.ts';
 import { editFields } from '../../jobs/request.ts';
 import { WEBHOOK_EVENTS } from '../../jobs/webhook.ts';
-import { show } from '../../workflows/describe.ts';
+import { show } from '../../workflows/messages.ts';
 
 /** What `?format=` takes; `jpg` is another word for `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;

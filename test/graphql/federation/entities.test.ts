@@ -14,7 +14,7 @@ import { createImageLoader } from '../../../src/images/fetch-image.ts';
 import type { Caller } from '../../../src/jobs/caller.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
-import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { createCatalog } from '../../../src/workflows/files/catalog.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { aJob } from '../../support/jobs.ts';
 

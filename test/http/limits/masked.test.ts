@@ -15,7 +15,7 @@ import { parseAllowList } from '../../../src/images/allow.ts';
 import { createImageLoader } from '../../../src/images/fetch-image.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
 import { StoreAway } from '../../../src/jobs/store-away.ts';
-import { createCatalog } from '../../../src/workflows/catalog.ts';
+import { createCatalog } from '../../../src/workflows/files/catalog.ts';
 import { ask, askBothWays, OFTEN } from '../../support/both-ways.ts';
 import { listen } from '../../support/listen.ts';
 import { collectLog } from '../../support/log.ts';

@@ -1,10 +1,11 @@
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { BindRequest } from '../../../src/workflows/bind.ts';
+import type { BindRequest } from '../../../src/workflows/bind/bind.ts';
+import { loadWorkflows } from '../../../src/workflows/files/load.ts';
 import type { Graph } from '../../../src/workflows/graph.ts';
-import { loadWorkflows, type Workflow } from '../../../src/workflows/load.ts';
 import { manifestSchema } from '../../../src/workflows/manifest.ts';
+import type { Workflow } from '../../../src/workflows/workflow.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 

@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { scaffoldManifest } from '../../../src/cli/workflows/scaffold.ts';
+import { bindWorkflow } from '../../../src/workflows/bind/bind.ts';
+import { danglingLinks } from '../../../src/workflows/check/graph.ts';
+import { checkWorkflow } from '../../../src/workflows/check/workflow.ts';
+import { loadWorkflows } from '../../../src/workflows/files/load.ts';
+import { workflowJsonSchema } from '../../../src/workflows/manifest.ts';
+import { requestFor, SHIPPED_FOLDER, shipped } from '../../support/comfyui/workflows.ts';
+
+describe('scaffoldManifest', () => {
+  it('recognises the parts of every shipped graph', async () => {
+    const { workflows } = await loadWorkflows(SHIPPED_FOLDER);
+    for (const { name, graph, manifest } of workflows) {
+      const made = scaffoldManifest('mine', graph);
+      if (!made.ok) throw new Error(`${name} lacks ${made.missing.join(', ')}`);
+      const { inputs, images, output, requires } = made.manifest;
+      expect(inputs).toEqual(manifest.inputs);
+      expect(images).toEqual(manifest.images);
+      expect(output).toEqual(manifest.output);
+      const listed = new Map(manifest.requires.models.map(({ file, folder }) => [file, folder]));
+      expect(requires.models.length).toBeGreaterThanOrEqual(3);
+      for (const { file, folder } of requires.models) expect(folder).toBe(listed.get(file));
+      const workflow = { name: 'mine', version: '1', manifest: made.manifest, graph };
+      expect(checkWorkflow(workflow)).toEqual([]);
+      expect(danglingLinks(bindWorkflow(workflow, requestFor([1, 3])).graph)).toEqual([]);
+    }
+  });
+
+  it('gives chains of an optional picture to that picture', async () => {
+    const { graph } = await shipped('qwen-image-edit-plus');
+    const longer = structuredClone(graph);
+    longer['200'] = { class_type: 'ImageInvert', inputs: { image: ['106', 0] } };
+    for (const id of ['110', '111']) Object.assign(longer[id]?.inputs ?? {}, { image2: ['200', 0] });
+    const made = scaffoldManifest('mine', longer);
+    expect(made.ok && made.manifest.images[1]).toMatchObject({
+      slot: 2,
+      target: { node: '106' },
+      nodes: ['200'],
+    });
+  });
+
+  it('says what it did not find', () => {
+    expect(
+      scaffoldManifest('mine', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }),
+    ).toEqual({
+      ok: false,
+      missing: [
+        'a sampler with a seed',
+        'a prompt behind the sampler',
+        'a node that takes width and height, or megapixels',
+        'SaveImage',
+      ],
+    });
+  });
+});
+
+describe('workflowJsonSchema', () => {
+  it('describes the manifest as it is written, defaults left out', () => {
+    const schema = workflowJsonSchema();
+    expect(schema).toMatchObject({
+      $schema: 'https://json-schema.org/draft/2020-12/schema',
+      type: 'object',
+      additionalProperties: false,
+      properties: { $schema: { type: 'string' }, preference: { default: 1000 } },
+      required: ['name', 'title', 'images', 'inputs', 'parameters', 'output'],
+    });
+    expect(JSON.parse(JSON.stringify(schema))).toEqual(workflowJsonSchema());
+  });
+});

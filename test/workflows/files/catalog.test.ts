@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { createCatalog, KEPT_VERSIONS } from '../../../src/workflows/files/catalog.ts';
+import type { Workflow } from '../../../src/workflows/workflow.ts';
+import { smallWorkflow, workflowOf } from '../../support/comfyui/workflows.ts';
+
+function small(version: string): Workflow {
+  const { graph, manifest } = smallWorkflow();
+  return { ...workflowOf(graph, manifest), version };
+}
+
+describe('createCatalog', () => {
+  it('finds the version that a job has, present or not, and else the present one', () => {
+    const catalog = createCatalog({ workflows: [small('1')], broken: [] }, null, () => true);
+    catalog.reload({ workflows: [small('2')], broken: [] });
+    expect(catalog.all().map(({ version }) => version)).toEqual(['2']);
+    expect(catalog.find('small', '1')?.version).toBe('1');
+    expect(catalog.find('small', '2')?.version).toBe('2');
+    expect(catalog.find('small', 'never')?.version).toBe('2');
+    expect(catalog.find('other', '1')).toBeNull();
+  });
+
+  it('finds earlier versions also when the workflow is broken or gone, but offers it no more', () => {
+    const catalog = createCatalog({ workflows: [small('1')], broken: [] }, null, () => true);
+    catalog.reload({ workflows: [], broken: [{ name: 'small', problems: ['graph.json: is missing'] }] });
+    expect(catalog.find('small', '1')?.version).toBe('1');
+    expect(catalog.find('small', '2')).toBeNull();
+    expect(catalog.choose('small')).toEqual({
+      ok: false,
+      message: 'small is set aside: graph.json: is missing',
+    });
+    expect(catalog.choose(null)).toMatchObject({ ok: false });
+    catalog.reload({ workflows: [small('1')], broken: [] });
+    expect(catalog.choose('small')).toMatchObject({ ok: true });
+  });
+
+  it('keeps a bounded number of versions, the newest', () => {
+    const catalog = createCatalog({ workflows: [small('0')], broken: [] }, null, () => true);
+    for (let version = 1; version <= KEPT_VERSIONS + 5; version++) {
+      catalog.reload({ workflows: [small(String(version))], broken: [] });
+    }
+    const present = String(KEPT_VERSIONS + 5);
+    expect(catalog.find('small', '4')?.version).toBe(present);
+    expect(catalog.find('small', '5')?.version).toBe('5');
+    // A version that comes and goes takes one place.
+    for (let round = 0; round < KEPT_VERSIONS; round++) {
+      catalog.reload({ workflows: [small(round % 2 === 0 ? 'a' : 'b')], broken: [] });
+    }
+    expect(catalog.find('small', '20')?.version).toBe('20');
+  });
+});
