@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseArtifactsUrl } from './adapters/artifacts-url.ts';
-import { parseApiKeys } from './http/auth/api-keys.ts';
+import { parseApiKeys } from './http/access/api-keys.ts';
 import { parseTrustedProxies } from './http/peers.ts';
 import { parseWebhookSecrets } from './webhooks/secrets.ts';
 

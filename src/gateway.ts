@@ -7,7 +7,7 @@ import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace, type Pace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
-import { createIdentity, type Identity } from './http/auth/identity.ts';
+import { createIdentity, type Identity } from './http/access/identity.ts';
 import { httpLimits } from './http/limits/http-limits.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from './http/limits/persisted.ts';
 import { restRoutes } from './http/rest/index.ts';
@@ -275,7 +275,7 @@ async function identityFrom(config: Config): Promise<Identity> {
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
   if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
   // Most gateways have none, and what reads them takes a while to load.
-  const { createTokens } = await import('./http/auth/tokens.ts');
+  const { createTokens } = await import('./http/access/tokens.ts');
   return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
 }
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { makeApiKey } from '../http/auth/api-keys.ts';
+import { makeApiKey } from '../http/access/api-keys.ts';
 
 const USAGE = 'Usage: node src/cli/make-key.ts <name> [--operator]';
 

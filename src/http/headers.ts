@@ -1,7 +1,7 @@
 import { IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import cors from '@fastify/cors';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import helmet, { type HelmetOptions } from 'helmet';
 
 /** Headers of ours that a page of another origin may read. */
@@ -75,4 +75,10 @@ function headersOf(options: HelmetOptions): OutgoingHttpHeaders {
   const response = new ServerResponse(request);
   helmet(options)(request, response, () => {});
   return { ...response.getHeaders() };
+}
+
+/** Adds a request header by which the answer differs (RFC 9110, 12.5.5) to those that were named before. */
+export function varyBy(reply: FastifyReply, name: string): FastifyReply {
+  const before = reply.getHeader('vary');
+  return reply.header('vary', before === undefined ? name : `${String(before)}, ${name}`);
 }

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { makeApiKey } from '../../src/http/auth/api-keys.ts';
+import { makeApiKey } from '../../src/http/access/api-keys.ts';
 import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
 import { startStandIn } from '../support/clients/stand-in.ts';
 import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';

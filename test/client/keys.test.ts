@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Client, createClient, type TransportName } from '../../src/client/client.ts';
-import { makeApiKey } from '../../src/http/auth/api-keys.ts';
+import { makeApiKey } from '../../src/http/access/api-keys.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
 const alice = makeApiKey('alice', 'user');

@@ -1,8 +1,8 @@
 import { type DocumentNode, type ExecutionResult, GraphQLError, getOperationAST } from 'graphql';
 import { processRegularResult } from 'graphql-yoga';
 import type { Log } from '../../log.ts';
+import { storeAwaySeconds } from '../../operations/store-unavailable.ts';
 import type { PersistedDocuments } from '../limits/persisted.ts';
-import { storeAwaySeconds } from '../store-away.ts';
 import type { AnswerType } from './answer-type.ts';
 import type { ValidDocument } from './compile.ts';
 import { createCompiledQueries } from './compiled-queries.ts';

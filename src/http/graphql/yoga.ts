@@ -5,10 +5,10 @@ import { LRUCache } from 'lru-cache';
 import type { GraphQLContext } from '../../graphql/context.ts';
 import { useSharedSubscriptions } from '../../graphql/shared/use-shared-subscriptions.ts';
 import type { Log } from '../../log.ts';
+import { STORE_AWAY, storeAwaySeconds } from '../../operations/store-unavailable.ts';
 import { type DocumentLimits, useDocumentLimits } from '../limits/documents.ts';
 import { type PersistedDocuments, usePersisted } from '../limits/persisted.ts';
 import { useWatchQuota, type WatchContext, type WatchQuota } from '../limits/subscriptions.ts';
-import { STORE_AWAY, storeAwaySeconds } from '../store-away.ts';
 import { GRAPHQL_PATH } from './page.ts';
 
 /** Of a request. A data URI is a third longer than its picture, and there may be three. */

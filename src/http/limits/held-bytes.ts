@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+
 /** What counts the bytes that came on a connection; what stands in for one need not. */
 export interface Counted {
   readonly bytesRead?: number | undefined;
@@ -86,4 +88,34 @@ export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): Held
 
 function bytesOf({ source, from }: Held): number {
   return Math.max(0, (source.bytesRead ?? 0) - from);
+}
+
+/** A body below this is not worth counting. */
+const SMALL_BYTES = 64 * 1024;
+
+/** Whether a request's body may be worth counting. Of one in chunks nothing is known. */
+export function mayBeLarge(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BYTES;
+}
+
+/** Counts a body from its first byte until it is answered. While it is not whole, it may be ended: with its connection. */
+export function holdBody(
+  heldBytes: HeldBytes,
+  key: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const { socket } = request;
+  const held = {
+    key,
+    source: socket,
+    from: socket.bytesRead,
+    end() {
+      if (request.complete) return false;
+      socket.destroy();
+      return true;
+    },
+  };
+  heldBytes.add(held);
+  response.once('close', () => heldBytes.remove(held));
 }

@@ -1,11 +1,11 @@
 import { posix } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
-import type { DebugFields, FilesAnswer } from './answers.ts';
+import type { RestOptions } from './context.ts';
+import type { DebugFields, FilesAnswer } from './contract/responses.ts';
 import { jobNotFound } from './errors.ts';
 import { findJob, type JobRequest } from './find-job.ts';
 import { LIST_LIMIT } from './jobs.ts';
-import type { RestOptions } from './options.ts';
 import { imageExists, imagePath, statusOf } from './status-fields.ts';
 
 /** GET `/debug/files` and GET `/debug/job/{job_id}`. */

@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { PAGE_HEADERS } from '../headers.ts';
-import { buildOpenApi } from './openapi.ts';
+import { buildOpenApi } from './contract/openapi.ts';
 
 const TITLE = 'Qwen Image Edit Plus API';
 

@@ -5,11 +5,11 @@ import type { ImageMimeType, Job, OutputImage } from '../../jobs/job.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Log } from '../../log.ts';
 import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators } from './conditions.ts';
+import type { RestOptions } from './context.ts';
+import { type DownloadQuery, downloadQuery } from './contract/requests.ts';
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob } from './find-job.ts';
-import type { RestOptions } from './options.ts';
 import { type Content, createOutputContents, type Wanted } from './output-content.ts';
-import { type DownloadQuery, downloadQuery } from './schemas.ts';
 import { restStatus } from './status-fields.ts';
 
 type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;

@@ -1,6 +1,6 @@
 import type { EditInput, ImageSource } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
-import { type EditBody, OWN_PICTURE } from './schemas.ts';
+import { type EditBody, OWN_PICTURE } from './contract/requests.ts';
 
 const IMAGE_FIELDS = [
   { slot: 1, field: 'image1_url' },

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify';
 import { firstIssue } from '../../jobs/request.ts';
-import { goneSignal } from '../gone-signal.ts';
-import type { EditAnswer } from './answers.ts';
+import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
+import type { RestOptions } from './context.ts';
+import { editBody, editHeaders } from './contract/requests.ts';
+import type { EditAnswer } from './contract/responses.ts';
 import { isMissing, refusalOf, toEditInput } from './edit-input.ts';
 import { refuse } from './errors.ts';
-import type { RestOptions } from './options.ts';
-import { editBody, editHeaders } from './schemas.ts';
 import { ASK_AGAIN_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
 

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
-import { STORE_AWAY, storeAwaySeconds } from '../store-away.ts';
+import { STORE_AWAY, storeAwaySeconds } from '../../operations/store-unavailable.ts';
 
 /** Headers that speak of a file: an error must not be taken for it. */
 const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-modified', 'accept-ranges'];

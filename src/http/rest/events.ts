@@ -2,9 +2,9 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { isFinal, type Job } from '../../jobs/job.ts';
 import type { JobStream } from '../../jobs/watch.ts';
+import type { RestOptions } from './context.ts';
 import { jobNotFound } from './errors.ts';
 import { type JobRequest, jobIdOf } from './find-job.ts';
-import type { RestOptions } from './options.ts';
 import { liveStatusOf } from './status-fields.ts';
 
 /** How often a stream says that it is alive: proxies close what is silent, nginx after a minute. */

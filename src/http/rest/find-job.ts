@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
-import type { RestOptions } from './options.ts';
+import type { RestOptions } from './context.ts';
 
 /** A request about one job. */
 export type JobRequest = FastifyRequest<{ Params: { job_id: string } }>;

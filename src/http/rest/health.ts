@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import { varyBy } from '../vary.ts';
+import { varyBy } from '../headers.ts';
 import { prefersHtml } from './accept.ts';
-import type { HealthAnswer } from './answers.ts';
+import type { RestOptions } from './context.ts';
+import type { HealthAnswer } from './contract/responses.ts';
 import { DOCS_PATH } from './docs.ts';
-import type { RestOptions } from './options.ts';
 
 /** GET `/`: who is here. A browser is sent on to the page. */
 export function healthRoutes(app: FastifyInstance, options: RestOptions): void {

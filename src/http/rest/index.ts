@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
-import { uploadRoutes } from '../uploads.ts';
+import type { RestOptions } from './context.ts';
 import { debugRoutes } from './debug.ts';
 import { docsRoutes } from './docs.ts';
 import { downloadRoutes } from './download.ts';
@@ -9,14 +9,14 @@ import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { jobsRoutes } from './jobs.ts';
 import { answerUnknownPaths } from './not-found.ts';
-import type { RestOptions } from './options.ts';
 import { previewRoutes } from './preview.ts';
 import { statusRoutes } from './status.ts';
+import { uploadRoutes } from './uploads.ts';
 import { webhookRoutes } from './webhooks.ts';
 
+export type { RestOptions } from './context.ts';
+export { buildOpenApi } from './contract/openapi.ts';
 export { answerClientError, answerFrameworkError } from './errors.ts';
-export { buildOpenApi } from './openapi.ts';
-export type { RestOptions } from './options.ts';
 
 /**
  * Every documented endpoint, with the answers for paths and methods that are not there. What goes wrong before a

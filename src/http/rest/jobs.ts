@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify';
-import type { JobsAnswer } from './answers.ts';
+import type { RestOptions } from './context.ts';
+import type { JobsAnswer } from './contract/responses.ts';
 import { jobNotFound } from './errors.ts';
 import { type JobRequest, jobIdOf } from './find-job.ts';
-import type { RestOptions } from './options.ts';
 import { restProgress, restStatus } from './status-fields.ts';
 
 /** How many jobs, the newest, one answer lists. */

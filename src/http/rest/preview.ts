@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
+import type { RestOptions } from './context.ts';
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob, type JobRequest } from './find-job.ts';
-import type { RestOptions } from './options.ts';
 
 /** GET `/preview/{job_id}`: the newest preview frame of a running job. */
 export function previewRoutes(app: FastifyInstance, options: RestOptions): void {

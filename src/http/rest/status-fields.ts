@@ -1,6 +1,6 @@
 import { isWaiting, type Job } from '../../jobs/job.ts';
-import type { RestStatus, StatusAnswer } from './answers.ts';
-import type { RestOptions } from './options.ts';
+import type { RestOptions } from './context.ts';
+import type { RestStatus, StatusAnswer } from './contract/responses.ts';
 
 /** The status as REST calls it: a canceled job is an error. */
 export function restStatus(job: Job): RestStatus {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { isWaiting, type Job } from '../../jobs/job.ts';
-import type { RestOptions } from './options.ts';
+import type { RestOptions } from './context.ts';
 import { describeStatus, type Surroundings, surroundingsOf } from './status-fields.ts';
 
 /** Jobs whose answer is kept: those that are asked for again and again. */

@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { isFinal, type Job } from '../../jobs/job.ts';
 import { firstIssue } from '../../jobs/request.ts';
+import type { RestOptions } from './context.ts';
+import { statusQuery } from './contract/requests.ts';
 import { jobNotFound, refuse } from './errors.ts';
 import { findJob, type JobRequest } from './find-job.ts';
-import type { RestOptions } from './options.ts';
-import { statusQuery } from './schemas.ts';
 import { liveStatusOf } from './status-fields.ts';
 import { createStatusTexts } from './status-texts.ts';
 

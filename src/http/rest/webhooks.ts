@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 import type { Delivery } from '../../jobs/webhook.ts';
-import type { DeliveriesAnswer } from './answers.ts';
+import type { RestOptions } from './context.ts';
+import type { DeliveriesAnswer } from './contract/responses.ts';
 import { jobNotFound } from './errors.ts';
 import { findJob, type JobRequest } from './find-job.ts';
-import type { RestOptions } from './options.ts';
 
 /** GET `/webhooks/{job_id}`: what the job's webhook was told or is to be told. */
 export function webhookRoutes(app: FastifyInstance, options: RestOptions): void {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Subgraph, startAlbums } from '../../../examples/supergraph/albums.ts';
 import { compose, type Router, startRouter } from '../../../examples/supergraph/router.ts';
 import { createClient } from '../../../src/client/client.ts';
-import { makeApiKey } from '../../../src/http/auth/api-keys.ts';
+import { makeApiKey } from '../../../src/http/access/api-keys.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 
 const sdl = await readFile(new URL('../../../schema/subgraph.graphql', import.meta.url), 'utf8');

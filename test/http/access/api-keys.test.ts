@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../../../src/config.ts';
-import { createKeyring, makeApiKey, parseApiKeys } from '../../../src/http/auth/api-keys.ts';
+import { createKeyring, makeApiKey, parseApiKeys } from '../../../src/http/access/api-keys.ts';
 
 const run = promisify(execFile);
 const MAKE_KEY = fileURLToPath(new URL('../../../src/cli/make-key.ts', import.meta.url));

@@ -8,7 +8,7 @@ import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
 import { createMemoryPreviews } from '../../../src/adapters/embedded/previews.ts';
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
 import { readConfig } from '../../../src/config.ts';
-import { createIdentity } from '../../../src/http/auth/identity.ts';
+import { createIdentity } from '../../../src/http/access/identity.ts';
 import { httpLimits } from '../../../src/http/limits/http-limits.ts';
 import { type HttpServer, startHttpServer } from '../../../src/http/server.ts';
 import { parseAllowList } from '../../../src/images/allow.ts';

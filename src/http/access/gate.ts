@@ -1,18 +1,18 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RateAnswer } from '../../rate.ts';
 import { GRAPHQL_PATH } from '../graphql/page.ts';
-import { holdBody, mayBeLarge } from '../limits/bodies.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
+import { holdBody, mayBeLarge } from '../limits/held-bytes.ts';
+import type { Streams } from '../limits/lifetime.ts';
 import type { RateLimiter } from '../limits/rate.ts';
-import type { Streams } from '../limits/streams.ts';
 import type { WatchQuota } from '../limits/subscriptions.ts';
 import { holderOf, type Peers } from '../peers.ts';
 import { DOCS_PATH } from '../rest/docs.ts';
 import { STATUS_PATH } from '../rest/status.ts';
-import { UPLOAD_PATH } from '../uploads.ts';
+import { UPLOAD_PATH } from '../rest/uploads.ts';
 import type { Callers } from './callers.ts';
-import { headerCredentials } from './credentials.ts';
 import type { Identified, Identity } from './identity.ts';
+import { headerCredentials } from './identity.ts';
 import {
   FOREIGN_NAME,
   identityRefusal,
@@ -20,7 +20,7 @@ import {
   type Refusal,
   refuseGraphQL,
   refuseRest,
-} from './refusals.ts';
+} from './rejections.ts';
 
 export interface GateOptions {
   readonly identity: Identity;

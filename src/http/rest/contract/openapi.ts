@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
+import { downloadQuery, editBody, editHeaders, eventsHeaders, jobPath, statusQuery } from './requests.ts';
 import {
   debugAnswer,
   deleteAnswer,
@@ -11,8 +12,7 @@ import {
   jobsAnswer,
   statusAnswer,
   uploadAnswer,
-} from './answers.ts';
-import { downloadQuery, editBody, editHeaders, eventsHeaders, jobPath, statusQuery } from './schemas.ts';
+} from './responses.ts';
 
 function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
   return { description, content: { 'application/json': { schema } } };

@@ -1,11 +1,11 @@
 import type { Readable } from 'node:stream';
 import multipart, { type MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Upload, UploadResult } from '../jobs/uploads.ts';
-import { mayConnect } from './limits/cross-site.ts';
-import type { UploadAnswer } from './rest/answers.ts';
-import { refuse } from './rest/errors.ts';
-import type { RestOptions } from './rest/options.ts';
+import type { Upload, UploadResult } from '../../jobs/uploads.ts';
+import { mayConnect } from '../limits/cross-site.ts';
+import type { RestOptions } from './context.ts';
+import type { UploadAnswer } from './contract/responses.ts';
+import { refuse } from './errors.ts';
 
 /** Bodies that are the picture itself. What it really is, its bytes say. */
 const RAW_TYPES = ['image/png', 'image/jpeg', 'image/webp', 'application/octet-stream'];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import 'zod-openapi';
-import { errorCodes } from '../../jobs/errors.ts';
-import { STAGES } from '../../workflows/manifest.ts';
+import { errorCodes } from '../../../jobs/errors.ts';
+import { STAGES } from '../../../workflows/manifest.ts';
 
 /** The statuses of the REST contract; a canceled job is an error here. */
 export const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { FastifyReply } from 'fastify';
 
 /** Longest wait of a timer, about 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -37,4 +38,13 @@ export function createStreams(lifetimeMs: number): Streams {
       for (const response of open) response.destroy();
     },
   };
+}
+
+/** Aborts when the caller goes before the whole answer is sent: what was answered has nothing left to stop. */
+export function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort();
+  });
+  return gone.signal;
 }

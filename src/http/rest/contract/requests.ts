@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
-import { JOB_PRIORITIES } from '../../jobs/job.ts';
-import { editFields } from '../../jobs/request.ts';
-import { WEBHOOK_EVENTS } from '../../jobs/webhook.ts';
-import { show } from '../../workflows/messages.ts';
+import { JOB_PRIORITIES } from '../../../jobs/job.ts';
+import { editFields } from '../../../jobs/request.ts';
+import { WEBHOOK_EVENTS } from '../../../jobs/webhook.ts';
+import { show } from '../../../workflows/messages.ts';
 
 /** What `?format=` takes; `jpg` is another word for `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;
