@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseArtifactsUrl } from './adapters/artifacts-url.ts';
+import { parseArtifactsUrl } from './adapters/artifacts-location.ts';
 import { parseApiKeys } from './http/access/api-keys.ts';
 import { parseTrustedProxies } from './http/peers.ts';
 import { parseWebhookSecrets } from './webhooks/secrets.ts';
@@ -59,7 +59,7 @@ const webhookSecrets = z.string().transform((text, context) => {
 
 const artifactsUrl = z.string().transform((text, context) => {
   const parsed = parseArtifactsUrl(text);
-  if (parsed.ok) return parsed.location;
+  if (parsed.ok) return parsed.value;
   context.addIssue({ code: 'custom', message: parsed.fault });
   return z.NEVER;
 });

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { openArtifacts } from './adapters/artifacts.ts';
-import { createEngineOutput } from './adapters/files/engine-output.ts';
+import { createEngineOutput } from './adapters/files/folder.ts';
 import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';

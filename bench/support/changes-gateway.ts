@@ -1,7 +1,10 @@
 import { join } from 'node:path';
-import { createEmbeddedFeed, type EmbeddedFeed } from '../../src/adapters/embedded/feed.ts';
 import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
-import { createMemoryPreviews } from '../../src/adapters/embedded/previews.ts';
+import {
+  createEmbeddedFeed,
+  createMemoryPreviews,
+  type EmbeddedFeed,
+} from '../../src/adapters/embedded/live.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { advance } from '../../src/jobs/advance.ts';

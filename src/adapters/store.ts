@@ -2,24 +2,23 @@ import { join } from 'node:path';
 import type { Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
-import { createEmbeddedFeed } from './embedded/feed.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
-import { createMemoryPreviews } from './embedded/previews.ts';
+import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
 
-/** Where jobs live, and how their changes get about. */
+/** The store of jobs: their records, live changes and previews. */
 export interface Store {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
-  /** Null: no other gateway counts. */
+  /** Null in the embedded store, which has a single gateway. */
   readonly rates: SharedRates | null;
   close(): Promise<void>;
 }
 
 export interface StoreOptions {
-  /** Null: the embedded store, for a gateway that stands alone. */
+  /** Null selects the embedded store, for a gateway that runs alone. */
   readonly redisUrl: string | null;
-  /** PEM file of the authority that signed Redis' certificate; null: those the system trusts. */
+  /** PEM file of the authority that signed Redis' certificate; null uses the authorities that the system trusts. */
   readonly redisCaFile: string | null;
   /** Folder of the embedded store. */
   readonly dataDir: string;
@@ -27,15 +26,14 @@ export interface StoreOptions {
   readonly log: Log;
 }
 
-/** Opens the store. Rejects when Redis cannot be reached, or when another gateway holds the embedded one. */
-export async function openStore(options: StoreOptions): Promise<Store> {
-  const { redisUrl, redisCaFile, log } = options;
+/** Opens the store. Rejects when Redis is unreachable, or when another gateway holds the embedded store. */
+export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: StoreOptions): Promise<Store> {
   if (redisUrl !== null) {
-    // Its client is not loaded where nobody needs it.
+    // Loaded only when it is used: ioredis makes a start slower.
     const { connectRedis } = await import('./redis/connect.ts');
     return connectRedis({ url: redisUrl, log, ...(redisCaFile === null ? {} : { caFile: redisCaFile }) });
   }
   const feed = createEmbeddedFeed();
-  const ledger = openEmbeddedLedger({ path: join(options.dataDir, 'jobs.sqlite'), feed, now: options.now });
+  const ledger = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
   return { ledger, feed, previews: createMemoryPreviews(), rates: null, close: () => ledger.close() };
 }

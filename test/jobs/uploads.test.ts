@@ -5,7 +5,7 @@ import { PassThrough, Readable } from 'node:stream';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
-import { parseArtifactsUrl } from '../../src/adapters/artifacts-url.ts';
+import { parseArtifactsUrl } from '../../src/adapters/artifacts-location.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { parseAllowList } from '../../src/images/allow.ts';
 import { createImageLoader, type ImageLoader } from '../../src/images/fetch-image.ts';
@@ -73,7 +73,7 @@ describe.each(['files', 'S3'])('gateways that share their artifacts: %s', kind =
     const place = await mkdtemp(join(tmpdir(), 'shared-'));
     const parsed = parseArtifactsUrl(s3?.url() ?? `file://${place}`);
     if (!parsed.ok) throw new Error(parsed.fault);
-    const options = { location: parsed.location, signedUrls: false, now: Date.now, log: createTestLog() };
+    const options = { location: parsed.value, signedUrls: false, now: Date.now, log: createTestLog() };
     const opened = await openArtifacts(options);
     shared = opened.artifacts;
     close = async () => {

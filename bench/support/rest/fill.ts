@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { migrate } from '../../../src/adapters/embedded/schema.ts';
+import { createTables } from '../../../src/adapters/embedded/database.ts';
 import { columnsOf, encodeState } from '../../../src/adapters/record.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { queueScore } from '../../../src/jobs/queue-score.ts';
@@ -18,7 +18,7 @@ const WAITING = 50;
 export function fillWithFinished(dataDir: string, count: number): void {
   const db = new DatabaseSync(join(dataDir, 'jobs.sqlite'));
   db.exec('PRAGMA journal_mode = WAL');
-  migrate(db);
+  createTables(db);
   const insert = db.prepare(
     `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { createEmbeddedFeed } from '../../../src/adapters/embedded/feed.ts';
 import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
+import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { aJob } from '../../../test/support/jobs.ts';

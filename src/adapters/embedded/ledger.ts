@@ -1,6 +1,6 @@
 import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type {
@@ -15,44 +15,39 @@ import type {
 } from '../../jobs/ports.ts';
 import { queueScore, TURN_MS } from '../../jobs/queue-score.ts';
 import type { Delivery } from '../../jobs/webhook.ts';
-import { columnsOf, decodeJob, encodeState, type JobRow } from '../record.ts';
-import type { EmbeddedFeed } from './feed.ts';
-import { createFlush } from './flush.ts';
+import { createListeners } from '../listeners.ts';
+import { columnsOf, decodeJob, encodeState } from '../record.ts';
+import { openDatabase } from './database.ts';
+import { createFlush, createGroupCommit } from './group-commit.ts';
+import type { EmbeddedFeed } from './live.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
-import { migrate } from './schema.ts';
-import { createTogether } from './together.ts';
 
 export interface EmbeddedLedgerOptions {
-  /** The SQLite file; its folder is made when missing. */
+  /** The SQLite file; its folder is created when it is missing. */
   readonly path: string;
   readonly feed: EmbeddedFeed;
   readonly now: Clock;
 }
 
-/** Of pages in memory, enough for a list of a thousand jobs from anywhere in a large file; SQLite's own 2 MB are not. */
-const CACHE_KIB = 16 * 1024;
-
 /**
- * The ledger of a gateway that stands alone: one SQLite file in WAL mode, held exclusively by this process.
- * A change of a job survives `kill -9` of the process and a power cut: it is answered once it is flushed. SQLite would
- * do that within each transaction (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous), while the whole
- * process waits; here it does not, and we flush its log ourselves, for many changes at once and beside other work.
+ * The ledger of a gateway that runs alone: one SQLite file in WAL mode, held exclusively by this process. A commit
+ * resolves once it is flushed, so it survives `kill -9` and a power cut. SQLite would flush within each transaction and
+ * block the process meanwhile (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous). Instead we flush
+ * its write-ahead log ourselves, in another thread and once for many commits.
  *
- * Throws when another process holds the file or when it was written by a newer version.
+ * Throws when another process holds the file or its tables have another version.
  */
-export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
-  const { feed, now } = options;
-  mkdirSync(dirname(options.path), { recursive: true });
-  const db = openExclusively(options.path);
-  migrate(db);
-  // Leases are of the process that held the file before: it is gone, or we would not hold the file.
+export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): Ledger {
+  mkdirSync(dirname(path), { recursive: true });
+  const db = openDatabase(path);
+  // The leases belong to the process that held the file before. It is gone, since we hold the file now.
   db.exec('UPDATE lanes SET expires_at = 0');
 
-  const waitingListeners = new Set<() => void>();
+  const waitingListeners = createListeners();
   const outbox = createEmbeddedOutbox(db, now);
-  // There for as long as the database is open (https://sqlite.org/walformat.html, 2.1), and not a file that it locks.
-  const log = openSync(`${options.path}-wal`, 'r+');
+  // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
+  const log = openSync(`${path}-wal`, 'r+');
   const flush = createFlush(() => promisify(fdatasync)(log));
   const cache = createReadCache();
   const sql = {
@@ -98,13 +93,9 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
     expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
   };
 
-  function rows(found: Record<string, SQLOutputValue>[]): Job[] {
-    return found.map(row => decodeJob(asRow(row)));
-  }
-
-  function one(id: string): Job | null {
+  function read(id: string): Job | null {
     const row = sql.get.get(id);
-    return row ? decodeJob(asRow(row)) : null;
+    return row ? jobOf(row) : null;
   }
 
   function countWaiting(): number {
@@ -118,25 +109,21 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       sql.commit.run();
       return result;
     } catch (error) {
-      // Some faults of the disk have done so already (https://sqlite.org/lang_transaction.html, 3).
+      // SQLite rolls back by itself after some I/O errors (https://sqlite.org/lang_transaction.html, 3).
       if (db.isTransaction) db.exec('ROLLBACK');
-      cache.undone();
+      cache.clear();
       throw error;
     }
   }
 
-  const together = createTogether(transact);
-
-  function announceWaiting(): void {
-    for (const listener of waitingListeners) listener();
-  }
+  const group = createGroupCommit(transact);
 
   function findRepeated(owner: string, { key, fingerprint }: Idempotency): SubmitResult | null {
     const known = sql.findKey.get(owner, key);
     if (known === undefined) return null;
     if (known.fingerprint !== fingerprint) return { kind: 'idempotency-conflict' };
-    const before = one(String(known.job_id));
-    return before === null ? null : { kind: 'repeated', job: before };
+    const job = read(String(known.job_id));
+    return job === null ? null : { kind: 'repeated', job };
   }
 
   function submit(job: Job, { maxQueue, idempotency }: SubmitOptions): SubmitResult {
@@ -194,45 +181,50 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
 
   return {
     async submit(job, submitOptions) {
-      const result = await together.run(() => submit(job, submitOptions));
-      // A repeated one, too: the first may be on its way to the disk still.
-      await flush.done();
-      if (result.kind === 'stored') announceWaiting();
+      const result = await group.run(() => submit(job, submitOptions));
+      // Also for a repeated job: its first submit may not be flushed yet.
+      await flush();
+      if (result.kind === 'stored') waitingListeners.call();
       return result;
     },
     async findRepeated(owner, idempotency) {
       return findRepeated(owner ?? '', idempotency);
     },
     async get(id) {
-      return cache.job(id, () => one(id));
+      return cache.job(id, () => read(id));
     },
     async getMany(ids) {
-      const found = new Map(rows(sql.getMany.all(JSON.stringify(ids))).map(job => [job.id, job]));
+      const found = new Map(
+        sql.getMany
+          .all(JSON.stringify(ids))
+          .map(jobOf)
+          .map(job => [job.id, job]),
+      );
       return ids.map(id => found.get(id) ?? null);
     },
     async list(query) {
       return listJobs(db, query);
     },
     async commit(next, fromRevision, lease, deliveries = []) {
-      const result = await together.run(() => commit(next, fromRevision, lease, deliveries));
+      const result = await group.run(() => commit(next, fromRevision, lease, deliveries));
       if (result !== 'ok') return result;
-      await flush.done();
+      await flush();
       feed.changed(next);
       if (deliveries.length > 0) outbox.announce();
-      if (isWaiting(next)) announceWaiting();
+      if (isWaiting(next)) waitingListeners.call();
       return result;
     },
     async remove(id) {
       const removed = sql.remove.run(id).changes === 1;
       if (removed) {
         cache.changed(id);
-        await flush.done();
+        await flush();
         feed.gone(id);
       }
       return removed;
     },
     async waiting(limit) {
-      return rows(sql.waiting.all(limit));
+      return sql.waiting.all(limit).map(jobOf);
     },
     async ahead(job) {
       if (!isWaiting(job)) return null;
@@ -250,7 +242,7 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
         if (held && Number(held.expires_at) > now()) return null;
         const token = Number(sql.takeLane.get(lane, now() + ttlMs)?.token);
         const left = sql.inLane.get(lane);
-        return { lease: { lane, token }, job: left ? decodeJob(asRow(left)) : null };
+        return { lease: { lane, token }, job: left ? jobOf(left) : null };
       });
     },
     async renewLane(lease, ttlMs) {
@@ -260,52 +252,26 @@ export function openEmbeddedLedger(options: EmbeddedLedgerOptions): Ledger {
       sql.extendLane.run(now(), lease.lane, lease.token);
     },
     async stranded(graceMs) {
-      return rows(sql.stranded.all(now() - graceMs));
+      return sql.stranded.all(now() - graceMs).map(jobOf);
     },
     async overdue(createdBefore, limit) {
-      return rows(sql.overdue.all(createdBefore, limit));
+      return sql.overdue.all(createdBefore, limit).map(jobOf);
     },
     async expired(at, limit) {
-      return rows(sql.expired.all(at, limit));
+      return sql.expired.all(at, limit).map(jobOf);
     },
-    onWaiting(listener) {
-      waitingListeners.add(listener);
-      return () => waitingListeners.delete(listener);
-    },
+    onWaiting: waitingListeners.add,
     outbox,
     async close() {
-      together.runWaiting();
+      group.runPending();
       waitingListeners.clear();
       outbox.close();
-      // Whoever waits for it is told of its fault.
-      await flush.done().catch(() => undefined);
+      // The callers of the pending commits get the error.
+      await flush().catch(() => undefined);
       closeSync(log);
       db.close();
     },
   };
-}
-
-function openExclusively(path: string): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: 0 });
-  try {
-    db.exec(`
-      PRAGMA locking_mode = EXCLUSIVE;
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = NORMAL;
-      PRAGMA cache_size = -${CACHE_KIB};
-      PRAGMA foreign_keys = ON;
-      BEGIN IMMEDIATE; COMMIT;
-    `);
-    return db;
-  } catch (error) {
-    db.close();
-    if (error instanceof Error && /locked|busy/i.test(error.message)) {
-      throw new Error(
-        `${path} is in use by another gateway: give this one a DATA_DIR of its own, or share REDIS_URL`,
-      );
-    }
-    throw error;
-  }
 }
 
 function listJobs(db: DatabaseSync, query: JobQuery): JobPage {
@@ -327,11 +293,11 @@ function listJobs(db: DatabaseSync, query: JobQuery): JobPage {
   const found = db
     .prepare(`SELECT request, state FROM jobs ${filter} ORDER BY created_at DESC, id DESC LIMIT ?`)
     .all(...values, query.first + 1);
-  const jobs = found.slice(0, query.first).map(row => decodeJob(asRow(row)));
+  const jobs = found.slice(0, query.first).map(jobOf);
   return { jobs, hasNextPage: found.length > query.first };
 }
 
-/** Both columns are NOT NULL texts in a STRICT table. */
-function asRow(row: Record<string, SQLOutputValue>): JobRow {
-  return { request: String(row.request), state: String(row.state) };
+/** Both columns are NOT NULL TEXT in a STRICT table. */
+function jobOf(row: Record<string, SQLOutputValue>): Job {
+  return decodeJob({ request: String(row.request), state: String(row.state) });
 }

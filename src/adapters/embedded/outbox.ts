@@ -1,19 +1,20 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type { Clock, Outbox } from '../../jobs/ports.ts';
 import type { Delivery } from '../../jobs/webhook.ts';
+import { createListeners } from '../listeners.ts';
 
-/** The outbox, and what the ledger needs of it. */
+/** The outbox with the methods that the ledger needs. */
 export interface EmbeddedOutbox extends Outbox {
-  /** Adds deliveries, due at once; to be called within the transaction that changes their job. */
+  /** Adds deliveries, due at once. Call it within the transaction that changes their job. */
   insert(deliveries: readonly Delivery[]): void;
-  /** Tells the listeners, after that transaction. */
+  /** Calls the listeners. Call it after that transaction. */
   announce(): void;
   close(): void;
 }
 
-/** Keeps the outbox in the ledger's file; its job's end takes a delivery along (`ON DELETE CASCADE`). */
+/** Keeps the outbox in the ledger's file, where deleting a job deletes its deliveries (`ON DELETE CASCADE`). */
 export function createEmbeddedOutbox(db: DatabaseSync, now: Clock): EmbeddedOutbox {
-  const listeners = new Set<() => void>();
+  const listeners = createListeners();
   const sql = {
     insert: db.prepare('INSERT INTO deliveries (id, job_id, due_at, content) VALUES (?, ?, ?, ?)'),
     claim: db.prepare(
@@ -31,13 +32,11 @@ export function createEmbeddedOutbox(db: DatabaseSync, now: Clock): EmbeddedOutb
         sql.insert.run(delivery.id, delivery.jobId, now(), JSON.stringify(delivery));
       }
     },
-    announce() {
-      for (const listener of listeners) listener();
-    },
+    announce: listeners.call,
     async claim(limit, leaseMs) {
       const token = now() + leaseMs;
       const rows = sql.claim.all(token, now(), limit);
-      // RETURNING keeps no order (https://sqlite.org/lang_returning.html, 2).
+      // RETURNING has no order (https://sqlite.org/lang_returning.html, 2).
       rows.sort((one, other) => Number(one.number) - Number(other.number));
       return rows.map(row => ({ delivery: deliveryOf(row), token }));
     },
@@ -48,17 +47,12 @@ export function createEmbeddedOutbox(db: DatabaseSync, now: Clock): EmbeddedOutb
     async of(jobId) {
       return sql.of.all(jobId).map(deliveryOf);
     },
-    onAdded(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    close() {
-      listeners.clear();
-    },
+    onAdded: listeners.add,
+    close: listeners.clear,
   };
 }
 
-/** Only what `insert` and `settle` wrote is ever read, so the form is known. */
+/** Its form is not checked: only `insert` and `settle` write it. */
 function deliveryOf(row: Record<string, SQLOutputValue>): Delivery {
   return JSON.parse(String(row.content));
 }

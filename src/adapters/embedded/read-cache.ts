@@ -1,32 +1,31 @@
 import { LRUCache } from 'lru-cache';
 import type { Job } from '../../jobs/job.ts';
 
-/** Records that are kept: a page or two of those that are asked for again and again. */
-const KEPT = 500;
+/** Entries per cache: a page or two of the jobs that clients poll. */
+const MAX_ENTRIES = 500;
 
 /**
- * What was read of the ledger's file and has not changed since. This process holds the file alone, so whoever writes is
- * here and says so: nothing kept is ever old.
+ * Answers of the ledger's file that are still valid. Only this process can write the file and it reports every write
+ * here, so a cached answer is never stale. Each read method calls `read` on a miss.
  */
 export interface ReadCache {
-  /** The job of this id as the ledger has it, by `read` unless it is known. */
   job(id: string, read: () => Job | null): Job | null;
-  /** How many jobs run before this one, by `read` unless it is known. */
+  /** How many jobs run before this one. */
   ahead(id: string, read: () => number): number;
-  /** How many jobs wait, by `read` unless it is known. */
+  /** How many jobs wait. */
   waiting(read: () => number): number;
-  /** To be called when a job that waits was added. */
+  /** Call it when a waiting job was added. */
   added(): void;
-  /** To be called when this job was changed or deleted. */
+  /** Call it when the job was changed or deleted. */
   changed(id: string): void;
-  /** To be called when what was written is rolled back. */
-  undone(): void;
+  /** Call it when a transaction was rolled back. */
+  clear(): void;
 }
 
-/** Makes an empty one. */
+/** Starts empty. */
 export function createReadCache(): ReadCache {
-  const jobs = new LRUCache<string, Job>({ max: KEPT });
-  const places = new LRUCache<string, number>({ max: KEPT });
+  const jobs = new LRUCache<string, Job>({ max: MAX_ENTRIES });
+  const places = new LRUCache<string, number>({ max: MAX_ENTRIES });
   let waiting: number | null = null;
   return {
     job(id, read) {
@@ -53,11 +52,11 @@ export function createReadCache(): ReadCache {
     },
     changed(id) {
       jobs.delete(id);
-      // Any change may be of the queue, and then of anybody's place in it.
+      // The change may have moved the queue, and with it the place of any other job.
       places.clear();
       waiting = null;
     },
-    undone() {
+    clear() {
       jobs.clear();
       places.clear();
       waiting = null;

@@ -18,22 +18,22 @@ import { dirname, join, relative, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
-import { partsOfKey } from '../artifact-key.ts';
+import { partsOfKey } from '../artifacts-location.ts';
 import { draftOf, isDraft } from './drafts.ts';
-import { factsOf, filesBelow, hasCode, removeEmpty } from './folder.ts';
+import { filesBelow, hasCode, removeEmpty, statFile } from './folder.ts';
 import { sendFile } from './send-file.ts';
 
 const OPEN_ATTEMPTS = 5;
-/** Read at once: fewer ways to a thread and back than with Node's 64 KiB; a slow reader makes us hold two of them. */
+/** Chunk of a read stream: fewer round trips to the thread pool than with Node's 64 KiB. A slow reader holds two. */
 const READ_BYTES = 128 * 1024;
 
-/** So few are written at once: the ways to a thread and back take longer than the writing, the flush apart. */
+/** Files up to this size are written synchronously, apart from the flush: the thread pool would take longer. */
 const SMALL_BYTES = 64 * 1024;
 
 /**
- * Artifacts as files below `root`. A file appears under its name only when it is whole: it is written beside, then renamed.
- * Once a put resolves, bytes and name outlive a power cut. Folders come with their first file and go with their last. Throws a
- * TypeError for a key that is not of the port's form, so no key can lead out of `root`.
+ * Artifacts as files below `root`. A file gets its name only when it is complete: it is written as a draft, then
+ * renamed. Once a `put` resolves, bytes and name survive a power cut. Folders are created with their first file and
+ * removed with their last. Rejects with a TypeError for an invalid key, so that no key leads out of `root`.
  */
 export function createFileArtifacts(root: string): Artifacts {
   const path = (key: string): string => join(root, ...partsOfKey(key));
@@ -44,7 +44,7 @@ export function createFileArtifacts(root: string): Artifacts {
         if (source.byteLength <= SMALL_BYTES) return storeSmall(path(key), source);
         return store(path(key), draft => writeBytes(draft, source));
       }
-      // Told to whoever reads it; until somebody does, an error is no reason to end the process.
+      // The reader below gets the error. An error before it starts must not end the process.
       source.once('error', () => undefined);
       try {
         return await store(path(key), draft => writeStream(draft, source));
@@ -53,7 +53,7 @@ export function createFileArtifacts(root: string): Artifacts {
       }
     },
     async get(key, range) {
-      // Opened first, so that a file that goes away meanwhile is still read to its end.
+      // Open before returning, so that a file that is removed later can still be read to its end.
       const descriptor = await openToRead(path(key));
       if (descriptor === null) return null;
       return createReadStream('', { fd: descriptor, highWaterMark: READ_BYTES, ...(range ?? {}) });
@@ -79,18 +79,18 @@ export function createFileArtifacts(root: string): Artifacts {
       const folder = prefix === '' ? root : path(prefix);
       const found: StoredArtifact[] = [];
       for (const file of await filesBelow(folder)) {
-        const facts = isDraft(file) ? null : await factsOf(file);
-        if (facts === null) continue;
+        const stats = isDraft(file) ? null : await statFile(file);
+        if (stats === null) continue;
         const key = relative(root, file).split(sep).join('/');
-        found.push({ key, bytes: facts.size, modifiedAt: Math.floor(facts.mtimeMs) });
+        found.push({ key, bytes: stats.size, modifiedAt: Math.floor(stats.mtimeMs) });
       }
       return found.sort((a, b) => (a.key < b.key ? -1 : 1));
     },
   };
 }
 
-// By descriptors: a FileHandle costs half as much again, and every submit writes its pictures.
-const calls = {
+// Plain descriptors: a FileHandle makes a write 50 % slower, and every submit writes its images.
+const fs = {
   close: promisify(close),
   sync: promisify(fsync),
   mkdir: promisify(mkdir),
@@ -100,9 +100,9 @@ const calls = {
 };
 
 /**
- * `write` writes to the descriptor and gives the number of bytes. The flush comes after the file has its name and is for
- * both: Linux' file systems write a rename to their log with the file that was renamed. What stands there already is
- * replaced by what is on the disk only.
+ * `write` writes to the descriptor and resolves with the number of bytes. The flush after the rename covers bytes and
+ * name, because the file systems of Linux log a rename with the renamed file. An existing file is replaced only by
+ * bytes that were flushed before the rename.
  */
 async function store(target: string, write: (descriptor: number) => Promise<number>): Promise<number> {
   const draft = draftOf(target);
@@ -111,13 +111,13 @@ async function store(target: string, write: (descriptor: number) => Promise<numb
   try {
     try {
       const size = await write(descriptor);
-      if (sizeOf(target) !== null) await calls.sync(descriptor);
+      if (sizeOf(target) !== null) await fs.sync(descriptor);
       await rename(draft, target);
       name = target;
-      await calls.sync(descriptor);
+      await fs.sync(descriptor);
       return size;
     } finally {
-      await calls.close(descriptor);
+      await fs.close(descriptor);
     }
   } catch (error) {
     await discard(name);
@@ -125,7 +125,7 @@ async function store(target: string, write: (descriptor: number) => Promise<numb
   }
 }
 
-/** As `store`, with nothing left to other threads but the flush, which waits for the disk. */
+/** As `store`, but synchronous apart from the flush, which waits for the disk. */
 async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
   const draft = draftOf(target);
   const descriptor = openDraftSync(draft);
@@ -133,10 +133,10 @@ async function storeSmall(target: string, bytes: Uint8Array): Promise<number> {
   try {
     try {
       for (let written = 0; written < bytes.byteLength; ) written += writeSync(descriptor, bytes, written);
-      if (sizeOf(target) !== null) await calls.sync(descriptor);
+      if (sizeOf(target) !== null) await fs.sync(descriptor);
       renameSync(draft, target);
       name = target;
-      await calls.sync(descriptor);
+      await fs.sync(descriptor);
       return bytes.byteLength;
     } finally {
       closeSync(descriptor);
@@ -152,7 +152,7 @@ async function discard(file: string): Promise<void> {
   await removeEmpty(dirname(file));
 }
 
-/** Mostly the folder is there: to look first takes as long as to open. */
+/** Opens first and creates the folder only when it is missing, which is rare. */
 function openDraftSync(draft: string): number {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -166,7 +166,7 @@ function openDraftSync(draft: string): number {
 
 async function writeBytes(descriptor: number, bytes: Uint8Array): Promise<number> {
   for (let written = 0; written < bytes.byteLength; ) {
-    const { bytesWritten } = await calls.write(descriptor, bytes, written);
+    const { bytesWritten } = await fs.write(descriptor, bytes, written);
     written += bytesWritten;
   }
   return bytes.byteLength;
@@ -181,30 +181,30 @@ async function writeStream(descriptor: number, source: Readable): Promise<number
   return size;
 }
 
-/** Null when there is no file of that name. */
+/** Null when there is no such file. */
 async function openToRead(file: string): Promise<number | null> {
   let descriptor: number;
   try {
-    descriptor = await calls.open(file, 'r');
+    descriptor = await fs.open(file, 'r');
   } catch (error) {
     if (hasCode(error, 'ENOENT', 'ENOTDIR')) return null;
     throw error;
   }
   let isFile = false;
   try {
-    isFile = (await calls.stat(descriptor)).isFile();
+    isFile = (await fs.stat(descriptor)).isFile();
   } finally {
-    if (!isFile) await calls.close(descriptor);
+    if (!isFile) await fs.close(descriptor);
   }
   return isFile ? descriptor : null;
 }
 
-/** Again when the folder was removed, with its last file, between its making and the draft's. */
+/** Retries when the folder was removed with its last file before the draft was created. */
 async function openDraft(draft: string): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await calls.mkdir(dirname(draft), { recursive: true });
-      return await calls.open(draft, 'wx');
+      await fs.mkdir(dirname(draft), { recursive: true });
+      return await fs.open(draft, 'wx');
     } catch (error) {
       if (!hasCode(error, 'ENOENT') || attempt === OPEN_ATTEMPTS) throw error;
     }
@@ -212,8 +212,8 @@ async function openDraft(draft: string): Promise<number> {
 }
 
 /**
- * Null when there is no file of that name. It looks at once: each poll of a finished job asks whether its picture is
- * there, and the way to a thread and back takes many times as long as the look itself.
+ * Null when there is no such file. Synchronous, because each poll of a finished job checks its output images and a
+ * round trip to the thread pool takes many times as long as the call itself.
  */
 function sizeOf(file: string): number | null {
   try {

@@ -1,8 +1,8 @@
 import type { Dirent, Stats } from 'node:fs';
-import { readdir, rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { join, resolve, sep } from 'node:path';
 
-/** The files below a folder. One folder is read at a time: one that goes away meanwhile takes only itself from the list. */
+/** All files below a folder. A folder that disappears while it is read is skipped. */
 export async function filesBelow(folder: string): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await entriesOf(folder)) {
@@ -13,8 +13,8 @@ export async function filesBelow(folder: string): Promise<string[]> {
   return files;
 }
 
-/** Null when there is no file of that name. */
-export async function factsOf(file: string): Promise<Stats | null> {
+/** Null when there is no such file. */
+export async function statFile(file: string): Promise<Stats | null> {
   try {
     const found = await stat(file);
     return found.isFile() ? found : null;
@@ -24,7 +24,7 @@ export async function factsOf(file: string): Promise<Stats | null> {
   }
 }
 
-/** Removes an empty folder. False when there is something in it, or it is no folder. */
+/** Removes an empty folder. Resolves with false when it is not empty, or not a folder. */
 export async function removeEmpty(folder: string): Promise<boolean> {
   try {
     await rmdir(folder);
@@ -36,9 +36,22 @@ export async function removeEmpty(folder: string): Promise<boolean> {
   }
 }
 
-/** Whether it is one of these errors of the file system. */
+/** Whether it is a file system error with one of these codes. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/**
+ * Returns a function that removes an output file of an engine, given its path in the engine's output folder: ComfyUI has
+ * no API for that. It ignores a missing file and a path that leads out of the folder. It rejects when the file exists
+ * and cannot be removed.
+ */
+export function createEngineOutput(folder: string): (enginePath: string) => Promise<void> {
+  const root = resolve(folder);
+  return async enginePath => {
+    const file = resolve(root, enginePath);
+    if (file.startsWith(`${root}${sep}`)) await rm(file, { force: true });
+  };
 }
 
 async function entriesOf(folder: string): Promise<Dirent[]> {

@@ -1,15 +1,15 @@
-/** Where Redis is, as `REDIS_URL` says it. */
+/** The address of Redis, parsed from `REDIS_URL`. */
 export interface RedisAddress {
   readonly kind: 'single' | 'sentinel' | 'cluster';
-  /** The server, the sentinels, or some nodes of the cluster. At least one. */
+  /** The server, the sentinels, or some nodes of the cluster; at least one. */
   readonly hosts: readonly RedisHost[];
   readonly tls: boolean;
   readonly username: string | null;
   readonly password: string | null;
   readonly db: number;
-  /** The name under which the sentinels know the master; empty otherwise. */
+  /** The sentinels' name of the master; empty without sentinels. */
   readonly masterName: string;
-  /** Sentinels have credentials of their own. */
+  /** Sentinels have their own credentials. */
   readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
 }
@@ -24,11 +24,11 @@ const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26379;
 
 /**
- * Reads `redis://[user:password@]host[:port][/db]`, `redis+sentinel://host1:port,host2:port/master[/db]` or
- * `redis+cluster://host1:port,host2:port`, each also with `rediss` for TLS. A sentinel's own credentials are the
- * parameters `sentinelUsername` and `sentinelPassword`. Reserved characters in credentials are percent-encoded.
+ * Parses `redis://[user:password@]host[:port][/db]`, `redis+sentinel://host1:port,host2:port/master[/db]` or
+ * `redis+cluster://host1:port,host2:port`, each also with `rediss` for TLS. The sentinels' own credentials are the
+ * parameters `sentinelUsername` and `sentinelPassword`. Reserved characters in credentials must be percent-encoded.
  *
- * Throws an Error that says what is wrong and repeats neither user nor password.
+ * Throws an Error that names the fault without credentials.
  */
 export function parseRedisUrl(url: string): RedisAddress {
   const parts = FORM.exec(url);
@@ -41,7 +41,7 @@ export function parseRedisUrl(url: string): RedisAddress {
     .split(',')
     .map(text => readHost(text, kind === 'sentinel' ? SENTINEL_PORT : REDIS_PORT));
   if (kind === 'single' && found.length > 1) {
-    throw new Error('takes one host; several with redis+sentinel:// or redis+cluster://');
+    throw new Error('takes one host; use redis+sentinel:// or redis+cluster:// for several');
   }
   return {
     kind,
@@ -53,7 +53,7 @@ export function parseRedisUrl(url: string): RedisAddress {
   };
 }
 
-/** The address for people: without credentials. */
+/** The address without credentials, for logs and errors. */
 export function showAddress(address: RedisAddress): string {
   const hosts = address.hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`);
   const suffix = address.kind === 'single' ? '' : `+${address.kind}`;

@@ -4,30 +4,30 @@ import type { Log } from '../../log.ts';
 import { type RedisAddress, showAddress } from './address.ts';
 import { scriptsFor } from './scripts/index.ts';
 
-/** What runs commands: a connection, or one to each node of a cluster. */
+/** Runs commands over one connection, or one per node of a cluster. */
 export type Client = Redis | Cluster;
 
-/** How a connection to the address is made. */
-export interface Connecting {
+/** What to connect to, and how. */
+export interface ConnectionTarget {
   readonly address: RedisAddress;
   readonly tls: ConnectionOptions | null;
 }
 
-/** An answer that takes longer is given up; so is a connection that is silent for a little longer. */
+/** A command without a reply fails after the first; a silent connection is closed after the second, a little later. */
 const COMMAND_MS = 2_000;
 const SILENCE_MS = 2_500;
 const CONNECT_MS = 2_000;
 const DISCONNECT_MS = 500;
 const RECONNECT_CAP_MS = 1_000;
 
-/** Rises from 50 ms to a second, for ever: a store that is away comes back. */
+/** The pause in milliseconds before a reconnect: from 50 ms up to a second, with 20 % jitter. Reconnecting never ends. */
 export function backoff(attempt: number): number {
   return Math.min(50 * 2 ** Math.min(attempt - 1, 10), RECONNECT_CAP_MS) * (0.8 + Math.random() * 0.2);
 }
 
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
-function common({ address, tls }: Connecting): Options {
+function common({ address, tls }: ConnectionTarget): Options {
   return {
     ...(address.username === null ? {} : { username: address.username }),
     ...(address.password === null ? {} : { password: address.password }),
@@ -38,24 +38,24 @@ function common({ address, tls }: Connecting): Options {
     disconnectTimeout: DISCONNECT_MS,
     commandTimeout: COMMAND_MS,
     socketTimeout: SILENCE_MS,
-    // A call is made now or fails now; whether to make it again is the caller's choice.
+    // A call without a connection fails at once. Whether to retry it is the caller's choice.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     autoResubscribe: false,
-    // A master that was made a replica keeps the connection: ask again who is master.
+    // A master that became a replica keeps its connections. Reconnect to find the new master.
     reconnectOnError: error => /\bREADONLY\b/.test(error.message),
   };
 }
 
-function toMaster(connecting: Connecting, retrySentinels: boolean): Options {
-  const { address, tls } = connecting;
+function toMaster(target: ConnectionTarget, retrySentinels: boolean): Options {
+  const { address, tls } = target;
   const [first] = address.hosts;
   if (address.kind !== 'sentinel') {
-    return { ...common(connecting), db: address.db, ...(first ?? {}) };
+    return { ...common(target), db: address.db, ...(first ?? {}) };
   }
   return {
-    ...common(connecting),
+    ...common(target),
     db: address.db,
     sentinels: address.hosts.map(({ host, port }) => ({ host, port })),
     name: address.masterName,
@@ -68,14 +68,14 @@ function toMaster(connecting: Connecting, retrySentinels: boolean): Options {
   };
 }
 
-/** The client for commands, not connected yet. It reconnects for ever; calls meanwhile fail at once. */
-export function createClient(connecting: Connecting): Client {
-  const { address } = connecting;
+/** Creates the client for commands without connecting. It reconnects for ever; calls without a connection fail at once. */
+export function createClient(target: ConnectionTarget): Client {
+  const { address } = target;
   const scripts = scriptsFor(address.kind === 'cluster');
   if (address.kind !== 'cluster') {
-    return new Redis({ ...toMaster(connecting, true), scripts, retryStrategy: backoff });
+    return new Redis({ ...toMaster(target, true), scripts, retryStrategy: backoff });
   }
-  const { lazyConnect: _, enableOfflineQueue: __, ...redisOptions } = common(connecting);
+  const { lazyConnect: _, enableOfflineQueue: __, ...redisOptions } = common(target);
   return new Cluster(
     address.hosts.map(({ host, port }) => ({ host, port })),
     {
@@ -84,24 +84,27 @@ export function createClient(connecting: Connecting): Client {
       lazyConnect: true,
       enableOfflineQueue: false,
       maxRedirections: 8,
-      // A command whose connection was lost is not sent again: its caller may have been told already that it failed.
+      // Never resend a command whose connection was lost: its caller may have got the error already.
       retryDelayOnFailover: 0,
       slotsRefreshTimeout: COMMAND_MS,
       clusterRetryStrategy: backoff,
-      // Names stay names, so that a certificate can be held against them.
+      // Keep host names unresolved, so that TLS can verify them.
       dnsLookup: (host, callback) => callback(null, host),
     },
   );
 }
 
 /**
- * A connection to subscribe with: to the master, on a cluster to the master of the prefix's slot, because a channel
- * belongs to the slot of its name. It does not reconnect; its owner opens another. Rejects when there is none.
+ * Opens a connection for subscriptions to the master. On a cluster that is the master of the prefix's slot, because a
+ * sharded channel belongs to the slot of its name. The connection does not reconnect; its owner opens another.
  */
-export async function openSubscriber(connecting: Connecting, client: Client, prefix: string): Promise<Redis> {
-  const options = toMaster(connecting, false);
-  if (connecting.address.kind === 'cluster')
-    Object.assign(options, await slotMaster(connecting, client, prefix));
+export async function openSubscriber(
+  target: ConnectionTarget,
+  client: Client,
+  prefix: string,
+): Promise<Redis> {
+  const options = toMaster(target, false);
+  if (target.address.kind === 'cluster') Object.assign(options, await slotMaster(target, client, prefix));
   const redis = new Redis({ ...options, retryStrategy: () => null });
   let cause: Error | null = null;
   redis.on('error', (error: Error) => {
@@ -112,13 +115,13 @@ export async function openSubscriber(connecting: Connecting, client: Client, pre
     return redis;
   } catch (error) {
     redis.disconnect();
-    // The event names the reason; the rejection says only that the connection is closed.
+    // The event has the reason; the rejection only says that the connection is closed.
     throw cause ?? error;
   }
 }
 
 async function slotMaster(
-  { address }: Connecting,
+  { address }: ConnectionTarget,
   client: Client,
   prefix: string,
 ): Promise<{ host: string; port: number }> {
@@ -127,19 +130,19 @@ async function slotMaster(
   for (const [from, to, master] of ranges) {
     if (from > slot || to < slot) continue;
     const [host, port] = master ?? [];
-    // An empty name stands for the host that was asked (redis.io/commands/cluster-slots).
+    // An empty host means the host of the node that replied (redis.io/commands/cluster-slots).
     if (typeof port === 'number') return { host: String(host || address.hosts[0]?.host), port };
   }
   throw new Error(`No node of ${showAddress(address)} serves slot ${slot}`);
 }
 
 /**
- * Connects and resolves when commands can be run; from then on loss and return are logged. Rejects after `timeoutMs`
- * with the last reason, and at once when Redis does not let us in.
+ * Connects, and resolves when commands can be run; later losses and returns of the connection are logged. Rejects
+ * after `timeoutMs` with the last error, and at once when Redis rejects our credentials or we reject its certificate.
  */
 export async function untilReady(
   client: Client,
-  { address }: Connecting,
+  { address }: ConnectionTarget,
   timeoutMs: number,
   log: Log,
 ): Promise<void> {
@@ -151,52 +154,50 @@ export async function untilReady(
       const fail = (): void => reject(new Error(`Redis at ${redis} cannot be used: ${cause}`));
       timer = setTimeout(fail, timeoutMs);
       const failed = (error: Error): void => {
-        const text = reason(error);
-        log.debug({ redis, error: text }, 'a connection to Redis failed');
+        const text = reasonOf(error);
+        log.debug({ redis, err: error }, 'a connection to Redis failed');
         if (!CONSEQUENCE.test(text)) cause = text;
-        if (REFUSED.test(text)) fail();
+        if (FINAL.test(text)) fail();
       };
       client.on('error', failed);
       if (client instanceof Cluster) client.on('node error', failed);
       client.once('ready', resolve);
-      // The client goes on trying; the event above tells why the first attempt failed.
-      client
-        .connect()
-        .catch((error: Error) => log.debug({ redis, error: reason(error) }, 'trying Redis again'));
+      // The client retries by itself. The event above has the reason why the first attempt failed.
+      client.connect().catch((error: Error) => log.debug({ redis, err: error }, 'retrying Redis'));
     });
   } finally {
     clearTimeout(timer);
   }
-  logAbsence(client, redis, log);
+  logOutages(client, redis, log);
 }
 
-/** Says only that there is no connection; the reason was told before. */
+/** Errors that only follow from an earlier one, which has the reason. */
 const CONSEQUENCE = /^Connection is closed|^Failed to refresh slots cache/;
 
-/** Will not get better by trying again. */
-const REFUSED = /WRONGPASS|NOAUTH|certificate|invalid password/i;
+/** Errors that a retry cannot cure. */
+const FINAL = /WRONGPASS|NOAUTH|certificate|invalid password/i;
 
-function reason(error: Error): string {
+function reasonOf(error: Error): string {
   const node = 'lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
-  // An address with several families fails with one error for each.
+  // A host with several addresses fails with an AggregateError, which has no message.
   const text = node.message.replace(/ Retrying from scratch after .*$/, '');
   return text || ('code' in node ? String(node.code) : node.name);
 }
 
-function logAbsence(client: Client, redis: string, log: Log): void {
-  let away = false;
-  // Not `close`, which also says that we closed it.
+function logOutages(client: Client, redis: string, log: Log): void {
+  let lost = false;
+  // Not on `close`, which is also emitted when we close the client.
   client.on('reconnecting', () => {
-    if (!away) log.warn({ redis }, 'Redis is out of reach');
-    away = true;
+    if (!lost) log.warn({ redis }, 'Redis is unreachable');
+    lost = true;
   });
   client.on('ready', () => {
-    if (away) log.info({ redis }, 'Redis is back');
-    away = false;
+    if (lost) log.info({ redis }, 'Redis is back');
+    lost = false;
   });
 }
 
-/** Ends every connection. Resolves when they are gone, a moment later at most when Redis does not answer. */
+/** Closes every connection. Resolves when they are closed, after half a second at most when Redis does not answer. */
 export async function closeClient(client: Client): Promise<void> {
   const ended =
     client.status === 'ready' ? new Promise<void>(resolve => client.once('end', () => resolve())) : null;

@@ -1,62 +1,64 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { ConnectionOptions } from 'node:tls';
 import type { Clock, Feed, Ledger, Previews } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { SharedRates } from '../../rate.ts';
 import { parseRedisUrl, type RedisAddress, showAddress } from './address.ts';
-import { adviseOnSettings } from './advice.ts';
-import { type Connecting, closeClient, createClient, openSubscriber, untilReady } from './client.ts';
-import { reach } from './failure.ts';
-import { createRedisFeed } from './feed.ts';
+import {
+  type Client,
+  type ConnectionTarget,
+  closeClient,
+  createClient,
+  openSubscriber,
+  untilReady,
+} from './client.ts';
 import { createKeys, DEFAULT_PREFIX } from './keys.ts';
 import { createRedisLedger } from './ledger.ts';
-import { createRedisPreviews } from './previews.ts';
+import { createRedisFeed, createRedisPreviews } from './live.ts';
 import { createRedisRates } from './rates.ts';
+import { reach } from './replies.ts';
 import { createSubscriber } from './subscriber.ts';
-import { createWaitingCall } from './waiting-call.ts';
 
 export interface RedisOptions {
   /** See `parseRedisUrl`. */
   readonly url: string;
-  /** Certificates (PEM) that the server's is held against besides those of the system; for `rediss` only. */
+  /** PEM file of certificates to trust besides those of the system; only with `rediss`. */
   readonly caFile?: string;
-  /** What every key and channel begins with; with a hash tag in braces. */
+  /** Prefix of all keys and channels; it must contain a hash tag in braces. */
   readonly prefix?: string;
   readonly log: Log;
-  /** Tests move it; left out, leases go by Redis' own clock. */
+  /** For tests. By default leases use the clock of Redis. */
   readonly now?: Clock;
-  /** How long Redis may take to answer at the start, in milliseconds. 10 s when left out. */
+  /** How long to try to connect at the start, in milliseconds. Default: 10 s. */
   readonly startTimeoutMs?: number;
 }
 
-/** What gateways share through Redis. */
+/** The store that gateways share. */
 export interface RedisStore {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
   readonly rates: SharedRates;
-  /** Closes every connection; the same as the ledger's. */
+  /** Closes every connection, as `ledger.close` does. */
   close(): Promise<void>;
 }
 
 const START_TIMEOUT_MS = 10_000;
 
 /**
- * Opens the store: one connection for commands (one a node on a cluster) and one that subscribes. Rejects, with
- * nothing left open, when the URL is wrong or Redis cannot be reached within `startTimeoutMs`. Afterwards both
- * reconnect for ever; while Redis is away every call rejects with `StoreAway`, and once it is back every watcher gets
- * the present snapshot.
+ * Opens the store with one connection for commands (one per node of a cluster) and one for subscriptions. Rejects, and
+ * leaves nothing open, when the URL is invalid or Redis cannot be used within `startTimeoutMs`. Later both connections
+ * reconnect for ever. While Redis is unreachable every call rejects with `StoreAway`; once it is back, every watcher
+ * gets the current snapshot.
  */
 export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const { log } = options;
-  const keys = createKeys(readPrefix(options.prefix ?? DEFAULT_PREFIX));
-  const connecting = await prepare(options);
-  const { address } = connecting;
-  const client = createClient(connecting);
-  const waiting = createWaitingCall();
+  const keys = createKeys(checkPrefix(options.prefix ?? DEFAULT_PREFIX));
+  const target = await targetOf(options);
+  const { address } = target;
+  const client = createClient(target);
 
-  const ledger = createRedisLedger({ client, keys, now: options.now ?? null, waiting, close });
+  const ledger = createRedisLedger({ client, keys, now: options.now ?? null, close });
   const feed = createRedisFeed({
     keys,
     log,
@@ -65,17 +67,17 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     readMany: ledger.getMany,
   });
   const subscriber = createSubscriber({
-    open: () => openSubscriber(connecting, client, keys.prefix),
+    open: () => openSubscriber(target, client, keys.prefix),
     sharded: address.kind === 'cluster',
     channels: () => [keys.waiting, ...feed.channels()],
     onMessage(channel, text) {
-      if (channel === keys.waiting) waiting.ring();
+      if (channel === keys.waiting) ledger.announceWaiting();
       else feed.message(channel, text);
     },
     async onRejoined() {
       await checkIdentity();
       await feed.refresh();
-      waiting.ring();
+      ledger.announceWaiting();
     },
     log,
   });
@@ -86,7 +88,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     if (identity !== null && found !== identity) {
       log.error(
         { redis: showAddress(address) },
-        'Redis came back without the jobs that it had: they are lost; going on with what comes',
+        'Redis came back without its jobs: they are lost; the gateway continues with new ones',
       );
     }
     identity = found;
@@ -94,17 +96,14 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
 
   let closing: Promise<void> | null = null;
   function close(): Promise<void> {
-    closing ??= (async () => {
-      waiting.close();
-      await Promise.all([subscriber.close(), closeClient(client)]);
-    })();
+    closing ??= Promise.all([subscriber.close(), closeClient(client)]).then(() => undefined);
     return closing;
   }
 
   try {
-    await untilReady(client, connecting, options.startTimeoutMs ?? START_TIMEOUT_MS, log);
+    await untilReady(client, target, options.startTimeoutMs ?? START_TIMEOUT_MS, log);
     await checkIdentity();
-    await adviseOnSettings(client, log);
+    await warnOfSettings(client, log);
     await subscriber.start();
   } catch (error) {
     await close();
@@ -115,16 +114,20 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     feed,
     previews: createRedisPreviews(client, keys),
     rates: createRedisRates(client, keys),
-    close,
+    close: ledger.close,
   };
 }
 
 /** Throws an Error that names the setting at fault. */
-async function prepare({ url, caFile }: RedisOptions): Promise<Connecting> {
+async function targetOf({ url, caFile }: RedisOptions): Promise<ConnectionTarget> {
   const address = readAddress(url);
   if (caFile === undefined) return { address, tls: address.tls ? {} : null };
-  if (!address.tls) throw new Error('REDIS_URL: a file of certificates is for rediss:// only');
-  return { address, tls: await readCertificates(caFile) };
+  if (!address.tls) throw new Error('REDIS_URL: REDIS_CA_FILE needs a rediss:// URL');
+  try {
+    return { address, tls: { ca: await readFile(caFile) } };
+  } catch (error) {
+    throw new Error(`REDIS_CA_FILE: cannot read ${caFile}: ${String(error)}`);
+  }
 }
 
 function readAddress(url: string): RedisAddress {
@@ -135,17 +138,30 @@ function readAddress(url: string): RedisAddress {
   }
 }
 
-async function readCertificates(path: string): Promise<ConnectionOptions> {
-  try {
-    return { ca: await readFile(path) };
-  } catch (error) {
-    throw new Error(`The certificates of Redis cannot be read from ${path}: ${String(error)}`);
-  }
-}
-
-function readPrefix(prefix: string): string {
+function checkPrefix(prefix: string): string {
   if (!/\{[^}]+\}/.test(prefix)) {
-    throw new Error(`The prefix of keys takes a hash tag in braces such as ${DEFAULT_PREFIX}, got ${prefix}`);
+    throw new Error(
+      `The prefix of keys needs a hash tag in braces, such as ${DEFAULT_PREFIX}; got ${prefix}`,
+    );
   }
   return prefix;
+}
+
+/** Warns of settings of Redis that can lose accepted jobs. Skipped where an access rule forbids `INFO`. */
+async function warnOfSettings(client: Client, log: Log): Promise<void> {
+  let info: string;
+  try {
+    info = `${await client.info('persistence')}\n${await client.info('memory')}`;
+  } catch (error) {
+    log.debug({ err: error }, 'could not read the settings of Redis');
+    return;
+  }
+  const setting = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
+  if (setting('aof_enabled') === '0') {
+    log.warn({}, 'Redis has no append-only file: a restart loses accepted jobs (set appendonly yes)');
+  }
+  const policy = setting('maxmemory_policy');
+  if (setting('maxmemory') !== '0' && policy !== '' && policy !== 'noeviction') {
+    log.warn({ policy }, 'Redis evicts data when its memory is full: set maxmemory-policy noeviction');
+  }
 }

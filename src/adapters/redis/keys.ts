@@ -1,54 +1,39 @@
-/** Everything of ours in Redis begins with it. The braces put all keys into one slot of a cluster. */
+/** The default prefix of all our keys. The braces are a hash tag, which puts all keys into one slot of a cluster. */
 export const DEFAULT_PREFIX = '{qwen-edit}';
 
-/**
- * The names of keys and channels. The scripts make the same names from the prefix; what only they touch is described
- * in `scripts/index.ts`.
- */
-export interface Keys {
-  readonly prefix: string;
-  /** Hash: one job. */
-  record(id: string): string;
-  /** Sorted set: the ids of waiting jobs by `queueScore` and turn. */
-  readonly queue: string;
-  /** Sorted set: the ids of waiting jobs by the time of submit. */
-  readonly since: string;
-  /** Sorted set: the ids of finished jobs by the time at which they go. */
-  readonly expiry: string;
-  /** Sorted set: deliveries to webhooks by the time at which they are due. */
-  readonly outbox: string;
-  /** Hash: the deliveries of one job. */
-  deliveries(id: string): string;
-  /** String: the newest preview of a job. */
-  preview(id: string): string;
-  /** String: what somebody has left of the requests of a time. */
-  rate(key: string): string;
-  /** String: says whether these are the data that we knew. */
-  readonly identity: string;
-  /** Channel: the snapshots of one job. */
-  feed(id: string): string;
-  /** The job of a channel; null when it is another channel. */
-  jobOf(channel: string): string | null;
-  /** Channel: a job began to wait. */
-  readonly waiting: string;
-}
+export type Keys = ReturnType<typeof createKeys>;
 
-/** Makes the names below a prefix. */
-export function createKeys(prefix: string): Keys {
+/**
+ * The names of keys and channels. The scripts derive the same names from the prefix; keys that only they use are
+ * listed in `scripts/index.ts`.
+ */
+export function createKeys(prefix: string) {
   const feed = `${prefix}:feed:`;
   return {
     prefix,
-    record: id => `${prefix}:job:${id}`,
+    /** Hash: a job. */
+    record: (id: string) => `${prefix}:job:${id}`,
+    /** Sorted set: ids of waiting jobs by their score. */
     queue: `${prefix}:queue`,
+    /** Sorted set: ids of waiting jobs by time of submit. */
     since: `${prefix}:since`,
+    /** Sorted set: ids of finished jobs by time of expiry. */
     expiry: `${prefix}:expiry`,
+    /** Sorted set: webhook deliveries by the time when they are due. */
     outbox: `${prefix}:outbox`,
-    deliveries: id => `${prefix}:deliveries:${id}`,
-    preview: id => `${prefix}:preview:${id}`,
-    rate: key => `${prefix}:rate:${key}`,
+    /** Hash: the deliveries of a job. */
+    deliveries: (id: string) => `${prefix}:deliveries:${id}`,
+    /** String: the newest preview of a job. */
+    preview: (id: string) => `${prefix}:preview:${id}`,
+    /** String: when a caller's rate budget is full again. */
+    rate: (key: string) => `${prefix}:rate:${key}`,
+    /** String: a random name of the stored data, to notice when Redis lost them. */
     identity: `${prefix}:identity`,
-    feed: id => `${feed}${id}`,
-    jobOf: channel => (channel.startsWith(feed) ? channel.slice(feed.length) : null),
+    /** Channel: snapshots of a job. */
+    feed: (id: string) => `${feed}${id}`,
+    /** The job of a feed channel; null for another channel. */
+    jobOf: (channel: string) => (channel.startsWith(feed) ? channel.slice(feed.length) : null),
+    /** Channel: a job started to wait. */
     waiting: `${prefix}:waiting`,
   };
 }

@@ -1,34 +1,44 @@
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { Clock, CommitResult, Idempotency, JobQuery, Ledger, SubmitResult } from '../../jobs/ports.ts';
 import { queueScore } from '../../jobs/queue-score.ts';
+import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
-import { reach } from './failure.ts';
 import type { Keys } from './keys.ts';
 import { createRedisOutbox } from './outbox.ts';
-import { asJob, asJobs, asList, asNumber, asPresentJobs } from './replies.ts';
-import type { WaitingCall } from './waiting-call.ts';
+import { asJob, asJobs, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
 
 export interface RedisLedgerOptions {
   readonly client: Client;
   readonly keys: Keys;
-  /** Null: leases go by Redis' own clock, so that gateways with different clocks agree. */
+  /** Null uses the clock of Redis, so that gateways with different clocks agree on leases. */
   readonly now: Clock | null;
-  readonly waiting: WaitingCall;
+  /** Closes the connections. */
   close(): Promise<void>;
 }
+
+/** The ledger, with the method that the subscriber needs. */
+export interface RedisLedger extends Ledger {
+  /** Calls the listeners for waiting jobs soon: a burst of submits causes one call. */
+  announceWaiting(): void;
+}
+
+/** Announcements within this time cause one call. */
+const ANNOUNCE_DELAY_MS = 5;
 
 const COMMIT_RESULTS: readonly CommitResult[] = ['ok', 'stale', 'gone', 'fenced'];
 
 /**
- * The ledger that gateways share: each change is one script, which checks, writes, moves the job in the indices and
- * announces it, all or nothing. Every call rejects with `StoreAway` within a few seconds while Redis is out of reach.
- * What was answered outlives a crash of Redis as far as Redis keeps its append-only file.
+ * The ledger that gateways share. Each change is one script that checks, writes, updates the indices and announces the
+ * change, all or nothing. While Redis is unreachable every call rejects with `StoreAway` within a few seconds. A
+ * stored change survives a crash of Redis as far as its append-only file does.
  */
-export function createRedisLedger({ client, keys, now, waiting, close }: RedisLedgerOptions): Ledger {
+export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptions): RedisLedger {
   const { prefix } = keys;
   const laneTokens = `${prefix}:lane-tokens`;
   const outbox = createRedisOutbox({ client, keys, now });
+  const waitingListeners = createListeners();
+  let announcement: NodeJS.Timeout | null = null;
   const time = (): string => (now === null ? '' : String(now()));
 
   async function readRange(set: string, highest: string, limit: number): Promise<Job[]> {
@@ -60,7 +70,7 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
         ),
       );
       const result = asSubmitResult(asList(reply));
-      if (result === null) throw new Error(`A job with the id ${job.id} is stored already`);
+      if (result === null) throw new Error(`A job with the id ${job.id} exists already`);
       return result;
     },
     async findRepeated(owner, idempotency) {
@@ -103,7 +113,7 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
         ),
       );
       const result = COMMIT_RESULTS.find(known => known === reply);
-      if (result === undefined) throw new Error('Redis gave an unexpected reply to a commit');
+      if (result === undefined) throw unexpected(reply);
       if (result === 'ok' && deliveries.length > 0) outbox.announce();
       return result;
     },
@@ -134,16 +144,24 @@ export function createRedisLedger({ client, keys, now, waiting, close }: RedisLe
     },
     overdue: (createdBefore, limit) => readRange(keys.since, `(${createdBefore}`, limit),
     expired: (at, limit) => readRange(keys.expiry, String(at), limit),
-    onWaiting: listener => waiting.listen(listener),
+    onWaiting: waitingListeners.add,
+    announceWaiting() {
+      announcement ??= setTimeout(() => {
+        announcement = null;
+        waitingListeners.call();
+      }, ANNOUNCE_DELAY_MS);
+    },
     outbox,
     async close() {
+      waitingListeners.clear();
+      if (announcement !== null) clearTimeout(announcement);
       outbox.close();
       await close();
     },
   };
 }
 
-/** The changing columns in the order in which the scripts take them. */
+/** The columns that change, in the order of the scripts' arguments. */
 function columns(job: Job): (string | number)[] {
   const { revision, status, waiting, lane, expiresAt } = columnsOf(job);
   return [revision, status, waiting, lane ?? '', expiresAt ?? ''];
@@ -153,7 +171,7 @@ function ownerSuffix(owner: string | null): string {
   return owner === null ? '' : `:${owner}`;
 }
 
-/** As JSON, so that no owner and key run into one another. */
+/** JSON keeps owner and key apart, whatever characters they contain. */
 function keyField(owner: string | null, { key }: Idempotency): string {
   return JSON.stringify([owner ?? '', key]);
 }
@@ -163,7 +181,7 @@ function listsOf({ owner, statuses }: JobQuery): string[] {
   return names.map(name => name + ownerSuffix(owner));
 }
 
-/** Null for an empty answer and for an id that is taken. */
+/** Null for an empty reply (the key is unused) and for an id that is taken. */
 function asSubmitResult([kind, detail, request]: readonly unknown[]): SubmitResult | null {
   switch (kind) {
     case 'stored':

@@ -1,33 +1,33 @@
 import type { Clock, Outbox } from '../../jobs/ports.ts';
 import type { Delivery } from '../../jobs/webhook.ts';
+import { createListeners } from '../listeners.ts';
 import type { Client } from './client.ts';
-import { reach } from './failure.ts';
 import type { Keys } from './keys.ts';
-import { asList, asNumber } from './replies.ts';
+import { asList, asNumber, reach } from './replies.ts';
 
 export interface RedisOutboxOptions {
   readonly client: Client;
   readonly keys: Keys;
-  /** Null: claims go by Redis' own clock. */
+  /** Null uses the clock of Redis. */
   readonly now: Clock | null;
 }
 
-/** The outbox that gateways share, and how the ledger says that it added to it. */
+/** The outbox that gateways share, with the methods that the ledger needs. */
 export interface RedisOutbox extends Outbox {
+  /** Calls the listeners. */
   announce(): void;
   close(): void;
 }
 
-/** Deliveries lie in one hash a job; a sorted set has those that are due some time. */
+/** Keeps deliveries in one hash per job, and a sorted set of those that are due or will be. */
 export function createRedisOutbox({ client, keys, now }: RedisOutboxOptions): RedisOutbox {
-  const listeners = new Set<() => void>();
+  const listeners = createListeners();
   const time = (): string => (now === null ? '' : String(now()));
 
   return {
     async claim(limit, leaseMs) {
-      const reply = await reach(
-        client.qeClaimDeliveries(keys.outbox, keys.prefix, time(), limit, Math.ceil(leaseMs)),
-      );
+      const lease = Math.ceil(leaseMs);
+      const reply = await reach(client.qeClaimDeliveries(keys.outbox, keys.prefix, time(), limit, lease));
       const [token, ...found] = asList(reply);
       return found.map(text => ({ delivery: asDelivery(text), token: Number(token) }));
     },
@@ -48,23 +48,16 @@ export function createRedisOutbox({ client, keys, now }: RedisOutboxOptions): Re
     },
     async of(jobId) {
       const found = Object.values(await reach(client.hgetall(keys.deliveries(jobId)))).map(asDelivery);
-      // A hash has no order; a job's revisions rise.
+      // A hash is unordered, but the revisions of a job rise.
       return found.sort((one, other) => one.job.revision - other.job.revision);
     },
-    onAdded(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    announce() {
-      for (const listener of listeners) listener();
-    },
-    close() {
-      listeners.clear();
-    },
+    onAdded: listeners.add,
+    announce: listeners.call,
+    close: listeners.clear,
   };
 }
 
-/** Only what a ledger of ours wrote is ever read, so the form is known. */
+/** Its form is not checked: only our own ledgers write it. */
 function asDelivery(text: unknown): Delivery {
   return JSON.parse(String(text));
 }

@@ -1,31 +1,69 @@
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
+import { StoreAway } from '../../jobs/store-away.ts';
 import { decodeJob } from '../record.ts';
 
-/** A reply that is not what the script promises: the key is somebody else's, or of another version. */
-function unexpected(reply: unknown): Error {
+/**
+ * Error codes of a Redis that is reachable but cannot serve now: it is loading its file, became a replica, lost its
+ * master or its quorum, is full, cannot write, or rejects our credentials (redis.io/docs/latest, "Errors" of each).
+ */
+const UNABLE =
+  /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|NOAUTH|WRONGPASS|UNKILLABLE)\b/;
+
+/** Waits for a call to Redis. Rejects with `StoreAway` when Redis cannot serve it, and with the error itself otherwise. */
+export async function reach<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw asStoreAway(error) ?? error;
+  }
+}
+
+/**
+ * Null when the error is a bug of ours. ioredis distinguishes connection errors only by their text, but an error reply
+ * of the server is always a `ReplyError`. The error is not kept as a cause: it holds the command with the caller's prompt.
+ */
+function asStoreAway(error: unknown): StoreAway | null {
+  if (error instanceof StoreAway) return error;
+  if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return null;
+  if (error.name === 'ReplyError') {
+    const code = UNABLE.exec(error.message)?.[1];
+    return code === undefined ? null : new StoreAway(`Redis cannot serve now: ${code}`, 'ECONNREFUSED');
+  }
+  return new StoreAway(`Redis is unreachable: ${error.message}`, codeOf(error));
+}
+
+function codeOf(error: Error): string {
+  if ('code' in error && typeof error.code === 'string' && /^E(?!RR_)[A-Z_]+$/.test(error.code)) {
+    return error.code;
+  }
+  return /timed? ?out/i.test(error.message) ? 'ETIMEDOUT' : 'ECONNREFUSED';
+}
+
+/** The error for a reply that no script of ours gives: another program, or another version, uses the key. */
+export function unexpected(reply: unknown): Error {
   return new Error(`Redis gave an unexpected reply: ${Array.isArray(reply) ? 'a list' : typeof reply}`);
 }
 
-/** A reply that is a list. Throws when it is none. */
+/** Throws when the reply is not a list. */
 export function asList(reply: unknown): readonly unknown[] {
   if (!Array.isArray(reply)) throw unexpected(reply);
   return reply;
 }
 
-/** A reply that is a number. Throws when it is none. */
+/** Throws when the reply is not a number. */
 export function asNumber(reply: unknown): number {
   if (typeof reply !== 'number') throw unexpected(reply);
   return reply;
 }
 
-/** A job from the two halves of its record; null for none. Throws when they are no job. */
+/** Joins the two halves of a record; null when there is none. Throws when they are not strings. */
 export function asJob(state: unknown, request: unknown): Job | null {
   if (state === null || state === undefined) return null;
   if (typeof state !== 'string' || typeof request !== 'string') throw unexpected(state);
   return decodeJob({ state, request });
 }
 
-/** The jobs of a list of halves, in order, null where there was none. */
+/** Joins a flat list of halves, in order, with null for each missing job. */
 export function asJobs(reply: unknown): (Job | null)[] {
   const halves = asList(reply);
   const jobs: (Job | null)[] = [];
@@ -33,20 +71,20 @@ export function asJobs(reply: unknown): (Job | null)[] {
   return jobs;
 }
 
-/** The same without the gaps. */
+/** As `asJobs`, without the missing ones. */
 export function asPresentJobs(reply: unknown): Job[] {
   return asJobs(reply).filter(job => job !== null);
 }
 
-/** What a channel of the feed says. Throws when it is neither a snapshot nor an end. */
+/** Parses a message of the feed. Throws when it is neither a snapshot nor a deletion. */
 export function readMessage(text: string): Job | 'gone' {
   const message: unknown = JSON.parse(text);
-  if (!isObject(message)) throw new Error('it is no object');
+  if (!isObject(message)) throw new Error('The message is not an object');
   if (message.gone === true) return 'gone';
   const { state, request } = message;
-  if (!isObject(state) || !isObject(request)) throw new Error('it is no snapshot');
+  if (!isObject(state) || !isObject(request)) throw new Error('The message is not a snapshot');
   const job = { ...state, request };
-  if (!isJob(job)) throw new Error('it is no job');
+  if (!isJob(job)) throw new Error('The snapshot is not a job');
   return job;
 }
 
@@ -54,7 +92,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Looks at what a watcher goes by; the rest comes from the same commit. */
+/** Checks the fields that watchers decide by. The others come from the same commit. */
 function isJob(value: { [field: string]: unknown }): value is Job & Record<string, unknown> {
   return (
     typeof value.id === 'string' &&

@@ -3,38 +3,38 @@ import type { Redis } from 'ioredis';
 import { StoreAway } from '../../jobs/store-away.ts';
 import type { Log } from '../../log.ts';
 import { backoff } from './client.ts';
-import { reach } from './failure.ts';
+import { reach } from './replies.ts';
 
 export interface SubscriberOptions {
-  /** Opens a connection that does not reconnect by itself. */
+  /** Opens a connection that does not reconnect. */
   open(): Promise<Redis>;
-  /** On a cluster: a channel belongs to the slot of its name. */
+  /** True on a cluster, whose channels belong to the slot of their name. */
   readonly sharded: boolean;
-  /** Every channel that is wanted now. */
+  /** All channels to subscribe to now. */
   channels(): readonly string[];
   onMessage(channel: string, text: string): void;
-  /** Called when a new connection has every channel: catches up. Called again until it resolves. */
+  /** Called when a new connection has subscribed to every channel, to catch up; retried until it resolves. */
   onRejoined(): Promise<void>;
   readonly log: Log;
 }
 
-/** The one connection that listens. */
+/** The subscribing connection, replaced whenever it is lost. */
 export interface Subscriber {
-  /** Opens the first connection with every channel that is wanted. Rejects, with nothing open, when there is none. */
+  /** Opens the first connection and subscribes to every channel. Rejects, and leaves nothing open, when that fails. */
   start(): Promise<void>;
-  /** Resolves when the channel is listened to. Rejects with `StoreAway` while there is no connection. */
+  /** Resolves when subscribed. Rejects with `StoreAway` while there is no connection. */
   join(channel: string): Promise<void>;
   leave(channel: string): void;
   close(): Promise<void>;
 }
 
-/** A connection that does not answer within a command's time is given up, however healthy its socket looks. */
-const BEAT_MS = 2_000;
+/** Pause between pings. A connection that does not answer one is closed, however healthy its socket looks. */
+const PING_EVERY_MS = 2_000;
 const CATCH_UP_RETRY_MS = 250;
-/** Channels named in one command. */
+/** Channels per command. */
 const BATCH = 500;
 
-/** Keeps a subscribing connection open: when one is lost, another is opened, for ever, with every channel. */
+/** Keeps one connection subscribed to every channel. When it is lost, opens another, and retries that for ever. */
 export function createSubscriber(options: SubscriberOptions): Subscriber {
   const { sharded, log } = options;
   const stopping = new AbortController();
@@ -48,7 +48,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
     }
   }
 
-  /** Joins every channel. From here on whoever comes joins by themselves, so none is forgotten in between. */
+  /** Subscribes to every channel. Sets `live` first: a `join` in between subscribes itself, so no channel is missed. */
   async function enter(connection: Redis): Promise<void> {
     connection.on(sharded ? 'smessage' : 'message', options.onMessage);
     live = connection;
@@ -70,7 +70,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
     await ended;
   }
 
-  /** Listens until the connection ends, is deaf, or its slot moves to another node. */
+  /** Resolves when the connection ends, stops answering, or its slot moves to another node. */
   async function listen(connection: Redis, again: boolean): Promise<void> {
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, stopping.signal]);
@@ -78,16 +78,16 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
     connection.once('end', end);
     connection.once('moved', end);
     if (connection.status === 'end') end();
-    await Promise.all([beat(connection, over, signal), again ? catchUp(signal) : null]);
+    await Promise.all([keepPinging(connection, over, signal), again ? catchUp(signal) : null]);
     await drop(connection);
   }
 
-  async function beat(connection: Redis, over: AbortController, signal: AbortSignal): Promise<void> {
-    while (await pause(BEAT_MS, signal)) {
+  async function keepPinging(connection: Redis, over: AbortController, signal: AbortSignal): Promise<void> {
+    while (await pause(PING_EVERY_MS, signal)) {
       try {
         await connection.ping();
       } catch (error) {
-        log.debug({ error: String(error) }, 'the subscribing connection to Redis does not answer');
+        log.debug({ err: error }, 'the subscribing connection to Redis does not answer');
         over.abort();
       }
     }
@@ -99,7 +99,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
         await options.onRejoined();
         return;
       } catch (error) {
-        log.debug({ error: String(error) }, 'could not catch up with Redis: trying again');
+        log.debug({ err: error }, 'could not catch up with Redis: retrying');
         await pause(CATCH_UP_RETRY_MS, signal);
       }
     }
@@ -109,17 +109,18 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
     await listen(first, false);
     let attempt = 0;
     while (!stopping.signal.aborted) {
-      if (attempt === 0)
+      if (attempt === 0) {
         log.warn({}, 'lost the subscribing connection to Redis: live updates are interrupted');
+      }
       attempt += 1;
       try {
         const connection = await options.open();
         await enter(connection);
-        log.info({ channels: options.channels().length, attempt }, 'live updates from Redis go on');
+        log.info({ channels: options.channels().length, attempt }, 'live updates from Redis continue');
         attempt = 0;
         await listen(connection, true);
       } catch (error) {
-        log.debug({ attempt, error: String(error) }, 'could not open a subscribing connection to Redis');
+        log.debug({ attempt, err: error }, 'could not open a subscribing connection to Redis');
         await pause(backoff(attempt), stopping.signal);
       }
     }
@@ -132,14 +133,14 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
       running = run(first);
     },
     async join(channel) {
-      if (live === null) throw new StoreAway('Redis is out of reach: nothing can be watched', 'ECONNREFUSED');
+      if (live === null) throw new StoreAway('Redis is unreachable: jobs cannot be watched', 'ECONNREFUSED');
       await reach(subscribe(live, [channel]));
     },
     leave(channel) {
       if (live === null) return;
       const left = sharded ? live.sunsubscribe(channel) : live.unsubscribe(channel);
-      // The next connection no longer has it.
-      left.catch(error => log.debug({ error: String(error) }, 'could not leave a channel'));
+      // The next connection does not subscribe to it.
+      left.catch(error => log.debug({ err: error }, 'could not unsubscribe from a channel'));
     },
     async close() {
       stopping.abort();
@@ -148,7 +149,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
   };
 }
 
-/** False when the signal aborted. */
+/** Resolves with false when the signal is aborted. */
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return delay(ms, true, { signal }).catch(() => false);
 }

@@ -1,19 +1,17 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
-import { partsOfKey } from '../artifact-key.ts';
-import type { S3Location } from '../artifacts-url.ts';
-import { createS3Client } from './client.ts';
+import { partsOfKey, type S3Location } from '../artifacts-location.ts';
+import { createS3Client, loadS3Packages, type S3Packages } from './client.ts';
 import { asStoreFault, isMissing, isOutOfRange, reach, reasonOf } from './errors.ts';
-import { loadS3Packages, type S3Packages } from './packages.ts';
 
-/** The least that S3 takes as a part. A put of unknown length holds two of them. */
+/** The smallest part that S3 accepts. */
 const PART_BYTES = 5 * 1024 * 1024;
-const PARTS_AT_ONCE = 2;
+const CONCURRENT_PARTS = 2;
 
 /**
- * Artifacts as objects of a bucket. An object appears when it is whole; one of unknown length goes up in parts, at most
- * 10 MiB of which are held. Rejects, naming the bucket and the reason and no secret, when the bucket cannot be listed.
+ * Artifacts as objects of a bucket. An object appears when it is complete. A stream is uploaded in parts, of which at
+ * most 10 MiB are in memory. Rejects with the bucket and the reason, without secrets, when the bucket cannot be listed.
  */
 export async function openS3Artifacts(
   location: S3Location,
@@ -21,7 +19,7 @@ export async function openS3Artifacts(
 ): Promise<{ artifacts: Artifacts; close(): Promise<void> }> {
   const packages = await loadS3Packages();
   const client = createS3Client(packages, location, location.endpoint);
-  // A signature holds for one host.
+  // A signature is valid for one host.
   const signer =
     location.publicEndpoint === null ? client : createS3Client(packages, location, location.publicEndpoint);
   const close = async (): Promise<void> => {
@@ -54,7 +52,7 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
   const at = (key: string) => addressOf(location, key);
 
   async function putStream(key: string, source: Readable): Promise<number> {
-    // Told to whoever reads it; until somebody does, an error is no reason to end the process.
+    // The upload below gets the error. An error before it starts must not end the process.
     source.once('error', () => undefined);
     let bytes = 0;
     async function* counted(): AsyncGenerator<Buffer> {
@@ -69,13 +67,13 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
         client,
         params: { ...at(key), Body: Readable.from(counted(), { objectMode: false }) },
         partSize: PART_BYTES,
-        queueSize: PARTS_AT_ONCE,
+        queueSize: CONCURRENT_PARTS,
         leavePartsOnError: false,
       });
       await upload.done();
       return bytes;
     } catch (error) {
-      // What breaks on the side of the source is not the store's fault, and goes to whoever knows it.
+      // An error of the source is not one of the store.
       throw source.errored === null ? asStoreFault(error) : error;
     } finally {
       source.destroy();
@@ -96,11 +94,11 @@ function createS3Artifacts(packages: S3Packages, client: S3Client, location: S3L
         if (Body instanceof Readable) return Body;
       } catch (error) {
         if (isMissing(error)) return null;
-        // A file has no bytes beyond its end either.
+        // As for files: no bytes after the end.
         if (isOutOfRange(error)) return Readable.from([]);
         throw error;
       }
-      throw new TypeError('The S3 client answers with streams of Node');
+      throw new TypeError('The S3 client did not return a stream of Node');
     },
     async size(key) {
       try {

@@ -1,14 +1,41 @@
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
-import type { S3Location } from '../artifacts-url.ts';
-import type { S3Packages } from './packages.ts';
+import type { S3Location } from '../artifacts-location.ts';
+
+type Client = typeof import('@aws-sdk/client-s3');
+type Storage = typeof import('@aws-sdk/lib-storage');
+type Presigner = typeof import('@aws-sdk/s3-request-presigner');
+
+/** The AWS packages: optional dependencies of tens of megabytes, which only a gateway with S3 needs. */
+export interface S3Packages extends Pick<Storage, 'Upload'>, Pick<Presigner, 'getSignedUrl'> {
+  readonly client: Client;
+}
+
+/** Loads them. Rejects with the command to install them when they are missing. */
+export async function loadS3Packages(): Promise<S3Packages> {
+  try {
+    const [client, { Upload }, { getSignedUrl }] = await Promise.all([
+      import('@aws-sdk/client-s3'),
+      import('@aws-sdk/lib-storage'),
+      import('@aws-sdk/s3-request-presigner'),
+    ]);
+    return { client, Upload, getSignedUrl };
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
+    throw new Error(
+      'ARTIFACTS_URL: s3:// needs optional packages that are not installed: ' +
+        'npm install @aws-sdk/client-s3 @aws-sdk/lib-storage @aws-sdk/s3-request-presigner',
+      { cause: error },
+    );
+  }
+}
 
 const CONNECT_MS = 5_000;
-/** From a request's end to the head of its answer: not the time that a download takes. */
+/** From the end of a request to the head of its response; downloads may take longer. */
 const ANSWER_MS = 60_000;
-/** Downloads hold a socket for as long as their readers like, and must not keep the others out. */
+/** High, because a download holds its socket as long as its reader takes and must not block other requests. */
 const SOCKETS = 10_000;
 
-/** A client of the service, at its endpoint or, for signing alone, at another. Credentials: the AWS environment. */
+/** A client for an endpoint of the service, with the credentials of the AWS environment. */
 export function createS3Client(
   { client }: S3Packages,
   location: S3Location,
@@ -28,7 +55,7 @@ export function createS3Client(
   if (location.region !== null) config.region = location.region;
   if (endpoint !== null) {
     config.endpoint = endpoint;
-    // AWS checks sums of its own kind by default; many other services refuse requests with them.
+    // By default the SDK adds checksums that many services other than AWS reject.
     config.requestChecksumCalculation = 'WHEN_REQUIRED';
     config.responseChecksumValidation = 'WHEN_REQUIRED';
   }

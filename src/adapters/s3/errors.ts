@@ -1,36 +1,36 @@
 import { StoreAway } from '../../jobs/store-away.ts';
 
-/** Whether an object is not there. A HEAD has no body that could say whether it is the bucket that is not. */
+/** Whether an object is missing. A reply to HEAD has no body, so it cannot tell a missing object from a missing bucket. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && (error.name === 'NoSuchKey' || error.name === 'NotFound');
 }
 
-/** Whether a range begins behind the end of an object. */
+/** Whether a range starts after the end of an object. */
 export function isOutOfRange(error: unknown): boolean {
   return error instanceof Error && error.name === 'InvalidRange';
 }
 
-/** What an operator needs to know of a failure. The service's own words hold access keys at most, never secrets. */
+/** The cause of a failure for the operator. Messages of the service may contain access key ids, never secrets. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === 'CredentialsProviderError') {
     return 'no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
   }
-  const told = error.message === '' || error.message === error.name ? codeOf(error) : error.message;
-  return told === '' ? error.name : `${error.name}: ${told}`;
+  const detail = error.message === '' || error.message === error.name ? codeOf(error) : error.message;
+  return detail === '' ? error.name : `${error.name}: ${detail}`;
 }
 
-/** A refused connection is an error without words that holds others. */
+/** A refused connection is an AggregateError, which has a code and no message. */
 function codeOf(error: Error): string {
   return 'code' in error ? String(error.code) : '';
 }
 
-/** Answers that say: not now, or not with these credentials, which only the operator can change. */
-const REFUSING = new Set([403, 408, 429]);
+/** Statuses below 500 that mean: not now, or not with these credentials, which only the operator can change. */
+const UNABLE = new Set([403, 408, 429]);
 
 /**
- * Waits for a call to the service. Rejects with `StoreAway` when it is out of reach or does not serve us, with the error
- * itself when the object is missing or the fault is ours.
+ * Waits for a call to the service. Rejects with `StoreAway` when the service is unreachable or cannot serve us, and with
+ * the error itself when the object is missing or the error is ours.
  */
 export async function reach<T>(call: Promise<T>): Promise<T> {
   try {
@@ -40,12 +40,12 @@ export async function reach<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** The `StoreAway` that an error of the service or of the way to it means; any other error itself. */
+/** Turns an error of the service or of the connection into a `StoreAway`; returns any other error unchanged. */
 export function asStoreFault(error: unknown): unknown {
   return asStoreAway(error) ?? error;
 }
 
-/** Each error of the service carries the status of its answer; each of the connection a code of Node, or that it was late. */
+/** Errors of the service have an HTTP status; errors of the connection have a code of Node or are a timeout. */
 function asStoreAway(error: unknown): StoreAway | null {
   if (!(error instanceof Error)) return null;
   const status = statusOf(error);
@@ -53,10 +53,10 @@ function asStoreAway(error: unknown): StoreAway | null {
   const away =
     status === null
       ? /^E(?!RR_)[A-Z_]+$/.test(code) || /^(TimeoutError|CredentialsProviderError)$/.test(error.name)
-      : status >= 500 || REFUSING.has(status) || error.name === 'NoSuchBucket';
+      : status >= 500 || UNABLE.has(status) || error.name === 'NoSuchBucket';
   if (!away) return null;
-  const told = error.name === 'TimeoutError' ? 'ETIMEDOUT' : 'ECONNREFUSED';
-  return new StoreAway(`S3 is out of reach: ${reasonOf(error)}`, code === '' ? told : code);
+  const byName = error.name === 'TimeoutError' ? 'ETIMEDOUT' : 'ECONNREFUSED';
+  return new StoreAway(`S3 is unreachable: ${reasonOf(error)}`, code === '' ? byName : code);
 }
 
 function statusOf(error: Error): number | null {

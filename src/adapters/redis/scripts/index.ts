@@ -1,9 +1,7 @@
 import type { Result } from 'ioredis';
-import { acquireLane, extendLane, readStranded } from './lanes.ts';
+import { acquireLane, extendLane, identify, readStranded, takeRate } from './coordination.ts';
+import { commit, countJobs, findRepeated, listJobs, readMany, readRange, remove, submit } from './jobs.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
-import { takeRate } from './rates.ts';
-import { countJobs, findRepeated, identify, listJobs, readMany, readRange } from './reads.ts';
-import { commit, remove, submit } from './writes.ts';
 
 type Argument = string | number;
 
@@ -28,19 +26,20 @@ declare module 'ioredis' {
 }
 
 /**
- * The scripts by the name of their command. Each is one atomic change or one consistent read.
+ * The scripts by command name. Each is one atomic change or one consistent read.
  *
- * What they keep, besides what `keys.ts` names, below the prefix:
+ * They use these keys besides those in `keys.ts`, all with the prefix:
  *
- * | key | what |
+ * | key | content |
  * | --- | --- |
- * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the columns that indices need, the idempotency key |
+ * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key |
  * | `list:<status or *>` and `list:<status or *>:<owner>` | sorted sets of ids by time of submit |
- * | `held` | hash: the lane of each job that is in one |
- * | `lane-tokens`, `lane-ends` | hashes by lane: who holds it, until when |
- * | `keys` | hash: the job of each idempotency key |
+ * | `held` | hash: lanes by job |
+ * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
+ * | `keys` | hash: job ids by idempotency key |
+ * | `turns` | hash: the number of queued jobs by share |
  *
- * All lie in the slot of the prefix, so a script may touch those that it does not name in KEYS.
+ * All are in the slot of the prefix, so a script may use keys that it does not name in KEYS.
  */
 export function scriptsFor(sharded: boolean): Record<string, { lua: string; numberOfKeys: number }> {
   const texts = {

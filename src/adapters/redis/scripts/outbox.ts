@@ -1,8 +1,8 @@
 import { CLOCK, NAMES } from './parts.ts';
 
 /**
- * Adds deliveries to the outbox, due at the time `now` ('' for Redis' own): pairs of id and record in ARGV from `first`
- * on. A delivery's member in the outbox is its job's id, a space and its own.
+ * Adds deliveries to the outbox: pairs of id and record in ARGV from `first` on, due at `now` ('' for the time of
+ * Redis). The outbox names a delivery by its job's id, a space and its own id.
  */
 export const ADD_DELIVERIES = `
 local function addDeliveries(job, now, first)
@@ -13,7 +13,7 @@ local function addDeliveries(job, now, first)
 end
 `;
 
-/** Removes what a job still has to tell. */
+/** Removes the deliveries of a job. */
 export const DROP_DELIVERIES = `
 local function dropDeliveries(job)
   for _, id in ipairs(redis.call('HKEYS', key('deliveries:' .. job))) do
@@ -23,11 +23,11 @@ local function dropDeliveries(job)
 end
 `;
 
-/** Takes deliveries that are due. */
+/** Claims due deliveries. */
 export const claimDeliveries = `
--- Purpose: takes the deliveries that are due, the longest due first, and makes them due again at the end of the claim.
+-- Purpose: claims due deliveries, the longest due first, and makes them due again at the end of the claim.
 -- KEYS[1]: the outbox.
--- ARGV: 1 prefix, 2 time or '', 3 deliveries at most, 4 length of the claim in milliseconds.
+-- ARGV: 1 prefix, 2 time or '', 3 maximum of deliveries, 4 length of the claim in milliseconds.
 -- Returns: {end of the claim, record, …}.
 ${NAMES}${CLOCK}
 local now = clock(ARGV[2])
@@ -46,12 +46,13 @@ end
 return found
 `;
 
-/** Stores what became of a delivery. */
+/** Stores the result of an attempt. */
 export const settleDelivery = `
--- Purpose: stores a claimed delivery if the claim still stands, and when it is due again.
+-- Purpose: stores a claimed delivery and when it is due again, if the claim is still valid.
 -- KEYS[1]: the outbox.
--- ARGV: 1 prefix, 2 time or '', 3 job, 4 delivery, 5 end of the claim, 6 record, 7 milliseconds or '' for never again.
--- Returns: 1, or 0 when somebody else claimed it or its job is gone.
+-- ARGV: 1 prefix, 2 time or '', 3 job, 4 delivery, 5 end of the claim, 6 record,
+--   7 milliseconds until it is due again, or '' for never.
+-- Returns: 1, or 0 when it was claimed again or its job was deleted.
 ${NAMES}${CLOCK}
 local member = ARGV[3] .. ' ' .. ARGV[4]
 local due = redis.call('ZSCORE', KEYS[1], member)

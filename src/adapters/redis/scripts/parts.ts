@@ -1,15 +1,15 @@
 /**
- * Pieces of Lua that several scripts begin with. They are part of a script's text, so a change of one is a new script
- * to Redis. JSON passes through as text: `cjson` would turn `[]` into `{}` and long numbers into short ones.
+ * Lua functions that several scripts share by including their text. JSON passes through the scripts as text: `cjson`
+ * would turn `[]` into `{}` and round long numbers.
  */
 
-/** The names of keys: all begin with the prefix of ARGV[1], thus lie in the slot of KEYS[1]. */
+/** Key names. All start with the prefix in ARGV[1], so they are in the slot of KEYS[1]. */
 export const NAMES = `
 local function key(name) return ARGV[1] .. ':' .. name end
 local function record(id) return key('job:' .. id) end
 `;
 
-/** Milliseconds since 1970: those given, and by Redis' own clock where none are given, so that all gateways agree. */
+/** Milliseconds since 1970: the given time, or the time of Redis if that is '', so that all gateways agree. */
 export const CLOCK = `
 local function clock(given)
   if given ~= '' then return tonumber(given) end
@@ -19,7 +19,7 @@ end
 local function whole(number) return string.format('%.0f', number) end
 `;
 
-/** Appends a job's two halves to `found`; false for both where there is no such job. */
+/** Appends a job's two halves to `found`; false for both if there is no such job. */
 export const READ = `
 local function read(found, id)
   local halves = redis.call('HMGET', record(id), 'state', 'request')
@@ -28,7 +28,7 @@ local function read(found, id)
 end
 `;
 
-/** What a used idempotency key answers: nil when it was not used. */
+/** The reply for a used idempotency key; nil for an unused one. */
 export const REPEATED = `
 local function repeated(field, fingerprint)
   local id = redis.call('HGET', key('keys'), field)
@@ -41,9 +41,9 @@ end
 `;
 
 /**
- * Moves a job from the indices where it was to those where it is. `fixed` never changes after submit (the owner as
- * `:name` or empty, the time of submit, the place in the queue, whose turn it takes); `was` and `is` are its changing columns, NOWHERE
- * before submit and after removal.
+ * Updates the indices of a job. `fixed` holds what never changes after submit: the owner as `:name` or empty, the time
+ * of submit, the score and the share. `was` and `is` hold the columns that change; they are NOWHERE before submit and
+ * after removal.
  */
 export const INDEX = `
 local NOWHERE = { status = '', waiting = '0', lane = '', expires = '' }
@@ -84,7 +84,7 @@ local function index(id, fixed, was, is)
 end
 `;
 
-/** Tells everybody. On a cluster a channel belongs to the slot of its name, otherwise each message goes to all nodes. */
+/** Publishes a message; on a cluster only within the slot of the channel's name, instead of to all nodes. */
 export function announcing(sharded: boolean): string {
   return `
 local function announce(channel, message) redis.call('${sharded ? 'SPUBLISH' : 'PUBLISH'}', key(channel), message) end

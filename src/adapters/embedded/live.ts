@@ -1,0 +1,36 @@
+import type { Job } from '../../jobs/job.ts';
+import type { Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
+import { createWatchers } from '../watchers.ts';
+
+/** The feed of a gateway that runs alone. Its ledger reports every commit and deletion to it. */
+export interface EmbeddedFeed extends Feed {
+  changed(job: Job): void;
+  gone(jobId: string): void;
+}
+
+/** Starts with no watchers. */
+export function createEmbeddedFeed(): EmbeddedFeed {
+  const watchers = createWatchers();
+  return {
+    watch: async (jobId, watcher) => watchers.add(jobId, watcher),
+    changed: job => watchers.notify(job.id, job),
+    gone: jobId => watchers.notify(jobId, 'gone'),
+    watched: watchers.jobs,
+  };
+}
+
+/** Keeps the newest preview of each running job in memory. */
+export function createMemoryPreviews(): Previews {
+  const previews = new Map<string, PreviewImage>();
+  return {
+    async put(jobId, preview) {
+      previews.set(jobId, preview);
+    },
+    async get(jobId) {
+      return previews.get(jobId) ?? null;
+    },
+    async drop(jobId) {
+      previews.delete(jobId);
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { CLOCK, NAMES, READ } from './parts.ts';
+
+/** Takes a free lane. */
+export const acquireLane = `
+-- Purpose: takes a lane without a valid lease. The token is at least the current time, so that it also rises when Redis
+--   lost the lane, and former holders stay fenced.
+-- KEYS[1]: hash of tokens by lane.
+-- ARGV: 1 prefix, 2 time or '', 3 lane, 4 length of the lease in milliseconds.
+-- Returns: nil when it is held; {token}, or {token, state, request} with the job that the last holder left.
+${NAMES}${CLOCK}${READ}
+local lane, now = ARGV[3], clock(ARGV[2])
+if tonumber(redis.call('HGET', key('lane-ends'), lane) or '0') > now then return nil end
+local token = math.max(tonumber(redis.call('HGET', KEYS[1], lane) or '0') + 1, now)
+redis.call('HSET', KEYS[1], lane, whole(token))
+redis.call('HSET', key('lane-ends'), lane, whole(now + tonumber(ARGV[4])))
+local answer = { token }
+local held = redis.call('HGETALL', key('held'))
+for n = 1, #held, 2 do
+  if held[n + 1] == lane and #answer == 1 then read(answer, held[n]) end
+end
+return answer
+`;
+
+/** Renews or releases a lane. */
+export const extendLane = `
+-- Purpose: sets the end of a lease unless the lane was taken over. A length of 0 releases the lane.
+-- KEYS[1]: hash of tokens by lane.
+-- ARGV: 1 prefix, 2 time or '', 3 lane, 4 token, 5 length in milliseconds.
+-- Returns: 1, or 0 when the lane has another holder.
+${NAMES}${CLOCK}
+if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then return 0 end
+redis.call('HSET', key('lane-ends'), ARGV[3], whole(clock(ARGV[2]) + tonumber(ARGV[5])))
+return 1
+`;
+
+/** Jobs in lanes without a holder. */
+export const readStranded = `
+-- Purpose: reads the jobs in lanes whose lease ended some time ago. A lane has one job at most, so these are few.
+-- KEYS[1]: hash of lanes by job.
+-- ARGV: 1 prefix, 2 time or '', 3 time since the end of the lease in milliseconds.
+-- Returns: {state, request, …}.
+${NAMES}${CLOCK}${READ}
+local limit = clock(ARGV[2]) - tonumber(ARGV[3])
+local found = {}
+local held = redis.call('HGETALL', KEYS[1])
+for n = 1, #held, 2 do
+  if tonumber(redis.call('HGET', key('lane-ends'), held[n + 1]) or '0') < limit then read(found, held[n]) end
+end
+return found
+`;
+
+/** Takes one request from a budget. */
+export const takeRate = `
+-- Purpose: the generic cell rate algorithm (ITU-T I.371) by the clock of Redis, which all gateways share. It stores the
+--   time when the budget is full again, and expires then. A rejected request takes nothing from the budget.
+-- KEYS[1]: that time, in microseconds since 1970: below 2^53, so integers stay exact.
+-- ARGV: 1 microseconds that one request costs, 2 microseconds of the whole budget.
+-- Returns: {1, microseconds left in the budget}, or {0, microseconds until the next request is allowed}.
+local time = redis.call('TIME')
+local at = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local interval, budget = tonumber(ARGV[1]), tonumber(ARGV[2])
+local after = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), at) + interval
+local used = after - at
+if used > budget then return { 0, used - budget } end
+redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', string.format('%.0f', math.ceil(used / 1000)))
+return { 1, budget - used }
+`;
+
+/** Names the stored data. */
+export const identify = `
+-- Purpose: names the data unless they have a name, so that a gateway notices when Redis lost them.
+-- KEYS[1]: the name.
+-- ARGV: 1 name for unnamed data.
+-- Returns: the name of the data.
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+`;

@@ -1,0 +1,166 @@
+import { TURN_MS } from '../../../jobs/queue-score.ts';
+import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
+import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED } from './parts.ts';
+
+/** Stores a new job, once per idempotency key. */
+export const submit = (sharded: boolean): string => `
+-- Purpose: stores a new job and announces that it waits, unless its key was used, its id is taken or the queue is full.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id, 3 maximum of waiting jobs, 4 field of the idempotency key or '', 5 fingerprint,
+--   6 owner as ':name' or '', 7 time of submit, 8 score without the caller's other jobs, 9 revision, 10 status,
+--   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or ''.
+-- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
+${NAMES}${READ}${REPEATED}${INDEX}${announcing(sharded)}
+local id, field = ARGV[2], ARGV[4]
+if field ~= '' then
+  local earlier = repeated(field, ARGV[5])
+  if earlier then return earlier end
+end
+local waiting = redis.call('ZCARD', key('queue'))
+if waiting >= tonumber(ARGV[3]) then return { 'queue-full', waiting } end
+if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
+local score = tonumber(ARGV[8])
+if ARGV[16] ~= '' then
+  score = score + ${TURN_MS} * tonumber(redis.call('HGET', key('turns'), ARGV[16]) or '0')
+end
+score = string.format('%.0f', score)
+redis.call('HSET', KEYS[1], 'revision', ARGV[9], 'state', ARGV[14], 'request', ARGV[15],
+  'owner', ARGV[6], 'created', ARGV[7], 'score', score, 'share', ARGV[16],
+  'status', ARGV[10], 'waiting', ARGV[11], 'lane', ARGV[12], 'expires', ARGV[13],
+  'key', field, 'fingerprint', ARGV[5])
+index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] }, NOWHERE,
+  { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
+if field ~= '' then redis.call('HSET', key('keys'), field, id) end
+if ARGV[11] == '1' then announce('waiting', id) end
+return { 'stored' }
+`;
+
+/** Stores the next revision of a job. */
+export const commit = (sharded: boolean): string => `
+-- Purpose: stores a job's next revision if its record has the given revision and the lease is still valid; updates the
+--   indices, adds deliveries to the outbox, publishes the snapshot, and announces a job that starts to wait.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id, 3 revision that the change is based on, 4 lane of the lease or '', 5 its token,
+--   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time of expiry or '', 11 state,
+--   12 time or '', 13… pairs of id and record of deliveries.
+-- Returns: 'ok', 'stale', 'gone' or 'fenced'.
+${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${announcing(sharded)}
+if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
+local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
+  'owner', 'created', 'score', 'request', 'share')
+if not old[1] then return 'gone' end
+if old[1] ~= ARGV[3] then return 'stale' end
+redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', ARGV[8], 'lane', ARGV[9],
+  'expires', ARGV[10], 'state', ARGV[11])
+index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
+  { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
+  { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
+addDeliveries(ARGV[2], ARGV[12], 13)
+announce('feed:' .. ARGV[2], '{"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}')
+if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
+return 'ok'
+`;
+
+/** Deletes a job. */
+export const remove = (sharded: boolean): string => `
+-- Purpose: deletes a job with its index entries, deliveries and idempotency key, and publishes the deletion.
+-- KEYS[1]: the job's record.
+-- ARGV: 1 prefix, 2 id.
+-- Returns: 1, or 0 when there is no such job.
+${NAMES}${INDEX}${DROP_DELIVERIES}${announcing(sharded)}
+local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share')
+if not old[1] then return 0 end
+index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
+  { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
+if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
+dropDeliveries(ARGV[2])
+redis.call('DEL', KEYS[1])
+announce('feed:' .. ARGV[2], '{"gone":true}')
+return 1
+`;
+
+/** Looks up an idempotency key. */
+export const findRepeated = `
+-- Purpose: returns what a submit with this idempotency key would return if the key was used before.
+-- KEYS[1]: hash of idempotency keys.
+-- ARGV: 1 prefix, 2 field of the key, 3 fingerprint.
+-- Returns: {'repeated', state, request}, {'idempotency-conflict'}, or {} when the key is unused.
+${NAMES}${REPEATED}
+return repeated(ARGV[2], ARGV[3]) or {}
+`;
+
+/** Reads many jobs in one round trip. */
+export const readMany = `
+-- Purpose: reads jobs in the order of the ids.
+-- KEYS[1]: any of our keys, for the slot.
+-- ARGV: 1 prefix, 2… ids.
+-- Returns: {state, request, …}, with nil for both halves of a missing job.
+${NAMES}${READ}
+local found = {}
+for n = 2, #ARGV do read(found, ARGV[n]) end
+return found
+`;
+
+/** Reads the first jobs of a sorted set. */
+export const readRange = `
+-- Purpose: reads the jobs of a sorted set with the lowest scores, lowest first.
+-- KEYS[1]: the sorted set.
+-- ARGV: 1 prefix, 2 highest score as ZRANGEBYSCORE takes it, 3 maximum of jobs.
+-- Returns: {state, request, …}.
+${NAMES}${READ}
+local found = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do read(found, id) end
+return found
+`;
+
+/** Reads a page of a list. */
+export const listJobs = `
+-- Purpose: merges lists of jobs, newest first, and reads a page of them.
+-- KEYS[1]: any of our keys, for the slot.
+-- ARGV: 1 prefix, 2 maximum of jobs, 3 and 4 time of submit and id of the job before the page, both '' for the first
+--   page, 5… names of the lists.
+-- Returns: {state, request, …}.
+${NAMES}${READ}
+-- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
+local function before(a, b)
+  for n = 1, math.min(#a, #b) do
+    local x, y = a:byte(n), b:byte(n)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+-- Counts the entries of a list before the page, also when the job before the page is no longer in the list.
+local function skipped(list)
+  if ARGV[4] == '' then return 0 end
+  local count = redis.call('ZCOUNT', list, '(' .. ARGV[3], '+inf')
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', list, ARGV[3], ARGV[3])) do
+    if not before(id, ARGV[4]) then count = count + 1 end
+  end
+  return count
+end
+local limit = tonumber(ARGV[2])
+local entries = {}
+for n = 5, #ARGV do
+  local list = key('list:' .. ARGV[n])
+  local first = skipped(list)
+  local ids = redis.call('ZREVRANGE', list, first, first + limit - 1, 'WITHSCORES')
+  for i = 1, #ids, 2 do entries[#entries + 1] = { id = ids[i], created = tonumber(ids[i + 1]) } end
+end
+table.sort(entries, function(a, b)
+  if a.created ~= b.created then return a.created > b.created end
+  return before(b.id, a.id)
+end)
+local found = {}
+for n = 1, math.min(limit, #entries) do read(found, entries[n].id) end
+return found
+`;
+
+/** Counts waiting and running jobs. */
+export const countJobs = `
+-- Purpose: counts the waiting jobs and the jobs in lanes at one moment.
+-- KEYS[1]: the queue.
+-- ARGV: 1 prefix.
+-- Returns: {waiting, running}.
+${NAMES}
+return { redis.call('ZCARD', KEYS[1]), redis.call('HLEN', key('held')) }
+`;

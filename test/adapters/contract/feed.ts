@@ -1,0 +1,72 @@
+import { expect, it } from 'vitest';
+import { watchJob } from '../../../src/jobs/watch.ts';
+import { claim, END, type UnderTest } from './under-test.ts';
+
+/** The feed: what a watcher sees. */
+export function feedContract(under: () => UnderTest): void {
+  it('shows a watcher the present snapshot, newer ones, the final one, and the end', async () => {
+    const job = await under().stored();
+    const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
+    if (stream === null) throw new Error('the job is there');
+    expect((await stream.next()).value).toEqual(job);
+    const claimed = await under().commit(job, claim('e#0'));
+    expect((await stream.next()).value).toEqual(claimed);
+    const ended = await under().commit(claimed, { type: 'canceled', ...END });
+    expect((await stream.next()).value).toEqual(ended);
+    expect(await stream.next()).toEqual({ value: undefined, done: true });
+  });
+
+  it('shows a slow watcher the newest snapshot only, revisions rising', async () => {
+    let job = await under().stored();
+    const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
+    if (stream === null) throw new Error('the job is there');
+    job = await under().commit(job, claim('e#0'));
+    job = await under().commit(job, { type: 'started', at: 6 });
+    for (let step = 1; step <= 50; step += 1) {
+      const progress = step * 1.5;
+      job = await under().commit(job, {
+        type: 'progressed',
+        at: 7,
+        progress,
+        stage: 'SAMPLING',
+        step,
+        totalSteps: 50,
+        etaSeconds: null,
+      });
+    }
+    job = await under().commit(job, { type: 'canceled', ...END });
+    const revisions: number[] = [];
+    for await (const snapshot of stream) revisions.push(snapshot.revision);
+    expect(revisions.at(-1)).toBe(job.revision);
+    expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
+    expect(revisions.length).toBeLessThan(53);
+  });
+
+  it('ends the stream of a deleted job, and of one that was never there at once', async () => {
+    const job = await under().stored();
+    const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
+    await stream?.next();
+    const end = stream?.next();
+    await under().store.ledger.remove(job.id);
+    expect(await end).toEqual({ value: undefined, done: true });
+    expect(await watchJob(under().store.ledger, under().store.feed, job.id)).toBeNull();
+  });
+
+  it('knows which jobs are watched', async () => {
+    const job = await under().stored();
+    expect(under().store.feed.watched()).toEqual([]);
+    const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
+    expect(under().store.feed.watched()).toEqual([job.id]);
+    await stream?.return();
+    expect(under().store.feed.watched()).toEqual([]);
+  });
+
+  it('settles `return` at once while `next` waits', async () => {
+    const job = await under().stored();
+    const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
+    await stream?.next();
+    const parked = stream?.next();
+    expect(await stream?.return()).toEqual({ value: undefined, done: true });
+    expect(await parked).toEqual({ value: undefined, done: true });
+  });
+}

@@ -1,0 +1,68 @@
+import { expect } from 'vitest';
+import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
+import type { Job } from '../../../src/jobs/job.ts';
+import type { Feed, JobQuery, Ledger, SubmitOptions } from '../../../src/jobs/ports.ts';
+import { deliveriesFor } from '../../../src/jobs/webhook.ts';
+import { aJob } from '../../support/jobs.ts';
+
+/** What the suite needs of an adapter: the same store can be opened again after a close or a crash. */
+export interface LedgerUnderTest {
+  readonly ledger: Ledger;
+  readonly feed: Feed;
+  /** Moves the store's clock. */
+  advanceClock(ms: number): void;
+  reopen(): Promise<LedgerUnderTest>;
+  dispose(): Promise<void>;
+}
+
+/** A submit that nothing bounds. */
+export const OPEN: SubmitOptions = { maxQueue: 1_000, idempotency: null };
+
+/** A lane takes the job. */
+export const claim = (lane: string): JobEvent => ({
+  type: 'claimed',
+  at: 5,
+  lane,
+  engine: 'e',
+  promptId: 'p',
+});
+
+/** When a job ended and until when it is kept. */
+export const END = { at: 9, expiresAt: 5_000 };
+
+/** The store of the present test and what the tests do with it again and again. */
+export interface UnderTest {
+  store: LedgerUnderTest;
+  stored(fields?: Parameters<typeof aJob>[0]): Promise<Job>;
+  commit(job: Job, event: JobEvent): Promise<Job>;
+  /** The ids of every page, one after another. */
+  pages(query: Pick<JobQuery, 'owner' | 'statuses'>, first: number): Promise<string[]>;
+}
+
+/** Puts the tools around a store. */
+export function underTest(store: LedgerUnderTest): UnderTest {
+  const under: UnderTest = {
+    store,
+    async stored(fields = {}) {
+      const job = aJob(fields);
+      expect(await under.store.ledger.submit(job, OPEN)).toEqual({ kind: 'stored' });
+      return job;
+    },
+    async commit(job, event) {
+      const next = advance(job, event);
+      expect(await under.store.ledger.commit(next, job.revision, null, deliveriesFor(job, next))).toBe('ok');
+      return next;
+    },
+    async pages(query, first) {
+      const ids: string[] = [];
+      let after: Job | null = null;
+      for (;;) {
+        const page = await under.store.ledger.list({ ...query, first, after });
+        ids.push(...page.jobs.map(job => job.id));
+        after = page.jobs.at(-1) ?? null;
+        if (!page.hasNextPage || after === null) return ids;
+      }
+    },
+  };
+  return under;
+}

@@ -1,0 +1,87 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { expect, it } from 'vitest';
+import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
+import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
+import { aJob } from '../../support/jobs.ts';
+import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
+
+async function open(folder?: string): Promise<LedgerUnderTest> {
+  const root = folder ?? (await mkdtemp(join(tmpdir(), 'ledger-')));
+  let clock = 1_000;
+  const feed = createEmbeddedFeed();
+  const ledger = openEmbeddedLedger({ path: join(root, 'jobs.sqlite'), feed, now: () => clock });
+  return {
+    ledger,
+    feed,
+    advanceClock(ms) {
+      clock += ms;
+    },
+    async reopen() {
+      await ledger.close();
+      return open(root);
+    },
+    async dispose() {
+      await ledger.close();
+      await rm(root, { recursive: true });
+    },
+  };
+}
+
+ledgerContract('embedded', open);
+
+it('refuses a file that another gateway holds, by name', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+  const path = join(root, 'jobs.sqlite');
+  const options = { path, feed: createEmbeddedFeed(), now: Date.now };
+  const first = openEmbeddedLedger(options);
+  expect(() => openEmbeddedLedger(options)).toThrow(`${path} is in use by another gateway`);
+  await first.close();
+  await openEmbeddedLedger(options).close();
+  await rm(root, { recursive: true });
+});
+
+it('rejects a file whose tables have another version', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+  const path = join(root, 'jobs.sqlite');
+  const options = { path, feed: createEmbeddedFeed(), now: Date.now };
+  await openEmbeddedLedger(options).close();
+  for (const version of [1, 3]) {
+    const db = new DatabaseSync(path);
+    db.exec(`PRAGMA user_version = ${version}`);
+    db.close();
+    expect(() => openEmbeddedLedger(options)).toThrow(`The job file has version ${version}`);
+  }
+  await rm(root, { recursive: true });
+});
+
+it('stores what came together with one that cannot be stored', async () => {
+  const { ledger, dispose } = await open();
+  const jobs = [aJob(), aJob(), aJob()];
+  const [first] = jobs;
+  const options = { maxQueue: 10, idempotency: null };
+  // The second has the id of the first.
+  const results = await Promise.allSettled(
+    jobs.map((job, index) => ledger.submit(index === 1 && first ? first : job, options)),
+  );
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect(await ledger.count()).toMatchObject({ waiting: 2 });
+  await dispose();
+});
+
+it('counts and places those that wait as they come and go', async () => {
+  const { ledger, dispose } = await open();
+  const [first, second] = [aJob({ createdAt: 1 }), aJob({ createdAt: 2 })];
+  const options = { maxQueue: 2, idempotency: null };
+  for (const job of [first, second]) expect(await ledger.submit(job, options)).toEqual({ kind: 'stored' });
+  expect(await ledger.ahead(second)).toBe(1);
+  expect(await ledger.submit(aJob(), options)).toEqual({ kind: 'queue-full', waiting: 2 });
+  await ledger.remove(first.id);
+  expect(await ledger.ahead(second)).toBe(0);
+  expect(await ledger.submit(aJob({ createdAt: 0 }), options)).toEqual({ kind: 'stored' });
+  expect(await ledger.ahead(second)).toBe(1);
+  expect(await ledger.count()).toEqual({ waiting: 2, running: 0 });
+  await dispose();
+});

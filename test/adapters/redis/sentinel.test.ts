@@ -1,0 +1,51 @@
+import { expect, it } from 'vitest';
+import { advance } from '../../../src/jobs/advance.ts';
+import { StoreAway } from '../../../src/jobs/store-away.ts';
+import { watchJob } from '../../../src/jobs/watch.ts';
+import { aJob } from '../../support/jobs.ts';
+import { startRedis, startSentinel, until, withClient } from '../../support/stores/redis.ts';
+import { openStore } from '../../support/stores/redis-store.ts';
+
+const OPEN = { maxQueue: 10, idempotency: null };
+
+it('follows the sentinels to the new master when the old one dies, with its watchers', async () => {
+  const master = await startRedis();
+  const replica = await startRedis({ extra: ['--replicaof', '127.0.0.1', String(master.port)] });
+  await withClient(replica.url, client =>
+    until(async () => /master_link_status:up/.test(await client.info('replication'))),
+  );
+  const sentinel = await startSentinel(master.port);
+  const store = await openStore(sentinel.url);
+  try {
+    const job = aJob();
+    await store.ledger.submit(job, OPEN);
+    await withClient(master.url, client => client.wait(1, 5_000));
+    const stream = await watchJob(store.ledger, store.feed, job.id);
+    expect((await stream?.next())?.value).toEqual(job);
+    const seen = stream?.next();
+
+    await master.kill();
+    await expect(store.ledger.get(job.id)).rejects.toBeInstanceOf(StoreAway);
+    const next = advance(job, { type: 'claimed', at: 5, lane: 'e#0', engine: 'e', promptId: 'p' });
+    await until(async () =>
+      store.ledger.commit(next, job.revision, null).then(
+        result => result === 'ok',
+        () => false,
+      ),
+    );
+    expect((await seen)?.value).toEqual(next);
+    const stored = await withClient(replica.url, client =>
+      client.hget(`{qwen-edit}:job:${job.id}`, 'revision'),
+    );
+    expect(stored).toBe('2');
+
+    // And the channel is the new master's.
+    await until(() => store.log.has('info', 'live updates from Redis continue'));
+    const started = advance(next, { type: 'started', at: 6 });
+    expect(await store.ledger.commit(started, next.revision, null)).toBe('ok');
+    expect((await stream?.next())?.value).toEqual(started);
+  } finally {
+    await store.close();
+    await Promise.all([sentinel.stop(), replica.stop(), master.stop()]);
+  }
+});

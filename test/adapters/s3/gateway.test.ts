@@ -1,0 +1,183 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openArtifacts } from '../../../src/adapters/artifacts.ts';
+import { parseArtifactsUrl } from '../../../src/adapters/artifacts-location.ts';
+import { startCutProxy } from '../../support/cut-proxy.ts';
+import { type Pictures, startPictures } from '../../support/image-server.ts';
+import { ask, send } from '../../support/requests.ts';
+import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
+import { createTestLog } from '../../support/stores/redis-store.ts';
+import { startS3, type TestS3 } from '../../support/stores/s3.ts';
+
+let s3: TestS3;
+let pictures: Pictures;
+beforeAll(async () => {
+  [s3, pictures] = await Promise.all([startS3(), startPictures()]);
+});
+afterAll(() => Promise.all([s3?.stop(), pictures?.stop()]));
+beforeEach(() => {
+  for (const [name, value] of Object.entries(s3.environment)) vi.stubEnv(name, value);
+});
+afterEach(() => vi.unstubAllEnvs());
+
+async function submitted(gateway: TestGateway): Promise<string> {
+  const { body } = await send(`${gateway.url}/edit-image`, {
+    image1_url: `${pictures.url}/cat.png`,
+    prompt: 'Make it night',
+    steps: 2,
+  });
+  return String(body.job_id);
+}
+
+async function edited(gateway: TestGateway): Promise<string> {
+  const id = await submitted(gateway);
+  expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
+  return id;
+}
+
+it('runs an edit with all its bytes in the bucket, streams them, and leaves none after its deletion', async () => {
+  const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url() });
+  const id = await edited(gateway);
+  const whole = await fetch(`${gateway.url}/download/${id}?metadata=keep`, { redirect: 'manual' });
+  expect(whole.status).toBe(200);
+  const bytes = Buffer.from(await whole.arrayBuffer());
+  const part = await fetch(`${gateway.url}/download/${id}?metadata=keep`, {
+    headers: { range: 'bytes=8-15' },
+  });
+  expect(part.status).toBe(206);
+  expect(bytes.subarray(8, 16).equals(Buffer.from(await part.arrayBuffer()))).toBe(true);
+  const converted = await fetch(`${gateway.url}/download/${id}?format=webp`);
+  expect(converted.headers.get('content-type')).toBe('image/webp');
+  await converted.arrayBuffer();
+
+  expect((await fetch(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).ok).toBe(true);
+  expect((await fetch(`${gateway.url}/download/${id}`)).status).toBe(404);
+  expect(JSON.stringify(gateway.lines)).not.toContain(s3.environment.AWS_SECRET_ACCESS_KEY);
+  await gateway.stop();
+});
+
+it('sends callers to the bucket for what goes out as it is stored, and for nothing else', async () => {
+  const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url(), DOWNLOAD_REDIRECT: '1' });
+  const id = await edited(gateway);
+  const url = `${gateway.url}/download/${id}`;
+  const ask = (query: string, init: RequestInit = {}) =>
+    fetch(`${url}${query}`, { redirect: 'manual', ...init });
+
+  const sent = await ask('');
+  expect(sent.status).toBe(302);
+  expect(sent.headers.get('cache-control')).toBe('private, no-store');
+  const target = new URL(sent.headers.get('location') ?? '');
+  expect(target.origin).toBe(s3.endpoint);
+  const stored = await fetch(target);
+  expect(stored.status).toBe(200);
+  expect(stored.headers.get('content-type')).toBe('image/png');
+  expect(stored.headers.get('content-disposition')).toBe(`inline; filename="edited_image_${id}.png"`);
+  const bytes = Buffer.from(await stored.arrayBuffer());
+  expect(bytes.includes('Make it night')).toBe(false);
+  const followed = await fetch(url, { headers: { range: 'bytes=8-15' } });
+  expect(Buffer.from(await followed.arrayBuffer())).toEqual(bytes.subarray(8, 16));
+
+  // What the engine wrote into the picture of the request stays here.
+  const whole = await ask('?metadata=keep');
+  expect(whole.status).toBe(200);
+  expect(Buffer.from(await whole.arrayBuffer()).includes('Make it night')).toBe(true);
+  const converted = await ask('?format=webp');
+  expect(converted.status).toBe(200);
+  await converted.arrayBuffer();
+  const head = await ask('', { method: 'HEAD' });
+  expect(head.status).toBe(200);
+  expect(head.headers.get('content-length')).toBe(String(bytes.length));
+  const known = await ask('', { headers: { 'if-none-match': head.headers.get('etag') ?? '' } });
+  expect(known.status).toBe(304);
+  await gateway.stop();
+});
+
+it('ends a job whose picture was ready while the bucket was away, once it is back, without another run', async () => {
+  const proxy = await startCutProxy(s3.endpoint);
+  const gateway = await startTestGateway({
+    ARTIFACTS_URL: s3.url().replace(s3.endpoint, proxy.url),
+    SANDBOX_STEP: '50ms',
+  });
+  const id = await submitted(gateway);
+  await waitUntil(gateway.url, id, ({ step }) => (step ?? 0) >= 1);
+  proxy.let('nothing');
+  proxy.cut();
+  await vi.waitUntil(() => gateway.lines.some(({ message }) => message.startsWith('lane failed')), 15_000);
+  proxy.let('all');
+  expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
+  const answer = await send(`${gateway.url}/graphql`, { query: `{ job(id: "${id}") { attempt } }` });
+  expect(answer.body).toEqual({ data: { job: { attempt: 1 } } });
+  expect((await fetch(`${gateway.url}/download/${id}`)).status).toBe(200);
+  await gateway.stop();
+  await proxy.stop();
+});
+
+describe('while the bucket is away', () => {
+  const TOLD = 'The store of jobs and pictures is out of reach, try again later';
+  const graphql = async (gateway: TestGateway, query: string) => {
+    const answer = await send(`${gateway.url}/graphql`, { query });
+    return { ...answer, retryAfter: answer.headers.get('retry-after') };
+  };
+  const rest = async (gateway: TestGateway, path: string, init: RequestInit = {}) => {
+    const answer = await ask(gateway.url + path, init);
+    return { ...answer, retryAfter: answer.headers.get('retry-after') };
+  };
+  const jobsOf = async (gateway: TestGateway): Promise<string[]> =>
+    Object.keys((await rest(gateway, '/jobs')).body.jobs ?? {});
+
+  it('says so in both faces, and does nothing of what is asked', async () => {
+    const proxy = await startCutProxy(s3.endpoint);
+    const url = s3.url();
+    const gateway = await startTestGateway({ ARTIFACTS_URL: url.replace(s3.endpoint, proxy.url) });
+    const done = await edited(gateway);
+    const picture = `${pictures.url}/cat.png`;
+    const submit = `mutation {
+      editImage(input: { images: [{ url: "${picture}" }], prompt: "Day", steps: 1, idempotencyKey: "k" }) { __typename }
+    }`;
+    proxy.let('nothing');
+    proxy.cut();
+    const json = { 'content-type': 'application/json' };
+    const edit = JSON.stringify({ image1_url: picture, prompt: 'Day' });
+    const refusals = [
+      await rest(gateway, '/edit-image', { method: 'POST', headers: json, body: edit }),
+      await rest(gateway, `/download/${done}`),
+      await rest(gateway, `/jobs/${done}`, { method: 'DELETE' }),
+    ];
+    for (const refusal of refusals) {
+      expect(refusal).toMatchObject({ status: 503, retryAfter: '5', body: { detail: TOLD } });
+    }
+    for (const query of [
+      submit,
+      `mutation { deleteJob(id: "${done}") { __typename } }`,
+      `mutation { retryJob(id: "${done}") { __typename } }`,
+    ]) {
+      const extensions = { code: 'STORE_UNAVAILABLE', retryAfterSeconds: 5 };
+      const body = { errors: [{ message: TOLD, extensions }] };
+      expect(await graphql(gateway, query)).toMatchObject({ status: 503, retryAfter: '5', body });
+    }
+
+    proxy.let('all');
+    // What was to be deleted is still there, whole, and nothing else.
+    expect(await jobsOf(gateway)).toEqual([done]);
+    expect((await fetch(`${gateway.url}/download/${done}`)).status).toBe(200);
+    // The key was not used up.
+    expect((await graphql(gateway, submit)).body).toEqual({ data: { editImage: { __typename: 'Job' } } });
+    const [made = ''] = (await jobsOf(gateway)).filter(id => id !== done);
+    expect(await waitForEnd(gateway.url, made)).toMatchObject({ status: 'COMPLETED' });
+    for (const id of [done, made]) {
+      expect((await rest(gateway, `/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+    }
+    expect(await keysAt(url)).toEqual([]);
+    await gateway.stop();
+    await proxy.stop();
+  });
+});
+
+async function keysAt(url: string): Promise<string[]> {
+  const parsed = parseArtifactsUrl(url);
+  if (!parsed.ok) throw new Error(parsed.fault);
+  const options = { location: parsed.value, signedUrls: false, now: Date.now, log: createTestLog() };
+  const { artifacts, close } = await openArtifacts(options);
+  const found = await artifacts.list('');
+  await close();
+  return found.map(({ key }) => key);
+}
