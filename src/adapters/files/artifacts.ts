@@ -156,11 +156,11 @@ async function discard(file: string): Promise<void> {
 function openDraftSync(draft: string): number {
   for (let attempt = 1; ; attempt += 1) {
     try {
+      if (attempt > 1) mkdirSync(dirname(draft), { recursive: true });
       return openSync(draft, 'wx');
     } catch (error) {
-      if (!hasCode(error, 'ENOENT') || attempt === OPEN_ATTEMPTS) throw error;
+      if (attempt === OPEN_ATTEMPTS || !folderWentAway(error)) throw error;
     }
-    mkdirSync(dirname(draft), { recursive: true });
   }
 }
 
@@ -199,16 +199,23 @@ async function openToRead(file: string): Promise<number | null> {
   return isFile ? descriptor : null;
 }
 
-/** Retries when the folder was removed with its last file before the draft was created. */
 async function openDraft(draft: string): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await fs.mkdir(dirname(draft), { recursive: true });
       return await fs.open(draft, 'wx');
     } catch (error) {
-      if (!hasCode(error, 'ENOENT') || attempt === OPEN_ATTEMPTS) throw error;
+      if (attempt === OPEN_ATTEMPTS || !folderWentAway(error)) throw error;
     }
   }
+}
+
+/**
+ * Whether a folder may have been removed with its last file while a draft was created in it. A recursive `mkdir` of
+ * Node reports a folder that disappears under it as ENOTDIR.
+ */
+function folderWentAway(error: unknown): boolean {
+  return hasCode(error, 'ENOENT', 'ENOTDIR');
 }
 
 /**
