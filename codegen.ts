@@ -16,9 +16,9 @@ import {
 import { settingsTable } from './src/config-table.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
-import { normalDocument } from './src/http/limits/persisted.ts';
-import { persistedManifest } from './src/http/limits/persisted-manifest.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
+import { normalDocument } from './src/operations/persisted.ts';
+import { persistedManifest } from './src/operations/persisted-manifest.ts';
 import { VERSION } from './src/version.ts';
 import { workflowJsonSchema } from './src/workflows/manifest.ts';
 

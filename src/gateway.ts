@@ -9,7 +9,6 @@ import { createPace, type Pace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/access/identity.ts';
 import { httpLimits } from './http/limits/http-limits.ts';
-import { readPersisted, SHIPPED_DOCUMENTS } from './http/limits/persisted.ts';
 import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
 import { parseAllowList } from './images/allow.ts';
@@ -18,6 +17,8 @@ import { createSystemLookup } from './images/vet.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
+import { logOperations, type OnOperation } from './operations/hooks.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { VERSION } from './version.ts';
 import { createPost } from './webhooks/post.ts';
@@ -50,15 +51,21 @@ export interface Gateway {
 
 /**
  * Builds everything from a config and starts it. Rejects, with nothing left running, when a part cannot start:
- * the port is taken, the job file is in use, no workflow is usable. `open` gives it its store, which it closes.
+ * the port is taken, the job file is in use, no workflow is usable. `open` gives it its store, which it closes;
+ * `onOperation` is called for each GraphQL operation.
  */
-export async function startGateway(config: Config, log: Log, open = openStore): Promise<Gateway> {
+export async function startGateway(
+  config: Config,
+  log: Log,
+  open = openStore,
+  onOperation: readonly OnOperation[] = [],
+): Promise<Gateway> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     for (const step of stops.splice(0).reverse()) await step();
   };
   try {
-    return await start(config, log, open, stops, stop);
+    return await start(config, log, open, onOperation, stops, stop);
   } catch (error) {
     await stop();
     throw error;
@@ -69,6 +76,7 @@ async function start(
   config: Config,
   log: Log,
   open: typeof openStore,
+  onOperation: readonly OnOperation[],
   stops: (() => Promise<void>)[],
   stop: () => Promise<void>,
 ): Promise<Gateway> {
@@ -264,6 +272,8 @@ async function start(
         ? new Map()
         : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
     showDetails: config.NODE_ENV === 'development',
+    // Measuring each operation has a price, so only where the lines are written.
+    onOperation: config.LOG_LEVEL === 'debug' ? [...onOperation, logOperations(log)] : onOperation,
   });
   stops.push(() => http.stop());
   log.info({ url: http.url, engines: urls.length }, 'listening');

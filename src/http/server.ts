@@ -4,23 +4,25 @@ import { isLoopback } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { Log } from '../log.ts';
+import { createMask } from '../operations/errors.ts';
+import type { OnOperation } from '../operations/hooks.ts';
+import { createOperations, type Source } from '../operations/operations.ts';
+import { createPersisted } from '../operations/persisted.ts';
+import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
 import { type Callers, createCallers, type FairBy, type Known, takingTurns } from './access/callers.ts';
 import { addGate, rateKey } from './access/gate.ts';
 import type { Identity } from './access/identity.ts';
-import { createDirectOperations } from './graphql/direct.ts';
-import { createPage, wantsPage } from './graphql/page.ts';
+import { createPage, wantsPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
-import { serveGraphQLSockets } from './graphql/websocket.ts';
-import { createGraphQLServer, maskError, type ServerContext } from './graphql/yoga.ts';
+import { serveGraphQLSockets } from './graphql/sockets.ts';
+import { createYogaDoor } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnName } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createStreams } from './limits/lifetime.ts';
-import { createPersisted } from './limits/persisted.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
-import { createWatchQuota } from './limits/subscriptions.ts';
 import { createPeers, type TrustedProxies } from './peers.ts';
 import { answerClientError, answerFrameworkError } from './rest/index.ts';
 
@@ -45,6 +47,8 @@ export interface HttpOptions {
   /** Documents that may be named by their hash. */
   readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
+  /** Called for each GraphQL operation. */
+  readonly onOperation: readonly OnOperation[];
 }
 
 export interface HttpServer {
@@ -63,22 +67,25 @@ const STALLED_MS = 120_000;
 
 /** Starts to listen. Rejects when the port is taken. */
 export async function startHttpServer(options: HttpOptions): Promise<HttpServer> {
-  const { services, identity, limits, log, showDetails } = options;
-  const persisted = createPersisted(limits.persisted, options.documents);
+  const { services, identity, limits, log } = options;
   const rate = limits.rate === null ? null : rateLimiterOf(limits.rate, options);
   const peers = createPeers(options.trustedProxies);
-  const quota = createWatchQuota(limits.subscriptionsPerCaller);
+  const quota = createSubscriptionQuota(limits.subscriptionsPerCaller);
   const heldBytes = createHeldBytes(HELD_BYTES);
   const streams = createStreams(limits.sockets.lifetimeMs);
   const callers = createCallers(options.fairBy, peers);
   const page = limits.graphiql ? createPage() : null;
-  const yoga = createGraphQLServer(buildSchema(), {
-    log,
-    showDetails,
+  const schema = buildSchema();
+  const mask = createMask(log, options.showDetails);
+  const operations = createOperations({
+    schema,
     limits: limits.documents,
-    persisted,
+    persisted: createPersisted(limits.persisted, options.documents),
     quota,
+    mask,
+    hooks: options.onOperation,
   });
+  const yoga = createYogaDoor({ operations, mask, log });
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes,
@@ -95,12 +102,16 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 
-  function contextOf(request: IncomingMessage, known: Known, signal?: AbortSignal): ServerContext {
+  function clientOf(
+    request: IncomingMessage,
+    known: Known,
+    signal?: AbortSignal,
+  ): Pick<Source, 'context' | 'clientKey'> {
     const address = peers.addressOf(request);
     const { caller } = takingTurns(known, options.fairBy, address);
     const baseUrl = options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
     const clientKey = rateKey(caller.id, address);
-    return { clientKey, graphql: { ...services, caller, baseUrl, signal } };
+    return { clientKey, context: { ...services, caller, baseUrl, signal } };
   }
 
   // With keys a name proves nothing that is needed, and beyond loopback any name may be ours.
@@ -124,32 +135,30 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   });
   await app.register(
     graphqlRoutes({
+      operations,
       yoga,
-      direct: createDirectOperations({ yoga, persisted, log, showDetails }),
       callers,
       page,
       streams,
-      mask: error => maskError(error, log, showDetails),
-      contextOf,
+      mask,
+      clientOf,
     }),
   );
   await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,
-    yoga,
+    schema,
+    operations,
     identity,
     peers,
     rate,
-    quota,
-    persisted,
     heldBytes,
     origins: limits.origins,
     isOurs,
     limits: limits.sockets,
-    showDetails,
     log,
-    contextOf,
+    clientOf,
   });
   const url = urlOf(app, options.host);
 

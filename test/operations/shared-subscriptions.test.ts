@@ -1,19 +1,18 @@
 import type { ExecutionResult } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { createSharedSubscriptions, type Subscribed } from '../../src/graphql/shared/groups.ts';
 import { createMailbox, type Mailbox } from '../../src/jobs/mailbox.ts';
+import { createSharedSubscriptions, type Subscribed } from '../../src/operations/sharing.ts';
 
-/** As server-sent events use them: each member reads from a box of its own. */
+/** Subscribers as server-sent events use them: each reads from a mailbox of its own. */
 function shareResults() {
-  const { join, size } = createSharedSubscriptions<ExecutionResult, Mailbox<ExecutionResult>>({
-    itemOf: result => result,
-    offer: (box, result) => box.offer(result),
-    end: box => box.end(),
-  });
+  const { join, size } = createSharedSubscriptions();
   return {
     size,
     join: (key: string, open: () => Promise<Subscribed>) =>
-      join(key, open, leave => createMailbox<ExecutionResult>(leave)),
+      join(key, open, leave => {
+        const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
+        return { stream, offer: shared => offer(shared.result), end };
+      }),
   };
 }
 
@@ -52,7 +51,7 @@ async function streamOf(subscribed: Promise<Subscribed>): Promise<AsyncIterator<
 }
 
 describe('shared subscriptions', () => {
-  it('execute once for all who ask the same, also when they ask at once', async () => {
+  it('execute once for all subscribers of the same key, also when they join at once', async () => {
     const shared = shareResults();
     const from = source();
     const watchers = await Promise.all(
@@ -65,7 +64,7 @@ describe('shared subscriptions', () => {
     expect(new Set(seen.map(({ value }) => value)).size).toBe(1);
   });
 
-  it('are not shared by those who ask something else', async () => {
+  it('are not shared between keys', async () => {
     const shared = shareResults();
     const [a, b] = [source(), source()];
     const one = await streamOf(shared.join('a', a.open));
@@ -76,7 +75,7 @@ describe('shared subscriptions', () => {
     expect((await other.next()).value).toEqual(result(2));
   });
 
-  it('give a newcomer the newest result first', async () => {
+  it('offer a late subscriber the newest result first', async () => {
     const shared = shareResults();
     const from = source();
     const first = await streamOf(shared.join('k', from.open));
@@ -90,7 +89,7 @@ describe('shared subscriptions', () => {
     expect((await late.next()).value).toEqual(result(3));
   });
 
-  it('hold one result for who does not read, and go on for the others', async () => {
+  it('hold one result for a subscriber that does not read, and go on for the others', async () => {
     const shared = shareResults();
     const from = source();
     const stalled = await streamOf(shared.join('k', from.open));
@@ -105,7 +104,7 @@ describe('shared subscriptions', () => {
     expect((await stalled.next()).done).toBe(true);
   });
 
-  it('close the source when the last one leaves, and open it anew for the next', async () => {
+  it('close the source when the last subscriber leaves, and open it again for the next', async () => {
     const shared = shareResults();
     const from = source();
     const [one, other] = [
@@ -122,7 +121,7 @@ describe('shared subscriptions', () => {
     expect(from.opened).toBe(2);
   });
 
-  it('tell everybody why there is none, and keep nothing of it', async () => {
+  it('give every subscriber the result of a failed start, and keep nothing of it', async () => {
     const shared = shareResults();
     const refused: ExecutionResult = { data: null };
     const open = async (): Promise<Subscribed> => refused;

@@ -1,11 +1,11 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { SubscriptionQuota } from '../../operations/quota.ts';
 import type { RateAnswer } from '../../rate.ts';
-import { GRAPHQL_PATH } from '../graphql/page.ts';
+import { GRAPHQL_PATH } from '../graphql/graphiql.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
 import { holdBody, mayBeLarge } from '../limits/held-bytes.ts';
 import type { Streams } from '../limits/lifetime.ts';
 import type { RateLimiter } from '../limits/rate.ts';
-import type { WatchQuota } from '../limits/subscriptions.ts';
 import { holderOf, type Peers } from '../peers.ts';
 import { DOCS_PATH } from '../rest/docs.ts';
 import { STATUS_PATH } from '../rest/status.ts';
@@ -28,7 +28,7 @@ export interface GateOptions {
   readonly peers: Peers;
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
-  readonly quota: WatchQuota;
+  readonly quota: SubscriptionQuota;
   /** Bounds the bodies that are in memory. */
   readonly heldBytes: HeldBytes;
   /** Whether the name that was asked for (Host) is one of ours. */

@@ -1,126 +1,126 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { createSharedSubscriptions, type Subscribed } from '../../graphql/shared/groups.ts';
-import { createMailbox, type Stream } from '../../jobs/mailbox.ts';
-import { beginTextFrame } from './frame.ts';
+import { createMailbox } from '../../jobs/mailbox.ts';
+import { formatResult } from '../../operations/errors.ts';
+import type { SharedResult, Subscriber } from '../../operations/sharing.ts';
 
-/** One operation of one socket that watches. */
-export interface FanoutMember {
+/** Where a socket's subscription writes its results. */
+export interface SocketTarget {
   readonly socket: WebSocket;
-  /** What the socket's frames are written to; the socket does not compress. */
+  /** The connection below the socket, which must not compress: frames are written to it directly. */
   readonly transport: Duplex;
-  /** The id that the client gave the operation. */
+  /** The operation's id, chosen by the client. */
   readonly id: string;
-  /** Called once, when the member leaves, the subscription ends or there is none. */
-  leave(): void;
-}
-
-/**
- * Writes the results of a subscription that many sockets watch straight to them: executed once, made into bytes once,
- * and then for each only the begin of its frame, which carries the operation's id (graphql-ws' PROTOCOL.md, `Next`).
- */
-export interface Fanout {
-  /**
-   * Joins the subscription that `key` stands for, as `SharedSubscriptions` does. Gives a stream without results, which
-   * ends when the subscription does and the last result is on its way (then graphql-ws says `complete`), or the result
-   * that says why there is none.
-   */
-  join(key: string, member: FanoutMember, open: () => Promise<Subscribed>): Promise<Subscribed>;
 }
 
 const NOTHING = Buffer.alloc(0);
 
-/** Starts with no subscription. */
-export function createFanout(): Fanout {
-  const shared = createSharedSubscriptions<Buffer, Writer>({
-    // The brace ends the message around the result.
-    itemOf: result => Buffer.from(`${JSON.stringify(result)}}`),
-    offer,
-    end: conclude,
-  });
-  return {
-    async join(key, member, open) {
-      try {
-        const subscribed = await shared.join(key, open, leaveGroup => createWriter(member, leaveGroup));
-        if (!(Symbol.asyncIterator in subscribed)) member.leave();
-        return subscribed;
-      } catch (error) {
-        member.leave();
-        throw error;
-      }
-    },
-  };
-}
-
-/** Who writes to one socket for one operation. */
-interface Writer {
-  readonly member: FanoutMember;
-  /** The begin of each message. */
-  readonly head: string;
-  /** The newest result that the socket had no room for. */
-  waiting: Buffer | null;
-  /** Nothing newer comes. */
-  concluded: boolean;
-  readonly stream: Stream<never>;
-}
-
-function createWriter(member: FanoutMember, leaveGroup: () => void): Writer {
-  const box = createMailbox<never>(() => {
-    writer.waiting = null;
-    leaveGroup();
-    member.leave();
-  });
-  const writer: Writer = {
-    member,
-    head: `{"id":${JSON.stringify(member.id)},"type":"next","payload":`,
-    waiting: null,
-    concluded: false,
-    stream: box.stream,
-  };
-  return writer;
-}
-
 /**
- * Sends while the socket takes all at once. When it does not, the newest result waits until what is before it was taken,
- * and whoever reads slowly misses the rest: at most one waits here and one in the socket.
+ * Writes a subscription's results to a socket as `next` messages (graphql-ws' PROTOCOL.md). All subscribers share the bytes
+ * of a result; only the start of the frame, which has the operation's id, is each one's own. The stream has no results: it
+ * ends when the last one was handed to the connection, and graphql-ws then sends `complete`.
+ *
+ * A class, because methods on a prototype take no memory for each of thousands of subscribers.
  */
-function offer(writer: Writer, rest: Buffer): void {
-  const { transport } = writer.member;
-  if (!isOpen(writer)) return;
-  if (writer.waiting !== null) writer.waiting = rest;
-  else if (transport.writableLength === 0) send(writer, rest);
-  else {
-    writer.waiting = rest;
-    transport.write(NOTHING, () => taken(writer));
+class SocketSubscriber implements Subscriber {
+  readonly stream;
+  readonly #target: SocketTarget;
+  /** The start of each message. */
+  readonly #head: string;
+  /** The newest result, while the connection's buffer is not empty. */
+  #waiting: Buffer | null = null;
+  #ended = false;
+
+  constructor(target: SocketTarget, leave: () => void) {
+    this.#target = target;
+    this.#head = `{"id":${JSON.stringify(target.id)},"type":"next","payload":`;
+    this.stream = createMailbox<never>(() => {
+      this.#waiting = null;
+      leave();
+    }).stream;
+  }
+
+  /**
+   * Writes directly while the connection's buffer is empty; otherwise keeps only the newest result until it drains. So at
+   * most one result waits here and one in the connection.
+   */
+  offer(shared: SharedResult): void {
+    if (!this.#isOpen()) return;
+    const { transport } = this.#target;
+    // The brace closes the message around the result.
+    shared.bytes ??= Buffer.from(`${JSON.stringify(formatResult(shared.result))}}`);
+    if (this.#waiting !== null) this.#waiting = shared.bytes;
+    else if (transport.writableLength === 0) this.#write(shared.bytes);
+    else {
+      this.#waiting = shared.bytes;
+      transport.write(NOTHING, () => this.#drained());
+    }
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#waiting === null) this.#endStream();
+  }
+
+  /** The buffer is empty, or the connection is gone and its close ends the operation. */
+  #drained(): void {
+    if (this.#waiting !== null && this.#isOpen()) this.#write(this.#waiting);
+    this.#waiting = null;
+    if (this.#ended) this.#endStream();
+  }
+
+  #endStream(): void {
+    // A mailbox's `return` settles at once and never rejects.
+    void this.stream.return();
+  }
+
+  /** Nothing may be sent after the closing frame (RFC 6455, 5.5.1). */
+  #isOpen(): boolean {
+    const { socket } = this.#target;
+    return socket.readyState === socket.OPEN;
+  }
+
+  #write(rest: Buffer): void {
+    const { transport } = this.#target;
+    transport.cork();
+    transport.write(startTextFrame(this.#head, rest.length));
+    transport.write(rest);
+    transport.uncork();
   }
 }
 
-function conclude(writer: Writer): void {
-  writer.concluded = true;
-  if (writer.waiting === null) leave(writer);
+/** Makes the subscriber of one operation on one socket; `leave` is called once, when it ends or the client leaves. */
+export function socketSubscriber(target: SocketTarget, leave: () => void): Subscriber {
+  return new SocketSubscriber(target, leave);
 }
 
-/** Called when all that was before was taken, or the socket is gone: its close ends the operation. */
-function taken(writer: Writer): void {
-  if (writer.waiting !== null && isOpen(writer)) send(writer, writer.waiting);
-  writer.waiting = null;
-  if (writer.concluded) leave(writer);
-}
+/** FIN and the opcode of a text (RFC 6455, 5.2). */
+const TEXT = 0x81;
+const LENGTH_IN_TWO_BYTES = 126;
+const LENGTH_IN_EIGHT_BYTES = 127;
 
-/** The stream ends, and with it the operation. */
-function leave({ stream }: Writer): void {
-  // It settles at once and never fails.
-  void stream.return();
-}
-
-/** After its closing frame a socket says nothing more (RFC 6455, 5.5.1). */
-function isOpen({ member: { socket } }: Writer): boolean {
-  return socket.readyState === socket.OPEN;
-}
-
-function send({ member: { transport }, head }: Writer, rest: Buffer): void {
-  transport.cork();
-  transport.write(beginTextFrame(head, rest.length));
-  transport.write(rest);
-  transport.uncork();
+/**
+ * The start of a text message in one unmasked frame, as servers send it (RFC 6455, 5.1 and 5.2): the header, then `text`.
+ * `restBytes` more must follow.
+ */
+function startTextFrame(text: string, restBytes: number): Buffer {
+  const textBytes = Buffer.byteLength(text);
+  const length = textBytes + restBytes;
+  const at = length < LENGTH_IN_TWO_BYTES ? 2 : length < 65_536 ? 4 : 10;
+  const frame = Buffer.allocUnsafe(at + textBytes);
+  frame[0] = TEXT;
+  switch (at) {
+    case 2:
+      frame[1] = length;
+      break;
+    case 4:
+      frame[1] = LENGTH_IN_TWO_BYTES;
+      frame.writeUInt16BE(length, 2);
+      break;
+    default:
+      frame[1] = LENGTH_IN_EIGHT_BYTES;
+      frame.writeBigUInt64BE(BigInt(length), 2);
+  }
+  frame.write(text, at);
+  return frame;
 }

@@ -1,30 +1,33 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyError, FastifyPluginAsync, FastifyReply } from 'fastify';
-import type { GraphQLError } from 'graphql';
+import type { Mask } from '../../operations/errors.ts';
+import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/callers.ts';
 import { refuseGraphQL } from '../access/rejections.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import type { Streams } from '../limits/lifetime.ts';
 import { goneSignal } from '../limits/lifetime.ts';
-import { answerType } from './answer-type.ts';
-import type { DirectOperations } from './direct.ts';
-import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './page.ts';
-import { isPlainPost, readBody } from './plain-post.ts';
-import type { GraphQLServer, ServerContext } from './yoga.ts';
+import { resultType } from './accept.ts';
+import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
+import { answerPost, isPlainPost, readBody } from './post.ts';
+import type { YogaDoor } from './yoga.ts';
 
 export interface RouteOptions {
-  readonly yoga: GraphQLServer;
-  readonly direct: DirectOperations;
+  readonly operations: Operations;
+  readonly yoga: YogaDoor;
   readonly callers: Callers;
-  /** Null: browsers get no page. */
+  /** Null: GraphiQL is off. */
   readonly page: GetPage | null;
-  /** Ends what stays open. */
+  /** Ends event streams. */
   readonly streams: Streams;
-  /** What callers may see of a fault of ours. */
-  readonly mask: (error: unknown) => GraphQLError;
-  readonly contextOf: (request: IncomingMessage, known: Known, signal?: AbortSignal) => ServerContext;
+  readonly mask: Mask;
+  readonly clientOf: (
+    request: IncomingMessage,
+    known: Known,
+    signal?: AbortSignal,
+  ) => Pick<Source, 'context' | 'clientKey'>;
 }
 
 const FORGED = {
@@ -36,11 +39,11 @@ const FORGED = {
 } as const;
 
 /**
- * Mounts GraphQL: operations that are posted as plain JSON are answered at once, everything else by Yoga. Fastify passes
- * bodies on untouched; Yoga reads them, or gets what was read to find out whether it is needed.
+ * Mounts GraphQL over HTTP: queries and mutations posted as plain JSON are answered directly, everything else by Yoga.
+ * Fastify does not parse bodies here; Yoga reads them, or gets the bytes that were read before it turned out to be needed.
  */
 export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
-  const { yoga, direct, callers, page, contextOf } = options;
+  const { operations, yoga, callers, page, clientOf } = options;
   return async app => {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (request, _payload, done) => done(null, request.body));
@@ -56,15 +59,16 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
     app.route({
       url: GRAPHQL_PATH,
       method: ['GET', 'POST', 'OPTIONS'],
-      // Most requests end here, before Fastify has looked at what they bring.
+      // Most requests end here, before Fastify's own steps for bodies and handlers.
       async onRequest(request, reply) {
-        const type = answerType(request.headers.accept);
+        const type = resultType(request.headers.accept);
         if (type === null || !isPlainPost(request)) return;
         const bytes = await readBody(request.raw);
-        // Nobody is there to be answered.
+        // The client is gone: there is nothing to answer.
         if (bytes === null) return reply.hijack();
-        const context = contextOf(request.raw, callers.of(request.raw));
-        const found = await direct.answer(bytes.toString(), type, { context, gone: () => goneSignal(reply) });
+        const client = clientOf(request.raw, callers.of(request.raw));
+        const source: Source = { ...client, transport: 'post', signal: () => goneSignal(reply) };
+        const found = await answerPost({ operations, yoga }, bytes.toString(), type, source);
         if (found !== null) return reply.code(found.status).headers(found.headers).send(found.body);
         request.body = Readable.from([bytes]);
       },
@@ -73,10 +77,10 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
-        const context = contextOf(request.raw, known, goneSignal(reply));
-        const answer = await yoga.handleNodeRequestAndResponse(request, reply, context);
+        const client = clientOf(request.raw, known, goneSignal(reply));
+        const answer = await yoga.handleNodeRequestAndResponse(request, reply, { client });
         for (const [name, value] of answer.headers) reply.header(name, value);
-        // For server-sent events behind nginx, which would hold them back otherwise.
+        // Keeps nginx from buffering server-sent events.
         reply.header('x-accel-buffering', 'no');
         const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
         if (live) options.streams.add(reply.raw, known.expiresAt);

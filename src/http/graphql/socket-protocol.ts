@@ -2,25 +2,25 @@ import { CloseCode, MessageType, type Server } from 'graphql-ws';
 import type { WebSocket } from 'ws';
 import type { Log } from '../../log.ts';
 
-/** What a `ping` brings is sent back with its `pong`, as graphql-ws does it, up to so many characters. */
+/** Characters. A ping's payload is echoed in its pong, as graphql-ws does, unless it is longer. */
 const LONGEST_ECHO = 1_024;
 
 export interface Conversation<Extra> {
   readonly protocol: Server<Extra>;
   readonly socket: WebSocket;
   readonly extra: Extra;
-  /** Asked of each message as it comes, so many characters long; false: it is passed over. */
-  readonly mayAsk: (extra: Extra, characters: number) => boolean;
+  /** Called with each message's length in characters; a message for which it returns false is dropped. */
+  readonly accept: (extra: Extra, characters: number) => boolean;
   readonly log: Log;
 }
 
 /**
- * Lets graphql-ws speak over a socket. Its own adapter for `ws` would hold the request of the upgrade and a timer for
- * each socket for as long as it is open; sockets are kept alive by `startHeartbeat`.
+ * Connects graphql-ws to a socket. The adapter for `ws` that comes with graphql-ws would hold the upgrade's request and a
+ * timer for as long as each socket is open; here `startHeartbeat` keeps sockets alive.
  */
-export function speakOver<Extra>({ protocol, socket, extra, mayAsk, log }: Conversation<Extra>): void {
+export function speakOver<Extra>({ protocol, socket, extra, accept, log }: Conversation<Extra>): void {
   const send = (text: string): Promise<void> =>
-    // What was on its way when a socket went is nobody's fault: its close tells.
+    // A message that is lost with its socket is not an error: the close says so.
     new Promise(resolve => {
       socket.send(text, () => resolve());
     });
@@ -37,9 +37,9 @@ export function speakOver<Extra>({ protocol, socket, extra, mayAsk, log }: Conve
       onMessage(handle) {
         socket.on('message', data => {
           const text = data.toString();
-          if (!mayAsk(extra, text.length)) return;
+          if (!accept(extra, text.length)) return;
           handle(text).catch((error: unknown) => {
-            log.error({ error: String(error) }, 'a message of a socket could not be handled');
+            log.error({ err: error }, 'handling a socket message failed');
             socket.close(CloseCode.InternalServerError, 'Internal server error');
           });
         });
@@ -49,7 +49,7 @@ export function speakOver<Extra>({ protocol, socket, extra, mayAsk, log }: Conve
   );
   socket.on('close', (code, reason) => {
     closed(code, reason.toString()).catch((error: unknown) => {
-      log.error({ error: String(error) }, 'the operations of a socket could not be ended');
+      log.error({ err: error }, 'ending the operations of a socket failed');
     });
   });
 }

@@ -1,60 +1,58 @@
-import { randomUUID } from 'node:crypto';
-import { type DocumentNode, GraphQLError, type GraphQLSchema } from 'graphql';
-import { createYoga, type Plugin, type YogaLogger } from 'graphql-yoga';
-import { LRUCache } from 'lru-cache';
-import type { GraphQLContext } from '../../graphql/context.ts';
-import { useSharedSubscriptions } from '../../graphql/shared/use-shared-subscriptions.ts';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import {
+  createYoga,
+  getSSEProcessor,
+  isAsyncIterable,
+  type Plugin,
+  processRegularResult,
+  type YogaLogger,
+} from 'graphql-yoga';
+import { createMailbox } from '../../jobs/mailbox.ts';
 import type { Log } from '../../log.ts';
-import { STORE_AWAY, storeAwaySeconds } from '../../operations/store-unavailable.ts';
-import { type DocumentLimits, useDocumentLimits } from '../limits/documents.ts';
-import { type PersistedDocuments, usePersisted } from '../limits/persisted.ts';
-import { useWatchQuota, type WatchContext, type WatchQuota } from '../limits/subscriptions.ts';
-import { GRAPHQL_PATH } from './page.ts';
+import type { Mask } from '../../operations/errors.ts';
+import {
+  isRejected,
+  type Operation,
+  type Operations,
+  type Parameters,
+  type Rejected,
+  type Source,
+} from '../../operations/operations.ts';
+import type { SharedResult, Subscribed, Subscriber } from '../../operations/sharing.ts';
+import { acceptsEvents } from './accept.ts';
+import { GRAPHQL_PATH } from './graphiql.ts';
 
-/** Of a request. A data URI is a third longer than its picture, and there may be three. */
+/** Of a request. A data URI is a third longer than its image, and a request may have three. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
-/** What an operation is given before Yoga adds its own. */
-export interface ServerContext extends WatchContext {
-  readonly graphql: GraphQLContext;
+/** What Yoga is given with each request. */
+export interface YogaContext {
+  readonly client: Pick<Source, 'context' | 'clientKey'>;
 }
 
-export interface GraphQLOptions {
+export interface YogaOptions {
+  readonly operations: Operations;
+  readonly mask: Mask;
   readonly log: Log;
-  /** Tell callers what is otherwise hidden behind a reference. */
-  readonly showDetails: boolean;
-  readonly limits: DocumentLimits;
-  readonly persisted: PersistedDocuments;
-  readonly quota: WatchQuota;
 }
 
 /**
- * GraphQL over HTTP: POST, GET, server-sent events for subscriptions. Those are in the distinct connections mode of the
- * GraphQL over SSE protocol, a request for each; the single connection mode is not offered, because its reserved stream
- * would tie a caller to one gateway of several. Errors that are not meant for callers are masked and logged. Which
- * origins may ask is Fastify's to say, so Yoga, which would let in every one, is told to be silent.
+ * GraphQL over HTTP in all its forms: POST, GET, and server-sent events for subscriptions. Yoga reads requests and writes
+ * responses; operations are run by `Operations`. Events are in the distinct connections mode of the GraphQL over SSE
+ * protocol, a request for each; the single connection mode is not offered, because its reserved stream would tie a client
+ * to one gateway of several. CORS is Fastify's, so Yoga's is off: it would allow every origin.
  */
-export function createGraphQLServer(schema: GraphQLSchema, options: GraphQLOptions) {
-  return createYoga<ServerContext, GraphQLContext>({
-    schema,
+export function createYogaDoor({ operations, mask, log }: YogaOptions) {
+  return createYoga<YogaContext>({
     graphqlEndpoint: GRAPHQL_PATH,
-    logging: toYogaLogger(options.log),
-    context: ({ graphql }) => graphql,
-    maskedErrors: {
-      isDev: options.showDetails,
-      maskError: error => maskError(error, options.log, options.showDetails),
-    },
-    plugins: [
-      useParseFaults(),
-      usePersisted(options.persisted),
-      useDocumentLimits(options.limits),
-      useWatchQuota(options.quota),
-      useSharedSubscriptions(),
-    ],
-    parserAndValidationCache: { documentCache: rememberTexts(), errorCache: rememberTexts() },
+    logging: toYogaLogger(log),
+    // Errors of the HTTP request; those of operations are masked already.
+    maskedErrors: { maskError: mask },
+    plugins: [useOperations(operations)],
+    parserAndValidationCache: false,
     cors: false,
     graphiql: false,
-    // Files come another way: Yoga would hold them in memory whole.
+    // Images are uploaded by REST, which streams them: Yoga would hold them in memory.
     multipart: false,
     batching: false,
     landingPage: false,
@@ -65,71 +63,87 @@ export function createGraphQLServer(schema: GraphQLSchema, options: GraphQLOptio
   });
 }
 
-/**
- * Gives a text that is no GraphQL the code and status that Yoga gives it over HTTP, whichever way it came first: Yoga
- * remembers the error, and would go on telling it without them.
- */
-function useParseFaults(): Plugin {
+export type YogaDoor = ReturnType<typeof createYogaDoor>;
+
+/** Replaces Yoga's own way to run an operation. */
+function useOperations(operations: Operations): Plugin<object, YogaContext> {
   return {
-    onParse() {
-      return ({ result }) => {
-        if (!(result instanceof GraphQLError)) return;
-        result.extensions.code ??= 'GRAPHQL_PARSE_FAILED';
-        result.extensions.http ??= { spec: true, status: 400 };
-      };
+    onParams({ params, request, context, setParams, setParamsHandler }) {
+      // Anything else is rejected by Yoga's own check, which follows.
+      if (typeof params !== 'object' || params === null) return;
+      const given: Parameters = request.method === 'GET' ? withDocumentId(params, request.url) : params;
+      const source = sourceOf(request, context);
+      const named = operations.resolve(given);
+      if (isRejected(named)) {
+        // Yoga's check wants a text, which a hash does not bring.
+        setParams({ query: '' });
+        setParamsHandler(() => operations.reject(named, source));
+        return;
+      }
+      setParams({ ...params, ...(typeof named.query === 'string' ? { query: named.query } : {}) });
+      setParamsHandler(({ params: checked }) =>
+        answer(operations, restrict(operations.prepare({ ...checked }), request), source),
+      );
+    },
+    onResultProcess({ result, setResultProcessor }) {
+      // Yoga would prefer multipart/mixed for a client that accepts anything.
+      if (isAsyncIterable(result)) setResultProcessor(getSSEProcessor(), 'text/event-stream');
+      else if (isNotAcceptable(result)) setResultProcessor(processRegularResult, 'application/json');
     },
   };
 }
 
-/** An application has some dozens of documents; a parsed one of 2,000 tokens takes a megabyte. */
-const REMEMBERED_TEXTS = 256;
-/** Characters. What is longer has a picture in it, or is made to take room, and is parsed each time. */
-const LONGEST_REMEMBERED = 64 * 1024;
-const REMEMBERED_CHARACTERS = 4 * 1024 * 1024;
-
-/** What came of the texts that were parsed last. Yoga's own memory holds a thousand texts of any length. */
-function rememberTexts<Parsed extends DocumentNode | Error>(): LRUCache<string, Parsed> {
-  return new LRUCache({
-    max: REMEMBERED_TEXTS,
-    maxSize: REMEMBERED_CHARACTERS,
-    maxEntrySize: LONGEST_REMEMBERED,
-    sizeCalculation: (_parsed, text) => Math.max(1, text.length),
-  });
+function answer(
+  operations: Operations,
+  prepared: Operation | Rejected,
+  source: Source,
+): ExecutionResult | Promise<Subscribed> {
+  if (isRejected(prepared)) return operations.reject(prepared, source);
+  if (prepared.kind !== 'subscription') return operations.run(prepared, source);
+  return operations.live(prepared, { ...source, transport: 'sse' }, eventSubscriber);
 }
 
-export type GraphQLServer = ReturnType<typeof createGraphQLServer>;
+/** Rejects what the request's method or `Accept` header cannot carry. */
+function restrict(prepared: Operation | Rejected, { method, headers }: Request): Operation | Rejected {
+  if (isRejected(prepared)) return prepared;
+  const { kind, name } = prepared;
+  if (kind === 'mutation' && method === 'GET') {
+    const extensions = { code: 'BAD_REQUEST', http: { status: 405, headers: { Allow: 'POST' } } };
+    const message = 'Can only perform a mutation operation from a POST request.';
+    return { kind, name, errors: [new GraphQLError(message, { extensions })] };
+  }
+  if (kind === 'subscription' && !acceptsEvents(headers.get('accept') ?? undefined)) {
+    const message =
+      'A subscription over HTTP is answered with server-sent events: send Accept: text/event-stream';
+    const extensions = { code: NOT_ACCEPTABLE, http: { status: 406 } };
+    return { kind, name, errors: [new GraphQLError(message, { extensions })] };
+  }
+  return prepared;
+}
 
-/**
- * The error as a caller may see it: one that was made for callers as it is, any other as a reference under which the
- * log has the rest.
- */
-export function maskError(error: unknown, log: Log, showDetails: boolean): GraphQLError {
-  const original = error instanceof GraphQLError ? error.originalError : error;
-  // Faults of input and of the document are GraphQLErrors through and through.
-  if (error instanceof GraphQLError && (original === undefined || original instanceof GraphQLError))
-    return error;
-  const retryAfterSeconds = storeAwaySeconds(original);
-  if (retryAfterSeconds !== null) {
-    log.error({ error: original instanceof Error ? original.message : null }, 'the store is away');
-    const headers = { 'retry-after': String(retryAfterSeconds) };
-    return new GraphQLError(STORE_AWAY, {
-      extensions: { code: 'STORE_UNAVAILABLE', retryAfterSeconds, http: { status: 503, headers } },
-    });
-  }
-  // By `goneSignal`: nobody is there to be told, and it is no fault of ours.
-  if (original instanceof DOMException && original.name === 'AbortError') {
-    log.debug({}, 'the caller left before the answer');
-    return new GraphQLError('The caller left', { extensions: { code: 'CALLER_LEFT' } });
-  }
-  const reference = randomUUID();
-  const detail = original instanceof Error ? (original.stack ?? original.message) : String(original);
-  const { nodes = null, path = null } = error instanceof GraphQLError ? error : {};
-  log.error({ reference, path: path?.join('.') ?? null, error: detail }, 'an operation failed');
-  return new GraphQLError(`Internal error, reference ${reference}`, {
-    nodes,
-    path,
-    extensions: { code: 'INTERNAL_SERVER_ERROR', reference, ...(showDetails ? { detail } : {}) },
-  });
+const NOT_ACCEPTABLE = 'NOT_ACCEPTABLE';
+
+function isNotAcceptable(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null || !('errors' in result)) return false;
+  const [error]: readonly unknown[] = Array.isArray(result.errors) ? result.errors : [];
+  return error instanceof GraphQLError && error.extensions.code === NOT_ACCEPTABLE;
+}
+
+function sourceOf(request: Request, { client }: YogaContext): Source {
+  const events = request.headers.get('accept')?.includes('text/event-stream') === true;
+  return { ...client, transport: events ? 'sse' : request.method === 'GET' ? 'get' : 'post' };
+}
+
+/** Yoga passes on only the query parameters that it knows. */
+function withDocumentId(params: Parameters, url: string): Parameters {
+  const documentId = new URL(url).searchParams.get('documentId');
+  return documentId === null ? params : { ...params, documentId };
+}
+
+/** Reads a subscription for one stream of server-sent events. */
+function eventSubscriber(leave: () => void): Subscriber {
+  const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
+  return { stream, offer: ({ result }: SharedResult) => offer(result), end };
 }
 
 function toYogaLogger(log: Log): YogaLogger {
@@ -139,6 +153,6 @@ function toYogaLogger(log: Log): YogaLogger {
       const text = parts.map(part => (part instanceof Error ? (part.stack ?? part.message) : String(part)));
       log[level]({}, text.join(' '));
     };
-  // Yoga tells each error that it meets, faults of callers included; those of ours are logged where they are masked.
-  return { debug: line('debug'), info: line('debug'), warn: line('warn'), error: line('debug') };
+  // Yoga reports every error, those of callers too; ours are logged where they are masked.
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('debug') };
 }

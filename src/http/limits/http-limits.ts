@@ -1,8 +1,8 @@
 import { type Config, isLoopback } from '../../config.ts';
+import type { DocumentLimits } from '../../operations/documents.ts';
+import type { PersistedMode } from '../../operations/persisted.ts';
 import type { Rate } from '../../rate.ts';
-import type { SocketLimits } from '../graphql/socket-watch.ts';
-import type { DocumentLimits } from './documents.ts';
-import type { PersistedMode } from './persisted.ts';
+import type { SocketLimits } from '../graphql/socket-guard.ts';
 
 /** Every limit that the HTTP side keeps, beside those of pictures and jobs. */
 export interface HttpLimits {

@@ -30,7 +30,7 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
       default:
     }
     if (error.name === 'AbortError' && reply.raw.destroyed) {
-      log.debug(about(request), 'the caller left before the answer');
+      log.debug(about(request), 'the client left before the response');
       return refuse(reply, 499, 'The caller left');
     }
     const away = error.statusCode === undefined ? storeAwaySeconds(error) : null;

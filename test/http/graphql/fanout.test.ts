@@ -3,14 +3,15 @@ import { createServer } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { createFanout, type Fanout } from '../../../src/http/graphql/fanout.ts';
+import { socketSubscriber } from '../../../src/http/graphql/fanout.ts';
 import { createMailbox } from '../../../src/jobs/mailbox.ts';
+import { createSharedSubscriptions, type SharedSubscriptions } from '../../../src/operations/sharing.ts';
 
-/** Both ends of a socket that watches. */
+/** Both ends of a socket with a subscription. */
 interface Watcher {
   readonly server: WebSocket;
   readonly client: WebSocket;
-  /** What the client got, oldest first. */
+  /** Messages that the client received, oldest first. */
   readonly texts: string[];
   /** Resolves when the stream that graphql-ws would read has ended. */
   readonly ended: Promise<void>;
@@ -20,11 +21,11 @@ interface Watcher {
 const http = createServer();
 const sockets = new WebSocketServer({ server: http, perMessageDeflate: false });
 const watchers: Watcher[] = [];
-let fanout: Fanout;
+let shared: SharedSubscriptions;
 let source = createMailbox<ExecutionResult>(() => {});
 
 beforeEach(async () => {
-  fanout = createFanout();
+  shared = createSharedSubscriptions();
   source = createMailbox<ExecutionResult>(() => {});
   if (!http.listening) {
     http.listen(0, '127.0.0.1');
@@ -50,8 +51,16 @@ async function watch(id: string): Promise<Watcher> {
   const [server, request] = await connected;
   if (client.readyState !== client.OPEN) await once(client, 'open');
   const watcher = { server, client, texts, left: 0 };
-  const member = { socket: server, transport: request.socket, id, leave: () => (watcher.left += 1) };
-  const stream = await fanout.join('the job', member, async () => source.stream);
+  const target = { socket: server, transport: request.socket, id };
+  const stream = await shared.join(
+    'the job',
+    async () => source.stream,
+    leaveGroup =>
+      socketSubscriber(target, () => {
+        leaveGroup();
+        watcher.left += 1;
+      }),
+  );
   if (!(Symbol.asyncIterator in stream)) throw new Error('no stream');
   const whole: Watcher = Object.assign(watcher, { ended: drain(stream) });
   watchers.push(whole);
@@ -65,12 +74,12 @@ async function drain(stream: AsyncIterable<ExecutionResult>): Promise<void> {
 const next = (id: string, data: Record<string, unknown>): string =>
   JSON.stringify({ id, type: 'next', payload: { data } });
 
-describe('the fan-out', () => {
+describe('fan-out to sockets', () => {
   it.each([
     ['a length in one byte', 'a'],
     ['a length in two bytes', 'ä€😀'.repeat(100)],
     ['a length in eight bytes', 'ä€😀'.repeat(20_000)],
-  ])('sends each its own id around the same result, in a frame with %s', async (_, text) => {
+  ])('sends each operation’s id with the same result, in a frame with %s', async (_, text) => {
     const one = await watch('1');
     const other = await watch('"the ÄÖÜ😀"');
     source.offer({ data: { text } });
@@ -79,7 +88,7 @@ describe('the fan-out', () => {
     expect(other.texts).toEqual([next('"the ÄÖÜ😀"', { text })]);
   });
 
-  it('keeps one result for who does not read, and the others get every one', async () => {
+  it('keeps one result for a socket that does not read, and sends the others every one', async () => {
     const text = 'x'.repeat(256 * 1024);
     const [stalled, ...reading] = [await watch('s'), await watch('a'), await watch('b')];
     stalled.client.pause();
@@ -89,7 +98,7 @@ describe('the fan-out', () => {
       await expect.poll(() => reading.map(({ texts }) => texts.length), { interval: 1 }).toEqual([n, n]);
       most = Math.max(most, stalled.server.bufferedAmount);
     }
-    // 50 MB were offered. What the kernel takes of it is not ours.
+    // 50 MB were offered. The kernel's own buffers do not count.
     expect(most).toBeLessThan(2 * text.length);
     source.end();
     await Promise.all(reading.map(({ ended }) => ended));
@@ -103,7 +112,7 @@ describe('the fan-out', () => {
     expect([stalled.left, ...reading.map(({ left }) => left)]).toEqual([1, 1, 1]);
   });
 
-  it('says nothing more to a socket that is being closed, and goes on for the others', async () => {
+  it('sends nothing to a closing socket, and goes on for the others', async () => {
     const [closing, open] = [await watch('c'), await watch('o')];
     closing.client.pause();
     closing.server.close(1000);
@@ -114,7 +123,7 @@ describe('the fan-out', () => {
     expect([code, closing.texts]).toEqual([1000, []]);
   });
 
-  it('lets go of a socket that breaks while something waits for it', async () => {
+  it('releases a socket that fails while a result waits for it', async () => {
     const text = 'x'.repeat(4 * 1024 * 1024);
     const [broken, open] = [await watch('c'), await watch('o')];
     broken.client.pause();

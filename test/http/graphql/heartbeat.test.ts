@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { type Heartbeat, startHeartbeat } from '../../../src/http/graphql/heartbeat.ts';
+import { type Heartbeat, startHeartbeat } from '../../../src/http/graphql/socket-guard.ts';
 
 let sockets: WebSocketServer;
 let heartbeat: Heartbeat;

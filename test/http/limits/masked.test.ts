@@ -74,6 +74,7 @@ beforeAll(async () => {
     trustedProxies: null,
     sharedRates: null,
     showDetails: false,
+    onOperation: [],
   });
 });
 afterAll(async () => {
@@ -90,21 +91,21 @@ function expectReference(told: unknown): void {
   expect(lines).toContainEqual({
     level: 'error',
     message: 'an operation failed',
-    fields: expect.objectContaining({ reference, error: expect.stringContaining(SECRET) }),
+    fields: expect.objectContaining({ reference, err: expect.objectContaining({ message: SECRET }) }),
   });
 }
 
-describe('a fault that is ours', () => {
+describe('an internal error', () => {
   const query = '{ job(id: "x") { id } }';
   const subscription = 'subscription { jobProgress(jobId: "x") { id } }';
 
-  it('is a reference over HTTP', async () => {
+  it('is masked by a reference over HTTP', async () => {
     const { errors } = await askGraphQL(server.url, query);
     expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
     expectReference(errors);
   });
 
-  it('is a reference, logged once, in a query that comes often', async () => {
+  it('is masked by a reference and logged once in a compiled query', async () => {
     const often = 'query Often($id: ID!) { job(id: $id) { id } }';
     for (let n = 1; n < OFTEN; n += 1) await askGraphQL(server.url, often, { id: 'x' });
     lines.splice(0);
@@ -114,7 +115,7 @@ describe('a fault that is ours', () => {
     expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1);
   });
 
-  it('is told as one that passes when the store is away, also in a query that comes often', async () => {
+  it('is reported as temporary while the store is out of reach, also in a compiled query', async () => {
     const given = ask('query Away($id: ID!) { job(id: $id) { id } }', { id: 'away' });
     const { directly, often, yoga } = await askBothWays(server.url, given);
     expect(often).toEqual(yoga);
@@ -126,7 +127,7 @@ describe('a fault that is ours', () => {
     });
   });
 
-  it('is a reference over server-sent events', async () => {
+  it('is masked by a reference over server-sent events', async () => {
     const answer = await fetch(`${server.url}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
@@ -135,14 +136,17 @@ describe('a fault that is ours', () => {
     expectReference(await answer.text());
   });
 
-  it.each([query, subscription])('is a reference over a socket, which stays: %s', async document => {
-    const socket = await openSocket(server.url);
-    const message = await socket.run({ query: document });
-    expect(codesOf(message)).toEqual(['INTERNAL_SERVER_ERROR']);
-    expectReference(message.payload);
-    expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
-    socket.socket.close();
-  });
+  it.each([query, subscription])(
+    'is masked by a reference over a socket, which stays open: %s',
+    async document => {
+      const socket = await openSocket(server.url);
+      const message = await socket.run({ query: document });
+      expect(codesOf(message)).toEqual(['INTERNAL_SERVER_ERROR']);
+      expectReference(message.payload);
+      expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
+      socket.socket.close();
+    },
+  );
 });
 
 describe('an error over a socket', () => {
@@ -153,7 +157,7 @@ describe('an error over a socket', () => {
     ['a store that is away', { query: '{ job(id: "away") { id } }' }],
     ['a subscription of which a variable is missing', { query: WATCH }],
     ['a subscription while the store is away', { query: WATCH, variables: { id: 'away' } }],
-  ])('says nothing that is for HTTP: %s', async (_, payload) => {
+  ])('has no HTTP status or headers: %s', async (_, payload) => {
     const socket = await openSocket(server.url);
     const told = JSON.stringify(await socket.run(payload));
     socket.socket.close();
@@ -162,8 +166,8 @@ describe('an error over a socket', () => {
   });
 });
 
-describe('a caller who leaves before the answer', () => {
-  it.each(['/graphql', '/edit-image'])('of %s is told to the log as nobody’s fault', async path => {
+describe('a client that leaves before the response', () => {
+  it.each(['/graphql', '/edit-image'])('is logged at debug, not as an error: %s', async path => {
     const silent = createServer();
     const url = `http://127.0.0.1:${await listen(silent)}/picture.png`;
     const gateway = await startTestGateway();
@@ -186,7 +190,7 @@ describe('a caller who leaves before the answer', () => {
       await expect(asked).rejects.toThrow('aborted');
       await expect
         .poll(() => gateway.lines.map(({ level, message }) => `${level} ${message}`))
-        .toContain('debug the caller left before the answer');
+        .toContain('debug the client left before the response');
       expect(gateway.lines.filter(({ level }) => level === 'error')).toEqual([]);
     } finally {
       silent.closeAllConnections();

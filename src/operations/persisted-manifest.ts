@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { concatAST, parse, separateOperations } from 'graphql';
 import { documentHash, normalDocument } from './persisted.ts';
 
-/** The documents of a folder by their hash: each operation with the fragments that it needs, in normal form. */
+/** The documents of a folder by hash: each operation with the fragments that it needs, in normal form. */
 export async function persistedManifest(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder)).filter(name => name.endsWith('.graphql')).sort();
   const documents = await Promise.all(

@@ -2,37 +2,35 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type DocumentNode, GraphQLError, Kind, parse, print } from 'graphql';
-import type { Plugin } from 'graphql-yoga';
 import { z } from 'zod';
 
-/** `on`: documents may be named by their hash. `only`: no others are run. */
+/** `on`: documents may be requested by their hash. `only`: all others are rejected. */
 export type PersistedMode = 'off' | 'on' | 'only';
 
-/** The parts of an operation's parameters that matter here, as either way brings them. */
-export interface OperationParams {
+/** The parameters that say which document to run. */
+export interface DocumentParameters {
   readonly query?: string | null | undefined;
   readonly extensions?: Readonly<Record<string, unknown>> | null | undefined;
 }
 
-/** The documents that may be named. */
 export interface PersistedDocuments {
   /**
-   * The parameters with the document written out when they name one. Throws a GraphQLError for a hash that is not
-   * known and, in the mode `only`, for a document that is not on the list.
+   * Returns the parameters with the text of the document that they name. Throws a GraphQLError for an unknown hash and, in
+   * the mode `only`, for a document that is not in the manifest.
    */
-  resolve<T extends OperationParams>(params: T): T;
+  resolve<T extends DocumentParameters>(params: T): T;
 }
 
-/** The documents of `schema/operations`, by their hash. */
+/** The manifest of `schema/operations`. */
 export const SHIPPED_DOCUMENTS = fileURLToPath(
-  new URL('../../../schema/persisted-documents.json', import.meta.url),
+  new URL('../../schema/persisted-documents.json', import.meta.url),
 );
 
 const HASH = /^(?:sha256:)?([0-9a-f]{64})$/i;
-/** Beyond this a text is none of ours, whatever it says. */
+/** Characters. No document of a manifest is longer, so a longer text is not even hashed. */
 const MAX_TEXT = 64 * 1024;
 
-/** The form of a document that is hashed: as graphql-js prints it, operations first, fragments by name. */
+/** The form of a document that is hashed: as graphql-js prints it, operations first, then fragments by name. */
 export function normalDocument(document: DocumentNode): string {
   const place = (kind: Kind) => (kind === Kind.OPERATION_DEFINITION ? 0 : 1);
   const definitions = [...document.definitions].sort((a, b) => {
@@ -42,12 +40,12 @@ export function normalDocument(document: DocumentNode): string {
   return print({ ...document, definitions });
 }
 
-/** SHA-256 of a text, in hex: how a document is named. */
+/** SHA-256 of a text, in hex. */
 export function documentHash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** Reads a manifest, an object of documents by their hash. Throws when one is not what its hash says. */
+/** Reads a manifest, a JSON object of documents by hash. Rejects when a document does not match its hash. */
 export async function readPersisted(path: string): Promise<ReadonlyMap<string, string>> {
   const manifest = z.record(z.string(), z.string()).parse(JSON.parse(await readFile(path, 'utf8')));
   const documents = new Map<string, string>();
@@ -61,7 +59,7 @@ export async function readPersisted(path: string): Promise<ReadonlyMap<string, s
   return documents;
 }
 
-/** Resolves against a list. */
+/** Resolves parameters against a manifest. */
 export function createPersisted(
   mode: PersistedMode,
   documents: ReadonlyMap<string, string>,
@@ -72,27 +70,15 @@ export function createPersisted(
       if (hash !== null) {
         const query = documents.get(hash);
         if (query === undefined)
-          throw refusal('PERSISTED_DOCUMENT_NOT_FOUND', 'There is no document of this hash');
+          throw rejection('PERSISTED_DOCUMENT_NOT_FOUND', 'There is no document with this hash');
         return { ...params, query };
       }
       if (mode !== 'only') return params;
       const { query } = params;
-      const known =
-        typeof query === 'string' && query.length <= MAX_TEXT ? isListed(query, documents) : false;
-      if (!known) throw refusal('PERSISTED_DOCUMENTS_ONLY', 'Only documents of the list are run here');
+      if (typeof query !== 'string' || query.length > MAX_TEXT || !isListed(query, documents)) {
+        throw rejection('PERSISTED_DOCUMENTS_ONLY', 'Only persisted documents are executed here');
+      }
       return params;
-    },
-  };
-}
-
-/** The same before Yoga reads an HTTP request's document. */
-export function usePersisted(persisted: PersistedDocuments): Plugin {
-  return {
-    onParams({ params, request, setParams }) {
-      // Of a GET, Yoga reads the parameters that it knows.
-      const documentId =
-        request.method === 'GET' ? new URL(request.url).searchParams.get('documentId') : null;
-      setParams(persisted.resolve(documentId === null ? params : { ...params, documentId }));
     },
   };
 }
@@ -109,23 +95,23 @@ function isListed(query: string, documents: ReadonlyMap<string, string>): boolea
   return documents.has(documentHash(normalDocument(document)));
 }
 
-/** `documentId` of the GraphQL over HTTP draft (appendix A), or Apollo's `extensions.persistedQuery`; null: a text. */
-function hashOf(params: OperationParams): string | null {
-  const asked: unknown = 'documentId' in params ? params.documentId : undefined;
+/** From `documentId` (GraphQL over HTTP draft, appendix A) or Apollo's `extensions.persistedQuery`; null for a text. */
+function hashOf(params: DocumentParameters): string | null {
+  const documentId: unknown = 'documentId' in params ? (params.documentId ?? undefined) : undefined;
   const extension: unknown = params.extensions?.persistedQuery;
   const given =
-    asked ??
+    documentId ??
     (typeof extension === 'object' && extension !== null && 'sha256Hash' in extension
       ? extension.sha256Hash
       : undefined);
-  // With a text too it is the text that runs, if it may.
-  if (given === undefined || (asked === undefined && typeof params.query === 'string')) return null;
+  // Apollo sends both a text and its hash to register a document; here the text is executed, if it may be.
+  if (given === undefined || (documentId === undefined && typeof params.query === 'string')) return null;
   const hash = typeof given === 'string' ? HASH.exec(given)?.[1]?.toLowerCase() : undefined;
   if (hash === undefined)
-    throw refusal('PERSISTED_DOCUMENT_NOT_FOUND', 'documentId takes sha256:<64 hex digits>');
+    throw rejection('PERSISTED_DOCUMENT_NOT_FOUND', 'documentId takes sha256:<64 hex digits>');
   return hash;
 }
 
-function refusal(code: string, message: string): GraphQLError {
+function rejection(code: string, message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code } });
 }

@@ -1,0 +1,71 @@
+import type { ExecutionResult, OperationTypeNode } from 'graphql';
+import type { Caller } from '../jobs/caller.ts';
+import type { Log } from '../log.ts';
+
+/** How an operation reached us: `sse` for server-sent events by GET or POST, `get` and `post` for one result over HTTP. */
+export type Transport = 'post' | 'get' | 'sse' | 'websocket';
+
+export type OperationKind = `${OperationTypeNode}`;
+
+/** An operation as hooks see it. */
+export interface OperationInfo {
+  /** Null when the document does not say: it is missing, unknown, not GraphQL, or has no such operation. */
+  readonly kind: OperationKind | null;
+  /** The name in the document, else the requested `operationName`; null for an anonymous operation. */
+  readonly name: string | null;
+  readonly caller: Caller;
+  readonly transport: Transport;
+}
+
+/**
+ * How an operation ended. `completed`: with a result without errors, or at the end of its stream. `failed`: with errors
+ * of its execution. `rejected`: before it was executed, by a persisted document, validation, a limit or a quota. `left`: a
+ * subscription's client went away or unsubscribed first.
+ */
+export type Outcome = 'completed' | 'failed' | 'rejected' | 'left';
+
+/** What a hook gets to see of one operation after its start. */
+export interface OperationObserver {
+  /** Called with each result: once for queries and mutations, for each event of a subscription. Must not throw. */
+  result?(result: ExecutionResult): void;
+  /** Called exactly once. `durationMs` counts from the start. Must not throw. */
+  end?(outcome: Outcome, durationMs: number): void;
+}
+
+/** Called once as an operation starts, whatever the transport, rejected operations included. Must not throw. */
+export type OnOperation = (operation: OperationInfo) => OperationObserver | undefined;
+
+/** Passes the life of one operation on to all hooks. `end` counts once, however often it is called. */
+export interface Observation {
+  result(result: ExecutionResult): void;
+  end(outcome: Outcome): void;
+}
+
+/** Starts an operation. Null without hooks, so that nothing is kept or measured for each operation. */
+export function observe(hooks: readonly OnOperation[], operation: OperationInfo): Observation | null {
+  if (hooks.length === 0) return null;
+  const startedAt = performance.now();
+  const observers = hooks.map(hook => hook(operation)).filter(observer => observer !== undefined);
+  let ended = false;
+  return {
+    result(result) {
+      for (const observer of observers) observer.result?.(result);
+    },
+    end(outcome) {
+      if (ended) return;
+      ended = true;
+      const durationMs = performance.now() - startedAt;
+      for (const observer of observers) observer.end?.(outcome, durationMs);
+    },
+  };
+}
+
+/** Logs each operation at its end, at the level `debug`; never its document, variables or result. */
+export function logOperations(log: Log): OnOperation {
+  return ({ kind, name, caller, transport }) => ({
+    end(outcome, durationMs) {
+      const ms = Math.round(durationMs * 10) / 10;
+      log.debug({ kind, name, caller: caller.id, transport, outcome, ms }, 'operation ended');
+    },
+  });
+}

@@ -1,0 +1,254 @@
+import {
+  type ExecutionResult,
+  execute,
+  GraphQLError,
+  type GraphQLSchema,
+  getOperationAST,
+  type OperationDefinitionNode,
+} from 'graphql';
+import type { GraphQLContext } from '../graphql/context.ts';
+import { createDocuments, type DocumentLimits, type ValidDocument } from './documents.ts';
+import { isStoreAway, type Mask, maskResult } from './errors.ts';
+import { type Observation, type OnOperation, type OperationKind, observe, type Transport } from './hooks.ts';
+import { openLive } from './live.ts';
+import type { PersistedDocuments } from './persisted.ts';
+import { type SubscriptionQuota, tooManySubscriptions } from './quota.ts';
+import {
+  createShareables,
+  createSharedSubscriptions,
+  isStream,
+  type SharedResult,
+  type Subscribed,
+  type Subscriber,
+} from './sharing.ts';
+
+/** The parameters of a request (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters). */
+export interface Parameters {
+  readonly query?: string | null | undefined;
+  readonly operationName?: string | null | undefined;
+  readonly variables?: Readonly<Record<string, unknown>> | null | undefined;
+  readonly extensions?: Readonly<Record<string, unknown>> | null | undefined;
+  /** The hash of a persisted document, instead of `query` (appendix A). */
+  readonly documentId?: string | null | undefined;
+}
+
+/** Where an operation comes from. */
+export interface Source {
+  readonly transport: Transport;
+  readonly context: GraphQLContext;
+  /** The key under which the caller's subscriptions are counted. */
+  readonly clientKey: string;
+  /** Returns a signal that aborts when the client goes. Called only when it is needed: it costs as much as a small query. */
+  readonly signal?: () => AbortSignal;
+}
+
+/** An operation that may be executed: its document is valid and within every limit. */
+export interface Operation {
+  readonly kind: OperationKind;
+  readonly name: string | null;
+  readonly known: ValidDocument;
+  readonly definition: OperationDefinitionNode;
+  readonly operationName: string | null;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** An operation that may not be executed, with what is known of it. */
+export interface Rejected {
+  readonly kind: OperationKind | null;
+  readonly name: string | null;
+  readonly errors: readonly GraphQLError[];
+}
+
+/**
+ * The one way to run a GraphQL operation, without HTTP and without sockets: `prepare`, then exactly one of `run`, `live` and
+ * `reject`. Each of the three starts and ends every hook once.
+ */
+export interface Operations {
+  /** Writes out the document that parameters name by its hash. Never throws. */
+  resolve(params: Parameters): Parameters | Rejected;
+  /** Finds the document by its text or hash, parses and validates it, and holds it against the limits. Never throws. */
+  prepare(params: Parameters): Operation | Rejected;
+  /** Runs a query or mutation. Never rejects: errors are masked and part of the result. */
+  run(operation: Operation, source: Source): Promise<ExecutionResult>;
+  /**
+   * Runs a subscription. One with the same document, variables and caller is executed once for all its subscribers.
+   * `subscriberOf` makes the reader, which must call `leave` once it ends. Returns the reader's stream, or the result that
+   * says why there is none. Never rejects.
+   */
+  live(
+    operation: Operation,
+    source: Source,
+    subscriberOf: (leave: () => void) => Subscriber,
+  ): Promise<Subscribed>;
+  /** Reports an operation that is not executed. */
+  reject(rejected: Rejected, source: Source): ExecutionResult;
+}
+
+export interface OperationsOptions {
+  readonly schema: GraphQLSchema;
+  readonly limits: DocumentLimits;
+  readonly persisted: PersistedDocuments;
+  readonly quota: SubscriptionQuota;
+  readonly mask: Mask;
+  /** Called for every operation, see `OnOperation`. */
+  readonly hooks: readonly OnOperation[];
+}
+
+const NO_VARIABLES: Readonly<Record<string, unknown>> = {};
+
+/** Builds the pipeline. It holds no resources of its own: subscriptions end with their subscribers. */
+export function createOperations(options: OperationsOptions): Operations {
+  const { schema, persisted, quota, mask, hooks } = options;
+  const documents = createDocuments(schema, options.limits);
+  const shareableOf = createShareables(schema);
+  const shared = createSharedSubscriptions();
+
+  function start({ kind, name }: Operation | Rejected, { context, transport }: Source): Observation | null {
+    return observe(hooks, { kind, name, caller: context.caller, transport });
+  }
+
+  /** Executes a query or mutation, by its compiled form if there is one. */
+  async function resultOf(operation: Operation, { context, signal }: Source): Promise<ExecutionResult> {
+    const { known, operationName, variables } = operation;
+    const compiled = operation.kind === 'query' ? known.compiled() : null;
+    if (compiled !== null) {
+      const result = await compiled(context, variables);
+      if (result.errors === undefined) return result;
+      // graphql-jit has its own messages, and queries change nothing: executed again, unless that means to wait again.
+      if (result.errors.every(isStoreAway)) return maskResult(result, mask);
+    }
+    try {
+      const result = await execute({
+        schema,
+        document: known.document,
+        operationName,
+        variableValues: variables,
+        contextValue: signal === undefined ? context : { ...context, signal: signal() },
+      });
+      return maskResult(result, mask);
+    } catch (error) {
+      return { errors: [mask(error)] };
+    }
+  }
+
+  function resolve(params: Parameters): Parameters | Rejected {
+    try {
+      return persisted.resolve(params);
+    } catch (error) {
+      return { kind: null, name: params.operationName ?? null, errors: [mask(error)] };
+    }
+  }
+
+  return {
+    resolve,
+
+    prepare(params) {
+      const resolved = resolve(params);
+      if (isRejected(resolved)) return resolved;
+      const name = resolved.operationName ?? null;
+      const read = documents.read(resolved.query ?? '');
+      if (!read.ok) {
+        const definition = read.document === null ? null : getOperationAST(read.document, name);
+        return { kind: definition?.operation ?? null, name: nameOf(definition) ?? name, errors: read.errors };
+      }
+      const definition = getOperationAST(read.known.document, name);
+      if (definition === null || definition === undefined) {
+        return { kind: null, name, errors: [noSuchOperation()] };
+      }
+      return {
+        kind: definition.operation,
+        name: nameOf(definition),
+        known: read.known,
+        definition,
+        operationName: name,
+        variables: resolved.variables ?? NO_VARIABLES,
+      };
+    },
+
+    async run(operation, source) {
+      const observation = start(operation, source);
+      const result = await resultOf(operation, source);
+      observation?.result(result);
+      observation?.end(result.errors === undefined ? 'completed' : 'failed');
+      return result;
+    },
+
+    async live({ definition, known, operationName, variables: given, ...about }, source, subscriberOf) {
+      const { context } = source;
+      const observation = observe(hooks, { ...about, caller: context.caller, transport: source.transport });
+      function refuse(outcome: 'rejected' | 'failed', result: ExecutionResult): ExecutionResult {
+        observation?.result(result);
+        observation?.end(outcome);
+        return result;
+      }
+      const leaveQuota = quota.enter(source.clientKey);
+      if (leaveQuota === null) {
+        return refuse('rejected', { errors: [tooManySubscriptions(quota.perCaller, 'for one caller')] });
+      }
+      const shareable = shareableOf(known.document, definition, given, context);
+      if ('errors' in shareable) {
+        leaveQuota();
+        return refuse('failed', { errors: shareable.errors });
+      }
+      const { key, variables } = shareable;
+      try {
+        const subscribed = await shared.join(
+          key,
+          () => openLive(schema, mask, { known, operationName, variables, context }),
+          leaveGroup => {
+            const subscriber = subscriberOf(() => {
+              leaveGroup();
+              leaveQuota();
+              observation?.end('left');
+            });
+            return observation === null ? subscriber : observed(subscriber, observation);
+          },
+        );
+        if (isStream(subscribed)) return subscribed;
+        leaveQuota();
+        return refuse('failed', subscribed);
+      } catch (error) {
+        leaveQuota();
+        return refuse('failed', { errors: [mask(error)] });
+      }
+    },
+
+    reject(rejected, source) {
+      const observation = start(rejected, source);
+      const result: ExecutionResult = { errors: rejected.errors };
+      observation?.result(result);
+      observation?.end('rejected');
+      return result;
+    },
+  };
+}
+
+/** Whether there is nothing to execute. */
+export function isRejected(prepared: Parameters | Operation | Rejected): prepared is Rejected {
+  return 'errors' in prepared;
+}
+
+/** Reports results and the end of the stream to the hooks. */
+function observed(subscriber: Subscriber, observation: Observation): Subscriber {
+  return {
+    stream: subscriber.stream,
+    offer(shared: SharedResult) {
+      observation.result(shared.result);
+      subscriber.offer(shared);
+    },
+    end() {
+      observation.end('completed');
+      subscriber.end();
+    },
+  };
+}
+
+function nameOf(definition: OperationDefinitionNode | null | undefined): string | null {
+  return definition?.name?.value ?? null;
+}
+
+function noSuchOperation(): GraphQLError {
+  return new GraphQLError('Could not determine what operation to execute.', {
+    extensions: { code: 'OPERATION_RESOLUTION_FAILURE', http: { status: 400 } },
+  });
+}

@@ -1,0 +1,203 @@
+import { hash } from 'node:crypto';
+import {
+  type DocumentNode,
+  type ExecutionResult,
+  type GraphQLError,
+  type GraphQLSchema,
+  getVariableValues,
+  type OperationDefinitionNode,
+} from 'graphql';
+import type { GraphQLContext } from '../graphql/context.ts';
+import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../jobs/few.ts';
+
+/** What graphql-js' `subscribe` returns: a stream of results, or the one result that says why there is none. */
+export type Subscribed = AsyncIterable<ExecutionResult> | ExecutionResult;
+
+/** A result on its way to all subscribers of a subscription. */
+export interface SharedResult {
+  readonly result: ExecutionResult;
+  /** The result as it is sent, serialised by the first subscriber that needs it and then used by all. */
+  bytes: Buffer | null;
+}
+
+/** One reader of a shared subscription. Its methods should be shared too: there are thousands of subscribers. */
+export interface Subscriber {
+  /** What the transport reads. It calls the `leave` that the subscriber was made with when it ends or its reader goes. */
+  readonly stream: AsyncIterable<ExecutionResult>;
+  /** Hands on the newest result; one that was offered before and not read yet may be dropped. Must not throw. */
+  offer(result: SharedResult): void;
+  /** No result follows: the stream ends once the last one was read. */
+  end(): void;
+}
+
+/** Subscriptions that are executed once for all their subscribers. */
+export interface SharedSubscriptions {
+  /**
+   * Adds a subscriber to the subscription under `key` and returns its stream, or the result that says why there is none.
+   * The first one opens the subscription; later ones are offered the newest result at once. It is closed when the last
+   * one leaves. Rejects when opening does.
+   */
+  join(
+    key: string,
+    open: () => Promise<Subscribed>,
+    subscriberOf: (leave: () => void) => Subscriber,
+  ): Promise<Subscribed>;
+  /** Open subscriptions. */
+  size(): number;
+}
+
+interface Group {
+  readonly opened: Promise<Subscribed>;
+  readonly subscribers: Few<Subscriber>;
+  newest: SharedResult | null;
+  close(): void;
+}
+
+/** Starts without subscriptions. */
+export function createSharedSubscriptions(): SharedSubscriptions {
+  const groups = new Map<string, Group>();
+
+  function drop(key: string, group: Group): void {
+    if (groups.get(key) === group) groups.delete(key);
+  }
+
+  /** Passes results on until the end. It waits with callbacks: a suspended function would hold the last result. */
+  function pump(key: string, group: Group, results: AsyncIterator<ExecutionResult>): void {
+    function wait(): void {
+      // A source that breaks ends its subscribers, which subscribe again; graphql-js turns field errors into results.
+      results.next().then(take, finish);
+    }
+
+    function take({ value, done }: IteratorResult<ExecutionResult>): void {
+      if (done) finish();
+      else {
+        const shared: SharedResult = { result: value, bytes: null };
+        group.newest = shared;
+        forEachOf(group.subscribers, subscriber => subscriber.offer(shared));
+        wait();
+      }
+    }
+
+    function finish(): void {
+      drop(key, group);
+      forEachOf(group.subscribers, subscriber => subscriber.end());
+    }
+
+    wait();
+  }
+
+  function enter(group: Group, subscriberOf: (leave: () => void) => Subscriber): Subscribed {
+    const subscriber = subscriberOf(() => {
+      removeFrom(group.subscribers, subscriber);
+      if (isEmpty(group.subscribers)) group.close();
+    });
+    addTo(group.subscribers, subscriber);
+    if (group.newest !== null) subscriber.offer(group.newest);
+    return subscriber.stream;
+  }
+
+  async function lead(
+    key: string,
+    open: () => Promise<Subscribed>,
+    subscriberOf: (leave: () => void) => Subscriber,
+  ): Promise<Subscribed> {
+    const group: Group = { opened: open(), subscribers: few(), newest: null, close: () => {} };
+    groups.set(key, group);
+    try {
+      const subscribed = await group.opened;
+      if (!isStream(subscribed)) {
+        drop(key, group);
+        return subscribed;
+      }
+      const results = subscribed[Symbol.asyncIterator]();
+      group.close = () => {
+        drop(key, group);
+        // No subscriber is left that could see it fail.
+        results.return?.().catch(() => undefined);
+      };
+      const stream = enter(group, subscriberOf);
+      pump(key, group, results);
+      return stream;
+    } catch (error) {
+      drop(key, group);
+      throw error;
+    }
+  }
+
+  async function join(
+    key: string,
+    open: () => Promise<Subscribed>,
+    subscriberOf: (leave: () => void) => Subscriber,
+  ): Promise<Subscribed> {
+    const group = groups.get(key);
+    if (group === undefined) return lead(key, open, subscriberOf);
+    const subscribed = await group.opened;
+    if (!isStream(subscribed)) return subscribed;
+    // It may have ended meanwhile: then a new one is opened.
+    return groups.get(key) === group ? enter(group, subscriberOf) : join(key, open, subscriberOf);
+  }
+
+  return { join, size: () => groups.size };
+}
+
+/** Whether it is a stream of results. */
+export function isStream(subscribed: Subscribed): subscribed is AsyncIterable<ExecutionResult> {
+  return Symbol.asyncIterator in subscribed;
+}
+
+/** A subscription that can be shared. */
+export interface Shareable {
+  /** Subscriptions with the same key have the same results. A hash: it is short, however much was sent. */
+  readonly key: string;
+  /** The variables that the operation declares; others mean nothing and are not kept. */
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** Same as graphql-js' default. */
+const MAX_ERRORS = 50;
+
+/**
+ * Names what the results of a subscription depend on: document, operation, variables, caller, and our own address, which
+ * is in their URLs. Nothing else may differ, so no result of one caller ever reaches another. Returns errors for variables
+ * that the operation does not accept.
+ */
+export function createShareables(
+  schema: GraphQLSchema,
+): (
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  given: Readonly<Record<string, unknown>>,
+  context: GraphQLContext,
+) => Shareable | { readonly errors: readonly GraphQLError[] } {
+  // The same text is the same remembered document: its identity stands for the text.
+  const numbers = new WeakMap<DocumentNode, number>();
+  let documents = 0;
+
+  function numberOf(document: DocumentNode): number {
+    const known = numbers.get(document);
+    if (known !== undefined) return known;
+    documents += 1;
+    numbers.set(document, documents);
+    return documents;
+  }
+
+  return (document, operation, given, { caller, baseUrl }) => {
+    const declared = operation.variableDefinitions ?? [];
+    // Values that pass are no deeper than their type, so they can be serialised.
+    const { errors } = getVariableValues(schema, declared, given, { maxErrors: MAX_ERRORS });
+    if (errors !== undefined) return { errors };
+    const names = declared.map(({ variable }) => variable.name.value);
+    const variables = Object.fromEntries(
+      names.filter(name => Object.hasOwn(given, name)).map(name => [name, given[name]]),
+    );
+    const key = JSON.stringify([
+      numberOf(document),
+      operation.name?.value ?? null,
+      variables,
+      caller.id,
+      caller.operator,
+      baseUrl,
+    ]);
+    return { key: hash('sha256', key, 'base64'), variables };
+  };
+}
