@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { serveSamples } from '../../src/cli/demo/samples.ts';
+import { serveSamples } from '../../src/cli/samples.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { printSubgraph } from '../../src/graphql/federation/subgraph.ts';

@@ -2,30 +2,31 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createClient, type JobSnapshot } from '../client/client.ts';
+import { type Client, createClient, type JobSnapshot } from '../client/client.ts';
 import { readConfig } from '../config.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
 import { createLog } from '../log.ts';
-import { serveSamples } from './demo/samples.ts';
-import { createProgressView } from './progress-view.ts';
+import { createProgressView } from './progress.ts';
+import { type Samples, serveSamples } from './samples.ts';
 
-const HELP = `Runs the main job end to end: starts the gateway, edits two sample pictures, shows the progress live.
+const HELP = `Runs the main job end to end: starts the gateway, edits two sample images and shows the progress.
 
-  npm run demo                 and keep serving until Ctrl-C
-  npm run demo -- --once       and exit
+  npm run demo                 then keeps serving until Ctrl-C
+  npm run demo -- --once       then exits
 
 Options:
-  --once          exit after the edit: 0 when it completed, 1 otherwise
-  --out <file>    where the picture goes (default edited.png)
+  --once          exit after the edit, with 0 if it completed and 1 otherwise
+  --out <file>    where to save the output image (default edited.png)
   --steps <n>     sampling steps, 1 to 100 (default 20)
   --help
 
-Every variable of the gateway works here too: COMFYUI_URL=http://host:8188 npm run demo`;
+All settings of the gateway apply: COMFYUI_URL=http://host:8188 npm run demo`;
 
 const PROMPT = 'Place the person from image 1 in the landscape from image 2, in warm evening light';
 
-/** EX_USAGE of sysexits.h. */
+/** EX_USAGE and EX_CONFIG of sysexits.h. */
 const BAD_USAGE = 64;
+const BAD_CONFIG = 78;
 
 const values = readOptions();
 if (values.help) {
@@ -50,7 +51,7 @@ function readOptions() {
     });
     const steps = Number(values.steps);
     const fits = Number.isInteger(steps) && steps >= 1 && steps <= 100;
-    return fits ? { ...values, steps } : usage(`--steps takes an integer from 1 to 100, got ${values.steps}`);
+    return fits ? { ...values, steps } : usage(`--steps needs an integer from 1 to 100, got ${values.steps}`);
   } catch (error) {
     return usage(error instanceof Error ? error.message : String(error));
   }
@@ -70,7 +71,7 @@ async function demo(): Promise<number> {
   if (!result.ok) {
     for (const fault of result.faults) console.error(fault);
     await samples.stop();
-    return 78;
+    return BAD_CONFIG;
   }
   const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
   const client = createClient({ url: gateway.url });
@@ -78,13 +79,13 @@ async function demo(): Promise<number> {
     console.log(
       `Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
     );
-    console.log(`Its samples come from http://${samples.address} (FETCH_ALLOW opens that address)\n`);
+    console.log(`Sample images on http://${samples.address} (allowed by FETCH_ALLOW)\n`);
     const job = await edit(client, samples, values.steps);
     if (job === null) return 1;
     await client.close();
     const image = job.images[0];
     if (image === undefined) {
-      console.error(`\n${job.status}: ${job.error?.message ?? 'no picture'}`);
+      console.error(`\n${job.status}: ${job.error?.message ?? 'no output image'}`);
       return 1;
     }
     await save(image.url, values.out);
@@ -105,12 +106,9 @@ async function demo(): Promise<number> {
   }
 }
 
-async function edit(
-  client: ReturnType<typeof createClient>,
-  samples: { portrait: string; landscape: string },
-  steps: number,
-): Promise<JobSnapshot | null> {
-  const images = [{ url: samples.portrait }, { url: samples.landscape }];
+/** Submits the edit and shows its progress. Returns the last snapshot, or null when it was rejected. */
+async function edit(client: Client, samples: Samples, steps: number): Promise<JobSnapshot | null> {
+  const images = [samples.portrait, samples.landscape];
   const submitted = await client.edit({ images, prompt: PROMPT, steps });
   if (submitted.__typename !== 'Job') {
     console.error(`${submitted.code}: ${submitted.message}`);
@@ -128,26 +126,26 @@ async function edit(
 }
 
 async function save(url: string, file: string): Promise<void> {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
-  await writeFile(file, new Uint8Array(await answer.arrayBuffer()));
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url} responded with ${response.status}`);
+  await writeFile(file, new Uint8Array(await response.arrayBuffer()));
 }
 
-function printNextSteps({ url }: Gateway, picture: string, id: string): void {
-  console.log(`Go on with
+function printNextSteps({ url }: Gateway, image: string, id: string): void {
+  console.log(`Next steps
 
   GraphiQL   ${url}/graphql
   REST docs  ${url}/docs
 
   curl -X POST ${url}/edit-image -H 'Content-Type: application/json' \\
-    -d '{"image1_url": "${picture}", "prompt": "Make it night"}'
+    -d '{"image1_url": "${image}", "prompt": "Make it night"}'
   curl ${url}/status/${id}
   curl ${url}/download/${id} -o edited.png
 
 Ctrl-C stops it.`);
 }
 
-/** The port if it is free, else another one. */
+/** The port if it is free, otherwise 0, which takes any free one. */
 async function freePort(wanted: number): Promise<number> {
   const isFree = await new Promise<boolean>(done => {
     const probe = createServer();
@@ -155,6 +153,6 @@ async function freePort(wanted: number): Promise<number> {
     probe.listen(wanted, '127.0.0.1', () => probe.close(() => done(true)));
   });
   if (isFree) return wanted;
-  console.log(`Port ${wanted} is taken: using a free one`);
+  console.log(`Port ${wanted} is in use: using a free one`);
   return 0;
 }

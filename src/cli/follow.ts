@@ -1,44 +1,69 @@
 import { type Command, Option } from 'commander';
 import type { Client, JobSnapshot } from '../client/client.ts';
-import type { Remote } from './commands/remote.ts';
-import { chooseProtocol, PREVIEW_CHOICES, type PreviewChoice } from './graphics/protocol.ts';
-import { CommandFailure, failureCode } from './outcome.ts';
-import { createPictureSource } from './picture-source.ts';
-import { createPreviews, type Previews } from './previews.ts';
-import { createJsonView, createProgressView } from './progress-view.ts';
+import { PREVIEW_CHOICES, type PreviewChoice } from './graphics.ts';
+import { checkOutput, openImage, saveImage } from './image-files.ts';
+import { CommandFailure, failureCode, say, untilInterrupted } from './outcome.ts';
+import { choosePreviews } from './previews.ts';
+import { createJsonView, createProgressView } from './progress.ts';
+import type { Remote } from './remote.ts';
 
-/** What a command takes that follows a job. */
-export interface Following extends Remote {
+/** The options of a command that waits for a job. */
+export interface WaitOptions extends Remote {
   readonly preview: PreviewChoice;
+  readonly out?: string;
+  readonly open?: boolean;
 }
 
-/** `--preview`, as every command has it that follows a job. */
-export function addPreviewOption(command: Command): Command {
-  return command.addOption(
-    new Option(
-      '--preview <how>',
-      'pictures above the bar: as the terminal says that it shows them, by the protocol named, or never',
-    )
-      .choices(PREVIEW_CHOICES)
-      .default('auto')
-      .env('QWEN_EDIT_PREVIEW'),
-  );
+/** Adds `--open` and `--preview`. */
+export function addWaitOptions(command: Command): Command {
+  return command
+    .option('--open', 'then open the file in the desktop’s image viewer')
+    .addOption(
+      new Option(
+        '--preview <how>',
+        'show images above the bar: detect the terminal, use a protocol, or never',
+      )
+        .choices(PREVIEW_CHOICES)
+        .default('auto')
+        .env('QWEN_EDIT_PREVIEW'),
+    );
+}
+
+/** Throws CommandFailure for options that could only fail once the job has ended. */
+export async function checkWaitOptions({ out, open }: WaitOptions): Promise<void> {
+  if (open === true && out === undefined) throw new CommandFailure('--open needs a file: --out <file>', 2);
+  await checkOutput(out, open);
+}
+
+/** Follows the job to its end. With `out`, saves its output image, and with `open` shows it. */
+export async function waitForJob(client: Client, id: string, options: WaitOptions): Promise<void> {
+  const { out, open } = options;
+  // With `--out -`, standard output is the image.
+  const json = options.json === true && out !== '-';
+  const goOn = `The job goes on.\n  qwen-edit watch ${id}\n  qwen-edit cancel ${id}`;
+  await untilInterrupted(goOn, async signal => {
+    await followJob(client, id, { ...options, json }, signal);
+    if (out === undefined) return;
+    await saveImage(client, id, out, { signal });
+    if (out !== '-' && !json) say(`Saved ${out}`);
+  });
+  if (open === true && out !== undefined) await openImage(out);
 }
 
 /**
- * Shows a job to its end: as a bar on standard error, with pictures above it where they can be shown, or each snapshot
- * as JSON on standard output. Resolves with the completed job; throws CommandFailure with the reason for one that failed
- * or was canceled, and the signal's reason when that aborts.
+ * Shows a job until it ends: as a bar on standard error, with images above it where the terminal shows them, or each
+ * snapshot as JSON on standard output. Throws CommandFailure with the reason when it failed or was canceled, and the
+ * signal's reason when that aborts.
  */
-export async function followJob(
+async function followJob(
   client: Client,
   id: string,
-  options: Following & { readonly signal: AbortSignal },
-): Promise<JobSnapshot> {
-  const { json, signal } = options;
-  const previews = json === true ? null : await choosePreviews(options);
+  options: WaitOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const previews = options.json === true ? null : await choosePreviews(options, options.preview);
   const view =
-    json === true
+    options.json === true
       ? createJsonView()
       : createProgressView(process.stderr, { leavesSignals: true, redraws: previews !== null });
   let last: JobSnapshot | null = null;
@@ -52,16 +77,7 @@ export async function followJob(
     await previews?.finish(last, signal);
     view.done();
   }
-  if (last?.status === 'COMPLETED') return last;
+  if (last?.status === 'COMPLETED') return;
   const { code = 'CANCELED', message = 'The job was canceled', retryable = false } = last?.error ?? {};
   throw new CommandFailure(`${code}: ${message}`, failureCode(retryable));
-}
-
-async function choosePreviews(options: Following): Promise<Previews | null> {
-  const protocol = chooseProtocol(options.preview, process);
-  if (protocol === null) return null;
-  // Loads the library for pictures, which takes longer than most commands.
-  const { createPane } = await import('./graphics/pane.ts');
-  const pane = createPane(process.stderr, protocol);
-  return createPreviews(createPictureSource(options), bytes => pane.draw(bytes));
 }

@@ -11,8 +11,8 @@ try {
   const [name, ...rest] = positionals;
   if (name === undefined || rest.length > 0) throw new TypeError(USAGE);
   const { key, entry } = makeApiKey(name, values.operator ? 'operator' : 'user');
-  console.log(`The key of ${name}, which is shown this once:\n\n  ${key}\n`);
-  console.log(`Add to API_KEYS, in single quotes where a shell reads it:\n\n  ${entry}`);
+  console.log(`The key of ${name}, which is shown only this once:\n\n  ${key}\n`);
+  console.log(`Add this entry to API_KEYS, in single quotes where a shell reads it:\n\n  ${entry}`);
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   process.exitCode = 2;

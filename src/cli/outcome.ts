@@ -1,13 +1,15 @@
+import { stripVTControlCharacters } from 'node:util';
+
 /**
- * What a command ends with. `serve` ends with a signal instead, while it listens. 75 and 78 are EX_TEMPFAIL and
- * EX_CONFIG of sysexits.h; a shell reports a command that SIGINT or SIGTERM ended as 128 and its number.
+ * What a command exits with. `serve` ends by a signal instead, while it listens. 75 and 78 are EX_TEMPFAIL and EX_CONFIG
+ * of sysexits.h; a shell reports a command that SIGINT or SIGTERM ended as 128 plus the signal's number.
  */
 export type ExitCode = 0 | 1 | 2 | 75 | 78 | 130 | 143;
 
-/** How a command says what it ended with. */
+/** Sets the exit code of the command. */
 export type Done = (code: ExitCode) => void;
 
-/** Something that a command cannot go on with; the message is for whoever typed it. */
+/** Ends a command; the message is printed as it is. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
   readonly code: ExitCode;
@@ -18,25 +20,79 @@ export class CommandFailure extends Error {
   }
 }
 
-/** The code of a failure, by whether the same command may succeed later. */
+/** The exit code of a failure, by whether the same command may succeed later. */
 export function failureCode(retryable: boolean): ExitCode {
   return retryable ? 75 : 1;
 }
 
-/** How the help text of a command ends. */
+/** The end of a command's help text. */
 export const EXIT_CODES = `Exit codes:
-  0   all is well
-  1   something is wrong; what it is was printed
-  2   the command was not understood`;
+  0   success
+  1   failure; the reason was printed
+  2   the command line is not valid`;
 
-/** The same for a command that speaks to a gateway. */
+/** The same for a command that calls a gateway. */
 export const REMOTE_EXIT_CODES = `${EXIT_CODES}
-  75  not now: the gateway cannot be reached or is full, or an engine was lost; the same command may succeed later`;
+  75  temporary failure: the gateway is unreachable or full, or an engine was lost; the same command may succeed later`;
 
-/** The same for one that can be ended half way. */
+/** The same for a command that saves an image. */
 export const DOWNLOAD_EXIT_CODES = `${REMOTE_EXIT_CODES}
   130 ended by Ctrl-C, 143 by SIGTERM; nothing was saved`;
 
 /** The same for a command that waits for a job. */
 export const WATCHING_EXIT_CODES = `${REMOTE_EXIT_CODES}
   130 ended by Ctrl-C, 143 by SIGTERM; the job goes on`;
+
+/**
+ * Runs `wait` so that SIGINT and SIGTERM abort its signal. It then rejects with a CommandFailure of this message, once
+ * `wait` has cleaned up. A second signal ends the process at once.
+ */
+export async function untilInterrupted<T>(
+  message: string,
+  wait: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const interrupt = (name: 'SIGINT' | 'SIGTERM'): void => {
+    controller.abort(new CommandFailure(message, name === 'SIGINT' ? 130 : 143));
+  };
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    return await wait(controller.signal);
+  } catch (error) {
+    // Some calls reject with the signal's reason, others with an AbortError of their own.
+    throw controller.signal.aborted ? controller.signal.reason : error;
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+/**
+ * The text without what a terminal would interpret: escape sequences, control characters except tab and line feed, and
+ * bidirectional marks. Everything that comes from a gateway or an engine passes through here before it is printed.
+ */
+export function printable(text: string): string {
+  return stripVTControlCharacters(text).replace(/[\p{Cc}\p{Bidi_Control}]/gu, found =>
+    found === '\n' || found === '\t' ? found : '',
+  );
+}
+
+/** Prints a line of the command's result on standard output. */
+export function say(text: string): void {
+  process.stdout.write(`${printable(text)}\n`);
+}
+
+/** Prints a note or an error on standard error. */
+export function note(text: string): void {
+  process.stderr.write(`${printable(text)}\n`);
+}
+
+/** Prints an object as one line of JSON. Escapes every control character; JSON itself escapes only those below U+0020. */
+export function printJson(value: object): void {
+  const text = JSON.stringify(value).replace(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  process.stdout.write(`${text}\n`);
+}

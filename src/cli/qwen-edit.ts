@@ -1,9 +1,88 @@
-import { runCli } from './program.ts';
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../version.ts';
 
-// Whoever read our output has had enough of it, as `| head` has: what is left is for nobody.
+import { addEdit } from './edit.ts';
+import { addCancel, addDownload, addJobs, addWatch } from './jobs.ts';
+import { CommandFailure, type Done, type ExitCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
+import { addWorkflows } from './workflows/commands.ts';
+
+// The reader of a pipe may close it early, as `head` does: there is nothing left to do.
 process.stdout.on('error', error => {
   if (!('code' in error && error.code === 'EPIPE')) throw error;
   process.exit();
 });
 
-process.exitCode = await runCli(process.argv.slice(2));
+process.exitCode = await run(process.argv.slice(2));
+
+/** Resolves with the exit code. After `serve` it is that of a process which runs until a signal. */
+async function run(words: readonly string[]): Promise<ExitCode> {
+  let code: ExitCode = 0;
+  const done: Done = given => {
+    code = given;
+  };
+  try {
+    await buildProgram(done).parseAsync(words, { from: 'user' });
+    return code;
+  } catch (error) {
+    // commander throws for --help and --version too, with exit code 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (!(error instanceof CommandFailure)) throw error;
+    note(error.message);
+    return error.code;
+  }
+}
+
+function buildProgram(done: Done): Command {
+  const program = new Command('qwen-edit')
+    .description('A gateway in front of ComfyUI for Qwen Image Edit Plus, and its command line client.')
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError('Try --help.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  qwen-edit serve
+  qwen-edit edit photo.jpg -p "Make it night" -o night.png
+  qwen-edit workflows list
+  qwen-edit workflows check --engine http://127.0.0.1:8188
+
+${WATCHING_EXIT_CODES}`,
+    );
+  addServe(program, done);
+  addEdit(program);
+  addWatch(program);
+  addJobs(program);
+  addCancel(program, done);
+  addDownload(program);
+  addWorkflows(program, done);
+  return program;
+}
+
+function addServe(program: Command, done: Done): void {
+  program
+    .command('serve')
+    .description('Run the gateway. The README lists its settings, which are environment variables.')
+    .addHelpText(
+      'after',
+      `
+SIGTERM and SIGINT stop it, SIGHUP reloads the workflows.
+
+Examples:
+  qwen-edit serve                                              on the sandbox, which runs no model
+  COMFYUI_URL=http://127.0.0.1:8188 qwen-edit serve            on a ComfyUI
+  PORT=9000 WORKFLOWS_DIR=./my-workflows qwen-edit serve
+
+Exit codes:
+  0   stopped by a signal
+  1   could not start, or could not stop cleanly
+  2   the command line is not valid
+  78  a setting is not valid; each fault was printed with the variable's name`,
+    )
+    .action(async () => {
+      // Loaded here, because the gateway takes several times as long to load as any other command.
+      const { serve } = await import('../serve.ts');
+      const failed = await serve(process.env);
+      if (failed !== null) done(failed);
+    });
+}

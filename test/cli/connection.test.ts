@@ -25,7 +25,7 @@ async function startJob(steps: number): Promise<string> {
   return (await qwenEdit(words, { QWEN_EDIT_URL: rig.url })).out.trim();
 }
 
-/** Where nobody listens. */
+/** A URL where no server listens. */
 async function nowhere(): Promise<string> {
   const gone = await startStandIn(() => {});
   await gone.stop();
@@ -33,16 +33,16 @@ async function nowhere(): Promise<string> {
 }
 
 describe('without a gateway', () => {
-  it('watch says so at once, and why', async () => {
+  it('watch fails at once with the reason', async () => {
     const before = performance.now();
     const { code, err } = await qwenEdit(['watch', 'x', '--url', await nowhere()]);
     expect(code).toBe(75);
     expect(err).toMatch(/cannot be reached: .*ECONNREFUSED.*\n.*--url/);
-    // It would be tried again for a minute.
+    // A watch by itself retries for a minute.
     expect(performance.now() - before).toBeLessThan(20_000);
   });
 
-  it('edit says so at once, and submits when there is one', async () => {
+  it('edit reports it at once, and submits once the gateway is there', async () => {
     const url = await nowhere();
     let gateway: Rig | undefined;
     let starting: Promise<void> | undefined;
@@ -51,7 +51,7 @@ describe('without a gateway', () => {
       { QWEN_EDIT_URL: url },
       {
         onError(_, text) {
-          if (!text.includes('trying again')) return;
+          if (!text.includes('retrying')) return;
           starting ??= startRig({ PORT: new URL(url).port }).then(started => {
             gateway = started;
           });
@@ -61,7 +61,7 @@ describe('without a gateway', () => {
     await starting;
     await gateway?.close();
     expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^[0-9a-f-]{36}\n$/) });
-    expect(err).toMatch(/^http:\S+ cannot be reached: .*ECONNREFUSED.*; trying again for some seconds\n$/);
+    expect(err).toMatch(/^http:\S+ cannot be reached: .*ECONNREFUSED.*; retrying for a few seconds\n$/);
   });
 });
 
@@ -72,7 +72,7 @@ describe('a watch', () => {
   });
   afterEach(() => proxy.stop());
 
-  it('of a job that there is not says so', async () => {
+  it('of an unknown job reports that', async () => {
     expect(await qwenEdit(['watch', 'x'], { QWEN_EDIT_URL: rig.url })).toMatchObject({
       code: 1,
       out: '',
@@ -80,13 +80,13 @@ describe('a watch', () => {
     });
   });
 
-  /** Loses the connection of whoever watches by the proxy, and gives it back when it was tried again for some time. */
+  /** Cuts the watch's connection and restores it after a few retries. */
   async function lose(): Promise<void> {
     await expect.poll(() => proxy.upgraded).toBe(1);
     proxy.let('nothing');
     proxy.cut();
     const { made } = proxy;
-    // Each way is tried once before a pause.
+    // Each transport is tried once before a pause.
     await expect.poll(() => proxy.made).toBeGreaterThan(made + 4);
     proxy.let('all');
   }
@@ -94,7 +94,7 @@ describe('a watch', () => {
   it.each([
     ['lines', []],
     ['--json', ['--json']],
-  ])('says once when its connection is lost, and goes on: as %s', async (_, more) => {
+  ])('reports a lost connection once and resumes, with %s', async (_, more) => {
     const watching = qwenEdit(['watch', await startJob(40), ...more], { QWEN_EDIT_URL: proxy.url });
     await lose();
     const { code, out, err } = await watching;
@@ -103,7 +103,7 @@ describe('a watch', () => {
     expect(`${out}${err}`).toContain('COMPLETED');
   });
 
-  it('shows on a terminal that its connection is lost', async () => {
+  it('shows a lost connection in the bar', async () => {
     const watching = qwenEditOnTerminal(
       ['watch', await startJob(40)],
       { QWEN_EDIT_URL: proxy.url, TERM: 'xterm-256color' },
@@ -115,7 +115,7 @@ describe('a watch', () => {
     expect(screen).toMatch(/ {2}reconnecting.* 100\.0 % {2}COMPLETED(?!.*reconnecting)/s);
   });
 
-  it('ends with Ctrl-C also when the network dropped its connection without a word', async () => {
+  it('ends with Ctrl-C after the network dropped its connection silently', async () => {
     const silent = await startSilentProxy(rig.url);
     const id = await startJob(100);
     let sent = false;
@@ -137,22 +137,22 @@ describe('a watch', () => {
   });
 });
 
-describe('who is not let in', () => {
-  it('is told what to give', async () => {
+describe('a rejected request', () => {
+  it('names the option for the API key', async () => {
     const closed = await startRig({ API_KEYS: makeApiKey('alice', 'user').entry });
     const commands = [['watch', 'x'], ['jobs'], ['download', 'x', '-o', 'x.png']];
     const run = (words: string[]) => qwenEdit(words, { QWEN_EDIT_URL: closed.url }, { cwd: folder });
     for (const { code, err } of await Promise.all(commands.map(run))) {
       expect(code).toBe(1);
-      expect(err).toMatch(/\n--api-key or QWEN_EDIT_API_KEY says who you are\.\n$/);
+      expect(err).toMatch(/\nSet your API key with --api-key or QWEN_EDIT_API_KEY\.\n$/);
     }
     await closed.close();
   });
 
-  it('or asks at a wrong address is told which', async () => {
+  it('names the address and its option when no gateway is there', async () => {
     const { code, err } = await qwenEdit(['jobs', '--url', `${rig.url}/graphql`]);
     expect(code).toBe(1);
-    expect(err).toMatch(/^There is no gateway at http:\S+\/graphql\/graphql: .*\n--url/);
+    expect(err).toMatch(/^There is no gateway at http:\S+\/graphql\/graphql: .*\n.*--url/);
   });
 });
 
@@ -160,7 +160,7 @@ describe('a download', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ] as const)('that is ended by %s leaves nothing of a file', async (signal, code) => {
+  ] as const)('ended by %s leaves the target file untouched', async (signal, code) => {
     const place = await mkdtemp(join(folder, 'download-'));
     await writeFile(join(place, 'out.png'), 'before');
     const server = await startStandIn((_, response) => {
@@ -183,12 +183,12 @@ describe('a download', () => {
       },
     );
     await ended;
-    expect(ran).toMatchObject({ code, out: '', err: 'The picture was not saved.\n' });
+    expect(ran).toMatchObject({ code, out: '', err: 'The image was not saved.\n' });
     expect(await readdir(place)).toEqual(['out.png']);
     await server.stop();
   });
 
-  it('that breaks off says so once', async () => {
+  it('that breaks off is reported once', async () => {
     const server = await startStandIn((_, response) => {
       response.writeHead(200, { 'content-type': 'image/png', 'content-length': '1000' });
       response.write('half', () => response.destroy());

@@ -1,15 +1,14 @@
 import sharp from 'sharp';
 import { decode } from 'sixel';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { createPane } from '../../src/cli/graphics/pane.ts';
-import { chooseProtocol, PROTOCOLS, type Protocol } from '../../src/cli/graphics/protocol.ts';
-import { shownPictures, withoutPictures } from '../support/clients/terminal.ts';
+import { chooseProtocol, createPane, PROTOCOLS, type Protocol } from '../../src/cli/graphics.ts';
+import { shownImages, withoutImages } from '../support/clients/terminal.ts';
 
 const TTY = { isTTY: true };
 const PIPE = {};
 
-describe('the choice of a protocol', () => {
-  // Of the terminal that the tests run in, nothing is left.
+describe('chooseProtocol', () => {
+  // Hides the terminal that the tests run in.
   beforeEach(() => {
     const names = Object.keys(process.env).filter(name =>
       /TERM|TMUX|^STY$|ZELLIJ|KITTY|GHOSTTY|KONSOLE/.test(name),
@@ -36,24 +35,24 @@ describe('the choice of a protocol', () => {
     ['Konsole', { KONSOLE_VERSION: '230804' }, 'iterm'],
     ['foot', { TERM: 'foot' }, 'sixel'],
     ['mlterm', { TERM: 'mlterm' }, 'sixel'],
-    ['a plain one', { TERM: 'xterm-256color' }, null],
+    ['a terminal without graphics', { TERM: 'xterm-256color' }, null],
     ['Terminal.app', { TERM: 'xterm-256color', TERM_PROGRAM: 'Apple_Terminal' }, null],
-    ['one without any ability', { TERM: 'dumb', KITTY_WINDOW_ID: '1' }, null],
+    ['a dumb terminal', { TERM: 'dumb', KITTY_WINDOW_ID: '1' }, null],
     ['tmux in kitty', { TERM: 'tmux-256color', TMUX: '/tmp/tmux-1/default,1,0', KITTY_WINDOW_ID: '1' }, null],
     ['screen in kitty', { TERM: 'screen.xterm-kitty', STY: '1.pts-0', KITTY_WINDOW_ID: '1' }, null],
-    ['tmux on the other side of ssh', { TERM: 'screen-256color', LC_TERMINAL: 'iTerm2' }, null],
+    ['tmux over ssh', { TERM: 'screen-256color', LC_TERMINAL: 'iTerm2' }, null],
     ['zellij in WezTerm', { TERM_PROGRAM: 'WezTerm', ZELLIJ: '0' }, null],
-  ])('by itself: %s', (_, environment, protocol) => {
+  ])('detects %s', (_, environment, protocol) => {
     expect(choose(environment)).toBe(protocol);
   });
 
-  it('is the caller’s', () => {
+  it('follows an explicit choice', () => {
     expect(choose({ TERM: 'xterm-kitty' }, 'never')).toBeNull();
     expect(choose({ TERM: 'xterm-kitty' }, 'sixel')).toBe('sixel');
     expect(choose({ TERM: 'tmux-256color', TMUX: 'x' }, 'iterm')).toBe('iterm');
   });
 
-  it('is for terminals only, and by itself for those that nothing else writes to', () => {
+  it('requires a terminal, and for auto one that is not shared with a pipe', () => {
     vi.stubEnv('TERM', 'xterm-kitty');
     expect(chooseProtocol('auto', { stdout: PIPE, stderr: TTY })).toBeNull();
     expect(chooseProtocol('auto', { stdout: TTY, stderr: PIPE })).toBeNull();
@@ -62,71 +61,71 @@ describe('the choice of a protocol', () => {
   });
 });
 
-describe('the pane', () => {
+describe('createPane', () => {
   function terminal(columns = 100, rows = 30) {
     const written: string[] = [];
     return { columns, rows, written, write: (text: string) => written.push(text) };
   }
 
-  function picture(width: number, height: number, background = '#c04010'): Promise<Buffer> {
+  function makeImage(width: number, height: number, background = '#c04010'): Promise<Buffer> {
     return sharp({ create: { width, height, channels: 3, background } })
       .png()
       .toBuffer();
   }
 
-  it.each(PROTOCOLS)('draws by %s what it was given, in one write', async protocol => {
+  it.each(PROTOCOLS)('draws an image by %s in a single write', async protocol => {
     const screen = terminal();
-    await createPane(screen, protocol).draw(await picture(400, 300));
+    await createPane(screen, protocol).draw(await makeImage(400, 300));
     expect(screen.written).toHaveLength(1);
     const text = screen.written[0] ?? '';
-    const shown = shownPictures(text);
+    const shown = shownImages(text);
     expect(shown).toMatchObject([{ protocol }]);
     const { width, height, rgb } = await pixelOf(protocol, shown[0]?.payload ?? '');
     expect(width / height).toBeCloseTo(4 / 3, 1);
     for (const [channel, value] of [0xc0, 0x40, 0x10].entries()) {
-      // Sixels have a hundred steps a colour, and JPEG rounds too.
+      // Sixels have a hundred steps per colour, and JPEG is lossy.
       expect(Math.abs((rgb[channel] ?? 0) - value)).toBeLessThanOrEqual(4);
     }
-    // Makes room of 14 rows, draws at its top, comes back to where the bar's line is now.
-    expect(withoutPictures(text)).toMatch(
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked at
-      /^\x1b\[\?2026h\r\x1b\[2K\n{14}\r\x1b7\x1b\[14A(\x1b\[2K\n){14}\x1b\[14A\x1b\[2C<picture>\x1b8\x1b\[\?2026l$/,
+    // Makes room of 14 rows, draws at its top, and returns to the line of the bar.
+    expect(withoutImages(text)).toMatch(
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the test matches escape sequences
+      /^\x1b\[\?2026h\r\x1b\[2K\n{14}\r\x1b7\x1b\[14A(\x1b\[2K\n){14}\x1b\[14A\x1b\[2C<image>\x1b8\x1b\[\?2026l$/,
     );
   });
 
-  it('draws the next picture in the place of the first', async () => {
+  it('draws the next image in place of the first', async () => {
     const screen = terminal();
     const pane = createPane(screen, 'kitty');
-    await pane.draw(await picture(400, 300));
-    await pane.draw(await picture(400, 300, 'blue'));
+    await pane.draw(await makeImage(400, 300));
+    await pane.draw(await makeImage(400, 300, 'blue'));
     const [first = '', second = ''] = screen.written;
-    expect(withoutPictures(second)).not.toContain('\n\n');
-    const idOf = (text: string) => shownPictures(text)[0]?.settings.i;
+    expect(withoutImages(second)).not.toContain('\n\n');
+    const idOf = (text: string) => shownImages(text)[0]?.settings.i;
     expect(Number(idOf(second))).toBeGreaterThan(0);
     expect(idOf(second)).toBe(idOf(first));
     const other = terminal();
-    await createPane(other, 'kitty').draw(await picture(400, 300));
+    await createPane(other, 'kitty').draw(await makeImage(400, 300));
     expect(idOf(other.written[0] ?? '')).not.toBe(idOf(first));
   });
 
-  it('takes fewer rows where a picture is wide, and none on a small screen', async () => {
+  it('takes fewer rows for a wide image, and none on a small screen', async () => {
     const narrow = terminal(40, 30);
-    await createPane(narrow, 'kitty').draw(await picture(1200, 200));
-    expect(shownPictures(narrow.written[0] ?? '')[0]?.settings.r).toBe('3');
+    await createPane(narrow, 'kitty').draw(await makeImage(1200, 200));
+    expect(shownImages(narrow.written[0] ?? '')[0]?.settings.r).toBe('3');
     const low = terminal(80, 7);
-    await createPane(low, 'kitty').draw(await picture(400, 300));
+    await createPane(low, 'kitty').draw(await makeImage(400, 300));
     expect(low.written).toEqual([]);
   });
 
-  it('writes nothing of bytes that are no picture', async () => {
+  it('writes nothing for bytes that are no image', async () => {
     const screen = terminal();
     const pane = createPane(screen, 'iterm');
-    await expect(pane.draw(Buffer.from('\x1b]0;mine\x07 not a picture'))).rejects.toThrow();
+    await expect(pane.draw(Buffer.from('\x1b]0;mine\x07 not an image'))).rejects.toThrow();
     expect(screen.written).toEqual([]);
   });
 });
 
-/** The size of a picture as the terminal got it, and the colour of its middle. */
+/** The size of an image as the terminal got it, and the colour of its centre. */
 async function pixelOf(protocol: Protocol, payload: string) {
   if (protocol === 'sixel') {
     const { width, height, data32 } = decode(payload.slice(payload.indexOf('q') + 1));

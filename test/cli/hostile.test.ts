@@ -3,14 +3,14 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { printable } from '../../src/cli/output.ts';
+import { printable } from '../../src/cli/outcome.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { listen } from '../support/listen.ts';
 
-/** Sets the title of a window, colours, moves the cursor by an eight-bit CSI, turns the writing: all as a terminal would. */
+/** Sets the window title and colours, clears by an eight-bit CSI, overrides the writing direction. */
 const EVIL = '\x1b]0;mine\x07\x1b[31mred\x9b2J\x00\x08\x7f\u202egnp.exe';
 
-/** Whatever a terminal would obey besides the end of a line. */
+/** Everything a terminal would interpret except a line feed. */
 const OBEYED = /[^\P{Cc}\n]|\p{Bidi_Control}/u;
 
 let folder: string;
@@ -18,13 +18,13 @@ let server: Server;
 let url: string;
 let answer: object;
 let filename: string;
-/** The one snapshot of a job that is watched. */
+/** The only snapshot of the watched job. */
 let snapshot: object;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cli-hostile-'));
   server = createServer((request, response) => {
     if (request.url?.startsWith('/download/')) {
-      response.writeHead(200, { 'content-disposition': `inline; filename="${filename}"` }).end('picture');
+      response.writeHead(200, { 'content-disposition': `inline; filename="${filename}"` }).end('image');
     } else if (request.headers.accept?.includes('text/event-stream')) {
       const data = JSON.stringify({ data: { jobProgress: snapshot } });
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -45,8 +45,8 @@ function run(words: readonly string[]) {
   return qwenEdit(words, { QWEN_EDIT_URL: url }, { cwd: folder });
 }
 
-describe('what a gateway says', () => {
-  it('reaches the terminal as text alone, and programs whole', async () => {
+describe('text from a gateway', () => {
+  it('loses its control characters on a terminal and is escaped in JSON', async () => {
     const job = {
       id: EVIL,
       createdAt: EVIL,
@@ -68,7 +68,7 @@ describe('what a gateway says', () => {
     expect(JSON.parse(json.out)).toEqual(job);
   });
 
-  it('is clean in errors as well', async () => {
+  it('loses them in errors', async () => {
     answer = { errors: [{ message: EVIL }] };
     const refused = await run(['jobs']);
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('red') });
@@ -79,7 +79,7 @@ describe('what a gateway says', () => {
     expect(gone.err).not.toMatch(OBEYED);
   });
 
-  it('is clean in how a job ended, whose exit code says whether it may go another time', async () => {
+  it('loses them in the outcome of a job, whose exit code says whether a retry may succeed', async () => {
     const error = { code: EVIL, message: EVIL, node: null };
     const job = { id: 'x', revision: 1, status: 'ERROR', stage: EVIL, progress: 1 };
     for (const [retryable, code] of [
@@ -93,7 +93,7 @@ describe('what a gateway says', () => {
     }
   });
 
-  it('ends a submit by whether it may go another time', async () => {
+  it('decides by `retryable` how a rejected submit exits', async () => {
     const words = ['edit', 'https://example.com/a.png', '-p', 'x'];
     const full = { __typename: 'QueueFull', code: 'QUEUE_FULL', message: EVIL, retryable: true };
     answer = { data: { editImage: full } };
@@ -107,26 +107,26 @@ describe('what a gateway says', () => {
     ['..\\..\\x\x9b2J.png', 'x.png'],
     ['..', 'job.png'],
     ['-rf', 'rf'],
-  ])('names no file but one of this folder that nothing reads by itself: %j', async (given, name) => {
+  ])('names only visible files in the current directory: %j', async (given, name) => {
     filename = given;
     expect(await run(['download', 'job'])).toMatchObject({ code: 0, out: `Saved ${name}\n` });
     expect(await readdir(folder)).toEqual([name]);
   });
 
-  it('is not opened under a name that is no picture’s', async () => {
-    filename = 'picture.command';
+  it('is not opened when its name is not that of an image', async () => {
+    filename = 'image.command';
     const { code, err } = await run(['download', 'job', '--open']);
     expect(code).toBe(0);
-    expect(err).toContain('picture.command is not named as a picture: it was not opened');
+    expect(err).toContain('image.command was not opened: it does not have the name of an image');
   });
 });
 
 describe('printable', () => {
-  it('leaves text, its lines and tabs as they are', () => {
+  it('keeps text, line feeds and tabs', () => {
     expect(printable('Größe: 5 × 3\n\t図 🎨')).toBe('Größe: 5 × 3\n\t図 🎨');
   });
 
-  it('leaves nothing that a terminal obeys, also of sequences without an end', () => {
+  it('removes everything a terminal interprets, unterminated sequences too', () => {
     expect(printable('\x1b[1mbold\x1b[0m')).toBe('bold');
     for (const text of [
       EVIL,

@@ -24,7 +24,7 @@ describe('a signal while a job runs', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)(
-    '%s ends the waiting with %i, says how to go on, and leaves the job to run',
+    '%s ends the wait with exit code %i, prints how to continue, and the job goes on',
     async (signal, code) => {
       const words = [
         'edit',

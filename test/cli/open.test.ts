@@ -18,8 +18,8 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cli-open-'));
   const shape = { create: { width: 80, height: 60, channels: 3, background: 'green' } } as const;
   await writeFile(join(folder, 'photo.jpg'), await sharp(shape).jpeg().toBuffer());
-  // What opens files: a program called `open` on macOS, and elsewhere, where no desktop is known, that of BROWSER. This
-  // one keeps its arguments, one a line, and the bytes of the file.
+  // Files are opened by a program called `open` on macOS, and by that of BROWSER where no desktop is known. This one
+  // records its arguments, one per line, and the bytes of the file.
   const opener = join(folder, 'open');
   await writeFile(opener, `#!/bin/sh\nprintf '%s\\n' "$@" > '${folder}/opened'\ncp "$1" '${folder}/seen'\n`);
   await chmod(opener, 0o755);
@@ -39,7 +39,7 @@ async function expectOpened(name: string): Promise<void> {
 }
 
 describe('--open', () => {
-  it('hands the finished file over, whatever its name holds', async () => {
+  it('passes the saved file to the opener, whatever characters its name has', async () => {
     const name = "it's; $(touch pwned) &.png";
     expect(await run([...EDIT, '-o', name, '--open'], desktop)).toMatchObject({
       code: 0,
@@ -49,7 +49,7 @@ describe('--open', () => {
     expect(await readdir(folder)).not.toContain('pwned');
   });
 
-  it('does so for watch and download, also by the name that the gateway gives', async () => {
+  it('works for watch and download, and with the name from the gateway', async () => {
     const id = (await run(EDIT, {})).out.trim();
     expect(await run(['watch', id, '-o', 'watched.png', '--open'], desktop)).toMatchObject({ code: 0 });
     await expectOpened('watched.png');
@@ -57,7 +57,7 @@ describe('--open', () => {
     await expectOpened(JSON.parse(out).file);
   });
 
-  it('says that nothing opened it where there is no desktop; the edit is done all the same', async () => {
+  it('reports a missing desktop, and the edit succeeds', async () => {
     await writeFile(join(folder, 'open'), '#!/bin/sh\nexit 1\n');
     const { code, out, err } = await run([...EDIT, '-o', 'out.png', '--open'], desktop);
     expect({ code, out }).toEqual({ code: 0, out: 'Saved out.png\n' });
@@ -65,10 +65,10 @@ describe('--open', () => {
   });
 
   it.each([
-    ['no file', [], /--open needs a file/],
+    ['a missing file name', [], /--open needs a file/],
     ['standard output', ['-o', '-'], /--open needs a file/],
     ['a name that the desktop might run', ['-o', 'out.desktop'], /ends in \.png, .*out\.desktop does not/],
-  ])('refuses %s before anything is submitted', async (_, words, says) => {
+  ])('rejects %s before it submits', async (_, words, says) => {
     const before = await rig.graphql('{ jobs { nodes { id } } }');
     expect(await run([...EDIT, '--open', ...words], desktop)).toMatchObject({
       code: 2,

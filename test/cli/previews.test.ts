@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createPreviews, type PictureSource } from '../../src/cli/previews.ts';
+import { createPreviews, type PreviewSource } from '../../src/cli/previews.ts';
 import type { JobSnapshot } from '../../src/client/client.ts';
 
 beforeEach(() => {
@@ -40,15 +40,15 @@ function frame(number: number): JobSnapshot {
 
 const NEVER = new AbortController().signal;
 
-/** Its frames are numbered in the order in which they were asked for; the result is `done`. */
-function rig(source: Partial<PictureSource> = {}) {
+/** Frames are numbered in the order of the requests; the result is `done`. */
+function rig(source: Partial<PreviewSource> = {}) {
   const drawn: string[] = [];
-  let asked = 0;
+  let requests = 0;
   const previews = createPreviews(
     {
       preview: async () => {
-        asked += 1;
-        return Buffer.from(`frame ${asked}`);
+        requests += 1;
+        return Buffer.from(`frame ${requests}`);
       },
       result: async () => Buffer.from('done'),
       ...source,
@@ -61,7 +61,7 @@ function rig(source: Partial<PictureSource> = {}) {
 }
 
 describe('previews', () => {
-  it('are drawn twice a second at most, each frame once, the last one too', async () => {
+  it('are drawn at most twice a second, each frame once, including the last', async () => {
     const { previews, drawn } = rig();
     previews.show(BASE);
     for (let number = 1; number <= 20; number += 1) {
@@ -77,7 +77,7 @@ describe('previews', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('end with the finished picture, whatever was on its way', async () => {
+  it('end with the output image and abort the request in flight', async () => {
     const stopped = vi.fn();
     const { previews, drawn } = rig({
       preview: (_, signal) =>
@@ -97,30 +97,30 @@ describe('previews', () => {
     expect(drawn).toEqual(['done']);
   });
 
-  it('do not keep a caller waiting who leaves', async () => {
+  it('end at once when the caller aborts', async () => {
     const leave = new AbortController();
-    const asked = Promise.withResolvers<void>();
+    const requested = Promise.withResolvers<void>();
     const { previews, drawn } = rig({
       result: (_, signal) =>
         new Promise((_resolve, reject) => {
           signal.addEventListener('abort', () => reject(signal.reason));
-          asked.resolve();
+          requested.resolve();
         }),
     });
     const finished = previews.finish({ ...BASE, status: 'COMPLETED' }, leave.signal);
-    await asked.promise;
+    await requested.promise;
     leave.abort();
     await finished;
     expect(drawn).toEqual([]);
   });
 
-  it('have no picture at the end of a job that has none', async () => {
+  it('end without an image for a job that failed', async () => {
     const { previews, drawn } = rig();
     await previews.finish({ ...BASE, status: 'ERROR' }, NEVER);
     expect(drawn).toEqual([]);
   });
 
-  it('do without what cannot be had', async () => {
+  it('skip images that cannot be fetched', async () => {
     const answers = [
       Promise.reject(new Error('gone')),
       Promise.resolve(null),

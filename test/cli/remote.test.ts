@@ -21,7 +21,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Runs `qwen-edit` in the folder of the pictures, with the gateway from the environment. */
+/** Runs `qwen-edit` in the folder of the images, with the gateway's URL in the environment. */
 function qwenEdit(words: readonly string[], input: Uint8Array = new Uint8Array()): Promise<Ran> {
   return run(words, { QWEN_EDIT_URL: rig.url }, { cwd: folder, input });
 }
@@ -29,7 +29,7 @@ function qwenEdit(words: readonly string[], input: Uint8Array = new Uint8Array()
 const FAST = ['--steps', '2', '--megapixels', '0.25'];
 
 describe('qwen-edit edit', () => {
-  it('edits files and saves the picture', async () => {
+  it('edits files and saves the output image', async () => {
     const { code, out, err } = await qwenEdit([
       'edit',
       'photo.jpg',
@@ -46,14 +46,14 @@ describe('qwen-edit edit', () => {
     expect(await readdir(folder)).not.toContain('out.png.part');
   });
 
-  it('takes standard input and writes to standard output', async () => {
+  it('reads standard input and writes to standard output', async () => {
     const photo = await readFile(join(folder, 'photo.jpg'));
     const { code, bytes } = await qwenEdit(['edit', '-', '-p', 'x', '-o', '-', ...FAST], photo);
     expect(code).toBe(0);
     expect((await sharp(bytes).metadata()).format).toBe('png');
   });
 
-  it('prints the id and leaves the job to run; the other commands take it from there', async () => {
+  it('prints the id of the job, with which the other commands work', async () => {
     const settings = ['--seed', '18446744073709551615', '--priority', 'high', '--key', 'k', '--cfg', '3'];
     const words = ['edit', `${rig.pictures}/red.png`, '-p', 'x', ...settings, ...FAST];
     const { code, out } = await qwenEdit(words);
@@ -105,7 +105,7 @@ describe('qwen-edit edit', () => {
     });
   });
 
-  it('writes into what is there and is no file, and leaves it in its place', async () => {
+  it('writes into an existing pipe instead of replacing it', async () => {
     const pipe = join(folder, 'pipe');
     await promisify(execFile)('mkfifo', [pipe]);
     const [read, ran] = await Promise.all([
@@ -117,7 +117,7 @@ describe('qwen-edit edit', () => {
     expect((await stat(pipe)).isFIFO()).toBe(true);
   });
 
-  it('is content when its reader has enough', async () => {
+  it('exits with 0 when the reader of its output closes early', async () => {
     const command = `{ '${process.execPath}' '${PROGRAM}' jobs --json; echo "ended with $?" >&2; } | :`;
     const { stderr } = await promisify(execFile)('sh', ['-c', command], {
       env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url },
@@ -126,13 +126,8 @@ describe('qwen-edit edit', () => {
   });
 
   it.concurrent.each([
-    [
-      'a file that is not there',
-      ['edit', 'none.jpg', '-p', 'x'],
-      1,
-      /none\.jpg cannot be read: there is no such file/,
-    ],
-    ['a picture that cannot be used', ['edit', 'PICTURES/page.html', '-p', 'x'], 1, /INPUT_NOT_AN_IMAGE: /],
+    ['a missing file', ['edit', 'none.jpg', '-p', 'x'], 1, /Cannot read none\.jpg: no such file/],
+    ['a file that is no image', ['edit', 'PICTURES/page.html', '-p', 'x'], 1, /INPUT_NOT_AN_IMAGE: /],
     [
       'a value out of range',
       ['edit', 'photo.jpg', '-p', 'x', '--cfg', '0'],
@@ -151,39 +146,37 @@ describe('qwen-edit edit', () => {
       [command, ...(command === 'edit' ? ['photo.jpg', '-p', 'x'] : []), option, value],
       2,
       new RegExp(
-        `option '${option} .*' argument '${value}' is invalid. It takes a whole number from ${range}`,
+        `option '${option} .*' argument '${value}' is invalid. Expected a whole number from ${range}`,
       ),
     ]),
-    ['a folder instead of a file', ['edit', '.', '-p', 'x'], 1, /\. cannot be read: it is a folder/],
+    ['a directory instead of a file', ['edit', '.', '-p', 'x'], 1, /Cannot read \.: it is a directory/],
     [
-      'a folder that is not there to save to',
+      'a missing directory to save to',
       ['edit', 'photo.jpg', '-p', 'x', '-o', 'none/out.png'],
       1,
-      /none\/out\.png cannot be written: there is no such folder/,
+      /Cannot write none\/out\.png: no such directory/,
     ],
-    ['a folder to save as', ['download', 'x', '-o', '.'], 1, /cannot be written: it is a folder/],
+    ['a directory to save as', ['download', 'x', '-o', '.'], 1, /Cannot write \.: it is a directory/],
     ['standard input twice', ['edit', '-', '-', '-p', 'x'], 2, /give - once/],
-    ['no prompt', ['edit', 'photo.jpg'], 2, /--prompt/],
-    ['what is no number', ['edit', 'photo.jpg', '-p', 'x', '--cfg', 'many'], 2, /It takes a number/],
-    ['a status that there is not', ['jobs', '--status', 'done'], 2, /queued, processing/],
-    [
-      'a gateway that is not there',
-      ['jobs', '--url', 'http://127.0.0.1:9'],
-      75,
-      /cannot be reached.*\n.*--url/,
-    ],
-  ])('ends with a word on %s', async (_, words, code, says) => {
+    ['a missing prompt', ['edit', 'photo.jpg'], 2, /--prompt/],
+    ['text instead of a number', ['edit', 'photo.jpg', '-p', 'x', '--cfg', 'many'], 2, /Expected a number/],
+    ['an unknown status', ['jobs', '--status', 'done'], 2, /queued, processing/],
+    ['an unreachable gateway', ['jobs', '--url', 'http://127.0.0.1:9'], 75, /cannot be reached.*\n.*--url/],
+  ])('reports %s', async (_, words, code, says) => {
     const ran = await qwenEdit(words.map(word => word.replace('PICTURES', rig.pictures)));
     expect(ran.code).toBe(code);
     expect(ran.err).toMatch(says);
     expect(ran.out).toBe('');
   });
 
-  it.concurrent.each(['edit', 'watch', 'jobs', 'cancel', 'download'])('%s explains itself', async command => {
-    const { code, out } = await qwenEdit([command, '--help']);
-    expect(code).toBe(0);
-    expect(out).toMatch(/Examples:\n {2}qwen-edit /);
-    expect(out).toMatch(/Exit codes:\n {2}0 /);
-    expect(out).toContain('QWEN_EDIT_URL');
-  });
+  it.concurrent.each(['edit', 'watch', 'jobs', 'cancel', 'download'])(
+    '%s --help has examples and exit codes',
+    async command => {
+      const { code, out } = await qwenEdit([command, '--help']);
+      expect(code).toBe(0);
+      expect(out).toMatch(/Examples:\n {2}qwen-edit /);
+      expect(out).toMatch(/Exit codes:\n {2}0 /);
+      expect(out).toContain('QWEN_EDIT_URL');
+    },
+  );
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
-import { shownPictures, withoutPictures } from '../support/clients/terminal.ts';
+import { shownImages, withoutImages } from '../support/clients/terminal.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
 let rig: Rig;
@@ -32,68 +32,65 @@ function onTerminal(words: readonly string[], environment: Record<string, string
   );
 }
 
-/** Each channel's mean, which a picture keeps at another size. The sandbox paints every job in another tint. */
+/** The mean of each channel, which an image keeps at another size. The sandbox gives every job another tint. */
 async function look(bytes: Buffer): Promise<number[]> {
   const { channels } = await sharp(await sharp(bytes).removeAlpha().toBuffer()).stats();
   return channels.map(({ mean }) => mean);
 }
 
-describe('on a terminal', () => {
+describe('previews on a terminal', () => {
   it.each([
     ['kitty', KITTY],
     ['iterm', ITERM],
-  ])(
-    'that shows pictures as %s does, the previews and the result are above the bar',
-    async (protocol, terminal) => {
-      const { code, screen } = await onTerminal([...EDIT, '-o', 'out.png'], terminal);
-      expect(code).toBe(0);
-      const shown = shownPictures(screen);
-      expect(new Set(shown.map(picture => picture.protocol))).toEqual(new Set([protocol]));
-      expect(shown.length).toBeGreaterThanOrEqual(2);
-      const last = Buffer.from(shown.at(-1)?.payload ?? '', 'base64');
-      const saved = await readFile(join(folder, 'out.png'));
-      for (const [channel, mean] of (await look(saved)).entries()) {
-        expect(Math.abs(((await look(last))[channel] ?? 0) - mean)).toBeLessThan(8);
-      }
-      // Besides them there is the bar alone, to its end, and then what was done.
-      const text = withoutPictures(screen);
-      expect(text).toMatch(/100\.0 % {2}COMPLETED[^\n]*\r\nSaved out\.png\r\n$/);
-      expect(text).not.toContain('1337');
-      expect(text).not.toContain('\x1b_');
-    },
-  );
+  ])('with %s graphics are above the bar, and so is the output image', async (protocol, terminal) => {
+    const { code, screen } = await onTerminal([...EDIT, '-o', 'out.png'], terminal);
+    expect(code).toBe(0);
+    const shown = shownImages(screen);
+    expect(new Set(shown.map(image => image.protocol))).toEqual(new Set([protocol]));
+    expect(shown.length).toBeGreaterThanOrEqual(2);
+    const last = Buffer.from(shown.at(-1)?.payload ?? '', 'base64');
+    const saved = await readFile(join(folder, 'out.png'));
+    for (const [channel, mean] of (await look(saved)).entries()) {
+      expect(Math.abs(((await look(last))[channel] ?? 0) - mean)).toBeLessThan(8);
+    }
+    // The rest is the bar, then the result.
+    const text = withoutImages(screen);
+    expect(text).toMatch(/100\.0 % {2}COMPLETED[^\n]*\r\nSaved out\.png\r\n$/);
+    expect(text).not.toContain('1337');
+    expect(text).not.toContain('\x1b_');
+  });
 
   it.each<[string, Record<string, string>, string[]]>([
-    ['that is plain', { TERM: 'xterm-256color' }, []],
+    ['without graphics', { TERM: 'xterm-256color' }, []],
     ['inside tmux', { ...KITTY, TERM: 'tmux-256color', TMUX: '/tmp/tmux-0/default,1,0' }, []],
     ['with --preview never', KITTY, ['--preview', 'never']],
     ['with QWEN_EDIT_PREVIEW=never', { ...KITTY, QWEN_EDIT_PREVIEW: 'never' }, []],
     ['with --json', KITTY, ['--json']],
-  ])('%s there are none', async (_, terminal, words) => {
+  ])('%s are not drawn', async (_, terminal, words) => {
     const { code, screen } = await onTerminal([...EDIT, '--watch', ...words], terminal);
     expect(code).toBe(0);
     expect(screen).toContain(words.includes('--json') ? '"status":"COMPLETED"' : '100.0 %');
-    expect(shownPictures(screen)).toEqual([]);
+    expect(shownImages(screen)).toEqual([]);
   });
 
-  it('whose output goes elsewhere there are none, unless they are asked for', async () => {
+  it('are drawn while standard output is redirected only when requested', async () => {
     const words = [...EDIT, '-o', '-'];
     const quiet = await onTerminal(words, KITTY, 'piped.png');
-    expect({ code: quiet.code, shown: shownPictures(quiet.screen) }).toEqual({ code: 0, shown: [] });
+    expect({ code: quiet.code, shown: shownImages(quiet.screen) }).toEqual({ code: 0, shown: [] });
     expect((await sharp(await readFile(join(folder, 'piped.png'))).metadata()).format).toBe('png');
     const asked = await onTerminal([...words, '--preview', 'kitty'], KITTY, 'piped.png');
-    expect(shownPictures(asked.screen).length).toBeGreaterThan(0);
+    expect(shownImages(asked.screen).length).toBeGreaterThan(0);
     expect((await sharp(await readFile(join(folder, 'piped.png'))).metadata()).format).toBe('png');
   });
 
-  it('Ctrl-C ends the bar, gives the cursor back and says how to go on', async () => {
+  it('end with Ctrl-C, which restores the cursor and prints how to continue', async () => {
     const { code, screen } = await qwenEditOnTerminal(
       [...EDIT.slice(0, -1), '60', '--watch'],
       { QWEN_EDIT_URL: rig.url, ...KITTY },
       { cwd: folder, typed: { after: 'step 2/60', keys: '\x03' } },
     );
     expect(code).toBe(130);
-    const text = withoutPictures(screen);
+    const text = withoutImages(screen);
     expect(text.lastIndexOf('\x1b[?25h')).toBeGreaterThan(text.lastIndexOf('\x1b[?25l'));
     expect(text).toMatch(
       /\r\nThe job goes on\.\r\n {2}qwen-edit watch (\S+)\r\n {2}qwen-edit cancel \1\r\n$/,
@@ -101,7 +98,7 @@ describe('on a terminal', () => {
     expect(text).not.toContain('100.0 %');
   });
 
-  it('no picture is written or read as its bytes', async () => {
+  it('are the only images on it: bytes are neither written to it nor read from it', async () => {
     const written = await onTerminal([...EDIT, '-o', '-'], KITTY);
     expect(written).toMatchObject({
       code: 2,
@@ -111,10 +108,10 @@ describe('on a terminal', () => {
     expect(read).toMatchObject({ code: 2, screen: expect.stringContaining('Standard input is a terminal') });
   });
 
-  it('and nowhere else there are pictures', async () => {
+  it('are drawn nowhere else', async () => {
     const words = [...EDIT, '--watch', '--preview', 'kitty'];
     const { code, out, err } = await qwenEdit(words, { QWEN_EDIT_URL: rig.url, ...KITTY }, { cwd: folder });
     expect(code).toBe(0);
-    expect(shownPictures(out + err)).toEqual([]);
+    expect(shownImages(out + err)).toEqual([]);
   });
 });

@@ -6,8 +6,7 @@ import { checkAgainstEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import { didYouMean } from '../../workflows/messages.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
-import { CommandFailure, type Done, EXIT_CODES } from '../outcome.ts';
-import { say } from '../output.ts';
+import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
 import {
   checkAgainstKnowledge,
   explainProblem,

@@ -2,8 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { loadWorkflows, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts';
 import type { LoadedWorkflows, Workflow } from '../../workflows/workflow.ts';
-import { CommandFailure, type Done, EXIT_CODES } from '../outcome.ts';
-import { say } from '../output.ts';
+import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
 
 /** `--dir`, as every command about workflows has it. */
 export function dirOption(): Option {

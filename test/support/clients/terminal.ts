@@ -1,6 +1,6 @@
-import type { Protocol } from '../../../src/cli/graphics/protocol.ts';
+import type { Protocol } from '../../../src/cli/graphics.ts';
 
-/** A picture that was sent to a terminal. */
+/** An image that was sent to a terminal. */
 export interface Shown {
   readonly protocol: Protocol;
   /** Base64 for kitty and iterm; the sequence without its ends for sixel. */
@@ -8,15 +8,15 @@ export interface Shown {
   readonly settings: Readonly<Record<string, string>>;
 }
 
-// biome-ignore-start lint/suspicious/noControlCharactersInRegex: escape sequences are what is read here
+// biome-ignore-start lint/suspicious/noControlCharactersInRegex: this module parses escape sequences
 const KITTY = /(?:\x1b_G[^;\x1b]*;[A-Za-z0-9+/=]{1,4096}\x1b\\)+/;
 const ITERM = /\x1b\]1337;File=[^:\x1b\x07]*:[A-Za-z0-9+/=]+\x07/;
 const SIXEL = /\x1bP[0-9;]*q[\x20-\x7e\r\n]*\x1b\\/;
-const PICTURE = new RegExp(`${KITTY.source}|${ITERM.source}|${SIXEL.source}`, 'g');
+const IMAGE = new RegExp(`${KITTY.source}|${ITERM.source}|${SIXEL.source}`, 'g');
 
-/** The pictures that a terminal got, each by the strict form of its protocol. */
-export function shownPictures(text: string): Shown[] {
-  return (text.match(PICTURE) ?? []).map(sequence => {
+/** The images that a terminal got, matched by the strict form of each protocol. */
+export function shownImages(text: string): Shown[] {
+  return (text.match(IMAGE) ?? []).map(sequence => {
     if (sequence.startsWith('\x1bP'))
       return { protocol: 'sixel', payload: sequence.slice(2, -2), settings: {} };
     if (sequence.startsWith('\x1b]')) {
@@ -31,11 +31,11 @@ export function shownPictures(text: string): Shown[] {
     };
   });
 }
-// biome-ignore-end lint/suspicious/noControlCharactersInRegex: escape sequences are what is read here
+// biome-ignore-end lint/suspicious/noControlCharactersInRegex: this module parses escape sequences
 
-/** The same text with `<picture>` for each of them. */
-export function withoutPictures(text: string): string {
-  return text.replace(PICTURE, '<picture>');
+/** The same text with each image replaced by `<image>`. */
+export function withoutImages(text: string): string {
+  return text.replace(IMAGE, '<image>');
 }
 
 function readSettings(words: readonly string[]): Record<string, string> {

@@ -1,14 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { EditInput, EditResult, GatewayError } from '../../client/client.ts';
-import { type Awaiting, addAwaitingOptions, awaitPicture, checkAwaiting } from '../await-picture.ts';
-import { CommandFailure, failureCode, WATCHING_EXIT_CODES } from '../outcome.ts';
-import { printJson, say, tell } from '../output.ts';
-import { readPictures } from '../pictures.ts';
+import type { EditInput, EditResult, GatewayError } from '../client/client.ts';
+import { addWaitOptions, checkWaitOptions, type WaitOptions, waitForJob } from './follow.ts';
+import { readImages } from './image-files.ts';
+import { CommandFailure, failureCode, note, printJson, say, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addRemoteOptions, takeNumber, takeWhole, withClient } from './remote.ts';
 
 const LARGEST_SEED = 2n ** 64n - 1n;
 
-interface EditOptions extends Awaiting {
+interface EditOptions extends WaitOptions {
   readonly prompt: string;
   readonly negativePrompt?: string;
   readonly seed?: string;
@@ -26,29 +25,29 @@ interface EditOptions extends Awaiting {
 export function addEdit(program: Command): void {
   const command = program
     .command('edit')
-    .description('Edit pictures by a prompt: 1 to 3 files, URLs, or - for standard input.')
-    .argument('<pictures...>', 'in the order that the prompt speaks of')
+    .description('Edit 1 to 3 images by a prompt: files, URLs, or - for standard input.')
+    .argument('<images...>', 'in the order in which the prompt refers to them')
     .requiredOption('-p, --prompt <text>', 'what to change')
     .option('-n, --negative-prompt <text>', 'what to avoid')
-    .option('--seed <number>', 'same seed and input, same picture', takeSeed)
+    .option('--seed <number>', 'the same seed and input give the same image', takeSeed)
     .option('--steps <number>', 'sampling steps, 1 to 100', takeWhole(1, 100))
-    .option('--cfg <number>', 'how closely to keep to the prompt', takeNumber)
-    .option('--megapixels <number>', 'size of the result', takeNumber)
-    .option('--workflow <name>', 'which workflow to run')
+    .option('--cfg <number>', 'how closely to follow the prompt', takeNumber)
+    .option('--megapixels <number>', 'size of the output image', takeNumber)
+    .option('--workflow <name>', 'the workflow to run')
     .addOption(new Option('--priority <priority>', 'low, normal or high').argParser(takePriority))
     .addOption(
-      new Option('--param <name=value>', 'what else the workflow takes; may be given again')
+      new Option('--param <name=value>', 'another parameter of the workflow; can be repeated')
         .argParser(takeParameter)
         .default({}, 'none'),
     )
-    .option('--key <text>', 'idempotency key: the same key is the same job, however often it is sent')
-    .option('-o, --out <file>', 'wait, and save the picture there; - for standard output')
+    .option('--key <text>', 'idempotency key: sent again, it returns the same job')
+    .option('-o, --out <file>', 'wait, and save the output image to this file; - for standard output')
     .option('--watch', 'wait, and show the progress');
-  addRemoteOptions(addAwaitingOptions(command))
+  addRemoteOptions(addWaitOptions(command))
     .addHelpText(
       'after',
       `
-Without --out or --watch it prints the job's id and leaves it to run. Ctrl-C ends the waiting, not the job:
+Without --out or --watch it prints the job's id and does not wait. Ctrl-C ends the waiting, not the job:
 see watch and cancel.
 
 Examples:
@@ -62,11 +61,11 @@ ${WATCHING_EXIT_CODES}`,
     )
     .action(async (words: string[], options: EditOptions) => {
       const { out, watch, json } = options;
-      await checkAwaiting(options);
-      const images = await readPictures(words);
+      await checkWaitOptions(options);
+      const images = await readImages(words);
       await withClient(options, async client => {
-        const job = jobOf(await client.edit(inputOf(images, options), { onRetry: tellOnce() }));
-        if (out !== undefined || watch === true) await awaitPicture(client, job.id, options);
+        const job = jobOf(await client.edit(inputOf(images, options), { onRetry: noteFirst() }));
+        if (out !== undefined || watch === true) await waitForJob(client, job.id, options);
         else if (json === true) printJson(job);
         if (out === undefined && json !== true) say(job.id);
       });
@@ -78,13 +77,13 @@ function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
   return {
     images,
     prompt,
-    ...(negativePrompt === undefined ? {} : { negativePrompt }),
+    negativePrompt,
     seed,
     steps,
     cfg,
     megapixels,
     workflow,
-    ...(priority === undefined ? {} : { priority }),
+    priority,
     ...(Object.keys(param).length === 0 ? {} : { parameters: param }),
     idempotencyKey: key,
   };
@@ -103,39 +102,34 @@ function jobOf(result: EditResult): Extract<EditResult, { __typename: 'Job' }> {
   }
 }
 
-/** Tells why the gateway is tried again, the first time. */
-function tellOnce(): (failure: GatewayError) => void {
-  let told = false;
+/** Reports the first retry with its reason. */
+function noteFirst(): (failure: GatewayError) => void {
+  let noted = false;
   return ({ message }) => {
-    if (!told) tell(`${message}; trying again for some seconds`);
-    told = true;
+    if (!noted) note(`${message}; retrying for a few seconds`);
+    noted = true;
   };
 }
 
-/** Its digits as they are: a number of JavaScript has too few of them. */
+/** Keeps the digits as text: a JavaScript number is less precise. */
 function takeSeed(text: string): string {
   if (/^\d{1,20}$/.test(text) && BigInt(text) <= LARGEST_SEED) return text;
-  throw new InvalidArgumentError(`It takes a whole number from 0 to ${LARGEST_SEED}.`);
+  throw new InvalidArgumentError(`Expected a whole number from 0 to ${LARGEST_SEED}.`);
 }
 
 function takePriority(text: string): string {
   const name = text.toUpperCase();
   if (['LOW', 'NORMAL', 'HIGH'].includes(name)) return name;
-  throw new InvalidArgumentError('It takes low, normal or high.');
+  throw new InvalidArgumentError('Expected low, normal or high.');
 }
 
-/** `name=value`; a value that is JSON counts as that, anything else as text. */
+/** `name=value`; a value that is not JSON is taken as text, so that words need no quotes. */
 function takeParameter(text: string, before: Record<string, unknown>): Record<string, unknown> {
   const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
-  if (name === undefined || value === undefined) throw new InvalidArgumentError('It takes name=value.');
-  return { ...before, [name]: parameterOf(value) };
-}
-
-function parameterOf(text: string): unknown {
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('Expected name=value.');
   try {
-    return JSON.parse(text);
+    return { ...before, [name]: JSON.parse(value) };
   } catch {
-    // Words need no quotes here.
-    return text;
+    return { ...before, [name]: value };
   }
 }

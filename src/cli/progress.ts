@@ -1,11 +1,11 @@
 import { type Options, SingleBar } from 'cli-progress';
 import type { JobSnapshot } from '../client/client.ts';
-import { printable, printJson } from './output.ts';
+import { printable, printJson } from './outcome.ts';
 
-/** Shows a job's snapshots to a person. */
+/** Displays a job's snapshots. */
 export interface ProgressView {
   show(job: JobSnapshot): void;
-  /** The connection is lost, for this reason, and made anew; the next snapshot says that it is there again. */
+  /** The connection is lost for this reason and is being retried. The next `show` means that it is back. */
   lost(reason: string): void;
   done(): void;
 }
@@ -13,21 +13,29 @@ export interface ProgressView {
 const WIDTH = 28;
 
 export interface ProgressViewOptions {
-  /**
-   * Whether SIGINT and SIGTERM are the caller's, who then calls `done`. Left out: the first of them ends the bar, and
-   * nothing else.
-   */
+  /** Whether the caller handles SIGINT and SIGTERM and then calls `done`. If unset, the first signal only ends the bar. */
   readonly leavesSignals?: boolean;
-  /** Whether the bar is drawn again without a change, because something else writes on its line. */
+  /** Whether to redraw the bar without a change, because other output shares its line. */
   readonly redraws?: boolean;
 }
 
-/** A bar on a terminal; one line for each new stage or tenth elsewhere, so that a log stays short. */
+/** A bar on a terminal. Elsewhere one line per stage and per 10 %, so that a log stays short. */
 export function createProgressView(
   stream: NodeJS.WriteStream,
   options: ProgressViewOptions = {},
 ): ProgressView {
-  return stream.isTTY ? barView(stream, options) : lineView(stream);
+  if (stream.isTTY) return barView(stream, options);
+  let last = '';
+  return printingView(stream, job => {
+    const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)}`;
+    if (key !== last) stream.write(`${describe(job)}\n`);
+    last = key;
+  });
+}
+
+/** Each snapshot as JSON on standard output, and a lost connection on standard error. */
+export function createJsonView(): ProgressView {
+  return printingView(process.stderr, printJson);
 }
 
 function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): ProgressView {
@@ -55,45 +63,19 @@ function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): Prog
   };
 }
 
-function lineView(stream: NodeJS.WriteStream): ProgressView {
-  let last = '';
-  const losses = createLosses(stream);
+/** Prints each snapshot, and each loss of the connection once, however often it is retried. */
+function printingView(losses: NodeJS.WriteStream, print: (job: JobSnapshot) => void): ProgressView {
+  let isLost = false;
   return {
-    lost: losses.tell,
+    lost(reason) {
+      if (!isLost) losses.write(`${printable(reason)}; reconnecting\n`);
+      isLost = true;
+    },
     show(job) {
-      losses.end();
-      const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)}`;
-      if (key !== last) stream.write(`${describe(job)}\n`);
-      last = key;
+      isLost = false;
+      print(job);
     },
     done() {},
-  };
-}
-
-/** Each snapshot as JSON on standard output, and what is lost on standard error. */
-export function createJsonView(): ProgressView {
-  const losses = createLosses(process.stderr);
-  return {
-    lost: losses.tell,
-    show(job) {
-      losses.end();
-      printJson(job);
-    },
-    done() {},
-  };
-}
-
-/** Tells one loss once, however often it is tried to make it good. */
-function createLosses(stream: NodeJS.WriteStream): { tell(reason: string): void; end(): void } {
-  let told = false;
-  return {
-    tell(reason) {
-      if (!told) stream.write(`${printable(reason)}; reconnecting\n`);
-      told = true;
-    },
-    end() {
-      told = false;
-    },
   };
 }
 

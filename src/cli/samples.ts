@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
 import sharp from 'sharp';
 
-/** Two drawn pictures, served over HTTP like anybody's: the gateway fetches them by their URLs. */
+/** Two drawn images on an HTTP server: the gateway fetches them by URL, like any others. */
 export interface Samples {
   readonly portrait: string;
   readonly landscape: string;
-  /** What FETCH_ALLOW must open for them. */
+  /** Host and port, which FETCH_ALLOW must list. */
   readonly address: string;
   stop(): Promise<void>;
 }
@@ -36,19 +36,16 @@ const LANDSCAPE = `<svg xmlns="http://www.w3.org/2000/svg" width="1024" height="
   }).join('')}
 </svg>`;
 
-/** Draws the pictures and serves them on a free port of loopback. */
+/** Draws the images and serves them on a free loopback port. */
 export async function serveSamples(): Promise<Samples> {
-  const pictures = new Map([
+  const images = new Map([
     ['/portrait.jpg', await sharp(Buffer.from(PORTRAIT)).jpeg({ quality: 90 }).toBuffer()],
     ['/landscape.jpg', await sharp(Buffer.from(LANDSCAPE)).jpeg({ quality: 90 }).toBuffer()],
   ]);
   const server = createServer((request, response) => {
-    const picture = pictures.get(request.url ?? '');
-    if (picture === undefined) response.writeHead(404).end();
-    else
-      response
-        .writeHead(200, { 'content-type': 'image/jpeg', 'content-length': picture.byteLength })
-        .end(picture);
+    const image = images.get(request.url ?? '');
+    if (image === undefined) response.writeHead(404).end();
+    else response.writeHead(200, { 'content-type': 'image/jpeg' }).end(image);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
