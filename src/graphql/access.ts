@@ -2,15 +2,15 @@ import { GraphQLError } from 'graphql';
 import type { EngineStatus } from '../dispatch/engine.ts';
 import type { Caller } from '../jobs/caller.ts';
 
-/** Throws FORBIDDEN for who is no operator. */
+/** Throws FORBIDDEN unless the caller is an operator. */
 export function needOperator(caller: Caller): void {
   if (caller.operator) return;
   throw new GraphQLError('Only operators may do this', { extensions: { code: 'FORBIDDEN' } });
 }
 
 /**
- * The engines as this caller may see them: where they are and what is wrong with them is for operators; others get
- * them by number, with what they can do.
+ * The engines as this caller may see them: only operators see addresses and problems; others get engines by number, with
+ * what they can run.
  */
 export function enginesFor(caller: Caller, engines: readonly EngineStatus[]): readonly EngineStatus[] {
   if (caller.operator) return engines;

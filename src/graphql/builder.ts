@@ -5,7 +5,7 @@ import { DateTimeISOResolver, DateTimeResolver, JSONResolver } from 'graphql-sca
 import type { GraphQLContext } from './context.ts';
 import type { FederationDirectives } from './federation/directives.ts';
 
-/** One builder for the whole schema: `buildSchema` makes a new one, each file of `types/` adds to it. */
+/** One builder for the whole schema: `buildSchema` creates it, each file of `types/` adds to it. */
 export type Builder = ReturnType<typeof createBuilder>;
 
 /** The scalars' TypeScript sides, and the context. */
@@ -20,12 +20,12 @@ interface SchemaTypes {
     JSON: { Input: unknown; Output: unknown };
     Seed: { Input: string; Output: string };
     URL: { Input: string; Output: string };
-    /** An entity as a router refers to it. */
+    /** An entity as a router represents it. */
     _Any: { Input: unknown; Output: unknown };
   };
 }
 
-/** As texts, not as dates: one date in a result makes JSON.stringify take three times as long. */
+/** Serialised to strings, because a single Date in a result makes JSON.stringify three times slower. */
 const DateTime = new GraphQLScalarType({
   ...DateTimeResolver.toConfig(),
   serialize: DateTimeISOResolver.serialize,
@@ -36,7 +36,7 @@ export function createBuilder() {
   const builder = new SchemaBuilder<SchemaTypes>({
     defaultFieldNullability: false,
     plugins: [DirectivesPlugin],
-    // The form that the printer of @graphql-tools/utils reads.
+    // The form that @graphql-tools/utils prints.
     directives: { useGraphQLToolsUnorderedDirectives: true },
   });
   builder.queryType({});

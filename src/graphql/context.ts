@@ -4,7 +4,7 @@ import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 
-/** What every operation may use, whichever way it came in. */
+/** Services for resolvers. */
 export interface Services {
   readonly jobs: Jobs;
   readonly previews: Previews;
@@ -13,11 +13,11 @@ export interface Services {
   readonly setEngineDrained: (id: string, drained: boolean) => EngineStatus | null;
 }
 
-/** What one operation knows of who asked. */
+/** The context of one operation: services, and what is known of its caller. */
 export interface GraphQLContext extends Services {
   readonly caller: Caller;
-  /** Scheme and host under which the caller reached us, without a slash at the end. */
+  /** Scheme and host under which the caller reached us, without a trailing slash. */
   readonly baseUrl: string;
-  /** Aborts when an HTTP caller goes away. */
+  /** Aborts when an HTTP client goes away. */
   readonly signal: AbortSignal | undefined;
 }

@@ -13,33 +13,33 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 
-/** What a document asks for, with its fragments written out. */
+/** The size of a document with all fragments inlined. */
 export interface Measure {
-  /** Fields within fields. */
+  /** Nested fields. */
   readonly depth: number;
   readonly aliases: number;
   readonly directives: number;
-  /** Fields that could be resolved: those below a list count once for each of its members. */
+  /** Fields that could be resolved; those below a list count once for each member. */
   readonly cost: number;
 }
 
-/** The same, with how long the document is once its fragments are written out: the fields, those of lists once. */
+/** With the number of fields once fragments are inlined; those below a list count once. */
 export interface Measured extends Measure {
   readonly fields: number;
 }
 
-/** What a page has at most, for `first: $variable`: the variable's value is not known yet. */
+/** The largest page, assumed for `first: $variable`, whose value is not known yet. */
 const LARGEST_PAGE = 100;
-/** Members that a list without a page size is taken to have. */
+/** Assumed members of a list without a page size. */
 const LIST_MEMBERS = 5;
-/** A mutation fetches pictures or moves an engine; a frame is read and encoded. */
+/** A mutation fetches images or changes an engine; a preview is read and encoded. */
 const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'PreviewImage.dataUri': 20 };
 const NOTHING: Measured = { depth: 0, aliases: 0, directives: 0, cost: 0, fields: 0 };
 
 /**
- * Measures selections below `type`. Each fragment is measured once however often it is spread, so a document that
- * grows without bounds when it is written out is still measured in time that grows with its text. What asks about the
- * schema itself has depth and cost of its own, which graphql-js limits.
+ * Measures selections below `type`. Each fragment is measured once, however often it is spread, so the time grows with the
+ * document's text even where inlined fragments would grow exponentially. Introspection counts as one field: graphql-js
+ * limits its depth.
  */
 export function measureSelections(
   schema: GraphQLSchema,
@@ -53,7 +53,7 @@ export function measureSelections(
     const key = `${name} ${sized}`;
     const before = known.get(key);
     if (before !== undefined) return before;
-    // A fragment that leads back to itself is refused by another rule.
+    // Another rule rejects a fragment that includes itself.
     known.set(key, NOTHING);
     const definition = fragments.get(name);
     if (definition === undefined) return NOTHING;
@@ -63,7 +63,7 @@ export function measureSelections(
     return measured;
   }
 
-  /** `sized`: the page that this is a part of has been counted already. */
+  /** `sized`: inside a page whose size has been counted already. */
   function set(of: SelectionSetNode, parent: GraphQLNamedType | undefined, sized: boolean): Measured {
     let total = NOTHING;
     for (const selection of of.selections) {
@@ -119,7 +119,7 @@ function fieldOf(
   return isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[name] : undefined;
 }
 
-/** How many members a field of pages is asked for; null when it has none. */
+/** The requested page size of a paginated field; null for other fields. */
 function pageOf(
   field: GraphQLField<unknown, unknown> | undefined,
   given: readonly (ASTNode & { kind: Kind.ARGUMENT })[],

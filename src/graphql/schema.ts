@@ -11,14 +11,14 @@ import { addJobQueries } from './types/jobs.ts';
 import { addScalars } from './types/scalars.ts';
 import { addWorkflows } from './types/workflows.ts';
 
-/** Builds the schema that callers write against; `schema/schema.graphql` is its printed form. */
+/** Builds the schema that clients write against; `schema/schema.graphql` is its printed form. */
 export function buildApiSchema(): GraphQLSchema {
   const builder = createBuilder();
   addTypes(builder);
   return builder.toSchema({ schemaDirectives: { link: FEDERATION_LINK } });
 }
 
-/** Builds the schema that is served: the same, and what a federation's router asks for. */
+/** Builds the schema that is served: the same, with the fields that a federation router needs. */
 export function buildSchema(): GraphQLSchema {
   const builder = createBuilder();
   addFederation(builder, addTypes(builder), printSubgraph(buildApiSchema()));

@@ -3,32 +3,32 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 export type EditImageInput = {
-  /** 1.0 to 20.0. Left out: the workflow’s own, 4.0 for the standard one. */
+  /** 1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one. */
   cfg?: number | null | undefined;
-  /** Same key and input: the same job, however often it is sent. Other input: an error. */
+  /** A repeated key with the same input returns the same job; with other input it is an error. */
   idempotencyKey?: string | null | undefined;
-  /** 1 to 3 pictures, in the order that the prompt speaks of ("image 1" …). */
+  /** 1 to 3 images, in the order of their numbers in the prompt ("image 1" …). */
   images: Array<ImageSource>;
-  /** Size of the result, of 1024 × 1024 pixels, in the shape of image 1. Left out: 1.0. */
+  /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. */
   megapixels?: number | null | undefined;
-  /** What to avoid. Without effect at cfg 1. */
+  /** What to avoid. Has no effect at cfg 1. */
   negativePrompt?: string | null | undefined;
-  /** What else the workflow takes: see `workflows`. */
+  /** Other parameters of the workflow, see `workflows`. */
   parameters?: unknown;
   priority?: JobPriority | null | undefined;
   /** What to change. */
   prompt: string;
-  /** Same seed and input, same picture. Chosen when left out. */
+  /** The same seed and input give the same image. Random by default. */
   seed?: string | number | null | undefined;
-  /** 1 to 100. Left out: the workflow’s own, 40 for the standard one. */
+  /** 1 to 100. Default: that of the workflow, 40 for the standard one. */
   steps?: number | null | undefined;
-  /** Taken only where the operator has set WEBHOOK_SECRET. */
+  /** Accepted only where the operator has set WEBHOOK_SECRET. */
   webhook?: WebhookInput | null | undefined;
-  /** Left out: the first that an engine can run. */
+  /** Default: the first that an engine can run. */
   workflow?: string | null | undefined;
 };
 
-/** Every way in which a request or a job can fail. */
+/** Why a request or a job failed. */
 export type ErrorCode =
   | 'CANCELED'
   | 'ENGINE_LOST'
@@ -50,13 +50,13 @@ export type ErrorCode =
   | 'UNAUTHORIZED'
   | 'WORKFLOW_INVALID';
 
-/** Where a picture comes from: exactly one of these. */
+/** Where an image comes from: exactly one of these. */
 export type ImageSource =
   {   /** `data:image/png;base64,…` */
   dataUri: string; jobId?: never; uploadId?: never; url?: never; }
-  |  { dataUri?: never;   /** The picture that an earlier job made, so that edits follow one another. */
+  |  { dataUri?: never;   /** The result of an earlier job, to chain edits. */
   jobId: string | number; uploadId?: never; url?: never; }
-  |  { dataUri?: never; jobId?: never;   /** A picture that was sent ahead by `POST /upload`. */
+  |  { dataUri?: never; jobId?: never;   /** An image that was uploaded by `POST /upload`. */
   uploadId: string | number; url?: never; }
   |  { dataUri?: never; jobId?: never; uploadId?: never;   /** JPEG, PNG or WebP at a public address. */
   url: string; };
@@ -67,41 +67,41 @@ export type JobPriority =
   | 'NORMAL';
 
 export type JobStage =
-  /** From latents to pixels. */
+  /** Latents are decoded to pixels. */
   | 'DECODING'
-  /** Prompt and pictures are read. */
+  /** Prompt and images are encoded. */
   | 'ENCODING'
-  /** Models go to the GPU. */
+  /** Models are loaded. */
   | 'LOADING'
-  /** The picture is made, step by step. */
+  /** The image is generated, step by step. */
   | 'SAMPLING'
-  /** The file is written. */
+  /** The file is saved. */
   | 'SAVING';
 
 export type JobStatus =
-  /** Somebody stopped it. */
+  /** The job was canceled. */
   | 'CANCELED'
-  /** The pictures are ready. */
+  /** The images are ready. */
   | 'COMPLETED'
-  /** Failed; `error` says why. */
+  /** Failed; see `error`. */
   | 'ERROR'
-  /** The engine executes it. */
+  /** An engine executes it. */
   | 'PROCESSING'
   /** Waits to start. */
   | 'QUEUED';
 
-/** What a webhook can be told of. */
+/** Events that can be posted to a webhook. */
 export type WebhookEvent =
-  /** Somebody stopped it. */
+  /** The job was canceled. */
   | 'CANCELED'
-  /** The pictures are ready. */
+  /** The images are ready. */
   | 'COMPLETED'
   /** The job failed. */
   | 'ERROR'
-  /** A run began; again when an engine was lost. */
+  /** A run started; sent again when an engine was lost. */
   | 'STARTED';
 
-/** Whom to tell of a job: a signed POST for each event, by Standard Webhooks. */
+/** Where to post a job’s events, signed as Standard Webhooks. */
 export type WebhookInput = {
   /** At least one. */
   events?: Array<WebhookEvent> | null | undefined;

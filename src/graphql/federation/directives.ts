@@ -11,11 +11,11 @@ export type FederationDirectives = {
   link: { locations: 'SCHEMA'; args: { url: string; import: string[] } };
 };
 
-/** 2.6: what every router of the last years reads; nothing of later versions is needed. */
+/** Every router of recent years reads 2.6; nothing of later versions is needed. */
 export const FEDERATION_LINK = {
   url: 'https://specs.apollo.dev/federation/v2.6',
   import: ['@key', '@shareable', '@inaccessible', '@tag'],
 };
 
-/** What only operators look at: a contract of the supergraph can leave it out by this tag. */
+/** Marks what concerns operators only, so that a contract of the supergraph can exclude it. */
 export const OPERATOR_TAG = { tag: { name: 'operator' } };

@@ -6,18 +6,18 @@ import type { GraphQLContext } from '../context.ts';
 import { measureSelections } from '../measure.ts';
 import type { JobTypes } from '../types/job.ts';
 
-/** How many entities one operation may ask for: routers send what one page of another subgraph refers to. */
+/** Entities that one operation may request: routers send those that one page of another subgraph refers to. */
 export const ENTITY_LIMIT = 1000;
 
 /**
- * What the entities of one operation may cost together, in fields: a thousand whole jobs are 40,000. How many are asked
- * for is known only now, so the limit on documents takes a few.
+ * Cost of all entities of one operation, in fields: a thousand complete jobs are 40,000. Their number is known only at
+ * execution, so the limit on documents assumes a few.
  */
 const ENTITY_COST = 50_000;
 
 /**
- * Adds `_service` and `_entities`, the fields by which a router reads a subgraph
- * (https://www.apollographql.com/docs/graphos/reference/federation/subgraph-spec). `sdl` is what `_service` answers.
+ * Adds `_service` and `_entities`, which routers query
+ * (https://www.apollographql.com/docs/graphos/reference/federation/subgraph-spec). `sdl` is returned by `_service`.
  */
 export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: string): void {
   builder.scalarType('_Any', {
@@ -29,14 +29,14 @@ export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: stri
   const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
     fields: t => ({ sdl: t.exposeString('sdl', { description: 'The subgraph’s schema.' }) }),
   });
-  // By the operation's own context: a document may ask for entities under many names.
+  // Per operation: a document may request entities under many aliases.
   const spent = new WeakMap<GraphQLContext, number>();
 
   function charge(context: GraphQLContext, members: number, info: GraphQLResolveInfo): void {
     const sum = (spent.get(context) ?? 0) + members * costOfEach(info);
     if (sum > ENTITY_COST) {
       throw new GraphQLError(
-        `The entities cost ${sum} fields, at most ${ENTITY_COST} are taken: ask for fewer at once`,
+        `The entities cost ${sum} fields; the limit is ${ENTITY_COST}: request fewer at once`,
         {
           extensions: { code: 'DOCUMENT_LIMIT', limit: 'cost' },
         },
@@ -59,7 +59,7 @@ export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: stri
   }));
 }
 
-/** In the order asked; null for a job that is not there, or not the caller's. One read, however many. */
+/** In the requested order; null for a job that does not exist or is another caller's. One read, however many. */
 async function loadEntities(
   representations: readonly unknown[],
   { jobs, caller }: GraphQLContext,
@@ -74,7 +74,7 @@ async function loadEntities(
   return ids.map(id => byId.get(id) ?? null);
 }
 
-/** Fields of one entity. */
+/** The cost of one entity, in fields. */
 function costOfEach({ schema, fragments, fieldNodes }: GraphQLResolveInfo): number {
   const known = new Map(Object.entries(fragments));
   return fieldNodes.reduce(
@@ -93,7 +93,7 @@ function idOf(representation: unknown): string {
   const typename = '__typename' in representation ? representation.__typename : undefined;
   if (typename !== 'Job') throw invalid(`representations takes the type Job, got ${show(typename)}`);
   const id = 'id' in representation ? representation.id : undefined;
-  // A key that another subgraph keeps as a number arrives as one.
+  // Another subgraph may keep the key as a number.
   if (typeof id === 'number') return String(id);
   if (typeof id === 'string') return id;
   throw invalid(`representations takes a Job by its id, got ${show(id)}`);

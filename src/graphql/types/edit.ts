@@ -19,10 +19,9 @@ type EditResult = Job | SubmitProblem;
 const inputSchema = z.object({
   images: z
     .array(z.unknown())
-    .min(1, 'takes 1 to 3 pictures, got none')
+    .min(1, 'takes 1 to 3 images, got none')
     .max(3, {
-      error: issue =>
-        `takes 1 to 3 pictures, got ${Array.isArray(issue.input) ? issue.input.length : 'more'}`,
+      error: issue => `takes 1 to 3 images, got ${Array.isArray(issue.input) ? issue.input.length : 'more'}`,
     }),
   prompt: editFields.prompt,
   negativePrompt: editFields.negativePrompt.nullish(),
@@ -42,18 +41,18 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
   const { JobType, JobPriority, WebhookEvent } = jobTypes;
 
   const ImageSourceInput = builder.inputType('ImageSource', {
-    description: 'Where a picture comes from: exactly one of these.',
+    description: 'Where an image comes from: exactly one of these.',
     isOneOf: true,
     fields: t => ({
       url: t.field({ type: 'URL', description: 'JPEG, PNG or WebP at a public address.' }),
       dataUri: t.string({ description: '`data:image/png;base64,…`' }),
-      uploadId: t.id({ description: 'A picture that was sent ahead by `POST /upload`.' }),
-      jobId: t.id({ description: 'The picture that an earlier job made, so that edits follow one another.' }),
+      uploadId: t.id({ description: 'An image that was uploaded by `POST /upload`.' }),
+      jobId: t.id({ description: 'The result of an earlier job, to chain edits.' }),
     }),
   });
 
   const WebhookInput = builder.inputType('WebhookInput', {
-    description: 'Whom to tell of a job: a signed POST for each event, by Standard Webhooks.',
+    description: 'Where to post a job’s events, signed as Standard Webhooks.',
     fields: t => ({
       url: t.field({ type: 'URL', required: true }),
       events: t.field({
@@ -69,28 +68,33 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       images: t.field({
         type: [ImageSourceInput],
         required: true,
-        description: '1 to 3 pictures, in the order that the prompt speaks of ("image 1" …).',
+        description: '1 to 3 images, in the order of their numbers in the prompt ("image 1" …).',
       }),
       prompt: t.string({ required: true, description: 'What to change.' }),
-      negativePrompt: t.string({ defaultValue: '', description: 'What to avoid. Without effect at cfg 1.' }),
+      negativePrompt: t.string({ defaultValue: '', description: 'What to avoid. Has no effect at cfg 1.' }),
       seed: t.field({
         type: 'Seed',
-        description: 'Same seed and input, same picture. Chosen when left out.',
+        description: 'The same seed and input give the same image. Random by default.',
       }),
-      steps: t.int({ description: '1 to 100. Left out: the workflow’s own, 40 for the standard one.' }),
-      cfg: t.float({ description: '1.0 to 20.0. Left out: the workflow’s own, 4.0 for the standard one.' }),
+      steps: t.int({ description: '1 to 100. Default: that of the workflow, 40 for the standard one.' }),
+      cfg: t.float({ description: '1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one.' }),
       megapixels: t.float({
-        description: 'Size of the result, of 1024 × 1024 pixels, in the shape of image 1. Left out: 1.0.',
+        description:
+          'Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
       }),
-      workflow: t.string({ description: 'Left out: the first that an engine can run.' }),
-      parameters: t.field({ type: 'JSON', description: 'What else the workflow takes: see `workflows`.' }),
+      workflow: t.string({ description: 'Default: the first that an engine can run.' }),
+      parameters: t.field({
+        type: 'JSON',
+        description: 'Other parameters of the workflow, see `workflows`.',
+      }),
       priority: t.field({ type: JobPriority, defaultValue: 'NORMAL' }),
       webhook: t.field({
         type: WebhookInput,
-        description: 'Taken only where the operator has set WEBHOOK_SECRET.',
+        description: 'Accepted only where the operator has set WEBHOOK_SECRET.',
       }),
       idempotencyKey: t.string({
-        description: 'Same key and input: the same job, however often it is sent. Other input: an error.',
+        description:
+          'A repeated key with the same input returns the same job; with other input it is an error.',
       }),
     }),
   });
@@ -116,7 +120,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     resolveType: nameOf,
   });
   const DeletedJob = builder.objectRef<{ id: string }>('DeletedJob').implement({
-    description: 'The job is gone, with its pictures.',
+    description: 'The job was deleted, with its images.',
     fields: t => ({ id: t.exposeID('id') }),
   });
   const DeleteJobResult = builder.unionType('DeleteJobResult', {
@@ -127,7 +131,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
   builder.mutationFields(t => ({
     editImage: t.field({
       type: EditImageResult,
-      description: 'Submits an edit. When it answers with a job, the job is stored and will run.',
+      description: 'Submits an edit. A returned job is stored and will run.',
       args: { input: t.arg({ type: EditImageInput, required: true }) },
       resolve: async (_root, { input }, { jobs, caller, signal }) => {
         const parsed = inputSchema.safeParse(input);
@@ -147,7 +151,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     cancelJob: t.field({
       type: CancelJobResult,
       description:
-        'Stops a job. Answers when the engine has let go of it; a job that has ended stays as it is.',
+        'Cancels a job. Returns once the engine has stopped working on it; a job that has ended stays as it is.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller }) => {
         const outcome = await jobs.cancel(id, caller);
@@ -156,14 +160,14 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
     deleteJob: t.field({
       type: DeleteJobResult,
-      description: 'Stops the job if it runs, then removes it and its pictures.',
+      description: 'Cancels the job if it runs, then deletes it with its images.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller }) =>
         (await jobs.remove(id, caller)) ? { id } : jobNotFound(id),
     }),
     retryJob: t.field({
       type: RetryJobResult,
-      description: 'A new job with the very same request as one that has ended.',
+      description: 'Submits a new job with the same request as one that has ended.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller }) => {
         const outcome = await jobs.retry(id, caller);
@@ -194,7 +198,7 @@ interface GivenSource {
 }
 
 function sourceOf({ url, dataUri, uploadId, jobId }: GivenSource): ImageSource {
-  // @oneOf was enforced when the operation was validated: exactly one is there.
+  // Validation has enforced @oneOf: exactly one is set.
   if (typeof url === 'string') return { kind: 'url', url };
   if (typeof uploadId === 'string') return { kind: 'upload', id: uploadId };
   if (typeof jobId === 'string') return { kind: 'job', id: jobId };

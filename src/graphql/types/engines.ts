@@ -4,12 +4,12 @@ import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
 
 const STATES = {
-  STARTING: 'Was not asked yet.',
+  STARTING: 'Not probed yet.',
   READY: 'Takes jobs.',
-  DOWN: 'Does not answer.',
-  UNFIT: 'Answers, but lacks what every workflow needs.',
-  SET_ASIDE: 'Failed too often of late: tried again later.',
-  DRAINED: 'Takes no more jobs, by an operator’s wish.',
+  DOWN: 'Does not respond.',
+  UNFIT: 'Responds, but can run none of the workflows.',
+  SET_ASIDE: 'Failed repeatedly: will be tried again later.',
+  DRAINED: 'Takes no more jobs, set by an operator.',
 } as const;
 
 /** Adds `engines`. */
@@ -48,17 +48,17 @@ export function addEngines(builder: Builder): void {
         resolve: engine => engine.stats?.vramFree ?? null,
       }),
       targetedInterrupt: t.exposeBoolean('targetedInterrupt', {
-        description: 'Whether it can stop one prompt and no other.',
+        description: 'Whether it can interrupt a single prompt.',
       }),
       previewMetadata: t.exposeBoolean('previewMetadata', {
-        description: 'Whether its previews carry their prompt’s id.',
+        description: 'Whether its previews carry the id of their prompt.',
       }),
       workflows: t.stringList({
-        description: 'Names of the workflows that it can run.',
+        description: 'Names of workflows that it can run.',
         resolve: engine => [...engine.workflows],
       }),
       problems: t.stringList({
-        description: 'What keeps it from running the others.',
+        description: 'Why it cannot run the others.',
         resolve: engine =>
           [...engine.problems].flatMap(([name, list]) =>
             list.map(problem => `${name}: ${describeProblem(problem)}`),
@@ -77,10 +77,10 @@ export function addEngines(builder: Builder): void {
     t.field({
       type: EngineType,
       nullable: true,
-      // Asked of a gateway itself, not of the graph that it is a part of.
+      // Meant for a gateway itself, not for a supergraph.
       directives: { inaccessible: {} },
       description:
-        'Drains an engine: it finishes what it has and takes no more. Null when there is none of that id.',
+        'Drains an engine: it finishes its jobs and takes no more. Null when there is no engine with this id.',
       args: { id: t.arg.id({ required: true }), drained: t.arg.boolean({ required: true }) },
       resolve: (_root, { id, drained }, { setEngineDrained, caller }) => {
         needOperator(caller);

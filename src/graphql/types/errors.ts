@@ -4,7 +4,7 @@ import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 
-/** An error that a caller can act on, as a member of a result. */
+/** An error that a caller can act on, as a member of a result union. */
 export type Problem =
   | { kind: 'InvalidInput'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'ImageRejected'; code: ErrorCode; message: string; field: string | null }
@@ -15,10 +15,10 @@ export type Problem =
 /** The problems of one kind. */
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
 
-/** What a submit can be refused with. */
+/** Why a submit was rejected. */
 export type SubmitProblem = ProblemOf<'InvalidInput' | 'ImageRejected' | 'QueueFull'>;
 
-/** The problem that a refused submit is. */
+/** The problem of a rejected submit. */
 export function problemOf(failure: SubmitFailure): SubmitProblem {
   const { code, message, field } = failure;
   switch (code) {
@@ -35,7 +35,7 @@ export function problemOf(failure: SubmitFailure): SubmitProblem {
   }
 }
 
-/** The problem of an id that leads nowhere, for this caller at least. */
+/** The problem of an id that does not exist, or not for this caller. */
 export function jobNotFound(id: string): ProblemOf<'JobNotFound'> {
   return { kind: 'JobNotFound', code: 'INVALID_INPUT', message: 'Job not found', id };
 }
@@ -43,7 +43,7 @@ export function jobNotFound(id: string): ProblemOf<'JobNotFound'> {
 /** Adds the error types. Returns references to them. */
 export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum }: JobTypes) {
   const ErrorInterface = builder.interfaceRef<Problem>('Error').implement({
-    description: 'Something that the caller can act on.',
+    description: 'An error that the caller can act on.',
     fields: t => ({
       message: t.string({ resolve: problem => problem.message }),
       code: t.field({ type: ErrorCodeEnum, resolve: problem => problem.code }),
@@ -54,25 +54,25 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     }),
   });
 
-  const field = { nullable: true, description: 'The field of the input that is at fault.' } as const;
+  const field = { nullable: true, description: 'The input field with the error.' } as const;
 
   const InvalidInput = builder.objectRef<ProblemOf<'InvalidInput'>>('InvalidInput').implement({
-    description: 'The request cannot be taken as it is.',
+    description: 'The input is invalid.',
     interfaces: [ErrorInterface],
     fields: t => ({ field: t.exposeString('field', field) }),
   });
   const ImageRejected = builder.objectRef<ProblemOf<'ImageRejected'>>('ImageRejected').implement({
-    description: 'A picture could not be fetched, or is not one that can be used.',
+    description: 'An image could not be fetched, or cannot be used.',
     interfaces: [ErrorInterface],
     fields: t => ({ field: t.exposeString('field', field) }),
   });
   const QueueFull = builder.objectRef<ProblemOf<'QueueFull'>>('QueueFull').implement({
-    description: 'Too many jobs wait already.',
+    description: 'Too many jobs are waiting.',
     interfaces: [ErrorInterface],
     fields: t => ({ retryAfterSeconds: t.exposeFloat('retryAfterSeconds') }),
   });
   const JobNotFound = builder.objectRef<ProblemOf<'JobNotFound'>>('JobNotFound').implement({
-    description: 'There is no such job, or it is not yours.',
+    description: 'The job does not exist, or belongs to another caller.',
     interfaces: [ErrorInterface],
     fields: t => ({ id: t.exposeID('id') }),
   });

@@ -14,7 +14,7 @@ import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
 import { addWebhook } from './webhook.ts';
 
-/** A part of a job, and the job. */
+/** A part of a job, with the job. */
 interface Of<T> {
   readonly job: Job;
   readonly value: T;
@@ -22,18 +22,18 @@ interface Of<T> {
 
 const STATUS_MEANINGS = {
   QUEUED: 'Waits to start.',
-  PROCESSING: 'The engine executes it.',
-  COMPLETED: 'The pictures are ready.',
-  ERROR: 'Failed; `error` says why.',
-  CANCELED: 'Somebody stopped it.',
+  PROCESSING: 'An engine executes it.',
+  COMPLETED: 'The images are ready.',
+  ERROR: 'Failed; see `error`.',
+  CANCELED: 'The job was canceled.',
 } as const;
 
 const STAGE_MEANINGS = {
-  LOADING: 'Models go to the GPU.',
-  ENCODING: 'Prompt and pictures are read.',
-  SAMPLING: 'The picture is made, step by step.',
-  DECODING: 'From latents to pixels.',
-  SAVING: 'The file is written.',
+  LOADING: 'Models are loaded.',
+  ENCODING: 'Prompt and images are encoded.',
+  SAMPLING: 'The image is generated, step by step.',
+  DECODING: 'Latents are decoded to pixels.',
+  SAVING: 'The file is saved.',
 } as const;
 
 /** Adds `Job` and what it is made of. Returns the references that other files need. */
@@ -42,7 +42,7 @@ export function addJob(builder: Builder) {
   const JobPriority = builder.enumType('JobPriority', { values: JOB_PRIORITIES });
   const JobStage = builder.enumType('JobStage', { values: described(STAGES, STAGE_MEANINGS) });
   const ErrorCode = builder.enumType('ErrorCode', {
-    description: 'Every way in which a request or a job can fail.',
+    description: 'Why a request or a job failed.',
     values: errorCodes,
   });
 
@@ -63,12 +63,12 @@ export function addJob(builder: Builder) {
         description: 'Whether the same request may succeed later.',
         resolve: error => isRetryable(error.code),
       }),
-      node: t.exposeString('node', { nullable: true, description: 'The node of the graph that failed.' }),
+      node: t.exposeString('node', { nullable: true, description: 'Id of the graph node that failed.' }),
     }),
   });
 
   const OutputImageType = builder.objectRef<Of<OutputImage>>('OutputImage').implement({
-    description: 'A finished picture.',
+    description: 'A finished image.',
     fields: t => ({
       url: t.field({
         type: 'URL',
@@ -81,7 +81,7 @@ export function addJob(builder: Builder) {
       height: t.int({ resolve: ({ value }) => value.height }),
       mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
       bytes: t.int({
-        description: 'Of the file at `url`.',
+        description: 'Size of the file at `url`.',
         resolve: ({ value }) => value.bytes,
       }),
       filename: t.string({ resolve: ({ value }) => value.filename }),
@@ -89,11 +89,11 @@ export function addJob(builder: Builder) {
   });
 
   const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('PreviewImage').implement({
-    description: 'The newest frame of a running job; gone at its end.',
+    description: 'The newest preview of a running job; removed when it ends.',
     fields: t => ({
       url: t.field({
         type: 'URL',
-        description: 'Another one with each frame.',
+        description: 'Changes with each preview.',
         resolve: ({ job, value }, _, { baseUrl }) => `${baseUrl}/preview/${job.id}?frame=${value.sequence}`,
       }),
       mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
@@ -101,7 +101,7 @@ export function addJob(builder: Builder) {
       height: t.int({ resolve: ({ value }) => value.height }),
       dataUri: t.string({
         nullable: true,
-        description: 'The frame itself. Ask for it only if you show it: it is sent with every event.',
+        description: 'The image itself. Select it only if you show it: it is sent with every event.',
         resolve: async ({ job }, _, { previews }) => {
           const frame = await previews.get(job.id);
           if (frame === null) return null;
@@ -112,9 +112,9 @@ export function addJob(builder: Builder) {
   });
 
   const InputImageType = builder.objectRef<InputImage>('InputImage').implement({
-    description: 'A picture that the job was given.',
+    description: 'An input image of the job.',
     fields: t => ({
-      slot: t.exposeInt('slot', { description: 'The number by which the prompt knows it.' }),
+      slot: t.exposeInt('slot', { description: 'Its number in the prompt ("image 1").' }),
       source: t.exposeString('source', { description: 'The URL as given, or `data:`.' }),
       width: t.exposeInt('width'),
       height: t.exposeInt('height'),
@@ -124,7 +124,7 @@ export function addJob(builder: Builder) {
   });
 
   const EditRequestType = builder.objectRef<EditRequest>('EditRequest').implement({
-    description: 'What was asked for, with every default and the seed filled in.',
+    description: 'The request, with all defaults and the seed filled in.',
     fields: t => ({
       images: t.field({ type: [InputImageType], resolve: request => [...request.images] }),
       prompt: t.exposeString('prompt'),
@@ -140,7 +140,7 @@ export function addJob(builder: Builder) {
   });
 
   const JobType = builder.objectRef<Job>('Job').implement({
-    description: 'One edit that somebody asked for.',
+    description: 'One image edit.',
     directives: { key: { fields: 'id' } },
     fields: t => ({
       id: t.exposeID('id'),
@@ -151,21 +151,22 @@ export function addJob(builder: Builder) {
         description: 'Percent of the whole job, 0 to 100. Never falls within a run.',
       }),
       stage: t.field({ type: JobStage, nullable: true, resolve: job => job.stage }),
-      step: t.exposeInt('step', { nullable: true, description: 'Sampler steps that are done.' }),
+      step: t.exposeInt('step', { nullable: true, description: 'Finished sampler steps.' }),
       totalSteps: t.exposeInt('totalSteps', { nullable: true }),
       queuePosition: t.int({
         nullable: true,
-        description: 'Jobs that run before this one; null when it does not wait.',
+        description: 'Jobs ahead of this one; null when it does not wait.',
         resolve: async (job, _, { jobs }) => (await jobs.ahead(job)) ?? job.queuePosition,
       }),
       etaSeconds: t.exposeFloat('etaSeconds', {
         nullable: true,
-        description: 'Seconds to the end, from measured steps of jobs alike; null until some were measured.',
+        description:
+          'Seconds to the end, estimated from measured steps of similar jobs; null until there are measurements.',
       }),
       size: t.field({
         type: SizeType,
         nullable: true,
-        description: 'The size at which the job works, known once an engine has it.',
+        description: 'Size of the result, known once an engine has the job.',
         resolve: job => job.size,
       }),
       request: t.field({ type: EditRequestType, resolve: job => job.request }),
@@ -181,24 +182,24 @@ export function addJob(builder: Builder) {
       error: t.field({ type: JobErrorType, nullable: true, resolve: job => job.error }),
       engine: t.string({
         nullable: true,
-        description: 'Where it runs or ran; for operators only.',
+        description: 'The engine that runs or ran it; visible to operators only.',
         directives: OPERATOR_TAG,
         resolve: (job, _, { caller }) => (caller.operator ? job.engine : null),
       }),
       promptId: t.exposeID('promptId', { nullable: true, directives: OPERATOR_TAG }),
       webhookDeliveries: t.field({
         type: [WebhookDelivery],
-        description: 'What the job’s webhook was told or is to be told, oldest first.',
+        description: 'Deliveries to the job’s webhook, oldest first.',
         resolve: async (job, _, { jobs }) => [...(await jobs.deliveries(job))],
       }),
-      attempt: t.exposeInt('attempt', { description: 'Runs that were begun.' }),
+      attempt: t.exposeInt('attempt', { description: 'Runs that started.' }),
       createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
       startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),
       finishedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.finishedAt) }),
       expiresAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When the job and its pictures go.',
+        description: 'When the job and its images are deleted.',
         resolve: job => dateOf(job.expiresAt),
       }),
     }),

@@ -10,7 +10,7 @@ const PAGE_LIMIT = 100;
 /** Adds `job`, `jobs` and `jobProgress`. */
 export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes): void {
   const PageInfo = builder.objectRef<JobPage>('PageInfo').implement({
-    // Every subgraph with pages has one of these.
+    // Every subgraph with connections has this type.
     directives: { shareable: {} },
     fields: t => ({
       hasNextPage: t.exposeBoolean('hasNextPage'),
@@ -49,8 +49,8 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       type: JobConnection,
       args: {
         first: t.arg.int({ defaultValue: 20, description: '0 to 100.' }),
-        after: t.arg.string({ description: '`endCursor` of the page before.' }),
-        status: t.arg({ type: [JobStatus], description: 'Only jobs in one of these.' }),
+        after: t.arg.string({ description: '`endCursor` of the previous page.' }),
+        status: t.arg({ type: [JobStatus], description: 'Only jobs with one of these statuses.' }),
       },
       resolve: (_root, { first, after, status }, { jobs, caller }) => {
         const count = first ?? 20;
@@ -67,8 +67,8 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
     t.field({
       type: JobType,
       description:
-        'The job as it is now, then each change, then its final state; then the stream completes. Who reads ' +
-        'slowly gets the newest state, not a backlog.',
+        'The current state of the job, then each change, then the final state; then the stream completes. A slow ' +
+        'client gets the newest state, not a backlog.',
       args: { jobId: t.arg.id({ required: true }) },
       subscribe: async (_root, { jobId }, { jobs, caller }) => {
         const stream = await jobs.watch(jobId, caller);

@@ -7,8 +7,8 @@ import type { Builder } from '../builder.ts';
 export function addScalars(builder: Builder): void {
   builder.scalarType('Seed', {
     description:
-      'An integer from 0 to 18446744073709551615 (2^64-1). Reported as a decimal string; taken as one, or as an ' +
-      'integer. In variables an integer above 2^53 has lost digits before it arrives: send a string.',
+      'An integer from 0 to 18446744073709551615 (2^64-1). Returned as a decimal string; accepted as a string or an ' +
+      'integer. JSON numbers above 2^53 lose digits: send them as strings.',
     serialize: value => String(value),
     parseValue: readSeed,
     parseLiteral(node) {

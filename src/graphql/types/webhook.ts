@@ -7,20 +7,20 @@ import type {
 } from '../../jobs/webhook.ts';
 import type { Builder } from '../builder.ts';
 
-/** Adds what a job says of its webhook. Returns the references that other files need. */
+/** Adds the webhook types. Returns the references that other files need. */
 export function addWebhook(builder: Builder) {
   const WebhookEvent = builder.enumType('WebhookEvent', {
-    description: 'What a webhook can be told of.',
+    description: 'Events that can be posted to a webhook.',
     values: {
-      STARTED: { description: 'A run began; again when an engine was lost.' },
-      COMPLETED: { description: 'The pictures are ready.' },
+      STARTED: { description: 'A run started; sent again when an engine was lost.' },
+      COMPLETED: { description: 'The images are ready.' },
       ERROR: { description: 'The job failed.' },
-      CANCELED: { description: 'Somebody stopped it.' },
+      CANCELED: { description: 'The job was canceled.' },
     } satisfies Record<Event, { description: string }>,
   });
 
   const WebhookType = builder.objectRef<Webhook>('Webhook').implement({
-    description: 'Whom a job tells.',
+    description: 'Where a job’s events are posted.',
     fields: t => ({
       url: t.exposeString('url'),
       events: t.field({ type: [WebhookEvent], resolve: webhook => [...webhook.events] }),
@@ -29,29 +29,29 @@ export function addWebhook(builder: Builder) {
 
   const WebhookDeliveryStatus = builder.enumType('WebhookDeliveryStatus', {
     values: {
-      PENDING: { description: 'Is tried until a day after the event.' },
+      PENDING: { description: 'Will be tried, for up to a day after the event.' },
       DELIVERED: { description: 'The receiver answered with a 2xx status.' },
-      FAILED: { description: 'Is not tried any more.' },
+      FAILED: { description: 'Will not be tried again.' },
     } satisfies Record<DeliveryStatus, { description: string }>,
   });
 
   const WebhookAttempt = builder.objectRef<DeliveryAttempt>('WebhookAttempt').implement({
-    description: 'One try of a delivery.',
+    description: 'One attempt at a delivery.',
     fields: t => ({
       at: t.field({ type: 'DateTime', resolve: attempt => new Date(attempt.at) }),
       tookMs: t.exposeInt('tookMs'),
       statusCode: t.exposeInt('statusCode', {
         nullable: true,
-        description: 'The receiver’s answer; null when there was none.',
+        description: 'The status of the receiver’s response; null when there was none.',
       }),
-      error: t.exposeString('error', { nullable: true, description: 'Why it counts as not delivered.' }),
+      error: t.exposeString('error', { nullable: true, description: 'Why the attempt failed.' }),
     }),
   });
 
   const WebhookDelivery = builder.objectRef<Delivery>('WebhookDelivery').implement({
-    description: 'One event that a job’s webhook is told of.',
+    description: 'One event for a job’s webhook.',
     fields: t => ({
-      id: t.exposeID('id', { description: 'The header `webhook-id`, the same in every try.' }),
+      id: t.exposeID('id', { description: 'Sent as the header `webhook-id`, the same in every attempt.' }),
       event: t.field({ type: WebhookEvent, resolve: delivery => delivery.event }),
       status: t.field({ type: WebhookDeliveryStatus, resolve: delivery => delivery.status }),
       attempts: t.field({
@@ -62,7 +62,7 @@ export function addWebhook(builder: Builder) {
       nextAttemptAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'About when it is tried again; null when it is not.',
+        description: 'Approximate time of the next attempt; null when there is none.',
         resolve: ({ nextAttemptAt }) => (nextAttemptAt === null ? null : new Date(nextAttemptAt)),
       }),
     }),

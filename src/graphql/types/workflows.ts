@@ -5,7 +5,7 @@ import type { Builder } from '../builder.ts';
 
 interface Entry {
   readonly name: string;
-  /** Null for one that could not be loaded. */
+  /** Null when it could not be loaded. */
   readonly workflow: Workflow | null;
   readonly runnable: boolean;
   readonly problems: readonly string[];
@@ -18,13 +18,13 @@ export function addWorkflows(builder: Builder): void {
   const ParameterType = builder.enumType('ParameterType', { values: Object.values(TYPES) });
   const Parameter = builder.objectRef<FormField>('WorkflowParameter').implement({
     description:
-      'What an edit can set on a workflow: `steps`, `cfg` and `megapixels` by the fields of those names, the rest in `parameters`.',
+      'A parameter of a workflow. An edit sets `steps`, `cfg` and `megapixels` by its fields of those names, others in `parameters`.',
     fields: t => ({
       name: t.exposeString('name'),
       type: t.field({ type: ParameterType, resolve: field => TYPES[field.type] }),
       default: t.field({
         type: 'JSON',
-        description: 'What it is when an edit does not say.',
+        description: 'Used when an edit does not set it.',
         resolve: field => field.default,
       }),
       minimum: t.exposeFloat('minimum', { nullable: true }),
@@ -32,21 +32,21 @@ export function addWorkflows(builder: Builder): void {
       options: t.field({
         type: ['JSON'],
         nullable: true,
-        description: 'The only values that it takes. Null: any in its range.',
+        description: 'The accepted values. Null: any within its range.',
         resolve: field => field.options,
       }),
       description: t.exposeString('description'),
     }),
   });
   const Requirement = builder.objectRef<{ file: string; folder: string }>('WorkflowRequirement').implement({
-    description: 'A file of model weights that an engine must have.',
+    description: 'A file of model weights that the engine needs.',
     fields: t => ({
       file: t.exposeString('file'),
-      folder: t.exposeString('folder', { description: 'Below the models folder of ComfyUI.' }),
+      folder: t.exposeString('folder', { description: 'Below ComfyUI’s models folder.' }),
     }),
   });
   const WorkflowType = builder.objectRef<Entry>('Workflow').implement({
-    description: 'A ComfyUI graph that edits can run on.',
+    description: 'A ComfyUI graph that can run edits.',
     fields: t => ({
       name: t.exposeString('name'),
       title: t.string({ resolve: entry => entry.workflow?.manifest.title ?? entry.name }),
@@ -56,20 +56,20 @@ export function addWorkflows(builder: Builder): void {
       }),
       version: t.string({ nullable: true, resolve: entry => entry.workflow?.version ?? null }),
       runnable: t.exposeBoolean('runnable', {
-        description: 'Whether an engine is there that can run it now.',
+        description: 'Whether an engine can run it now.',
       }),
       problems: t.stringList({
-        description: 'What is wrong with its files, or what the engines lack.',
+        description: 'Problems of its files, and what the engines lack.',
         resolve: entry => [...entry.problems],
       }),
       parameters: t.field({
         type: [Parameter],
-        description: 'Enough to draw a form. Empty when its files are broken.',
+        description: 'Enough to build a form from. Empty when its files are broken.',
         resolve: ({ workflow }) => (workflow === null ? [] : formOf(workflow.manifest)),
       }),
       requirements: t.field({
         type: [Requirement],
-        description: 'Some are needed only for certain values of its parameters.',
+        description: 'Some are needed only for certain parameter values.',
         resolve: ({ workflow }) => workflow?.manifest.requires.models ?? [],
       }),
     }),
@@ -77,7 +77,7 @@ export function addWorkflows(builder: Builder): void {
   builder.queryField('workflows', t =>
     t.field({
       type: [WorkflowType],
-      description: 'The most preferred first.',
+      description: 'Most preferred first.',
       resolve: (_root, _args, { workflows, engines, caller }) => [
         ...workflows.all().map(workflow => entryOf(workflow, enginesFor(caller, engines()))),
         ...workflows

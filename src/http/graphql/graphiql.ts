@@ -25,16 +25,16 @@ subscription Watch($jobId: ID! = "the id") {
 }
 `;
 
-/** The page with GraphiQL, all of it in one file, with the policy under which a browser runs it and nothing else. */
+/** GraphiQL as a single HTML document, with a policy that lets the browser run nothing else. */
 export interface Page {
   readonly html: string;
   readonly contentSecurityPolicy: string;
 }
 
-/** Gives the page; it is made when it is first asked for, since all of GraphiQL has to be read for it. */
+/** Returns the page, rendered on first use: that has to load all of GraphiQL. */
 export type GetPage = () => Promise<Page>;
 
-/** The same page each time. */
+/** Renders the page once. */
 export function createPage(): GetPage {
   let page: Promise<Page> | null = null;
   return () => {
@@ -59,7 +59,7 @@ async function renderPage(): Promise<Page> {
     contentSecurityPolicy: [
       "default-src 'none'",
       `script-src ${scripts.join(' ')} blob:`,
-      // The editor makes its workers from text of its own, and sets styles as it goes.
+      // The editor creates workers from blobs and sets inline styles.
       'worker-src blob:',
       "style-src 'unsafe-inline'",
       "img-src 'self' data: blob:",
@@ -72,7 +72,7 @@ async function renderPage(): Promise<Page> {
   };
 }
 
-/** Whether a browser asks for the page, and not a program for an answer. */
+/** Whether a browser requests the page, and not a client a result. */
 export function wantsPage(request: FastifyRequest): boolean {
   const path = request.url.split('?', 1)[0];
   if (request.method !== 'GET' || (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`)) return false;
