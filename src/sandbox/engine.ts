@@ -1,17 +1,16 @@
 import { rm } from 'node:fs/promises';
 import { createPromptQueue, type PromptQueue } from './execution/queue.ts';
-import { emptyStats, type Stats } from './execution/stats.ts';
-import { startWorker, type Worker } from './execution/worker.ts';
+import { emptyStats, type Stats, startWorker, type Worker } from './execution/worker.ts';
 import { type Faults, noFaults } from './faults.ts';
 import { type EngineFiles, openFiles } from './files.ts';
 import { type EngineVersion, type NodeClasses, readNodeClasses } from './nodes/object-info.ts';
 import type { JsonObject } from './wire/json.ts';
 import { createSocketHub, type SocketHub } from './wire/socket.ts';
 
-/** The engine behind the routes. */
+/** What the routes work on: ComfyUI's PromptServer without its HTTP. */
 export interface Engine {
   readonly version: EngineVersion;
-  /** Null for an engine from before feature flags, which has no such path. */
+  /** The server's feature flags; null for a version without them, which has no GET /features. */
   readonly features: JsonObject | null;
   readonly classes: NodeClasses;
   readonly files: EngineFiles;
@@ -22,11 +21,11 @@ export interface Engine {
   readonly stats: Stats;
   /** Mean milliseconds of a step when no fault changes it. */
   readonly stepMs: number;
-  /** The next automatic number of a prompt; each call takes one. */
+  /** Returns the next number of a prompt, from 0; prompts run in this order. */
   takeNumber(): number;
-  /** Tells everybody how many prompts there are. */
-  tellStatus(): void;
-  /** Forgets all that a new process would not know, and cuts the sockets. The worker stands still until it resumes. */
+  /** Sends the queue's length to all sockets. */
+  sendStatus(): void;
+  /** Forgets what a process loses when it ends, and closes the sockets. The worker pauses until `worker.resume`. */
   crash(): void;
   stop(): Promise<void>;
 }
@@ -38,11 +37,11 @@ export interface EngineOptions {
   readonly removeDir: boolean;
   readonly missingModels: readonly string[];
   readonly missingNodes: readonly string[];
-  /** A fault wants the process to end and start again. */
+  /** Called when a fault simulates a restart of the process. */
   onCrash(): void;
 }
 
-/** Starts an engine: its worker waits for prompts at once. */
+/** Starts an engine whose worker waits for prompts. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { version } = options;
   const legacy = version === 'legacy';
@@ -94,9 +93,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       number += 1;
       return number - 1;
     },
-    tellStatus() {
-      hub.send('status', { status: { exec_info: { queue_remaining: queue.remaining() } } }, null);
-    },
+    sendStatus: () => hub.sendStatus(queue.remaining()),
     crash() {
       worker.halt();
       queue.reset();

@@ -3,37 +3,37 @@ import { type Random, seededRandom } from './random.ts';
 
 const milliseconds = z.number().min(0).max(3_600_000);
 
-/** What POST /sandbox/faults takes. A key that is left out stays as it was; `{}` clears everything. */
+/** The body of POST /sandbox/faults. An omitted key stays as it is; `{}` clears all faults. */
 export const faultsSchema = z.strictObject({
   /** Closes every open socket once, without a close frame (1006). */
   dropSockets: z.boolean().optional(),
-  /** The sockets that are open now stay open and hear nothing more. */
+  /** Sockets that are open now stay open but receive nothing more. */
   deafSockets: z.boolean().optional(),
-  /** Event types never sent; `executing_null` is the one that ends a prompt, `preview` the binary frames. */
+  /** Event types never sent. `executing_null` is the event that ends a prompt, `preview` the binary frames. */
   loseEvents: z.array(z.string()).optional(),
-  /** The share of events that are lost, from 0 to 1, chosen with `seed`. */
+  /** The share of events lost, from 0 to 1, chosen with `seed`. */
   loseRate: z.number().min(0).max(1).optional(),
   seed: z.number().int().optional(),
-  /** The process "ends": queue, history and cache forgotten, sockets and connections cut, for `restartMs`. */
+  /** Simulates a process restart that takes `restartMs`: queue, history and cache are lost, connections closed. */
   restart: z.boolean().optional(),
   restartMs: milliseconds.optional(),
-  /** So many of the next samplings fail for want of memory. */
+  /** The number of samplings that fail next, out of memory. */
   outOfMemory: z.number().int().min(0).optional(),
-  /** Every sampling fails for want of memory until somebody calls POST /free. */
+  /** Every sampling fails, out of memory, until POST /free. */
   outOfMemoryUntilFree: z.boolean().optional(),
   /** Nodes of this class raise this message. */
   failNode: z.object({ class: z.string(), message: z.string() }).nullable().optional(),
-  /** A history entry shows up only so long after the prompt's end. */
+  /** Milliseconds from a prompt's end until its history entry is visible. */
   lateHistory: milliseconds.optional(),
-  /** Every HTTP answer waits so long. */
+  /** Delays every HTTP response. */
   slowHttp: milliseconds.optional(),
-  /** For so long from now, HTTP connections are cut without an answer. */
+  /** HTTP connections are closed without a response for this long from now. */
   refuseHttp: milliseconds.optional(),
-  /** The worker stops where it is while HTTP goes on answering. */
+  /** The worker stops where it is, while HTTP keeps responding. */
   hang: z.boolean().optional(),
-  /** So many of the next accepted prompts lose the connection before their answer. */
+  /** The number of prompts accepted next whose connection is closed before the response. */
   losePromptAnswer: z.number().int().min(0).optional(),
-  /** The process "ends" each time a prompt whose text holds this reaches its sampler. */
+  /** Simulates a restart each time a prompt whose text contains this reaches its sampler. */
   crashOnPrompt: z.string().nullable().optional(),
   /** Mean milliseconds of a sampling step from now on. */
   stepMs: milliseconds.optional(),
@@ -41,7 +41,7 @@ export const faultsSchema = z.strictObject({
 
 export type FaultsRequest = z.infer<typeof faultsSchema>;
 
-/** The faults in force. The parts that use one count it down or read it here. */
+/** The active faults. The code that a fault concerns reads it here, and counts it down. */
 export interface Faults {
   loseEvents: ReadonlySet<string>;
   loseRate: number;
@@ -78,24 +78,16 @@ export function noFaults(stepMs: number): Faults {
   };
 }
 
-/** Puts the lasting faults of a request in force; the momentary ones (drop, deaf, restart) are the caller's to do. */
+/** Activates the lasting faults of a request; the caller executes the immediate ones (drop, deaf, restart). */
 export function applyFaults(faults: Faults, request: FaultsRequest, now: number): void {
-  faults.loseEvents = request.loseEvents ? new Set(request.loseEvents) : faults.loseEvents;
-  faults.loseRate = request.loseRate ?? faults.loseRate;
-  if (request.seed !== undefined) faults.random = seededRandom(request.seed);
-  faults.outOfMemory = request.outOfMemory ?? faults.outOfMemory;
-  faults.outOfMemoryUntilFree = request.outOfMemoryUntilFree ?? faults.outOfMemoryUntilFree;
-  if (request.failNode !== undefined) faults.failNode = request.failNode;
-  faults.lateHistory = request.lateHistory ?? faults.lateHistory;
-  faults.slowHttp = request.slowHttp ?? faults.slowHttp;
-  if (request.refuseHttp !== undefined) faults.refuseHttpUntil = now + request.refuseHttp;
-  faults.hang = request.hang ?? faults.hang;
-  faults.losePromptAnswer = request.losePromptAnswer ?? faults.losePromptAnswer;
-  if (request.crashOnPrompt !== undefined) faults.crashOnPrompt = request.crashOnPrompt;
-  faults.stepMs = request.stepMs ?? faults.stepMs;
+  const { loseEvents, seed, refuseHttp, dropSockets, deafSockets, restart, restartMs, ...rest } = request;
+  Object.assign(faults, rest);
+  if (loseEvents !== undefined) faults.loseEvents = new Set(loseEvents);
+  if (seed !== undefined) faults.random = seededRandom(seed);
+  if (refuseHttp !== undefined) faults.refuseHttpUntil = now + refuseHttp;
 }
 
-/** True when this event is to be lost. `type` is the event's, or `executing_null`, or `preview`. */
+/** Whether to lose this event. `type` is the event's, or `executing_null`, or `preview`. */
 export function losesEvent(faults: Faults, type: string): boolean {
   if (faults.loseEvents.has(type)) return true;
   return faults.loseRate > 0 && faults.random() < faults.loseRate;

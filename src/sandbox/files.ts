@@ -11,21 +11,30 @@ export interface StoredFile {
   readonly type: FolderType;
 }
 
+export interface UploadRequest {
+  readonly filename: string;
+  readonly bytes: Buffer;
+  readonly type: string;
+  readonly subfolder: string;
+  readonly overwrite: boolean;
+}
+
+/** The folders `input`, `output` and `temp` (`folder_paths.py`). */
 export interface EngineFiles {
-  /** The names at the top of a folder. */
+  /** The names of the files directly in a folder. */
   list(type: FolderType): string[];
-  /** Where the file of a LoadImage name is; the name may end in ` [input]`, ` [output]` or ` [temp]`. */
-  inputPath(name: string): string;
-  /** Whether that file is there. */
+  /** Whether the file of a LoadImage name exists. The name may end in ` [input]`, ` [output]` or ` [temp]`. */
   inputExists(name: string): boolean;
-  /** SHA-256 of that file in hex; empty when it cannot be read. */
+  inputPath(name: string): string;
+  /** SHA-256 of that file in hex; empty when there is none. */
   inputHash(name: string): Promise<string>;
-  upload(file: UploadRequest): Promise<UploadAnswer>;
-  /** Where a file to view is, or the HTTP status of the refusal (`server.py`, view_image). */
+  /** Stores an upload under a name that is free, or returns the HTTP status of the error (`server.py`, image_upload). */
+  upload(file: UploadRequest): Promise<StoredFile | { status: 400 | 500 }>;
+  /** The path of a file to view, or the HTTP status of the error (`server.py`, view_image). */
   viewPath(query: URLSearchParams): Promise<{ path: string; filename: string } | { status: 400 | 403 | 404 }>;
   /**
-   * Writes a picture under the next free number of its prefix (`folder_paths.py`, get_save_image_path). Throws an
-   * Error whose message is ComfyUI's when the prefix leaves the folder.
+   * Stores an image under the next free number of its prefix (`folder_paths.py`, get_save_image_path). Throws an
+   * Error with ComfyUI's message when the prefix leads outside the folder.
    */
   save(
     prefix: string,
@@ -35,25 +44,7 @@ export interface EngineFiles {
   ): Promise<StoredFile>;
 }
 
-export interface UploadRequest {
-  readonly filename: string;
-  readonly bytes: Buffer;
-  readonly type: string;
-  readonly subfolder: string;
-  readonly overwrite: boolean;
-}
-
-export type UploadAnswer =
-  | { status: 200; name: string; subfolder: string; type: FolderType }
-  | { status: 400 | 500 };
-
-const TYPES: readonly string[] = ['input', 'output', 'temp'] satisfies FolderType[];
-
-function isFolderType(value: string): value is FolderType {
-  return TYPES.includes(value);
-}
-
-/** The folders `input`, `output` and `temp` below `root`, made when they are missing. */
+/** Opens the folders below `root`, and creates those that are missing. */
 export async function openFiles(root: string): Promise<EngineFiles> {
   const folders = {
     input: resolve(root, 'input'),
@@ -62,10 +53,13 @@ export async function openFiles(root: string): Promise<EngineFiles> {
   } satisfies Record<FolderType, string>;
   for (const folder of Object.values(folders)) await mkdir(folder, { recursive: true });
 
-  function inputPath(name: string): string {
-    const annotated = /^(.*) \[(input|output|temp)\]$/s.exec(name);
-    const type = annotated?.[2] ?? 'input';
-    return join(folders[isFolderType(type) ? type : 'input'], annotated?.[1] ?? name);
+  function isFolderType(value: string): value is FolderType {
+    return Object.hasOwn(folders, value);
+  }
+
+  function inputPath(annotated: string): string {
+    const { name, type } = splitAnnotation(annotated);
+    return join(folders[type ?? 'input'], name);
   }
 
   return {
@@ -75,7 +69,7 @@ export async function openFiles(root: string): Promise<EngineFiles> {
         .map(entry => entry.name)
         .sort(),
     inputPath,
-    // ComfyUI lets a name lead out of its folders; the sandbox has no reason to read other files.
+    // ComfyUI accepts a name that leads outside its folders; the sandbox must not read other files.
     inputExists: name =>
       !name.includes('\0') && isInside(resolve(root), inputPath(name)) && existsSync(inputPath(name)),
     async inputHash(name) {
@@ -85,13 +79,12 @@ export async function openFiles(root: string): Promise<EngineFiles> {
     async upload({ filename, bytes, type, subfolder, overwrite }) {
       if (!isFolderType(type)) return { status: 500 };
       if (filename === '' || filename.includes('\0') || subfolder.includes('\0')) return { status: 400 };
-      const base = folders[type];
-      const folder = resolve(base, subfolder);
-      if (!isInside(base, folder)) return { status: 400 };
+      const folder = resolve(folders[type], subfolder);
+      if (!isInside(folders[type], folder)) return { status: 400 };
       await mkdir(folder, { recursive: true });
       let path = resolve(folder, filename);
-      if (!isInside(base, path)) return { status: 400 };
-      // A name with a slash is a path, for which no folder is made.
+      if (!isInside(folders[type], path)) return { status: 400 };
+      // The folder of a name that contains a slash is not created.
       if (!existsSync(dirname(path))) return { status: 500 };
       let name = filename;
       if (!overwrite) {
@@ -100,20 +93,18 @@ export async function openFiles(root: string): Promise<EngineFiles> {
         const hash = sha256(bytes);
         for (let copy = 1; existsSync(path); copy += 1) {
           const present = await readIfFile(path);
-          if (present !== null && sha256(present) === hash) return { status: 200, name, subfolder, type };
+          if (present !== null && sha256(present) === hash) return { filename: name, subfolder, type };
           name = `${stem} (${copy})${extension}`;
           path = resolve(folder, name);
         }
       }
       await writeFile(path, bytes);
-      return { status: 200, name, subfolder, type };
+      return { filename: name, subfolder, type };
     },
     async viewPath(query) {
-      const asked = query.get('filename');
-      if (asked === null) return { status: 404 };
-      const annotated = /^(.*) \[(input|output|temp)\]$/s.exec(asked);
-      const name = annotated?.[1] ?? asked;
-      const type = annotated?.[2] ?? query.get('type') ?? 'output';
+      const requested = query.get('filename');
+      if (requested === null) return { status: 404 };
+      const { name, type = query.get('type') ?? 'output' } = splitAnnotation(requested);
       if (name === '' || name.startsWith('/') || name.includes('..') || name.includes('\0')) {
         return { status: 400 };
       }
@@ -142,7 +133,16 @@ export async function openFiles(root: string): Promise<EngineFiles> {
   };
 }
 
-/** One more than the highest number that a file of this stem has; deleting the highest lets its name come back. */
+/** The parts of a name such as `a.png [output]` (`folder_paths.py`, annotated_filepath). */
+function splitAnnotation(text: string): { name: string; type?: FolderType } {
+  for (const type of ['input', 'output', 'temp'] as const) {
+    const suffix = ` [${type}]`;
+    if (text.endsWith(suffix)) return { name: text.slice(0, -suffix.length), type };
+  }
+  return { name: text };
+}
+
+/** One more than the highest number among the files of this stem. */
 function nextCounter(names: readonly string[], stem: string): number {
   const numbers = names
     .filter(name => name.startsWith(`${stem}_`))
@@ -156,27 +156,27 @@ function expandPrefix(
   { width, height }: { width: number; height: number },
   now: Date,
 ): string {
-  const two = (value: number): string => String(value).padStart(2, '0');
+  const twoDigits = (value: number): string => String(value).padStart(2, '0');
   const values: Record<string, string> = {
     '%width%': String(width),
     '%height%': String(height),
     '%year%': String(now.getFullYear()),
-    '%month%': two(now.getMonth() + 1),
-    '%day%': two(now.getDate()),
-    '%hour%': two(now.getHours()),
-    '%minute%': two(now.getMinutes()),
-    '%second%': two(now.getSeconds()),
+    '%month%': twoDigits(now.getMonth() + 1),
+    '%day%': twoDigits(now.getDate()),
+    '%hour%': twoDigits(now.getHours()),
+    '%minute%': twoDigits(now.getMinutes()),
+    '%second%': twoDigits(now.getSeconds()),
   };
   return prefix.replace(/%[a-z]+%/g, token => values[token] ?? token);
 }
 
 function isInside(folder: string, path: string): boolean {
   const way = relative(folder, path);
-  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
+  return way !== '..' && !way.startsWith('../') && !isAbsolute(way);
 }
 
 async function isFile(path: string): Promise<boolean> {
-  const found = await stat(path).catch(onMissing);
+  const found = await stat(path).catch(nullIfMissing);
   return found?.isFile() === true;
 }
 
@@ -184,7 +184,7 @@ async function readIfFile(path: string): Promise<Buffer | null> {
   return (await isFile(path)) ? readFile(path) : null;
 }
 
-function onMissing(error: unknown): null {
+function nullIfMissing(error: unknown): null {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return null;
   throw error;

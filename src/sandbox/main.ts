@@ -2,15 +2,15 @@ import { parseArgs } from 'node:util';
 import type { EngineVersion } from './nodes/object-info.ts';
 import { startSandbox } from './server.ts';
 
-const HELP = `A ComfyUI-compatible engine that runs no model, for trying things out without a GPU.
+const HELP = `A ComfyUI-compatible engine that runs no model, to try and test clients without a GPU.
 
   --port <number>     default 8188
   --host <address>    default 127.0.0.1
   --step-ms <number>  mean milliseconds of a sampling step, default 150
   --version <name>    0.3.64, 0.8.0 or legacy; default 0.8.0
-  --dir <path>        where input/ and output/ are; default a directory that is removed at the end
+  --dir <path>        where input/ and output/ are; default a temporary directory, removed on exit
   --control           serve POST /sandbox/faults and GET /sandbox/stats
-  --help              this text
+  --help              print this text
 `;
 
 class UsageError extends Error {}
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
     return;
   }
   if (process.env.NODE_ENV === 'production') {
-    throw new UsageError('the sandbox runs no model: it does not start with NODE_ENV=production');
+    throw new UsageError('the sandbox runs no model and does not start with NODE_ENV=production');
   }
   const sandbox = await startSandbox({
     port: readNumber('--port', values.port, 65_535),

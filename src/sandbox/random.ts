@@ -1,7 +1,7 @@
-/** A number from 0 up to, but not including, 1. */
+/** Returns a number from 0 (inclusive) to 1 (exclusive). */
 export type Random = () => number;
 
-/** The same numbers each time for the same seed (mulberry32). Not for secrets. */
+/** The same sequence for the same seed (mulberry32). Not for secrets. */
 export function seededRandom(seed: number | bigint): Random {
   let state = Number(BigInt.asUintN(32, BigInt(seed) ^ (BigInt(seed) >> 32n)));
   return () => {

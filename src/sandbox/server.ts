@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -6,52 +7,51 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startEngine } from './engine.ts';
 import type { EngineVersion } from './nodes/object-info.ts';
-import { isForeign } from './origin.ts';
-import { answerControl } from './routes/control.ts';
-import { type Call, route } from './routes/routes.ts';
-import { type Answer, empty, sendAnswer, serverError } from './wire/reply.ts';
+import { type Call, route, routeControl } from './routes/routes.ts';
+import { empty, type Reply, sendReply, serverError } from './wire/reply.ts';
 
 export interface SandboxOptions {
   /** Default 127.0.0.1. */
   readonly host?: string;
   /** Default 0: any free port. */
   readonly port?: number;
-  /** Mean milliseconds of a sampling step; default 150; 0 is as fast as possible. Encoding takes two, loading and decoding one. */
+  /** Mean milliseconds of a sampling step; default 150; 0 is as fast as possible. Encoding takes two steps, loading and decoding one. */
   readonly stepMs?: number;
-  /** Default 0.8.0. `legacy` says 0.3.40: no targeted interrupt, no `progress_state`, no previews with metadata. */
+  /** Default 0.8.0. `legacy` reports 0.3.40: no targeted interrupt, no `progress_state`, no previews with metadata. */
   readonly version?: EngineVersion;
   /** Serves POST /sandbox/faults and GET /sandbox/stats; default false. */
   readonly control?: boolean;
-  /** Where input/, output/ and temp/ are; default a fresh directory that is removed at the end. */
+  /** Where input/, output/ and temp/ are; default a new temporary directory, removed on stop. */
   readonly dir?: string;
-  /** Model files that this engine lacks. */
+  /** Model files that are missing. */
   readonly missingModels?: readonly string[];
-  /** Node classes that this engine lacks. */
+  /** Node classes that are missing. */
   readonly missingNodes?: readonly string[];
 }
 
 export interface Sandbox {
   readonly url: string;
-  /** Ends everything: sockets, connections, what runs, and the directory if it was made here. */
+  /** Stops the worker, closes all connections, and removes the directory if the sandbox created it. */
   stop(): Promise<void>;
 }
 
-/** Bodies larger than this are refused with 413 (`--max-upload-size`). */
+/** Larger bodies are rejected with 413 (`--max-upload-size`). */
 const MAX_BODY_BYTES = 104_857_600;
-/** How long a restart takes when nobody says. */
+/** Default length of a simulated restart. */
 const RESTART_MS = 300;
-/** How long an idle connection is kept (aiohttp's default). */
+/** How long an idle connection is kept open (aiohttp's default). */
 const KEEP_ALIVE_MS = 75_000;
 
 /**
- * Starts a ComfyUI-compatible engine that runs no model: a try-out and test engine. Rejects when the address cannot
- * be bound or the directory cannot be made.
+ * Starts a ComfyUI-compatible engine that runs no model, for trying and testing. The folders follow ComfyUI's code:
+ * `routes/` and `wire/` are `server.py`, `validation/` and `execution/` are `execution.py` and `comfy_execution`,
+ * `nodes/` is `nodes.py` and `comfy_extras`. Rejects when the address cannot be bound or the directory not created.
  */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
   const host = options.host ?? '127.0.0.1';
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'comfyui-sandbox-')));
   const connections = new Set<Socket>();
-  const ending = new AbortController();
+  const stopping = new AbortController();
   let restarting: NodeJS.Timeout | undefined;
 
   const engine = await startEngine({
@@ -64,7 +64,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     onCrash: () => restart(RESTART_MS, null),
   });
 
-  /** Forgets everything and refuses connections for a while; `spared` is the connection that asked for it. */
+  /** Loses all state and closes connections for a while; `spared` is the connection that requested the restart. */
   function restart(milliseconds: number, spared: Socket | null): void {
     engine.crash();
     for (const socket of connections) if (socket !== spared) socket.destroy();
@@ -75,29 +75,29 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     }, milliseconds);
   }
 
-  function isAway(): boolean {
+  function isDown(): boolean {
     return restarting !== undefined || Date.now() < engine.faults.refuseHttpUntil;
   }
 
-  async function answer(request: IncomingMessage): Promise<Answer> {
-    if (isForeign(request)) return empty(403);
+  async function replyTo(request: IncomingMessage): Promise<Reply> {
+    if (isCrossOrigin(request)) return empty(403);
     const { call, isControl } = readCall(request);
     if (isControl && options.control === true) {
-      return answerControl(engine, call, milliseconds => restart(milliseconds ?? RESTART_MS, request.socket));
+      return routeControl(engine, call, milliseconds => restart(milliseconds ?? RESTART_MS, request.socket));
     }
-    if (isAway()) return { kind: 'cut' };
-    const result = await route(engine, call);
-    if (engine.faults.slowHttp > 0) await delay(engine.faults.slowHttp, undefined, { signal: ending.signal });
-    return isAway() ? { kind: 'cut' } : result;
+    if (isDown()) return { kind: 'cut' };
+    const reply = await route(engine, call);
+    const { slowHttp } = engine.faults;
+    if (slowHttp > 0) await delay(slowHttp, undefined, { signal: stopping.signal });
+    return isDown() ? { kind: 'cut' } : reply;
   }
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      await sendAnswer(request, response, await answer(request));
+      await sendReply(request, response, await replyTo(request));
     } catch (error) {
       if (response.headersSent || request.socket.destroyed) return void response.destroy();
-      if (error instanceof BodyTooLarge) return sendAnswer(request, response, tooLarge());
-      return sendAnswer(request, response, serverError());
+      return sendReply(request, response, error instanceof BodyTooLarge ? bodyTooLarge() : serverError());
     }
   }
 
@@ -108,18 +108,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   });
   server.on('upgrade', (request, socket, head) => {
     const { call } = readCall(request);
-    if (isAway() || isForeign(request) || call.path !== '/ws') return void socket.destroy();
+    if (isDown() || isCrossOrigin(request) || call.path !== '/ws') return void socket.destroy();
     engine.hub.accept(request, socket, head, call.query.get('clientId') ?? '');
   });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(options.port ?? 0, host, () => {
-        server.removeListener('error', reject);
-        resolve();
-      });
-    });
+    server.listen(options.port ?? 0, host);
+    await once(server, 'listening');
   } catch (error) {
     await engine.stop();
     throw error;
@@ -129,7 +124,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     url: `http://${host.includes(':') ? `[${host}]` : host}:${portOf(server.address())}`,
     async stop() {
       clearTimeout(restarting);
-      ending.abort();
+      stopping.abort();
       const closed = new Promise<void>(resolve => server.close(() => resolve()));
       await engine.stop();
       for (const socket of connections) socket.destroy();
@@ -138,18 +133,34 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   };
 }
 
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+/**
+ * Whether a page of another site sent the request: Host is a loopback name, and Origin differs from it in name, or in
+ * port if both have one (`server.py`, create_origin_only_middleware).
+ */
+function isCrossOrigin({ headers }: IncomingMessage): boolean {
+  const { host, origin } = headers;
+  if (host === undefined || origin === undefined) return false;
+  if (!URL.canParse(origin) || !URL.canParse(`http://${host}`)) return false;
+  const target = new URL(`http://${host}`);
+  const source = new URL(origin);
+  if (!LOOPBACK.test(target.hostname)) return false;
+  const otherPort = target.port !== '' && source.port !== '' && target.port !== source.port;
+  return target.hostname !== source.hostname || otherPort;
+}
+
 class BodyTooLarge extends Error {}
 
-function tooLarge(): Answer {
+function bodyTooLarge(): Reply {
   return { kind: 'text', status: 413, text: `Maximum request body size ${MAX_BODY_BYTES} exceeded.` };
 }
 
 function readCall(request: IncomingMessage): { call: Call; isControl: boolean } {
   const url = new URL(request.url ?? '/', 'http://engine.invalid');
-  const path = url.pathname.startsWith('/api/') ? url.pathname.slice('/api'.length) : url.pathname;
   const call = {
     method: request.method ?? 'GET',
-    path,
+    path: url.pathname.startsWith('/api/') ? url.pathname.slice('/api'.length) : url.pathname,
     query: url.searchParams,
     contentType: request.headers['content-type'] ?? '',
     body: () => readBytes(request),

@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { EngineFiles } from '../files.ts';
-import type { NodeResult } from '../nodes/nodes.ts';
+import type { NodeResult } from '../nodes/values.ts';
 import { toJson } from '../wire/json.ts';
 import { type Graph, isLink, nodeOf } from './graph.ts';
 
 /** Results of nodes, kept from one prompt to the next. */
 export interface NodeCache {
-  /** Takes the keys of a new prompt; what this prompt does not refer to is forgotten. */
+  /** Sets the keys of a new prompt; results that this prompt does not refer to are dropped. */
   open(keys: ReadonlyMap<string, string>): void;
   get(node: string): NodeResult | undefined;
   set(node: string, result: NodeResult): void;
   clear(): void;
 }
 
-/** ComfyUI's "classic" cache (`comfy_execution/caching.py`): it keeps only what the latest prompt refers to. */
+/** ComfyUI's "classic" cache (`comfy_execution/caching.py`): it keeps only results that the latest prompt refers to. */
 export function createNodeCache(): NodeCache {
   const results = new Map<string, NodeResult>();
   let keys: ReadonlyMap<string, string> = new Map();
@@ -36,15 +36,14 @@ export function createNodeCache(): NodeCache {
 }
 
 /**
- * A key for each node: its class, its inputs and its ancestors' keys, never its id. LoadImage counts the bytes of its
- * file in (`nodes.py`, IS_CHANGED).
+ * A key for each node, from its class, its inputs and its ancestors' keys, not from its id. The key of a LoadImage
+ * includes the content of its file (`nodes.py`, IS_CHANGED).
  */
 export async function cacheKeys(graph: Graph, files: EngineFiles): Promise<Map<string, string>> {
-  const changed = new Map<string, string>();
-  for (const [id, node] of Object.entries(graph)) {
-    const name = node.inputs.image;
-    if (node.class_type === 'LoadImage' && typeof name === 'string')
-      changed.set(id, await files.inputHash(name));
+  const fileHashes = new Map<string, string>();
+  for (const [id, { class_type, inputs }] of Object.entries(graph)) {
+    if (class_type !== 'LoadImage' || typeof inputs.image !== 'string') continue;
+    fileHashes.set(id, await files.inputHash(inputs.image));
   }
   const keys = new Map<string, string>();
 
@@ -60,7 +59,7 @@ export async function cacheKeys(graph: Graph, files: EngineFiles): Promise<Map<s
         const value = node.inputs[name];
         return isLink(value) ? [name, 'link', keyOf(value[0], below), value[1]] : [name, 'value', value];
       });
-    const text = toJson([node.class_type, changed.get(id) ?? null, inputs]);
+    const text = toJson([node.class_type, fileHashes.get(id) ?? null, inputs]);
     const key = createHash('sha256').update(text).digest('hex');
     keys.set(id, key);
     return key;

@@ -1,36 +1,27 @@
-import type { EngineFiles } from '../files.ts';
-import { Dropped, Interrupted, NodeFailure } from '../nodes/failures.ts';
-import { type NodeContext, type NodeResult, runNode } from '../nodes/nodes.ts';
-import type { Inputs } from '../nodes/values.ts';
+import { type NodeContext, runNode } from '../nodes/nodes.ts';
+import { type Inputs, NodeFailure, type NodeResult } from '../nodes/values.ts';
 import { isObject, type JsonObject, toJson } from '../wire/json.ts';
 import type { SocketHub } from '../wire/socket.ts';
 import { cacheKeys, type NodeCache } from './caching.ts';
-import { type Graph, isLink, nodeOf } from './graph.ts';
-import { createOrder, DanglingLink } from './order.ts';
-import { createProgressState } from './progress-state.ts';
+import { createExecutionList, DanglingLink, type Graph, isLink, nodeOf } from './graph.ts';
 import type { HistoryRecord, QueueItem } from './queue.ts';
 
-/** What a run needs of the engine around it. */
-export interface RunContext {
+/** What the execution of a prompt needs of the engine. */
+export interface RunContext extends Pick<NodeContext, 'files' | 'instant' | 'work' | 'beforeSampling'> {
   readonly hub: SocketHub;
   readonly cache: NodeCache;
-  readonly files: EngineFiles;
-  /** Whether progress is told as a whole (`progress_state`) besides the sampler's own steps. */
+  /** Whether the version sends `progress_state` besides the sampler's `progress`. */
   readonly progressStates: boolean;
-  readonly hurried: boolean;
-  /** Whether history lists every output that is cached, as 0.3.64 does, or only those this prompt came by. */
+  /** Whether history lists all cached outputs of the graph (0.3.64), or only those that this prompt executed or reused. */
   readonly listsCachedOutputs: boolean;
   isOutput(classType: string): boolean;
   /** Throws Interrupted or Dropped when the prompt must stop; waits while the worker hangs. */
   checkpoint(): Promise<void>;
-  /** Throws Dropped when the engine has gone away. */
+  /** Throws Dropped when the engine has crashed or stopped. */
   assertAlive(): void;
-  /** Lets so many steps of time pass, then does as `checkpoint`. */
-  work(steps: number): Promise<void>;
-  /** Called before each node; throws what a fault asks for. */
+  /** Called before each node; throws the NodeFailure of a fault. */
   beforeNode(classType: string): void;
-  beforeSampling(prompt: string): void;
-  /** The node at work, for sockets that connect meanwhile. */
+  /** Sets the node being executed, which the greeting of a new socket contains. */
   setNode(node: string | null): void;
 }
 
@@ -39,63 +30,80 @@ export interface RunOutcome {
   readonly record: HistoryRecord;
 }
 
-/** The socket that hears of a prompt, or null for none named. */
-export function ownerOf(item: QueueItem): string | null {
+/** POST /interrupt stopped the prompt (`comfy/model_management.py`, InterruptProcessingException). */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+/** The engine crashed or stopped: the running prompt disappears without an event or a history entry. */
+export class Dropped extends Error {
+  override readonly name = 'Dropped';
+}
+
+/** The client id that a prompt's events go to, or null if it has none. */
+export function clientOf(item: QueueItem): string | null {
   const id = item.extraData.client_id;
   return typeof id === 'string' ? id : null;
 }
 
+interface ExecutingNode {
+  readonly id: string;
+  readonly classType: string;
+  readonly inputs: Inputs;
+}
+
 /**
- * Runs one prompt and tells of it in ComfyUI's order (`execution.py`, PromptExecutor). Throws Dropped when the engine
- * goes away, and DanglingLink when the graph kills the worker.
+ * Executes one prompt and sends its events in ComfyUI's order (`execution.py`, PromptExecutor). Throws Dropped when
+ * the engine crashes or stops, and DanglingLink when the graph ends the worker.
  */
 export async function runPrompt(item: QueueItem, context: RunContext): Promise<RunOutcome> {
   const { graph, promptId } = item;
   const { hub, cache, files } = context;
-  const owner = ownerOf(item);
+  const clientId = clientOf(item);
   const messages: [string, JsonObject][] = [];
   const progress = createProgressState(promptId);
   const executed: string[] = [];
-  const shown = new Map<string, JsonObject>();
-  let current: { id: string; classType: string; inputs: Inputs } | null = null;
+  const outputs = new Map<string, JsonObject>();
+  let current: ExecutingNode | null = null;
 
-  const toOwner = (type: string, data: JsonObject): void => {
-    if (owner !== null) hub.send(type, data, owner);
+  const sendToClient = (type: string, data: JsonObject): void => {
+    if (clientId !== null) hub.send(type, data, clientId);
   };
-  const record = (type: string, data: JsonObject, toAll = false): void => {
+  /** Sends an event and keeps it for history. */
+  const addMessage = (type: string, data: JsonObject, broadcast = false): void => {
     const stamped = { ...data, timestamp: Date.now() };
     messages.push([type, stamped]);
-    if (owner !== null || toAll) hub.send(type, stamped, owner);
+    if (clientId !== null || broadcast) hub.send(type, stamped, clientId);
   };
-  const tellProgress = (): void => {
-    if (context.progressStates) hub.send('progress_state', progress.event(), owner);
+  const sendProgress = (): void => {
+    if (context.progressStates) hub.send('progress_state', progress.event(), clientId);
   };
 
-  record('execution_start', { prompt_id: promptId });
+  addMessage('execution_start', { prompt_id: promptId });
   cache.open(await cacheKeys(graph, files));
   const isCached = (id: string): boolean => cache.get(id) !== undefined;
-  record('execution_cached', { nodes: Object.keys(graph).filter(isCached), prompt_id: promptId });
+  addMessage('execution_cached', { nodes: Object.keys(graph).filter(isCached), prompt_id: promptId });
 
-  const show = (id: string, result: NodeResult): void => {
-    if (result.ui === undefined) return;
-    shown.set(id, { ...result.ui });
-    toOwner('executed', { node: id, display_node: id, output: result.ui, prompt_id: promptId });
+  const addOutput = (id: string, { ui }: NodeResult): void => {
+    if (ui === undefined) return;
+    outputs.set(id, { ...ui });
+    sendToClient('executed', { node: id, display_node: id, output: ui, prompt_id: promptId });
   };
 
   const nodeContext = (id: string): NodeContext => ({
     files,
     graphJson: toJson(graph),
-    hurried: context.hurried,
+    instant: context.instant,
     work: steps => context.work(steps),
     beforeSampling: prompt => context.beforeSampling(prompt),
     step(value, max, jpeg) {
       context.assertAlive();
-      const named = hub.wantsMetadata(owner);
+      const withMetadata = hub.wantsMetadata(clientId);
       progress.update(id, value, max);
-      tellProgress();
-      if (named) hub.preview(jpeg, promptId, id, owner);
-      hub.send('progress', { value, max, prompt_id: promptId, node: id }, owner);
-      if (!named) hub.preview(jpeg, promptId, id, owner);
+      sendProgress();
+      if (withMetadata) hub.preview(jpeg, promptId, id, clientId);
+      hub.send('progress', { value, max, prompt_id: promptId, node: id }, clientId);
+      if (!withMetadata) hub.preview(jpeg, promptId, id, clientId);
     },
   });
 
@@ -104,48 +112,47 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
     if (node === undefined) return;
     const cached = cache.get(id);
     if (cached !== undefined) {
-      // 0.8.0 counts a cached output as this prompt's only if somebody listens.
-      if (owner !== null) show(id, cached);
+      // 0.8.0 adds a cached output to this prompt's only if a client receives it.
+      if (clientId !== null) addOutput(id, cached);
       progress.finish(id);
-      tellProgress();
+      sendProgress();
       return;
     }
     const inputs = resolveInputs(node.inputs, source => cache.get(source));
     current = { id, classType: node.class_type, inputs };
     await context.checkpoint();
     context.setNode(id);
-    progress.start(id);
-    tellProgress();
-    toOwner('executing', { node: id, display_node: id, prompt_id: promptId });
+    progress.update(id, 0, 1);
+    sendProgress();
+    sendToClient('executing', { node: id, display_node: id, prompt_id: promptId });
     context.beforeNode(node.class_type);
     const result = await runNode(node.class_type, inputs, nodeContext(id));
     context.assertAlive();
     cache.set(id, result);
-    show(id, result);
+    addOutput(id, result);
     progress.finish(id);
-    tellProgress();
+    sendProgress();
     executed.push(id);
   }
 
   let kind: RunOutcome['kind'] = 'completed';
   try {
     const isOutput = (id: string): boolean => context.isOutput(nodeOf(graph, id)?.class_type ?? '');
-    const order = createOrder(graph, item.outputs, isCached, isOutput);
-    for (let id = order.next(); id !== null; id = order.next()) {
+    const list = createExecutionList(graph, item.outputs, isCached, isOutput);
+    for (let id = list.next(); id !== null; id = list.next()) {
       await execute(id);
-      order.done(id);
+      list.done(id);
     }
-    record('execution_success', { prompt_id: promptId });
+    addMessage('execution_success', { prompt_id: promptId });
   } catch (error) {
+    if (error instanceof Dropped || error instanceof DanglingLink) throw error;
     const at = { prompt_id: promptId, ...describeNode(current), executed };
     if (error instanceof Interrupted) {
       kind = 'interrupted';
-      record('execution_interrupted', at, true);
-    } else if (error instanceof Dropped || error instanceof DanglingLink) {
-      throw error;
+      addMessage('execution_interrupted', at, true);
     } else {
       kind = 'failed';
-      record('execution_error', { ...at, ...describeFailure(error, current, graph) });
+      addMessage('execution_error', { ...at, ...describeError(error, current, graph) });
     }
   } finally {
     context.setNode(null);
@@ -153,15 +160,18 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
   if (context.listsCachedOutputs) {
     for (const id of Object.keys(graph)) {
       const ui = cache.get(id)?.ui;
-      if (ui !== undefined) shown.set(id, { ...ui });
+      if (ui !== undefined) outputs.set(id, { ...ui });
     }
   }
-  const status = {
-    status_str: kind === 'completed' ? 'success' : 'error',
-    completed: kind === 'completed',
-    messages,
-  };
-  return { kind, record: { item, outputs: Object.fromEntries(shown), status, meta: metaOf(shown.keys()) } };
+  const completed = kind === 'completed';
+  const status = { status_str: completed ? 'success' : 'error', completed, messages };
+  const meta = Object.fromEntries(
+    [...outputs.keys()].map(id => [
+      id,
+      { node_id: id, display_node: id, parent_node: null, real_node_id: id },
+    ]),
+  );
+  return { kind, record: { item, outputs: Object.fromEntries(outputs), status, meta } };
 }
 
 function resolveInputs(inputs: Inputs, find: (node: string) => NodeResult | undefined): Inputs {
@@ -172,19 +182,11 @@ function resolveInputs(inputs: Inputs, find: (node: string) => NodeResult | unde
   return Object.fromEntries(entries);
 }
 
-function metaOf(nodes: Iterable<string>): JsonObject {
-  const entries = [...nodes].map(id => [
-    id,
-    { node_id: id, display_node: id, parent_node: null, real_node_id: id },
-  ]);
-  return Object.fromEntries(entries);
-}
-
-function describeNode(current: { id: string; classType: string } | null): JsonObject {
+function describeNode(current: ExecutingNode | null): JsonObject {
   return { node_id: current?.id ?? null, node_type: current?.classType ?? null };
 }
 
-function describeFailure(error: unknown, current: { inputs: Inputs } | null, graph: Graph): JsonObject {
+function describeError(error: unknown, current: ExecutingNode | null, graph: Graph): JsonObject {
   const inputs = Object.entries(current?.inputs ?? {}).map(([name, value]) => [name, [describeInput(value)]]);
   return {
     // Python's message always ends in a line break.
@@ -199,4 +201,38 @@ function describeFailure(error: unknown, current: { inputs: Inputs } | null, gra
 function describeInput(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return value ?? null;
   return value.kind === 'image' ? 'tensor([[[[0., 0., 0.]]]])' : `<${String(value.kind)}>`;
+}
+
+/** The nodes of the running prompt that have started, for `progress_state` (`comfy_execution/progress.py`). */
+interface ProgressState {
+  /** Sets the progress of a running node. */
+  update(node: string, value: number, max: number): void;
+  finish(node: string): void;
+  /** The event's data, which contains every started node each time. */
+  event(): JsonObject;
+}
+
+function createProgressState(promptId: string): ProgressState {
+  const nodes = new Map<string, { value: number; max: number; state: 'running' | 'finished' }>();
+  return {
+    update: (node, value, max) => void nodes.set(node, { value, max, state: 'running' }),
+    finish(node) {
+      const max = nodes.get(node)?.max ?? 1;
+      nodes.set(node, { value: max, max, state: 'finished' });
+    },
+    event() {
+      const entries = [...nodes].map(([id, progress]) => [
+        id,
+        {
+          ...progress,
+          node_id: id,
+          prompt_id: promptId,
+          display_node_id: id,
+          parent_node_id: null,
+          real_node_id: id,
+        },
+      ]);
+      return { prompt_id: promptId, nodes: Object.fromEntries(entries) };
+    },
+  };
 }

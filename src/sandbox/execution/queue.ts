@@ -1,10 +1,10 @@
 import type { JsonObject } from '../wire/json.ts';
 import type { Graph } from './graph.ts';
 
-/** Entries kept before the oldest goes (`execution.py`, MAXIMUM_HISTORY_SIZE). */
+/** History entries kept before the oldest is dropped (`execution.py`, MAXIMUM_HISTORY_SIZE). */
 const MAX_HISTORY = 10_000;
 
-/** What waits, runs or ran: the tuple of `execution.py`'s PromptQueue, by name. */
+/** A prompt in the queue, running or in history: the tuple of `execution.py`'s PromptQueue with named fields. */
 export interface QueueItem {
   readonly number: number;
   readonly promptId: string;
@@ -20,62 +20,58 @@ export interface HistoryRecord {
   readonly meta: JsonObject;
 }
 
-/** A history entry and when it was written. */
 export interface HistoryEntry extends HistoryRecord {
+  /** When the entry was written, in milliseconds since the epoch. */
   readonly at: number;
 }
 
-/** The engine's queue and history, in memory as in ComfyUI. */
+/** The queue and history, in memory as in ComfyUI (`execution.py`, PromptQueue). */
 export interface PromptQueue {
-  /** Adds a prompt; lower numbers run first, ties by prompt id (`execution.py`, a heap of tuples). */
+  /** Adds a prompt. Lower numbers run first, ties by prompt id, as in ComfyUI's heap of tuples. */
   put(item: QueueItem): void;
-  /** Takes the next prompt out and makes it the running one; null when nothing waits. */
+  /** Removes the next prompt and makes it the running one; null when the queue is empty. */
   take(): QueueItem | null;
-  /** Ends the running prompt and writes its history entry; `at` is the time, in milliseconds since the epoch. */
+  /** Ends the running prompt and writes its history entry; `at` is in milliseconds since the epoch. */
   finish(record: HistoryRecord, at: number): void;
   running(): QueueItem | null;
-  /** The raw heap, which is not sorted, as GET /queue shows it. */
+  /** The heap as it is, not sorted: GET /queue shows it like this. */
   pending(): readonly QueueItem[];
-  /** Waiting and running together, as `queue_remaining` counts. */
+  /** The number of prompts pending and running, `queue_remaining`. */
   remaining(): number;
-  /** Removes one waiting prompt of this id; false when none waits. */
+  /** Removes one pending prompt of this id; false when there is none. */
   remove(promptId: string): boolean;
   clearPending(): void;
   /** Oldest first. */
   history(): ReadonlyMap<string, HistoryEntry>;
-  forget(promptId: string): void;
-  forgetAll(): void;
-  /** Everything gone, as when the process ends. */
+  deleteHistory(promptId: string): void;
+  clearHistory(): void;
+  /** Loses everything, as when the process ends. */
   reset(): void;
-}
-
-function before(a: QueueItem, b: QueueItem): boolean {
-  return a.number < b.number || (a.number === b.number && a.promptId < b.promptId);
 }
 
 /** Starts empty. */
 export function createPromptQueue(): PromptQueue {
   let heap: QueueItem[] = [];
-  let current: QueueItem | null = null;
+  let running: QueueItem | null = null;
   const history = new Map<string, HistoryEntry>();
 
   return {
     put: item => push(heap, item),
     take() {
-      current = pop(heap);
-      return current;
+      running = pop(heap);
+      return running;
     },
     finish(record, at) {
-      current = null;
+      running = null;
       if (history.size > MAX_HISTORY) {
         const oldest = history.keys().next();
         if (!oldest.done) history.delete(oldest.value);
       }
       history.set(record.item.promptId, { ...record, at });
     },
-    running: () => current,
+    running: () => running,
     pending: () => heap,
-    remaining: () => heap.length + (current === null ? 0 : 1),
+    remaining: () => heap.length + (running === null ? 0 : 1),
     remove(promptId) {
       const index = heap.findIndex(item => item.promptId === promptId);
       if (index < 0) return false;
@@ -88,14 +84,18 @@ export function createPromptQueue(): PromptQueue {
       heap = [];
     },
     history: () => history,
-    forget: promptId => void history.delete(promptId),
-    forgetAll: () => history.clear(),
+    deleteHistory: promptId => void history.delete(promptId),
+    clearHistory: () => history.clear(),
     reset() {
       heap = [];
-      current = null;
+      running = null;
       history.clear();
     },
   };
+}
+
+function isBefore(a: QueueItem, b: QueueItem): boolean {
+  return a.number < b.number || (a.number === b.number && a.promptId < b.promptId);
 }
 
 function push(heap: QueueItem[], item: QueueItem): void {
@@ -104,7 +104,7 @@ function push(heap: QueueItem[], item: QueueItem): void {
   while (at > 0) {
     const above = (at - 1) >> 1;
     const parent = heap[above];
-    if (parent === undefined || !before(item, parent)) break;
+    if (parent === undefined || !isBefore(item, parent)) break;
     heap[at] = parent;
     at = above;
   }
@@ -120,8 +120,8 @@ function pop(heap: QueueItem[]): QueueItem | null {
   for (;;) {
     const left = heap[2 * at + 1];
     const right = heap[2 * at + 2];
-    const child = left !== undefined && right !== undefined && before(right, left) ? right : left;
-    if (child === undefined || !before(child, last)) break;
+    const child = left !== undefined && right !== undefined && isBefore(right, left) ? right : left;
+    if (child === undefined || !isBefore(child, last)) break;
     heap[at] = child;
     at = child === right ? 2 * at + 2 : 2 * at + 1;
   }

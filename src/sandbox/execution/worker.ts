@@ -1,101 +1,112 @@
 import type { Faults } from '../faults.ts';
-import type { EngineFiles } from '../files.ts';
-import { Dropped, Interrupted, NodeFailure, outOfMemory } from '../nodes/failures.ts';
+import { NodeFailure } from '../nodes/values.ts';
 import { seededRandom } from '../random.ts';
-import type { SocketHub } from '../wire/socket.ts';
 import { createNodeCache } from './caching.ts';
-import { ownerOf, type RunContext, type RunOutcome, runPrompt } from './executor.ts';
-import { DanglingLink } from './order.ts';
-import { createPause } from './pause.ts';
+import { clientOf, Dropped, Interrupted, type RunContext, type RunOutcome, runPrompt } from './executor.ts';
+import { DanglingLink } from './graph.ts';
 import type { PromptQueue, QueueItem } from './queue.ts';
-import { count, now, type Stats } from './stats.ts';
 
-/** The one worker that runs prompts, one at a time (`main.py`, prompt_worker). */
+/** The single worker, which runs one prompt at a time (`main.py`, prompt_worker). */
 export interface Worker {
-  /** Something waits, or a fault has changed: look again. */
+  /** Makes the worker check the queue and the faults again. */
   wake(): void;
-  /** Stops what runs now at the next place where it looks; nothing when nothing runs. */
+  /** Stops the running prompt at its next checkpoint; without a running prompt it does nothing. */
   interrupt(): void;
-  /** Drops the node cache before the next prompt. */
+  /** Clears the node cache before the next prompt. */
   free(): void;
-  /** Drops what runs and forgets the cache; stands still until `resume`. */
+  /** Drops the running prompt, clears the cache and pauses until `resume`. */
   halt(): void;
   resume(): void;
-  /** The node at work of the running prompt, and whose prompt it is. */
+  /** The node being executed, and the client id of the running prompt. */
   current(): { node: string | null; owner: string | null };
   /** Ends the worker for good. */
   stop(): Promise<void>;
 }
 
-export interface WorkerOptions {
+export interface WorkerOptions
+  extends Pick<RunContext, 'hub' | 'files' | 'progressStates' | 'listsCachedOutputs' | 'isOutput'> {
   readonly queue: PromptQueue;
-  readonly hub: SocketHub;
-  readonly files: EngineFiles;
   readonly faults: Faults;
   readonly stats: Stats;
-  readonly progressStates: boolean;
-  readonly listsCachedOutputs: boolean;
-  /** Whether an interrupt is noticed within a step (0.8.0: in each layer) or only at its end. */
+  /** Whether an interrupt takes effect within a step (0.8.0 checks in each layer) or only at its end. */
   readonly interruptsWithinStep: boolean;
-  isOutput(classType: string): boolean;
-  /** Called when a fault wants the engine to start again. */
+  /** Called when a fault simulates a restart of the process. */
   onCrash(): void;
 }
 
-/** How far a step's time strays from the mean, each way. */
+/** Counters for tests, which survive simulated restarts. */
+export interface Stats {
+  executed: Record<string, number>;
+  completed: Record<string, number>;
+  interrupted: Record<string, number>;
+  uploads: number;
+  prompts: number;
+  frees: number;
+  /** Milliseconds since the epoch. */
+  timeline: { id: string; startedAt: number; endedAt: number | null }[];
+}
+
+/** All zero. */
+export function emptyStats(): Stats {
+  return { executed: {}, completed: {}, interrupted: {}, uploads: 0, prompts: 0, frees: 0, timeline: [] };
+}
+
+function count(table: Record<string, number>, id: string): void {
+  table[id] = (table[id] ?? 0) + 1;
+}
+
+/** How far the duration of a step deviates from the mean, in either direction. */
 const JITTER = 0.1;
 
-/** Starts working at once. */
+/** Starts the worker. */
 export function startWorker(options: WorkerOptions): Worker {
-  const { queue, hub, files, faults, stats } = options;
+  const { queue, hub, faults, stats } = options;
   const cache = createNodeCache();
   const pause = createPause();
   const random = seededRandom(7);
   let interrupted = false;
   let halted = false;
   let stopped = false;
-  // Rises with each halt: a run that began before it is dropped.
-  let life = 0;
+  // Incremented by each halt: a prompt that started before it is dropped.
+  let generation = 0;
   let dead = false;
   let clearCache = false;
   let node: string | null = null;
   let owner: string | null = null;
 
-  function status(): void {
-    hub.send('status', { status: { exec_info: { queue_remaining: queue.remaining() } } }, null);
-  }
-
   function contextOf(born: number): RunContext {
-    // Time asked for and not yet slept: drawing a preview takes time, which counts as part of its step.
-    let due = now();
-    const look = async (): Promise<void> => {
-      while (faults.hang && !stopped && life === born) await pause.parked();
-      if (stopped || life !== born) throw new Dropped();
+    const isAlive = (): boolean => !stopped && generation === born;
+    const assertAlive = (): void => {
+      if (!isAlive()) throw new Dropped();
+    };
+    const checkpoint = async (): Promise<void> => {
+      while (faults.hang && isAlive()) await pause.parked();
+      assertAlive();
       if (!interrupted) return;
       interrupted = false;
       throw new Interrupted();
     };
+    // When the work requested so far ends. The time that drawing a preview takes counts as part of its step.
+    let due = now();
     return {
       hub,
       cache,
-      files,
+      files: options.files,
       progressStates: options.progressStates,
-      hurried: faults.stepMs === 0,
+      instant: faults.stepMs === 0,
       isOutput: options.isOutput,
       listsCachedOutputs: options.listsCachedOutputs,
-      checkpoint: look,
-      assertAlive() {
-        if (stopped || life !== born) throw new Dropped();
-      },
+      checkpoint,
+      assertAlive,
       async work(steps) {
         const span = steps * faults.stepMs * (1 - JITTER + 2 * JITTER * random());
         due = Math.max(due + span, now());
         for (let left = span; left > 0; left = due - now()) {
-          if (stopped || life !== born || (interrupted && options.interruptsWithinStep)) break;
+          if (!isAlive() || (interrupted && options.interruptsWithinStep)) break;
           await pause.sleep(left);
         }
-        await look();
-        // Lets sockets and requests be served when steps take no time.
+        await checkpoint();
+        // Steps that take no time must still let sockets and requests be served.
         if (faults.stepMs === 0) await new Promise(resolve => setImmediate(resolve));
       },
       beforeNode(classType) {
@@ -119,29 +130,29 @@ export function startWorker(options: WorkerOptions): Worker {
 
   async function run(item: QueueItem): Promise<void> {
     const span = { id: item.promptId, startedAt: now(), endedAt: null as number | null };
-    const born = life;
+    const born = generation;
     interrupted = false;
-    owner = ownerOf(item);
+    owner = clientOf(item);
     stats.timeline.push(span);
     count(stats.executed, item.promptId);
-    status();
+    hub.sendStatus(queue.remaining());
     let outcome: RunOutcome;
     try {
       outcome = await runPrompt(item, contextOf(born));
     } catch (error) {
       if (error instanceof Dropped) return;
       if (!(error instanceof DanglingLink)) throw error;
-      // ComfyUI's only worker thread ends of it, while its HTTP goes on.
+      // This exception ends ComfyUI's only worker thread, while its HTTP server continues.
       dead = true;
       return;
     } finally {
       span.endedAt = now();
     }
-    if (life !== born) return;
+    if (generation !== born) return;
     if (outcome.kind === 'completed') count(stats.completed, item.promptId);
     if (outcome.kind === 'interrupted') count(stats.interrupted, item.promptId);
     queue.finish(outcome.record, Date.now());
-    status();
+    hub.sendStatus(queue.remaining());
     if (owner !== null) hub.send('executing', { node: null, prompt_id: item.promptId }, owner);
   }
 
@@ -169,7 +180,7 @@ export function startWorker(options: WorkerOptions): Worker {
       clearCache = true;
     },
     halt() {
-      life += 1;
+      generation += 1;
       halted = true;
       dead = false;
       cache.clear();
@@ -186,6 +197,53 @@ export function startWorker(options: WorkerOptions): Worker {
       stopped = true;
       pause.wake();
       await ended;
+    },
+  };
+}
+
+/** Milliseconds since the epoch, with fractions. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+/** The exception of a GPU without enough memory, with the hint that ComfyUI appends. */
+function outOfMemory(): NodeFailure {
+  return new NodeFailure(
+    'torch.OutOfMemoryError',
+    'CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 0 bytes.\n' +
+      'This error means you ran out of memory on your GPU.\n\n' +
+      'TIPS: If the workflow worked before you might have accidentally set the batch_size to a large number.',
+  );
+}
+
+/** Waits that `wake` ends early. */
+interface Pause {
+  sleep(milliseconds: number): Promise<void>;
+  /** Resolves when woken. */
+  parked(): Promise<void>;
+  /** Ends every pending wait. */
+  wake(): void;
+}
+
+function createPause(): Pause {
+  const wakers = new Set<() => void>();
+  function wait(milliseconds: number | null): Promise<void> {
+    return new Promise(resolve => {
+      let timer: NodeJS.Timeout | undefined;
+      const end = (): void => {
+        clearTimeout(timer);
+        wakers.delete(end);
+        resolve();
+      };
+      wakers.add(end);
+      if (milliseconds !== null) timer = setTimeout(end, milliseconds);
+    });
+  }
+  return {
+    sleep: wait,
+    parked: () => wait(null),
+    wake() {
+      for (const end of [...wakers]) end();
     },
   };
 }

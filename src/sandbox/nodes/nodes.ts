@@ -1,55 +1,62 @@
 import sharp from 'sharp';
-import type { EngineFiles, FolderType, StoredFile } from '../files.ts';
-import { NodeFailure } from './failures.ts';
-import { withPngText } from './png-text.ts';
-import { composeScene, type Picture, toPicture, toSharp } from './render.ts';
-import { sample } from './sampling.ts';
-import { kontextSize, megapixelSize, scale, scaledSize } from './scaling.ts';
-import { type Inputs, integerOf, linked, linkedIfAny, numberOf, textOf, type Value } from './values.ts';
+import type { EngineFiles, FolderType } from '../files.ts';
+import {
+  kontextSize,
+  megapixelSize,
+  type RgbImage,
+  type Size,
+  scale,
+  scaledSize,
+  toRgb,
+  toSharp,
+  withPngText,
+} from './image.ts';
+import { composeScene, noiseOf, previewFrame, previewSize, type Scene } from './render.ts';
+import {
+  type Inputs,
+  integerOf,
+  linked,
+  NodeFailure,
+  type NodeResult,
+  numberOf,
+  optionalLinked,
+  textOf,
+  type Value,
+} from './values.ts';
 
-/** What a node may do besides computing. */
+/** What a node can use besides its inputs. */
 export interface NodeContext {
   readonly files: EngineFiles;
   /** The submitted graph as JSON, for the PNG's text chunk. */
   readonly graphJson: string;
-  /** Works for so many sampling steps of time. Throws Interrupted or Dropped. */
+  /** Whether steps take no time: then fewer different previews are drawn. */
+  readonly instant: boolean;
+  /** Takes the time of so many sampling steps. Throws Interrupted or Dropped. */
   work(steps: number): Promise<void>;
-  /** Called before a sampling begins; throws what a fault asks for. */
+  /** Called before a sampling begins; throws the exception of a fault. */
   beforeSampling(prompt: string): void;
-  /** Whether steps take no time at all: then previews are kept few. */
-  readonly hurried: boolean;
-  /** Tells that `value` of `max` steps are done, with a picture of it. */
+  /** Sends the progress, `value` of `max` steps, with a preview. */
   step(value: number, max: number, jpeg: Buffer): void;
 }
 
-export interface NodeResult {
-  readonly values: readonly Value[];
-  /** What an output node shows, under `ui` in Python. */
-  readonly ui?: { readonly images: readonly StoredFile[] };
-}
+type Node = (inputs: Inputs, context: NodeContext) => Promise<NodeResult>;
 
-type NodeWork = (inputs: Inputs, context: NodeContext) => Promise<NodeResult>;
+/** The longest side of an image, whatever the graph requests. */
+const MAX_SIDE = 16_384;
 
-const WEIGHTS: Value = { kind: 'weights' };
-const MASK: Value = { kind: 'mask' };
-
-function image(picture: Picture): NodeResult {
-  return { values: [{ kind: 'image', picture }] };
-}
-
-const load: NodeWork = async (_inputs, context) => {
+const load: Node = async (_inputs, context) => {
   await context.work(1);
-  return { values: [WEIGHTS] };
+  return { values: [{ kind: 'weights' }] };
 };
 
-const patch: NodeWork = async () => ({ values: [WEIGHTS] });
+const patch: Node = async () => ({ values: [{ kind: 'weights' }] });
 
-const passConditioning: NodeWork = async inputs => ({
+const passConditioning: Node = async inputs => ({
   values: [linked(inputs, 'conditioning', 'conditioning')],
 });
 
-/** The work of each node class that the sandbox has. */
-const WORK: Readonly<Record<string, NodeWork>> = {
+/** The node classes of the sandbox. */
+const NODES: Readonly<Record<string, Node>> = {
   UNETLoader: load,
   CLIPLoader: load,
   VAELoader: load,
@@ -59,88 +66,87 @@ const WORK: Readonly<Record<string, NodeWork>> = {
   ReferenceLatent: passConditioning,
   FluxKontextMultiReferenceLatentMethod: passConditioning,
   async LoadImage(inputs, { files }) {
-    const path = files.inputPath(textOf(inputs, 'image'));
-    const picture = await decode(path);
-    return { values: [{ kind: 'image', picture }, MASK] };
+    return { values: [imageValue(await decode(files.inputPath(textOf(inputs, 'image')))), { kind: 'mask' }] };
   },
   async ImageScale(inputs) {
-    const { picture } = linked(inputs, 'image', 'image');
-    const { width, height } = scaledSize(
-      picture,
-      numberOf(inputs, 'width', 0),
-      numberOf(inputs, 'height', 0),
-    );
-    return image(await scale(picture, width, height, textOf(inputs, 'crop') === 'center'));
+    const { image } = linked(inputs, 'image', 'image');
+    const size = scaledSize(image, numberOf(inputs, 'width', 0), numberOf(inputs, 'height', 0));
+    return scaleTo(image, size, textOf(inputs, 'crop') === 'center');
   },
   async ImageScaleToTotalPixels(inputs) {
-    const { picture } = linked(inputs, 'image', 'image');
-    const size = megapixelSize(
-      picture,
-      numberOf(inputs, 'megapixels', 1),
-      numberOf(inputs, 'resolution_steps', 1),
-    );
-    return image(await scale(picture, size.width, size.height, false));
+    const { image } = linked(inputs, 'image', 'image');
+    const multiple = numberOf(inputs, 'resolution_steps', 1);
+    return scaleTo(image, megapixelSize(image, numberOf(inputs, 'megapixels', 1), multiple), false);
   },
   async FluxKontextImageScale(inputs) {
-    const { picture } = linked(inputs, 'image', 'image');
-    const { width, height } = kontextSize(picture);
-    return image(await scale(picture, width, height, true));
+    const { image } = linked(inputs, 'image', 'image');
+    return scaleTo(image, kontextSize(image), true);
   },
   async TextEncodeQwenImageEditPlus(inputs, context) {
     await context.work(2);
-    const pictures = ['image1', 'image2', 'image3'].flatMap(name => {
-      const value = linkedIfAny(inputs, name, 'image');
-      return value === null ? [] : [value.picture];
-    });
-    return { values: [{ kind: 'conditioning', prompt: textOf(inputs, 'prompt'), pictures }] };
+    const images = ['image1', 'image2', 'image3'].flatMap(
+      name => optionalLinked(inputs, name, 'image')?.image ?? [],
+    );
+    return { values: [{ kind: 'conditioning', prompt: textOf(inputs, 'prompt'), images }] };
   },
   async EmptySD3LatentImage(inputs) {
     const side = (name: string): number => Math.floor(numberOf(inputs, name, 1024) / 8) * 8;
     return { values: [{ kind: 'latent', width: side('width'), height: side('height'), scene: null }] };
   },
   async VAEEncode(inputs, context) {
-    const { picture } = linked(inputs, 'pixels', 'image');
+    const { image } = linked(inputs, 'pixels', 'image');
     await context.work(1);
     // The middle is kept, each side a multiple of 8 (`comfy/sd.py`, vae_encode_crop_pixels).
-    const width = Math.floor(picture.width / 8) * 8;
-    const height = Math.floor(picture.height / 8) * 8;
+    const width = Math.floor(image.width / 8) * 8;
+    const height = Math.floor(image.height / 8) * 8;
     if (width === 0 || height === 0)
-      throw new NodeFailure('RuntimeError', 'the picture is smaller than 8 pixels');
+      throw new NodeFailure('RuntimeError', 'the image is smaller than 8 pixels');
     return { values: [{ kind: 'latent', width, height, scene: null }] };
   },
   async KSampler(inputs, context) {
     const latent = linked(inputs, 'latent_image', 'latent');
-    const positive = linked(inputs, 'positive', 'conditioning');
+    const { prompt, images } = linked(inputs, 'positive', 'conditioning');
     const scene = {
-      prompt: positive.prompt,
-      pictures: positive.pictures,
+      prompt,
+      images,
       seed: integerOf(inputs, 'seed'),
       steps: numberOf(inputs, 'steps', 20),
       cfg: numberOf(inputs, 'cfg', 1),
     };
-    await sample(scene, latent.width, latent.height, context);
+    await sample(scene, latent, context);
     return { values: [{ ...latent, scene }] };
   },
   async VAEDecode(inputs, context) {
-    const { width, height, scene } = linked(inputs, 'samples', 'latent');
+    const { scene, ...size } = linked(inputs, 'samples', 'latent');
     await context.work(1);
-    const blank = { prompt: '', pictures: [], seed: 0n, steps: 0, cfg: 0 };
-    return image(await composeScene(scene ?? blank, width, height));
+    const blank = { prompt: '', images: [], seed: 0n, steps: 0, cfg: 0 };
+    return { values: [imageValue(await composeScene(scene ?? blank, size))] };
   },
   SaveImage: (inputs, context) => save(inputs, context, textOf(inputs, 'filename_prefix'), 'output'),
   PreviewImage: (inputs, context) => save(inputs, context, 'ComfyUI_temp_sbox', 'temp'),
 };
 
-/** Runs one node. Throws a NodeFailure when it raises, Interrupted or Dropped when it must stop. */
+/** Executes a node. Throws a NodeFailure when it raises, Interrupted or Dropped when it must stop. */
 export async function runNode(classType: string, inputs: Inputs, context: NodeContext): Promise<NodeResult> {
-  const work = Object.hasOwn(WORK, classType) ? WORK[classType] : undefined;
-  if (work === undefined) throw new NodeFailure('NotImplementedError', `the sandbox has no ${classType}`);
-  return work(inputs, context);
+  const node = Object.hasOwn(NODES, classType) ? NODES[classType] : undefined;
+  if (node === undefined) throw new NodeFailure('NotImplementedError', `the sandbox has no ${classType}`);
+  return node(inputs, context);
 }
 
-async function decode(path: string): Promise<Picture> {
+function imageValue(image: RgbImage): Value {
+  return { kind: 'image', image };
+}
+
+async function scaleTo(image: RgbImage, size: Size, crop: boolean): Promise<NodeResult> {
+  if (size.width > MAX_SIDE || size.height > MAX_SIDE) {
+    throw new NodeFailure('RuntimeError', `an image of ${size.width}x${size.height} is too large`);
+  }
+  return { values: [imageValue(await scale(image, size, crop))] };
+}
+
+async function decode(path: string): Promise<RgbImage> {
   try {
-    return await toPicture(sharp(path, { limitInputPixels: false }).autoOrient());
+    return await toRgb(sharp(path, { limitInputPixels: false }).autoOrient());
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new NodeFailure('PIL.UnidentifiedImageError', `cannot identify image file '${path}'`);
@@ -153,13 +159,39 @@ async function save(
   prefix: string,
   type: FolderType,
 ): Promise<NodeResult> {
-  const { picture } = linked(inputs, 'images', 'image');
-  const png = await toSharp(picture).png({ compressionLevel: 4 }).toBuffer();
+  const { image } = linked(inputs, 'images', 'image');
+  const png = await toSharp(image).png({ compressionLevel: 4 }).toBuffer();
   try {
-    const stored = await files.save(prefix, withPngText(png, 'prompt', graphJson), type, picture);
+    const stored = await files.save(prefix, withPngText(png, 'prompt', graphJson), type, image);
     return { values: [], ui: { images: [stored] } };
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     throw new NodeFailure('Exception', error.message);
+  }
+}
+
+/** Pixels of a preview's longer side. */
+const PREVIEW_SIDE = 256;
+/** Different previews per sampling; the remaining steps repeat the last one, which saves time. */
+const FRAMES = 12;
+const INSTANT_FRAMES = 2;
+
+/** Simulates sampling: takes the scene's number of steps, each with progress and a preview between noise and the image. */
+async function sample(scene: Scene, size: Size, context: NodeContext): Promise<void> {
+  context.beforeSampling(scene.prompt);
+  const preview = previewSize(size, PREVIEW_SIDE);
+  const image = await composeScene(scene, preview);
+  const noise = noiseOf(preview, scene.seed);
+  const frames = Math.min(context.instant ? INSTANT_FRAMES : FRAMES, scene.steps);
+  let drawn = 0;
+  let jpeg: Buffer = Buffer.alloc(0);
+  for (let step = 1; step <= scene.steps; step += 1) {
+    await context.work(1);
+    const frame = Math.ceil((step * frames) / scene.steps);
+    if (frame !== drawn) {
+      drawn = frame;
+      jpeg = await previewFrame(image, noise, step / scene.steps);
+    }
+    context.step(step, scene.steps, jpeg);
   }
 }

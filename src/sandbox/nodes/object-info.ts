@@ -4,10 +4,10 @@ import { isObject, type JsonObject, parseJson } from '../wire/json.ts';
 
 export type EngineVersion = '0.3.64' | '0.8.0' | 'legacy';
 
-/** An input as `object_info` tells it: a type or the options of a V1 combo, and its constraints. */
+/** An input as `object_info` describes it: its type, or the options of a V1 combo, and its constraints. */
 export type InputConfig = readonly [type: string | readonly unknown[], constraints?: JsonObject];
 
-/** A node class, with what the sandbox reads of it. */
+/** A node class as `object_info` describes it, with the fields that the sandbox reads. */
 export interface NodeClass extends JsonObject {
   readonly input: {
     readonly required?: Record<string, InputConfig>;
@@ -25,90 +25,79 @@ export interface NodeClassesOptions {
   readonly missingNodes: readonly string[];
 }
 
-/** The folders of models, with the input that lists each. */
-const MODEL_FOLDERS = {
+/** The model folders, each with the input that lists its files. */
+const MODEL_FOLDERS: Readonly<Record<string, readonly [classType: string, input: string]>> = {
   diffusion_models: ['UNETLoader', 'unet_name'],
   text_encoders: ['CLIPLoader', 'clip_name'],
   vae: ['VAELoader', 'vae_name'],
   loras: ['LoraLoaderModelOnly', 'lora_name'],
-} as const satisfies Record<string, readonly [string, string]>;
+};
 
 /**
- * The node classes of an engine of this version. The entries of KSampler, TextEncodeQwenImageEditPlus, LoadImage,
- * SaveImage, UNETLoader, CLIPLoader, VAELoader and ImageScaleToTotalPixels are a real 0.3.64's; the others follow
- * its sources.
+ * The node classes of a version. The entries of KSampler, TextEncodeQwenImageEditPlus, LoadImage, SaveImage,
+ * UNETLoader, CLIPLoader, VAELoader and ImageScaleToTotalPixels were recorded from a 0.3.64; the others follow its
+ * source code.
  */
 export function readNodeClasses(options: NodeClassesOptions): NodeClasses {
   const parsed = parseJson(readFileSync(new URL('object-info.json', import.meta.url), 'utf8'));
+  const missingModels = new Set<unknown>(options.missingModels);
   const classes: Record<string, NodeClass> = {};
   for (const [name, info] of Object.entries(isObject(parsed) ? parsed : {})) {
     if (options.missingNodes.includes(name) || !isNodeClass(info)) continue;
-    classes[name] = withoutModels(info, new Set(options.missingModels));
+    classes[name] = mapInputs(info, ([type, ...rest]) => [
+      typeof type === 'string' ? type : type.filter(option => !missingModels.has(option)),
+      ...rest,
+    ]);
   }
-  return options.version === '0.8.0' ? asOf080(classes) : classes;
+  return options.version === '0.8.0' ? upgradeTo080(classes) : classes;
 }
 
 function isNodeClass(info: unknown): info is NodeClass {
   return isObject(info) && isObject(info.input) && Array.isArray(info.output);
 }
 
-function withoutModels(info: NodeClass, missing: ReadonlySet<string>): NodeClass {
-  if (missing.size === 0) return info;
-  return mapInputs(info, ([type, ...rest]) => {
-    if (!Array.isArray(type)) return [type, ...rest];
-    return [type.filter(option => typeof option !== 'string' || !missing.has(option)), ...rest];
-  });
-}
-
 function mapInputs(info: NodeClass, change: (config: InputConfig, name: string) => InputConfig): NodeClass {
-  const mapped = (inputs: Record<string, InputConfig>): Record<string, InputConfig> =>
-    Object.fromEntries(Object.entries(inputs).map(([name, config]) => [name, change(config, name)]));
-  const { required, optional } = info.input;
-  return {
-    ...info,
-    input: {
-      ...info.input,
-      ...(required ? { required: mapped(required) } : {}),
-      ...(optional ? { optional: mapped(optional) } : {}),
-    },
-  };
+  const input = Object.entries(info.input).map(([group, configs]) => {
+    if (group === 'hidden') return [group, configs];
+    const changed = Object.entries(configs).map(([name, config]) => [name, change(config, name)]);
+    return [group, Object.fromEntries(changed)];
+  });
+  return { ...info, input: Object.fromEntries(input) };
 }
 
-/** What 0.8.0 added to these classes. */
-function asOf080(classes: Record<string, NodeClass>): NodeClasses {
+/** Adds what 0.8.0 added to these classes. */
+function upgradeTo080(classes: NodeClasses): NodeClasses {
   const added: Record<string, Record<string, readonly string[]>> = {
     CLIPLoader: { type: ['flux2', 'ovis'] },
     FluxKontextMultiReferenceLatentMethod: { reference_latents_method: ['index_timestep_zero'] },
     KSampler: { sampler_name: ['exp_heun_2_x0', 'exp_heun_2_x0_sde'] },
   };
-  const grown: Record<string, NodeClass> = {};
+  const upgraded: Record<string, NodeClass> = {};
   for (const [name, info] of Object.entries(classes)) {
-    grown[name] = mapInputs(info, (config, input) => withOptions(config, added[name]?.[input] ?? []));
+    upgraded[name] = mapInputs(info, (config, input) => withOptions(config, added[name]?.[input] ?? []));
   }
-  const scale = grown.ImageScaleToTotalPixels;
+  const scale = upgraded.ImageScaleToTotalPixels;
   if (scale !== undefined) {
     const steps: InputConfig = ['INT', { default: 1, min: 1, max: 256 }];
     const required = { ...scale.input.required, resolution_steps: steps };
-    grown.ImageScaleToTotalPixels = {
+    upgraded.ImageScaleToTotalPixels = {
       ...scale,
       input: { ...scale.input, required },
       input_order: { required: Object.keys(required) },
     };
   }
-  return grown;
+  return upgraded;
 }
 
-/** A combo that takes more, in either dialect: a list in the type's place, or `"COMBO"` with `options`. */
+/** Adds options to a combo of either form: V1 lists them in place of the type, V3 has `"COMBO"` with `options`. */
 function withOptions([type, constraints]: InputConfig, more: readonly string[]): InputConfig {
-  const rest: [] | [JsonObject] = constraints === undefined ? [] : [constraints];
-  if (Array.isArray(type)) return [[...type, ...more], ...rest];
+  if (typeof type !== 'string') return constraints ? [[...type, ...more], constraints] : [[...type, ...more]];
   const options = constraints?.options;
-  return Array.isArray(options)
-    ? [type, { ...constraints, options: [...options, ...more] }]
-    : [type, ...rest];
+  if (Array.isArray(options)) return [type, { ...constraints, options: [...options, ...more] }];
+  return constraints ? [type, constraints] : [type];
 }
 
-/** The answer of GET /object_info: LoadImage lists what lies in the input folder now. */
+/** The body of GET /object_info, in which LoadImage lists the files that are in the input folder now. */
 export function describeClasses(classes: NodeClasses, files: EngineFiles): NodeClasses {
   const load = classes.LoadImage;
   if (load === undefined) return classes;
@@ -119,18 +108,16 @@ export function describeClasses(classes: NodeClasses, files: EngineFiles): NodeC
   return { ...classes, LoadImage: listed };
 }
 
-/** The folders of models. */
+/** The names of the model folders. */
 export function modelFolders(): string[] {
   return Object.keys(MODEL_FOLDERS);
 }
 
-/** The files of a folder of models; null when there is no such folder. */
+/** The files of a model folder; null when there is no such folder. */
 export function modelsIn(classes: NodeClasses, folder: string): string[] | null {
-  for (const [name, [classType, input]] of Object.entries(MODEL_FOLDERS)) {
-    if (name !== folder) continue;
-    const options = classes[classType]?.input.required?.[input]?.[0];
-    const names = Array.isArray(options) ? options : [];
-    return names.filter(option => typeof option === 'string' && option.endsWith('.safetensors'));
-  }
-  return null;
+  const [classType, input] = (Object.hasOwn(MODEL_FOLDERS, folder) && MODEL_FOLDERS[folder]) || [];
+  if (classType === undefined || input === undefined) return null;
+  const options = classes[classType]?.input.required?.[input]?.[0];
+  const names = Array.isArray(options) ? options : [];
+  return names.filter(option => typeof option === 'string' && option.endsWith('.safetensors'));
 }

@@ -1,17 +1,11 @@
-import sharp, { type OverlayOptions, type Sharp } from 'sharp';
-import { type Random, seededRandom } from '../random.ts';
+import sharp, { type OverlayOptions } from 'sharp';
+import { seededRandom } from '../random.ts';
+import { type RgbImage, type Size, toRgb, toSharp } from './image.ts';
 
-/** A picture in memory: 8-bit RGB without padding, `width * height * 3` bytes. */
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly pixels: Buffer;
-}
-
-/** What stands on a sandbox picture. */
+/** What an image of the sandbox shows. */
 export interface Scene {
   readonly prompt: string;
-  readonly pictures: readonly Picture[];
+  readonly images: readonly RgbImage[];
   readonly seed: bigint;
   readonly steps: number;
   readonly cfg: number;
@@ -19,53 +13,33 @@ export interface Scene {
 
 const BAND_TEXT = 'SANDBOX - no model was run';
 
-/** Pictures are never larger than this on a side, whatever the graph asks for. */
-export const MAX_SIDE = 16_384;
-
-/** The picture as sharp takes it. */
-export function toSharp({ width, height, pixels }: Picture): Sharp {
-  return sharp(pixels, { raw: { width, height, channels: 3 }, limitInputPixels: false });
-}
-
-/** Runs a pipeline to plain RGB. */
-export async function toPicture(pipeline: Sharp): Promise<Picture> {
-  const { data, info } = await pipeline
-    .removeAlpha()
-    .toColourspace('srgb')
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, pixels: data };
-}
-
 /**
- * Composes the sandbox's picture: a clear band that says no model was run, the scene's pictures side by side, the
- * prompt below them and a caption. The same scene and size give the same bytes on the same machine; the seed tints.
+ * Composes an image: a band that says no model was run, the scene's images side by side, the prompt below them, and a
+ * caption. The seed sets the background colour. The same scene and size give the same bytes on the same machine.
  */
-export async function composeScene(scene: Scene, width: number, height: number): Promise<Picture> {
-  const tint = tintOf(scene.seed);
+export async function composeScene(scene: Scene, { width, height }: Size): Promise<RgbImage> {
+  const background = colourOf(scene.seed);
   const unit = Math.max(4, Math.round(Math.min(width, height) / 24));
   const band = Math.min(height, Math.round(unit * 2));
-  const bottom = Math.round(height * (scene.pictures.length === 0 ? 0.9 : 0.35));
+  const bottom = Math.round(height * (scene.images.length === 0 ? 0.9 : 0.35));
   const room = Math.max(1, height - band - bottom);
   const layers: OverlayOptions[] = [];
-  const cell = Math.floor(width / Math.max(1, scene.pictures.length));
-  for (const [index, picture] of scene.pictures.entries()) {
-    if (cell < 1 || room < 1) break;
-    const input = await toSharp(picture)
-      .resize(cell, room, { fit: 'contain', background: tint })
+  const cell = Math.floor(width / Math.max(1, scene.images.length));
+  for (const [index, image] of scene.images.entries()) {
+    if (cell < 1) break;
+    const input = await toSharp(image)
+      .resize(cell, room, { fit: 'contain', background })
       .png({ compressionLevel: 1 })
       .toBuffer();
     layers.push({ input, left: index * cell, top: band });
   }
   const text = drawText(scene, { width, height, unit, band, bottom });
   layers.push({ input: Buffer.from(text), left: 0, top: 0 });
-  const canvas = sharp({ create: { width, height, channels: 3, background: tint }, limitInputPixels: false });
-  return toPicture(canvas.composite(layers));
+  const canvas = sharp({ create: { width, height, channels: 3, background }, limitInputPixels: false });
+  return toRgb(canvas.composite(layers));
 }
 
-interface Layout {
-  readonly width: number;
-  readonly height: number;
+interface Layout extends Size {
   readonly unit: number;
   readonly band: number;
   readonly bottom: number;
@@ -92,34 +66,27 @@ ${rows.join('\n')}
 </svg>`;
 }
 
-/** Breaks a text into at most `limit` lines of at most `width` characters; what is left over becomes an ellipsis. */
-export function wrap(text: string, width: number, limit: number): string[] {
-  const words = text
+/** Breaks a text into at most `limit` lines of at most `width` characters; an ellipsis replaces the rest. */
+function wrap(text: string, width: number, limit: number): string[] {
+  const parts = text
     .slice(0, 4_000)
     .split(/\s+/u)
-    .filter(word => word !== '');
+    .flatMap(word => chunks(word, width));
   const lines: string[] = [];
   let line = '';
-  for (const word of words) {
-    for (const part of chunks(word, width)) {
-      const longer = line === '' ? part : `${line} ${part}`;
-      if (Array.from(longer).length <= width) {
-        line = longer;
-        continue;
-      }
-      lines.push(line);
-      line = part;
-      if (lines.length > limit) break;
+  for (const part of parts) {
+    const longer = line === '' ? part : `${line} ${part}`;
+    if (Array.from(longer).length <= width) {
+      line = longer;
+      continue;
     }
+    lines.push(line);
+    line = part;
   }
   if (line !== '') lines.push(line);
   if (lines.length <= limit) return lines;
-  return [
-    ...lines.slice(0, limit - 1),
-    `${Array.from(lines[limit - 1] ?? '')
-      .slice(0, width - 1)
-      .join('')}…`,
-  ];
+  const last = Array.from(lines[limit - 1] ?? '').slice(0, width - 1);
+  return [...lines.slice(0, limit - 1), `${last.join('')}…`];
 }
 
 function chunks(word: string, width: number): string[] {
@@ -129,42 +96,41 @@ function chunks(word: string, width: number): string[] {
   return parts;
 }
 
-/** Text that may stand in XML: markup escaped, characters that XML 1.0 forbids and lone surrogates replaced. */
-export function escapeXml(text: string): string {
+/** Escapes markup; replaces lone surrogates and characters that XML 1.0 forbids. */
+function escapeXml(text: string): string {
   return text
     .toWellFormed()
     .replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD')
     .replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 }
 
-function tintOf(seed: bigint): { r: number; g: number; b: number } {
+function colourOf(seed: bigint): { r: number; g: number; b: number } {
   const random = seededRandom(seed);
   const channel = (): number => 24 + Math.floor(random() * 90);
   return { r: channel(), g: channel(), b: channel() };
 }
 
-/** Noise of the size of a picture, the same each time for the same seed. */
-export function noiseOf(width: number, height: number, seed: bigint): Buffer {
-  const random: Random = seededRandom(seed);
+/** The pixels of an RGB image of random noise, the same for the same seed. */
+export function noiseOf({ width, height }: Size, seed: bigint): Buffer {
+  const random = seededRandom(seed);
   const noise = Buffer.alloc(width * height * 3);
   for (let at = 0; at < noise.length; at += 1) noise[at] = random() * 256;
   return noise;
 }
 
-/** A JPEG on the way from noise (`done` 0) to the picture (`done` 1). */
-export async function previewFrame(picture: Picture, noise: Buffer, done: number): Promise<Buffer> {
-  const share = Math.min(1, Math.max(0, done));
-  const mixed = Buffer.alloc(picture.pixels.length);
+/** A JPEG between noise (`done` 0) and the image (`done` 1). */
+export async function previewFrame(image: RgbImage, noise: Buffer, done: number): Promise<Buffer> {
+  const mixed = Buffer.alloc(image.pixels.length);
   for (let at = 0; at < mixed.length; at += 1) {
-    mixed[at] = (picture.pixels[at] ?? 0) * share + (noise[at] ?? 0) * (1 - share);
+    mixed[at] = (image.pixels[at] ?? 0) * done + (noise[at] ?? 0) * (1 - done);
   }
-  const pipeline = toSharp({ ...picture, pixels: mixed });
-  const sigma = (1 - share) * 4;
+  const pipeline = toSharp({ ...image, pixels: mixed });
+  const sigma = (1 - done) * 4;
   return (sigma > 0.4 ? pipeline.blur(sigma) : pipeline).jpeg({ quality: 80 }).toBuffer();
 }
 
-/** The largest size of this shape whose longer side is `side`: previews are scaled up as well as down. */
-export function previewSize(width: number, height: number, side: number): { width: number; height: number } {
-  const scale = side / Math.max(width, height);
-  return { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) };
+/** The size of these proportions whose longer side is `side`: previews are scaled up as well as down. */
+export function previewSize({ width, height }: Size, side: number): Size {
+  const factor = side / Math.max(width, height);
+  return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
 }

@@ -1,12 +1,13 @@
-import { NodeFailure } from './failures.ts';
-import type { Picture, Scene } from './render.ts';
+import type { StoredFile } from '../files.ts';
+import type { RgbImage } from './image.ts';
+import type { Scene } from './render.ts';
 
 /** What flows along a link of the graph. */
 export type Value =
   | { readonly kind: 'weights' }
-  | { readonly kind: 'image'; readonly picture: Picture }
+  | { readonly kind: 'image'; readonly image: RgbImage }
   | { readonly kind: 'mask' }
-  | { readonly kind: 'conditioning'; readonly prompt: string; readonly pictures: readonly Picture[] }
+  | { readonly kind: 'conditioning'; readonly prompt: string; readonly images: readonly RgbImage[] }
   | {
       readonly kind: 'latent';
       readonly width: number;
@@ -14,28 +15,41 @@ export type Value =
       readonly scene: Scene | null;
     };
 
-/** A node's inputs with links replaced by what arrived over them. */
-export type Inputs = Readonly<Record<string, unknown>>;
-
-function isValue(value: unknown): value is Value {
-  return typeof value === 'object' && value !== null && 'kind' in value;
+export interface NodeResult {
+  readonly values: readonly Value[];
+  /** What an output node shows, under `ui` in Python. */
+  readonly ui?: { readonly images: readonly StoredFile[] };
 }
 
-/** The linked value of this kind. Throws a NodeFailure when something else came, as Python does at run time. */
+/** The inputs of a node, in which values have replaced the links. */
+export type Inputs = Readonly<Record<string, unknown>>;
+
+/** An exception that a node raises, as `execution_error` describes it (`execution.py`). */
+export class NodeFailure extends Error {
+  override readonly name = 'NodeFailure';
+  readonly exceptionType: string;
+
+  constructor(exceptionType: string, message: string) {
+    super(message);
+    this.exceptionType = exceptionType;
+  }
+}
+
+/** The linked value of this kind. Throws a NodeFailure when it is of another kind, as Python does at run time. */
 export function linked<K extends Value['kind']>(
   inputs: Inputs,
   name: string,
   kind: K,
 ): Extract<Value, { kind: K }> {
-  const value = linkedIfAny(inputs, name, kind);
+  const value = optionalLinked(inputs, name, kind);
   if (value !== null) return value;
   const given = inputs[name];
   const type = typeof given === 'string' ? 'str' : given == null ? 'NoneType' : typeof given;
   throw new NodeFailure('AttributeError', `'${type}' object has no attribute 'shape'`);
 }
 
-/** The linked value of this kind, or null when nothing of it came. */
-export function linkedIfAny<K extends Value['kind']>(
+/** The linked value of this kind, or null. */
+export function optionalLinked<K extends Value['kind']>(
   inputs: Inputs,
   name: string,
   kind: K,
@@ -44,11 +58,15 @@ export function linkedIfAny<K extends Value['kind']>(
   return isValue(value) && isKind(value, kind) ? value : null;
 }
 
+function isValue(value: unknown): value is Value {
+  return typeof value === 'object' && value !== null && 'kind' in value;
+}
+
 function isKind<K extends Value['kind']>(value: Value, kind: K): value is Extract<Value, { kind: K }> {
   return value.kind === kind;
 }
 
-/** An INT or FLOAT input as a number; validation made it one. */
+/** An INT or FLOAT input, which validation has coerced to a number. */
 export function numberOf(inputs: Inputs, name: string, fallback: number): number {
   const value = inputs[name];
   if (typeof value === 'bigint') return Number(value);

@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '../engine.ts';
+import type { HistoryEntry, QueueItem } from '../execution/queue.ts';
 import { missingPrompt, validatePrompt } from '../validation/prompt.ts';
-import { isObject } from '../wire/json.ts';
-import { type Answer, empty, json, serverError } from '../wire/reply.ts';
+import { isObject, type JsonObject } from '../wire/json.ts';
+import { empty, json, type Reply, serverError } from '../wire/reply.ts';
 
-/** Answers POST /prompt (`server.py`, post_prompt). `body` is the parsed JSON. */
-export function submitPrompt(engine: Engine, body: unknown): Answer {
+/** Serves POST /prompt (`server.py`, post_prompt). `body` is the parsed JSON. */
+export function postPrompt(engine: Engine, body: unknown): Reply {
   if (!isObject(body)) return serverError();
-  const number = 'number' in body ? readNumber(body.number) : nextNumber(engine, Boolean(body.front));
+  const number = 'number' in body ? pythonFloat(body.number) : nextNumber(engine, Boolean(body.front));
   if (number === null) return serverError();
   if (!('prompt' in body)) return json({ error: missingPrompt(), node_errors: {} }, 400);
-  const promptId = 'prompt_id' in body ? pythonId(body.prompt_id) : randomUUID();
+  const promptId = 'prompt_id' in body ? promptIdOf(body.prompt_id) : randomUUID();
   const targets = body.partial_execution_targets;
   const verdict = validatePrompt(body.prompt, Array.isArray(targets) ? targets : null, {
     classes: engine.classes,
@@ -18,7 +19,8 @@ export function submitPrompt(engine: Engine, body: unknown): Answer {
     checksV3Combos: engine.version === '0.8.0',
   });
   if (verdict.kind === 'broken') return serverError();
-  if (verdict.kind === 'refused') return json({ error: verdict.error, node_errors: verdict.nodeErrors }, 400);
+  if (verdict.kind === 'rejected')
+    return json({ error: verdict.error, node_errors: verdict.nodeErrors }, 400);
   if ('extra_data' in body && !isObject(body.extra_data)) return serverError();
   const extraData = {
     ...(isObject(body.extra_data) ? body.extra_data : {}),
@@ -27,7 +29,7 @@ export function submitPrompt(engine: Engine, body: unknown): Answer {
   };
   engine.stats.prompts += 1;
   engine.queue.put({ number, promptId, graph: verdict.graph, extraData, outputs: verdict.outputs });
-  engine.tellStatus();
+  engine.sendStatus();
   engine.worker.wake();
   if (engine.faults.losePromptAnswer > 0) {
     engine.faults.losePromptAnswer -= 1;
@@ -41,43 +43,66 @@ function nextNumber(engine: Engine, front: boolean): number {
   return front ? -number : number;
 }
 
-/** As Python's `float`; null where that raises. */
-function readNumber(value: unknown): number | null {
+/** Python's `float`; null where it raises. */
+function pythonFloat(value: unknown): number | null {
   if (typeof value === 'bigint' || typeof value === 'boolean') return Number(value);
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && !Number.isNaN(number) ? number : null;
 }
 
-/** As Python's `str`: an id need not be a string. */
-function pythonId(value: unknown): string {
+/** Python's `str`: an id need not be a string. */
+function promptIdOf(value: unknown): string {
   return value === null ? 'None' : String(value);
 }
 
-/** Answers POST /queue: waiting prompts only, and no word about those that are not there. */
-export function changeQueue(engine: Engine, body: unknown): Answer {
+/** The body of GET /queue. */
+export function describeQueue({ queue }: Engine): JsonObject {
+  const running = queue.running();
+  return {
+    queue_running: running === null ? [] : [tupleOf(running)],
+    queue_pending: queue.pending().map(tupleOf),
+  };
+}
+
+/** Serves POST /queue: only pending prompts are removed, and unknown ids are ignored. */
+export function changeQueue(engine: Engine, body: unknown): Reply {
   if (!isObject(body)) return serverError();
   if (body.clear) {
     engine.queue.clearPending();
-    engine.tellStatus();
+    engine.sendStatus();
   }
-  if (!('delete' in body)) return empty();
-  if (!Array.isArray(body.delete)) return serverError();
-  for (const id of body.delete) if (engine.queue.remove(String(id))) engine.tellStatus();
-  return empty();
+  return deleteEach(body, id => {
+    if (engine.queue.remove(id)) engine.sendStatus();
+  });
 }
 
-/** Answers POST /history. */
-export function changeHistory(engine: Engine, body: unknown): Answer {
+/** Serves GET /history. `max_items` alone selects the newest entries; an offset counts from the oldest (`execution.py`, get_history). */
+export function describeHistory(engine: Engine, query: URLSearchParams): Reply {
+  const limit = readInteger(query.get('max_items'));
+  const offset = readInteger(query.get('offset'));
+  if (limit === 'invalid' || offset === 'invalid') return serverError();
+  const all = [...visibleHistory(engine)];
+  const from = offset ?? -1;
+  const start = from < 0 && limit !== null ? Math.max(0, all.length - limit) : Math.max(0, from);
+  const selected = all.slice(start, limit === null ? undefined : start + limit);
+  return json(Object.fromEntries(selected.map(([id, entry]) => [id, describeEntry(entry)])));
+}
+
+/** The body of GET /history/{prompt id}: an empty object when there is no entry. */
+export function findHistory(engine: Engine, promptId: string): JsonObject {
+  const entry = visibleHistory(engine).get(promptId);
+  return entry === undefined ? {} : { [promptId]: describeEntry(entry) };
+}
+
+/** Serves POST /history. */
+export function changeHistory(engine: Engine, body: unknown): Reply {
   if (!isObject(body)) return serverError();
-  if (body.clear) engine.queue.forgetAll();
-  if (!('delete' in body)) return empty();
-  if (!Array.isArray(body.delete)) return serverError();
-  for (const id of body.delete) engine.queue.forget(String(id));
-  return empty();
+  if (body.clear) engine.queue.clearHistory();
+  return deleteEach(body, id => engine.queue.deleteHistory(id));
 }
 
-/** Answers POST /interrupt: without an id, or with an engine that knows no ids, whatever runs is stopped. */
-export function interrupt(engine: Engine, body: unknown): Answer {
+/** Serves POST /interrupt: without a prompt id, or with a version that ignores it, whatever runs is interrupted. */
+export function interrupt(engine: Engine, body: unknown): Reply {
   if (Array.isArray(body)) return serverError();
   const id = isObject(body) ? body.prompt_id : undefined;
   const targeted = Boolean(id) && engine.version !== 'legacy';
@@ -85,11 +110,37 @@ export function interrupt(engine: Engine, body: unknown): Answer {
   return empty();
 }
 
-/** Answers POST /free. */
-export function free(engine: Engine, body: unknown): Answer {
+/** Serves POST /free. */
+export function free(engine: Engine, body: unknown): Reply {
   if (!isObject(body)) return serverError();
   engine.stats.frees += 1;
   engine.faults.outOfMemoryUntilFree = false;
   if (body.free_memory) engine.worker.free();
   return empty();
+}
+
+function deleteEach(body: JsonObject, remove: (id: string) => void): Reply {
+  if (!('delete' in body)) return empty();
+  if (!Array.isArray(body.delete)) return serverError();
+  for (const id of body.delete) remove(String(id));
+  return empty();
+}
+
+function tupleOf({ number, promptId, graph, extraData, outputs }: QueueItem): unknown[] {
+  return [number, promptId, graph, extraData, outputs];
+}
+
+function describeEntry({ item, outputs, status, meta }: HistoryEntry): JsonObject {
+  return { prompt: tupleOf(item), outputs, status, meta };
+}
+
+function visibleHistory({ faults, queue }: Engine): ReadonlyMap<string, HistoryEntry> {
+  if (faults.lateHistory === 0) return queue.history();
+  const latest = Date.now() - faults.lateHistory;
+  return new Map([...queue.history()].filter(([, entry]) => entry.at <= latest));
+}
+
+function readInteger(text: string | null): number | null | 'invalid' {
+  if (text === null) return null;
+  return /^[+-]?\d+$/.test(text) ? Number(text) : 'invalid';
 }

@@ -1,49 +1,55 @@
 import { totalmem } from 'node:os';
 import type { Engine } from '../engine.ts';
-import type { HistoryEntry, QueueItem } from '../execution/queue.ts';
+import { applyFaults, faultsSchema, noFaults } from '../faults.ts';
 import { describeClasses, modelFolders, modelsIn } from '../nodes/object-info.ts';
 import { type JsonObject, parseJson } from '../wire/json.ts';
-import { type Answer, empty, json, serverError } from '../wire/reply.ts';
+import { empty, json, type Reply, serverError } from '../wire/reply.ts';
 import { uploadImage, viewImage } from './images.ts';
-import { changeHistory, changeQueue, free, interrupt, submitPrompt } from './prompts.ts';
+import {
+  changeHistory,
+  changeQueue,
+  describeHistory,
+  describeQueue,
+  findHistory,
+  free,
+  interrupt,
+  postPrompt,
+} from './prompts.ts';
 
 export interface Call {
   readonly method: string;
-  /** Without the `/api` that every route also answers to. */
+  /** Without `/api`, the optional prefix of every route. */
   readonly path: string;
   readonly query: URLSearchParams;
   readonly contentType: string;
   body(): Promise<Buffer>;
 }
 
-/** Answers a request to the engine. */
-export async function route(engine: Engine, call: Call): Promise<Answer> {
+const METHOD_NOT_ALLOWED: Reply = { kind: 'text', status: 405, text: '405: Method Not Allowed' };
+
+/** Serves a request to the engine (`server.py`, PromptServer). */
+export async function route(engine: Engine, call: Call): Promise<Reply> {
   switch (call.method) {
     case 'GET':
     case 'HEAD':
-      return answerGet(engine, call);
+      return routeGet(engine, call);
     case 'POST':
-      return answerPost(engine, call);
+      return routePost(engine, call);
     case 'OPTIONS':
       return empty();
     default:
-      return { kind: 'text', status: 405, text: '405: Method Not Allowed' };
+      return METHOD_NOT_ALLOWED;
   }
 }
 
-async function answerGet(engine: Engine, { path, query }: Call): Promise<Answer> {
+async function routeGet(engine: Engine, { path, query }: Call): Promise<Reply> {
   switch (path) {
     case '/prompt':
       return json({ exec_info: { queue_remaining: engine.queue.remaining() } });
-    case '/queue': {
-      const running = engine.queue.running();
-      return json({
-        queue_running: running === null ? [] : [tupleOf(running)],
-        queue_pending: engine.queue.pending().map(tupleOf),
-      });
-    }
+    case '/queue':
+      return json(describeQueue(engine));
     case '/history':
-      return listHistory(engine, query);
+      return describeHistory(engine, query);
     case '/system_stats':
       return json(systemStats(engine));
     case '/features':
@@ -63,18 +69,16 @@ async function answerGet(engine: Engine, { path, query }: Call): Promise<Answer>
     case '/internal/files/temp':
       return json(engine.files.list('temp'));
     default:
-      return answerNamed(engine, path);
+      return routeNamed(engine, path);
   }
 }
 
-function answerNamed(engine: Engine, path: string): Answer {
+function routeNamed(engine: Engine, path: string): Reply {
   const [, route, ...rest] = path.split('/');
   const name = decode(rest.join('/'));
   switch (name === '' || rest.length !== 1 ? '' : route) {
-    case 'history': {
-      const entry = visibleHistory(engine).get(name);
-      return json(entry === undefined ? {} : { [name]: describeEntry(entry) });
-    }
+    case 'history':
+      return json(findHistory(engine, name));
     case 'object_info': {
       const classes = describeClasses(engine.classes, engine.files);
       return json(Object.hasOwn(classes, name) ? { [name]: classes[name] } : {});
@@ -84,15 +88,15 @@ function answerNamed(engine: Engine, path: string): Answer {
       return models === null ? empty(404) : json(models);
     }
     default:
-      // What the front end's static files answer for a name they do not have.
+      // ComfyUI serves the front end's static files here; this is their reply for a missing file.
       return { kind: 'empty', status: 404, type: 'application/octet-stream' };
   }
 }
 
-async function answerPost(engine: Engine, call: Call): Promise<Answer> {
+async function routePost(engine: Engine, call: Call): Promise<Reply> {
   switch (call.path) {
     case '/prompt':
-      return withJson(call, body => submitPrompt(engine, body));
+      return withJson(call, body => postPrompt(engine, body));
     case '/queue':
       return withJson(call, body => changeQueue(engine, body));
     case '/history':
@@ -100,20 +104,21 @@ async function answerPost(engine: Engine, call: Call): Promise<Answer> {
     case '/free':
       return withJson(call, body => free(engine, body));
     case '/interrupt':
-      // No body, or one that is not JSON, means: whatever runs.
+      // Without a JSON body, whatever runs is interrupted.
       return interrupt(engine, readBody(await call.body())?.value ?? null);
     case '/upload/image':
       return uploadImage(engine, await call.body(), call.contentType);
     default:
-      return { kind: 'text', status: 405, text: '405: Method Not Allowed' };
+      return METHOD_NOT_ALLOWED;
   }
 }
 
-async function withJson(call: Call, answer: (body: unknown) => Answer): Promise<Answer> {
+async function withJson(call: Call, reply: (body: unknown) => Reply): Promise<Reply> {
   const body = readBody(await call.body());
-  return body === null ? serverError() : answer(body.value);
+  return body === null ? serverError() : reply(body.value);
 }
 
+/** The parsed JSON of a body; null when it is not JSON. */
 function readBody(bytes: Buffer): { value: unknown } | null {
   try {
     return { value: parseJson(bytes.toString('utf8')) };
@@ -132,40 +137,36 @@ function decode(text: string): string {
   }
 }
 
-function tupleOf({ number, promptId, graph, extraData, outputs }: QueueItem): unknown[] {
-  return [number, promptId, graph, extraData, outputs];
+/** Serves the sandbox's own routes, POST /sandbox/faults and GET /sandbox/stats, which no fault affects. */
+export async function routeControl(
+  engine: Engine,
+  call: Call,
+  restart: (milliseconds: number | undefined) => void,
+): Promise<Reply> {
+  if (call.method === 'GET' && call.path === '/sandbox/stats') return json(describeStats(engine));
+  if (call.method !== 'POST' || call.path !== '/sandbox/faults') {
+    return { kind: 'text', status: 404, text: '404: Not Found' };
+  }
+  const parsed = faultsSchema.safeParse(readBody(await call.body())?.value);
+  if (!parsed.success) return json({ error: parsed.error.message }, 400);
+  const request = parsed.data;
+  if (Object.keys(request).length === 0) Object.assign(engine.faults, noFaults(engine.stepMs));
+  applyFaults(engine.faults, request, Date.now());
+  if (request.deafSockets === true) engine.hub.deafenAll();
+  if (request.dropSockets === true) engine.hub.dropAll();
+  if (request.restart === true) restart(request.restartMs);
+  engine.worker.wake();
+  return json({});
 }
 
-function describeEntry({ item, outputs, status, meta }: HistoryEntry): JsonObject {
-  return { prompt: tupleOf(item), outputs, status, meta };
+function describeStats({ stats, queue, hub }: Engine): unknown {
+  const pending = [...queue.pending()]
+    .sort((a, b) => a.number - b.number || (a.promptId < b.promptId ? -1 : 1))
+    .map(item => item.promptId);
+  return { ...stats, running: queue.running()?.promptId ?? null, pending, sockets: hub.ids() };
 }
 
-function visibleHistory(engine: Engine): ReadonlyMap<string, HistoryEntry> {
-  const { lateHistory } = engine.faults;
-  const history = engine.queue.history();
-  if (lateHistory === 0) return history;
-  const latest = Date.now() - lateHistory;
-  return new Map([...history].filter(([, entry]) => entry.at <= latest));
-}
-
-/** `max_items` alone takes the newest, with an offset it counts from the oldest (`execution.py`, get_history). */
-function listHistory(engine: Engine, query: URLSearchParams): Answer {
-  const limit = readInteger(query.get('max_items'));
-  const offset = readInteger(query.get('offset'));
-  if (limit === 'bad' || offset === 'bad') return serverError();
-  const all = [...visibleHistory(engine)];
-  const from = offset ?? -1;
-  const start = from < 0 && limit !== null ? Math.max(0, all.length - limit) : Math.max(0, from);
-  const chosen = all.slice(start, limit === null ? undefined : start + limit);
-  return json(Object.fromEntries(chosen.map(([id, entry]) => [id, describeEntry(entry)])));
-}
-
-function readInteger(text: string | null): number | null | 'bad' {
-  if (text === null) return null;
-  return /^[+-]?\d+$/.test(text) ? Number(text) : 'bad';
-}
-
-/** The version that each dialect tells. */
+/** The ComfyUI version that each option reports. */
 const VERSIONS = { '0.3.64': '0.3.64', '0.8.0': '0.8.0', legacy: '0.3.40' } as const;
 
 function systemStats(engine: Engine): JsonObject {

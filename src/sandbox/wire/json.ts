@@ -1,9 +1,9 @@
-/** Marks, inside a string, a number that JSON or a JavaScript number cannot hold; no client's text begins like this by accident. */
+/** Prefix that marks a number inside a string while JavaScript's own JSON functions handle the text. */
 const MARK = '\u0000int:';
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])|\bNaN\b|-?\bInfinity\b/g;
 
 /**
- * Parses JSON as Python does: an integer above 2^53 keeps its digits (as a bigint) and NaN and Infinity are numbers.
+ * Parses JSON as Python does: an integer above 2^53 keeps its digits (as a bigint), and NaN and Infinity are numbers.
  * Throws a SyntaxError.
  */
 export function parseJson(text: string): unknown {
@@ -23,12 +23,11 @@ function unmark(value: string): string | number | bigint {
   return /^-?\d+$/.test(token) ? BigInt(token) : value;
 }
 
-/** Writes JSON with every digit of a bigint, and NaN as Python writes it. */
+/** Writes JSON as Python does: with every digit of a bigint, and with NaN and Infinity. */
 export function toJson(value: unknown): string {
   const text = JSON.stringify(value, (_key, item: unknown) => {
-    if (typeof item === 'bigint') return `${MARK}${item}`;
-    if (typeof item === 'number' && !Number.isFinite(item)) return `${MARK}${item}`;
-    return item;
+    const isMarked = typeof item === 'bigint' || (typeof item === 'number' && !Number.isFinite(item));
+    return isMarked ? `${MARK}${item}` : item;
   });
   return text.replace(/"\\u0000int:(-?\d+|NaN|-?Infinity)"/g, '$1');
 }

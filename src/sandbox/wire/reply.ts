@@ -4,109 +4,72 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { toJson } from './json.ts';
 
-/** What a route answers. */
-export type Answer =
+type Headers = Readonly<Record<string, string>>;
+
+/** The response of a route. */
+export type Reply =
   | { readonly kind: 'json'; readonly status: number; readonly body: unknown }
-  /** No body at all: how ComfyUI acknowledges and refuses most things. */
+  /** Without a body, as ComfyUI acknowledges and rejects most requests. */
   | { readonly kind: 'empty'; readonly status: number; readonly type?: string }
   | { readonly kind: 'text'; readonly status: number; readonly text: string }
-  | {
-      readonly kind: 'bytes';
-      readonly bytes: Buffer;
-      readonly type: string;
-      readonly headers: Record<string, string>;
-    }
-  | {
-      readonly kind: 'file';
-      readonly path: string;
-      readonly type: string;
-      readonly headers: Record<string, string>;
-    }
-  /** The connection is cut without an answer. */
+  | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly type: string; readonly headers: Headers }
+  | { readonly kind: 'file'; readonly path: string; readonly type: string; readonly headers: Headers }
+  /** The connection is closed without a response. */
   | { readonly kind: 'cut' };
 
-/** A 200 with JSON. */
-export function json(body: unknown, status = 200): Answer {
+/** A JSON response. */
+export function json(body: unknown, status = 200): Reply {
   return { kind: 'json', status, body };
 }
 
 /** A status without a body. */
-export function empty(status = 200): Answer {
+export function empty(status = 200): Reply {
   return { kind: 'empty', status };
 }
 
-/** What aiohttp says when a handler raises. */
-export function serverError(): Answer {
+/** The response of aiohttp when a handler raises. */
+export function serverError(): Reply {
   return { kind: 'text', status: 500, text: '500 Internal Server Error\n\nServer got itself in trouble' };
 }
 
-/** Sends an answer; resolves when it is on its way or the client has gone. */
-export async function sendAnswer(
+/** Sends a reply; resolves when it has been handed to the socket or the client has disconnected. */
+export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
-  answer: Answer,
+  reply: Reply,
 ): Promise<void> {
-  switch (answer.kind) {
+  const end = (status: number, type: string, body: Buffer, headers: Headers = {}): void => {
+    response.writeHead(status, { ...headers, 'content-type': type, 'content-length': body.byteLength });
+    response.end(request.method === 'HEAD' ? undefined : body);
+  };
+  switch (reply.kind) {
     case 'cut':
-      request.socket.destroy();
-      return;
-    case 'empty':
-      response.writeHead(answer.status, {
-        'content-length': 0,
-        ...(answer.type === undefined ? {} : { 'content-type': answer.type }),
-      });
-      response.end();
-      return;
+      return void request.socket.destroy();
+    case 'empty': {
+      const type = reply.type === undefined ? {} : { 'content-type': reply.type };
+      return void response.writeHead(reply.status, { 'content-length': 0, ...type }).end();
+    }
     case 'json':
-      end(
-        request,
-        response,
-        answer.status,
-        'application/json; charset=utf-8',
-        Buffer.from(toJson(answer.body)),
-        {},
-      );
-      return;
+      return end(reply.status, 'application/json; charset=utf-8', Buffer.from(toJson(reply.body)));
     case 'text':
-      end(request, response, answer.status, 'text/plain; charset=utf-8', Buffer.from(answer.text), {});
-      return;
+      return end(reply.status, 'text/plain; charset=utf-8', Buffer.from(reply.text));
     case 'bytes':
-      end(request, response, 200, answer.type, answer.bytes, answer.headers);
-      return;
+      return end(200, reply.type, reply.bytes, reply.headers);
     case 'file':
-      await sendFile(request, response, answer.path, { ...answer.headers, 'content-type': answer.type });
-      return;
+      return sendFile(request, response, reply.path, { ...reply.headers, 'content-type': reply.type });
     default:
-      answer satisfies never;
+      reply satisfies never;
   }
 }
 
-function end(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: number,
-  type: string,
-  body: Buffer,
-  headers: Record<string, string>,
-): void {
-  response.writeHead(status, { ...headers, 'content-type': type, 'content-length': body.byteLength });
-  response.end(request.method === 'HEAD' ? undefined : body);
-}
-
-/** Streams a file, whole or the one range that was asked for (RFC 9110, section 14). */
+/** Streams a file, or the single byte range that was requested (RFC 9110, section 14). */
 async function sendFile(
   request: IncomingMessage,
   response: ServerResponse,
   path: string,
-  headers: Record<string, string>,
+  headers: Headers,
 ): Promise<void> {
   const { size, mtimeMs, mtime } = await stat(path);
-  const validators = {
-    ...headers,
-    'accept-ranges': 'bytes',
-    etag: `"${Math.round(mtimeMs).toString(16)}-${size.toString(16)}"`,
-    'last-modified': mtime.toUTCString(),
-  };
   const range = readRange(request.headers.range, size);
   if (range === 'unsatisfiable') {
     response.writeHead(416, { 'content-range': `bytes */${size}`, 'content-length': 0 }).end();
@@ -114,7 +77,10 @@ async function sendFile(
   }
   const { from, to } = range ?? { from: 0, to: size - 1 };
   response.writeHead(range === null ? 200 : 206, {
-    ...validators,
+    ...headers,
+    'accept-ranges': 'bytes',
+    etag: `"${Math.round(mtimeMs).toString(16)}-${size.toString(16)}"`,
+    'last-modified': mtime.toUTCString(),
     'content-length': to - from + 1,
     ...(range === null ? {} : { 'content-range': `bytes ${from}-${to}/${size}` }),
   });
@@ -125,7 +91,7 @@ async function sendFile(
   try {
     await pipeline(createReadStream(path, { start: from, end: to }), response);
   } catch (error) {
-    // The client went away in the middle: nobody is left to tell.
+    // A client that disconnects midway also fails the pipeline; that is no error of the server.
     if (!response.destroyed) throw error;
   }
 }

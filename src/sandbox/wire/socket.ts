@@ -4,52 +4,53 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { type Faults, losesEvent } from '../faults.ts';
 import { isObject, type JsonObject, toJson } from './json.ts';
-import { plainPreview, previewWithMetadata } from './previews.ts';
 
-/** What a socket must be told when it connects. */
+/** What a socket receives when it connects. */
 export interface Greeting {
   readonly queueRemaining: number;
-  /** The node at work, if this id owns the running prompt. */
+  /** The node being executed, if the running prompt belongs to this client id. */
   readonly node: string | null;
 }
 
 export interface SocketHub {
-  /** Takes over a connection that asked to be upgraded. */
+  /** Completes the WebSocket handshake of an upgrade request. */
   accept(request: IncomingMessage, socket: Duplex, head: Buffer, clientId: string): void;
-  /** Sends an event to the socket of this id, or to all when it is null. Lost when that id is not connected. */
+  /** Sends an event to the socket of this client id, or to all when it is null. Dropped when that id is not connected. */
   send(type: string, data: JsonObject, clientId: string | null): void;
-  /** Whether this id's socket asked for previews that name their prompt. */
+  /** Sends `status` with the queue's length to all sockets. */
+  sendStatus(queueRemaining: number): void;
+  /** Whether this client's feature flags include previews with metadata. */
   wantsMetadata(clientId: string | null): boolean;
-  /** Sends a JPEG as a preview frame, of the kind that the receiver asked for. */
+  /** Sends a JPEG as a preview frame of the kind that the client supports. */
   preview(jpeg: Uint8Array, promptId: string, nodeId: string, clientId: string | null): void;
-  /** Cuts every socket without a close frame. */
+  /** Closes every socket without a close frame. */
   dropAll(): void;
-  /** The ids that a socket is known under. */
+  /** The client ids that have a socket. */
   ids(): string[];
-  /** The open sockets stay open but are known under no id any more. */
+  /** Forgets every client id; the sockets stay open and receive nothing more. */
   deafenAll(): void;
 }
 
-interface Member {
+interface Client {
   readonly socket: WebSocket;
   metadata: boolean;
 }
 
 export interface SocketHubOptions {
   readonly faults: Faults;
-  /** The answer to a client's feature flags; null for an engine that knows none. */
+  /** The server's feature flags; null for a version without them. */
   readonly features: JsonObject | null;
   greet(clientId: string): Greeting;
 }
 
 /**
- * The sockets, with ComfyUI's manners (`server.py`, websocket_handler): one socket an id, a later one replaces the
- * earlier, which stays open and hears nothing; and when the earlier one ends, its clean-up removes the id, so that
- * the later one goes deaf.
+ * The `/ws` endpoint (`server.py`, websocket_handler). As in ComfyUI there is one socket per client id: a second one
+ * replaces the first, which stays open but receives nothing; and when the first closes, its clean-up removes the id,
+ * so the second receives nothing from then on.
  */
 export function createSocketHub({ faults, features, greet }: SocketHubOptions): SocketHub {
   const server = new WebSocketServer({ noServer: true, maxPayload: 100 * 1024 * 1024 });
-  const table = new Map<string, Member>();
+  const clients = new Map<string, Client>();
 
   function deliver(socket: WebSocket, type: string, data: JsonObject): void {
     const name = type === 'executing' && data.node === null ? 'executing_null' : type;
@@ -57,21 +58,20 @@ export function createSocketHub({ faults, features, greet }: SocketHubOptions): 
     socket.send(toJson({ type, data }));
   }
 
-  function receivers(clientId: string | null): Member[] {
-    if (clientId === null) return [...table.values()];
-    const member = table.get(clientId);
-    return member ? [member] : [];
+  function receivers(clientId: string | null): Client[] {
+    if (clientId === null) return [...clients.values()];
+    const client = clients.get(clientId);
+    return client ? [client] : [];
   }
 
-  function join(socket: WebSocket, asked: string): void {
-    const id = asked === '' ? randomUUID().replaceAll('-', '') : asked;
-    const member: Member = { socket, metadata: false };
-    table.set(id, member);
-    const greeting = greet(id);
-    const status = { exec_info: { queue_remaining: greeting.queueRemaining } };
-    deliver(socket, 'status', { status, sid: id });
-    // Without the prompt's id: ComfyUI does not repeat it here.
-    if (greeting.node !== null) deliver(socket, 'executing', { node: greeting.node });
+  function join(socket: WebSocket, requestedId: string): void {
+    const id = requestedId === '' ? randomUUID().replaceAll('-', '') : requestedId;
+    const client: Client = { socket, metadata: false };
+    clients.set(id, client);
+    const { queueRemaining, node } = greet(id);
+    deliver(socket, 'status', { status: { exec_info: { queue_remaining: queueRemaining } }, sid: id });
+    // Unlike later `executing` events, ComfyUI sends this one without the prompt id.
+    if (node !== null) deliver(socket, 'executing', { node });
 
     let first = true;
     socket.on('message', (raw, isBinary) => {
@@ -80,44 +80,81 @@ export function createSocketHub({ faults, features, greet }: SocketHubOptions): 
       if (message === null) return;
       first = false;
       if (message.type !== 'feature_flags' || features === null) return;
-      member.metadata = isObject(message.data) && message.data.supports_preview_metadata === true;
+      client.metadata = isObject(message.data) && message.data.supports_preview_metadata === true;
       deliver(socket, 'feature_flags', features);
     });
-    // The 'close' that follows does the work; ws ends the process if nobody listens to 'error'.
+    // An 'error' event without a listener would end the process; 'close' follows and cleans up.
     socket.on('error', () => socket.terminate());
-    socket.on('close', () => table.delete(id));
+    socket.on('close', () => clients.delete(id));
+  }
+
+  function send(type: string, data: JsonObject, clientId: string | null): void {
+    for (const { socket } of receivers(clientId)) deliver(socket, type, data);
   }
 
   return {
     accept(request, socket, head, clientId) {
       server.handleUpgrade(request, socket, head, webSocket => join(webSocket, clientId));
     },
-    send(type, data, clientId) {
-      for (const { socket } of receivers(clientId)) deliver(socket, type, data);
+    send,
+    sendStatus(queueRemaining) {
+      send('status', { status: { exec_info: { queue_remaining: queueRemaining } } }, null);
     },
-    wantsMetadata: clientId => clientId !== null && table.get(clientId)?.metadata === true,
+    wantsMetadata: clientId => clientId !== null && clients.get(clientId)?.metadata === true,
     preview(jpeg, promptId, nodeId, clientId) {
       for (const { socket, metadata } of receivers(clientId)) {
         if (socket.readyState !== socket.OPEN || losesEvent(faults, 'preview')) continue;
-        const named = clientId !== null && metadata;
-        socket.send(named ? previewWithMetadata(jpeg, promptId, nodeId) : plainPreview(jpeg));
+        const withMetadata = clientId !== null && metadata;
+        socket.send(withMetadata ? previewWithMetadata(jpeg, promptId, nodeId) : plainPreview(jpeg));
       }
     },
     dropAll() {
       for (const socket of server.clients) socket.terminate();
     },
-    ids: () => [...table.keys()],
-    deafenAll: () => table.clear(),
+    ids: () => [...clients.keys()],
+    deafenAll: () => clients.clear(),
   };
 }
 
-/** A JSON object that a client sent; null for anything else, which ComfyUI overlooks. */
+/** A JSON object sent by a client; null for anything else, which ComfyUI ignores. */
 function readMessage(text: string): JsonObject | null {
   try {
     const message: unknown = JSON.parse(text);
     return isObject(message) ? message : null;
   } catch {
-    // Not JSON: it does not even use up the client's first message.
+    // Not JSON: it does not count as the client's first message.
     return null;
   }
+}
+
+// Binary frames begin with two uint32, big-endian: the kind, and a field that depends on it (`protocol.py`, `server.py`).
+const PREVIEW = 1;
+const PREVIEW_WITH_METADATA = 4;
+const JPEG = 1;
+
+function uint32Pair(first: number, second: number): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(first, 0);
+  head.writeUInt32BE(second, 4);
+  return head;
+}
+
+/** Kind 1: the image format, the image. */
+function plainPreview(jpeg: Uint8Array): Buffer {
+  return Buffer.concat([uint32Pair(PREVIEW, JPEG), jpeg]);
+}
+
+/** Kind 4: the length of the metadata, the metadata as JSON, the image. */
+function previewWithMetadata(jpeg: Uint8Array, promptId: string, nodeId: string): Buffer {
+  const metadata = Buffer.from(
+    JSON.stringify({
+      node_id: nodeId,
+      prompt_id: promptId,
+      display_node_id: nodeId,
+      parent_node_id: null,
+      real_node_id: nodeId,
+      image_type: 'image/jpeg',
+    }),
+  );
+  return Buffer.concat([uint32Pair(PREVIEW_WITH_METADATA, metadata.byteLength), metadata, jpeg]);
 }
