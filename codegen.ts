@@ -13,7 +13,7 @@ import {
   printSchema,
   separateOperations,
 } from 'graphql';
-import { settingsTable } from './src/config-table.ts';
+import { settings } from './src/config.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
@@ -102,12 +102,25 @@ function operationTexts(documents: readonly DocumentNode[]): string {
   ].join('\n');
 }
 
-/** The README with its table of settings as the code has it. */
+/** The README with the table of settings from `src/config.ts`. */
 async function withSettings(path: string): Promise<string> {
   const text = await readFile(path, 'utf8');
   const [before, , after] = text.split(/(?<=<!-- settings -->\n)|(?=<!-- \/settings -->)/);
   if (before === undefined || after === undefined) throw new Error(`${path} has no place for the settings`);
   return `${before}${settingsTable()}\n${after}`;
+}
+
+function settingsTable(): string {
+  const rows = Object.entries(settings).map(([name, { def, description = '' }]) => {
+    const fallback = 'defaultValue' in def ? showDefault(def.defaultValue) : 'none';
+    return `| \`${name}\` | ${fallback} | ${description.replaceAll('|', '\\|')} |`;
+  });
+  return ['| variable | default | meaning |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+function showDefault(value: unknown): string {
+  if (value === '' || (Array.isArray(value) && value.length === 0)) return 'none';
+  return typeof value === 'boolean' ? (value ? '`1`' : '`0`') : `\`${String(value)}\``;
 }
 
 function json(value: unknown): string {

@@ -6,7 +6,7 @@ import ipaddr from 'ipaddr.js';
 export type TrustedProxies = { readonly hops: number } | { readonly networks: BlockList };
 
 export type TrustedProxiesResult =
-  | { readonly ok: true; readonly proxies: TrustedProxies }
+  | { readonly ok: true; readonly value: TrustedProxies }
   | { readonly ok: false; readonly fault: string };
 
 /** Where requests come from, seen through the proxies that are believed. Every face asks the same. */
@@ -30,7 +30,7 @@ const FORM = 'takes addresses and CIDRs, comma separated, or a number of proxies
 export function parseTrustedProxies(text: string): TrustedProxiesResult {
   if (/^\d+$/.test(text)) {
     const hops = Number(text);
-    return hops >= 1 && hops <= MAX_HOPS ? { ok: true, proxies: { hops } } : { ok: false, fault: FORM };
+    return hops >= 1 && hops <= MAX_HOPS ? { ok: true, value: { hops } } : { ok: false, fault: FORM };
   }
   const networks = new BlockList();
   for (const entry of text.split(',').map(part => part.trim())) {
@@ -41,7 +41,7 @@ export function parseTrustedProxies(text: string): TrustedProxiesResult {
     if (version === 0 || bits > widest) return { ok: false, fault: FORM };
     networks.addSubnet(address, bits, version === 4 ? 'ipv4' : 'ipv6');
   }
-  return { ok: true, proxies: { networks } };
+  return { ok: true, value: { networks } };
 }
 
 /**

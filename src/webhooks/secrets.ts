@@ -9,7 +9,7 @@ const MOST_BYTES = 64;
 /** Reads secrets, comma separated. The fault never repeats what was given. */
 export function parseWebhookSecrets(
   text: string,
-): { ok: true; secrets: WebhookSecrets } | { ok: false; fault: string } {
+): { ok: true; value: WebhookSecrets } | { ok: false; fault: string } {
   const secrets: Buffer[] = [];
   for (const part of text.split(',')) {
     const bytes = Buffer.from(SECRET.exec(part.trim())?.[1] ?? '', 'base64');
@@ -21,5 +21,5 @@ export function parseWebhookSecrets(
     }
     secrets.push(bytes);
   }
-  return { ok: true, secrets };
+  return { ok: true, value: secrets };
 }

@@ -11,7 +11,7 @@ function peersOf(trusted: string | null): Peers {
   if (trusted === null) return createPeers(null);
   const parsed = parseTrustedProxies(trusted);
   if (!parsed.ok) throw new Error(parsed.fault);
-  return createPeers(parsed.proxies);
+  return createPeers(parsed.value);
 }
 
 /** Sends a request from one of this machine's loopback addresses. */

@@ -21,7 +21,7 @@ type KeyHash =
       readonly digest: Buffer;
     };
 
-export type ApiKeysResult = { ok: true; keys: readonly ApiKey[] } | { ok: false; fault: string };
+export type ApiKeysResult = { ok: true; value: readonly ApiKey[] } | { ok: false; fault: string };
 
 /** Longer than any key: what is longer is not hashed. */
 const MAX_KEY_LENGTH = 512;
@@ -66,7 +66,7 @@ export function parseApiKeys(text: string): ApiKeysResult {
     }
     keys.push({ name, role, hash });
   }
-  return { ok: true, keys };
+  return { ok: true, value: keys };
 }
 
 function parseHash(text: string): KeyHash | null {

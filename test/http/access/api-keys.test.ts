@@ -20,7 +20,7 @@ function scrypted(key: string, cost = 1024): string {
 function keysOf(text: string) {
   const parsed = parseApiKeys(text);
   if (!parsed.ok) throw new Error(parsed.fault);
-  return parsed.keys;
+  return parsed.value;
 }
 
 describe('API_KEYS', () => {
@@ -96,9 +96,15 @@ describe('listening beyond loopback', () => {
   });
 
   it.each([
-    [{ JWT_JWKS_URL: 'https://id.example/jwks', JWT_ISSUER: 'i' }, 'JWT_AUDIENCE: goes with JWT_JWKS_URL'],
-    [{ JWT_JWKS_URL: 'https://id.example/jwks', JWT_AUDIENCE: 'a' }, 'JWT_ISSUER: goes with JWT_JWKS_URL'],
-    [{ JWT_ISSUER: 'i' }, 'JWT_JWKS_URL: goes with JWT_ISSUER and JWT_AUDIENCE'],
+    [
+      { JWT_JWKS_URL: 'https://id.example/jwks', JWT_ISSUER: 'i' },
+      'JWT_AUDIENCE: is required with JWT_JWKS_URL',
+    ],
+    [
+      { JWT_JWKS_URL: 'https://id.example/jwks', JWT_AUDIENCE: 'a' },
+      'JWT_ISSUER: is required with JWT_JWKS_URL',
+    ],
+    [{ JWT_ISSUER: 'i' }, 'JWT_JWKS_URL: is required with JWT_ISSUER and JWT_AUDIENCE'],
   ])('refuses tokens with half of their settings: %j', (environment, fault) => {
     expect(readConfig(environment)).toMatchObject({ ok: false, faults: [fault] });
   });
