@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The stages of a run, in the order in which a graph passes through them. */
+/** The stages of a run, in their usual order. */
 export const STAGES = ['LOADING', 'ENCODING', 'SAMPLING', 'DECODING', 'SAVING'] as const;
 
 export type Stage = (typeof STAGES)[number];
@@ -9,7 +9,7 @@ const nodeReference = z
   .string()
   .min(1)
   .describe(
-    'a node of graph.json by its id, its title (_meta.title) or its class, whichever first names exactly one',
+    'a node of graph.json by its id, its title (_meta.title) or its class: the first of these that matches exactly one node',
   );
 
 const target = z
@@ -31,17 +31,19 @@ const image = z
   .strictObject({
     slot: z
       .union([z.literal(1), z.literal(2), z.literal(3)])
-      .describe('1, 2 or 3: the number the prompt knows it by'),
+      .describe('1, 2 or 3: the number by which the prompt refers to the image'),
     required: z.boolean().default(false),
-    target: target.describe('the input that takes the name of the uploaded picture'),
+    target: target.describe('the input that takes the file name of the uploaded image'),
     nodes: z
       .array(nodeReference)
-      .default([])
-      .describe("nodes that go when the picture is absent, besides the target's own; links from them go too"),
+      .describe(
+        "nodes to remove, with all links from them, when the image is absent; the target's own node is always removed",
+      )
+      .default([]),
   })
-  .describe('one place for a picture');
+  .describe('one image that the workflow takes');
 
-const scalar = z.union([z.string(), z.number(), z.boolean()]).describe('a text, a number, true or false');
+const scalar = z.union([z.string(), z.number(), z.boolean()]).describe('a string, a number, true or false');
 
 const option = z
   .union([
@@ -55,8 +57,8 @@ const option = z
           cfg: z.number().optional(),
           megapixels: z.number().optional(),
         })
-        .optional()
-        .describe('what steps, cfg and megapixels are by default when this is chosen'),
+        .describe('the defaults of steps, cfg and megapixels when this option is chosen')
+        .optional(),
     }),
   ])
   .describe('a value, or {"value": …, "description": …, "defaults": {…}}');
@@ -65,7 +67,7 @@ const extraParameter = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z][A-Za-z0-9]*$/)
-    .describe('a name of letters and digits that begins with a small letter'),
+    .describe('a name of letters and digits that begins with a lowercase letter'),
   type: z.enum(['integer', 'number', 'string', 'boolean']),
   default: scalar,
   minimum: z.number().optional(),
@@ -73,16 +75,21 @@ const extraParameter = z.strictObject({
   maximumLength: z
     .int()
     .min(1)
-    .optional()
-    .describe('how many characters a text may have; 1000 when left out'),
-  options: z.array(option).min(1).optional().describe('the only values that it takes'),
+    .describe('the maximum length of a string in characters; 1000 by default')
+    .optional(),
+  options: z.array(option).min(1).describe('the only allowed values').optional(),
   description: z.string().default(''),
-  target: targets.optional().describe('where the value goes; may be left out when a template uses it'),
+  target: targets
+    .describe('the input that takes the value; optional when a template uses the parameter')
+    .optional(),
 });
 
 const template = z.strictObject({
   target,
-  value: z.string().min(1).describe('a text in which {name} stands for the value of an extra parameter'),
+  value: z
+    .string()
+    .min(1)
+    .describe('a string in which {name} is replaced by the value of an extra parameter'),
 });
 
 const stageRule = z.strictObject({
@@ -92,9 +99,9 @@ const stageRule = z.strictObject({
     .number()
     .min(0)
     .describe(
-      'what each of the nodes costs; one sampler step with guidance is 1. For SAMPLING: what one step costs',
+      'the cost of each of the nodes, in units of one sampler step with guidance; for SAMPLING, the cost of one step',
     ),
-  perImage: z.number().min(0).default(0).describe('what is added for each picture of the request'),
+  perImage: z.number().min(0).describe('added to the weight for each image of the request').default(0),
 });
 
 const size = z.strictObject({
@@ -104,10 +111,10 @@ const size = z.strictObject({
   areaTolerance: z.number().min(0).max(0.5).default(0.06),
   reference: z
     .strictObject({ pixels: z.int().min(1), multipleOf: z.int().min(1) })
-    .optional()
     .describe(
-      "the rescale that the graph's encoder makes by itself; sizes are chosen so that it changes least",
-    ),
+      "the rescale that the graph's encoder applies to the image; sizes are chosen so that it changes as little as possible",
+    )
+    .optional(),
 });
 
 const requires = z.strictObject({
@@ -115,7 +122,7 @@ const requires = z.strictObject({
     .array(
       z.strictObject({
         class: z.string().min(1).describe('a node class of graph.json'),
-        from: z.string().optional().describe('who ships it'),
+        from: z.string().describe('the node pack or ComfyUI version that has it').optional(),
       }),
     )
     .default([]),
@@ -124,26 +131,26 @@ const requires = z.strictObject({
       z.strictObject({
         folder: z.string().min(1).describe("a folder below ComfyUI's models folder"),
         file: z.string().min(1),
-        from: z.string().optional().describe('who publishes it'),
+        from: z.string().describe('where it is published').optional(),
       }),
     )
     .default([]),
 });
 
-/** The schema of `workflow.json`; the JSON Schema for editors is made from it. */
+/** The schema of `workflow.json`. */
 export const manifestSchema = z
   .strictObject({
     $schema: z.string().optional(),
     name: z
       .string()
       .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/)
-      .describe("the folder's own name: small letters, digits, dots and dashes"),
+      .describe('the name of its folder: lowercase letters, digits, dots, dashes and underscores'),
     title: z.string().min(1),
     description: z.string().default(''),
     preference: z
       .number()
-      .default(1000)
-      .describe('the workflow with the lowest number that an engine can run is its default'),
+      .describe('the default workflow is the one with the lowest number that some engine can run')
+      .default(1000),
     images: z.array(image).min(1).max(3),
     inputs: z
       .strictObject({
@@ -152,54 +159,61 @@ export const manifestSchema = z
         seed: targets,
         steps: targets.optional(),
         cfg: targets.optional(),
-        width: targets.optional().describe('takes the working width in pixels; goes with height'),
+        width: targets.describe('takes the working width in pixels; needs height too').optional(),
         height: targets.optional(),
         megapixels: targets
-          .optional()
-          .describe('for graphs that scale by themselves, instead of width and height'),
+          .describe('instead of width and height, for graphs that scale the image themselves')
+          .optional(),
       })
-      .describe('where each field of a request goes'),
+      .describe('the input that takes each field of a request'),
     parameters: z
       .strictObject({ steps: numberRange, cfg: numberRange, megapixels: numberRange })
       .describe('defaults and ranges of steps, cfg and megapixels'),
     extraParameters: z.array(extraParameter).default([]),
     templates: z
       .array(template)
-      .default([])
-      .describe('inputs that are composed of extra parameters, such as file names'),
-    size: size.prefault({}).describe('what the model wants of the working size'),
-    stages: z.array(stageRule).default([]).describe('stage and weight of nodes; the rest is judged by class'),
-    requires: requires.prefault({}).describe('what an engine must have'),
+      .describe('inputs composed of extra parameters, such as file names')
+      .default([]),
+    size: size.describe('the sizes that the model works well at').prefault({}),
+    stages: z
+      .array(stageRule)
+      .describe('stage and weight of nodes; those of other nodes are guessed from their class')
+      .default([]),
+    requires: requires.describe('what an engine must have to run the workflow').prefault({}),
     output: z.strictObject({
       node: nodeReference,
-      prefixInput: z.string().min(1).default('filename_prefix').describe('the input that names the file'),
+      prefixInput: z
+        .string()
+        .min(1)
+        .describe('the input that takes the beginning of the file name')
+        .default('filename_prefix'),
     }),
   })
-  .describe('which input of a ComfyUI graph is what');
+  .describe('how the inputs of a ComfyUI graph map to the fields of a request');
 
-/** What `workflow.json` says, with its defaults filled in. */
+/** The content of `workflow.json`, with its defaults filled in. */
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** A manifest as written, where what has a default may be left out. */
+/** The content of `workflow.json` as written: fields with a default are optional. */
 export type ManifestInput = z.input<typeof manifestSchema>;
 
 export type Target = z.output<typeof target>;
 export type ExtraParameter = z.output<typeof extraParameter>;
 export type ParameterValue = string | number | boolean;
 
-/** The JSON Schema (draft 2020-12) of `workflow.json`, for editors. */
+/** The JSON Schema (draft 2020-12) of `workflow.json` as written, for editors. */
 export function workflowJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(manifestSchema, { io: 'input', target: 'draft-2020-12' });
   return { $schema, title: 'Workflow manifest', ...schema };
 }
 
-/** One target or several, as a list. */
+/** The targets of a field that takes none, one or several. */
 export function listTargets(given: Target | readonly Target[] | undefined): readonly Target[] {
   if (given === undefined) return [];
   return 'node' in given ? [given] : given;
 }
 
-/** The values that a parameter takes, when they are listed. */
-export function optionValues(parameter: ExtraParameter): readonly ParameterValue[] | null {
+/** The allowed values of a parameter, or null when it does not list them. */
+export function optionValues(parameter: Pick<ExtraParameter, 'options'>): readonly ParameterValue[] | null {
   return parameter.options?.map(entry => (typeof entry === 'object' ? entry.value : entry)) ?? null;
 }

@@ -1,24 +1,29 @@
-/** Of a value in a message. */
-const MOST_CHARACTERS = 60;
+/** The longest value that a message quotes, in characters. */
+const MAX_SHOWN = 60;
+
+/** The `error` option of a zod schema: `takes a number from 1 to 20, got "x"`. */
+export function takes(what: string): { error: (issue: { input?: unknown }) => string } {
+  return { error: issue => `takes ${what}, got ${show(issue.input)}` };
+}
 
 /**
- * A value as JSON for a message, cut to 60 characters. Never throws for what JSON bodies can hold, large integers and any
- * depth included, and reads no more of it than it shows.
+ * A value as JSON for a message, cut to 60 characters. Never throws for what a JSON body can hold, large integers and
+ * any depth included, and reads no more of the value than it shows.
  */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const text = begin(value, MOST_CHARACTERS);
-  return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS - 3)}…` : text;
+  const text = beginningOf(value, MAX_SHOWN);
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN - 3)}…` : text;
 }
 
-/** The text of a value or, where that is longer than `room`, the begin of it. Each level takes a character at least. */
-function begin(value: unknown, room: number): string {
+/** The JSON of a value, or at least its first `room` characters. Each level of nesting uses up one of them. */
+function beginningOf(value: unknown, room: number): string {
   if (room < 0) return '';
   switch (typeof value) {
     case 'string':
       return JSON.stringify(value.slice(0, room + 1));
     case 'object':
-      return value === null ? 'null' : beginAll(value, room);
+      return value === null ? 'null' : beginningOfObject(value, room);
     case 'function':
     case 'symbol':
       return typeof value;
@@ -27,28 +32,41 @@ function begin(value: unknown, room: number): string {
   }
 }
 
-function beginAll(value: object, room: number): string {
+function beginningOfObject(value: object, room: number): string {
   const [open, close] = Array.isArray(value) ? ['[', ']'] : ['{', '}'];
   let text = open;
-  for (const [name, inner] of entriesOf(value)) {
+  // Object.entries would copy all of an object that may have a million properties.
+  for (const name in value) {
+    if (!Object.hasOwn(value, name)) continue;
     if (text !== open) text += ',';
     if (open === '{') text += `${JSON.stringify(name.slice(0, room))}:`;
-    text += begin(inner, room - text.length);
+    text += beginningOf(Reflect.get(value, name), room - text.length);
     if (text.length > room) return text;
   }
   return text + close;
 }
 
-/** One after another: there may be a million. */
-function* entriesOf(value: object): Generator<readonly [string, unknown]> {
-  for (const name in value) {
-    if (Object.hasOwn(value, name)) yield [name, Reflect.get(value, name)];
-  }
+/** A range of numbers in words: `an integer from 1 to 60`. Either bound is optional. */
+export function numbersInWords(
+  type: 'integer' | 'number',
+  minimum: number | null | undefined,
+  maximum: number | null | undefined,
+): string {
+  const kind = type === 'integer' ? 'an integer' : 'a number';
+  const from = typeof minimum === 'number' ? ` from ${minimum}` : '';
+  const to = typeof maximum === 'number' ? `${from === '' ? ' up' : ''} to ${maximum}` : '';
+  return `${kind}${from}${to}`;
+}
+
+/** `; did you mean "…"?` with the nearest candidate, or an empty string when none is near. */
+export function didYouMean(word: string, candidates: Iterable<string>): string {
+  const match = nearest(word, candidates);
+  return match === null || match === word ? '' : `; did you mean "${match}"?`;
 }
 
 /**
- * The candidate that `word` was most likely meant to be, or null when none is close: at most a third of the longer of
- * the two may differ. Letter case costs nothing.
+ * The candidate nearest to `word`, or null when none is close: at most a third of the characters of the longer of the
+ * two may differ. Letter case does not count.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | null {
   let best: string | null = null;
@@ -64,16 +82,11 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
   return best;
 }
 
-/** `; did you mean "…"?`, or an empty text when nothing is near. */
-export function didYouMean(word: string, candidates: Iterable<string>): string {
-  const match = nearest(word, candidates);
-  return match === null || match === word ? '' : `; did you mean "${match}"?`;
-}
-
-/** Insertions, deletions, replacements and swaps of neighbours that turn one text into the other. */
+/** The Damerau–Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of neighbours. */
 function editDistance(left: string, right: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: right.length + 1 }, (_, index) => index);
+  const at = (row: readonly number[], index: number): number => row[index] ?? Number.POSITIVE_INFINITY;
   for (let i = 1; i <= left.length; i++) {
     const row = [i];
     for (let j = 1; j <= right.length; j++) {
@@ -88,8 +101,4 @@ function editDistance(left: string, right: string): number {
     last = row;
   }
   return at(last, right.length);
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] ?? Number.POSITIVE_INFINITY;
 }

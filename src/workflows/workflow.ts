@@ -1,16 +1,16 @@
 import type { Graph } from './graph.ts';
 import { type ExtraParameter, type Manifest, optionValues, type ParameterValue } from './manifest.ts';
 
-/** A graph and what is known of it. */
+/** A graph with its manifest. */
 export interface Workflow {
   name: string;
-  /** A short hash of both files' bytes: another content is another version. */
+  /** A short hash of the bytes of both files: any change of content is another version. */
   version: string;
   manifest: Manifest;
   graph: Graph;
 }
 
-/** A folder that is no usable workflow, and why: each text names the file, the field, what came and what it takes. */
+/** A folder that is not a usable workflow. Each problem names the file, the field, what it got and what it takes. */
 export interface BrokenWorkflow {
   name: string;
   problems: string[];
@@ -22,24 +22,23 @@ export interface LoadedWorkflows {
   broken: BrokenWorkflow[];
 }
 
-/** One field of a form for edits on a workflow. */
+/** One field of a form for edits with a workflow. */
 export interface FormField {
   readonly name: string;
   readonly type: ExtraParameter['type'];
   readonly default: ParameterValue;
   readonly minimum: number | null;
   readonly maximum: number | null;
-  /** The only values that it takes; null when it takes any in its range. */
+  /** The only allowed values; null when the type and the range decide. */
   readonly options: readonly ParameterValue[] | null;
   readonly description: string;
 }
 
 /**
- * What a caller can set on a workflow besides the pictures and the prompts: `steps` and `cfg` where the graph has a
- * place for them, `megapixels`, then the workflow's own parameters.
+ * What a caller can set on a workflow besides the images and the prompts: `steps` and `cfg` where the graph has an input
+ * for them, `megapixels`, then the workflow's extra parameters.
  */
-export function formOf(manifest: Manifest): FormField[] {
-  const { inputs, parameters, extraParameters } = manifest;
+export function formOf({ inputs, parameters, extraParameters }: Manifest): FormField[] {
   const range = (name: 'steps' | 'cfg' | 'megapixels', type: FormField['type'], description: string) => ({
     name,
     type,
@@ -52,7 +51,11 @@ export function formOf(manifest: Manifest): FormField[] {
     ...(inputs.cfg === undefined
       ? []
       : [range('cfg', 'number', 'Guidance. At 1 the negative prompt has no effect.')]),
-    range('megapixels', 'number', 'Size of the result, of 1024 × 1024 pixels, in the shape of image 1.'),
+    range(
+      'megapixels',
+      'number',
+      'Size of the result, in units of 1024 × 1024 pixels, with the shape of image 1.',
+    ),
     ...extraParameters.map(parameter => ({
       name: parameter.name,
       type: parameter.type,
@@ -65,16 +68,16 @@ export function formOf(manifest: Manifest): FormField[] {
   ];
 }
 
-/** Something that this gateway can do besides the one edit, as GET `/` names it. */
+/** Something that this gateway can do beyond a plain edit, as GET `/` names it. */
 export type Feature = 'multi-image-support' | 'nunchaku-optimization';
 
-/** The classes by which node packs load Nunchaku's 4-bit models: NunchakuQwenImageDiTLoader and its kin. */
+/** The classes by which node packs load Nunchaku's 4-bit models, such as NunchakuQwenImageDiTLoader. */
 const NUNCHAKU_LOADER = /^Nunchaku\w*Loader/;
 
 /**
- * What can be done now: `multi-image-support` when some engine can run a workflow that takes more than one picture,
- * `nunchaku-optimization` when some engine can run one that loads its model by a Nunchaku loader. `canRun` tells
- * whether an engine is there that can run the workflow of a name.
+ * The features available now: `multi-image-support` when some engine can run a workflow of several images,
+ * `nunchaku-optimization` when some engine can run one that loads its model with a Nunchaku loader. `canRun` says
+ * whether some engine can run the workflow of this name.
  */
 export function featuresOf(workflows: readonly Workflow[], canRun: (name: string) => boolean): Feature[] {
   const runnable = workflows.filter(({ name }) => canRun(name));

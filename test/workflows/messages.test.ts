@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { show } from '../../src/workflows/messages.ts';
 
-describe('a value in a message', () => {
-  it('is its JSON, cut to 60 characters', () => {
+describe('show', () => {
+  it('gives the JSON of a value, cut to 60 characters', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 5 }), value => {
         // As a body brings it: JSON has no -0.
@@ -14,14 +14,14 @@ describe('a value in a message', () => {
     );
   });
 
-  it.each(['[', '{"a":'])('may be nested as deep as it likes: %s', begin => {
+  it.each(['[', '{"a":'])('takes values of any depth: %s', begin => {
     const end = begin === '[' ? ']' : '}';
     const deep: unknown = JSON.parse(`${begin.repeat(5_000)}1${end.repeat(5_000)}`);
     const holder = begin === '[' ? [deep] : { a: deep };
     expect(show(holder)).toBe(`${begin.repeat(60).slice(0, 57)}…`);
   });
 
-  it('may be a large integer, or nothing', () => {
+  it('takes bigints and undefined', () => {
     expect(show({ seed: 2n ** 64n })).toBe('{"seed":18446744073709551616}');
     expect(show(undefined)).toBe('nothing');
   });

@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 
 describe('the shipped workflows', () => {
-  it('load without a fault, the most preferred first', async () => {
+  it('load without problems, the most preferred first', async () => {
     const { workflows, broken } = await loadWorkflows(SHIPPED_FOLDER);
     expect(broken).toEqual([]);
     expect(workflows.map(({ name }) => name)).toEqual(NAMES);
@@ -67,7 +67,7 @@ describe('the shipped workflows', () => {
 
   describe.each(NAMES)('%s', name => {
     it.each(SLOTS.map(slots => [slots.join('+'), slots] as const))(
-      'binds pictures %s',
+      'binds images %s',
       async (_title, slots) => {
         const workflow = await shipped(name);
         const info = engineWith();
@@ -106,7 +106,7 @@ describe('the shipped workflows', () => {
         expect(graph['3']?.inputs).toMatchObject({ seed: '18446744073709551615', steps: 12, cfg: 3.5 });
         expect(size).toEqual({ width: 1360, height: 768 });
         expect(graph['93']?.inputs).toMatchObject({ ...size, image: ['78', 0], crop: 'center' });
-        // The latent and the encoders see the same picture.
+        // The latent and the encoders take the same image.
         expect(graph['88']?.inputs.pixels).toEqual(['93', 0]);
         expect(encoders.map(node => node.inputs.image1)).toEqual([
           ['93', 0],
@@ -115,7 +115,7 @@ describe('the shipped workflows', () => {
       },
     );
 
-    it('puts the prompts on their own sides', async () => {
+    it('puts each prompt on its own side', async () => {
       const { graph } = bindWorkflow(await shipped(name), requestFor([1]));
       const textBehind = (input: string): unknown => {
         const link = linksOf(graph['3'] ?? { class_type: '', inputs: {} }).find(
@@ -190,7 +190,7 @@ describe('defaults and choices', () => {
 });
 
 describe('an engine that lacks something', () => {
-  it('is told apart by file and folder', async () => {
+  it('is reported with the file and its folder', async () => {
     const info = engineWith('sd_xl.safetensors');
     expect(checkAgainstEngine(await shipped('qwen-image-edit-plus'), info)).toEqual([
       {
@@ -210,7 +210,7 @@ describe('an engine that lacks something', () => {
     ]);
   });
 
-  it('is told apart by class', async () => {
+  it('is reported with the class', async () => {
     const { NunchakuQwenImageDiTLoader: _, ...others } = DESCRIBED_CLASSES;
     const info = parseObjectInfo({ ...recorded, ...others });
     expect(checkAgainstEngine(await shipped('qwen-image-edit-plus-nunchaku'), info)).toEqual([
@@ -218,7 +218,7 @@ describe('an engine that lacks something', () => {
     ]);
   });
 
-  it('is refused 2511 when it would silently do something else', async () => {
+  it('cannot run 2511 when it would silently do something else', async () => {
     const method = {
       input: {
         required: {

@@ -9,12 +9,12 @@ describe('featuresOf', () => {
     [['qwen-image-edit-plus'], ['multi-image-support']],
     [['qwen-image-edit-plus-nunchaku'], ['multi-image-support', 'nunchaku-optimization']],
     [['qwen-image-edit-2511', 'qwen-image-edit-plus-lightning'], ['multi-image-support']],
-  ])('says what engines that can run %j can do', async (names, features) => {
+  ])('for engines that can run %j', async (names, features) => {
     const { workflows } = await loadWorkflows(SHIPPED_FOLDER);
     expect(featuresOf(workflows, name => names.includes(name))).toEqual(features);
   });
 
-  it('goes by what a workflow takes and loads, whatever its name', async () => {
+  it('depends on what a workflow takes and loads, not on its name', async () => {
     const plus = await shipped('qwen-image-edit-plus');
     const single: Workflow = {
       ...plus,

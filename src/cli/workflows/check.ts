@@ -10,13 +10,14 @@ import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
 import {
   checkAgainstKnowledge,
   explainProblem,
+  type Findings,
   filesOf,
-  type KnowledgeFindings,
   shippedKnowledge,
+  source,
 } from './knowledge.ts';
 import { dirOption, readWorkflows } from './list.ts';
 
-const ENGINE_ANSWER_MS = 60_000;
+const ENGINE_TIMEOUT_MS = 60_000;
 
 interface CheckOptions {
   dir: string;
@@ -28,10 +29,10 @@ export function addCheck(workflows: Command, done: Done): void {
   workflows
     .command('check')
     .description(
-      'Say what is wrong with workflows, and where. Without an engine they are held against the nodes that the project knows; with one against what it has, model files included.',
+      'Print what is wrong with workflows, and where. With an engine they are checked against its nodes and model files, without one against the nodes that this program knows.',
     )
-    .argument('[names...]', 'only these workflows')
-    .option('--engine <url>', 'a ComfyUI to hold them against', engineUrl)
+    .argument('[names...]', 'check only these workflows')
+    .option('--engine <url>', 'a ComfyUI to check against', engineUrl)
     .addOption(dirOption())
     .addHelpText(
       'after',
@@ -53,72 +54,67 @@ function engineUrl(text: string): string {
   throw new InvalidArgumentError('It takes a URL such as http://127.0.0.1:8188.');
 }
 
-/** Whether all is well. */
+/** Prints the findings; resolves with whether there are no problems. */
 async function check(names: readonly string[], { dir, engine }: CheckOptions): Promise<boolean> {
-  const loaded = await readWorkflows(dir);
-  const present = [...loaded.workflows, ...loaded.broken].map(({ name }) => name);
+  const { workflows, broken } = await readWorkflows(dir);
+  const present = [...workflows, ...broken].map(({ name }) => name);
   if (present.length === 0) throw new CommandFailure(`There is no workflow in ${dir}`);
-  const strange = names.find(name => !present.includes(name));
-  if (strange !== undefined) {
-    throw new CommandFailure(`There is no workflow "${strange}" in ${dir}${didYouMean(strange, present)}`, 2);
+  const unknown = names.find(name => !present.includes(name));
+  if (unknown !== undefined) {
+    throw new CommandFailure(`There is no workflow "${unknown}" in ${dir}${didYouMean(unknown, present)}`, 2);
   }
-  const wanted = ({ name }: { name: string }) => names.length === 0 || names.includes(name);
-  const judge = engine === undefined ? await offline() : against(await inventoryOf(engine));
-  let well = true;
-  for (const { name, problems } of loaded.broken.filter(wanted)) {
-    well = false;
-    print(name, { problems, notes: [] });
+  const findingsOf = engine === undefined ? await offlineCheck() : engineCheck(await objectInfoOf(engine));
+  const all = [
+    ...broken.map(({ name, problems }) => ({ name, check: () => ({ problems, notes: [] }) })),
+    ...workflows.map(workflow => ({ name: workflow.name, check: () => findingsOf(workflow) })),
+  ].filter(({ name }) => names.length === 0 || names.includes(name));
+  let ok = true;
+  for (const { name, check } of all) {
+    const findings = check();
+    ok &&= findings.problems.length === 0;
+    print(name, findings);
   }
-  for (const workflow of loaded.workflows.filter(wanted)) {
-    const findings = judge(workflow);
-    well &&= findings.problems.length === 0;
-    print(workflow.name, findings);
-  }
-  return well;
+  return ok;
 }
 
-type Judge = (workflow: Workflow) => KnowledgeFindings;
-
-async function offline(): Promise<Judge> {
+async function offlineCheck(): Promise<(workflow: Workflow) => Findings> {
   const known = await shippedKnowledge();
   return workflow => checkAgainstKnowledge(workflow, known);
 }
 
-function against(info: ObjectInfo): Judge {
+function engineCheck(info: ObjectInfo): (workflow: Workflow) => Findings {
   const files = filesOf(info);
   return workflow => {
     const problems = checkAgainstEngine(workflow, info);
-    const told = new Set(
-      problems.flatMap(problem => (problem.kind === 'model-missing' ? [problem.file] : [])),
-    );
+    const reported = problems.flatMap(problem => (problem.kind === 'model-missing' ? problem.file : []));
     const lacksClass = problems.some(problem => problem.kind === 'node-missing');
+    // The files of options that are not the default, and those of a missing loader, which lists none.
     const others = workflow.manifest.requires.models.filter(
-      ({ file }) => !files.has(file) && !told.has(file),
+      ({ file }) => !files.has(file) && !reported.includes(file),
     );
     return {
       problems: problems.map(problem => explainProblem(problem, workflow, info)),
-      // Files of choices that are not the default, or of a loader that lists nothing because it is not there.
       notes: others.map(
         ({ file, folder, from }) =>
-          `the file ${file} was not found${lacksClass ? '' : ', which only some parameters need'}; it belongs in models/${folder}${from === undefined ? '' : ` (from ${from})`}`,
+          `the file ${file} was not found in models/${folder}${source(from)}${lacksClass ? '' : '; only some parameters need it'}`,
       ),
     };
   };
 }
 
-async function inventoryOf(url: string): Promise<ObjectInfo> {
-  const client = createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS });
+async function objectInfoOf(url: string): Promise<ObjectInfo> {
+  const client = createEngineClient({ url, timeoutMs: ENGINE_TIMEOUT_MS });
   try {
     return parseObjectInfo(await client.objectInfo());
   } catch (error) {
     if (!(error instanceof EngineUnreachable || error instanceof z.ZodError)) throw error;
-    throw new CommandFailure(`--engine: ${client.url} does not answer as ComfyUI does: ${error.message}`);
+    throw new CommandFailure(`--engine: ${client.url} does not respond like ComfyUI: ${error.message}`);
   } finally {
     await client.close();
   }
 }
 
-function print(name: string, { problems, notes }: KnowledgeFindings): void {
+function print(name: string, { problems, notes }: Findings): void {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
   say(`${name}: ${problems.length === 0 ? 'ok' : count}`);
   for (const text of problems) say(`  ${text}`);

@@ -4,11 +4,11 @@ import { addCheck } from './check.ts';
 import { addList } from './list.ts';
 import { addNew } from './new.ts';
 
-/** Adds `workflows` with its own commands. */
+/** Adds `workflows` with its subcommands. */
 export function addWorkflows(program: Command, done: Done): void {
   const workflows = program
     .command('workflows')
-    .description('Look at, check and make workflows: folders of graph.json and workflow.json.')
+    .description('List, check and create workflows: folders of graph.json and workflow.json.')
     .addHelpText(
       'after',
       `

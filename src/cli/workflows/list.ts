@@ -4,14 +4,14 @@ import { loadWorkflows, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts'
 import type { LoadedWorkflows, Workflow } from '../../workflows/workflow.ts';
 import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
 
-/** `--dir`, as every command about workflows has it. */
+/** `--dir`, an option of every `workflows` command. */
 export function dirOption(): Option {
   return new Option('--dir <folder>', 'the folder of workflows')
     .env('WORKFLOWS_DIR')
     .default(SHIPPED_WORKFLOWS, 'those that come with the project');
 }
 
-/** Reads the folder; a CommandFailure when it cannot be read. */
+/** Reads the folder. Throws a CommandFailure when it cannot be read. */
 export async function readWorkflows(dir: string): Promise<LoadedWorkflows> {
   try {
     return await loadWorkflows(resolve(dir));
@@ -46,7 +46,7 @@ ${EXIT_CODES}`,
         '-',
         `broken: ${problems[0] ?? ''}${problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''}`,
       ]);
-      printTable([['NAME', 'VERSION', 'PICTURES', 'STEPS', 'TITLE'], ...rows, ...broken]);
+      printTable([['NAME', 'VERSION', 'IMAGES', 'STEPS', 'TITLE'], ...rows, ...broken]);
       done(broken.length === 0 ? 0 : 1);
     });
 }
@@ -54,8 +54,8 @@ ${EXIT_CODES}`,
 function rowOf({ name, version, manifest }: Workflow): string[] {
   const required = manifest.images.filter(image => image.required).length;
   const all = manifest.images.length;
-  const pictures = required === all ? String(all) : `${Math.max(1, required)}-${all}`;
-  return [name, version, pictures, String(manifest.parameters.steps.default), manifest.title];
+  const images = required === all ? String(all) : `${Math.max(1, required)}-${all}`;
+  return [name, version, images, String(manifest.parameters.steps.default), manifest.title];
 }
 
 function printTable(rows: readonly (readonly string[])[]): void {

@@ -2,16 +2,24 @@ import { type Graph, nodeId, nodeOf } from '../graph.ts';
 import { listTargets, type Manifest, type Target } from '../manifest.ts';
 import { show } from '../messages.ts';
 import type { Workflow } from '../workflow.ts';
-import { fillTemplate, type ParameterValues, validateParameters } from './parameters.ts';
+import {
+  fillTemplate,
+  fits,
+  type ParameterValues,
+  SETTINGS,
+  settingRule,
+  takesOf,
+  validateParameters,
+} from './parameters.ts';
 import { type ProgressPlan, planProgress } from './plan.ts';
 import { encodedSize, type Size, scaledSize, workingSize } from './size.ts';
 import { withSlots } from './slots.ts';
 
 export interface BindImage {
   readonly slot: 1 | 2 | 3;
-  /** As the engine returned it, with its subfolder. */
+  /** The file name that the engine returned for the upload, with its subfolder. */
   readonly name: string;
-  /** Pixels, as the engine will see the picture: after its EXIF rotation. */
+  /** Width and height in pixels as the engine sees the image, which is after its EXIF rotation. */
   readonly width: number;
   readonly height: number;
 }
@@ -25,21 +33,21 @@ export interface BindRequest {
   readonly seed: string;
   readonly steps: number;
   readonly cfg: number;
-  /** Of 1024 x 1024 pixels. */
+  /** In units of 1024 x 1024 pixels. */
   readonly megapixels: number;
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
 export interface BoundPrompt {
   graph: Graph;
-  /** The working size in pixels, which is the output's. */
+  /** The working size in pixels, which is the size of the output image. */
   size: Size;
   /** The node under which `/history` lists the result. */
   outputNode: string;
   plan: ProgressPlan;
 }
 
-/** A request that a workflow cannot take; `message` names the field. */
+/** A request that does not fit a workflow; `message` names the field. */
 export class WorkflowBindError extends Error {
   override readonly name = 'WorkflowBindError';
   readonly field: string;
@@ -50,13 +58,14 @@ export class WorkflowBindError extends Error {
   }
 }
 
-const SEED_MAX = 2n ** 64n - 1n;
+/** The largest seed, 2^64-1: KSampler's own limit (`nodes.py` of ComfyUI). */
+export const SEED_MAX = 18_446_744_073_709_551_615n;
 
 /**
- * Makes the graph of one job: pictures in their slots and the nodes of absent ones gone, every field of the request at
- * its place, the seed as a decimal string (a JSON number above 2^53 changes on the way), the output named after the job.
- * The workflow must have passed `checkWorkflow`; it is left as it is. Throws a WorkflowBindError when the request does
- * not fit the workflow's slots and ranges, so that no graph ever holds a number that is none.
+ * Makes the graph of one job: sets the images in their slots, removes the nodes of absent ones, sets every field of the
+ * request, and names the output file after the job. The seed becomes a decimal string, since a JSON number above 2^53
+ * would lose digits. The workflow must have passed `checkWorkflow`, and is not changed. Throws a WorkflowBindError when
+ * the request does not fit the workflow's slots and ranges, so that no graph ever contains NaN or Infinity.
  */
 export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPrompt {
   const { manifest, graph: whole } = workflow;
@@ -64,7 +73,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   const images = request.images.toSorted((left, right) => left.slot - right.slot);
   const first = images[0];
   if (first === undefined)
-    throw new WorkflowBindError(manifest.name, 'images', 'takes at least one picture, got none');
+    throw new WorkflowBindError(manifest.name, 'images', 'takes at least one image, got none');
   const size = sizeOf(manifest, first, request.megapixels);
 
   const graph = withSlots(
@@ -75,7 +84,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   const put = (target: Target | readonly Target[] | undefined, value: unknown) => {
     for (const { node, input } of listTargets(target)) {
       const found = nodeOf(graph, nodeId(whole, node));
-      // An input of an absent picture's node has nothing to take.
+      // The node may have been removed with an absent image.
       if (found !== undefined) found.inputs[input] = value;
     }
   };
@@ -87,37 +96,30 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   put(inputs.prompt, request.prompt);
   put(inputs.negativePrompt, request.negativePrompt);
   put(inputs.seed, BigInt(request.seed).toString());
-  put(inputs.steps, request.steps);
-  put(inputs.cfg, request.cfg);
   put(inputs.width, size.width);
   put(inputs.height, size.height);
-  put(inputs.megapixels, request.megapixels);
+  for (const name of SETTINGS) put(inputs[name], request[name]);
   put({ node: output.node, input: output.prefixInput }, `QwenEdit/api_${request.jobId}`);
 
-  return {
-    graph,
-    size,
-    outputNode: nodeId(whole, output.node),
-    plan: planProgress(manifest, whole, graph, {
-      steps: request.steps,
-      cfg: request.cfg,
-      pictures: images.length,
-    }),
-  };
+  const { steps, cfg } = request;
+  const plan = planProgress(manifest, whole, graph, { steps, cfg, images: images.length });
+  return { graph, size, outputNode: nodeId(whole, output.node), plan };
 }
 
-/** Our own size where the graph takes one, else the size that its scaling node makes of the megapixels. */
+/** The size computed here when the graph takes one, else the size that its own scaling node will produce. */
 function sizeOf(manifest: Manifest, first: BindImage, megapixels: number): Size {
   return manifest.inputs.width === undefined
     ? encodedSize(scaledSize(first, megapixels, manifest.size.multipleOf))
     : workingSize(first, megapixels, manifest.size);
 }
 
+type Fail = (field: string, message: string) => never;
+
 function checkRequest(manifest: Manifest, request: BindRequest): ParameterValues {
-  const fail = (field: string, message: string): never => {
+  const fail: Fail = (field, message) => {
     throw new WorkflowBindError(manifest.name, field, message);
   };
-  // ComfyUI expands %…% in a prefix and takes slashes for folders.
+  // ComfyUI expands %…% in a file name prefix and reads slashes as folders.
   if (!/^[A-Za-z0-9_-]{1,128}$/.test(request.jobId)) {
     fail('jobId', `takes letters, digits, - and _, got ${show(request.jobId)}`);
   }
@@ -125,36 +127,26 @@ function checkRequest(manifest: Manifest, request: BindRequest): ParameterValues
   if (!/^\d{1,20}$/.test(request.seed) || BigInt(request.seed) > SEED_MAX) {
     fail('seed', `takes an integer from 0 to ${SEED_MAX}, got ${show(request.seed)}`);
   }
-  for (const field of ['steps', 'cfg', 'megapixels'] as const) {
-    const { minimum, maximum } = manifest.parameters[field];
-    const value = request[field];
-    const whole = field !== 'steps' || Number.isInteger(value);
-    if (!(Number.isFinite(value) && value >= minimum && value <= maximum && whole)) {
-      const kind = field === 'steps' ? 'an integer' : 'a number';
-      fail(field, `takes ${kind} from ${minimum} to ${maximum}, got ${value}`);
-    }
+  for (const name of SETTINGS) {
+    const rule = settingRule(manifest, name);
+    if (!fits(rule, request[name])) fail(name, `takes ${takesOf(rule)}, got ${request[name]}`);
   }
   const parameters = validateParameters(manifest, request.parameters);
   return parameters.ok ? parameters.values : fail(parameters.field, parameters.message);
 }
 
-function checkImages(
-  manifest: Manifest,
-  images: readonly BindImage[],
-  fail: (field: string, message: string) => never,
-): void {
+function checkImages(manifest: Manifest, images: readonly BindImage[], fail: Fail): void {
   const slots = manifest.images.map(({ slot }) => slot).toSorted();
   const seen = new Set<number>();
   for (const { slot, name, width, height } of images) {
     const field = `image ${slot}`;
-    if (!slots.includes(slot)) fail(field, `is no picture of this workflow, which takes ${slots.join(', ')}`);
-    if (seen.has(slot)) fail(field, 'came twice');
+    if (!slots.includes(slot))
+      fail(field, `is not an image of this workflow, which takes ${slots.join(', ')}`);
+    if (seen.has(slot)) fail(field, 'is set twice');
     seen.add(slot);
-    if (name === '') fail(field, 'takes the name of an uploaded file, got an empty one');
-    for (const side of [width, height]) {
-      if (!(Number.isInteger(side) && side > 0))
-        fail(field, `takes sides of at least 1 pixel, got ${width}x${height}`);
-    }
+    if (name === '') fail(field, 'takes the name of an uploaded file, got an empty string');
+    if (![width, height].every(side => Number.isInteger(side) && side > 0))
+      fail(field, `takes sides of at least 1 pixel, got ${width}x${height}`);
   }
   for (const { slot, required } of manifest.images) {
     if (required && !seen.has(slot)) fail(`image ${slot}`, 'is missing');

@@ -1,32 +1,46 @@
 import { type ExtraParameter, type Manifest, optionValues, type ParameterValue } from '../manifest.ts';
-import { didYouMean, show } from '../messages.ts';
+import { didYouMean, numbersInWords, show } from '../messages.ts';
 
 export type ParameterValues = Record<string, ParameterValue>;
 
 export type ParameterResult =
   | { ok: true; values: ParameterValues }
-  /** `message` reads on from `field`: `parameters.rank` `takes one of 32, 128, got 64`. */
+  /** `message` continues `field`: `parameters.rank` `takes one of 32, 128, got 64`. */
   | { ok: false; field: string; message: string };
 
-/** Characters that a free text may have when its manifest says nothing. */
+/** The type of a parameter and what limits its values. */
+export type ParameterRule = Pick<
+  ExtraParameter,
+  'type' | 'minimum' | 'maximum' | 'maximumLength' | 'options'
+>;
+
+/** The numbers that every request has besides the extra parameters. */
+export const SETTINGS = ['steps', 'cfg', 'megapixels'] as const;
+
+/** The default maximum length of a string without options, in characters. */
 const MAXIMUM_LENGTH = 1000;
 
+/** The rule of `steps`, `cfg` or `megapixels`, with its default. */
+export function settingRule(manifest: Manifest, name: (typeof SETTINGS)[number]) {
+  return { type: name === 'steps' ? 'integer' : 'number', ...manifest.parameters[name] } as const;
+}
+
 /**
- * Holds the extra parameters of a request against the manifest, and fills in those that were left out (or are null).
- * Types are taken strictly: no text stands for a number.
+ * Checks the extra parameters of a request against the manifest, and fills in the defaults of unset and null ones. Types
+ * are strict: a string is never converted to a number.
  */
 export function validateParameters(
   manifest: Manifest,
   given: Readonly<Record<string, unknown>>,
 ): ParameterResult {
   const names = manifest.extraParameters.map(({ name }) => name);
-  for (const name of Object.keys(given)) {
-    if (names.includes(name)) continue;
-    const takes = names.length === 0 ? 'it takes none' : `it takes ${names.join(', ')}`;
+  const unknown = Object.keys(given).find(name => !names.includes(name));
+  if (unknown !== undefined) {
+    const known = names.length === 0 ? 'none' : names.join(', ');
     return {
       ok: false,
-      field: `parameters.${name}`,
-      message: `is no parameter of the workflow ${manifest.name}, ${takes}${didYouMean(name, names)}`,
+      field: `parameters.${unknown}`,
+      message: `is not a parameter of the workflow ${manifest.name}, which takes ${known}${didYouMean(unknown, names)}`,
     };
   }
   const values: ParameterValues = {};
@@ -41,22 +55,11 @@ export function validateParameters(
   return { ok: true, values };
 }
 
-/** What a request is when it says nothing. */
-export interface RequestDefaults {
-  steps: number;
-  cfg: number;
-  megapixels: number;
-  parameters: ParameterValues;
-}
-
 /**
- * The defaults of a workflow. `chosen` are valid extra parameters: an option may bring defaults of its own, as a
- * four-step LoRA does for the steps.
+ * The defaults of a workflow. `chosen` are valid extra parameters: an option may have defaults of its own, as a
+ * four-step LoRA has for the steps.
  */
-export function defaultsFor(
-  manifest: Manifest,
-  chosen: Readonly<Record<string, unknown>> = {},
-): RequestDefaults {
+export function defaultsFor(manifest: Manifest, chosen: Readonly<Record<string, unknown>> = {}) {
   const { steps, cfg, megapixels } = manifest.parameters;
   const defaults = { steps: steps.default, cfg: cfg.default, megapixels: megapixels.default };
   const parameters: ParameterValues = {};
@@ -65,70 +68,73 @@ export function defaultsFor(
     parameters[parameter.name] = fits(parameter, value) ? value : parameter.default;
     for (const entry of parameter.options ?? []) {
       if (typeof entry !== 'object' || entry.value !== parameters[parameter.name]) continue;
-      defaults.steps = entry.defaults?.steps ?? defaults.steps;
-      defaults.cfg = entry.defaults?.cfg ?? defaults.cfg;
-      defaults.megapixels = entry.defaults?.megapixels ?? defaults.megapixels;
+      for (const name of SETTINGS) defaults[name] = entry.defaults?.[name] ?? defaults[name];
     }
   }
   return { ...defaults, parameters };
 }
 
 /** Whether a parameter takes this value. */
-export function fits(parameter: ExtraParameter, value: unknown): value is ParameterValue {
-  const options = optionValues(parameter);
+export function fits(rule: ParameterRule, value: unknown): value is ParameterValue {
+  const options = optionValues(rule);
   if (options !== null && !options.some(option => option === value)) return false;
-  switch (parameter.type) {
+  switch (rule.type) {
     case 'boolean':
       return typeof value === 'boolean';
     case 'string':
-      return typeof value === 'string' && value.length <= (parameter.maximumLength ?? MAXIMUM_LENGTH);
+      return typeof value === 'string' && value.length <= (rule.maximumLength ?? MAXIMUM_LENGTH);
     case 'integer':
+      return Number.isSafeInteger(value) && inRange(rule, value);
     case 'number':
-      return (
-        typeof value === 'number' &&
-        (parameter.type === 'integer' ? Number.isSafeInteger(value) : Number.isFinite(value)) &&
-        value >= (parameter.minimum ?? Number.NEGATIVE_INFINITY) &&
-        value <= (parameter.maximum ?? Number.POSITIVE_INFINITY)
-      );
+      return inRange(rule, value);
     default:
-      return parameter.type satisfies never;
+      return rule.type satisfies never;
   }
 }
 
-/** What a parameter takes, in words: `an integer from 1 to 60`. */
-export function takesOf(parameter: ExtraParameter): string {
-  const options = optionValues(parameter);
+/** Whether a value is a finite number from `minimum` to `maximum`; an unset bound does not limit it. */
+export function inRange(
+  { minimum, maximum }: { minimum?: number | null | undefined; maximum?: number | null | undefined },
+  value: unknown,
+): boolean {
+  return (
+    typeof value === 'number' &&
+    Number.isFinite(value) &&
+    value >= (minimum ?? Number.NEGATIVE_INFINITY) &&
+    value <= (maximum ?? Number.POSITIVE_INFINITY)
+  );
+}
+
+/** The values that a parameter takes, in words: `an integer from 1 to 60`. */
+export function takesOf(rule: ParameterRule): string {
+  const options = optionValues(rule);
   if (options !== null) return `one of ${options.map(String).join(', ')}`;
-  const { minimum, maximum } = parameter;
-  const from = minimum === undefined ? '' : ` from ${minimum}`;
-  const range = `${from}${maximum === undefined ? '' : `${from === '' ? ' up' : ''} to ${maximum}`}`;
-  switch (parameter.type) {
+  switch (rule.type) {
     case 'boolean':
       return 'true or false';
     case 'string':
-      return `a text of at most ${parameter.maximumLength ?? MAXIMUM_LENGTH} characters`;
+      return `a string of at most ${rule.maximumLength ?? MAXIMUM_LENGTH} characters`;
     case 'integer':
-      return `an integer${range}`;
     case 'number':
-      return `a number${range}`;
+      return numbersInWords(rule.type, rule.minimum, rule.maximum);
     default:
-      return parameter.type satisfies never;
+      return rule.type satisfies never;
   }
 }
 
-/** The names in braces that a template speaks of. */
+/** The names in braces in a template. */
 export function placeholdersOf(template: string): string[] {
   return [...template.matchAll(/\{([^{}]*)\}/g)].map(match => match[1] ?? '');
 }
 
-/** A template with each `{name}` replaced by its value; names without one stay as they are. */
+/** A template with each `{name}` replaced by its value; names without a value stay as they are. */
 export function fillTemplate(template: string, values: Readonly<Record<string, unknown>>): string {
   return template.replace(/\{([^{}]*)\}/g, (whole, name: string) =>
     Object.hasOwn(values, name) ? String(values[name]) : whole,
   );
 }
 
-/** Every text that a template can become, by the options of its parameters; a parameter without any gives its default. */
+/** Every string that a template can become, for all options of its parameters; one without options has its default. */
 export function expandTemplate(template: string, parameters: readonly ExtraParameter[]): string[] {
   let texts = [template];
   for (const parameter of parameters.filter(({ name }) => placeholdersOf(template).includes(name))) {

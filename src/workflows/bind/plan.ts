@@ -1,30 +1,48 @@
 import { type Graph, resolveNode } from '../graph.ts';
 import type { Manifest, Stage } from '../manifest.ts';
 
-/** What each node of a bound graph counts for in a job's progress. */
+/** How much each node of a bound graph counts in a job's progress. */
 export interface ProgressPlan {
-  /** One entry a node. Weights are relative; one sampler step with guidance is 1. */
+  /** One entry per node. Weights are relative; one sampler step with guidance is 1. */
   nodes: Record<string, { stage: Stage; weight: number }>;
   /** The nodes whose steps are the caller's steps. */
   samplerNodes: string[];
 }
 
+/** The weight of a node that no manifest names, in units of one sampler step with guidance. */
+const USUAL_WEIGHTS: Record<Stage, number> = {
+  LOADING: 0.05,
+  ENCODING: 0.1,
+  SAMPLING: 1,
+  DECODING: 0.7,
+  SAVING: 0.3,
+};
+
+const PATTERNS: readonly (readonly [RegExp, Stage])[] = [
+  // First, since `NunchakuQwenImageDiTLoader` has an image in its name, yet loads a model.
+  [/Loader/, 'LOADING'],
+  [/^(Save|Preview)/, 'SAVING'],
+  [/Decode/, 'DECODING'],
+  [/KSampler(?!Select)|^SamplerCustom/, 'SAMPLING'],
+  [/LoadImage|Encode|Conditioning|ReferenceLatent|Image/, 'ENCODING'],
+];
+
 /**
- * The plan of a bound graph. `whole` is the graph before absent pictures left it, in which the manifest's names are
- * looked up. With a guidance of 1 a step is one pass of the model instead of two, so it costs half (ComfyUI's
+ * The plan of a bound graph. `whole` is the graph with the nodes of absent images, in which the manifest's names are
+ * looked up. At a guidance of 1 a step is one pass of the model instead of two, so it costs half (ComfyUI's
  * comfy/samplers.py).
  */
 export function planProgress(
   manifest: Manifest,
   whole: Graph,
   bound: Graph,
-  request: { steps: number; cfg: number; pictures: number },
+  request: { steps: number; cfg: number; images: number },
 ): ProgressPlan {
   const rules = new Map<string, { stage: Stage; weight: number }>();
   for (const { stage, nodes, weight, perImage } of manifest.stages) {
     for (const reference of nodes) {
       const node = resolveNode(whole, reference);
-      if (node.ok) rules.set(node.id, { stage, weight: weight + perImage * request.pictures });
+      if (node.ok) rules.set(node.id, { stage, weight: weight + perImage * request.images });
     }
   }
   const stepCost = request.steps * (Math.abs(request.cfg - 1) < 1e-9 ? 0.5 : 1);
@@ -38,33 +56,15 @@ export function planProgress(
   return plan;
 }
 
-/** What a node costs that no manifest speaks of, in units of one sampler step with guidance. */
-const USUAL_WEIGHTS: Record<Stage, number> = {
-  LOADING: 0.05,
-  ENCODING: 0.1,
-  SAMPLING: 1,
-  DECODING: 0.7,
-  SAVING: 0.3,
-};
-
-const PATTERNS: readonly (readonly [RegExp, Stage])[] = [
-  [/^(Save|Preview)/, 'SAVING'],
-  [/Decode/, 'DECODING'],
-  [/KSampler(?!Select)|^SamplerCustom/, 'SAMPLING'],
-  [/LoadImage|Encode|Conditioning|ReferenceLatent|Image/, 'ENCODING'],
-];
-
 /**
- * The stage that a node class most likely belongs to, judged by its name; LOADING when the name says nothing, since
- * loaders and the nodes that patch a model take no time that a caller could see.
+ * The most likely stage of a node class, guessed from its name; LOADING when the name says nothing, since loaders and
+ * nodes that patch a model take no noticeable time.
  */
 export function guessStage(classType: string): Stage {
-  // `NunchakuQwenImageDiTLoader` has an image in its name, yet it loads a model.
-  if (/(Loader|LoaderModelOnly)/.test(classType)) return 'LOADING';
   return PATTERNS.find(([pattern]) => pattern.test(classType))?.[1] ?? 'LOADING';
 }
 
-/** The weight of a node of this stage when its manifest gives none; for SAMPLING the weight of one step. */
+/** The weight of a node of this stage when its manifest sets none; for SAMPLING the weight of one step. */
 export function usualWeight(stage: Stage): number {
   return USUAL_WEIGHTS[stage];
 }

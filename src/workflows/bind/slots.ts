@@ -3,30 +3,29 @@ import type { Manifest } from '../manifest.ts';
 
 type Slot = Manifest['images'][number]['slot'];
 
-/** The nodes that belong to the picture of a slot: its target's own and those that the manifest names. */
+/** The nodes that belong to the image of a slot: the target's own and those that the manifest names. */
 export function nodesOfSlot(manifest: Manifest, graph: Graph, slot: number): Set<string> {
   const image = manifest.images.find(entry => entry.slot === slot);
   if (image === undefined) return new Set();
   return new Set([image.target.node, ...image.nodes].map(reference => nodeId(graph, reference)));
 }
 
-/** A copy of the graph without the nodes of every slot that is not among `present`, and without the links from them. */
+/** A copy of the graph without the nodes of absent slots and the links from them. */
 export function withSlots(manifest: Manifest, graph: Graph, present: readonly number[]): Graph {
-  const gone = new Set<string>();
-  for (const { slot } of manifest.images) {
-    if (present.includes(slot)) continue;
-    for (const id of nodesOfSlot(manifest, graph, slot)) gone.add(id);
-  }
+  const absent = manifest.images.filter(({ slot }) => !present.includes(slot));
+  const removed = new Set(absent.flatMap(({ slot }) => [...nodesOfSlot(manifest, graph, slot)]));
   const kept: Graph = {};
   for (const [id, node] of Object.entries(structuredClone(graph))) {
-    if (gone.has(id)) continue;
-    const inputs = Object.entries(node.inputs).filter(([, value]) => !(isLink(value) && gone.has(value[0])));
+    if (removed.has(id)) continue;
+    const inputs = Object.entries(node.inputs).filter(
+      ([, value]) => !(isLink(value) && removed.has(value[0])),
+    );
     kept[id] = { ...node, inputs: Object.fromEntries(inputs) };
   }
   return kept;
 }
 
-/** Every set of slots that a request may fill: all required ones, with each choice of the others. */
+/** Every set of slots that a request may fill: the required ones with each choice of the others. */
 export function slotSets(manifest: Manifest): Slot[][] {
   let sets: Slot[][] = [[]];
   for (const { slot, required } of manifest.images.toSorted((left, right) => left.slot - right.slot)) {
@@ -35,19 +34,16 @@ export function slotSets(manifest: Manifest): Slot[][] {
   return sets.filter(set => set.length > 0);
 }
 
-/**
- * Nodes that are left without any link when the nodes of a slot go, and that the manifest forgot to name: they would
- * run on nothing.
- */
+/** Nodes that the manifest does not name but that keep no link at all when the nodes of a slot are removed. */
 export function orphansOfSlot(manifest: Manifest, graph: Graph, slot: number): string[] {
-  const gone = nodesOfSlot(manifest, graph, slot);
+  const removed = nodesOfSlot(manifest, graph, slot);
   const orphans: string[] = [];
   for (let found = true; found; ) {
     found = false;
     for (const [id, node] of Object.entries(graph)) {
       const links = linksOf(node);
-      if (gone.has(id) || links.length === 0 || !links.every(({ link }) => gone.has(link[0]))) continue;
-      gone.add(id);
+      if (removed.has(id) || links.length === 0 || !links.every(({ link }) => removed.has(link[0]))) continue;
+      removed.add(id);
       orphans.push(id);
       found = true;
     }

@@ -1,8 +1,8 @@
 import { type BindImage, type BindRequest, bindWorkflow } from '../bind/bind.ts';
-import { defaultsFor } from '../bind/parameters.ts';
+import { defaultsFor, inRange } from '../bind/parameters.ts';
 import { slotSets } from '../bind/slots.ts';
 import { type Graph, type GraphNode, isLink, isModelFile, type Link, modelFolder, nodeOf } from '../graph.ts';
-import { didYouMean, show } from '../messages.ts';
+import { didYouMean, numbersInWords, show } from '../messages.ts';
 import type { Workflow } from '../workflow.ts';
 import type { NodeClass, NodeInput, ObjectInfo } from './object-info.ts';
 
@@ -12,10 +12,33 @@ export type WorkflowProblem =
   | { kind: 'model-missing'; file: string; folder: string }
   | { kind: 'input-invalid'; node: string; input: string; message: string };
 
+/** A problem in words. The text about a missing node or file continues the name of the engine. */
+export function describeProblem(problem: WorkflowProblem): string {
+  switch (problem.kind) {
+    case 'node-missing':
+      return `lacks the node ${problem.classType}`;
+    case 'model-missing':
+      return `lacks the file ${problem.file} in models/${problem.folder}`;
+    case 'input-invalid':
+      return `node ${problem.node}, input ${problem.input}: ${problem.message}`;
+    default:
+      return problem satisfies never;
+  }
+}
+
+/** Identifies a problem: two with the same key are about the same class, file or input. */
+export function problemKey(problem: WorkflowProblem): string {
+  return problem.kind === 'input-invalid'
+    ? JSON.stringify([problem.node, problem.input])
+    : JSON.stringify(problem);
+}
+
+type Numbers = Pick<BindRequest, 'steps' | 'cfg' | 'megapixels'>;
+
 /**
- * What keeps an engine from running a workflow with its defaults (or with `parameters`, valid extra ones): classes that
- * it lacks, model files that it does not list, inputs that it would refuse or, worse, accept and fail on. Every choice
- * of optional pictures is tried. Empty when it can run it.
+ * What keeps an engine from running a workflow with its defaults (or with `parameters`, valid extra ones): missing
+ * classes, model files that it does not list, inputs that it would reject or, worse, accept and fail on. Every choice of
+ * optional images is tried, and both ends of the ranges of steps, cfg and megapixels. Empty when it can run the workflow.
  */
 export function checkAgainstEngine(
   workflow: Workflow,
@@ -23,7 +46,7 @@ export function checkAgainstEngine(
   parameters: Readonly<Record<string, unknown>> = {},
 ): WorkflowProblem[] {
   const defaults = defaultsFor(workflow.manifest, parameters);
-  const bind = (slots: readonly Slot[], numbers: Numbers): Graph =>
+  const bind = (slots: readonly BindImage['slot'][], { steps, cfg, megapixels }: Numbers): Graph =>
     bindWorkflow(workflow, {
       jobId: 'check',
       images: slots.map(slot => ({ slot, name: 'check.png', width: 1024, height: 1024 })),
@@ -31,45 +54,36 @@ export function checkAgainstEngine(
       negativePrompt: '',
       seed: '0',
       parameters: defaults.parameters,
-      ...numbers,
+      steps,
+      cfg,
+      megapixels,
     }).graph;
   const sets = slotSets(workflow.manifest);
   const graphs = sets.map(slots => bind(slots, defaults));
-  // What the manifest lets a caller ask for must be what the engine takes.
   for (const end of ['minimum', 'maximum'] as const) {
     const { steps, cfg, megapixels } = workflow.manifest.parameters;
     graphs.push(bind(sets[0] ?? [], { steps: steps[end], cfg: cfg[end], megapixels: megapixels[end] }));
   }
   const found = new Map<string, WorkflowProblem>();
   for (const problem of graphs.flatMap(graph => checkGraphAgainstEngine(graph, info, workflow))) {
-    const key = keyOf(problem);
+    const key = problemKey(problem);
     if (!found.has(key)) found.set(key, problem);
   }
   return [...found.values()];
 }
 
-type Slot = BindImage['slot'];
-type Numbers = Pick<BindRequest, 'steps' | 'cfg' | 'megapixels'>;
-
-/** The same for one bound graph, just before it is sent. `workflow` knows the folders of the model files. */
+/** The same for one bound graph. The folders of missing model files are taken from `workflow`, else guessed. */
 export function checkGraphAgainstEngine(
   graph: Graph,
   info: ObjectInfo,
   workflow?: Workflow,
 ): WorkflowProblem[] {
-  const problems: WorkflowProblem[] = [];
-  for (const [id, node] of Object.entries(graph)) {
+  return Object.entries(graph).flatMap(([id, node]): WorkflowProblem[] => {
     const nodeClass = info.get(node.class_type);
-    if (nodeClass === undefined) problems.push({ kind: 'node-missing', classType: node.class_type });
-    else problems.push(...checkNode({ id, node, nodeClass, graph, info, workflow }));
-  }
-  return problems;
-}
-
-function keyOf(problem: WorkflowProblem): string {
-  return problem.kind === 'input-invalid'
-    ? JSON.stringify([problem.node, problem.input])
-    : JSON.stringify(problem);
+    return nodeClass === undefined
+      ? [{ kind: 'node-missing', classType: node.class_type }]
+      : checkNode({ id, node, nodeClass, graph, info, workflow });
+  });
 }
 
 interface Place {
@@ -88,80 +102,72 @@ function checkNode(place: Place): WorkflowProblem[] {
     problems.push({ kind: 'input-invalid', node: id, input, message });
   for (const [name, input] of nodeClass.inputs) {
     if (input.required && !isDynamic(input) && !Object.hasOwn(node.inputs, name)) {
-      invalid(name, `is missing; ${node.class_type} takes ${takes(input)}`);
+      invalid(name, `is missing; ${node.class_type} takes ${takesOf(input)}`);
     }
   }
   for (const [name, value] of Object.entries(node.inputs)) {
     const input = nodeClass.inputs.get(name);
     if (isLink(value)) {
-      const message = linkFault(place, name, input, value);
+      const message = linkProblem(place, name, input, value);
       if (message !== null) invalid(name, message);
-    } else if (input !== undefined && !isAbsent(input, value)) {
-      const fault = valueFault(input, value);
-      if (fault === null) continue;
-      if (input.options !== null && isModelFile(value)) {
-        const listed = workflow?.manifest.requires.models.find(({ file }) => file === value);
-        problems.push({
-          kind: 'model-missing',
-          file: value,
-          folder: listed?.folder ?? modelFolder(name),
-        });
-      } else {
-        invalid(name, `${fault}, got ${show(value)}`);
-      }
+      continue;
     }
-    // A constant of a name that the class does not know is left alone: ComfyUI ignores it, and its own exports have some.
+    // ComfyUI ignores a constant for an unknown input, and its own exports have some. Null makes an optional input unset.
+    if (input === undefined || (value === null && !input.required) || takesValue(input, value)) continue;
+    if (input.options !== null && isModelFile(value)) {
+      const listed = workflow?.manifest.requires.models.find(({ file }) => file === value);
+      problems.push({ kind: 'model-missing', file: value, folder: listed?.folder ?? modelFolder(name) });
+    } else {
+      invalid(name, `takes ${takesOf(input, value)}, got ${show(value)}`);
+    }
   }
   return problems;
 }
 
-/** An optional input may be null (ComfyUI takes that for absent). */
-function isAbsent(input: NodeInput, value: unknown): boolean {
-  return value === null && !input.required;
-}
-
-function linkFault(
-  place: Place,
+function linkProblem(
+  { node, nodeClass, graph, info }: Place,
   name: string,
   input: NodeInput | undefined,
   [target, slot]: Link,
 ): string | null {
-  const { node, nodeClass, graph, info } = place;
   const source = nodeOf(graph, target);
   if (source === undefined)
-    return `takes a link to a node of the graph, got one to node ${target}, which is not there`;
+    return `takes a link to a node of the graph, got one to the missing node ${target}`;
   if (input === undefined) {
-    // Inputs that grow have names such as images.image_1 under a declared `images`.
+    // A growing input has names such as images.image_1 below a declared `images`.
     const declared = nodeClass.inputs.get(name.split('.', 1)[0] ?? name);
     if (declared !== undefined && isDynamic(declared)) return null;
     const names = [...nodeClass.inputs.keys()];
-    return `is no input of ${node.class_type}, which takes ${names.join(', ')}${didYouMean(name, names)}`;
+    return `is not an input of ${node.class_type}, which takes ${names.join(', ')}${didYouMean(name, names)}`;
   }
-  const sourceClass = info.get(source.class_type);
-  if (sourceClass === undefined) return null;
-  const type = sourceClass.outputs[slot];
+  const outputs = info.get(source.class_type)?.outputs;
+  if (outputs === undefined) return null;
+  const type = outputs[slot];
   if (type === undefined) {
-    return `takes an output that ${source.class_type} has (${sourceClass.outputs.length} of them), got number ${slot}`;
+    return `takes one of the ${outputs.length} outputs of ${source.class_type}, got number ${slot}`;
   }
   return matches(type, input.type)
     ? null
     : `takes ${input.type}, got ${type} from node ${target} (${source.class_type})`;
 }
 
-/** Types may be unions in one text, and `*` fits everything (ComfyUI's comfy_execution/validation.py). */
+/**
+ * Whether an output fits an input. A type may be a union such as `INT,FLOAT`; `*` fits everything (ComfyUI's
+ * comfy_execution/validation.py).
+ */
 function matches(given: string, wanted: string): boolean {
+  const typesOf = (union: string) => union.split(',').map(type => type.trim());
   const isOpen = (type: string) => type === '*' || type.startsWith('COMFY_');
-  const [left, right] = [given, wanted].map(type => type.split(',').map(part => part.trim()));
-  if (left === undefined || right === undefined || left.some(isOpen) || right.some(isOpen)) return true;
-  return left.some(type => right.includes(type));
+  const [left, right] = [typesOf(given), typesOf(wanted)];
+  return left.some(isOpen) || right.some(isOpen) || left.some(type => right.includes(type));
 }
 
-/** V3 inputs that stand for several, such as growing lists of pictures. */
+/** Whether a V3 input stands for several, such as a growing list of images. */
 function isDynamic(input: NodeInput): boolean {
   return input.type.startsWith('COMFY_');
 }
 
-/** Types that only a link can bring; ComfyUI accepts a constant there and fails when it runs. */
+/** Types that take only a link. ComfyUI accepts a constant for them, and then fails when it runs the node. */
 const LINK_ONLY = new Set([
   'MODEL',
   'CLIP',
@@ -174,55 +180,49 @@ const LINK_ONLY = new Set([
   'CONTROL_NET',
 ]);
 
-/** What is wrong with a constant, or null. */
-function valueFault(input: NodeInput, value: unknown): string | null {
+function takesValue(input: NodeInput, value: unknown): boolean {
   switch (input.type) {
     case 'INT': {
-      // The seed is a text, since no JSON number holds it.
-      const isWhole = typeof value === 'string' ? /^-?\d+$/.test(value) : Number.isInteger(value);
-      return isWhole && inRange(input, Number(value)) ? null : `takes ${takes(input)}`;
+      // The seed is a string, since a JSON number cannot hold it.
+      const number = typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value;
+      return Number.isInteger(number) && inRange(input, number);
     }
     case 'FLOAT':
-      return typeof value === 'number' && Number.isFinite(value) && inRange(input, value)
-        ? null
-        : `takes ${takes(input)}`;
+      return inRange(input, value);
     case 'STRING':
-      return typeof value === 'string' ? null : `takes ${takes(input)}`;
+      return typeof value === 'string';
     case 'BOOLEAN':
-      // ComfyUI makes true of every text, "false" included.
-      return typeof value === 'boolean' ? null : `takes ${takes(input)}`;
+      // ComfyUI converts every non-empty string to true, "false" included.
+      return typeof value === 'boolean';
     case 'COMBO':
-      if (input.options === null || input.upload || Array.isArray(value) || typeof value === 'object')
-        return null;
-      return input.options.some(option => option === value) ? null : `takes ${takes(input, value)}`;
+      return (
+        input.options === null ||
+        input.upload ||
+        typeof value === 'object' ||
+        input.options.some(option => option === value)
+      );
     default:
-      return LINK_ONLY.has(input.type) ? `takes a link of type ${input.type}` : null;
+      return !LINK_ONLY.has(input.type);
   }
 }
 
-function inRange({ minimum, maximum }: NodeInput, value: number): boolean {
-  return value >= (minimum ?? Number.NEGATIVE_INFINITY) && value <= (maximum ?? Number.POSITIVE_INFINITY);
-}
-
-function takes(input: NodeInput, value?: unknown): string {
-  const range = `${input.minimum === null ? '' : ` from ${input.minimum}`}${input.maximum === null ? '' : ` to ${input.maximum}`}`;
+/** What an input takes, in words; for an option that it does not take, with the nearest that it does. */
+function takesOf(input: NodeInput, value?: unknown): string {
   switch (input.type) {
     case 'INT':
-      return `an integer${range}`;
+      return numbersInWords('integer', input.minimum, input.maximum);
     case 'FLOAT':
-      return `a number${range}`;
+      return numbersInWords('number', input.minimum, input.maximum);
     case 'STRING':
-      return 'a text';
+      return 'a string';
     case 'BOOLEAN':
       return 'true or false';
     case 'COMBO': {
       const options = input.options?.map(String) ?? [];
-      if (options.length === 0) return 'one of a list, which is empty';
-      const shown =
-        options.length <= 12
-          ? options.join(', ')
-          : `${options.slice(0, 12).join(', ')} and ${options.length - 12} more`;
-      return `one of ${shown}${typeof value === 'string' ? didYouMean(value, options) : ''}`;
+      if (options.length === 0) return 'one of its options, of which there are none';
+      const more = options.length > 12 ? ` and ${options.length - 12} more` : '';
+      const hint = typeof value === 'string' ? didYouMean(value, options) : '';
+      return `one of ${options.slice(0, 12).join(', ')}${more}${hint}`;
     }
     default:
       return `a link of type ${input.type}`;

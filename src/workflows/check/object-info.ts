@@ -7,11 +7,11 @@ export interface NodeInput {
   /** `INT`, `FLOAT`, `STRING`, `BOOLEAN`, `COMBO`, or the type of a link such as `IMAGE`. */
   readonly type: string;
   readonly required: boolean;
-  /** What a combo takes; null for other types, and when the engine does not list it. */
+  /** The values of a combo; null for other types, and when the engine does not list them. */
   readonly options: readonly OptionValue[] | null;
   readonly minimum: number | null;
   readonly maximum: number | null;
-  /** The list shows only some of the files that are taken: an upload into a subfolder is not among them. */
+  /** Whether the input takes uploads: `options` then lacks some files that it takes, such as those in subfolders. */
   readonly upload: boolean;
 }
 
@@ -39,9 +39,9 @@ const configSchema = z.looseObject({
 });
 
 /**
- * Reads GET /object_info (or /object_info/{class}). Both dialects of a combo are understood: the list in the type's place
- * (V1 nodes), and `"COMBO"` with `options` (V3 nodes). A node that describes itself in some other way still counts as
- * known, with the inputs that could be read. Throws a ZodError when the answer is no object at all.
+ * Parses the response of GET /object_info (or /object_info/{class}). A combo may have its list in place of the type (V1
+ * nodes), or be `"COMBO"` with `options` (V3 nodes). A class that is described in any other way counts as known, with
+ * the inputs that could be parsed. Throws a ZodError when the response is not an object.
  */
 export function parseObjectInfo(json: unknown): ObjectInfo {
   const classes = z.record(z.string(), z.unknown()).parse(json);

@@ -8,27 +8,27 @@ export interface WorkflowCatalog {
   /** The most preferred first. */
   all(): readonly Workflow[];
   broken(): readonly BrokenWorkflow[];
-  /** The version that a job was submitted with; when it is gone, the present one of that name. */
+  /** The version that a job was submitted with or, when it is gone, the current one of that name. */
   find(name: string, version: string): Workflow | null;
-  /** The one of this name; without a name the configured one, else the first that an engine can run. */
+  /** The workflow of this name; without a name the configured one, else the first that an engine can run. */
   choose(name: string | null): Choice;
 }
 
-/** A catalog whose files may change while it is used. */
+/** A catalog whose content can be replaced while it is in use. */
 export interface ReloadableCatalog extends WorkflowCatalog {
   /**
-   * Puts what was loaded in the place of what was there. Versions that are no longer present stay to be found by jobs
-   * that were submitted with them: the newest `KEPT_VERSIONS` of each name.
+   * Replaces all workflows. Jobs that were submitted with an earlier version still find it: the newest `KEPT_VERSIONS`
+   * of each name are kept.
    */
   reload(loaded: LoadedWorkflows): void;
 }
 
-/** Earlier versions of a workflow that are kept in memory. */
+/** How many earlier versions of a workflow are kept in memory. */
 export const KEPT_VERSIONS = 20;
 
 /**
- * `preferred` is the configured default; `canRun` tells whether an engine is there that can run a workflow: while
- * none is known to, the most preferred one is chosen, and its jobs wait.
+ * `preferred` is the configured default. `canRun` says whether some engine can run the workflow of this name; while none
+ * can, the most preferred workflow is the default, and its jobs wait.
  */
 export function createCatalog(
   loaded: LoadedWorkflows,
@@ -36,15 +36,14 @@ export function createCatalog(
   canRun: (name: string) => boolean,
 ): ReloadableCatalog {
   let { workflows, broken } = loaded;
-  /** By name, the one that was present last at the end. */
+  /** By name; the most recently replaced version last. */
   const earlier = new Map<string, readonly Workflow[]>();
 
   function named(name: string): Choice {
     const workflow = workflows.find(candidate => candidate.name === name);
     if (workflow !== undefined) return { ok: true, workflow };
-    const set = broken.find(candidate => candidate.name === name);
-    if (set !== undefined)
-      return { ok: false, message: `${name} is set aside: ${set.problems[0] ?? 'broken'}` };
+    const faulty = broken.find(candidate => candidate.name === name);
+    if (faulty !== undefined) return { ok: false, message: `${name} is broken: ${faulty.problems[0] ?? ''}` };
     const names = workflows.map(candidate => candidate.name);
     return {
       ok: false,
@@ -61,8 +60,8 @@ export function createCatalog(
       workflows.find(workflow => workflow.name === name) ??
       null,
     choose(name) {
-      if (name !== null) return named(name);
-      if (preferred !== null) return named(preferred);
+      const wanted = name ?? preferred;
+      if (wanted !== null) return named(wanted);
       const workflow = workflows.find(candidate => canRun(candidate.name)) ?? workflows[0];
       return workflow === undefined ? { ok: false, message: 'there is no workflow' } : { ok: true, workflow };
     },
@@ -71,8 +70,7 @@ export function createCatalog(
         const others = (earlier.get(old.name) ?? []).filter(({ version }) => version !== old.version);
         earlier.set(old.name, [...others, old].slice(-KEPT_VERSIONS));
       }
-      workflows = next.workflows;
-      broken = next.broken;
+      ({ workflows, broken } = next);
     },
   };
 }

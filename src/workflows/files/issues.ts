@@ -1,74 +1,36 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { didYouMean, show } from '../messages.ts';
 
-type Issue = z.core.$ZodIssue;
-
-/**
- * What is wrong with a file, one line a fault: the file, the field, what came and what it takes. `schema` is the JSON
- * Schema of the file, which knows the names and descriptions of its fields.
- */
-export function describeIssues(
+/** The content of a file, or its problems: each names the file, the field, what it got and what it takes. */
+export function parseContent<T>(
   file: string,
-  error: z.ZodError,
-  input: unknown,
-  schema: Record<string, unknown>,
-): string[] {
-  return error.issues
-    .flatMap(issue => deepest(issue))
-    .map(issue => {
-      const path = issue.path.map(String);
-      return `${file}: ${path.length === 0 ? 'the file' : path.join('.')}: ${describe(issue, at(input, issue.path), schema)}`;
-    });
+  schema: z.ZodType<T>,
+  content: unknown,
+): { data: T } | { problems: string[] } {
+  const parsed = schema.safeParse(content, { error: describe });
+  if (parsed.success) return { data: parsed.data };
+  const problems = parsed.error.issues
+    .flatMap(deepest)
+    .map(({ path, message }) => `${file}: ${path.length === 0 ? 'the file' : path.join('.')}: ${message}`);
+  return { problems };
 }
 
-/** The issues of the branch of a union that came furthest: the one the author most likely meant. */
-function deepest(issue: Issue): Issue[] {
+/** The issues of the branch of a union that matched furthest: most likely the one the author meant. */
+function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
   if (issue.code !== 'invalid_union') return [issue];
   const branches = issue.errors.map(branch =>
     branch.flatMap(inner => deepest({ ...inner, path: [...issue.path, ...inner.path] })),
   );
-  const depth = (branch: Issue[]) => Math.max(0, ...branch.map(({ path }) => path.length));
+  const depth = (branch: z.core.$ZodIssue[]) => Math.max(0, ...branch.map(({ path }) => path.length));
   const meant = branches.toSorted((left, right) => depth(right) - depth(left))[0];
-  // Nothing inside fits better than the rest: then the union as a whole says what it takes.
-  return meant === undefined || depth(meant) <= issue.path.length ? unionOrKeys(issue, branches) : meant;
-}
-
-function unionOrKeys(issue: Issue, branches: Issue[][]): Issue[] {
+  if (meant !== undefined && depth(meant) > issue.path.length) return meant;
+  // No branch matched further than the others: the union as a whole says what it takes.
   return branches.find(branch => branch.some(({ code }) => code === 'unrecognized_keys')) ?? [issue];
 }
 
-function describe(issue: Issue, value: unknown, schema: Record<string, unknown>): string {
-  if (issue.code === 'unrecognized_keys') {
-    const known = propertiesOf(schemasAt(schema, issue.path));
-    const names = issue.keys.map(key => `"${key}"${didYouMean(key, known)}`).join(', ');
-    return `got the unknown ${issue.keys.length === 1 ? 'field' : 'fields'} ${names}; takes ${known.join(', ')}`;
-  }
-  const got = value === undefined ? 'is missing' : `got ${show(value)}`;
-  return `${got}; takes ${expected(issue, value, schemasAt(schema, issue.path))}`;
-}
-
-function expected(issue: Issue, value: unknown, schemas: readonly Node[]): string {
-  const description = schemas.map(node => node.description).find(text => typeof text === 'string');
-  const about = typeof description === 'string' ? ` (${description})` : '';
-  switch (issue.code) {
-    case 'invalid_type':
-      return `${article(issue.expected)}${about}`;
-    case 'invalid_value': {
-      const values = issue.values.map(entry => String(entry));
-      return `one of ${values.join(', ')}${typeof value === 'string' ? didYouMean(value, values) : ''}`;
-    }
-    case 'too_small':
-      return `at least ${issue.minimum}${counted(issue.origin, issue.minimum)}`;
-    case 'too_big':
-      return `at most ${issue.maximum}${counted(issue.origin, issue.maximum)}`;
-    default:
-      return typeof description === 'string' ? description : issue.message;
-  }
-}
-
-const ARTICLES: Record<string, string> = {
-  string: 'a text',
-  int: 'a whole number',
+const TYPES: Record<string, string> = {
+  string: 'a string',
+  int: 'an integer',
   number: 'a number',
   boolean: 'true or false',
   array: 'a list',
@@ -76,59 +38,39 @@ const ARTICLES: Record<string, string> = {
   record: 'an object',
 };
 
-function article(type: string): string {
-  return ARTICLES[type] ?? type;
-}
-
-function counted(origin: string, count: number | bigint): string {
-  if (origin === 'array') return Number(count) === 1 ? ' entry' : ' entries';
-  if (origin === 'string') return Number(count) === 1 ? ' character' : ' characters';
-  return '';
-}
-
-type Node = Record<string, unknown>;
-
-function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Every subschema that may apply at a path: unions fan out. */
-function schemasAt(schema: Node, path: readonly PropertyKey[]): readonly Node[] {
-  let here = fanOut([schema]);
-  for (const key of path) {
-    here = fanOut(
-      here.flatMap(node => {
-        const properties = node.properties;
-        const named = isNode(properties) ? properties[String(key)] : undefined;
-        return [named, typeof key === 'number' ? node.items : undefined, node.additionalProperties].filter(
-          isNode,
-        );
-      }),
-    );
+/** What a field got and what it takes; its description in the schema is part of that. */
+function describe(issue: z.core.$ZodRawIssue): string {
+  const { schema, input } = issue;
+  if (issue.code === 'unrecognized_keys') {
+    const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+    const names = issue.keys.map(key => `"${key}"${didYouMean(key, known)}`).join(', ');
+    return `got the unknown ${issue.keys.length === 1 ? 'field' : 'fields'} ${names}; takes ${known.join(', ')}`;
   }
-  return here;
+  const description = schema instanceof z.ZodType ? schema.description : undefined;
+  return `${input === undefined ? 'is missing' : `got ${show(input)}`}; takes ${expected(issue, description)}`;
 }
 
-function fanOut(nodes: readonly Node[]): Node[] {
-  return nodes.flatMap(node => {
-    const branches = [node.anyOf, node.oneOf].flatMap(list =>
-      Array.isArray(list) ? list.filter(isNode) : [],
-    );
-    return branches.length === 0 ? [node] : [node, ...fanOut(branches)];
-  });
-}
-
-function propertiesOf(schemas: readonly Node[]): string[] {
-  return [
-    ...new Set(schemas.flatMap(({ properties }) => (isNode(properties) ? Object.keys(properties) : []))),
-  ];
-}
-
-function at(input: unknown, path: readonly PropertyKey[]): unknown {
-  let value = input;
-  for (const key of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
-    value = Reflect.get(value, key);
+function expected(issue: z.core.$ZodRawIssue, description: string | undefined): string {
+  switch (issue.code) {
+    case 'invalid_type':
+      return `${TYPES[issue.expected] ?? issue.expected}${description === undefined ? '' : ` (${description})`}`;
+    case 'invalid_value': {
+      const values = issue.values.map(String);
+      const hint = typeof issue.input === 'string' ? didYouMean(issue.input, values) : '';
+      return `one of ${values.join(', ')}${hint}`;
+    }
+    case 'too_small':
+      return `at least ${counted(issue.minimum, issue.origin)}`;
+    case 'too_big':
+      return `at most ${counted(issue.maximum, issue.origin)}`;
+    default:
+      return description ?? 'another value';
   }
-  return value;
+}
+
+function counted(count: number | bigint, origin: string): string {
+  const one = Number(count) === 1;
+  if (origin === 'array') return `${count} ${one ? 'entry' : 'entries'}`;
+  if (origin === 'string') return `${count} ${one ? 'character' : 'characters'}`;
+  return String(count);
 }

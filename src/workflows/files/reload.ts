@@ -4,12 +4,12 @@ import type { ReloadableCatalog } from './catalog.ts';
 import { loadWorkflows } from './load.ts';
 
 /**
- * Loads the workflows of a start. What is broken is set aside with its reasons in the log. Throws when none is usable,
- * with all the reasons, and when the folder cannot be read.
+ * Loads the workflows when the gateway starts, and logs the broken ones. Throws when the folder cannot be read and, with
+ * all problems, when no workflow is usable.
  */
 export async function loadAtStart(dir: string, log: Log): Promise<LoadedWorkflows> {
   const loaded = await loadWorkflows(dir);
-  tell(loaded, log);
+  logBroken(loaded, log);
   if (loaded.workflows.length > 0) return loaded;
   const reasons = loaded.broken.flatMap(({ name, problems }) => problems.map(text => `  ${name}: ${text}`));
   const what = reasons.length === 0 ? `there is none in ${dir}` : `each in ${dir} is broken:`;
@@ -17,7 +17,7 @@ export async function loadAtStart(dir: string, log: Log): Promise<LoadedWorkflow
 }
 
 export interface Reloader {
-  /** Resolves when the files as they are at the time of the call are in the catalog. Never rejects: faults are logged. */
+  /** Resolves when the catalog holds the files as of the call, or newer. Never rejects: errors are logged. */
   reload(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export interface ReloaderOptions {
   onReloaded(): void;
 }
 
-/** Reads the folder again on demand, one reading at a time; calls that come meanwhile share the next one. */
+/** Reads the folder again on request, one read at a time; calls during a read share the next one. */
 export function createReloader({ dir, catalog, log, onReloaded }: ReloaderOptions): Reloader {
   let running: Promise<void> | null = null;
   let next: Promise<void> | null = null;
@@ -37,15 +37,16 @@ export function createReloader({ dir, catalog, log, onReloaded }: ReloaderOption
   async function read(): Promise<void> {
     try {
       const loaded = await loadWorkflows(dir);
-      if (sameAs(catalog, loaded)) return;
+      if (fingerprint(catalog.all(), catalog.broken()) === fingerprint(loaded.workflows, loaded.broken))
+        return;
       catalog.reload(loaded);
-      tell(loaded, log);
+      logBroken(loaded, log);
       const versions = loaded.workflows.map(({ name, version }) => `${name}@${version}`);
       if (versions.length === 0) log.error({ dir }, 'no workflow is usable any more');
       else log.info({ workflows: versions }, 'workflows reloaded');
       onReloaded();
     } catch (error) {
-      log.error({ dir, error: String(error) }, 'workflows could not be read: those from before stay');
+      log.error({ dir, err: error }, 'cannot read the workflows; keeping those loaded before');
     }
   }
 
@@ -68,13 +69,13 @@ export function createReloader({ dir, catalog, log, onReloaded }: ReloaderOption
   };
 }
 
-function tell({ broken }: LoadedWorkflows, log: Log): void {
-  for (const { name, problems } of broken) log.warn({ workflow: name, problems }, 'workflow set aside');
+function logBroken({ broken }: LoadedWorkflows, log: Log): void {
+  for (const { name, problems } of broken) log.warn({ workflow: name, problems }, 'workflow is broken');
 }
 
-function sameAs(catalog: ReloadableCatalog, loaded: LoadedWorkflows): boolean {
-  const shape = (workflows: LoadedWorkflows['workflows'], broken: LoadedWorkflows['broken']): string =>
-    JSON.stringify([workflows.map(({ name, version }) => [name, version]), broken]);
-  const broken = catalog.broken().map(({ name, problems }) => ({ name, problems }));
-  return shape([...catalog.all()], broken) === shape(loaded.workflows, loaded.broken);
+function fingerprint(
+  workflows: readonly { name: string; version: string }[],
+  broken: readonly { name: string; problems: string[] }[],
+): string {
+  return JSON.stringify([workflows.map(({ name, version }) => [name, version]), broken]);
 }

@@ -2,27 +2,23 @@ import { type FSWatcher, watch } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** An editor writes a file in several steps: what follows within this many milliseconds counts as one change. */
+/** Editors write a file in several steps: events that follow each other within this many milliseconds are one change. */
 const SETTLE_MS = 150;
 
-export interface FolderWatch {
-  stop(): void;
-}
-
 export interface FolderWatchOptions {
-  /** The folder of folders to look at; both levels are watched. */
+  /** The folder whose files and subfolders are watched, one level deep. */
   readonly dir: string;
   /** Called once for each change that has settled. */
   onChange(): void;
-  /** Called when watching is not possible, as where the system allows no more watches. */
+  /** Called when watching fails, for example because the system allows no more watches. */
   onError(error: Error): void;
 }
 
 /**
- * Watches a folder and the folders right below it. Each level has a watch of its own, because the recursive one of
- * `node:fs` loses files that are replaced by a rename, which is how many editors save.
+ * Watches a folder and its direct subfolders. Each has a watch of its own, because the recursive one of `node:fs` loses
+ * files that are replaced by a rename, which is how many editors save.
  */
-export function watchFolders({ dir, onChange, onError }: FolderWatchOptions): FolderWatch {
+export function watchFolders({ dir, onChange, onError }: FolderWatchOptions): { stop(): void } {
   const watches = new Map<string, FSWatcher>();
   let timer: NodeJS.Timeout | null = null;
   let stopped = false;
@@ -34,7 +30,7 @@ export function watchFolders({ dir, onChange, onError }: FolderWatchOptions): Fo
       watches.set(path, watching);
       watching.on('error', error => {
         drop(path);
-        // A folder that went away takes its watch along: nothing is wrong with that.
+        // The watch of a removed subfolder may fail; the change itself is reported by the watch of `dir`.
         if (path === dir) onError(error);
       });
     } catch (error) {
@@ -47,11 +43,9 @@ export function watchFolders({ dir, onChange, onError }: FolderWatchOptions): Fo
     watches.delete(path);
   }
 
-  async function follow(): Promise<void> {
+  async function addSubfolders(): Promise<void> {
     const entries = await readdir(dir, { withFileTypes: true });
-    const folders = entries.filter(entry => !entry.isFile()).map(({ name }) => join(dir, name));
-    for (const path of watches.keys()) if (path !== dir && !folders.includes(path)) drop(path);
-    for (const path of folders) add(path);
+    for (const entry of entries) if (!entry.isFile()) add(join(dir, entry.name));
   }
 
   function changed(): void {
@@ -59,14 +53,14 @@ export function watchFolders({ dir, onChange, onError }: FolderWatchOptions): Fo
     if (timer !== null) clearTimeout(timer);
     timer = setTimeout(() => {
       timer = null;
-      // A folder that was removed and made again has the same name and another watch.
+      // A subfolder that was removed and created again has the same name but needs a new watch.
       for (const path of watches.keys()) if (path !== dir) drop(path);
-      follow().then(onChange, onError);
+      addSubfolders().then(onChange, onError);
     }, SETTLE_MS);
   }
 
   add(dir);
-  follow().catch(onError);
+  addSubfolders().catch(onError);
   return {
     stop() {
       stopped = true;

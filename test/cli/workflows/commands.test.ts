@@ -43,7 +43,7 @@ describe('qwen-edit', () => {
     [['workflows', 'list', '--help'], '--dir ./my-workflows'],
     [['workflows', 'check', '--help'], '--engine http://user:password@gpu.example:8188'],
     [['workflows', 'new', '--help'], '--name my-edit'],
-  ])('explains itself with examples and exit codes: %j', async (words, example) => {
+  ])('has help with examples and exit codes: %j', async (words, example) => {
     const { code, out } = await qwenEdit(words);
     expect(code).toBe(0);
     expect(out).toContain('Examples:');
@@ -51,7 +51,7 @@ describe('qwen-edit', () => {
     expect(out).toMatch(/Exit codes:\n {2}0 /);
   });
 
-  it('ends with 2 when it does not understand, and says what it would have', async () => {
+  it('exits with 2 for a command that it does not understand, and suggests the nearest', async () => {
     const [command, option, argument, none, name] = await Promise.all([
       qwenEdit(['workflws']),
       qwenEdit(['workflows', 'check', '--engin', 'x']),
@@ -75,7 +75,7 @@ describe('qwen-edit', () => {
 });
 
 describe('qwen-edit workflows list', () => {
-  it('lists what is there and tells what is broken', async () => {
+  it('lists the workflows and reports broken ones', async () => {
     const whole = await qwenEdit(['workflows', 'list']);
     expect(whole.code).toBe(0);
     expect(whole.out).toMatch(
@@ -85,14 +85,14 @@ describe('qwen-edit workflows list', () => {
     await make('torn', { graph: text => text.slice(0, 100) });
     const some = await qwenEdit(['workflows', 'list', '--dir', dir]);
     expect(some.code).toBe(1);
-    expect(some.out).toMatch(/\nmine +[0-9a-f]{12} [\s\S]*\ntorn .*broken: graph\.json: is no JSON/);
+    expect(some.out).toMatch(/\nmine +[0-9a-f]{12} [\s\S]*\ntorn .*broken: graph\.json: is not JSON/);
     const nowhere = await qwenEdit(['workflows', 'list', '--dir', join(folder, 'none')]);
     expect(nowhere).toMatchObject({ code: 1, err: expect.stringContaining('cannot be read') });
   });
 });
 
 describe('qwen-edit workflows check', () => {
-  it('finds nothing wrong with what comes with the project', async () => {
+  it('finds no problem in the shipped workflows', async () => {
     const { code, out } = await qwenEdit(['workflows', 'check']);
     expect(out.split('\n').filter(line => /^\S/.test(line))).toEqual([
       'qwen-image-edit-plus: ok',
@@ -103,11 +103,11 @@ describe('qwen-edit workflows check', () => {
     expect(code).toBe(0);
   });
 
-  it('says without an engine what is wrong, where, and the nearest name', async () => {
+  it('reports without an engine what is wrong, where, and the nearest name', async () => {
     await make('a-manifest', { manifest: text => text.replace('"negativePrompt"', '"negativPrompt"') });
     await make('b-class', { graph: text => text.replace('"KSampler"', '"KSamplr"') });
     await make('c-value', { graph: text => text.replace('"euler"', '"eulr"') });
-    await make('d-pack', { graph: text => text.replace('"CFGNorm"', '"SomebodysOwnThing"') });
+    await make('d-pack', { graph: text => text.replace('"CFGNorm"', '"MyOwnNode"') });
     await make('e-link', { graph: text => text.replace('"111"', '"1111"') });
     const { code, out } = await qwenEdit(['workflows', 'check'], { WORKFLOWS_DIR: dir });
     expect(code).toBe(1);
@@ -116,37 +116,37 @@ describe('qwen-edit workflows check', () => {
       /1 problem\n {2}workflow\.json: inputs: .*did you mean "negativePrompt"/,
     );
     expect(said('b-class')).toMatch(
-      /graph\.json: node 3: there is no class "KSamplr"; did you mean "KSampler"/,
+      /graph\.json: node 3: ComfyUI lacks the node KSamplr; did you mean "KSampler"/,
     );
     expect(said('c-value')).toMatch(
       /1 problem\n {2}graph\.json: node 3 \(KSampler\): input sampler_name takes .*got "eulr"/,
     );
     expect(said('c-value')).toContain('did you mean "euler"');
-    expect(said('d-pack')).toMatch(/ok\n {2}note: the class SomebodysOwnThing is not known here/);
-    expect(said('e-link')).toMatch(/graph\.json: .*"1?111".*not there/);
+    expect(said('d-pack')).toMatch(/ok\n {2}note: the class MyOwnNode is unknown/);
+    expect(said('e-link')).toMatch(/graph\.json: .*"1?111".*missing/);
 
     const one = await qwenEdit(['workflows', 'check', 'd-pack', '--dir', dir]);
     expect(one.code).toBe(0);
     expect(one.out).not.toContain('a-manifest');
   });
 
-  it('says with an engine what it lacks, and in which folder a missing file belongs', async () => {
+  it('reports what an engine lacks, and the folder of a missing file', async () => {
     const engine = await startSandbox({ missingModels: ['qwen_image_vae.safetensors'] });
     try {
       await make('mine');
       const { code, out } = await qwenEdit(['workflows', 'check', '--dir', dir, '--engine', engine.url]);
       expect(code).toBe(1);
       expect(out).toMatch(
-        /^mine: 1 problem\n {2}the file qwen_image_vae\.safetensors is missing; it belongs in models\/vae \(from /,
+        /^mine: 1 problem\n {2}ComfyUI lacks the file qwen_image_vae\.safetensors in models\/vae \(from /,
       );
     } finally {
       await engine.stop();
     }
     const gone = await qwenEdit(['workflows', 'check', '--dir', dir, '--engine', engine.url]);
-    expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('does not answer as ComfyUI does') });
+    expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('does not respond like ComfyUI') });
   });
 
-  it('is content with an engine that has all', async () => {
+  it('finds no problem with an engine that has everything', async () => {
     const engine = await startSandbox();
     try {
       const words = ['workflows', 'check', PLUS, 'qwen-image-edit-plus-lightning', '--engine', engine.url];
@@ -158,7 +158,7 @@ describe('qwen-edit workflows check', () => {
 });
 
 describe('qwen-edit workflows new', () => {
-  it('makes a workflow of an exported graph, which the check then accepts', async () => {
+  it('creates a workflow from an exported graph, which the check then accepts', async () => {
     const { graph } = await shipped(PLUS);
     const exported: Graph = structuredClone(graph);
     exported['93'] = {
@@ -171,7 +171,7 @@ describe('qwen-edit workflows new', () => {
     const made = await qwenEdit(['workflows', 'new', '--from', from, '--dir', dir]);
     expect(made).toMatchObject({ code: 0, err: '' });
     expect(made.out).toContain(`Wrote ${join(dir, 'my-edit-v2')}`);
-    expect(made.out).toContain('changed: node 93 (ImageScaleToTotalPixels) is an ImageScale now');
+    expect(made.out).toContain('changed: node 93 (ImageScaleToTotalPixels) is now an ImageScale');
     expect(made.out).toContain('image 2: node 106 (LoadImage)');
     const workflow = await loadWorkflow(join(dir, 'my-edit-v2'), 'my-edit-v2');
     expect(workflow).toMatchObject({ manifest: { images: [{ slot: 1 }, { slot: 2 }, { slot: 3 }] } });
@@ -189,7 +189,7 @@ describe('qwen-edit workflows new', () => {
     expect(kept.out).toContain('megapixels: node 93');
   });
 
-  it('says why none can be made, and writes nothing then', async () => {
+  it('says why it cannot create one, and then writes nothing', async () => {
     const file = async (name: string, content: unknown) => {
       const path = join(folder, name);
       await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content));

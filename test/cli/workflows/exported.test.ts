@@ -6,7 +6,7 @@ import { checkWorkflow } from '../../../src/workflows/check/workflow.ts';
 import type { Graph } from '../../../src/workflows/graph.ts';
 import { requestFor, shipped, workflowOf } from '../../support/comfyui/workflows.ts';
 
-/** A graph as people export them: the picture goes into the canvas as it is, or through `scaler`. */
+/** A graph as commonly exported: the image reaches the canvas unscaled, or through `scaler`. */
 function exported(scaler?: { class_type: string; inputs: Record<string, unknown> }): Graph {
   const source = scaler === undefined ? ['5', 0] : ['6', 0];
   return {
@@ -38,12 +38,12 @@ function exported(scaler?: { class_type: string; inputs: Record<string, unknown>
     },
     '11': { class_type: 'VAEDecode', inputs: { samples: ['10', 0], vae: ['4', 0] } },
     '12': { class_type: 'SaveImage', inputs: { images: ['11', 0], filename_prefix: 'x' } },
-    // Left lying about, as exports often have it.
+    // Exports often have nodes that nothing uses.
     '2': { class_type: 'EmptySD3LatentImage', inputs: { width: 1024, height: 1024, batch_size: 1 } },
   };
 }
 
-const LEFT_OUT = 'left out, since the result does not need them: node 2 (EmptySD3LatentImage)';
+const REMOVED = 'removed, since the result does not need them: node 2 (EmptySD3LatentImage)';
 
 function scaffold(graph: Graph) {
   const made = scaffoldManifest('mine', graph);
@@ -54,11 +54,11 @@ function scaffold(graph: Graph) {
 }
 
 describe('adaptGraph', () => {
-  it('puts a scaler after a picture that goes in as it is, for all that take it', () => {
+  it('adds a scaler after an unscaled image, for every node that takes it', () => {
     const { graph, changes } = adaptGraph(exported());
     expect(changes).toEqual([
-      LEFT_OUT,
-      'node 13 (ImageScale) is new, after node 5 (LoadImage): it takes the size of each job',
+      REMOVED,
+      'added node 13 (ImageScale) after node 5 (LoadImage): it takes the size of each job',
     ]);
     expect(graph['13']).toMatchObject({ class_type: 'ImageScale', inputs: { image: ['5', 0] } });
     for (const [id, input] of [
@@ -77,11 +77,11 @@ describe('adaptGraph', () => {
   it.each([
     ['ImageScaleToTotalPixels', { upscale_method: 'area', megapixels: 1 }, 'area'],
     ['FluxKontextImageScale', {}, 'lanczos'],
-  ])('makes an ImageScale of %s', (class_type, inputs, upscale_method) => {
+  ])('replaces %s by an ImageScale', (class_type, inputs, upscale_method) => {
     const { graph, changes } = adaptGraph(exported({ class_type, inputs: { image: ['5', 0], ...inputs } }));
     expect(changes).toEqual([
-      LEFT_OUT,
-      `node 6 (${class_type}) is an ImageScale now, which takes the size of each job`,
+      REMOVED,
+      `node 6 (${class_type}) is now an ImageScale, which takes the size of each job`,
     ]);
     expect(graph['6']).toMatchObject({
       class_type: 'ImageScale',
@@ -91,18 +91,18 @@ describe('adaptGraph', () => {
     expect(scaffold(graph).manifest.inputs.width).toEqual({ node: '6', input: 'width' });
   });
 
-  it('leaves a graph with a size alone, but for what the result does not need', async () => {
+  it('only removes unneeded nodes from a graph that already takes a size', async () => {
     const { graph } = await shipped('qwen-image-edit-plus');
     expect(adaptGraph(graph)).toEqual({ graph, changes: [] });
     const empty = exported();
     Object.assign(empty['10']?.inputs ?? {}, { latent_image: ['2', 0] });
     const { graph: kept, changes } = adaptGraph(empty);
     expect(kept['2']).toEqual(empty['2']);
-    expect(changes).toEqual(['left out, since the result does not need them: node 9 (VAEEncode)']);
+    expect(changes).toEqual(['removed, since the result does not need them: node 9 (VAEEncode)']);
     expect(scaffold(empty).manifest.inputs.width).toEqual({ node: '2', input: 'width' });
   });
 
-  it('adds what newer versions require of the scalers that stay', () => {
+  it('adds the input that newer versions require to the scalers that stay', () => {
     const graph = exported();
     graph['20'] = { class_type: 'LoadImage', inputs: { image: 'b.png' } };
     graph['21'] = {
@@ -120,12 +120,12 @@ describe('adaptGraph', () => {
   });
 });
 
-describe('scaffoldManifest, for a graph that scales by itself', () => {
+describe('scaffoldManifest, for a graph that scales the image itself', () => {
   it.each([
     [undefined, 1360, 768],
     [1, 1360, 768],
     [32, 1376, 768],
-  ])('knows what it keeps of 1920x1080 with resolution_steps %s', (resolution_steps, width, height) => {
+  ])('predicts the size of a 1920x1080 image with resolution_steps %s', (resolution_steps, width, height) => {
     const graph = exported({
       class_type: 'ImageScaleToTotalPixels',
       inputs: {
@@ -157,7 +157,7 @@ describe('scaffoldManifest, for a graph of primitives', () => {
     expect(manifest.images).toMatchObject([{ slot: 1, required: true, target: { node: '5' } }]);
   });
 
-  it('finds the parts of a sampler that is taken apart', () => {
+  it('finds the parts of a SamplerCustomAdvanced', () => {
     const graph = adaptGraph(exported()).graph;
     graph['10'] = {
       class_type: 'SamplerCustomAdvanced',
@@ -204,11 +204,15 @@ describe('readPublishedGraph', () => {
   });
 
   it.each([
-    ['the editor’s format', { nodes: [], links: [], version: 0.4 }, /own format.*Export \(API\)/],
-    ['one with a stray field', { ...graph, extra: {} }, /"extra" is no node/],
-    ['nothing of the kind', [1, 2], /is no graph in API format; takes/],
-    ['an empty one', {}, /is no graph/],
-  ])('says what it is instead: %s', (_, json, message) => {
+    [
+      'the editor’s format',
+      { nodes: [], links: [], version: 0.4 },
+      /format of the ComfyUI editor.*Export \(API\)/,
+    ],
+    ['a graph with another field', { ...graph, extra: {} }, /"extra" is not a node/],
+    ['a list', [1, 2], /is not a graph in API format; takes/],
+    ['an empty object', {}, /is not a graph/],
+  ])('says what the file is instead: %s', (_, json, message) => {
     expect(readPublishedGraph(json)).toMatchObject({ ok: false, message: expect.stringMatching(message) });
   });
 });

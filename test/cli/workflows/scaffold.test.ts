@@ -8,7 +8,7 @@ import { workflowJsonSchema } from '../../../src/workflows/manifest.ts';
 import { requestFor, SHIPPED_FOLDER, shipped } from '../../support/comfyui/workflows.ts';
 
 describe('scaffoldManifest', () => {
-  it('recognises the parts of every shipped graph', async () => {
+  it('drafts the manifest of every shipped graph', async () => {
     const { workflows } = await loadWorkflows(SHIPPED_FOLDER);
     for (const { name, graph, manifest } of workflows) {
       const made = scaffoldManifest('mine', graph);
@@ -26,7 +26,7 @@ describe('scaffoldManifest', () => {
     }
   });
 
-  it('gives chains of an optional picture to that picture', async () => {
+  it('assigns the nodes behind an optional image to that image', async () => {
     const { graph } = await shipped('qwen-image-edit-plus');
     const longer = structuredClone(graph);
     longer['200'] = { class_type: 'ImageInvert', inputs: { image: ['106', 0] } };
@@ -39,7 +39,7 @@ describe('scaffoldManifest', () => {
     });
   });
 
-  it('says what it did not find', () => {
+  it('reports what it did not find', () => {
     expect(
       scaffoldManifest('mine', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }),
     ).toEqual({
@@ -55,7 +55,7 @@ describe('scaffoldManifest', () => {
 });
 
 describe('workflowJsonSchema', () => {
-  it('describes the manifest as it is written, defaults left out', () => {
+  it('describes the manifest as written, where fields with a default are optional', () => {
     const schema = workflowJsonSchema();
     expect(schema).toMatchObject({
       $schema: 'https://json-schema.org/draft/2020-12/schema',

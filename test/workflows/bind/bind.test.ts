@@ -9,7 +9,7 @@ import { requestFor, shipped, smallWorkflow, workflowOf } from '../../support/co
 
 type Slot = 1 | 2 | 3;
 
-/** A graph of up to three pictures, each behind a chain of nodes of its own, with the manifest that describes it. */
+/** A workflow of up to three images, each with a chain of nodes of its own. */
 interface Drawn {
   workflow: Workflow;
   /** The nodes of each slot's chain, LoadImage first. */
@@ -153,7 +153,7 @@ function deepFreeze(value: unknown): void {
 }
 
 describe('bindWorkflow, for any workflow and any request', () => {
-  it('makes a closed graph without leftovers, and leaves the loaded one untouched', () => {
+  it('makes a graph without dangling links or unused nodes, and does not change the workflow', () => {
     const cases = drawn.chain(entry => requestsOf(entry).map(request => ({ ...entry, request })));
     fc.assert(
       fc.property(cases, ({ workflow, chains, request }) => {
@@ -198,7 +198,7 @@ describe('bindWorkflow, for any workflow and any request', () => {
 });
 
 describe('bindWorkflow', () => {
-  it('writes a parameter to every target it names, and passes over those of absent pictures', () => {
+  it('writes a parameter to all of its targets, except those removed with an absent image', () => {
     const { graph, manifest } = smallWorkflow();
     graph['7'] = { class_type: 'ImageBlur', inputs: { image: ['2', 0], amount: 1 } };
     const encode = graph['4'];
@@ -234,7 +234,7 @@ describe('bindWorkflow', () => {
     });
   });
 
-  it('counts a step without guidance as half of one with it', async () => {
+  it('counts a step without guidance as half a step with guidance', async () => {
     const lightning = await shipped('qwen-image-edit-plus-lightning');
     const { plan } = bindWorkflow(lightning, requestFor([1, 2], { steps: 8, cfg: 1 }));
     expect(plan.nodes['3']).toEqual({ stage: 'SAMPLING', weight: 4 });
@@ -265,9 +265,9 @@ describe('bindWorkflow', () => {
     [
       'image 3',
       { images: [{ slot: 3, name: 'c', width: 9, height: 9 }] },
-      'image 3 is no picture of this workflow, which takes 1, 2',
+      'image 3 is not an image of this workflow, which takes 1, 2',
     ],
-    ['image 1 twice', { images: two }, 'image 1 came twice'],
+    ['a repeated image', { images: two }, 'image 1 is set twice'],
     [
       'its size',
       { images: [{ slot: 1, name: 'a', width: 0, height: 9 }] },
@@ -281,17 +281,21 @@ describe('bindWorkflow', () => {
     [
       'a parameter',
       { parameters: { strenght: 1 } },
-      'parameters.strenght is no parameter of the workflow small, it takes strength; did you mean "strength"?',
+      'parameters.strenght is not a parameter of the workflow small, which takes strength; did you mean "strength"?',
     ],
-    ['its value', { parameters: { strength: 3 } }, 'parameters.strength takes a number from 0 to 2, got 3'],
-  ])('refuses %s that does not fit', (_what, changes, message) => {
+    [
+      'a value of a parameter',
+      { parameters: { strength: 3 } },
+      'parameters.strength takes a number from 0 to 2, got 3',
+    ],
+  ])('throws for %s that does not fit', (_what, changes, message) => {
     const { graph, manifest } = smallWorkflow();
     const bind = () => bindWorkflow(workflowOf(graph, manifest), requestFor([1], changes));
     expect(bind).toThrow(WorkflowBindError);
     expect(bind).toThrow(message);
   });
 
-  it('drops leading zeros of a seed', () => {
+  it('drops the leading zeros of a seed', () => {
     const { graph, manifest } = smallWorkflow();
     const bound = bindWorkflow(workflowOf(graph, manifest), requestFor([1], { seed: '007' }));
     expect(bound.graph['5']?.inputs.seed).toBe('7');

@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 
 describe('validateParameters', () => {
-  it('fills in what was left out', () => {
+  it('fills in the defaults of unset parameters', () => {
     const values = { precision: 'int4', rank: 128, cpuOffload: 'auto', blocksOnGpu: 20 };
     expect(validateParameters(nunchaku, {})).toEqual({ ok: true, values });
     expect(validateParameters(nunchaku, { rank: 32, precision: null })).toEqual({
@@ -31,26 +31,26 @@ describe('validateParameters', () => {
     [
       { precison: 'fp4' },
       'parameters.precison',
-      'is no parameter of the workflow qwen-image-edit-plus-nunchaku, it takes precision, rank, cpuOffload, blocksOnGpu; did you mean "precision"?',
+      'is not a parameter of the workflow qwen-image-edit-plus-nunchaku, which takes precision, rank, cpuOffload, blocksOnGpu; did you mean "precision"?',
     ],
     [
       { constructor: 1 },
       'parameters.constructor',
-      'is no parameter of the workflow qwen-image-edit-plus-nunchaku, it takes precision, rank, cpuOffload, blocksOnGpu',
+      'is not a parameter of the workflow qwen-image-edit-plus-nunchaku, which takes precision, rank, cpuOffload, blocksOnGpu',
     ],
-  ])('refuses %j', (given, field, message) => {
+  ])('rejects %j', (given, field, message) => {
     expect(validateParameters(nunchaku, given)).toEqual({ ok: false, field, message });
   });
 
-  it('takes nothing where nothing is declared', async () => {
+  it('rejects every parameter of a workflow without parameters', async () => {
     const { manifest } = await shipped('qwen-image-edit-plus');
     expect(validateParameters(manifest, { rank: 1 })).toMatchObject({
       ok: false,
-      message: 'is no parameter of the workflow qwen-image-edit-plus, it takes none',
+      message: 'is not a parameter of the workflow qwen-image-edit-plus, which takes none',
     });
   });
 
-  it('never lets a value through that is no text, finite number or truth value', () => {
+  it('never accepts NaN, infinity or another type for a number', () => {
     fc.assert(
       fc.property(fc.anything({ withBigInt: true }), value => {
         const result = validateParameters(lightning, { loraStrength: value });
@@ -61,7 +61,7 @@ describe('validateParameters', () => {
 });
 
 describe('defaultsFor', () => {
-  it('follows the option that is chosen', () => {
+  it('uses the defaults of the chosen option', () => {
     expect(defaultsFor(lightning)).toEqual({
       steps: 8,
       cfg: 1,

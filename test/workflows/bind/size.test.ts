@@ -43,7 +43,7 @@ describe('workingSize', () => {
     expect(text(workingSize({ width, height }, megapixels, QWEN))).toBe(size);
   });
 
-  it('gives the same size for the same shape on its side', () => {
+  it('gives the same size, turned, for an image turned on its side', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 9000 }),
@@ -52,7 +52,7 @@ describe('workingSize', () => {
         (width, height, megapixels) => {
           const upright = workingSize({ width, height }, megapixels, QWEN);
           const lying = workingSize({ width: height, height: width }, megapixels, QWEN);
-          // Two sizes can be equally good; then their areas are as near.
+          // Two sizes can be equally good; then their areas are equally near.
           expect(Math.abs(upright.width * upright.height - lying.width * lying.height)).toBeLessThan(
             0.12 * megapixels * PIXELS_PER_MEGAPIXEL,
           );
@@ -61,7 +61,7 @@ describe('workingSize', () => {
     );
   });
 
-  it('has sides that the model takes, whatever the picture', () => {
+  it('has sides that the model takes, for every image', () => {
     const sides = fc.integer({ min: 1, max: 100_000 });
     fc.assert(
       fc.property(
@@ -80,7 +80,7 @@ describe('workingSize', () => {
     );
   });
 
-  it('keeps shape, area and reference of usual pictures', () => {
+  it('keeps the shape, area and reference of usual images', () => {
     const usual = fc.double({ min: 0.25, max: 4, noNaN: true });
     fc.assert(
       fc.property(usual, fc.double({ min: 0.2, max: 4, noNaN: true }), (aspect, megapixels) => {
@@ -97,7 +97,7 @@ describe('workingSize', () => {
     );
   });
 
-  it('makes the second rescale a no-op at one megapixel', () => {
+  it('makes the encoder’s rescale a no-op at one megapixel', () => {
     for (let aspect = 0.2; aspect <= 5; aspect *= 1.003) {
       const size = workingSize({ width: 4000 * aspect, height: 4000 }, 1, QWEN);
       expect(text(referenceSize(size, QWEN.reference)), `aspect ${aspect}`).toBe(text(size));
@@ -110,7 +110,7 @@ describe('workingSize', () => {
     expect(text(workingSize({ width: 300, height: 200 }, 1, plain))).toBe('1248x832');
   });
 
-  it('refuses what is no size', () => {
+  it('throws for sides and rules that allow no size', () => {
     for (const megapixels of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(() => workingSize({ width: 10, height: 10 }, megapixels, QWEN)).toThrow(RangeError);
     }
@@ -131,7 +131,7 @@ describe('referenceSize', () => {
 });
 
 describe('scaledSize', () => {
-  it('gives what ImageScaleToTotalPixels makes', () => {
+  it('gives the size that ImageScaleToTotalPixels makes', () => {
     expect(text(scaledSize({ width: 1920, height: 1080 }, 1, 16))).toBe('1360x768');
     expect(text(scaledSize({ width: 1920, height: 1080 }, 1, 1))).toBe('1365x768');
     expect(text(scaledSize({ width: 10_000, height: 1 }, 0.1, 16))).toBe('32384x16');

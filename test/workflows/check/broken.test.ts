@@ -50,8 +50,8 @@ const inManifest = (path: string, value: unknown) => (files: { manifest: Record<
 
 const strength = { name: 'strength', type: 'number', default: 1, target: { node: '4', input: 'strength' } };
 
-describe('a broken workflow', () => {
-  it('is none while nothing is changed', async () => {
+describe('loading a broken workflow', () => {
+  it('finds no problem in the unchanged workflow', async () => {
     expect(await problemsOf(() => undefined)).toEqual([]);
   });
 
@@ -82,12 +82,12 @@ describe('a broken workflow', () => {
       'workflow.json: inputs.seed: got the unknown field "inptu"; did you mean "input"?; takes node, input',
     ],
     [
-      'a target that is a text',
+      'a target that is a string',
       inManifest('inputs.seed', '5.seed'),
       'workflow.json: inputs.seed: got "5.seed"; takes an input of a node, or a list of them',
     ],
     [
-      'a slot that is none',
+      'a slot out of range',
       inManifest('images.1.slot', 4),
       'workflow.json: images.1.slot: got 4; takes 1, 2 or 3',
     ],
@@ -102,52 +102,52 @@ describe('a broken workflow', () => {
       'workflow.json: stages.0.weight: got -1; takes at least 0',
     ],
     [
-      'a name that is none',
+      'a name with characters that are not allowed',
       inManifest('name', 'Small One'),
-      'workflow.json: name: got "Small One"; takes the folder\'s own name',
+      'workflow.json: name: got "Small One"; takes the name of its folder: lowercase letters',
     ],
     [
-      'another name than the folder',
+      'a name that differs from the folder',
       inManifest('name', 'smal'),
       'workflow.json: name: got "smal"; takes the name of its folder, "small"',
     ],
     [
-      'a node that is not there',
+      'a reference to an unknown node',
       inManifest('inputs.steps.node', 'KSamplr'),
-      'workflow.json: inputs.steps.node: got "KSamplr", which is no node of graph.json; takes an id, a title or a class; did you mean "KSampler"?',
+      'workflow.json: inputs.steps.node: got "KSamplr", which is not a node of graph.json; takes an id, a title or a class; did you mean "KSampler"?',
     ],
     [
-      'a title that is not there',
+      'a reference to an unknown title',
       inManifest('images.0.target.node', 'Frist'),
-      'workflow.json: images.0.target.node: got "Frist", which is no node of graph.json; takes an id, a title or a class; did you mean "First"?',
+      'workflow.json: images.0.target.node: got "Frist", which is not a node of graph.json; takes an id, a title or a class; did you mean "First"?',
     ],
     [
-      'nothing like any node',
+      'a reference that is like no node',
       inManifest('output.node', 'zzzzzzzz'),
-      'workflow.json: output.node: got "zzzzzzzz", which is no node of graph.json; takes an id, a title or a class: node 1 (LoadImage)',
+      'workflow.json: output.node: got "zzzzzzzz", which is not a node of graph.json; takes an id, a title or a class: node 1 (LoadImage)',
     ],
     [
       'a class of two nodes',
       inManifest('images.0.target.node', 'LoadImage'),
-      'workflow.json: images.0.target.node: got "LoadImage", which is 2 nodes (1, 2); takes one of them by its id or its title',
+      'workflow.json: images.0.target.node: got "LoadImage", which matches 2 nodes (1, 2); takes the id or a unique title of one of them',
     ],
     [
-      'an input that is not there',
+      'an unknown input',
       inManifest('inputs.cfg.input', 'cgf'),
       'workflow.json: inputs.cfg.input: got "cgf"; node 5 (KSampler) takes positive, seed, steps, cfg; did you mean "cfg"?',
     ],
     [
-      'an input that is a link',
+      'an input that holds a link',
       inManifest('inputs.prompt', { node: '4', input: 'image1' }),
       'workflow.json: inputs.prompt.input: got "image1", which is a link to node 3; takes an input that holds a value',
     ],
     [
-      'the same input twice',
+      'two fields that write to the same input',
       inManifest('inputs.cfg.input', 'steps'),
-      'workflow.json: inputs.cfg: writes to node 5, input steps, as inputs.steps does; takes an input of its own',
+      'workflow.json: inputs.cfg: writes to input steps of node 5, as inputs.steps does; takes an input of its own',
     ],
     [
-      'the second of two targets',
+      'an unknown input in the second of two targets',
       inManifest('inputs.cfg', [
         { node: '5', input: 'cfg' },
         { node: '5', input: 'cfgg' },
@@ -155,34 +155,34 @@ describe('a broken workflow', () => {
       'workflow.json: inputs.cfg.1.input: got "cfgg"; node 5',
     ],
     [
-      'an output without a file name',
+      'an output node without a file name input',
       inManifest('output.node', '5'),
       'workflow.json: output.prefixInput: got "filename_prefix"; node 5 (KSampler) takes',
     ],
     [
-      'a slot twice',
+      'a repeated slot',
       inManifest('images.1.slot', 1),
-      'workflow.json: images.1.slot: got 1 again; takes a slot of its own',
+      'workflow.json: images.1.slot: got 1 again; takes a unique slot',
     ],
     [
-      'a node of two pictures',
+      'a node that belongs to two images',
       inManifest('images.1.nodes', ['1']),
-      'workflow.json: images.1.nodes: got node 1, which belongs to image 1 already',
+      'workflow.json: images.1.nodes: got node 1, which already belongs to image 1',
     ],
     [
-      'a node that must stay',
+      'an optional image with a node that every request needs',
       inManifest('images.1.nodes', ['5']),
-      'workflow.json: images.1.nodes: got node 5 (KSampler), which inputs.seed needs; takes nodes that may go',
+      'workflow.json: images.1.nodes: got node 5 (KSampler), which inputs.seed needs; takes nodes that only serve image 2',
     ],
     [
-      'a misspelt node of a picture',
+      'a misspelt node of an image',
       inManifest('images.1.nodes', ['Secnd']),
-      'workflow.json: images.1.nodes.0: got "Secnd", which is no node of graph.json; takes an id, a title or a class; did you mean "Second"?',
+      'workflow.json: images.1.nodes.0: got "Secnd", which is not a node of graph.json; takes an id, a title or a class; did you mean "Second"?',
     ],
     [
       'a width without a height',
       inManifest('inputs.height', undefined),
-      'workflow.json: inputs.height: is missing; width and height go together',
+      'workflow.json: inputs.height: is missing; width and height need each other',
     ],
     [
       'a default out of its range',
@@ -190,24 +190,24 @@ describe('a broken workflow', () => {
       'workflow.json: parameters.cfg.default: got 30; takes a number from 1 to 20',
     ],
     [
-      'a range upside down',
+      'a maximum below the minimum',
       inManifest('parameters.cfg.maximum', 0),
-      'workflow.json: parameters.cfg.maximum: got 0; takes a number from the minimum, 1, on',
+      'workflow.json: parameters.cfg.maximum: got 0; takes a number of at least the minimum, 1',
     ],
     [
-      'half a step',
+      'a default of half a step',
       inManifest('parameters.steps.default', 2.5),
       'workflow.json: parameters.steps.default: got 2.5; takes an integer',
     ],
     [
-      'no megapixels',
+      'a minimum of no megapixels',
       inManifest('parameters.megapixels.minimum', 0),
       'workflow.json: parameters.megapixels.minimum: got 0; takes a number above 0',
     ],
     [
-      'sides that leave no multiple',
+      'limits of the sides without a multiple between them',
       inManifest('size', { minSide: 100, maxSide: 100 }),
-      'workflow.json: size.maxSide: got 100; takes a side that leaves a multiple of 16 from 100 on',
+      'workflow.json: size.maxSide: got 100; takes a side with a multiple of 16 from minSide, 100',
     ],
     [
       'a parameter with a wrong default',
@@ -215,12 +215,12 @@ describe('a broken workflow', () => {
       'workflow.json: extraParameters.0.default: got "much"; takes a number from 0 to 2',
     ],
     [
-      'a parameter twice',
+      'a repeated parameter',
       inManifest('extraParameters', [strength, { ...strength, target: { node: '4', input: 'model' } }]),
-      'workflow.json: extraParameters.1.name: got "strength" again; takes a name of its own',
+      'workflow.json: extraParameters.1.name: got "strength" again; takes a unique name',
     ],
     [
-      'a parameter that goes nowhere',
+      'a parameter without a target',
       inManifest('extraParameters.0.target', undefined),
       'workflow.json: extraParameters.0.target: is missing; takes an input, unless a template uses the parameter',
     ],
@@ -235,19 +235,19 @@ describe('a broken workflow', () => {
       'workflow.json: extraParameters.0.options.0.defaults.steps: got 500; takes an integer from 1 to 100',
     ],
     [
-      'a minimum of a text',
+      'a minimum of a string',
       inManifest('extraParameters.0', { ...strength, type: 'string', default: 'a', minimum: 1 }),
-      'workflow.json: extraParameters.0.minimum: got 1; only a number takes one, and this is a string',
+      'workflow.json: extraParameters.0.minimum: got 1; only numbers have a minimum, and the type is string',
     ],
     [
-      'a text that opens files',
+      'a free string that names a file',
       inManifest('extraParameters.0', {
         name: 'file',
         type: 'string',
         default: 'a',
         target: { node: '6', input: 'filename_prefix' },
       }),
-      'workflow.json: extraParameters.0.options: is missing; a text that names a file takes a list of the names allowed',
+      'workflow.json: extraParameters.0.options: is missing; a string that names a file takes a list of the allowed names',
     ],
     [
       'a template of an unknown parameter',
@@ -257,92 +257,96 @@ describe('a broken workflow', () => {
     [
       'a stage of an unknown node',
       inManifest('stages.0.nodes', ['KSampeler']),
-      'workflow.json: stages.0.nodes.0: got "KSampeler", which is no node of graph.json; takes an id, a title or a class; did you mean "KSampler"?',
+      'workflow.json: stages.0.nodes.0: got "KSampeler", which is not a node of graph.json; takes an id, a title or a class; did you mean "KSampler"?',
     ],
     [
       'a node in two stages',
       inManifest('stages.0.nodes', ['5', 'KSampler']),
-      'workflow.json: stages.0.nodes.1: got node 5 again, which stages.0.nodes.0 names already',
+      'workflow.json: stages.0.nodes.1: got node 5 again, which stages.0.nodes.0 already names',
     ],
     [
-      'a class that is not used',
+      'a required class that the graph does not use',
       inManifest('requires.nodes.0.class', 'Enocde'),
-      'workflow.json: requires.nodes.0.class: got "Enocde", which graph.json does not use; takes a class that it has; did you mean "Encode"?',
+      'workflow.json: requires.nodes.0.class: got "Enocde", which graph.json does not use; takes a class that it uses; did you mean "Encode"?',
     ],
     [
-      'a model that is not used',
+      'a required model that nothing loads',
       inManifest('requires.models.0.file', 'n.safetensors'),
       'workflow.json: requires.models.0.file: got "n.safetensors", which nothing loads; takes a file that graph.json names; did you mean "m.safetensors"?',
     ],
     [
-      'a model that is not listed',
+      'a model that is missing from the list',
       inManifest('requires.models', []),
-      'workflow.json: requires.models: lacks "m.safetensors"; takes every model file with the folder that it belongs in',
+      'workflow.json: requires.models: lacks "m.safetensors"; takes every model file, with its folder',
     ],
     [
-      'a link to nowhere',
+      'a link to a missing node',
       inGraph('6', { images: ['55', 0] }),
-      'graph.json: 6.inputs.images: got a link to node "55", which is not there; takes one of 1, 2, 3, 4, 5, 6; did you mean "5"?',
+      'graph.json: 6.inputs.images: got a link to the missing node "55"; takes one of 1, 2, 3, 4, 5, 6; did you mean "5"?',
     ],
     [
       'a negative output',
       inGraph('6', { images: ['5', -1] }),
-      'graph.json: 6.inputs.images: got output -1 of node 5; takes an output number from 0 on',
+      'graph.json: 6.inputs.images: got output -1 of node 5; takes an output number from 0',
     ],
     [
       'a bare list',
       inGraph('4', { strength: [1, 2, 3] }),
       'graph.json: 4.inputs.strength: got a list; takes a link [node id, output] or a list wrapped as {"__value__": [ … ]}',
     ],
-    ['a circle', inGraph('3', { image: ['5', 0] }), 'graph.json: the file: got links in a circle: node'],
+    [
+      'a cycle of links',
+      inGraph('3', { image: ['5', 0] }),
+      'graph.json: the file: got a cycle of links: node',
+    ],
     [
       'a node without a class',
       files => Object.assign(files.graph, { '9': { inputs: {} } }),
-      'graph.json: 9.class_type: is missing; takes a text',
+      'graph.json: 9.class_type: is missing; takes a string',
     ],
     [
-      'a node that only served the absent picture',
+      'an unnamed node that only serves an optional image',
       files => {
         files.graph['7'] = { class_type: 'ImageBlur', inputs: { image: ['2', 0] } };
         inGraph('4', { image2: ['7', 0] })(files);
       },
       'workflow.json: images.1.nodes: lacks node 7 (ImageBlur), which has no other source; takes every node that only serves image 2',
     ],
-  ])('with %s says so', async (_what, change, message) => {
+  ])('reports %s', async (_what, change, message) => {
     const problems = await problemsOf(change);
     expect(problems.find(problem => problem.startsWith(message)) ?? problems.join('\n')).toContain(message);
   });
 
   it.each([
-    ['no manifest', { 'graph.json': {} }, 'workflow.json: is missing; takes a manifest'],
+    ['a missing manifest', { 'graph.json': {} }, 'workflow.json: is missing; takes a manifest'],
     [
-      'no graph',
+      'a missing graph',
       { 'workflow.json': {} },
-      'graph.json: is missing; takes what ComfyUI writes by "Export (API)"',
+      'graph.json: is missing; takes the file that ComfyUI writes by "Export (API)"',
     ],
-    ['no JSON', { 'graph.json': '{', 'workflow.json': {} }, 'graph.json: is no JSON: '],
+    ['a file that is not JSON', { 'graph.json': '{', 'workflow.json': {} }, 'graph.json: is not JSON: '],
     [
       'an empty graph',
       { 'graph.json': {}, 'workflow.json': smallWorkflow().manifest },
-      'graph.json: the file: got no node; takes at least one',
+      'graph.json: the file: got no nodes; takes at least one',
     ],
     [
-      'a list for a manifest',
+      'a manifest that is a list',
       { 'graph.json': {}, 'workflow.json': [] },
       'workflow.json: the file: got []; takes an object',
     ],
     [
-      'the format of the editor',
+      'a graph in the format of the editor',
       { 'graph.json': { nodes: [], links: [] }, 'workflow.json': {} },
-      'graph.json: the file: got the editor\'s own format; takes the API format: ComfyUI\'s "Export (API)"',
+      'graph.json: the file: got the format of the ComfyUI editor; takes the API format, which ComfyUI writes by "Export (API)"',
     ],
-  ])('with %s says so', async (_what, files, message) => {
+  ])('reports %s', async (_what, files, message) => {
     await write('small', files);
     const { broken } = await loadWorkflows(dir);
     expect(broken[0]?.problems.join('\n')).toContain(message);
   });
 
-  it('tells every fault of both files at once, and does not hide the others', async () => {
+  it('reports every problem of both files at once, and loads the other workflows', async () => {
     const { graph, manifest } = smallWorkflow();
     await write('good', { 'graph.json': graph, 'workflow.json': { ...manifest, name: 'good' } });
     await write('bad', {
@@ -358,14 +362,14 @@ describe('a broken workflow', () => {
         name: 'bad',
         problems: [
           expect.stringContaining('graph.json: 1.class_type: is missing'),
-          expect.stringContaining('workflow.json: title: got 7; takes a text'),
+          expect.stringContaining('workflow.json: title: got 7; takes a string'),
           expect.stringContaining('workflow.json: images: got []; takes at least 1 entry'),
         ],
       },
     ]);
   });
 
-  it('is told from a missing folder', async () => {
+  it('throws when the folder itself is missing', async () => {
     await expect(loadWorkflows(join(dir, 'nowhere'))).rejects.toThrow(/nowhere/);
   });
 });

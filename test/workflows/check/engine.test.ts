@@ -49,7 +49,7 @@ describe('parseObjectInfo', () => {
     ]);
   });
 
-  it('refuses an answer that is no object', () => {
+  it('throws for a response that is not an object', () => {
     expect(() => parseObjectInfo('<html>')).toThrow();
   });
 });
@@ -84,7 +84,7 @@ describe('checkGraphAgainstEngine', () => {
   });
 
   it.each<[string, Graph]>([
-    ['an upload that the list does not show', { '1': load }],
+    ['an upload that the options do not list', { '1': load }],
     ['an input that the engine ignores', scale({ resolution_steps: 16 })],
     ['null for an optional input', slider({ image: null })],
     [
@@ -96,7 +96,7 @@ describe('checkGraphAgainstEngine', () => {
       { ...slider({}), '3': { class_type: 'SaveImage', inputs: { images: ['2', 1], filename_prefix: 'x' } } },
     ],
     ['a growing input', slider({ 'images.image_1': ['1', 0] })],
-    ['a whole number as a text', slider({ whole: '9' })],
+    ['an integer as a string', slider({ whole: '9' })],
   ])('takes %s', (_what, graph) => {
     expect(checkGraphAgainstEngine(graph, info)).toEqual([]);
   });
@@ -109,26 +109,26 @@ describe('checkGraphAgainstEngine', () => {
       'is missing; LoadImage takes one of example.png',
     ],
     [
-      'a combo of a V3 node',
+      'an unknown option of a V3 combo',
       scale({ upscale_method: 'lanzcos' }),
       'upscale_method',
       'takes one of nearest-exact, bilinear, area, bicubic, lanczos; did you mean "lanczos"?, got "lanzcos"',
     ],
     ['a number too large', scale({ megapixels: 17 }), 'megapixels', 'takes a number from 0.01 to 16, got 17'],
     [
-      'a text for a number',
+      'a string for a number',
       scale({ megapixels: '1' }),
       'megapixels',
       'takes a number from 0.01 to 16, got "1"',
     ],
-    ['half a whole number', slider({ whole: 1.5 }), 'whole', 'takes an integer from 0 to 9, got 1.5'],
+    ['a fraction for an integer', slider({ whole: 1.5 }), 'whole', 'takes an integer from 0 to 9, got 1.5'],
     [
-      'a text that ComfyUI would read as true',
+      'a string for a boolean, which ComfyUI would read as true',
       slider({ on: 'false' }),
       'on',
       'takes true or false, got "false"',
     ],
-    ['a number for a text', slider({ text: 1 }), 'text', 'takes a text, got 1'],
+    ['a number for a string', slider({ text: 1 }), 'text', 'takes a string, got 1'],
     [
       'a constant in place of a link',
       scale({ image: 'a.png' }),
@@ -136,16 +136,16 @@ describe('checkGraphAgainstEngine', () => {
       'takes a link of type IMAGE, got "a.png"',
     ],
     [
-      'a link to nowhere',
+      'a link to a missing node',
       scale({ image: ['9', 0] }),
       'image',
-      'takes a link to a node of the graph, got one to node 9, which is not there',
+      'takes a link to a node of the graph, got one to the missing node 9',
     ],
     [
-      'a link under an unknown name',
+      'a link to an unknown input',
       scale({ imgae: ['1', 0] }),
       'imgae',
-      'is no input of ImageScaleToTotalPixels, which takes image, upscale_method, megapixels; did you mean "image"?',
+      'is not an input of ImageScaleToTotalPixels, which takes image, upscale_method, megapixels; did you mean "image"?',
     ],
     [
       'a link of another type',
@@ -154,17 +154,17 @@ describe('checkGraphAgainstEngine', () => {
       'takes IMAGE, got MASK from node 1 (LoadImage)',
     ],
     [
-      'an output that is not there',
+      'a link to an unknown output',
       scale({ image: ['1', 2] }),
       'image',
-      'takes an output that LoadImage has (2 of them), got number 2',
+      'takes one of the 2 outputs of LoadImage, got number 2',
     ],
-  ])('refuses %s', (_what, graph, input, message) => {
+  ])('reports %s', (_what, graph, input, message) => {
     const node = Object.keys(graph).at(-1);
     expect(checkGraphAgainstEngine(graph, info)).toEqual([{ kind: 'input-invalid', node, input, message }]);
   });
 
-  it('names a model file by the folder that such files live in', () => {
+  it('guesses the folder of a missing model file from the input', () => {
     const graph: Graph = { '1': { class_type: 'VAELoader', inputs: { vae_name: 'other.safetensors' } } };
     expect(checkGraphAgainstEngine(graph, info)).toEqual([
       { kind: 'model-missing', file: 'other.safetensors', folder: 'vae' },
@@ -216,7 +216,7 @@ describe('checkAgainstEngine', () => {
     SaveImage: { input: { required: { images: ['IMAGE'], filename_prefix: ['STRING'] } }, output: [] },
   });
 
-  it('sees what only fails without an optional picture, or at the end of a range', () => {
+  it('finds what fails only without an optional image, or at the end of a range', () => {
     const { graph, manifest } = smallWorkflow();
     expect(checkAgainstEngine(workflowOf(graph, manifest), info)).toEqual([
       {

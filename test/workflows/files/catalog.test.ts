@@ -9,7 +9,7 @@ function small(version: string): Workflow {
 }
 
 describe('createCatalog', () => {
-  it('finds the version that a job has, present or not, and else the present one', () => {
+  it('finds the version of a job, current or earlier, and else the current one', () => {
     const catalog = createCatalog({ workflows: [small('1')], broken: [] }, null, () => true);
     catalog.reload({ workflows: [small('2')], broken: [] });
     expect(catalog.all().map(({ version }) => version)).toEqual(['2']);
@@ -19,21 +19,21 @@ describe('createCatalog', () => {
     expect(catalog.find('other', '1')).toBeNull();
   });
 
-  it('finds earlier versions also when the workflow is broken or gone, but offers it no more', () => {
+  it('still finds earlier versions of a broken or removed workflow, but does not choose it for new jobs', () => {
     const catalog = createCatalog({ workflows: [small('1')], broken: [] }, null, () => true);
     catalog.reload({ workflows: [], broken: [{ name: 'small', problems: ['graph.json: is missing'] }] });
     expect(catalog.find('small', '1')?.version).toBe('1');
     expect(catalog.find('small', '2')).toBeNull();
     expect(catalog.choose('small')).toEqual({
       ok: false,
-      message: 'small is set aside: graph.json: is missing',
+      message: 'small is broken: graph.json: is missing',
     });
     expect(catalog.choose(null)).toMatchObject({ ok: false });
     catalog.reload({ workflows: [small('1')], broken: [] });
     expect(catalog.choose('small')).toMatchObject({ ok: true });
   });
 
-  it('keeps a bounded number of versions, the newest', () => {
+  it('keeps a limited number of versions, the newest', () => {
     const catalog = createCatalog({ workflows: [small('0')], broken: [] }, null, () => true);
     for (let version = 1; version <= KEPT_VERSIONS + 5; version++) {
       catalog.reload({ workflows: [small(String(version))], broken: [] });

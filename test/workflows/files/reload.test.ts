@@ -130,7 +130,7 @@ async function retitle(title: string): Promise<void> {
 const SOON = { timeout: 10_000, interval: 20 };
 
 describe('workflows that change under a running gateway', () => {
-  it('are read again on SIGHUP; jobs keep the version that they were submitted with', async () => {
+  it('are reloaded on SIGHUP; jobs keep the version that they were submitted with', async () => {
     const { url, child } = await start({ NODE_ENV: 'production' });
     const before = await list(url);
     const running = await submit(url);
@@ -152,7 +152,7 @@ describe('workflows that change under a running gateway', () => {
     }
   });
 
-  it('are set aside while broken: their jobs still end, the others run, and mending them suffices', async () => {
+  it('are not offered while broken; submitted jobs still end, other workflows run, and a fix is enough', async () => {
     const { url, child } = await start({ NODE_ENV: 'production' });
     const running = await submit(url);
     const waiting = await submit(url);
@@ -165,7 +165,7 @@ describe('workflows that change under a running gateway', () => {
     await expect
       .poll(async () => (await list(url))[PLUS]?.problems, SOON)
       .toEqual([expect.stringMatching(/^workflow\.json: inputs: .*did you mean "negativePrompt"/)]);
-    expect(await submit(url)).toMatchObject({ message: expect.stringContaining('set aside: workflow.json') });
+    expect(await submit(url)).toMatchObject({ message: expect.stringContaining('is broken: workflow.json') });
     const other = await submit(url, { workflow: null });
     expect(other.request?.workflow).toBe(LIGHTNING);
     for (const { id } of [running, waiting, other]) {
@@ -178,7 +178,7 @@ describe('workflows that change under a running gateway', () => {
     expect((await submit(url, { workflow: null })).request?.workflow).toBe(PLUS);
   });
 
-  it('run in their present version after a restart, which the log tells, when the old one is gone', async () => {
+  it('run their current version after a restart when the submitted one is gone, and the log says so', async () => {
     const first = await start({ NODE_ENV: 'production' });
     await submit(first.url);
     const waiting = await submit(first.url);
@@ -199,7 +199,7 @@ describe('workflows that change under a running gateway', () => {
     await expect.poll(told, SOON).toContain(waiting.id);
   });
 
-  it('end with a reason after a restart when nothing of that name is left', async () => {
+  it('fail with a reason after a restart when the workflow was removed', async () => {
     const first = await start({ NODE_ENV: 'production' });
     await submit(first.url);
     const waiting = await submit(first.url);
@@ -212,7 +212,7 @@ describe('workflows that change under a running gateway', () => {
     });
   });
 
-  it('need no signal outside production: changed, added and removed folders are seen', async () => {
+  it('need no signal outside production: changed, added and removed folders are noticed', async () => {
     const { url } = await start();
     await retitle('Changed');
     await expect.poll(async () => (await list(url))[LIGHTNING]?.title, SOON).toBe('Changed');
@@ -230,15 +230,15 @@ describe('workflows that change under a running gateway', () => {
 });
 
 describe('a start without a usable workflow', () => {
-  it('fails with the reasons of all', async () => {
+  it('fails with the problems of all', async () => {
     await writeFile(join(workflows, PLUS, 'graph.json'), '{');
     await writeFile(join(workflows, LIGHTNING, 'workflow.json'), '[]');
     await expect(start()).rejects.toThrow(
-      /ended with 1: No workflow is usable(?=[\s\S]*plus: graph\.json: is no JSON)(?=[\s\S]*lightning: workflow\.json: the file)/,
+      /ended with 1: No workflow is usable(?=[\s\S]*plus: graph\.json: is not JSON)(?=[\s\S]*lightning: workflow\.json: the file)/,
     );
   });
 
-  it('fails with the nearest name when WORKFLOW names none', async () => {
+  it('fails with the nearest name when WORKFLOW is unknown', async () => {
     await expect(start({ WORKFLOW: 'qwen-image-edit-pluss' })).rejects.toThrow(
       /ended with 1: WORKFLOW: .*did you mean "qwen-image-edit-plus"/,
     );
