@@ -197,7 +197,7 @@ describe('every operation starts and ends the hook once', () => {
     expect(seen).toEqual(Array.from({ length: 5 }, () => ({ ...operation, outcomes: [outcome] })));
   });
 
-  it('request without an operation is none', async () => {
+  it('ignores a request without an operation', async () => {
     await post({ variables: {} });
     await post([{ query: QUERY }]);
     await fetch(`${gateway.url}/graphql`, {

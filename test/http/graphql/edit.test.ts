@@ -84,7 +84,7 @@ describe('an edit over GraphQL', () => {
     },
   );
 
-  it('shows previews that follow the newest frame, and drops them at the end', async () => {
+  it('serves the newest preview, and removes it at the end', async () => {
     const job = await edit({
       images: [{ url: `${rig.pictures}/red.png` }],
       prompt: 'x',
@@ -107,7 +107,7 @@ describe('an edit over GraphQL', () => {
     expect((await fetch(seen[0] ?? '')).status).toBe(404);
   });
 
-  it('gives a finished job’s watcher one final snapshot, and the end', async () => {
+  it('sends one final snapshot of a finished job, then completes', async () => {
     const job = await edit({
       images: [{ url: `${rig.pictures}/red.png` }],
       prompt: 'x',
@@ -121,7 +121,7 @@ describe('an edit over GraphQL', () => {
     }
   });
 
-  it('takes a data URI', async () => {
+  it('accepts a data URI', async () => {
     const bytes = Buffer.from(await (await fetch(`${rig.pictures}/red.png`)).arrayBuffer());
     const job = await edit({
       images: [{ dataUri: `data:image/png;base64,${bytes.toString('base64')}` }],
@@ -132,7 +132,7 @@ describe('an edit over GraphQL', () => {
     expectHonest(await watchOverWebSocket(rig.url, job.id));
   });
 
-  it('answers the same job for the same idempotency key, also at once', async () => {
+  it('returns the same job for the same idempotency key, even concurrently', async () => {
     const input = {
       images: [{ url: `${rig.pictures}/red.png` }],
       prompt: 'x',
@@ -168,13 +168,13 @@ describe('bad input over GraphQL', () => {
     ],
     [{ images: [{ url: 'http://10.0.0.1/a.png' }] }, 'ImageRejected', 'images.0', /private/],
     [{ images: [{ dataUri: 'data:image/png;base64,!!' }] }, 'InvalidInput', 'images.0', /base64/],
-  ])('%j is answered with %s of %s', async (fields, typename, field, message) => {
+  ])('%j returns %s for %s', async (fields, typename, field, message) => {
     const text = JSON.stringify({ images: [{ url: 'PICTURES/red.png' }], prompt: 'x', ...fields });
     const answer = await edit(JSON.parse(text.replaceAll('PICTURES', rig.pictures)));
     expect(answer).toMatchObject({ __typename: typename, field, message: expect.stringMatching(message) });
   });
 
-  it('leaves nothing behind', async () => {
+  it('stores nothing', async () => {
     const before = await rig.graphql<{ jobs: { nodes: { id: string }[] } }>(
       '{ jobs(first: 100) { nodes { id } } }',
     );
@@ -198,7 +198,7 @@ describe('bad input over GraphQL', () => {
       /Seed takes/,
     ],
     ['a URL of another scheme', '{ images: [{ url: "file:///etc/passwd" }], prompt: "x" }', /URL takes/],
-  ])('refuses %s by its type', async (_, input, message) => {
+  ])('rejects %s by its type', async (_, input, message) => {
     const { data, errors } = await rig.graphql(`mutation { editImage(input: ${input}) { __typename } }`);
     expect(data ?? null).toBeNull();
     expect(errors?.[0]?.message).toMatch(message);

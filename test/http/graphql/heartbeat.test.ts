@@ -23,7 +23,7 @@ afterEach(() => {
 });
 
 describe('the heartbeat', () => {
-  it('keeps sockets that answer, in whichever turn they are, and ends those that do not', async () => {
+  it('keeps sockets that answer pings, in every group, and terminates the others', async () => {
     const url = await serve(240);
     const answering = Array.from({ length: 15 }, () => new WebSocket(url));
     const silent = new WebSocket(url, { autoPong: false });

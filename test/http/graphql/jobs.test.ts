@@ -42,7 +42,7 @@ async function sampling(id: string): Promise<void> {
 }
 
 describe('cancel and delete', () => {
-  it('stop the running job and no other, and free the GPU', async () => {
+  it('stop only the running job, and free the GPU', async () => {
     const first = await submit(50);
     const second = await submit(3);
     await sampling(first);
@@ -57,7 +57,7 @@ describe('cancel and delete', () => {
     expect(stats.running).toBeNull();
   });
 
-  it('take a job out of the engine’s queue, and out of ours', async () => {
+  it('remove a job from the engine’s queue and from ours', async () => {
     const ids = [await submit(40), await submit(2), await submit(2), await submit(2)];
     await sampling(ids[0] ?? '');
     const before = await engine.stats();
@@ -88,7 +88,7 @@ describe('cancel and delete', () => {
     expect(files.filter(file => file.includes(id) && /\.\w+$/.test(file))).toEqual([]);
   });
 
-  it('stop a job that is deleted while it runs, and end its watchers', async () => {
+  it('stop a job that is deleted while it runs, and end its subscriptions', async () => {
     const id = await submit(50);
     const watching = watchOverWebSocket(rig.url, id);
     await sampling(id);
@@ -125,7 +125,7 @@ describe('jobs', () => {
     expect((await rig.graphql(query, { first: 101 })).errors?.[0]?.message).toMatch(/0 to 100/);
   });
 
-  it('are run again by retryJob with the very same request', async () => {
+  it('are submitted again by retryJob with the same request', async () => {
     const id = await submit(1, { seed: '7' });
     await watchOverWebSocket(rig.url, id);
     const retry = 'mutation ($id: ID!) { retryJob(id: $id) { ... on Job { id request { seed prompt } } } }';
@@ -137,14 +137,14 @@ describe('jobs', () => {
     });
   });
 
-  it('are not there for an id that nobody has', async () => {
+  it('are null for an unknown id', async () => {
     expect(await status('nobody')).toBeUndefined();
     await expect(watchOverWebSocket(rig.url, 'nobody')).rejects.toThrow(/Job not found/);
   });
 });
 
 describe('engines and workflows', () => {
-  it('tell what is there and what it can do', async () => {
+  it('list engines and what they can run', async () => {
     const { data } = await rig.graphql<{
       engines: object[];
       workflows: { name: string; runnable: boolean }[];
@@ -161,7 +161,7 @@ describe('engines and workflows', () => {
     });
   });
 
-  it('a drained engine finishes what it has and takes no more', async () => {
+  it('a drained engine finishes its jobs and takes no more', async () => {
     const { data } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
     const id = data?.engines[0]?.id;
     const running = await submit(20);
@@ -183,7 +183,7 @@ describe('engines and workflows', () => {
 });
 
 describe('GraphiQL', () => {
-  it('is served to browsers, all of it from here', async () => {
+  it('is served to browsers without external resources', async () => {
     const page = await fetch(`${rig.url}/graphql`, { headers: { accept: 'text/html' } });
     expect(page.headers.get('content-type')).toMatch(/text\/html/);
     const html = await page.text();

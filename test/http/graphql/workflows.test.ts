@@ -57,7 +57,7 @@ async function named(name: string): Promise<Listed | undefined> {
 }
 
 describe('workflows', () => {
-  it('tell all that a form needs', async () => {
+  it('describe a form', async () => {
     await expect.poll(async () => (await named('qwen-image-edit-plus'))?.runnable).toBe(true);
     const plus = await named('qwen-image-edit-plus');
     expect(plus?.problems).toEqual([]);
@@ -77,7 +77,7 @@ describe('workflows', () => {
     expect(plus?.requirements).toContainEqual({ file: 'qwen_image_vae.safetensors', folder: 'vae' });
   });
 
-  it('tell the parameters of their own with the values that they take', async () => {
+  it('list their own parameters with the accepted values', async () => {
     const nunchaku = await named('qwen-image-edit-plus-nunchaku');
     expect(nunchaku?.parameters.slice(3)).toContainEqual(
       expect.objectContaining({
@@ -93,7 +93,7 @@ describe('workflows', () => {
     }
   });
 
-  it('say of each what keeps it from running', async () => {
+  it('say why they cannot run', async () => {
     const nunchaku = await named('qwen-image-edit-plus-nunchaku');
     expect(nunchaku?.runnable).toBe(false);
     expect(nunchaku?.problems).toContainEqual(expect.stringContaining('NunchakuQwenImageDiTLoader'));
@@ -106,7 +106,7 @@ describe('workflows', () => {
     });
   });
 
-  it('let a form’s values through, and nothing beyond', async () => {
+  it('accept the values of their form and no others', async () => {
     const submit = async (input: Record<string, unknown>) => {
       const { data } = await rig.graphql<{ editImage: Record<string, unknown> }>(
         `mutation ($input: EditImageInput!) {
@@ -133,7 +133,7 @@ describe('workflows', () => {
     }
   });
 
-  it('make the features of GET /', async () => {
+  it('determine the features of GET /', async () => {
     const answer = await fetch(`${rig.url}/`);
     expect((await answer.json()).features).toEqual(['multi-image-support']);
   });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Rig, startRig } from '../../support/gateway.ts';
-import { held } from '../../support/memory.ts';
-import { askGraphQL, codesOf, openSocket } from '../../support/sockets.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { held } from '../support/memory.ts';
+import { askGraphQL, codesOf, openSocket } from '../support/sockets.ts';
 
 let rig: Rig;
 let strict: Rig;
@@ -70,12 +70,12 @@ const DOCUMENTS: readonly [string, string, string][] = [
 ];
 
 describe('a document', () => {
-  it.each(DOCUMENTS)('is held to its %s', async (_, good, bad) => {
+  it.each(DOCUMENTS)('is limited in its %s', async (_, good, bad) => {
     expect(await codes(good)).toEqual([]);
     expect(new Set(await codes(bad))).toEqual(new Set(['DOCUMENT_LIMIT']));
   });
 
-  it('is held to its depth, also by fragments', async () => {
+  it('is limited in its depth, through fragments too', async () => {
     const found = await codes(deep(11));
     expect(found).toContain('DOCUMENT_LIMIT');
     const inFragments = `{ jobs { ...A } } fragment A on JobConnection { nodes { request { ...B } } } fragment B on EditRequest { ${'x { '.repeat(8)} y ${'} '.repeat(8)} }`;
@@ -83,7 +83,7 @@ describe('a document', () => {
     expect(await codes('{ jobs { edges { node { request { images { slot } } } } } }')).toEqual([]);
   });
 
-  it('is held to its tokens before it is parsed whole', async () => {
+  it('is limited in its tokens while it is parsed', async () => {
     expect(await codes(`{ ${many(2100, () => '__typename')} }`)).toEqual(['GRAPHQL_PARSE_FAILED']);
     const answer = await askGraphQL(rig.url, `{ ${many(2100, () => '__typename')} }`);
     expect(answer.errors?.[0]?.message).toContain('2000');
@@ -93,7 +93,7 @@ describe('a document', () => {
     expect(await codes(entities(250))).toEqual(['GRAPHQL_PARSE_FAILED']);
   });
 
-  it('may not grow without bounds by fragments in fragments', async () => {
+  it('is measured quickly when nested fragments would grow exponentially', async () => {
     const levels = 60;
     const fragments = many(
       levels,
@@ -105,17 +105,17 @@ describe('a document', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
-  it('may not lead back to itself by its fragments', async () => {
+  it('is rejected when its fragments form a cycle', async () => {
     const found = await codes('{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }');
     expect(found.length).toBeGreaterThan(0);
   });
 
-  it('may not ask about the schema without end', async () => {
+  it('is limited in the depth of introspection', async () => {
     const nested = `{ __schema { types { ${'fields { type { '.repeat(6)} name ${'} } '.repeat(6)} } } }`;
     expect((await codes(nested)).length).toBeGreaterThan(0);
   });
 
-  it('is one: lists of them are refused', async () => {
+  it('is rejected in a batch', async () => {
     const answer = await fetch(`${rig.url}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -125,7 +125,7 @@ describe('a document', () => {
     expect(await answer.text()).not.toContain('"data"');
   });
 
-  it('is not held to a limit that a mutation of it does not reach', async () => {
+  it('passes at exactly the limits', async () => {
     const edit =
       'editImage(input: { images: [{ url: "http://127.0.0.1:1/x" }], prompt: "x" }) { ... on Error { code } }';
     expect(await codes(`mutation { ${edit} }`, strict)).toEqual([]);
@@ -135,10 +135,10 @@ describe('a document', () => {
 
 describe('the schema', () => {
   const query = '{ __schema { queryType { name } } }';
-  it('may be asked for', async () => {
+  it('is readable by introspection', async () => {
     expect(await codes(query)).toEqual([]);
   });
-  it('may be kept', async () => {
+  it('is hidden where introspection is off', async () => {
     expect((await codes(query, strict)).length).toBeGreaterThan(0);
     expect((await codes('{ __type(name: "Job") { name } }', strict)).length).toBeGreaterThan(0);
     expect(await codes('{ __typename }', strict)).toEqual([]);
@@ -147,7 +147,7 @@ describe('the schema', () => {
 
 describe('GraphiQL', () => {
   const page = (gateway: Rig) => fetch(`${gateway.url}/graphql`, { headers: { accept: 'text/html' } });
-  it('comes with a policy under which only its own scripts run', async () => {
+  it('has a policy under which only its own scripts run', async () => {
     const answer = await page(rig);
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toMatch(/^text\/html/);
@@ -156,15 +156,15 @@ describe('GraphiQL', () => {
     expect(policy).not.toMatch(/script-src[^;]*unsafe/);
     expect((await answer.text()).split('</script>')).toHaveLength(2);
   });
-  it('may be left out', async () => {
+  it('can be turned off', async () => {
     const answer = await page(strict);
     expect(answer.headers.get('content-type') ?? '').not.toContain('text/html');
     await answer.text();
   });
 });
 
-describe('documents of any length', () => {
-  it('are not remembered by the megabyte', async () => {
+describe('long documents', () => {
+  it('are not kept in memory', async () => {
     const text = (n: number): string => `{ __typename } # ${n} ${'x'.repeat(2_000_000)}`;
     await askGraphQL(rig.url, text(0));
     const before = held();
@@ -173,7 +173,7 @@ describe('documents of any length', () => {
     expect(held() - before).toBeLessThan(20_000_000);
   });
 
-  it('and types of content that are none are refused in GraphQL’s form', async () => {
+  it('with an invalid content type are rejected as GraphQL errors', async () => {
     const answer = await fetch(`${rig.url}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'text/plain,application/json' },

@@ -33,18 +33,18 @@ async function finishOne({ url, pictures }: Rig, headers: Record<string, string>
 
 const JOB = 'query Job($id: ID!) { job(id: $id) { __typename id status progress images { url } createdAt } }';
 
-describe('a query that comes often is answered directly, as Yoga answers it', () => {
+describe('a compiled query is answered directly, with the same response as Yoga’s', () => {
   it.each<[string, () => Post]>([
     ['with variables', () => ask(JOB, { id })],
     ['with its operation named', () => json({ query: JOB, variables: { id }, operationName: 'Job' })],
-    ['of a job that is not there', () => ask(JOB, { id: 'none' })],
-    ['with variables that it does not declare', () => ask(JOB, { id, other: 1 })],
-    ['with an id that is a number', () => ask(JOB, { id: 7 })],
+    ['of an unknown job', () => ask(JOB, { id: 'none' })],
+    ['with undeclared variables', () => ask(JOB, { id, other: 1 })],
+    ['with a numeric id', () => ask(JOB, { id: 7 })],
     [
-      'with null for what may be left out',
+      'with null for optional parameters',
       () => json({ query: '{ __typename }', variables: null, operationName: null, extensions: null }),
     ],
-    ['with extensions that nobody knows', () => json({ query: '{ __typename }', extensions: { trace: 1 } })],
+    ['with unknown extensions', () => json({ query: '{ __typename }', extensions: { trace: 1 } })],
     [
       'with fragments and aliases',
       () =>
@@ -62,11 +62,11 @@ describe('a query that comes often is answered directly, as Yoga answers it', ()
     ],
     ['with a default for a variable', () => ask('query ($n: Int = 1) { jobs(first: $n) { nodes { id } } }')],
     [
-      'with JSON and numbers in what was asked',
+      'with JSON and numbers in the request',
       () => ask(`{ job(id: "${id}") { request { seed cfg parameters images { bytes } } size { width } } }`),
     ],
     [
-      'of a federation’s router',
+      'of a federation router',
       () =>
         ask(
           'query ($r: [_Any!]!) { _entities(representations: $r) { __typename ... on Job { id status } } }',
@@ -101,7 +101,7 @@ describe('a query that comes often is answered directly, as Yoga answers it', ()
       'multipart/mixed, application/graphql-response+json, text/event-stream',
       'application/graphql-response+json',
     ],
-  ])('for a caller who takes %s', async (accept, type) => {
+  ])('for Accept: %s', async (accept, type) => {
     const headers: Record<string, string> = accept === undefined ? {} : { accept };
     const { directly, often, yoga } = await askBothWays(rig.url, { ...ask(JOB, { id }), headers });
     expect(often).toEqual(yoga);
@@ -110,39 +110,39 @@ describe('a query that comes often is answered directly, as Yoga answers it', ()
   });
 });
 
-describe('what is not compiled is executed directly, and answered as Yoga answers it', () => {
+describe('an operation that is not compiled is answered directly, with the same response as Yoga’s', () => {
   const long = `{ __typename } # ${'x'.repeat(70_000)}`;
   it.each<[string, () => Post]>([
     [
-      'two operations, one chosen',
+      'two operations, with operationName',
       () => json({ query: 'query A { a: __typename } query B { b: __typename }', operationName: 'B' }),
     ],
     ['a long document', () => ask(long)],
-    ['a question about the schema', () => ask('{ __schema { queryType { name } } }')],
+    ['introspection', () => ask('{ __schema { queryType { name } } }')],
     ['a directive', () => ask('query ($no: Boolean!) { engines { id @skip(if: $no) state } }', { no: true })],
-    ['a result by the name of an object’s prototype', () => ask('{ __proto__: __typename engines { id } }')],
+    ['an alias named __proto__', () => ask('{ __proto__: __typename engines { id } }')],
     [
-      'a variable by a name that every object has',
+      'a variable named like a property of every object',
       () => ask('query ($constructor: Int) { jobs(first: $constructor) { nodes { id } } }'),
     ],
     [
-      'a fragment by a name that every object has',
+      'a fragment named like a property of every object',
       () => ask('{ engines { ...toString } } fragment toString on Engine { id }'),
     ],
-    ['a variable that is missing', () => ask(JOB)],
-    ['a variable that is null', () => ask(JOB, { id: null })],
-    ['a variable of another type', () => ask(JOB, { id: { of: 1 } })],
+    ['a missing variable', () => ask(JOB)],
+    ['a null variable', () => ask(JOB, { id: null })],
+    ['a variable of the wrong type', () => ask(JOB, { id: { of: 1 } })],
     [
-      'a number that is none of Int',
+      'a number that is not an Int',
       () => ask('query ($n: Int) { jobs(first: $n) { nodes { id } } }', { n: 1.5 }),
     ],
     [
-      'an enum that does not exist',
+      'an unknown enum value',
       () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { id } } }', { s: ['LOST'] }),
     ],
-    ['an argument that is refused', () => ask('{ jobs(first: 101) { nodes { id } } }')],
+    ['an argument that is out of range', () => ask('{ jobs(first: 101) { nodes { id } } }')],
     [
-      'a faulty part of an answer',
+      'a field error',
       () =>
         ask('query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }', {
           r: [{ __typename: 'Engine' }],
@@ -163,7 +163,7 @@ describe('what is not compiled is executed directly, and answered as Yoga answer
     expect(directly).toBe(true);
   });
 
-  it('a fault in the form that the caller takes', async () => {
+  it('an error in the media type that the client accepts', async () => {
     const headers = { accept: 'application/graphql-response+json' };
     const { directly, often, yoga } = await askBothWays(rig.url, { ...ask(JOB), headers });
     expect(often).toEqual(yoga);
@@ -172,59 +172,56 @@ describe('what is not compiled is executed directly, and answered as Yoga answer
   });
 });
 
-describe('everything else is Yoga’s, however often it comes', () => {
+describe('everything else is answered by Yoga', () => {
   it.each<[string, () => Post]>([
-    ['no JSON', () => ({ body: '{"query": "{ __typename }"' })],
+    ['a body that is not JSON', () => ({ body: '{"query": "{ __typename }"' })],
     [
       'JSON after a byte order mark',
       () => ({ body: `\ufeff${JSON.stringify({ query: '{ __typename }' })}` }),
     ],
-    ['bytes that are no text', () => ({ body: Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d) })],
+    ['bytes that are not UTF-8', () => ({ body: Uint8Array.of(0x7b, 0xff, 0xfe, 0x7d) })],
     ['an empty body', () => ({ body: '' })],
     ['null', () => json(null)],
-    ['a text', () => json('{ __typename }')],
+    ['a string', () => json('{ __typename }')],
     ['a batch', () => json([{ query: '{ __typename }' }])],
     ['no query', () => json({ variables: {} })],
     ['a query that is a number', () => json({ query: 7 })],
     ['variables that are a list', () => json({ query: '{ __typename }', variables: [] })],
-    ['variables that are a text', () => json({ query: '{ __typename }', variables: '{}' })],
-    ['extensions that are a text', () => json({ query: '{ __typename }', extensions: 'x' })],
-    ['a parameter that nobody knows', () => json({ query: '{ __typename }', id: 1 })],
-    ['an operation’s name that is a number', () => json({ query: '{ __typename }', operationName: 1 })],
-    ['a name that no operation has', () => json({ query: JOB, variables: { id }, operationName: 'Other' })],
-    ['a name that is empty', () => json({ query: JOB, variables: { id }, operationName: '' })],
-    ['two operations, neither chosen', () => ask('query A { __typename } query B { __typename }')],
-    ['no GraphQL', () => ask('{ job(')],
+    ['variables that are a string', () => json({ query: '{ __typename }', variables: '{}' })],
+    ['extensions that are a string', () => json({ query: '{ __typename }', extensions: 'x' })],
+    ['an unknown parameter', () => json({ query: '{ __typename }', id: 1 })],
+    ['a numeric operation name', () => json({ query: '{ __typename }', operationName: 1 })],
+    ['an unknown operation name', () => json({ query: JOB, variables: { id }, operationName: 'Other' })],
+    ['an empty operation name', () => json({ query: JOB, variables: { id }, operationName: '' })],
+    ['two operations, without operationName', () => ask('query A { __typename } query B { __typename }')],
+    ['a syntax error', () => ask('{ job(')],
     ['an unknown field', () => ask('{ nothing }')],
     [
-      'a document over a limit',
+      'a document above a limit',
       () => ask(`{ ${Array.from({ length: 16 }, (_, n) => `a${n}: __typename`).join(' ')} }`),
     ],
-    ['a document of too many tokens', () => ask(`{ ${'__typename '.repeat(2_000)} }`)],
+    ['a document with too many tokens', () => ask(`{ ${'__typename '.repeat(2_000)} }`)],
     ['a subscription', () => ask('subscription { jobProgress(jobId: "none") { id } }')],
     ['an unknown hash', () => json({ documentId: `sha256:${'0'.repeat(64)}` })],
-    ['another path that leads here', () => ({ ...ask('{ __typename }'), path: '/graphql/' })],
-    ['a path with parameters', () => ({ ...ask('{ __typename }'), path: '/graphql?query=x' })],
-    ['a caller who takes no JSON', () => ({ ...ask('{ __typename }'), headers: { accept: 'text/html' } })],
+    ['the path with a trailing slash', () => ({ ...ask('{ __typename }'), path: '/graphql/' })],
+    ['a path with a query string', () => ({ ...ask('{ __typename }'), path: '/graphql?query=x' })],
+    ['Accept without JSON', () => ({ ...ask('{ __typename }'), headers: { accept: 'text/html' } })],
     [
-      'a caller who takes a stream',
+      'Accept: text/event-stream',
       () => ({ ...ask('{ __typename }'), headers: { accept: 'text/event-stream' } }),
     ],
     [
-      'a caller who takes another charset',
+      'Accept in another charset',
       () => ({ ...ask('{ __typename }'), headers: { accept: 'application/json; charset=latin1' } }),
     ],
-    [
-      'a body that is said to be packed',
-      () => ({ ...ask('{ __typename }'), headers: { 'content-encoding': 'gzip' } }),
-    ],
+    ['a compressed body', () => ({ ...ask('{ __typename }'), headers: { 'content-encoding': 'gzip' } })],
   ])('%s', async (_name, request) => {
     const { directly, often, yoga } = await askBothWays(rig.url, request());
     expect(often).toEqual(yoga);
     expect(directly).toBe(false);
   });
 
-  it('a text that is no GraphQL, also when it came by a socket first', async () => {
+  it('a syntax error has its HTTP status, even when a socket sent the text first', async () => {
     const { socket, run } = await openSocket(rig.url);
     const query = '{ jobs(first: 1';
     expect((await run({ query })).type).toBe('error');
@@ -236,7 +233,7 @@ describe('everything else is Yoga’s, however often it comes', () => {
 });
 
 describe('a query that is answered directly', () => {
-  it('is answered to each caller with what is theirs', async () => {
+  it('is executed for its own caller', async () => {
     const guarded = await startRig({ API_KEYS });
     try {
       const mine = await finishOne(guarded, as(KEYS.alice));
@@ -254,7 +251,7 @@ describe('a query that is answered directly', () => {
     }
   });
 
-  it('counts for the limit of requests', async () => {
+  it('counts towards the rate limit', async () => {
     const limited = await startRig({ RATE_LIMIT: `${OFTEN + 1}/1h` });
     try {
       const given = ask('{ __typename }');
@@ -266,7 +263,7 @@ describe('a query that is answered directly', () => {
     }
   });
 
-  it('sees each change of a job at once', async () => {
+  it('sees each change of a job immediately', async () => {
     const given = ask('query ($id: ID!) { job(id: $id) { id } }', { id });
     const { often } = await askBothWays(rig.url, given);
     expect(JSON.parse(often.body)).toEqual({ data: { job: { id } } });
@@ -280,7 +277,7 @@ describe('a query that is answered directly', () => {
     });
   });
 
-  it('is forgotten when its caller goes before it is there', async () => {
+  it('is dropped when the client leaves before its body is complete', async () => {
     const { hostname, port } = new URL(rig.url);
     const socket = connect(Number(port), hostname);
     const sent = new Promise<void>(resolve =>

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type Rig, startRig } from '../../support/gateway.ts';
-import { codesOf, openSocket } from '../../support/sockets.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { codesOf, openSocket } from '../support/sockets.ts';
 
 const MANIFEST = new URL('../../../schema/persisted-documents.json', import.meta.url);
 
@@ -51,12 +51,12 @@ async function outcome(mode: keyof typeof rigs, params: object): Promise<string 
 const UNKNOWN = `sha256:${'0'.repeat(64)}`;
 
 describe('persisted documents', () => {
-  it('are what the operations of the schema folder are', () => {
+  it('are the operations of the schema folder', () => {
     expect(jobs.hash).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(jobs.text).toContain('fragment JobSnapshot on Job');
   });
 
-  it.each(['on', 'only'] as const)('run by their hash when they are %s', async mode => {
+  it.each(['on', 'only'] as const)('are executed by their hash in mode %s', async mode => {
     expect(await outcome(mode, { documentId: jobs.hash })).toBe('data');
     const extensions = { persistedQuery: { version: 1, sha256Hash: jobs.hash.slice('sha256:'.length) } };
     expect(await outcome(mode, { extensions })).toBe('data');
@@ -64,13 +64,13 @@ describe('persisted documents', () => {
     expect(await outcome(mode, { query: '', documentId: jobs.hash })).toBe('data');
   });
 
-  it.each(['on', 'only'] as const)('are not found by another hash when they are %s', async mode => {
+  it.each(['on', 'only'] as const)('are not found by another hash in mode %s', async mode => {
     expect(await outcome(mode, { documentId: UNKNOWN })).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
     expect(await outcome(mode, { query: '', documentId: UNKNOWN })).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
     expect(await outcome(mode, { documentId: 'constructor' })).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
   });
 
-  it('keep every other document out when they are the only ones', async () => {
+  it('exclude all other documents in mode only', async () => {
     const other = { query: '{ engines { id } }' };
     expect(await outcome('off', other)).toBe('data');
     expect(await outcome('on', other)).toBe('data');
@@ -78,7 +78,7 @@ describe('persisted documents', () => {
     expect(await outcome('only', { query: '{ not GraphQL' })).toBe('PERSISTED_DOCUMENTS_ONLY');
   });
 
-  it('are known by their text too, however it is laid out, and in whatever order', async () => {
+  it('are recognised by their text, whatever its formatting and order', async () => {
     expect(await outcome('only', { query: jobs.text })).toBe('data');
     const [operation = '', fragment = ''] = jobs.text.split(/(?=fragment JobSnapshot on)/);
     expect(
@@ -89,7 +89,7 @@ describe('persisted documents', () => {
     );
   });
 
-  it('are found by a GET too', async () => {
+  it('are found by GET', async () => {
     const asked = async (mode: keyof typeof rigs, hash: string) => {
       const url = `${rigs[mode].url}/graphql?documentId=${encodeURIComponent(hash)}`;
       return (await fetch(url)).json();
@@ -99,7 +99,7 @@ describe('persisted documents', () => {
     expect((await asked('only', UNKNOWN)).errors[0].extensions.code).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
   });
 
-  it('do not run a text under the hash of another', async () => {
+  it('do not execute a text under the hash of another', async () => {
     const extensions = { persistedQuery: { version: 1, sha256Hash: jobs.hash.slice('sha256:'.length) } };
     expect(await outcome('only', { query: '{ engines { id } }', extensions })).toBe(
       'PERSISTED_DOCUMENTS_ONLY',
