@@ -1,5 +1,5 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/server.ts';
+import { describe, expect, it } from 'vitest';
+import type { Sandbox, SandboxOptions } from '../../src/sandbox/server.ts';
 import {
   call,
   type Exchange,
@@ -8,26 +8,19 @@ import {
   isType,
   nameOf,
   openSocket,
-  picture,
   readHistory,
   readStats,
   setFaults,
+  startTestSandbox,
   type TestSocket,
-  upload,
+  uploadInput,
 } from '../support/comfyui/sandbox.ts';
 
-const running: Sandbox[] = [];
-
 async function start(options: SandboxOptions = {}): Promise<Sandbox> {
-  const sandbox = await startSandbox({ stepMs: 0, control: true, ...options });
-  running.push(sandbox);
-  await upload(sandbox.url, 'in.png', await picture(64, 48, '#26a'));
+  const sandbox = await startTestSandbox(options);
+  await uploadInput(sandbox, 64, 48);
   return sandbox;
 }
-
-afterEach(async () => {
-  for (const sandbox of running.splice(0)) await sandbox.stop();
-});
 
 function submit(
   sandbox: Sandbox,
@@ -38,7 +31,7 @@ function submit(
   return call(`${sandbox.url}/prompt`, 'POST', { prompt, prompt_id: id, client_id: id });
 }
 
-/** Resolves with the end of a prompt as history tells it: `success`, or the type of its last message. */
+/** Resolves with the end of a prompt in history: `success`, the exception type, or `interrupted`. */
 async function endOf(sandbox: Sandbox, id: string): Promise<string> {
   const entry = await eventually(
     async () => (await readHistory(sandbox.url)).get(id),
@@ -56,7 +49,7 @@ async function sampling(sandbox: Sandbox, id: string): Promise<TestSocket> {
 }
 
 describe('sockets', () => {
-  it('drops them without a close frame, and takes them back', async () => {
+  it('dropSockets closes sockets without a close frame, and new ones are accepted', async () => {
     const sandbox = await start({ stepMs: 5 });
     const socket = await sampling(sandbox, 'p');
     await setFaults(sandbox.url, { dropSockets: true });
@@ -70,17 +63,17 @@ describe('sockets', () => {
     await back.until(frame => isType(frame, 'progress', 'p'));
   });
 
-  it('leaves them open and deaf', async () => {
+  it('deafSockets leaves sockets open but sends nothing more', async () => {
     const sandbox = await start({ stepMs: 5 });
     const socket = await sampling(sandbox, 'p');
     await setFaults(sandbox.url, { deafSockets: true });
     const second = await openSocket(sandbox.url, 'p');
-    const heard = socket.frames.length;
+    const received = socket.frames.length;
     await second.until(frame => isType(frame, 'progress', 'p'));
-    expect(socket.frames).toHaveLength(heard);
+    expect(socket.frames).toHaveLength(received);
   });
 
-  it('loses the events it is told to lose', async () => {
+  it('loses the event types of loseEvents', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { loseEvents: ['executing_null', 'preview', 'execution_success'] });
     const socket = await openSocket(sandbox.url, 'p');
@@ -96,8 +89,8 @@ describe('sockets', () => {
     expect(counted('preview')).toBe(4);
   });
 
-  it('loses a share of the events, the same ones for the same seed', async () => {
-    const heard: string[] = [];
+  it('loses a share of the events, the same for the same seed', async () => {
+    const received: string[] = [];
     for (let run = 0; run < 2; run += 1) {
       const sandbox = await start();
       const socket = await openSocket(sandbox.url, 'p');
@@ -107,15 +100,15 @@ describe('sockets', () => {
       await setFaults(sandbox.url, {});
       await submit(sandbox, 'p');
       await socket.until(frame => isType(frame, 'executing_null'), socket.frames.length - 1);
-      heard.push(socket.frames.map(nameOf).join(' '));
+      received.push(socket.frames.map(nameOf).join(' '));
     }
-    expect(heard[0]).toBe(heard[1]);
-    expect(heard[0]?.split('preview').length).toBeLessThan(30);
+    expect(received[0]).toBe(received[1]);
+    expect(received[0]?.split('preview').length).toBeLessThan(30);
   });
 });
 
 describe('the process', () => {
-  it('starts again empty, but remembers what it did', async () => {
+  it('restarts without queue and history, but keeps its counters', async () => {
     const sandbox = await start({ stepMs: 5 });
     await submit(sandbox, 'before', { steps: 1 });
     await endOf(sandbox, 'before');
@@ -127,7 +120,7 @@ describe('the process', () => {
     await expect(openSocket(sandbox.url, 'p')).rejects.toThrow();
     const queue = await eventually(
       () => call(`${sandbox.url}/queue`).catch(() => null),
-      answer => answer !== null,
+      reply => reply !== null,
     );
     expect(queue?.body).toEqual({ queue_running: [], queue_pending: [] });
     expect((await call(`${sandbox.url}/history`)).body).toEqual({});
@@ -137,12 +130,12 @@ describe('the process', () => {
       running: null,
       pending: [],
     });
-    const answer = await submit(sandbox, 'after', { steps: 1 });
-    expect(answer.body).toMatchObject({ number: 0 });
+    const reply = await submit(sandbox, 'after', { steps: 1 });
+    expect(reply.body).toMatchObject({ number: 0 });
     expect(await endOf(sandbox, 'after')).toBe('success');
   });
 
-  it('crashes each time a prompt with certain words reaches its sampler', async () => {
+  it('crashes each time a prompt that contains crashOnPrompt reaches its sampler', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { crashOnPrompt: 'poison' });
     await submit(sandbox, 'good');
@@ -150,9 +143,9 @@ describe('the process', () => {
     for (const times of [1, 2]) {
       await eventually(
         () => submit(sandbox, 'bad', { prompt: 'some poison here' }).catch(() => null),
-        answer => answer?.status === 200,
+        reply => reply?.status === 200,
       );
-      // A question that is under way when the engine goes is cut off too.
+      // A request in flight is closed when the engine crashes.
       await eventually(
         () => readStats(sandbox.url).catch(() => null),
         stats => stats?.executed.bad === times && stats.running === null,
@@ -161,7 +154,7 @@ describe('the process', () => {
     expect((await readStats(sandbox.url)).completed).toEqual({ good: 1 });
   });
 
-  it('hangs while HTTP answers, and goes on', async () => {
+  it('hangs while HTTP responds, and continues', async () => {
     const sandbox = await start({ stepMs: 2 });
     const socket = await sampling(sandbox, 'p');
     await setFaults(sandbox.url, { hang: true });
@@ -172,17 +165,16 @@ describe('the process', () => {
     await socket.until(frame => isType(frame, 'execution_interrupted', 'p'));
   });
 
-  it('stops in the middle of everything', async () => {
+  it('stops while the worker hangs and a request waits', async () => {
     const sandbox = await start({ stepMs: 60_000 });
     const socket = await openSocket(sandbox.url, 'p');
     await submit(sandbox, 'p');
     await socket.until(frame => isType(frame, 'executing'));
     await setFaults(sandbox.url, { hang: true, slowHttp: 60_000 });
     const waiting = call(`${sandbox.url}/queue`).then(
-      () => 'answered',
-      () => 'cut',
+      () => 'replied',
+      () => 'closed',
     );
-    running.splice(running.indexOf(sandbox), 1);
     await sandbox.stop();
     expect(await socket.closed).toBe(1006);
     await waiting;
@@ -191,7 +183,7 @@ describe('the process', () => {
 });
 
 describe('nodes', () => {
-  it('runs out of memory so many times', async () => {
+  it('fails the next outOfMemory samplings', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { outOfMemory: 2 });
     const ends: string[] = [];
@@ -202,7 +194,7 @@ describe('nodes', () => {
     expect(ends).toEqual(['torch.OutOfMemoryError', 'torch.OutOfMemoryError', 'success']);
   });
 
-  it('stays out of memory until somebody frees it', async () => {
+  it('fails every sampling until POST /free', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { outOfMemoryUntilFree: true });
     await submit(sandbox, 'p1');
@@ -213,7 +205,7 @@ describe('nodes', () => {
     expect((await readStats(sandbox.url)).frees).toBe(1);
   });
 
-  it('raises in a node of a class', async () => {
+  it('raises the message of failNode in nodes of its class', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { failNode: { class: 'VAEDecode', message: 'broken' } });
     await submit(sandbox, 'p');
@@ -225,7 +217,7 @@ describe('nodes', () => {
 });
 
 describe('HTTP', () => {
-  it('shows history late', async () => {
+  it('shows history after lateHistory', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { lateHistory: 200 });
     const socket = await openSocket(sandbox.url, 'p');
@@ -235,7 +227,7 @@ describe('HTTP', () => {
     expect(await endOf(sandbox, 'p')).toBe('success');
   });
 
-  it('answers late, and not at all for a while', async () => {
+  it('delays responses by slowHttp, and closes connections during refuseHttp', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { slowHttp: 80 });
     const begun = performance.now();
@@ -245,11 +237,11 @@ describe('HTTP', () => {
     await expect(call(`${sandbox.url}/queue`)).rejects.toThrow();
     await eventually(
       () => call(`${sandbox.url}/queue`).catch(() => null),
-      answer => answer?.status === 200,
+      reply => reply?.status === 200,
     );
   });
 
-  it('loses the answer to a prompt that it took', async () => {
+  it('closes the connection of a prompt that it accepted', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { losePromptAnswer: 1 });
     await expect(submit(sandbox, 'p')).rejects.toThrow();
@@ -258,7 +250,7 @@ describe('HTTP', () => {
     expect((await readStats(sandbox.url)).prompts).toBe(2);
   });
 
-  it('refuses faults that it does not know', async () => {
+  it('rejects unknown and invalid faults', async () => {
     const sandbox = await start();
     for (const faults of [{ nope: 1 }, { loseRate: 2 }, 'text']) {
       expect((await call(`${sandbox.url}/sandbox/faults`, 'POST', faults)).status).toBe(400);

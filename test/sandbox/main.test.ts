@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { call } from '../support/comfyui/sandbox.ts';
 
 interface Started {
-  /** Resolves with the first line that it prints. */
+  /** Resolves with the first line of its output. */
   readonly line: Promise<string>;
-  /** Resolves when it has ended. */
+  /** Resolves when it has exited. */
   readonly end: Promise<{ code: number | null; out: string; error: string }>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -30,8 +30,8 @@ function startMain(args: readonly string[], env: Record<string, string> = {}): S
   return { line, end, kill: signal => void child.kill(signal) };
 }
 
-describe('the command', () => {
-  it.each(['SIGINT', 'SIGTERM'] as const)('prints its address, serves, and ends on %s', async signal => {
+describe('npm run sandbox', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('prints its address, serves, and exits on %s', async signal => {
     const main = startMain(['--port', '0', '--step-ms', '0', '--control', '--version', '0.3.64']);
     const url = await main.line;
     expect((await call(`${url}/system_stats`)).body).toMatchObject({
@@ -43,12 +43,12 @@ describe('the command', () => {
     expect(await main.end).toEqual({ code: 0, out: `${url}\n`, error: '' });
   });
 
-  it('refuses to stand in for an engine in production', async () => {
+  it('does not start in production', async () => {
     const { code, error } = await startMain(['--port', '0'], { NODE_ENV: 'production' }).end;
     expect([code, error]).toEqual([1, expect.stringContaining('NODE_ENV=production')]);
   });
 
-  it('explains itself, and says which argument is wrong', async () => {
+  it('prints its help, and names an invalid argument', async () => {
     const help = await startMain(['--help']).end;
     expect([help.code, help.out]).toEqual([0, expect.stringContaining('--step-ms')]);
     for (const args of [['--port', 'x'], ['--version', '9'], ['--nope']]) {
@@ -57,7 +57,7 @@ describe('the command', () => {
     }
   });
 
-  it('says so when its port is taken', async () => {
+  it('reports that its port is in use', async () => {
     const first = startMain(['--port', '0']);
     const { port } = new URL(await first.line);
     const { code, error } = await startMain(['--port', port]).end;

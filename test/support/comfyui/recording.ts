@@ -16,7 +16,7 @@ export interface RecordedCall {
 
 export interface Recording {
   readonly calls: readonly RecordedCall[];
-  /** What each socket heard. */
+  /** The frames that each socket received. */
   readonly sockets: Readonly<Record<string, readonly Frame[]>>;
 }
 
@@ -34,7 +34,7 @@ const line = z.object({
   binary: z.string().optional(),
 });
 
-/** Reads a recording of a real ComfyUI; integers keep all their digits. */
+/** Reads a recording of a real ComfyUI. Integers keep all their digits. */
 export function readRecording(name: string): Recording {
   const file = new URL(`../../fixtures/comfyui/${name}.jsonl`, import.meta.url);
   const calls: RecordedCall[] = [];
@@ -55,14 +55,14 @@ export function readRecording(name: string): Recording {
   return { calls, sockets };
 }
 
-/** Sets have no order in Python: what comes from one is sorted here. */
+/** Lists made from Python sets, which have no order: they are compared sorted. */
 const UNORDERED = new Set(['nodes', 'executed', 'current_outputs', 'errors']);
-/** Differs from run to run and from machine to machine: only the type is kept. */
+/** Values that differ between runs and machines: only their types are compared. */
 const VOLATILE = new Set(['timestamp', 'traceback', 'current_inputs']);
-/** Counts steps, of which a socket hears more or fewer. */
+/** Step numbers, of which a socket may miss some. */
 const STEPS = new Set(['value']);
 
-/** The value with its strings and flags, numbers that matter, and only the type of what changes from run to run. */
+/** The value with the parts that differ between runs replaced by their types. */
 export function normalised(value: unknown, key = ''): unknown {
   if (VOLATILE.has(key)) return shapeOf(value);
   if (STEPS.has(key) && typeof value === 'number') return 'number';
@@ -79,7 +79,7 @@ export function normalised(value: unknown, key = ''): unknown {
   );
 }
 
-/** Types alone: keys of objects, `number`, `string`; an array by the types that occur in it. */
+/** Only the types: of an object by key, of an array the set of its items' types. */
 export function shapeOf(value: unknown): unknown {
   if (value === null) return 'null';
   if (Array.isArray(value)) return [...new Set(value.map(item => JSON.stringify(shapeOf(item))))].sort();
@@ -92,7 +92,7 @@ export function shapeOf(value: unknown): unknown {
   );
 }
 
-/** The traffic of a socket as lines to compare; the groups of a sampling step that repeat are one. */
+/** The frames of a socket as lines to compare; repeated groups of a sampling step count as one. */
 export function linesOf(frames: readonly Frame[]): string[] {
   const lines = frames.map(frame =>
     'binary' in frame
@@ -113,7 +113,7 @@ export function linesOf(frames: readonly Frame[]): string[] {
   return kept;
 }
 
-/** What a preview frame says before its picture, and that a JPEG follows. */
+/** The header of a preview frame, and whether a JPEG follows. */
 function headOf(frame: Buffer): string {
   const kind = frame.readUInt32BE(0);
   const second = frame.readUInt32BE(4);
@@ -123,12 +123,16 @@ function headOf(frame: Buffer): string {
   return JSON.stringify({ kind, format: kind === 1 ? second : null, metadata, isJpeg });
 }
 
-/** The sides of an exchange that can be compared. */
-export function comparable(call: RecordedCall, answer: Exchange | RecordedCall, typesOnly: boolean): unknown {
+/** The parts of an exchange to compare. */
+export function comparable(
+  call: RecordedCall,
+  exchange: Exchange | RecordedCall,
+  typesOnly: boolean,
+): unknown {
   return {
     call: `${call.method} ${call.path}`,
-    status: answer.status,
-    contentType: answer.contentType,
-    body: typesOnly ? shapeOf(answer.body) : normalised(answer.body),
+    status: exchange.status,
+    contentType: exchange.contentType,
+    body: typesOnly ? shapeOf(exchange.body) : normalised(exchange.body),
   };
 }

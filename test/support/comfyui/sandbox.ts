@@ -1,7 +1,16 @@
 import sharp from 'sharp';
+import { onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
+import { type Sandbox, type SandboxOptions, startSandbox } from '../../../src/sandbox/server.ts';
 import { parseJson, toJson } from '../../../src/sandbox/wire/json.ts';
+
+/** Starts a sandbox with its control routes, without delays unless `options` set them. It stops when the test ends. */
+export async function startTestSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const sandbox = await startSandbox({ stepMs: 0, control: true, ...options });
+  onTestFinished(() => sandbox.stop());
+  return sandbox;
+}
 
 /** What a socket received: a JSON message, or a binary frame. */
 export type Frame =
@@ -10,49 +19,49 @@ export type Frame =
 
 export interface TestSocket {
   readonly frames: readonly Frame[];
-  /** Resolves with the first frame from here on, received already or to come, that fits; rejects after 10 s. */
-  until(fits: (frame: Frame) => boolean, from?: number): Promise<Frame>;
+  /** Resolves with the first matching frame, received already or later, from index `from` on; rejects after 10 s. */
+  until(matches: (frame: Frame) => boolean, from?: number): Promise<Frame>;
   /** Resolves with the close code. */
   readonly closed: Promise<number>;
   close(): Promise<void>;
 }
 
 const message = z.object({ type: z.string(), data: z.record(z.string(), z.unknown()) });
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
-/** Opens a socket as a client does; with `features` it asks for previews that name their prompt, and waits for the answer. */
+/** Opens a socket as a client does. With `features` it requests previews with metadata and waits for the server's flags. */
 export async function openSocket(base: string, clientId: string, features = true): Promise<TestSocket> {
   const socket = new WebSocket(`${base.replace(/^http/, 'ws')}/ws?clientId=${clientId}`);
   const frames: Frame[] = [];
-  const watchers = new Set<() => void>();
+  const checks = new Set<() => void>();
   socket.on('message', (raw, isBinary) => {
     const bytes = Buffer.isBuffer(raw) ? raw : Buffer.alloc(0);
     frames.push(isBinary ? { binary: bytes } : message.parse(JSON.parse(bytes.toString())));
-    for (const watcher of [...watchers]) watcher();
+    for (const check of [...checks]) check();
   });
   const closed = new Promise<number>(resolve => socket.on('close', resolve));
   await new Promise((resolve, reject) => {
     socket.once('open', resolve);
     socket.once('error', reject);
   });
-  // 'close' always follows.
+  // 'close' follows every 'error'.
   socket.on('error', () => undefined);
 
-  function until(fits: (frame: Frame) => boolean, from = 0): Promise<Frame> {
+  function until(matches: (frame: Frame) => boolean, from = 0): Promise<Frame> {
     return new Promise((resolve, reject) => {
-      const patience = setTimeout(() => {
-        watchers.delete(look);
-        reject(new Error(`waited in vain; heard ${frames.map(nameOf).join(' ')}`));
-      }, PATIENCE_MS);
-      const look = (): void => {
-        const found = frames.slice(from).find(fits);
+      const timeout = setTimeout(() => {
+        checks.delete(check);
+        reject(new Error(`timed out; received ${frames.map(nameOf).join(' ')}`));
+      }, TIMEOUT_MS);
+      const check = (): void => {
+        const found = frames.slice(from).find(matches);
         if (found === undefined) return;
-        clearTimeout(patience);
-        watchers.delete(look);
+        clearTimeout(timeout);
+        checks.delete(check);
         resolve(found);
       };
-      watchers.add(look);
-      look();
+      checks.add(check);
+      check();
     });
   }
 
@@ -72,13 +81,13 @@ export async function openSocket(base: string, clientId: string, features = true
   };
 }
 
-/** The frame's type; `executing_null` for the event that ends a prompt. */
+/** The type of a frame: `preview` for a binary one, `executing_null` for the event that ends a prompt. */
 export function nameOf(frame: Frame): string {
   if ('binary' in frame) return 'preview';
   return frame.type === 'executing' && frame.data.node === null ? 'executing_null' : frame.type;
 }
 
-/** True when the frame is an event of this type, and of this prompt if one is given. */
+/** Whether the frame is an event of this type, and of this prompt if given. */
 export function isType(frame: Frame, type: string, promptId?: string): boolean {
   if (nameOf(frame) !== type) return false;
   return promptId === undefined || ('data' in frame && frame.data.prompt_id === promptId);
@@ -89,11 +98,11 @@ export interface Exchange {
   readonly contentType: string;
   readonly headers: Headers;
   readonly bytes: Buffer;
-  /** Parsed when it is JSON, null otherwise. Integers keep all their digits. */
+  /** The parsed JSON, with all digits of integers; null for another type. */
   readonly body: unknown;
 }
 
-/** One HTTP exchange. A body that is not a form is sent as JSON. Rejects when the connection is cut. */
+/** Sends a request; a body that is not a form is sent as JSON. Rejects when the connection is closed. */
 export async function call(url: string, method = 'GET', body?: unknown): Promise<Exchange> {
   const response = await fetch(url, {
     method,
@@ -138,7 +147,7 @@ const statsSchema = z.object({
   timeline: z.array(z.object({ id: z.string(), startedAt: z.number(), endedAt: z.number().nullable() })),
 });
 
-/** What the sandbox says it did. */
+/** Reads the sandbox's counters. */
 export async function readStats(base: string): Promise<Stats> {
   return statsSchema.parse((await call(`${base}/sandbox/stats`)).body);
 }
@@ -156,34 +165,29 @@ const historySchema = z.record(
 
 export type HistoryEntry = z.infer<typeof historySchema>[string];
 
-/** All of the history, oldest first. */
+/** Reads the whole history, oldest first. */
 export async function readHistory(base: string): Promise<Map<string, HistoryEntry>> {
   return new Map(Object.entries(historySchema.parse((await call(`${base}/history`)).body)));
 }
 
-/** The name that an upload was stored under. */
-export function storedName({ body }: Exchange): string {
-  return z.object({ name: z.string() }).parse(body).name;
-}
-
-/** Switches faults on, or all off with `{}`. */
+/** Activates faults, or clears all with `{}`. */
 export async function setFaults(base: string, faults: Record<string, unknown>): Promise<void> {
   const { status, body } = await call(`${base}/sandbox/faults`, 'POST', faults);
-  if (status !== 200) throw new Error(`faults refused: ${JSON.stringify(body)}`);
+  if (status !== 200) throw new Error(`faults rejected: ${JSON.stringify(body)}`);
 }
 
-/** Asks again and again until the answer fits; rejects after 10 s. */
-export async function eventually<T>(ask: () => Promise<T>, fits: (answer: T) => boolean): Promise<T> {
-  const end = Date.now() + PATIENCE_MS;
+/** Polls until the result matches; rejects after 10 s. */
+export async function eventually<T>(poll: () => Promise<T>, matches: (result: T) => boolean): Promise<T> {
+  const end = Date.now() + TIMEOUT_MS;
   for (;;) {
-    const answer = await ask();
-    if (fits(answer)) return answer;
-    if (Date.now() > end) throw new Error(`waited in vain; last: ${JSON.stringify(answer)}`);
+    const result = await poll();
+    if (matches(result)) return result;
+    if (Date.now() > end) throw new Error(`timed out; last result: ${JSON.stringify(result)}`);
   }
 }
 
-/** A plain picture as PNG. */
-export function picture(width: number, height: number, colour: string): Promise<Buffer> {
+/** A PNG of one colour. */
+export function plainPng(width: number, height: number, colour: string): Promise<Buffer> {
   return sharp({ create: { width, height, channels: 3, background: colour } })
     .png()
     .toBuffer();
@@ -202,9 +206,25 @@ export function upload(
   return call(`${base}/upload/image`, 'POST', form);
 }
 
+/** Uploads an input image of one colour; resolves with its name. */
+export async function uploadInput(sandbox: Sandbox, width = 400, height = 300): Promise<string> {
+  const { body } = await upload(sandbox.url, 'in.png', await plainPng(width, height, '#2a6'));
+  return z.object({ name: z.string() }).parse(body).name;
+}
+
+/** Submits a graph under this prompt id, which is the client id too. Rejects unless it is accepted. */
+export async function submitGraph(sandbox: Sandbox, id: string, prompt: unknown): Promise<void> {
+  const { status, body } = await call(`${sandbox.url}/prompt`, 'POST', {
+    prompt,
+    prompt_id: id,
+    client_id: id,
+  });
+  z.object({ status: z.literal(200), body: z.object({ prompt_id: z.literal(id) }) }).parse({ status, body });
+}
+
 export type Node = { class_type: string; inputs: Record<string, unknown> };
 
-/** The Qwen Image Edit Plus graph with one picture; `prefix` is where the result goes. */
+/** The Qwen Image Edit Plus graph with one input image; `prefix` is the prefix of the output file. */
 export function editGraph(options: {
   image: string;
   prefix: string;
