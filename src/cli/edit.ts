@@ -1,11 +1,10 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EditInput, EditResult, GatewayError } from '../client/client.ts';
+import { SEED_MAX } from '../workflows/bind/bind.ts';
 import { addWaitOptions, checkWaitOptions, type WaitOptions, waitForJob } from './follow.ts';
 import { readImages } from './image-files.ts';
 import { CommandFailure, failureCode, note, printJson, say, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addRemoteOptions, takeNumber, takeWhole, withClient } from './remote.ts';
-
-const LARGEST_SEED = 2n ** 64n - 1n;
 
 interface EditOptions extends WaitOptions {
   readonly prompt: string;
@@ -113,8 +112,8 @@ function noteFirst(): (failure: GatewayError) => void {
 
 /** Keeps the digits as text: a JavaScript number is less precise. */
 function takeSeed(text: string): string {
-  if (/^\d{1,20}$/.test(text) && BigInt(text) <= LARGEST_SEED) return text;
-  throw new InvalidArgumentError(`Expected a whole number from 0 to ${LARGEST_SEED}.`);
+  if (/^\d{1,20}$/.test(text) && BigInt(text) <= SEED_MAX) return text;
+  throw new InvalidArgumentError(`Expected a whole number from 0 to ${SEED_MAX}.`);
 }
 
 function takePriority(text: string): string {

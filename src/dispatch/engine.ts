@@ -3,7 +3,7 @@ import type { SystemStats } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import { checkAgainstEngine, type WorkflowProblem } from '../workflows/check/engine.ts';
+import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../workflows/check/object-info.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 import type { Workflow } from '../workflows/workflow.ts';
@@ -297,18 +297,4 @@ export function canTarget(version: string): boolean {
 function describe(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): string {
   const texts = [...problems].map(([name, list]) => `${name}: ${list.map(describeProblem).join(', ')}`);
   return texts.length === 0 ? 'there is no workflow to run' : texts.join('; ');
-}
-
-/** A problem in words. */
-export function describeProblem(problem: WorkflowProblem): string {
-  switch (problem.kind) {
-    case 'node-missing':
-      return `lacks the node ${problem.classType}`;
-    case 'model-missing':
-      return `lacks the file ${problem.file} in models/${problem.folder}`;
-    case 'input-invalid':
-      return `node ${problem.node}, input ${problem.input}: ${problem.message}`;
-    default:
-      return problem satisfies never;
-  }
 }

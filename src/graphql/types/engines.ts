@@ -1,4 +1,5 @@
-import { describeProblem, type EngineStatus } from '../../dispatch/engine.ts';
+import type { EngineStatus } from '../../dispatch/engine.ts';
+import { describeProblem } from '../../workflows/check/engine.ts';
 import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';

@@ -1,5 +1,5 @@
 import { GraphQLError, Kind } from 'graphql';
-import { SEED_MAX } from '../../jobs/request.ts';
+import { SEED_MAX } from '../../workflows/bind/bind.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 

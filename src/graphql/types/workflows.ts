@@ -1,4 +1,5 @@
-import { describeProblem, type EngineStatus } from '../../dispatch/engine.ts';
+import type { EngineStatus } from '../../dispatch/engine.ts';
+import { describeProblem } from '../../workflows/check/engine.ts';
 import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
