@@ -1,17 +1,21 @@
 import sharp from 'sharp';
 import type { EngineFiles, FolderType } from '../files.ts';
 import {
+  composeScene,
   kontextSize,
   megapixelSize,
+  noiseOf,
+  previewFrame,
+  previewSize,
   type RgbImage,
+  type Scene,
   type Size,
   scale,
   scaledSize,
   toRgb,
   toSharp,
   withPngText,
-} from './image.ts';
-import { composeScene, noiseOf, previewFrame, previewSize, type Scene } from './render.ts';
+} from './images.ts';
 import {
   type Inputs,
   integerOf,

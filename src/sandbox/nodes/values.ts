@@ -1,6 +1,5 @@
 import type { StoredFile } from '../files.ts';
-import type { RgbImage } from './image.ts';
-import type { Scene } from './render.ts';
+import type { RgbImage, Scene } from './images.ts';
 
 /** What flows along a link of the graph. */
 export type Value =
