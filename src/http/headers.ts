@@ -4,7 +4,7 @@ import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import helmet, { type HelmetOptions } from 'helmet';
 
-/** Headers of ours that a page of another origin may read. */
+/** Response headers that pages of allowed origins may read. */
 const EXPOSED = [
   'content-disposition',
   'etag',
@@ -14,16 +14,16 @@ const EXPOSED = [
   'x-ratelimit-remaining',
 ];
 
-/** For pages, beside what every answer has: words about documents that run scripts, of which answers of data are none. */
+/** Additional headers of HTML pages: they concern documents that run scripts, so data does not need them. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'cross-origin-opener-policy': 'same-origin',
   'origin-agent-cluster': '?1',
 };
 
 /**
- * The headers that browsers obey. No origin but our own may use us, unless it is named; answers are data and never a
- * page, so nothing in them may load, run or be framed: the pages of GraphiQL and `/docs` say what they need
- * themselves, and add `PAGE_HEADERS`.
+ * Adds security headers and CORS. Only the gateway's own origin and `origins` may use it from a browser. Responses are
+ * data, so by default nothing in them may load, run or be framed: the pages of GraphiQL and `/docs` set policies of their
+ * own and add `PAGE_HEADERS`. `https`: PUBLIC_URL is an https URL.
  */
 export async function addHeaders(
   app: FastifyInstance,
@@ -36,14 +36,14 @@ export async function addHeaders(
       directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"], 'base-uri': ["'none'"] },
     },
     crossOriginResourcePolicy: { policy: origins.length === 0 ? 'same-origin' : 'cross-origin' },
-    // A word for https, of which only PUBLIC_URL knows.
+    // HSTS makes sense only over HTTPS, which only PUBLIC_URL tells us.
     strictTransportSecurity: https ? { maxAge: 15_552_000, includeSubDomains: false } : false,
     xFrameOptions: { action: 'deny' },
     referrerPolicy: { policy: 'no-referrer' },
-    // Those of `PAGE_HEADERS`: each header is written, sent and read with every small answer.
+    // In PAGE_HEADERS: a header costs time in every small response.
     crossOriginOpenerPolicy: false,
     originAgentCluster: false,
-    // Words for Flash, Internet Explorer and filters that browsers have taken out again, and for links within pages.
+    // For Flash, Internet Explorer, filters that browsers have removed, and links within pages.
     xPermittedCrossDomainPolicies: false,
     xDownloadOptions: false,
     xXssProtection: false,
@@ -53,23 +53,20 @@ export async function addHeaders(
     reply.headers(always);
     done();
   });
-  // It would look at each request, to do nothing.
+  // Without origins the plugin would only cost time.
   if (origins.length === 0) return;
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
     exposedHeaders: EXPOSED,
-    // Keys and tokens are sent by hand; nothing is kept in cookies.
+    // Keys and tokens are sent in headers. There are no cookies.
     credentials: false,
     maxAge: 600,
     strictPreflight: false,
   });
 }
 
-/**
- * What helmet sets with these options. No request changes it, and working it out takes longer than a small answer: so
- * it is asked once.
- */
+/** The headers that helmet sets. They are the same for every request, so helmet runs only once. */
 function headersOf(options: HelmetOptions): OutgoingHttpHeaders {
   const request = new IncomingMessage(new Socket());
   const response = new ServerResponse(request);
@@ -77,7 +74,7 @@ function headersOf(options: HelmetOptions): OutgoingHttpHeaders {
   return { ...response.getHeaders() };
 }
 
-/** Adds a request header by which the answer differs (RFC 9110, 12.5.5) to those that were named before. */
+/** Adds the name of a request header to `Vary` (RFC 9110, 12.5.5). */
 export function varyBy(reply: FastifyReply, name: string): FastifyReply {
   const before = reply.getHeader('vary');
   return reply.header('vary', before === undefined ? name : `${String(before)}, ${name}`);

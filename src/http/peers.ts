@@ -2,23 +2,23 @@ import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-/** Which of those that pass requests on are believed: so many hops from here, or by their address. */
+/** Which proxies are trusted: a number of hops from here, or networks. */
 export type TrustedProxies = { readonly hops: number } | { readonly networks: BlockList };
 
 export type TrustedProxiesResult =
   | { readonly ok: true; readonly value: TrustedProxies }
   | { readonly ok: false; readonly fault: string };
 
-/** Where requests come from, seen through the proxies that are believed. Every face asks the same. */
+/** Finds out where requests come from, behind trusted proxies. */
 export interface Peers {
   /**
-   * The caller's address: that of the connection, or, when a trusted proxy made it, the right-most of X-Forwarded-For
-   * that no trusted proxy has. Undefined when the connection is gone already.
+   * The client's address: that of the connection or, if a trusted proxy made it, the right-most address of X-Forwarded-For
+   * that is not a trusted proxy. Undefined once the connection is closed.
    */
   addressOf(request: IncomingMessage): string | undefined;
   /**
-   * The `http://host` or `https://host` that the caller asked, as X-Forwarded-Proto and X-Forwarded-Host of a trusted
-   * proxy say, else as the request does; null when neither names a host.
+   * The origin that the client requested: from X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy, else from Host
+   * with `http`. Null when neither header names a host.
    */
   originOf(request: IncomingMessage): string | null;
 }
@@ -26,7 +26,7 @@ export interface Peers {
 const MAX_HOPS = 32;
 const FORM = 'takes addresses and CIDRs, comma separated, or a number of proxies from 1 to 32';
 
-/** Reads `10.0.0.0/8, ::1` or `2`. */
+/** Parses `10.0.0.0/8, ::1` or `2`. */
 export function parseTrustedProxies(text: string): TrustedProxiesResult {
   if (/^\d+$/.test(text)) {
     const hops = Number(text);
@@ -45,10 +45,10 @@ export function parseTrustedProxies(text: string): TrustedProxiesResult {
 }
 
 /**
- * Whom an address stands for where callers are counted by it: itself or, of IPv6, the network of 64 bits that its holder
- * was given whole (RFC 6177, 2) and may take any address from.
+ * What an address is counted by: an IPv4 address by itself, an IPv6 address by its /64, since a site gets at least that
+ * much and may use any address of it (RFC 6177, 2).
  */
-export function holderOf(address: string): string {
+export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const parsed = ipaddr.process(address);
   if (!('parts' in parsed)) return parsed.toString();
@@ -58,7 +58,7 @@ export function holderOf(address: string): string {
     .join(':')}::/64`;
 }
 
-/** Null: nobody is believed. */
+/** `proxies` null: no proxy is trusted. */
 export function createPeers(proxies: TrustedProxies | null): Peers {
   return {
     addressOf(request) {
@@ -67,7 +67,7 @@ export function createPeers(proxies: TrustedProxies | null): Peers {
       let address = own;
       const before = listOf(request.headers['x-forwarded-for']);
       for (let hop = 0; isTrusted(proxies, address, hop); hop += 1) {
-        // What is no address was not written by a proxy that we may believe: its own is the last that is known.
+        // A trusted proxy writes addresses. Anything else ends the chain at that proxy.
         const next = readAddress(before[before.length - 1 - hop]);
         if (next === null) break;
         address = next;
@@ -76,12 +76,12 @@ export function createPeers(proxies: TrustedProxies | null): Peers {
     },
     originOf(request) {
       const peer = request.socket.remoteAddress;
-      const believed = proxies !== null && peer !== undefined && isTrusted(proxies, peer, 0);
-      // The nearest proxy, the only one that is known to be believed, writes the last.
-      const said = (name: string): string | undefined =>
-        believed ? listOf(request.headers[name]).at(-1) : undefined;
-      const scheme = said('x-forwarded-proto')?.toLowerCase() === 'https' ? 'https' : 'http';
-      const named = said('x-forwarded-host');
+      const trusted = proxies !== null && peer !== undefined && isTrusted(proxies, peer, 0);
+      // The nearest proxy, the only one known to be trusted, appends the last value.
+      const forwarded = (name: string): string | undefined =>
+        trusted ? listOf(request.headers[name]).at(-1) : undefined;
+      const scheme = forwarded('x-forwarded-proto')?.toLowerCase() === 'https' ? 'https' : 'http';
+      const named = forwarded('x-forwarded-host');
       const host = named !== undefined && isHost(named) ? named : request.headers.host;
       return host === undefined ? null : `${scheme}://${host}`;
     },
@@ -93,7 +93,7 @@ function isTrusted(proxies: TrustedProxies, address: string, hop: number): boole
   return proxies.networks.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** The parts of a header that each proxy appends to, the nearest one's last. */
+/** The values of a header to which each proxy appends, the nearest one's last. */
 function listOf(header: string | string[] | undefined): string[] {
   const text = Array.isArray(header) ? header.join(',') : (header ?? '');
   return text
@@ -102,14 +102,14 @@ function listOf(header: string | string[] | undefined): string[] {
     .filter(part => part !== '');
 }
 
-/** An address without the port and the brackets that some proxies write; null for anything else. */
+/** An address without the port and brackets that some proxies add; null: not an address. */
 function readAddress(text: string | undefined): string | null {
   const [, bracketed, plain] = /^(?:\[([^\]]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d{1,5})?$/.exec(text ?? '') ?? [];
   const address = bracketed ?? plain ?? text ?? '';
   return isIP(address) === 0 ? null : address;
 }
 
-/** Whether it is a host with an optional port, and nothing besides. */
+/** Whether a text is a host with an optional port. */
 function isHost(text: string): boolean {
   return /^[\w.:[\]-]+$/.test(text) && URL.canParse(`http://${text}`);
 }

@@ -10,41 +10,41 @@ import { createOperations, type Source } from '../operations/operations.ts';
 import { createPersisted } from '../operations/persisted.ts';
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
-import { type Callers, createCallers, type FairBy, type Known, takingTurns } from './access/callers.ts';
-import { addGate, rateKey } from './access/gate.ts';
+import { type Callers, clientKeyOf, createCallers, type FairBy, type Known, withShare } from './access/callers.ts';
+import { addGate } from './access/gate.ts';
 import type { Identity } from './access/identity.ts';
-import { createPage, wantsPage } from './graphql/graphiql.ts';
+import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
 import { createYogaDoor } from './graphql/yoga.ts';
+import { answerClientError, answerFrameworkError } from './errors.ts';
 import { addHeaders } from './headers.ts';
-import { isOwnName } from './limits/cross-site.ts';
+import { isOwnHost } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
 import type { HttpLimits } from './limits/http-limits.ts';
 import { createStreams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
 import { createPeers, type TrustedProxies } from './peers.ts';
-import { answerClientError, answerFrameworkError } from './rest/index.ts';
 
 export interface HttpOptions {
   readonly services: Services;
   readonly identity: Identity;
-  /** The REST face, told how to find out who asks. */
+  /** Makes the REST routes; `callers` has the caller of each request. */
   readonly rest: (callers: Callers) => FastifyPluginAsync;
   readonly log: Log;
   readonly host: string;
   readonly port: number;
   readonly fairBy: FairBy;
-  /** Proxies whose word on where a request comes from is believed; null: none. */
+  /** Proxies whose X-Forwarded headers are trusted; null: none. */
   readonly trustedProxies: TrustedProxies | null;
-  /** Where callers reach us; null: the host that they asked. */
+  /** The origin in URLs of responses; null: that of each request. */
   readonly publicUrl: string | null;
   /** Largest body of a REST request, in bytes. */
   readonly maxBodyBytes: number;
   readonly limits: HttpLimits;
-  /** The count of requests that all gateways keep; null: this one counts for itself. */
+  /** The request counts that all gateways share; null: this gateway counts alone. */
   readonly sharedRates: SharedRates | null;
-  /** Documents that may be named by their hash. */
+  /** Persisted documents by their hash. */
   readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
   /** Called for each GraphQL operation. */
@@ -58,14 +58,14 @@ export interface HttpServer {
   stop(): Promise<void>;
 }
 
-/** Of bodies and messages in memory, whole or not: six of the largest, or twenty pictures of 10 MiB as data URIs. */
+/** Limit for request bodies and socket messages in memory: six of the largest, or twenty images of 10 MiB as data URIs. */
 const HELD_BYTES = 384 * 1024 * 1024;
-/** How long requests under way may still take when the server stops. */
+/** How long requests in flight may still take when the server stops. */
 const DRAIN_MS = 3_000;
-/** A connection on which nothing moves, in neither direction, is closed after this. */
+/** Connections without traffic in either direction are closed after this time. */
 const STALLED_MS = 120_000;
 
-/** Starts to listen. Rejects when the port is taken. */
+/** Starts to listen. Rejects if the port is in use. */
 export async function startHttpServer(options: HttpOptions): Promise<HttpServer> {
   const { services, identity, limits, log } = options;
   const rate = limits.rate === null ? null : rateLimiterOf(limits.rate, options);
@@ -93,7 +93,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     connectionTimeout: STALLED_MS,
     http: {
       headersTimeout: Math.min(limits.headersMs, limits.requestMs),
-      // How often Node looks for requests that take too long.
+      // How often Node checks for requests that exceed these timeouts.
       connectionsCheckingInterval: Math.min(5_000, Math.max(50, limits.headersMs / 4)),
     },
     forceCloseConnections: 'idle',
@@ -108,42 +108,22 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     signal?: AbortSignal,
   ): Pick<Source, 'context' | 'clientKey'> {
     const address = peers.addressOf(request);
-    const { caller } = takingTurns(known, options.fairBy, address);
+    const { caller } = withShare(known, options.fairBy, address);
     const baseUrl = options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
-    const clientKey = rateKey(caller.id, address);
+    const clientKey = clientKeyOf(caller.id, address);
     return { clientKey, context: { ...services, caller, baseUrl, signal } };
   }
 
-  // With keys a name proves nothing that is needed, and beyond loopback any name may be ours.
-  const isOurs = (name: string | undefined): boolean =>
-    identity.required || !isLoopback(options.host) || isOwnName(name, options.publicUrl);
+  // Needed only where requests carry no credentials and the host name is known to be local.
+  const acceptsHost = (host: string | undefined): boolean =>
+    identity.required || !isLoopback(options.host) || isOwnHost(host, options.publicUrl);
 
   await addHeaders(app, {
     origins: limits.origins,
     https: options.publicUrl?.startsWith('https:') === true,
   });
-  addGate(app, {
-    identity,
-    callers,
-    peers,
-    rate,
-    quota,
-    heldBytes,
-    isOurs,
-    streams,
-    isPage: request => page !== null && wantsPage(request),
-  });
-  await app.register(
-    graphqlRoutes({
-      operations,
-      yoga,
-      callers,
-      page,
-      streams,
-      mask,
-      clientOf,
-    }),
-  );
+  addGate(app, { identity, callers, peers, rate, quota, heldBytes, isOwnHost: acceptsHost, streams });
+  await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
@@ -155,7 +135,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     rate,
     heldBytes,
     origins: limits.origins,
-    isOurs,
+    isOwnHost: acceptsHost,
     limits: limits.sockets,
     log,
     clientOf,
@@ -169,7 +149,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       const deadline = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
       try {
         const closed = app.close();
-        // What has no end of its own is not waited for.
+        // Streams would not end by themselves.
         streams.stop();
         await Promise.all([closed, yoga.dispose()]);
       } finally {

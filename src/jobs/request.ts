@@ -7,7 +7,7 @@ import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS, type Webhook } from './webhook.
 export const SEED_MAX = 18_446_744_073_709_551_615n;
 const PROMPT_MAX = 10_000;
 
-function takes(what: string): { error: (issue: { input?: unknown }) => string } {
+export function takes(what: string): { error: (issue: { input?: unknown }) => string } {
   return { error: issue => `takes ${what}, got ${show(issue.input)}` };
 }
 

@@ -2,7 +2,7 @@ import { createServer, request, type Server } from 'node:http';
 import { json } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
-import { createPeers, holderOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
+import { createPeers, networkOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { listen } from '../support/listen.ts';
 import { openSocket } from '../support/sockets.ts';
@@ -33,7 +33,7 @@ describe('whom an address stands for', () => {
     ['::1', '0:0:0:0::/64'],
     ['', ''],
   ])('%s: %s', (address, holder) => {
-    expect(holderOf(address)).toBe(holder);
+    expect(networkOf(address)).toBe(holder);
   });
 });
 

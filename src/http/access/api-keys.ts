@@ -3,7 +3,7 @@ import { createGate } from '../../images/gate.ts';
 
 export type Role = 'user' | 'operator';
 
-/** One entry of `API_KEYS`: the key itself is known to its holder alone. */
+/** One entry of `API_KEYS`. It holds a hash: only the caller has the key itself. */
 export interface ApiKey {
   readonly name: string;
   readonly role: Role;
@@ -23,21 +23,21 @@ type KeyHash =
 
 export type ApiKeysResult = { ok: true; value: readonly ApiKey[] } | { ok: false; fault: string };
 
-/** Longer than any key: what is longer is not hashed. */
+/** Longer than any key. Longer texts are not hashed. */
 const MAX_KEY_LENGTH = 512;
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
-/** Scrypt takes 128 × cost × blockSize bytes: these are 128 MiB at most (RFC 7914, 2). */
+/** Memory of one scrypt call, which takes 128 × cost × blockSize bytes (RFC 7914, 2). */
 const MAX_SCRYPT_MEMORY = 128 * 1024 ** 2;
-/** Guesses at scrypt keys that are worked on at once: each holds a thread and the memory above. */
-const SCRYPTS_AT_ONCE = 2;
-/** Guesses that are worked on or wait for it: the last of them waits for some seconds. */
-const MAX_GUESSES = 16;
-/** Keys whose scrypt was done are known again by their SHA-256, up to so many. */
+/** Concurrent scrypt calls: each holds a thread and the memory above. */
+const MAX_SCRYPT_CALLS = 2;
+/** Scrypt calls in flight or queued: the last one waits for some seconds. */
+const MAX_QUEUED = 16;
+/** Number of scrypt keys remembered by their SHA-256, so that scrypt runs once for each. */
 const REMEMBERED_KEYS = 1000;
 
 /**
- * Reads `name:hash[:role]` entries, separated by commas or line breaks. A name may come twice, for a key that is
- * being replaced, in one role. Faults name the entry by its number, not by what it says.
+ * Parses `name:hash[:role]` entries, separated by commas or line breaks. A name may repeat with the same role, for the time
+ * in which a key is replaced. Faults give the number of an entry, never its content.
  */
 export function parseApiKeys(text: string): ApiKeysResult {
   const entries = text
@@ -51,18 +51,18 @@ export function parseApiKeys(text: string): ApiKeysResult {
     if (!NAME.test(name) || rest.length > 0 || (role !== 'user' && role !== 'operator')) {
       return {
         ok: false,
-        fault: `${place} takes name:hash or name:hash:role, with the role user or operator`,
+        fault: `${place} must be name:hash or name:hash:role, where role is user or operator`,
       };
     }
     const hash = parseHash(hashText);
     if (hash === null) {
       return {
         ok: false,
-        fault: `${place} takes sha256$<hex> or scrypt$N$r$p$salt$hash as the hash: src/cli/make-key.ts prints one`,
+        fault: `${place}: the hash must be sha256$<hex> or scrypt$N$r$p$salt$hash, as src/cli/make-key.ts prints it`,
       };
     }
     if (keys.some(key => key.name === name && key.role !== role)) {
-      return { ok: false, fault: `${place} gives a name a second role` };
+      return { ok: false, fault: `${place} repeats a name with another role` };
     }
     keys.push({ name, role, hash });
   }
@@ -89,31 +89,29 @@ function parseHash(text: string): KeyHash | null {
   };
 }
 
-/** A new key of 256 random bits, with the entry of `API_KEYS` that lets it in. */
+/** Makes a key of 256 random bits, and its entry for `API_KEYS`. Throws a TypeError for an invalid name. */
 export function makeApiKey(name: string, role: Role): { key: string; entry: string } {
   if (!NAME.test(name))
-    throw new TypeError('A name takes 1 to 64 of A-Z, a-z, 0-9, dot, dash and underscore');
+    throw new TypeError('A name must be 1 to 64 characters of A-Z, a-z, 0-9, dot, dash and underscore');
   const key = `qek_${randomBytes(32).toString('base64url')}`;
   const entry = `${name}:sha256$${sha256(key).toString('hex')}${role === 'operator' ? ':operator' : ''}`;
   return { key, entry };
 }
 
-/** Finds whose key it is. */
 export interface Keyring {
   /**
-   * Null when it is nobody's. Takes as long for a wrong key as for a right one that is hashed alike. `busy` when too many
-   * are being looked at to say; whose key was right before is never told that.
+   * Finds the entry of a key; null: there is none. Takes as long for a wrong key as for a right one with the same kind of
+   * hash. `busy`: too many keys are being checked; never for a key that was right before.
    */
   find(key: string): Promise<ApiKey | 'busy' | null>;
 }
 
-/** Builds the keyring; it holds nothing that would have to be stopped. */
 export function createKeyring(keys: readonly ApiKey[]): Keyring {
-  const gate = createGate(SCRYPTS_AT_ONCE);
-  // By SHA-256 of the key that was right, so that scrypt's cost is paid once.
+  const gate = createGate(MAX_SCRYPT_CALLS);
+  // Keyed by the SHA-256 of keys that matched.
   const remembered = new Map<string, ApiKey>();
   const slow = keys.filter(key => key.hash.kind === 'scrypt');
-  let guesses = 0;
+  let queued = 0;
 
   return {
     async find(key) {
@@ -122,18 +120,18 @@ export function createKeyring(keys: readonly ApiKey[]): Keyring {
       let found: ApiKey | null = null;
       for (const candidate of keys) {
         const { hash } = candidate;
-        // Every entry is compared, so that time does not tell which one it was.
+        // Compares every entry, so that the time taken does not reveal which one matched.
         if (hash.kind === 'sha256' && timingSafeEqual(hash.digest, digest)) found = candidate;
       }
       if (found !== null || slow.length === 0) return found;
       const known = remembered.get(digest.toString('hex'));
       if (known !== undefined) return known;
-      if (guesses >= MAX_GUESSES) return 'busy';
-      guesses += 1;
+      if (queued >= MAX_QUEUED) return 'busy';
+      queued += 1;
       try {
         found = await gate.run(() => findSlow(slow, key));
       } finally {
-        guesses -= 1;
+        queued -= 1;
       }
       if (found !== null && remembered.size < REMEMBERED_KEYS) remembered.set(digest.toString('hex'), found);
       return found;

@@ -1,46 +1,50 @@
 import type { IncomingMessage } from 'node:http';
 import type { Caller } from '../../jobs/caller.ts';
-import { holderOf, type Peers } from '../peers.ts';
+import { networkOf, type Peers } from '../peers.ts';
 
-/** Whom a request was found to come from. */
+/** The identified caller of a request. */
 export interface Known {
   readonly caller: Caller;
-  /** Milliseconds since 1970; null: no end. */
+  /** When its credentials expire, in milliseconds since 1970; null: never. */
   readonly expiresAt: number | null;
 }
 
-/** Keeps who asks, for as long as the request is there. */
+/** Keeps the caller of each request for as long as the request lives. */
 export interface Callers {
   remember(request: IncomingMessage, known: Known): void;
-  /** Throws when the request was let in without having been asked: a hole in the routing, never a caller's fault. */
+  /** Throws for a request that passed the gate as public: a mistake in a route's `config`, never of the caller. */
   of(request: IncomingMessage): Known;
 }
 
-/** How those whom nobody tells apart take turns in the queue. */
+/** How anonymous callers share the queue: all as one, or by address. */
 export type FairBy = 'caller' | 'address';
 
-/** Who asks, with whose turn in the queue they take: a named caller's own, an unnamed one's address where turns go by it. */
-export function takingTurns(known: Known, fairBy: FairBy, address: string | undefined): Known {
+/** The caller with its share in the fair queue: an anonymous one's is its address when `fairBy` says so. */
+export function withShare(known: Known, fairBy: FairBy, address: string | undefined): Known {
   if (fairBy === 'caller' || known.caller.id !== null || address === undefined) return known;
-  return { ...known, caller: { ...known.caller, share: `address ${holderOf(address)}` } };
+  return { ...known, caller: { ...known.caller, share: `address ${networkOf(address)}` } };
 }
 
-/** Where a request keeps its caller: a weak map beside the requests would cost the collector a look at each of them. */
+/** The key under which requests are counted together: the caller, or the address of an anonymous one. */
+export function clientKeyOf(callerId: string | null, address: string | undefined): string {
+  return callerId === null ? `address ${networkOf(address ?? '')}` : `caller ${callerId}`;
+}
+
+/** A property of the request: the garbage collector would have to visit each entry of a WeakMap. */
 const KNOWN = Symbol('caller');
 
 interface KnownRequest extends IncomingMessage {
   [KNOWN]?: Known;
 }
 
-/** Makes an empty memory. */
 export function createCallers(fairBy: FairBy, peers: Peers): Callers {
   return {
-    remember(request: KnownRequest, of) {
-      request[KNOWN] = fairBy === 'caller' ? of : takingTurns(of, fairBy, peers.addressOf(request));
+    remember(request: KnownRequest, known) {
+      request[KNOWN] = fairBy === 'caller' ? known : withShare(known, fairBy, peers.addressOf(request));
     },
     of(request: KnownRequest) {
       const found = request[KNOWN];
-      if (found === undefined) throw new Error('A request reached a route before its caller was known');
+      if (found === undefined) throw new Error('A request reached a route before its caller was identified');
       return found;
     },
   };

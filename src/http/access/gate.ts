@@ -1,26 +1,44 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { SubscriptionQuota } from '../../operations/quota.ts';
-import type { RateAnswer } from '../../rate.ts';
-import { GRAPHQL_PATH } from '../graphql/graphiql.ts';
-import type { HeldBytes } from '../limits/held-bytes.ts';
-import { holdBody, mayBeLarge } from '../limits/held-bytes.ts';
+import { type HeldBytes, holdBody, mayBeLarge } from '../limits/held-bytes.ts';
 import type { Streams } from '../limits/lifetime.ts';
 import type { RateLimiter } from '../limits/rate.ts';
-import { holderOf, type Peers } from '../peers.ts';
-import { DOCS_PATH } from '../rest/docs.ts';
-import { STATUS_PATH } from '../rest/status.ts';
-import { UPLOAD_PATH } from '../rest/uploads.ts';
-import type { Callers } from './callers.ts';
-import type { Identified, Identity } from './identity.ts';
-import { headerCredentials } from './identity.ts';
+import type { Peers } from '../peers.ts';
+import { type Callers, clientKeyOf } from './callers.ts';
+import { headerCredentials, type Identified, type Identity } from './identity.ts';
 import {
-  FOREIGN_NAME,
-  identityRefusal,
+  FOREIGN_HOST,
+  identityRejection,
   OPERATORS_ONLY,
-  type Refusal,
-  refuseGraphQL,
-  refuseRest,
+  type Rejection,
+  rateRejection,
+  rejectAsRest,
+  type SendRejection,
+  streamsRejection,
+  TOO_MUCH_HELD,
 } from './rejections.ts';
+
+/** Callers that a route admits: all without identifying them, identified ones, or operators. */
+export type Access = 'public' | 'caller' | 'operator';
+
+/** How long a response stays open. A `stream` counts against its caller's quota, and is ended when its time is over. */
+export type Lifetime = 'short' | 'stream';
+
+/** What a route declares about itself in Fastify's route `config`. A route without any is closed to the unidentified. */
+export interface RouteRules {
+  /** Default: `caller`. */
+  readonly access?: Access | ((request: FastifyRequest) => Access);
+  /** Default: `short`. */
+  readonly lifetime?: Lifetime | ((request: FastifyRequest) => Lifetime);
+  /** Whether request bodies are `held` in memory, where they count against a limit, or `streamed`. Default: `held`. */
+  readonly body?: 'held' | 'streamed';
+  /** Formats the gate's rejections. Default: as REST does. */
+  readonly reject?: SendRejection;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig extends RouteRules {}
+}
 
 export interface GateOptions {
   readonly identity: Identity;
@@ -29,62 +47,52 @@ export interface GateOptions {
   /** Null: no limit. */
   readonly rate: RateLimiter | null;
   readonly quota: SubscriptionQuota;
-  /** Bounds the bodies that are in memory. */
   readonly heldBytes: HeldBytes;
-  /** Whether the name that was asked for (Host) is one of ours. */
-  readonly isOurs: (host: string | undefined) => boolean;
-  /** Ends what stays open. */
+  /** Whether a Host header names this gateway. */
+  readonly isOwnHost: (host: string | undefined) => boolean;
   readonly streams: Streams;
-  /** Whether the request is for the page with GraphiQL, which holds nothing of anybody's. */
-  readonly isPage: (request: FastifyRequest) => boolean;
 }
 
-const BUSY: Refusal = {
-  status: 503,
-  code: 'UNAVAILABLE',
-  message: 'Too many large requests are under way, try again later',
-  headers: { 'retry-after': '5', connection: 'close' },
-};
-
-const PUBLIC_ROUTES: ReadonlySet<string> = new Set(['/', '/openapi.json', DOCS_PATH]);
-
 /**
- * Stands before every route: asks who comes, counts, and turns away. A route that is not named here as public is not
- * reached by anybody who is not known, so a new one is closed until somebody opens it.
+ * Guards every route by its `config`: identifies the caller, applies the rate and the limits on streams and bodies, and
+ * rejects what they do not admit.
  */
 export function addGate(app: FastifyInstance, options: GateOptions): void {
-  const gate = { ...options, isOurs: rememberLast(options.isOurs) };
+  const gate = { ...options, isOwnHost: rememberLast(options.isOwnHost) };
   app.addHook('onRequest', (request, reply, done) => {
-    // Each look at the options makes them anew.
-    const { url } = request.routeOptions;
-    if (url === undefined || isPublic(request, url)) return done();
-    if (url === GRAPHQL_PATH && gate.isPage(request)) return done();
-    const settle = (refusal: Refusal | null): void => {
-      if (refusal === null) done();
-      else if (url === GRAPHQL_PATH) refuseGraphQL(request, reply, refusal);
-      else refuseRest(reply, refusal);
+    // Nothing is behind a path without a route; CORS preflights carry no credentials.
+    if (request.is404 || request.method === 'OPTIONS') return done();
+    // Read once: `routeOptions` is a new object at each access.
+    const { config } = request.routeOptions;
+    const access = resolve(config.access, request) ?? 'caller';
+    if (access === 'public') return done();
+    const settle = (rejection: Rejection | null): void => {
+      if (rejection === null) done();
+      else (config.reject ?? rejectAsRest)(request, reply, rejection);
     };
-    const refusal = judge(gate, request, reply, url);
-    if (refusal instanceof Promise) refusal.then(settle, done);
-    else settle(refusal);
+    const rejection = judge(gate, request, reply, config, access);
+    if (rejection instanceof Promise) rejection.then(settle, done);
+    else settle(rejection);
   });
 }
 
-/** A promise only where somebody else has to be asked: most requests are let in at once. */
+/** A promise only where a key, a token or a shared rate has to be waited for: most requests are admitted at once. */
 function judge(
   gate: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
-  url: string,
-): Refusal | null | Promise<Refusal | null> {
-  if (!gate.isOurs(request.headers.host)) return FOREIGN_NAME;
+  rules: RouteRules,
+  access: Access,
+): Rejection | null | Promise<Rejection | null> {
+  if (!gate.isOwnHost(request.headers.host)) return FOREIGN_HOST;
   return after(gate.identity.identify(headerCredentials(request.headers)), found => {
-    if (gate.rate === null) return admit(gate, request, reply, url, found);
+    if (gate.rate === null) return admit(gate, request, reply, rules, access, found);
     const callerId = found.ok ? found.caller.id : null;
-    const taken = gate.rate.take(rateKey(callerId, gate.peers.addressOf(request.raw)));
+    const taken = gate.rate.take(clientKeyOf(callerId, gate.peers.addressOf(request.raw)));
     return after(taken, answer => {
-      reply.headers(rateHeaders(answer));
-      return answer.ok ? admit(gate, request, reply, url, found) : rateRefusal(answer);
+      const { limit, remaining } = answer;
+      reply.headers({ 'x-ratelimit-limit': String(limit), 'x-ratelimit-remaining': String(remaining) });
+      return answer.ok ? admit(gate, request, reply, rules, access, found) : rateRejection(answer);
     });
   });
 }
@@ -93,80 +101,44 @@ function admit(
   { callers, peers, quota, heldBytes, streams }: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
-  url: string,
+  rules: RouteRules,
+  access: Access,
   found: Identified,
-): Refusal | null {
-  if (!found.ok) return identityRefusal(found.reason);
-  if (url.startsWith('/debug/') && !found.caller.operator) return OPERATORS_ONLY;
-  if (staysOpen(url, request)) {
-    const leave = quota.enter(rateKey(found.caller.id, peers.addressOf(request.raw)));
-    if (leave === null) return tooManyStreams(quota.perCaller);
+): Rejection | null {
+  if (!found.ok) return identityRejection(found.reason);
+  if (access === 'operator' && !found.caller.operator) return OPERATORS_ONLY;
+  if (resolve(rules.lifetime, request) === 'stream') {
+    const leave = quota.enter(clientKeyOf(found.caller.id, peers.addressOf(request.raw)));
+    if (leave === null) return streamsRejection(quota.perCaller);
     reply.raw.once('close', leave);
     streams.add(reply.raw, found.expiresAt);
   }
-  if (url !== UPLOAD_PATH && mayBeLarge(request.headers)) {
-    if (heldBytes.full()) return BUSY;
-    holdBody(heldBytes, rateKey(found.caller.id, peers.addressOf(request.raw)), request.raw, reply.raw);
+  if (rules.body !== 'streamed' && mayBeLarge(request.headers)) {
+    if (heldBytes.full()) return TOO_MUCH_HELD;
+    const key = clientKeyOf(found.caller.id, peers.addressOf(request.raw));
+    holdBody(heldBytes, key, request.raw, reply.raw);
   }
   callers.remember(request.raw, found);
   return null;
 }
 
-/** Streams of events, and polls that wait for a change. */
-function staysOpen(url: string, { query }: FastifyRequest): boolean {
-  if (url.startsWith('/events/')) return true;
-  return url === STATUS_PATH && typeof query === 'object' && query !== null && 'wait' in query;
+function resolve<T extends string>(
+  rule: T | ((request: FastifyRequest) => T) | undefined,
+  request: FastifyRequest,
+): T | undefined {
+  return typeof rule === 'function' ? rule(request) : rule;
 }
 
-/** Goes on at once where there is nothing to wait for. */
+/** Continues synchronously with a value that is not a promise. */
 function after<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-/** Most requests ask for the same name as the one before. */
-function rememberLast(isOurs: (host: string | undefined) => boolean): (host: string | undefined) => boolean {
-  let last: { readonly host: string | undefined; readonly ours: boolean } | null = null;
-  return host => {
-    if (last === null || last.host !== host) last = { host, ours: isOurs(host) };
-    return last.ours;
+/** Caches the newest result: most requests name the same host as the one before. */
+function rememberLast(isOwnHost: (host: string | undefined) => boolean) {
+  let last: { readonly host: string | undefined; readonly own: boolean } | null = null;
+  return (host: string | undefined): boolean => {
+    if (last === null || last.host !== host) last = { host, own: isOwnHost(host) };
+    return last.own;
   };
-}
-
-/** Whose requests are counted together: a caller's, or an address's while its callers are not known. */
-export function rateKey(callerId: string | null, address: string | undefined): string {
-  return callerId === null ? `address ${holderOf(address ?? '')}` : `caller ${callerId}`;
-}
-
-/** What somebody who asked too often is told. */
-export function rateRefusal({ limit, retryAfterMs }: RateAnswer): Refusal {
-  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
-  return {
-    status: 429,
-    code: 'RATE_LIMITED',
-    message: `Too many requests, try again in ${seconds} s`,
-    headers: {
-      'retry-after': String(seconds),
-      'x-ratelimit-limit': String(limit),
-      'x-ratelimit-remaining': '0',
-    },
-  };
-}
-
-function tooManyStreams(limit: number): Refusal {
-  return {
-    status: 429,
-    code: 'RATE_LIMITED',
-    message: `At most ${limit} subscriptions at once for one caller`,
-    headers: { 'retry-after': '10' },
-  };
-}
-
-function rateHeaders({ limit, remaining }: RateAnswer): Record<string, string> {
-  return { 'x-ratelimit-limit': String(limit), 'x-ratelimit-remaining': String(remaining) };
-}
-
-function isPublic(request: FastifyRequest, url: string): boolean {
-  // A path without a route has nothing behind it; CORS' questions carry no credentials.
-  if (request.is404 || request.method === 'OPTIONS') return true;
-  return PUBLIC_ROUTES.has(url) || url.startsWith(`${DOCS_PATH}/`);
 }

@@ -3,7 +3,7 @@ import type { Caller } from '../../jobs/caller.ts';
 import { type ApiKey, createKeyring } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';
 
-/** What somebody shows of themselves; never taken from a URL, which ends up in logs and histories. */
+/** The credentials of a request. Never read from a URL, since URLs end up in logs and histories. */
 export interface Credentials {
   /** `Bearer <key or token>`. */
   readonly authorization: string | undefined;
@@ -11,32 +11,32 @@ export interface Credentials {
 }
 
 export type Identified =
-  /** `expiresAt`: milliseconds since 1970, null for credentials without an end. */
+  /** `expiresAt`: milliseconds since 1970; null: the credentials do not expire. */
   | { ok: true; caller: Caller; expiresAt: number | null }
   | { ok: false; reason: 'missing' | 'invalid' | 'unavailable' };
 
-/** Tells callers apart. */
+/** Identifies callers by their credentials. */
 export interface Identity {
-  /** False when nobody is told apart: then everybody is the operator. */
+  /** False: neither keys nor tokens are configured, and every caller is the operator. */
   readonly required: boolean;
-  /** A promise only where something has to be computed or asked. */
+  /** A promise only where something has to be computed or fetched. */
   identify(credentials: Credentials): Identified | Promise<Identified>;
 }
 
 export interface IdentityOptions {
   readonly keys: readonly ApiKey[];
-  /** Null: no tokens are taken. */
+  /** Null: no tokens are accepted. */
   readonly tokens: Tokens | null;
 }
 
-/** Nobody is told apart: everybody is the operator. */
-export const ANYBODY: Caller = { id: null, operator: true };
+/** The caller of every request where neither keys nor tokens are configured. */
+const ANONYMOUS_OPERATOR: Caller = { id: null, operator: true };
 
-/** An identity by keys, tokens, both or, when neither is configured, none. */
+/** Identifies by keys, tokens or both. With neither configured, every caller is the operator. */
 export function createIdentity(options: IdentityOptions): Identity {
   if (options.keys.length === 0 && options.tokens === null) {
-    const anybody: Identified = { ok: true, caller: ANYBODY, expiresAt: null };
-    return { required: false, identify: () => anybody };
+    const anonymous: Identified = { ok: true, caller: ANONYMOUS_OPERATOR, expiresAt: null };
+    return { required: false, identify: () => anonymous };
   }
   const { tokens } = options;
   const keyring = createKeyring(options.keys);
@@ -56,27 +56,24 @@ export function createIdentity(options: IdentityOptions): Identity {
       if (authorization === undefined) return { ok: false, reason: 'missing' };
       const bearer = /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1];
       if (bearer === undefined) return { ok: false, reason: 'invalid' };
-      // A JWS has three parts (RFC 7515, 7.1); keys have no dots.
+      // A JWS has three parts separated by dots (RFC 7515, 7.1); keys have no dots.
       if (tokens !== null && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(bearer)) return tokens.verify(bearer);
       return byKey(bearer);
     },
   };
 }
 
-/** The credentials of a request's headers: `Authorization` or `X-API-Key`. */
+/** The credentials in the headers `Authorization` and `X-API-Key`. */
 export function headerCredentials(headers: IncomingHttpHeaders): Credentials {
   const apiKey = headers['x-api-key'];
   return {
     authorization: headers.authorization,
-    // Sent twice, Node gives both joined by a comma, which is nobody's key.
+    // Node joins repeated headers by commas, which no key contains.
     apiKey: typeof apiKey === 'string' ? apiKey : undefined,
   };
 }
 
-/**
- * The credentials of a `connection_init` payload, by any of the names under which clients send them, or null when it
- * holds none.
- */
+/** The credentials in a `connection_init` payload, under any name that clients use; null: it has none. */
 export function payloadCredentials(
   payload: Readonly<Record<string, unknown>> | undefined,
 ): Credentials | null {

@@ -1,11 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { refuse } from '../rest/errors.ts';
+import type { RateAnswer } from '../../rate.ts';
+import { sendError } from '../errors.ts';
 import type { Identified } from './identity.ts';
 
-export type RefusalReason = Extract<Identified, { ok: false }>['reason'];
-
-/** Why an answer is none but this, as it is told. */
-export interface Told {
+/** Why a request is rejected, in the terms that REST and GraphQL share. */
+export interface Rejection {
   readonly status: number;
   /** GraphQL's `extensions.code`. */
   readonly code: string;
@@ -13,30 +12,27 @@ export interface Told {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A refusal by the gate, as REST and GraphQL tell it. */
-export interface Refusal extends Told {
-  readonly status: 401 | 403 | 429 | 503;
-  readonly code: 'UNAUTHENTICATED' | 'FORBIDDEN' | 'RATE_LIMITED' | 'UNAVAILABLE';
-}
+/** Sends a rejection in the error format of a route. */
+export type SendRejection = (request: FastifyRequest, reply: FastifyReply, rejection: Rejection) => void;
 
-const REALM = 'Bearer realm="qwen-edit"';
+const CHALLENGE = 'Bearer realm="qwen-edit"';
 
-/** What somebody who could not be told is answered (RFC 6750, 3). */
-export function identityRefusal(reason: RefusalReason): Refusal {
+/** The rejection of a caller that could not be identified (RFC 6750, 3). */
+export function identityRejection(reason: Extract<Identified, { ok: false }>['reason']): Rejection {
   switch (reason) {
     case 'missing':
       return {
         status: 401,
         code: 'UNAUTHENTICATED',
         message: 'Send a key or token as "Authorization: Bearer …", or a key as X-API-Key',
-        headers: { 'www-authenticate': REALM },
+        headers: { 'www-authenticate': CHALLENGE },
       };
     case 'invalid':
       return {
         status: 401,
         code: 'UNAUTHENTICATED',
-        message: 'This key or token is not valid here, or no longer',
-        headers: { 'www-authenticate': `${REALM}, error="invalid_token"` },
+        message: 'The key or token is invalid or has expired',
+        headers: { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` },
       };
     case 'unavailable':
       return {
@@ -50,32 +46,68 @@ export function identityRefusal(reason: RefusalReason): Refusal {
   }
 }
 
-/** What a user is answered where operators may go only. */
-export const OPERATORS_ONLY: Refusal = {
+/** The caller is identified but is not an operator. */
+export const OPERATORS_ONLY: Rejection = {
   status: 403,
   code: 'FORBIDDEN',
   message: 'Only operators may do this',
   headers: {},
 };
 
-/** What is answered to a name that is not ours, where names are all that tells pages of other sites apart. */
-export const FOREIGN_NAME: Refusal = {
+/** The Host header names another site: see `isOwnName`. */
+export const FOREIGN_HOST: Rejection = {
   status: 403,
   code: 'FORBIDDEN',
-  message: 'Ask by the address, as localhost, or set PUBLIC_URL to the name that you use',
+  message: 'Unknown Host: use the IP address or localhost, or set PUBLIC_URL to the name in use',
   headers: {},
 };
 
-/** Answers in REST's one form of an error. */
-export function refuseRest(reply: FastifyReply, { status, message, headers }: Refusal): FastifyReply {
-  return refuse(reply.headers(headers), status, message);
+/** Too many bytes of request bodies are in memory. */
+export const TOO_MUCH_HELD: Rejection = {
+  status: 503,
+  code: 'UNAVAILABLE',
+  message: 'Too many large requests are in flight, try again later',
+  headers: { 'retry-after': '5', connection: 'close' },
+};
+
+/** The caller, or its address, has used up its rate. */
+export function rateRejection({ limit, retryAfterMs }: RateAnswer): Rejection {
+  const seconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  return {
+    status: 429,
+    code: 'RATE_LIMITED',
+    message: `Too many requests, try again in ${seconds} s`,
+    headers: {
+      'retry-after': String(seconds),
+      'x-ratelimit-limit': String(limit),
+      'x-ratelimit-remaining': '0',
+    },
+  };
 }
 
-/** Answers as GraphQL over HTTP does (https://graphql.github.io/graphql-over-http/draft/#sec-Status-Codes). */
-export function refuseGraphQL(request: FastifyRequest, reply: FastifyReply, told: Told): FastifyReply {
-  const { status, code, message, headers } = told;
-  const wanted = request.headers.accept ?? '';
-  const type = wanted.includes('application/graphql-response+json')
+/** The caller has `limit` subscriptions, event streams and waiting polls open. */
+export function streamsRejection(limit: number): Rejection {
+  return {
+    status: 429,
+    code: 'RATE_LIMITED',
+    message: `At most ${limit} subscriptions at once for one caller`,
+    headers: { 'retry-after': '10' },
+  };
+}
+
+/** As REST formats errors: `{ detail }`. */
+export function rejectAsRest(_request: FastifyRequest, reply: FastifyReply, rejection: Rejection): void {
+  const { status, message, headers } = rejection;
+  sendError(reply.headers(headers), status, message);
+}
+
+/** As GraphQL over HTTP formats errors (https://graphql.github.io/graphql-over-http/draft/#sec-Status-Codes). */
+export function rejectAsGraphQL(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { status, code, message, headers }: Rejection,
+): FastifyReply {
+  const type = request.headers.accept?.includes('application/graphql-response+json')
     ? 'application/graphql-response+json'
     : 'application/json';
   return reply

@@ -10,15 +10,15 @@ export interface TokenOptions {
 
 export type TokenResult =
   | { ok: true; caller: Caller; expiresAt: number }
-  /** `unavailable`: the issuer's keys cannot be had now, so nothing is known of the token. */
+  /** `unavailable`: the issuer's keys cannot be fetched, so the token cannot be checked. */
   | { ok: false; reason: 'invalid' | 'unavailable' };
 
-/** Says whose a JWT (RFC 7519) is. */
+/** Identifies callers by JWTs (RFC 7519). */
 export interface Tokens {
   verify(token: string): Promise<TokenResult>;
 }
 
-/** Signatures with a public key only: with a shared secret whoever can verify could sign as well (RFC 8725, 3.1). */
+/** Only public-key signatures: a party that verifies with a shared secret can sign too (RFC 8725, 3.1). */
 const ALGORITHMS = [
   'RS256',
   'RS384',
@@ -38,9 +38,9 @@ const MAX_TOKEN_LENGTH = 8_192;
 const MAX_SUBJECT_LENGTH = 200;
 
 /**
- * Verifies tokens by the issuer's published keys, which are fetched when first needed, kept for ten minutes and asked
- * for again, at most every 30 seconds, when a token names an unknown one. Needs `sub` and `exp`; whose claim `role` is
- * `operator`, or whose list `roles` has it, is one.
+ * Verifies tokens with the issuer's published keys. They are fetched when first needed, cached for ten minutes, and fetched
+ * again, at most every 30 seconds, when a token names an unknown key. A token needs the claims `sub` and `exp`; `operator`
+ * in the claim `role`, or in the list `roles`, makes the caller an operator.
  */
 export function createTokens(options: TokenOptions): Tokens {
   const keys = createRemoteJWKSet(new URL(options.jwksUrl), {
@@ -61,7 +61,7 @@ export function createTokens(options: TokenOptions): Tokens {
         });
         return readPayload(payload);
       } catch (error) {
-        // Everything that is wrong with a token is one of jose's own errors; what is not is the way to the keys.
+        // jose throws its own errors for invalid tokens. Other errors come from fetching the keys.
         const unavailable = !(error instanceof errors.JOSEError) || UNAVAILABLE.has(error.code);
         return { ok: false, reason: unavailable ? 'unavailable' : 'invalid' };
       }
@@ -69,7 +69,7 @@ export function createTokens(options: TokenOptions): Tokens {
   };
 }
 
-/** `ERR_JOSE_GENERIC` is an answer of the issuer that is no key set. */
+/** `ERR_JOSE_GENERIC`: the issuer's response is not a key set. */
 const UNAVAILABLE: ReadonlySet<string> = new Set([
   'ERR_JWKS_TIMEOUT',
   'ERR_JWKS_INVALID',

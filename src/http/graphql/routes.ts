@@ -4,11 +4,10 @@ import type { FastifyError, FastifyPluginAsync, FastifyReply } from 'fastify';
 import type { Mask } from '../../operations/errors.ts';
 import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/callers.ts';
-import { refuseGraphQL } from '../access/rejections.ts';
+import { rejectAsGraphQL } from '../access/rejections.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
-import type { Streams } from '../limits/lifetime.ts';
-import { goneSignal } from '../limits/lifetime.ts';
+import { goneSignal, type Streams } from '../limits/lifetime.ts';
 import { resultType } from './accept.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
 import { answerPost, isPlainPost, readBody } from './post.ts';
@@ -50,15 +49,19 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
     app.setErrorHandler((error: FastifyError, request, reply) => {
       const { statusCode: status = 500, message } = error;
       if (status >= 400 && status < 500) {
-        return refuseGraphQL(request, reply, { status, code: 'BAD_REQUEST', message, headers: {} });
+        return rejectAsGraphQL(request, reply, { status, code: 'BAD_REQUEST', message, headers: {} });
       }
       const { message: hidden, extensions } = options.mask(error);
       const code = String(extensions.code);
-      return refuseGraphQL(request, reply, { status: 500, code, message: hidden, headers: {} });
+      return rejectAsGraphQL(request, reply, { status: 500, code, message: hidden, headers: {} });
     });
     app.route({
       url: GRAPHQL_PATH,
       method: ['GET', 'POST', 'OPTIONS'],
+      config: {
+        access: request => (page !== null && wantsPage(request) ? 'public' : 'caller'),
+        reject: rejectAsGraphQL,
+      },
       // Most requests end here, before Fastify's own steps for bodies and handlers.
       async onRequest(request, reply) {
         const type = resultType(request.headers.accept);
@@ -75,7 +78,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
       async handler(request, reply) {
         if (page !== null && wantsPage(request)) return sendPage(reply, await page());
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
-        if (mayBeForged(request.method, request.headers)) return refuseGraphQL(request, reply, FORGED);
+        if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
         const client = clientOf(request.raw, known, goneSignal(reply));
         const answer = await yoga.handleNodeRequestAndResponse(request, reply, { client });

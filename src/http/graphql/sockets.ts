@@ -7,10 +7,9 @@ import type { Log } from '../../log.ts';
 import { formatResult, withoutHttp } from '../../operations/errors.ts';
 import { isRejected, type Operation, type Operations, type Source } from '../../operations/operations.ts';
 import { tooManySubscriptions } from '../../operations/quota.ts';
-import type { Known } from '../access/callers.ts';
-import { rateKey, rateRefusal } from '../access/gate.ts';
-import type { Identity } from '../access/identity.ts';
-import { headerCredentials, payloadCredentials } from '../access/identity.ts';
+import { clientKeyOf, type Known } from '../access/callers.ts';
+import { headerCredentials, type Identity, payloadCredentials } from '../access/identity.ts';
+import { rateRejection } from '../access/rejections.ts';
 import { mayConnect } from '../limits/cross-site.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
@@ -59,7 +58,7 @@ export interface SocketOptions {
   /** Origins besides our own whose pages may connect. */
   readonly origins: readonly string[];
   /** Whether the `Host` header names this gateway. */
-  readonly isOurs: (host: string | undefined) => boolean;
+  readonly isOwnHost: (host: string | undefined) => boolean;
   readonly limits: SocketLimits & {
     readonly maxSockets: number;
     /** Concurrent operations per socket. */
@@ -105,7 +104,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       return false;
     }
     const client = options.clientOf(request, { caller: found.caller, expiresAt: found.expiresAt });
-    const key = rateKey(found.caller.id, peers.addressOf(request));
+    const key = clientKeyOf(found.caller.id, peers.addressOf(request));
     extra.admitted = { source: { ...client, transport: 'websocket' }, rateKey: key };
     extra.request = null;
     guard.admit(socket, key, () => Object.keys(subscriptions).length);
@@ -125,7 +124,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     }
     const answer = await rate?.take(rateKey);
     if (answer === undefined || answer.ok) return null;
-    const { code, message } = rateRefusal(answer);
+    const { code, message } = rateRejection(answer);
     return new GraphQLError(message, { extensions: { code } });
   }
 
@@ -181,10 +180,10 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const { origin, host } = request.headers;
     const path = (request.url ?? '').split('?', 1)[0];
     if (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`) return ['404 Not Found'];
-    if (!options.isOurs(host) || !mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
-    const answer = await rate?.take(rateKey(null, peers.addressOf(request)));
+    if (!options.isOwnHost(host) || !mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
+    const answer = await rate?.take(clientKeyOf(null, peers.addressOf(request)));
     if (answer === undefined || answer.ok) return null;
-    return ['429 Too Many Requests', `Retry-After: ${rateRefusal(answer).headers['retry-after']}\r\n`];
+    return ['429 Too Many Requests', `Retry-After: ${rateRejection(answer).headers['retry-after']}\r\n`];
   }
 
   function accept(state: SocketState, characters: number): boolean {
@@ -206,7 +205,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     sockets.handleUpgrade(request, socket, head, client => {
       client.on('error', logError);
       heartbeat.add(client);
-      guard.add(client, socket, rateKey(null, peers.addressOf(request)));
+      guard.add(client, socket, clientKeyOf(null, peers.addressOf(request)));
       speakOver({
         protocol,
         socket: client,

@@ -1,36 +1,37 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 
-/** What counts the bytes that came on a connection; what stands in for one need not. */
+/** Anything with a byte counter, such as a socket. Test doubles may omit it. */
 export interface Counted {
   readonly bytesRead?: number | undefined;
 }
 
-/** A body or a message that is held in memory while it comes, and while it is worked on. */
+/** A request body or socket message that is in memory, from its first byte until it has been processed. */
 export interface Held {
-  /** Whose it is: a caller's or, while its callers are not known, an address's. */
+  /** The key of its client, as `clientKeyOf` makes it. */
   key: string;
-  /** What it comes on. */
+  /** The connection it arrives on. */
   readonly source: Counted;
-  /** How many bytes had come before its first. */
+  /** The source's `bytesRead` before its first byte. */
   from: number;
-  /** Ends it. False when it is whole already: then it is left to its end. */
+  /** Closes its connection. False when it has arrived completely: then it is left to finish. */
   end(this: this): boolean;
 }
 
-/** A bound for all that is held, over all connections. While nothing is, it has no timer. */
+/** A limit on the bytes held over all connections. */
 export interface HeldBytes {
   add(held: Held): void;
   remove(held: Held): void;
-  /** Whether so much is held already that nothing large should be begun. */
+  /** Whether the limit is exceeded, so that no large body should be started. */
   full(): boolean;
 }
 
-/** Bytes come no faster than the network brings them: a look each second is enough. */
+/** The network limits how fast bytes arrive, so a check each second is enough. */
 const CHECK_MS = 1_000;
 
 /**
- * Counts what is held and, while it is more than `limit` bytes, ends the largest of whoever holds most: somebody who
- * sends a picture is not ended because another sends a hundred and finishes none.
+ * Sums up what is held each second and, while that exceeds `limit` bytes, ends the largest item of the client that holds
+ * most: a client that sends one image is not cut off because another one sends a hundred and finishes none. Runs a timer
+ * only while something is held.
  */
 export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): HeldBytes {
   const all = new Set<Held>();
@@ -60,7 +61,7 @@ export function createHeldBytes(limit: number, checkMs: number = CHECK_MS): Held
     }
   }
 
-  /** How many bytes were let go; 0 when there is nothing left to end. */
+  /** Returns the number of bytes freed; 0: nothing is left to end. */
   function endLargest(): number {
     const sums = new Map<string, number>();
     for (const held of all) sums.set(held.key, (sums.get(held.key) ?? 0) + bytesOf(held));
@@ -90,15 +91,15 @@ function bytesOf({ source, from }: Held): number {
   return Math.max(0, (source.bytesRead ?? 0) - from);
 }
 
-/** A body below this is not worth counting. */
+/** Bodies up to this size are not counted. */
 const SMALL_BYTES = 64 * 1024;
 
-/** Whether a request's body may be worth counting. Of one in chunks nothing is known. */
+/** Whether a request's body may exceed that. The size of a chunked body is unknown. */
 export function mayBeLarge(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > SMALL_BYTES;
 }
 
-/** Counts a body from its first byte until it is answered. While it is not whole, it may be ended: with its connection. */
+/** Counts a body until its response is closed. An incomplete body may be ended together with its connection. */
 export function holdBody(
   heldBytes: HeldBytes,
   key: string,

@@ -4,7 +4,7 @@ import type { PersistedMode } from '../../operations/persisted.ts';
 import type { Rate } from '../../rate.ts';
 import type { SocketLimits } from '../graphql/socket-guard.ts';
 
-/** Every limit that the HTTP side keeps, beside those of pictures and jobs. */
+/** The limits of the HTTP server. Those of images and jobs are elsewhere. */
 export interface HttpLimits {
   readonly documents: DocumentLimits;
   readonly graphiql: boolean;
@@ -19,15 +19,14 @@ export interface HttpLimits {
   readonly rate: Rate | null;
   readonly headersMs: number;
   readonly requestMs: number;
-  /** Other origins whose pages may use us. */
+  /** Other origins whose pages may use the gateway. */
   readonly origins: readonly string[];
 }
 
-/** A page of a hundred jobs with their prompts is about a megabyte. */
+/** Enough for a list of a hundred jobs with their prompts, which is about 1 MB. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 const RATE_BEYOND_LOOPBACK: Rate = { limit: 300, windowMs: 60_000 };
 
-/** The limits that a config sets. */
 export function httpLimits(config: Config): HttpLimits {
   const rate = config.RATE_LIMIT ?? (isLoopback(config.HOST) ? 'off' : RATE_BEYOND_LOOPBACK);
   return {

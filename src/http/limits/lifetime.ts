@@ -1,21 +1,21 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 
-/** Longest wait of a timer, about 24 days. */
+/** The longest delay that setTimeout accepts, about 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Answers that stay open: streams of events, and polls that wait. Whoever reads them connects again. */
+/** Responses that stay open: event streams and waiting polls. Their clients reconnect when they end. */
 export interface Streams {
   /**
-   * Ends one when it was open for as long as may be, at `expiresAt` (milliseconds since 1970, null: never), when the
-   * token of its caller is over, or when the server stops.
+   * Ends a response after the longest lifetime, at `expiresAt` (milliseconds since 1970, null: never), when its caller's
+   * token expires, or when the server stops.
    */
   add(response: ServerResponse, expiresAt: number | null): void;
-  /** Ends all at once, and every one that comes yet. */
+  /** Ends all of them, and any that are added later. */
   stop(): void;
 }
 
-/** Starts with none. `lifetimeMs`: how long each may stay open. */
+/** `lifetimeMs`: how long a response may stay open. */
 export function createStreams(lifetimeMs: number): Streams {
   const open = new Set<ServerResponse>();
   let stopped = false;
@@ -40,7 +40,7 @@ export function createStreams(lifetimeMs: number): Streams {
   };
 }
 
-/** Aborts when the caller goes before the whole answer is sent: what was answered has nothing left to stop. */
+/** Aborts when the client closes the connection before the response is sent completely. */
 export function goneSignal({ raw }: FastifyReply): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => {

@@ -3,31 +3,31 @@ import { StoreAway } from '../../jobs/store-away.ts';
 import type { Log } from '../../log.ts';
 import type { Rate, RateAnswer, SharedRates } from '../../rate.ts';
 
-/** So many requests a caller and time. Evenly spread ones never meet it; a burst may use it up at once. */
+/** Limits requests per key and time window. Evenly spaced requests never exceed it; a burst may use it up at once. */
 export interface RateLimiter {
-  /** Takes one, if there is one. A promise only where others have to be asked. */
+  /** Takes one request from the budget of a key. A promise only when the count is shared. */
   take(key: string): RateAnswer | Promise<RateAnswer>;
 }
 
-/** A limiter that asks nobody. */
+/** A limiter that counts in this process only. */
 export interface LocalRateLimiter extends RateLimiter {
   take(key: string): RateAnswer;
 }
 
-/** So many keys are told apart; beyond, those that were asked least lately begin anew. */
+/** Number of keys counted. Beyond it, the least recently used ones start over. */
 const MAX_KEYS = 100_000;
-/** The shared count is no reason to keep a request waiting for longer, in milliseconds. */
-const PATIENCE_MS = 500;
-/** For so long after it did not answer, the shared count is not asked. Milliseconds. */
-const ABSENCE_MS = 1_000;
+/** How long a request waits for the shared count. */
+const SHARED_TIMEOUT_MS = 500;
+/** How long the shared count is not used after it failed. */
+const SHARED_PAUSE_MS = 1_000;
 
 /**
- * The generic cell rate algorithm (ITU-T I.371): one number a key, no timers. One limiter serves requests, sockets and
- * their operations, so that none is a way around another.
+ * The generic cell rate algorithm (ITU-T I.371): one number per key, no timers. Requests, sockets and their operations
+ * share one limiter, so that none is a way around another.
  */
 export function createRateLimiter(rate: Rate, now: () => number = () => performance.now()): LocalRateLimiter {
   const interval = rate.windowMs / rate.limit;
-  // When the bucket of a key is full again.
+  // The time at which the budget of a key is full again.
   const fullAt = new LRUCache<string, number>({ max: MAX_KEYS });
   return {
     take(key) {
@@ -35,7 +35,7 @@ export function createRateLimiter(rate: Rate, now: () => number = () => performa
       const before = Math.max(fullAt.get(key) ?? 0, at);
       const after = before + interval;
       const over = after - at - rate.windowMs;
-      // A millionth of an interval is nothing: it keeps rounding from costing the last one.
+      // Tolerates rounding errors, which could cost the last request of a budget.
       if (over > interval / 1e6) {
         return { ok: false, limit: rate.limit, remaining: 0, retryAfterMs: Math.ceil(over) };
       }
@@ -47,8 +47,8 @@ export function createRateLimiter(rate: Rate, now: () => number = () => performa
 }
 
 /**
- * Counts with the other gateways. While the shared count is out of reach each counts for itself, so a caller then has
- * at most one budget a gateway: nobody is refused for it, and nobody comes in uncounted.
+ * Counts together with the other gateways. While the shared count is unavailable, each gateway counts alone: a caller then
+ * has at most one budget per gateway, and no request is rejected for that reason or goes uncounted.
  */
 export function createSharedRateLimiter(
   rate: Rate,
@@ -57,29 +57,29 @@ export function createSharedRateLimiter(
   now: () => number = () => performance.now(),
 ): RateLimiter {
   const local = createRateLimiter(rate, now);
-  let absentUntil = 0;
+  let localUntil = 0;
   return {
     async take(key) {
-      if (now() < absentUntil) return local.take(key);
+      if (now() < localUntil) return local.take(key);
       try {
-        return await withinPatience(shared.take(key, rate));
+        return await withTimeout(shared.take(key, rate));
       } catch (error) {
         if (!(error instanceof StoreAway)) throw error;
-        if (now() >= absentUntil)
-          log.warn({ error: error.message }, 'requests are counted by this gateway alone');
-        absentUntil = now() + ABSENCE_MS;
+        if (now() >= localUntil)
+          log.warn({ err: error }, 'the shared request count is unavailable, counting locally');
+        localUntil = now() + SHARED_PAUSE_MS;
         return local.take(key);
       }
     },
   };
 }
 
-async function withinPatience<T>(call: Promise<T>): Promise<T> {
+async function withTimeout<T>(call: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new StoreAway('The shared count did not answer in time', 'ETIMEDOUT'));
-    }, PATIENCE_MS);
+      reject(new StoreAway('The shared request count timed out', 'ETIMEDOUT'));
+    }, SHARED_TIMEOUT_MS);
   });
   try {
     return await Promise.race([call, late]);

@@ -1,16 +1,15 @@
-/** A body as an object, or what is wrong with it in words for the caller. */
+/** A body as an object, or what is wrong with it. */
 export type Body = { ok: true; value: Record<string, unknown> } | { ok: false; fault: string };
 
-/** More digits than any field takes, and few enough to be read at once. */
+/** More digits than any field accepts, and few enough to parse quickly. */
 const MAX_INTEGER_DIGITS = 40;
 
-/** A fault of the body itself; thrown by the reviver to leave the parse. */
+/** A fault of the body, thrown by the reviver to stop the parser. */
 class BodyFault extends Error {}
 
 /**
- * Reads a JSON object from UTF-8 bytes. Integers of its fields that a number cannot hold become bigints, so that
- * every digit is kept; deeper ones stay numbers, as no field is that deep. Nothing at all counts as an object
- * without fields.
+ * Parses a JSON object from UTF-8 bytes. Top-level integers that a number cannot represent become bigints, so that no
+ * digit is lost; nested ones stay numbers, since no field is nested. No bytes count as an empty object.
  */
 export function parseBody(bytes: Uint8Array): Body {
   if (bytes.byteLength === 0) return { ok: true, value: {} };
@@ -26,7 +25,7 @@ export function parseBody(bytes: Uint8Array): Body {
     if (error instanceof BodyFault) return { ok: false, fault: error.message };
     if (error instanceof SyntaxError)
       return { ok: false, fault: `The body is not valid JSON: ${error.message}` };
-    // JSON.parse is recursive with a reviver: this is its stack that ran out.
+    // JSON.parse recurses when it has a reviver, and has used up the stack.
     if (error instanceof RangeError) return { ok: false, fault: 'The body is nested too deeply' };
     throw error;
   }
@@ -36,20 +35,13 @@ function parseText(text: string): Body {
   const large = new Map<object, Map<string, bigint>>();
   const parsed: unknown = JSON.parse(
     text,
-    function revive(
-      this: object,
-      key,
-      value: unknown,
-      context?: {
-        source?: string;
-      },
-    ) {
-      if (key === '__proto__') throw new BodyFault('The body has a key __proto__, which no field is called');
+    function revive(this: object, key, value: unknown, context?: { source?: string }) {
+      if (key === '__proto__') throw new BodyFault('The body has a key __proto__, which is not allowed');
       const digits = context?.source;
       if (typeof value !== 'number' || Number.isSafeInteger(value) || digits === undefined) return value;
       if (!/^-?\d+$/.test(digits)) return value;
       if (digits.length > MAX_INTEGER_DIGITS) {
-        throw new BodyFault(`${key} holds an integer of ${digits.length} digits, which no field takes`);
+        throw new BodyFault(`${key} is an integer of ${digits.length} digits, which no field takes`);
       }
       const siblings = large.get(this) ?? new Map<string, bigint>();
       large.set(this, siblings.set(key, BigInt(digits)));

@@ -1,11 +1,11 @@
-/** The part of a file that a Range header asks for; both ends count. `null`: the whole file. */
+/** The part of a file that a Range header requests, both ends included. Null: the whole file. */
 export type RangeAnswer = { start: number; end: number } | 'unsatisfiable' | null;
 
-/** What a file is compared by. */
+/** The validators of a file (RFC 9110, 8.8). */
 export interface Validators {
   /** With its quotes, and `W/` when it is weak. */
   readonly etag: string;
-  /** Whole seconds count: an HTTP date has no more. */
+  /** Compared in whole seconds, the resolution of HTTP dates. */
   readonly lastModified: Date;
 }
 
@@ -16,7 +16,7 @@ export interface Conditions {
   readonly ifRange: string | undefined;
 }
 
-/** Whether the caller has this file already (RFC 9110, 13.2.2): If-None-Match goes before If-Modified-Since. */
+/** Whether the client has this file already (RFC 9110, 13.2.2): If-None-Match takes precedence over If-Modified-Since. */
 export function isUnchanged({ ifNoneMatch, ifModifiedSince }: Conditions, file: Validators): boolean {
   if (ifNoneMatch !== undefined) {
     const tags = ifNoneMatch.split(',').map(tag => opaque(tag.trim()));
@@ -25,7 +25,7 @@ export function isUnchanged({ ifNoneMatch, ifModifiedSince }: Conditions, file: 
   return ifModifiedSince !== undefined && Date.parse(ifModifiedSince) >= seconds(file.lastModified);
 }
 
-/** Whether a Range header may be followed: without If-Range, or when that names this very file (RFC 9110, 13.1.5). */
+/** Whether a Range header applies: without If-Range, or if that matches the file (RFC 9110, 13.1.5). */
 export function mayUseRange({ ifRange }: Conditions, file: Validators): boolean {
   if (ifRange === undefined) return true;
   if (ifRange.includes('"')) return !ifRange.startsWith('W/') && ifRange === file.etag;
@@ -33,8 +33,8 @@ export function mayUseRange({ ifRange }: Conditions, file: Validators): boolean 
 }
 
 /**
- * Reads a Range header for a file of `size` bytes (RFC 9110, 14.1.2). Several ranges, another unit and what cannot
- * be read are ignored, as the RFC allows: then the whole file is the answer.
+ * Parses a Range header for a file of `size` bytes (RFC 9110, 14.1.2). Ignores several ranges, other units and invalid
+ * values, as the RFC allows: the response is then the whole file.
  */
 export function readRange(header: string | undefined, size: number): RangeAnswer {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');

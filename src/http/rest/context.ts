@@ -1,28 +1,47 @@
 import type { FastifyRequest } from 'fastify';
 import type { Services } from '../../graphql/context.ts';
 import type { Caller } from '../../jobs/caller.ts';
+import type { Job } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
 import type { Uploads } from '../../jobs/uploads.ts';
 import type { Log } from '../../log.ts';
 
-/** What the REST face is built from. */
+/** What the REST routes are built from. */
 export interface RestOptions {
   readonly services: Services;
   readonly artifacts: Artifacts;
   readonly uploads: Uploads;
-  /** ComfyUI's output folder, without a slash at the end: what `image_path` begins with. */
+  /** ComfyUI's output folder: the prefix of `image_path`. */
   readonly outputDir: string;
   readonly version: string;
-  /** What some engine can do now. */
+  /** What the connected engines can do now. */
   readonly features: () => string[];
   readonly engineKind: () => 'sandbox' | 'comfyui';
   readonly callerOf: (request: FastifyRequest) => Caller;
-  /** Other origins whose pages may use us. */
+  /** Other origins whose pages may use the gateway. */
   readonly origins: readonly string[];
-  /** Callers are told apart: what is sent to one is kept by nobody on the way. */
+  /** Callers are identified, so no cache may store what one of them gets. */
   readonly keepPrivate: boolean;
-  /** Largest body of a request, in bytes. */
+  /** Largest body of POST `/edit-image`, in bytes. */
   readonly maxBodyBytes: number;
-  /** Where a fault that is hidden from the caller is told, with the reference that the caller got. */
   readonly log: Log;
+}
+
+/** A request about one job. */
+export type JobRequest = FastifyRequest<{ Params: { job_id: string } }>;
+
+/** Ids are UUIDs; nothing else needs a look-up in the store. */
+const ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** The job id in the path; null: no job can have it. */
+export function jobIdOf(request: JobRequest): string | null {
+  const { job_id } = request.params;
+  return ID.test(job_id) ? job_id : null;
+}
+
+/** The job that the path names; null: there is none that the caller may see. */
+export function findJob(options: RestOptions, request: JobRequest): Promise<Job | null> {
+  const id = jobIdOf(request);
+  // Returned without `async`, which would cost three microtask turns in each small response.
+  return id === null ? Promise.resolve(null) : options.services.jobs.get(id, options.callerOf(request));
 }

@@ -1,18 +1,18 @@
 import { posix } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
-import type { RestOptions } from './context.ts';
+import { sendJobNotFound } from '../errors.ts';
+import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import type { DebugFields, FilesAnswer } from './contract/responses.ts';
-import { jobNotFound } from './errors.ts';
-import { findJob, type JobRequest } from './find-job.ts';
 import { LIST_LIMIT } from './jobs.ts';
 import { imageExists, imagePath, statusOf } from './status-fields.ts';
 
-/** GET `/debug/files` and GET `/debug/job/{job_id}`. */
+/** GET `/debug/files` and GET `/debug/job/{job_id}`, for operators. */
 export function debugRoutes(app: FastifyInstance, options: RestOptions): void {
   const { services, artifacts, outputDir } = options;
+  const route = { config: { access: 'operator' } } as const;
 
-  app.get('/debug/files', async request => {
+  app.get('/debug/files', route, async request => {
     const [page, stored] = await Promise.all([
       services.jobs.list(
         { statuses: ['COMPLETED'], first: LIST_LIMIT, after: null },
@@ -37,9 +37,9 @@ export function debugRoutes(app: FastifyInstance, options: RestOptions): void {
     return { output_dir: outputDir, files } satisfies FilesAnswer;
   });
 
-  app.get('/debug/job/:job_id', async (request: JobRequest, reply) => {
+  app.get('/debug/job/:job_id', route, async (request: JobRequest, reply) => {
     const job = await findJob(options, request);
-    if (job === null) return jobNotFound(reply);
+    if (job === null) return sendJobNotFound(reply);
     const fields = await debugFieldsOf(options, job, options.callerOf(request).operator);
     return { ...(await statusOf(options, job)), ...fields };
   });

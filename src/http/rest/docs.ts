@@ -1,15 +1,15 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { PAGE_HEADERS } from '../headers.ts';
+import { PAGE_HEADERS, varyBy } from '../headers.ts';
+import type { RestOptions } from './context.ts';
 import { buildOpenApi } from './contract/openapi.ts';
+import type { HealthAnswer } from './contract/responses.ts';
 
 const TITLE = 'Qwen Image Edit Plus API';
+const DOCS_PATH = '/docs';
 
-/** Where the page is. */
-export const DOCS_PATH = '/docs';
-
-/** The page is served whole from here: it needs nothing from elsewhere. */
+/** The page loads nothing from other origins. */
 const CONTENT_SECURITY = {
   'default-src': "'self'",
   'script-src': "'self'",
@@ -20,11 +20,29 @@ const CONTENT_SECURITY = {
   'frame-ancestors': "'self'",
 };
 
-/** GET `/openapi.json` and the page at `/docs`. */
-export async function docsRoutes(app: FastifyInstance, version: string): Promise<void> {
+/** GET `/`, GET `/openapi.json` and the page at `/docs`, all public. `/` redirects browsers to the page. */
+export async function docsRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
+  // Covers the routes that swagger-ui registers, too.
+  app.addHook('onRoute', route => {
+    route.config = { ...route.config, access: 'public' };
+  });
+
+  app.get('/', async (request, reply) => {
+    varyBy(reply, 'accept');
+    if (prefersHtml(request.headers.accept)) return reply.redirect(DOCS_PATH, 302);
+    return {
+      message: TITLE,
+      status: 'running',
+      version: options.version,
+      features: options.features(),
+      engine: options.engineKind(),
+    } satisfies HealthAnswer;
+  });
+
+  const { version } = options;
   const document = buildOpenApi(version);
   app.get('/openapi.json', async () => document);
-  // The types of the plugin know OpenAPI 3.0 only: the document itself goes in by `transformSpecification`.
+  // The plugin's types know OpenAPI 3.0 only, so the document is passed by `transformSpecification`.
   const placeholder = { openapi: '3.1.0', info: { title: TITLE, version }, paths: {} };
   await app.register(swagger, { mode: 'static', specification: { document: placeholder } });
   await app.register(swaggerUi, {
@@ -40,4 +58,17 @@ export async function docsRoutes(app: FastifyInstance, version: string): Promise
       },
     },
   });
+}
+
+/** Whether an Accept header (RFC 9110, 12.5.1) names HTML and prefers it to JSON: only browsers do. */
+function prefersHtml(accept: string | undefined): boolean {
+  const ranges = (accept ?? '').split(',').map(range => {
+    const [type = '', ...parameters] = range.split(';').map(part => part.trim().toLowerCase());
+    const weight = parameters.find(parameter => parameter.startsWith('q='));
+    return { type, weight: weight === undefined ? 1 : Number(weight.slice(2)) || 0 };
+  });
+  const weightOf = (name: string) => ranges.find(({ type }) => type === name)?.weight;
+  const html = weightOf('text/html') ?? 0;
+  const json = weightOf('application/json') ?? weightOf('application/*') ?? weightOf('*/*') ?? 0;
+  return html > json;
 }

@@ -1,62 +1,71 @@
 import { pipeline, type Readable, type Writable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
+import { type Range, restore, wholeBytes } from '../../images/metadata/restore.ts';
 import type { ImageMimeType, Job, OutputImage } from '../../jobs/job.ts';
+import type { Artifacts } from '../../jobs/ports.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Log } from '../../log.ts';
+import { sendError, sendJobNotFound } from '../errors.ts';
 import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators } from './conditions.ts';
-import type { RestOptions } from './context.ts';
+import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { type DownloadQuery, downloadQuery } from './contract/requests.ts';
-import { jobNotFound, refuse } from './errors.ts';
-import { findJob } from './find-job.ts';
-import { type Content, createOutputContents, type Wanted } from './output-content.ts';
 import { restStatus } from './status-fields.ts';
-
-type DownloadRequest = FastifyRequest<{ Params: { job_id: string } }>;
 
 const DEFAULT_QUALITY = 80;
 const SIGNED_FOR_S = 300;
 
-/** What a picture is converted to. */
 interface Conversion {
   readonly mimeType: ImageMimeType;
   readonly quality: number;
 }
 
+/** The bytes of a download. */
+interface Content {
+  readonly bytes: number;
+  /** Whether these are exactly the bytes of the stored file. */
+  readonly asStored: boolean;
+  /** Reads everything or a part; null: the file is missing. */
+  read(range?: Range): Promise<Readable | null>;
+  /** As `Artifacts.sender`. */
+  sender?: ((range?: Range) => Promise<((sink: Writable) => Promise<void>) | null>) | undefined;
+}
+
 /**
- * GET and HEAD `/download/{job_id}`: the picture as the engine made it, without what the engine wrote into the file of
- * the request unless that is asked for, or converted. Where the store signs URLs, a picture that goes out as it is stored
- * is fetched by one.
+ * GET and HEAD `/download/{job_id}`: an output image as it is stored, without the metadata in which the engine wrote the
+ * request; with that metadata; or converted. If the store signs URLs, stored bytes are served by a redirect.
  */
 export function downloadRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts, log } = options;
-  const contents = createOutputContents(artifacts);
 
   app.route({
     method: ['GET', 'HEAD'],
     url: '/download/:job_id',
-    async handler(request: DownloadRequest, reply) {
+    async handler(request: JobRequest, reply) {
       const job = await findJob(options, request);
-      if (job === null) return jobNotFound(reply);
+      if (job === null) return sendJobNotFound(reply);
       const query = downloadQuery.safeParse(request.query);
-      if (!query.success) return refuse(reply, 400, firstIssue(query.error).message);
+      if (!query.success) return sendError(reply, 400, firstIssue(query.error).message);
       if (job.status !== 'COMPLETED') {
-        return refuse(reply, 400, `Image not ready. Current status: ${restStatus(job)}`);
+        return sendError(reply, 400, `Image not ready. Current status: ${restStatus(job)}`);
       }
       const index = query.data.index ?? 0;
       const output = job.outputs[index];
-      if (output === undefined) return imageGone(reply);
+      if (output === undefined) return sendImageNotFound(reply);
       const conversion = conversionOf(query.data, output);
-      const content = await contents.of(output, wantedOf(query.data, conversion));
-      if (content === null) return imageGone(reply);
+      // Conversion drops metadata by itself.
+      const withMetadata = conversion === null && query.data.metadata === 'keep';
+      const content = await contentOf(artifacts, output, withMetadata);
+      if (content === null) return sendImageNotFound(reply);
       const file = validatorsOf(job, index, content.bytes, conversion);
       const mimeType = conversion?.mimeType ?? output.mimeType;
+      const filename = filenameOf(job, index, mimeType);
       reply.headers({
         'content-type': mimeType,
-        'content-disposition': `inline; filename="${filenameOf(job, index, mimeType)}"`,
+        'content-disposition': `inline; filename="${filename}"`,
         etag: file.etag,
         'last-modified': file.lastModified.toUTCString(),
-        // The picture never changes, but it can be deleted.
+        // The image never changes, but it can be deleted.
         'cache-control': options.keepPrivate ? 'private, no-store' : 'private, no-cache',
         'x-content-type-options': 'nosniff',
       });
@@ -64,12 +73,8 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       if (isUnchanged(conditions, file)) return reply.code(304).send();
       if (conversion !== null) return sendConverted(request, reply, output, conversion);
       if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.asStored) {
-        const filename = filenameOf(job, index, mimeType);
-        const url = await artifacts.signedUrl(output.key, {
-          expiresSeconds: SIGNED_FOR_S,
-          mimeType,
-          filename,
-        });
+        const signed = { expiresSeconds: SIGNED_FOR_S, mimeType, filename };
+        const url = await artifacts.signedUrl(output.key, signed);
         return reply.header('cache-control', 'private, no-store').redirect(url, 302);
       }
       return sendContent(request, reply, content, mayUseRange(conditions, file));
@@ -88,12 +93,12 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     const range = ranges ? readRange(request.headers.range, size) : null;
     if (range === 'unsatisfiable') {
       reply.header('content-range', `bytes */${size}`);
-      return refuse(reply, 416, `The range lies outside the picture, which has ${size} bytes`);
+      return sendError(reply, 416, `The range lies outside the image, which has ${size} bytes`);
     }
     const { sender } = content;
     const part = range ?? undefined;
     const found = await (sender === undefined ? content.read(part) : sender(part));
-    if (found === null) return imageGone(reply);
+    if (found === null) return sendImageNotFound(reply);
     if (range === null) reply.header('content-length', size);
     else {
       reply
@@ -104,7 +109,7 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     return typeof found === 'function' ? sendBy(found, reply) : reply.send(found);
   }
 
-  /** Past Fastify, which would make a stream of it. */
+  /** Writes to the raw response, since Fastify would need a stream. */
   function sendBy(send: (sink: Writable) => Promise<void>, reply: FastifyReply): FastifyReply {
     reply.hijack();
     reply.raw.statusCode = reply.statusCode;
@@ -112,8 +117,8 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       if (value !== undefined) reply.raw.setHeader(name, value);
     }
     send(reply.raw).catch((error: Error) => {
-      log.debug({ error: error.message }, 'a download did not end');
-      // Its length was told: only the end of the connection says that it is not whole.
+      log.debug({ err: error }, 'a download was not completed');
+      // The headers are sent: only closing the connection shows that the image is incomplete.
       reply.raw.destroy();
     });
     return reply;
@@ -128,48 +133,73 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     reply.header('accept-ranges', 'none');
     if (request.method === 'HEAD') return reply.send();
     const stream = await artifacts.get(output.key);
-    return stream === null ? imageGone(reply) : reply.send(convert(stream, conversion, log));
+    return stream === null ? sendImageNotFound(reply) : reply.send(convert(stream, conversion, log));
   }
 }
 
+/** An output image as it is stored or, with its metadata, as the engine wrote it; null: a file is missing. */
+async function contentOf(
+  artifacts: Artifacts,
+  { key, removed }: OutputImage,
+  withMetadata: boolean,
+): Promise<Content | null> {
+  const bytes = await artifacts.size(key);
+  if (bytes === null) return null;
+  if (!withMetadata || removed === undefined || removed === null) {
+    return {
+      bytes,
+      asStored: true,
+      read: range => artifacts.get(key, range),
+      sender: artifacts.sender && (async range => artifacts.sender?.(key, range) ?? null),
+    };
+  }
+  if ((await artifacts.size(removed.key)) === null) return null;
+  const whole = wholeBytes(bytes, removed.edits);
+  const halves = {
+    stripped: (range: Range) => artifacts.get(key, range),
+    strippedBytes: bytes,
+    removed: (range: Range) => artifacts.get(removed.key, range),
+    edits: removed.edits,
+  };
+  return {
+    bytes: whole,
+    asStored: false,
+    read: async (range = { start: 0, end: whole - 1 }) => restore(halves, range),
+  };
+}
+
 function convert(source: Readable, { mimeType, quality }: Conversion, log: Log): Readable {
-  const picture = sharp();
+  const image = sharp();
   switch (mimeType) {
     case 'image/png':
-      picture.png();
+      image.png();
       break;
     case 'image/jpeg':
-      // JPEG has no transparency; black, the default, is nobody's wish.
-      picture.flatten({ background: 'white' }).jpeg({ quality });
+      // JPEG has no transparency, and the default background is black.
+      image.flatten({ background: 'white' }).jpeg({ quality });
       break;
     case 'image/webp':
-      picture.webp({ quality });
+      image.webp({ quality });
       break;
     default:
       mimeType satisfies never;
   }
-  // The answer ends with the stream's error; here it is only told, e.g. that the caller left in the middle.
-  return pipeline(source, picture, error => {
-    if (error) log.debug({ error: error.message }, 'a conversion did not end');
+  // The response fails with the stream; this only logs why, e.g. that the client closed the connection.
+  return pipeline(source, image, error => {
+    if (error) log.debug({ err: error }, 'a conversion was not completed');
   });
 }
 
-/** A conversion leaves out of itself what is not the picture: it need not be looked for. */
-function wantedOf({ metadata }: DownloadQuery, conversion: Conversion | null): Wanted {
-  if (conversion !== null) return 'stored';
-  return metadata === 'keep' ? 'whole' : 'picture';
-}
-
-/** Null when the picture is to be sent as it is. */
+/** Null: the image is sent as it is. */
 function conversionOf({ format, quality }: DownloadQuery, output: OutputImage): Conversion | null {
   if (format === undefined) return null;
   const mimeType = format === 'jpg' ? 'image/jpeg' : (`image/${format}` as const);
-  // The same format again would only lose, unless a smaller file is asked for.
+  // Encoding to the same format only loses quality, unless a smaller file is requested.
   if (mimeType === output.mimeType && (quality === undefined || mimeType === 'image/png')) return null;
   return { mimeType, quality: quality ?? DEFAULT_QUALITY };
 }
 
-/** A stored picture never changes; a conversion may, with the converter's version, so its tag is weak. */
+/** A stored image never changes. A conversion may, with the version of the encoder, so its ETag is weak. */
 function validatorsOf(job: Job, index: number, size: number, conversion: Conversion | null): Validators {
   const stored = `${job.id}-${index}-${size}`;
   return {
@@ -192,6 +222,6 @@ function conditionsOf({ headers }: FastifyRequest): Conditions {
   };
 }
 
-function imageGone(reply: FastifyReply): FastifyReply {
-  return refuse(reply, 404, 'Image file not found');
+function sendImageNotFound(reply: FastifyReply): FastifyReply {
+  return sendError(reply, 404, 'Image file not found');
 }

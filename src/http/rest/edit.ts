@@ -1,18 +1,18 @@
 import type { FastifyInstance } from 'fastify';
-import { firstIssue } from '../../jobs/request.ts';
+import { type EditInput, firstIssue, type ImageSource } from '../../jobs/request.ts';
+import type { SubmitFailure } from '../../jobs/submit.ts';
+import { sendError } from '../errors.ts';
 import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
 import type { RestOptions } from './context.ts';
-import { editBody, editHeaders } from './contract/requests.ts';
+import { type EditBody, editBody, editHeaders, STORED_IMAGE } from './contract/requests.ts';
 import type { EditAnswer } from './contract/responses.ts';
-import { isMissing, refusalOf, toEditInput } from './edit-input.ts';
-import { refuse } from './errors.ts';
-import { ASK_AGAIN_SECONDS } from './status.ts';
+import { POLL_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
 
 /**
- * POST `/edit-image`. Only a body that says it is JSON is read: a page of another origin cannot send one without
- * asking first, so it cannot use somebody's GPU from their browser.
+ * POST `/edit-image`. Accepts only bodies with a JSON content type: a page of another origin cannot send one without a
+ * preflight, so it cannot use the GPU of a visitor.
  */
 export function editRoutes(app: FastifyInstance, options: RestOptions): void {
   const { jobs, workflows } = options.services;
@@ -22,7 +22,7 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     done(null, parseBody(bytes)),
   );
 
-  /** Fields that only the chosen workflow knows. */
+  /** The fields of a body that only the chosen workflow declares. */
   function extraParameters(body: Readonly<Record<string, unknown>>): Record<string, unknown> {
     const chosen = workflows.choose(typeof body.workflow === 'string' ? body.workflow : null);
     if (!chosen.ok) return {};
@@ -32,39 +32,123 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     );
   }
 
-  app.post<{ Body: Body | undefined }>(
-    '/edit-image',
-    { bodyLimit: options.maxBodyBytes },
-    async (request, reply) => {
-      const read = request.body ?? parseBody(new Uint8Array());
-      if (!read.ok) return refuse(reply, 400, read.fault);
-      const body = read.value;
-      if (isMissing(body.image1_url) || isMissing(body.prompt)) {
-        return refuse(reply, 400, 'Both image1_url and prompt are required');
-      }
-      const parsed = editBody.safeParse(body);
-      if (!parsed.success) return refuse(reply, 400, firstIssue(parsed.error).message);
-      const headers = editHeaders.safeParse(request.headers);
-      if (!headers.success) {
-        return refuse(reply, 400, firstIssue(headers.error).message.replace(/^\S+/, 'Idempotency-Key'));
-      }
+  const route = { bodyLimit: options.maxBodyBytes };
+  app.post<{ Body: Body | undefined }>('/edit-image', route, async (request, reply) => {
+    const read = request.body ?? parseBody(new Uint8Array());
+    if (!read.ok) return sendError(reply, 400, read.fault);
+    const body = read.value;
+    if (isMissing(body.image1_url) || isMissing(body.prompt)) {
+      return sendError(reply, 400, 'Both image1_url and prompt are required');
+    }
+    const parsed = editBody.safeParse(body);
+    if (!parsed.success) return sendError(reply, 400, firstIssue(parsed.error).message);
+    const headers = editHeaders.safeParse(request.headers);
+    if (!headers.success) {
+      return sendError(reply, 400, firstIssue(headers.error).message.replace(/^\S+/, 'Idempotency-Key'));
+    }
 
-      const edit = toEditInput(parsed.data, extraParameters(body), headers.data['idempotency-key'] ?? null);
-      const outcome = await jobs.submit(edit, options.callerOf(request), goneSignal(reply));
-      if (!outcome.ok) {
-        const { status, detail } = refusalOf(outcome.failure);
-        const { retryAfterSeconds } = outcome.failure;
-        if (retryAfterSeconds !== null) reply.header('retry-after', Math.ceil(retryAfterSeconds));
-        return refuse(reply, status, detail);
-      }
-      const { job } = outcome;
-      reply.header('location', `/status/${job.id}`);
-      reply.header('retry-after', ASK_AGAIN_SECONDS);
-      return {
-        job_id: job.id,
-        status: restStatus(job),
-        message: 'Image editing started',
-      } satisfies EditAnswer;
-    },
-  );
+    const edit = toEditInput(parsed.data, extraParameters(body), headers.data['idempotency-key'] ?? null);
+    const outcome = await jobs.submit(edit, options.callerOf(request), goneSignal(reply));
+    if (!outcome.ok) {
+      const { status, detail } = describeFailure(outcome.failure);
+      const { retryAfterSeconds } = outcome.failure;
+      if (retryAfterSeconds !== null) reply.header('retry-after', Math.ceil(retryAfterSeconds));
+      return sendError(reply, status, detail);
+    }
+    const { job } = outcome;
+    reply.header('location', `/status/${job.id}`);
+    reply.header('retry-after', POLL_SECONDS);
+    return { job_id: job.id, status: restStatus(job), message: 'Image editing started' } satisfies EditAnswer;
+  });
+}
+
+/** Whether a required field is missing: null and blank strings count as missing. */
+function isMissing(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+}
+
+const IMAGE_FIELDS = [
+  { slot: 1, field: 'image1_url' },
+  { slot: 2, field: 'image2_url' },
+  { slot: 3, field: 'image3_url' },
+] as const;
+
+/** The edit that a body requests. Images keep their slots, gaps included. */
+function toEditInput(
+  body: EditBody,
+  parameters: Readonly<Record<string, unknown>>,
+  idempotencyKey: string | null,
+): EditInput {
+  return {
+    images: IMAGE_FIELDS.flatMap(({ slot, field }) => {
+      const url = body[field] ?? '';
+      return url === '' ? [] : [{ slot, field, source: sourceOf(url) }];
+    }),
+    prompt: body.prompt,
+    negativePrompt: body.negative_prompt ?? '',
+    seed: body.seed ?? null,
+    steps: body.steps ?? null,
+    cfg: body.cfg ?? null,
+    megapixels: body.megapixels ?? null,
+    workflow: body.workflow ?? null,
+    priority: body.priority ?? 'NORMAL',
+    parameters,
+    webhook: body.webhook ?? null,
+    idempotencyKey,
+  };
+}
+
+function sourceOf(text: string): ImageSource {
+  const [, kind, id] = STORED_IMAGE.exec(text) ?? [];
+  if (id !== undefined) return { kind: kind?.toLowerCase() === 'job' ? 'job' : 'upload', id };
+  return /^data:/i.test(text) ? { kind: 'dataUri', dataUri: text } : { kind: 'url', url: text };
+}
+
+/** The response to a submit that failed: its status and detail. */
+function describeFailure({ code, message, field }: SubmitFailure): { status: number; detail: string } {
+  switch (code) {
+    case 'INPUT_UNREACHABLE':
+    case 'INPUT_BLOCKED':
+    case 'INPUT_TOO_LARGE':
+    case 'INPUT_NOT_AN_IMAGE':
+      return { status: 500, detail: `Failed to download file from URL: ${message}` };
+    case 'INVALID_INPUT':
+    case 'WORKFLOW_INVALID':
+    case 'MODEL_MISSING':
+    case 'NODE_MISSING': {
+      const conflict = field === 'idempotencyKey';
+      return { status: conflict ? 409 : 400, detail: field === null ? message : withField(field, message) };
+    }
+    case 'UNAUTHORIZED':
+      return { status: 401, detail: message };
+    case 'QUEUE_FULL':
+    case 'RATE_LIMITED':
+      return { status: 429, detail: message };
+    case 'EXPIRED':
+      return { status: 404, detail: message };
+    case 'OUT_OF_MEMORY':
+    case 'EXECUTION_FAILED':
+    case 'ENGINE_LOST':
+    case 'TIMED_OUT':
+    case 'OUTPUT_MISSING':
+    case 'CANCELED':
+    case 'INTERNAL':
+      return { status: 500, detail: message };
+    default:
+      return code satisfies never;
+  }
+}
+
+/** The message with the name of its field. Some messages about images are sentences; any other continues the name. */
+function withField(field: string, message: string): string {
+  const separator = field.startsWith('image') && !message.startsWith('takes') ? ': ' : ' ';
+  return `${restName(field)}${separator}${message}`;
+}
+
+/** The name that a field of the domain has in REST. */
+function restName(field: string): string {
+  if (field === 'idempotencyKey') return 'Idempotency-Key';
+  // A workflow's parameters are fields of the body, with the same names.
+  if (field.startsWith('parameters.')) return field.slice('parameters.'.length);
+  return field.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
 }

@@ -1,84 +1,38 @@
 import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
 import { STORE_AWAY, storeAwaySeconds } from '../../operations/store-unavailable.ts';
+import { sendError } from '../errors.ts';
 
-/** Headers that speak of a file: an error must not be taken for it. */
-const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-modified', 'accept-ranges'];
-
-/** Answers with the one form that every error has, and takes back what was already said of another answer. */
-export function refuse(reply: FastifyReply, status: number, detail: string): FastifyReply {
-  for (const name of FILE_HEADERS) reply.removeHeader(name);
-  return reply.code(status).type('application/json; charset=utf-8').send({ detail });
-}
-
-/** 404 for a job that is not there, or not the caller's. */
-export function jobNotFound(reply: FastifyReply): FastifyReply {
-  return refuse(reply, 404, 'Job not found');
-}
-
-/** What is thrown in a route: told when the caller is at fault, hidden behind a logged reference when we are. */
+/**
+ * Handles what routes throw. The caller sees its own mistakes; any other error becomes a reference under which the log
+ * has the rest.
+ */
 export function errorHandler(maxBodyBytes: number, log: Log) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     switch (error.code) {
       case 'FST_ERR_CTP_BODY_TOO_LARGE':
-        return refuse(reply, 413, `The body takes at most ${maxBodyBytes} bytes`);
+        return sendError(reply, 413, `The body takes at most ${maxBodyBytes} bytes`);
       case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-        return refuse(reply, 415, unsupportedType(request.headers['content-type']));
+        return sendError(reply, 415, unsupportedType(request.headers['content-type']));
       default:
     }
+    const about = { method: request.method, route: request.routeOptions.url ?? null };
     if (error.name === 'AbortError' && reply.raw.destroyed) {
-      log.debug(about(request), 'the client left before the response');
-      return refuse(reply, 499, 'The caller left');
+      log.debug(about, 'the client left before the response');
+      return sendError(reply, 499, 'The caller left');
     }
-    const away = error.statusCode === undefined ? storeAwaySeconds(error) : null;
-    if (away !== null) {
-      log.error({ ...about(request), error: error.message }, 'the store is away');
-      return refuse(reply.header('retry-after', away), 503, STORE_AWAY);
+    const retryAfter = error.statusCode === undefined ? storeAwaySeconds(error) : null;
+    if (retryAfter !== null) {
+      log.error({ ...about, err: error }, 'the store is unavailable');
+      return sendError(reply.header('retry-after', retryAfter), 503, STORE_AWAY);
     }
     const status = error.statusCode ?? 500;
-    if (status >= 400 && status < 500) return refuse(reply, status, error.message);
+    if (status >= 400 && status < 500) return sendError(reply, status, error.message);
     const reference = randomUUID();
-    log.error({ ...about(request), reference, error: error.stack ?? String(error) }, 'a request failed');
-    return refuse(reply, 500, `Internal error, reference ${reference}`);
+    log.error({ ...about, reference, err: error }, 'a request failed');
+    return sendError(reply, 500, `Internal error, reference ${reference}`);
   };
-}
-
-/**
- * Answers for requests that no route can be found for: Fastify's `frameworkErrors`. A parameter that is too long
- * is an id that no job has.
- */
-export function answerFrameworkError(error: FastifyError, _request: unknown, reply: FastifyReply): void {
-  if (error.code === 'FST_ERR_MAX_PARAM_LENGTH') jobNotFound(reply);
-  else refuse(reply, error.statusCode ?? 400, error.message);
-}
-
-/** Answers for what is not HTTP: Fastify's `clientErrorHandler`. Closes the connection. */
-export function answerClientError(error: Error & { code?: string }, socket: Duplex): void {
-  // Nobody is there to be answered.
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, detail] = clientFault(error.code);
-  const body = JSON.stringify({ detail });
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  );
-}
-
-function clientFault(code: string | undefined): [number, string] {
-  switch (code) {
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return [408, 'The request took too long to arrive'];
-    case 'HPE_HEADER_OVERFLOW':
-      return [431, 'The headers are too large'];
-    default:
-      return [400, 'This is not an HTTP request'];
-  }
 }
 
 function unsupportedType(type: string | undefined): string {
@@ -86,6 +40,42 @@ function unsupportedType(type: string | undefined): string {
   return `Send the body as JSON with the header Content-Type: application/json (curl: -H "Content-Type: application/json"), got ${got}`;
 }
 
-function about(request: FastifyRequest): object {
-  return { method: request.method, route: request.routeOptions.url ?? null };
+const METHODS = ['DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT'] as const;
+
+/**
+ * Records every route that is registered on `app` from now on, and answers requests without a route: 405 with `Allow` if
+ * the path exists for other methods, else 404.
+ */
+export function answerUnknownPaths(app: FastifyInstance): void {
+  const known: { pattern: RegExp; methods: readonly string[] }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    known.push({ pattern: patternOf(url), methods: [method].flat() });
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const [path = '/'] = request.url.split('?');
+    const methods = known.filter(({ pattern }) => pattern.test(path)).flatMap(route => route.methods);
+    const allowed = [...new Set([...methods, ...methodsElsewhere(app, path)])].sort();
+    // The method is allowed, so a static file below the path is missing.
+    if (allowed.length === 0 || allowed.includes(request.method)) {
+      return sendError(reply, 404, `There is nothing at ${path.slice(0, 200)}, see /docs`);
+    }
+    reply.header('allow', allowed.join(', '));
+    return sendError(reply, 405, `${path.slice(0, 200)} takes ${allowed.join(', ')}, got ${request.method}`);
+  });
+}
+
+/** Methods of a path without parameters that another plugin registered, such as `/graphql`. */
+function methodsElsewhere(app: FastifyInstance, path: string): string[] {
+  if (!/^[\w./-]+$/.test(path)) return [];
+  return METHODS.filter(method => app.hasRoute({ url: path, method }));
+}
+
+/** A route pattern of Fastify as a RegExp: `:name` matches a segment, `*` the rest of the path. */
+function patternOf(url: string): RegExp {
+  const source = url
+    .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+    .replace(/:[^/]+/g, '[^/]+')
+    .replace(/\*/g, '.*')
+    .replace(/\/$/, '');
+  return new RegExp(`^${source}/?$`);
 }

@@ -2,25 +2,25 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { isFinal, type Job } from '../../jobs/job.ts';
 import type { JobStream } from '../../jobs/watch.ts';
-import type { RestOptions } from './context.ts';
-import { jobNotFound } from './errors.ts';
-import { type JobRequest, jobIdOf } from './find-job.ts';
+import { sendJobNotFound } from '../errors.ts';
+import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { liveStatusOf } from './status-fields.ts';
 
-/** How often a stream says that it is alive: proxies close what is silent, nginx after a minute. */
-const ALIVE_MS = 12_000;
+/** How often an idle stream sends a comment: proxies close silent connections, nginx after a minute. */
+const KEEP_ALIVE_MS = 12_000;
 
 /**
- * GET `/events/{job_id}`: the fields of `/status` as server-sent events (HTML Living Standard, 9.2), now and with each
- * change, to the end of the job, which ends the stream. A browser's EventSource asks again when a stream ends, with the
- * id of the last event: when nothing can follow that, 204 tells it to stop.
+ * GET `/events/{job_id}`: the response of `/status` as server-sent events (HTML Living Standard, 9.2), now and at each
+ * change, until the job ends. A browser's EventSource reconnects when a stream ends, with the id of the last event: if
+ * nothing can follow that, 204 stops it.
  */
 export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
-  app.get('/events/:job_id', { exposeHeadRoute: false }, async (request: JobRequest, reply) => {
+  const route = { exposeHeadRoute: false, config: { lifetime: 'stream' } } as const;
+  app.get('/events/:job_id', route, async (request: JobRequest, reply) => {
     const id = jobIdOf(request);
     const caller = options.callerOf(request);
     const jobs = id === null ? null : await options.services.jobs.watch(id, caller);
-    if (jobs === null) return jobNotFound(reply);
+    if (jobs === null) return sendJobNotFound(reply);
     const first = await jobs.next();
     const seen = lastEventId(request.headers['last-event-id']);
     if (first.done === true || (isFinal(first.value.status) && first.value.revision <= seen)) {
@@ -32,14 +32,14 @@ export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
       .headers({
         'content-type': 'text/event-stream; charset=utf-8',
         'cache-control': 'no-cache, no-transform',
-        // For nginx, which would hold the events back otherwise.
+        // Keeps nginx from buffering the events.
         'x-accel-buffering': 'no',
       })
       .send(Readable.from(frames(options, first.value, seen, jobs), { objectMode: false, highWaterMark: 1 }));
   });
 }
 
-/** The revision of the last event that the caller has; 0 for none. */
+/** The revision of the last event that the client has; 0: none. */
 function lastEventId(header: string | string[] | undefined): number {
   return typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : 0;
 }
@@ -51,13 +51,13 @@ async function* frames(
   jobs: JobStream,
 ): AsyncGenerator<string, void> {
   try {
-    // A comment at once: the headers go out, and the caller knows that somebody is there.
+    // A comment, so that the headers are sent at once.
     yield ': watching\n\n';
     if (first.revision > seen) yield await frameOf(options, first);
     if (isFinal(first.status)) return;
     let next = jobs.next();
     for (;;) {
-      const result = await orAlive(next);
+      const result = await withKeepAlive(next);
       if (result === null) {
         yield ': alive\n\n';
         continue;
@@ -76,11 +76,11 @@ async function frameOf(options: RestOptions, job: Job): Promise<string> {
   return `id: ${job.revision}\ndata: ${JSON.stringify(await liveStatusOf(options, job))}\n\n`;
 }
 
-/** What the promise gives; null when that takes so long that a sign of life is due. */
-async function orAlive<T>(promise: Promise<T>): Promise<T | null> {
+/** The result of a promise; null when a keep-alive comment is due first. */
+async function withKeepAlive<T>(promise: Promise<T>): Promise<T | null> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const due = new Promise<null>(resolve => {
-    timer = setTimeout(resolve, ALIVE_MS, null);
+    timer = setTimeout(resolve, KEEP_ALIVE_MS, null);
   });
   try {
     return await Promise.race([promise, due]);

@@ -1,16 +1,16 @@
 import type { FastifyInstance } from 'fastify';
-import type { RestOptions } from './context.ts';
-import type { JobsAnswer } from './contract/responses.ts';
-import { jobNotFound } from './errors.ts';
-import { type JobRequest, jobIdOf } from './find-job.ts';
+import type { Delivery } from '../../jobs/webhook.ts';
+import { sendError, sendJobNotFound } from '../errors.ts';
+import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
+import type { DeliveriesAnswer, JobsAnswer } from './contract/responses.ts';
 import { restProgress, restStatus } from './status-fields.ts';
 
-/** How many jobs, the newest, one answer lists. */
+/** How many jobs a response lists at most: the newest. */
 export const LIST_LIMIT = 1000;
 
-/** GET `/jobs` and DELETE `/jobs/{job_id}`. */
+/** GET `/jobs`, DELETE `/jobs/{job_id}`, GET `/preview/{job_id}` and GET `/webhooks/{job_id}`. */
 export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
-  const { jobs } = options.services;
+  const { jobs, previews } = options.services;
 
   app.get('/jobs', async request => {
     const page = await jobs.list(
@@ -26,7 +26,44 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
 
   app.delete('/jobs/:job_id', async (request: JobRequest, reply) => {
     const id = jobIdOf(request);
-    if (id === null || !(await jobs.remove(id, options.callerOf(request)))) return jobNotFound(reply);
+    if (id === null || !(await jobs.remove(id, options.callerOf(request)))) return sendJobNotFound(reply);
     return { message: 'Job deleted' };
   });
+
+  app.get('/preview/:job_id', async (request: JobRequest, reply) => {
+    reply.header('cache-control', options.keepPrivate ? 'private, no-store' : 'no-store');
+    const job = await findJob(options, request);
+    if (job === null) return sendJobNotFound(reply);
+    const frame = await previews.get(job.id);
+    if (frame === null) return sendError(reply, 404, 'No preview');
+    return reply.type(frame.mimeType).send(Buffer.from(frame.bytes));
+  });
+
+  app.get('/webhooks/:job_id', async (request: JobRequest, reply) => {
+    const job = await findJob(options, request);
+    if (job === null) return sendJobNotFound(reply);
+    const deliveries = await jobs.deliveries(job);
+    return { deliveries: deliveries.map(deliveryFields) } satisfies DeliveriesAnswer;
+  });
+}
+
+function deliveryFields(delivery: Delivery): DeliveriesAnswer['deliveries'][number] {
+  return {
+    id: delivery.id,
+    event: lower(delivery.event),
+    status: lower(delivery.status),
+    attempts: delivery.attempts.map(({ at, tookMs, statusCode, error }) => ({
+      at: new Date(at).toISOString(),
+      took_ms: tookMs,
+      status_code: statusCode,
+      error,
+    })),
+    next_attempt_at: delivery.nextAttemptAt === null ? null : new Date(delivery.nextAttemptAt).toISOString(),
+  };
+}
+
+/** REST spells the domain's enums in lower case. */
+function lower<Name extends string>(name: Name): Lowercase<Name>;
+function lower(name: string): string {
+  return name.toLowerCase();
 }

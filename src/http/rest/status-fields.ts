@@ -2,7 +2,7 @@ import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { RestOptions } from './context.ts';
 import type { RestStatus, StatusAnswer } from './contract/responses.ts';
 
-/** The status as REST calls it: a canceled job is an error. */
+/** The status in REST's terms: a canceled job is an error. */
 export function restStatus(job: Job): RestStatus {
   switch (job.status) {
     case 'QUEUED':
@@ -19,32 +19,32 @@ export function restStatus(job: Job): RestStatus {
   }
 }
 
-/** Percent with at most one decimal; 100 only when it is over. */
+/** Percent with at most one decimal; 100 only for a completed job. */
 export function restProgress(job: Job): number {
   if (job.status === 'COMPLETED') return 100;
   return Math.min(99.9, oneDecimal(job.progress));
 }
 
-/** Where the picture lies for somebody who sees the engine's disk. */
+/** The path of an output image on the engine's disk. */
 export function imagePath(outputDir: string, enginePath: string): string {
   return `${outputDir.replace(/\/+$/, '')}/${enginePath}`;
 }
 
-/** Whether the bytes of the first picture are there. */
+/** Whether the first output image is stored. */
 export async function imageExists(options: RestOptions, job: Job): Promise<boolean> {
   const output = job.outputs[0];
   return output !== undefined && (await options.artifacts.size(output.key)) !== null;
 }
 
-/** What `/status` says and the record does not. */
+/** The part of a status that is not in the job's record. */
 export interface Surroundings {
-  /** Jobs that run before this one; null when it does not wait. */
+  /** Number of jobs that run before this one; null when it does not wait. */
   readonly position: number | null;
-  /** Whether the bytes of the picture are there; false for a job that has none. */
+  /** Whether the output image is stored; false for a job without one. */
   readonly imageReady: boolean;
 }
 
-/** Looks around for this job. */
+/** Looks them up in the queue and the store. */
 export async function surroundingsOf(options: RestOptions, job: Job): Promise<Surroundings> {
   return {
     position: isWaiting(job) ? await options.services.jobs.ahead(job) : null,
@@ -52,12 +52,17 @@ export async function surroundingsOf(options: RestOptions, job: Job): Promise<Su
   };
 }
 
-/** What `/status` says of a job. */
+/** The response of `/status` for a job. */
 export async function statusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
   return describeStatus(options, job, await surroundingsOf(options, job));
 }
 
-/** The same, for a job in these surroundings. */
+/** The response of `/status` with the job's revision, for clients that wait for the next one. */
+export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+  return { ...(await statusOf(options, job)), revision: job.revision };
+}
+
+/** The response of `/status` for a job in known surroundings. */
 export function describeStatus(options: RestOptions, job: Job, around: Surroundings): StatusAnswer {
   const common = { progress: restProgress(job), prompt_id: job.promptId };
   switch (job.status) {
@@ -100,11 +105,6 @@ export function describeStatus(options: RestOptions, job: Job, around: Surroundi
     default:
       return job.status satisfies never;
   }
-}
-
-/** The same with the revision, for a caller who waits for the next one. */
-export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
-  return { ...(await statusOf(options, job)), revision: job.revision };
 }
 
 function oneDecimal(value: number): number {

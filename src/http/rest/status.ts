@@ -1,43 +1,44 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
-import { isFinal, type Job } from '../../jobs/job.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { LRUCache } from 'lru-cache';
+import { isFinal, isWaiting, type Job } from '../../jobs/job.ts';
 import { firstIssue } from '../../jobs/request.ts';
-import type { RestOptions } from './context.ts';
+import { sendError, sendJobNotFound } from '../errors.ts';
+import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { statusQuery } from './contract/requests.ts';
-import { jobNotFound, refuse } from './errors.ts';
-import { findJob, type JobRequest } from './find-job.ts';
-import { liveStatusOf } from './status-fields.ts';
-import { createStatusTexts } from './status-texts.ts';
+import { describeStatus, liveStatusOf, type Surroundings, surroundingsOf } from './status-fields.ts';
 
-/** Where the status of a job is. */
-export const STATUS_PATH = '/status/:job_id';
-
-/** When to ask again about a job under way, in seconds. */
-export const ASK_AGAIN_SECONDS = 1;
+/** Seconds after which a client should poll an unfinished job again. */
+export const POLL_SECONDS = 1;
+/** Number of jobs whose response is cached: those that are polled again and again. */
+const CACHED_JOBS = 500;
+/** How long the response of a completed job is reused without checking that its image is still stored. */
+const RECHECK_MS = 1_000;
 
 /**
- * GET `/status/{job_id}`. With `?wait=30` it answers at the job's next change, or after so many seconds; with
- * `?revision=` that change is counted from the revision that the caller knows.
+ * GET `/status/{job_id}`. `?wait=30` delays the response until the job changes, for at most 30 seconds. With `?revision=`
+ * a change is any later revision than that.
  */
 export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
-  const texts = createStatusTexts(options);
+  const cache = createStatusCache(options);
+  const config = { lifetime: (request: FastifyRequest) => (waits(request) ? 'stream' : 'short') } as const;
 
-  app.get(STATUS_PATH, async (request: JobRequest, reply) => {
+  app.get('/status/:job_id', { config }, async (request: JobRequest, reply) => {
     const query = statusQuery.safeParse(request.query);
-    if (!query.success) return refuse(reply, 400, firstIssue(query.error).message);
+    if (!query.success) return sendError(reply, 400, firstIssue(query.error).message);
     const job = await findJob(options, request);
-    if (job === null) return jobNotFound(reply);
+    if (job === null) return sendJobNotFound(reply);
     const { wait, revision = job.revision } = query.data;
-    const here = wait === undefined || wait === 0 || job.revision > revision || isFinal(job.status);
-    const newest = here ? job : await nextChange(job, revision, wait, reply);
-    if (newest === null) return jobNotFound(reply);
-    if (!isFinal(newest.status)) reply.header('retry-after', ASK_AGAIN_SECONDS);
+    const atOnce = wait === undefined || wait === 0 || job.revision > revision || isFinal(job.status);
+    const newest = atOnce ? job : await nextChange(job, revision, wait, reply);
+    if (newest === null) return sendJobNotFound(reply);
+    if (!isFinal(newest.status)) reply.header('retry-after', POLL_SECONDS);
     const live = wait !== undefined || query.data.revision !== undefined;
     if (live) return liveStatusOf(options, newest);
-    const text = texts.of(newest);
+    const text = cache.textOf(newest);
     return reply.type('application/json; charset=utf-8').send(typeof text === 'string' ? text : await text);
   });
 
-  /** The job at a later revision, or as it is when the time is over; null when it was deleted. */
+  /** The job at a later revision than `revision`, or unchanged after `seconds`; null: it was deleted. */
   async function nextChange(
     job: Job,
     revision: number,
@@ -66,4 +67,47 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
       await stream.return();
     }
   }
+}
+
+function waits({ query }: FastifyRequest): boolean {
+  return typeof query === 'object' && query !== null && 'wait' in query;
+}
+
+interface Cached extends Surroundings {
+  readonly revision: number;
+  readonly checkedAt: number;
+  readonly text: string;
+}
+
+/**
+ * The responses of `/status` as JSON. Serializes a response once until it changes, since clients poll far more often than
+ * jobs change. The revision says whether a job did; its place in the queue is looked up each time.
+ */
+function createStatusCache(options: RestOptions) {
+  const cache = new LRUCache<string, Cached>({ max: CACHED_JOBS });
+
+  /** Whether the cached response is valid without a look-up. */
+  function isCurrent(job: Job, cached: Cached): boolean {
+    if (cached.revision !== job.revision || isWaiting(job)) return false;
+    return job.status !== 'COMPLETED' || performance.now() - cached.checkedAt < RECHECK_MS;
+  }
+
+  async function lookUp(job: Job, cached: Cached | undefined): Promise<string> {
+    const checkedAt = performance.now();
+    const around = await surroundingsOf(options, job);
+    if (cached?.revision === job.revision && isWaiting(job) && around.position === cached.position) {
+      return cached.text;
+    }
+    const text = JSON.stringify(describeStatus(options, job, around));
+    cache.set(job.id, { ...around, revision: job.revision, checkedAt, text });
+    return text;
+  }
+
+  return {
+    /** A promise only where something has to be looked up. */
+    textOf(job: Job): string | Promise<string> {
+      const cached = cache.get(job.id);
+      return cached !== undefined && isCurrent(job, cached) ? cached.text : lookUp(job, cached);
+    },
+  };
 }

@@ -2,59 +2,56 @@ import type { Readable } from 'node:stream';
 import multipart, { type MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Upload, UploadResult } from '../../jobs/uploads.ts';
+import { sendError } from '../errors.ts';
 import { mayConnect } from '../limits/cross-site.ts';
 import type { RestOptions } from './context.ts';
 import type { UploadAnswer } from './contract/responses.ts';
-import { refuse } from './errors.ts';
 
-/** Bodies that are the picture itself. What it really is, its bytes say. */
+/** Content types of bodies that are the image itself. Its format is detected from its bytes. */
 const RAW_TYPES = ['image/png', 'image/jpeg', 'image/webp', 'application/octet-stream'];
-/** Fields that a form may have beside its file; they are not read. */
+/** Fields that a form may have in addition to its file. They are ignored. */
 const MAX_FIELDS = 10;
 
-/** Where pictures are sent ahead. */
-export const UPLOAD_PATH = '/upload';
-
-const TAKES =
-  'Send the picture as the body with Content-Type: image/png, image/jpeg or image/webp, or as a file of multipart/form-data';
+const EXPECTED =
+  'Send the image as the body with Content-Type: image/png, image/jpeg or image/webp, or as a file of multipart/form-data';
 
 /**
- * POST `/upload`: takes a picture ahead of the edits that use it, as the body itself or as the first file of a form.
- * It is streamed away as it comes; no more than a few chunks of it are in memory.
+ * POST `/upload`: stores an image for later edits, sent as the body or as the first file of a form. It is streamed to the
+ * store; only a few chunks of it are in memory.
  */
 export async function uploadRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
   app.removeAllContentTypeParsers();
   await app.register(multipart, {
     limits: { files: 1, fields: MAX_FIELDS, parts: MAX_FIELDS + 1, fieldSize: 1024, headerPairs: 50 },
-    // What is too much is counted where the picture is stored, whichever way it came.
+    // `uploads` limits the size of forms and plain bodies alike.
     throwFileSizeLimit: false,
   });
   app.addContentTypeParser(RAW_TYPES, (_request, payload, done) => done(null, payload));
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
-  app.post(UPLOAD_PATH, async (request, reply) => {
-    // A form needs no permission of the browser, so a page elsewhere could fill the disk with them.
-    if (cameFromElsewhere(request, options.origins)) {
-      return refuse(reply, 403, 'Forms of other sites are not taken');
+  app.post('/upload', { config: { body: 'streamed' } }, async (request, reply) => {
+    // Forms need no preflight, so a page of another origin could fill the disk with them.
+    if (isCrossOrigin(request, options.origins)) {
+      return sendError(reply, 403, 'Forms of other sites are not accepted');
     }
     const caller = options.callerOf(request);
     let result: UploadResult;
     try {
       const source = await sourceOf(request);
-      if (source === null) return refuse(reply, 415, TAKES);
+      if (source === null) return sendError(reply, 415, EXPECTED);
       result = await options.uploads.take(source, caller);
     } catch (error) {
-      // Nobody is left to be told.
-      if (request.raw.destroyed && !request.raw.complete) return refuse(reply, 499, 'The caller left');
+      // The client has closed the connection.
+      if (request.raw.destroyed && !request.raw.complete) return sendError(reply, 499, 'The caller left');
       const fault = request.isMultipart() ? formFault(error) : null;
       if (fault === null) throw error;
-      return refuse(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);
+      return sendError(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);
     }
     if (result.ok) return reply.code(201).send(answerOf(result.upload));
-    // What is left of the body is not waited for.
+    // Does not wait for the rest of the body.
     if (!request.raw.complete) reply.header('connection', 'close');
     const { code, message } = result.failure;
-    return refuse(reply, code === 'INPUT_TOO_LARGE' ? 413 : 400, `The picture was not taken: ${message}`);
+    return sendError(reply, code === 'INPUT_TOO_LARGE' ? 413 : 400, `The image was not accepted: ${message}`);
   });
 }
 
@@ -64,7 +61,7 @@ async function sourceOf(request: FastifyRequest): Promise<Readable | null> {
   return part?.file ?? null;
 }
 
-/** What is wrong with a form, in the words of its reader, whose errors have no code; null for any other error. */
+/** The message of an error of the form parser, whose errors have no code; null: another error. */
 function formFault(error: unknown): string | null {
   return error instanceof Error && !('code' in error) && error.name === 'Error' ? error.message : null;
 }
@@ -73,8 +70,8 @@ function isStream(body: unknown): body is Readable {
   return typeof body === 'object' && body !== null && 'pipe' in body;
 }
 
-/** Whether a browser says that a page of another origin sends this. */
-function cameFromElsewhere({ headers }: FastifyRequest, origins: readonly string[]): boolean {
+/** Whether, according to its browser, a page of a foreign origin sent this. */
+function isCrossOrigin({ headers }: FastifyRequest, origins: readonly string[]): boolean {
   if (!mayConnect(headers.origin, headers.host, origins)) return true;
   return headers.origin === undefined && headers['sec-fetch-site'] === 'cross-site';
 }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { buildSchema } from 'graphql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { buildOpenApi } from '../../../src/http/rest/index.ts';
+import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import {
   API_KEYS,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { buildOpenApi } from '../../../src/http/rest/index.ts';
+import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { jobError } from '../../../src/jobs/errors.ts';
 import { ask, send } from '../../support/requests.ts';
 import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';

@@ -22,34 +22,34 @@ function error(description: string): ZodOpenApiResponseObject {
   return json(description, errorAnswer);
 }
 
-const noBody = { description: 'As for GET, without the text.' };
-const noJob = error('There is no such job: `Job not found`.');
+const noBody = { description: 'As for GET, without a body.' };
+const noJob = error('`Job not found`.');
 const binary = z.string().meta({ override: { type: 'string', format: 'binary' } });
-const picture = {
+const image = {
   'image/png': { schema: binary },
   'image/jpeg': { schema: binary },
   'image/webp': { schema: binary },
 };
 
-const askAgain = {
-  'Retry-After': { description: 'Seconds after which to ask again.', schema: { type: 'integer' as const } },
+const pollAgain = {
+  'Retry-After': { description: 'Seconds after which to poll again.', schema: { type: 'integer' as const } },
 };
 
 const failures = {
-  '401': error('Keys are on here, and none that is valid was sent.'),
-  '403': error('For operators only, or asked by a page of another site.'),
+  '401': error('Keys are required, and the request has no valid one.'),
+  '403': error('For operators only, or sent by a page of another site.'),
   '429': error('Too many requests; Retry-After says when to try again.'),
-  '500': error('A fault of ours; the reference in it is in the log.'),
-  '503': error('The store of jobs is out of reach, or the gateway is stopping.'),
+  '500': error('An internal error, with a reference to the log.'),
+  '503': error('The store is unavailable, or the gateway is stopping.'),
 };
 
 const downloadResponses = {
-  '200': { description: 'The picture.', content: picture },
-  '206': { description: 'The part of the picture that Range asked for.', content: picture },
-  '304': { description: 'The caller has it already.' },
-  '400': error('`Image not ready. Current status: <status>`, or a query that cannot be read.'),
+  '200': { description: 'The image.', content: image },
+  '206': { description: 'The part of the image that Range requests.', content: image },
+  '304': { description: 'The client has it already.' },
+  '400': error('`Image not ready. Current status: <status>`, or the query is invalid.'),
   '404': error('`Job not found`, or `Image file not found`.'),
-  '416': error('The range lies outside the picture.'),
+  '416': error('The range lies outside the image.'),
   ...failures,
 };
 
@@ -59,11 +59,11 @@ const document = (version: string): ZodOpenApiObject => ({
     title: 'Qwen Image Edit Plus API',
     version,
     description:
-      'Edits pictures by a prompt, with up to three source images. Live progress is at `/graphql`.',
+      'Edits images by a prompt, with up to three input images. Live progress is at `/graphql`.',
     license: { name: 'MIT', identifier: 'MIT' },
   },
   servers: [{ url: '/' }],
-  // Where keys are on; without them nobody is asked.
+  // All optional: keys and tokens are only checked where they are configured.
   security: [{}, { bearer: [] }, { apiKey: [] }],
   components: {
     securitySchemes: {
@@ -80,7 +80,7 @@ const document = (version: string): ZodOpenApiObject => ({
         tags: ['Gateway'],
         responses: {
           '200': json('The gateway runs.', healthAnswer),
-          '302': { description: 'A browser is sent on to the page.' },
+          '302': { description: 'Redirects browsers to /docs.' },
           ...failures,
         },
       },
@@ -88,8 +88,8 @@ const document = (version: string): ZodOpenApiObject => ({
     '/edit-image': {
       post: {
         operationId: 'editImage',
-        summary: 'Submit an image editing job with up to 3 pictures',
-        description: 'Fields that the chosen workflow declares may be sent too; others are ignored.',
+        summary: 'Submit an image editing job with up to 3 input images',
+        description: 'Fields that the chosen workflow declares are accepted too; others are ignored.',
         tags: ['Edit'],
         requestParams: { header: editHeaders },
         requestBody: { required: true, content: { 'application/json': { schema: editBody } } },
@@ -97,42 +97,42 @@ const document = (version: string): ZodOpenApiObject => ({
           '200': {
             ...json('The job is stored and will run.', editAnswer),
             headers: {
-              Location: { description: 'Where its status is.', schema: { type: 'string' } },
-              ...askAgain,
+              Location: { description: 'The URL of its status.', schema: { type: 'string' } },
+              ...pollAgain,
             },
           },
-          '400': error('`Both image1_url and prompt are required`, or the field at fault and what it takes.'),
-          '409': error('The Idempotency-Key was used before with another body.'),
+          '400': error('`Both image1_url and prompt are required`, or the invalid field and what it takes.'),
+          '409': error('The Idempotency-Key was used with another body.'),
           '413': error('The body is too large.'),
-          '415': error('The body is not sent as application/json.'),
+          '415': error('The Content-Type is not application/json.'),
           ...failures,
           '429': {
             ...error('The queue is full, or too many requests were sent.'),
             headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } },
           },
-          '500': error('`Failed to download file from URL: <reason>`, or a fault of ours.'),
+          '500': error('`Failed to download file from URL: <reason>`, or an internal error.'),
         },
       },
     },
     '/upload': {
       post: {
         operationId: 'uploadImage',
-        summary: 'Send a picture ahead of the edits that use it',
+        summary: 'Upload an image for later edits',
         tags: ['Edit'],
         requestBody: {
           required: true,
           content: {
-            ...picture,
+            ...image,
             'multipart/form-data': {
               schema: { type: 'object', properties: { file: { type: 'string', format: 'binary' } } },
             },
           },
         },
         responses: {
-          '201': json('It is kept, for an hour after its last use.', uploadAnswer),
-          '400': error('It is not a whole JPEG, PNG or WebP picture.'),
-          '413': error('It is too large.'),
-          '415': error('Neither a picture nor a form with one.'),
+          '201': json('Stored until an hour (the default) after its last use.', uploadAnswer),
+          '400': error('Not a complete JPEG, PNG or WebP image.'),
+          '413': error('The image is too large.'),
+          '415': error('Neither an image nor a form with one.'),
           ...failures,
         },
       },
@@ -142,11 +142,11 @@ const document = (version: string): ZodOpenApiObject => ({
         operationId: 'getStatus',
         summary: 'Status of a job',
         tags: ['Jobs'],
-        description: '`?wait=30` waits for the next change instead of asking again and again.',
+        description: '`?wait=30` waits for the next change, instead of polling.',
         requestParams: { path: jobPath, query: statusQuery },
         responses: {
-          '200': { ...json('The job as it stands.', statusAnswer), headers: askAgain },
-          '400': error('A query that cannot be read.'),
+          '200': { ...json('The current status.', statusAnswer), headers: pollAgain },
+          '400': error('The query is invalid.'),
           '404': noJob,
           ...failures,
         },
@@ -155,7 +155,7 @@ const document = (version: string): ZodOpenApiObject => ({
     '/events/{job_id}': {
       get: {
         operationId: 'watchJob',
-        summary: 'Status of a job, live',
+        summary: 'Live status of a job',
         description:
           'Server-sent events until the job ends: `id` is the revision, `data` the status as JSON. ' +
           'With curl: `curl -N`.',
@@ -163,10 +163,10 @@ const document = (version: string): ZodOpenApiObject => ({
         requestParams: { path: jobPath, header: eventsHeaders },
         responses: {
           '200': {
-            description: 'The stream. The `data` of each event has the form that `/status` answers.',
+            description: 'The stream. The `data` of each event is a response of `/status`.',
             content: { 'text/event-stream': { schema: z.string() } },
           },
-          '204': { description: 'Nothing follows the event that the caller has: the job has ended.' },
+          '204': { description: 'The job has ended, and the client has its last event.' },
           '404': noJob,
           ...failures,
         },
@@ -175,18 +175,18 @@ const document = (version: string): ZodOpenApiObject => ({
     '/download/{job_id}': {
       get: {
         operationId: 'downloadImage',
-        summary: 'Download the picture',
+        summary: 'Download an output image',
         tags: ['Jobs'],
         requestParams: { path: jobPath, query: downloadQuery },
         responses: downloadResponses,
       },
       head: {
         operationId: 'checkImage',
-        summary: 'Size and type of the picture',
+        summary: 'Size and type of an output image',
         tags: ['Jobs'],
         requestParams: { path: jobPath, query: downloadQuery },
         responses: {
-          '200': { description: 'The headers of the picture.' },
+          '200': { description: 'The headers of the image.' },
           '304': downloadResponses['304'],
           '400': noBody,
           '404': noBody,
@@ -200,7 +200,7 @@ const document = (version: string): ZodOpenApiObject => ({
         tags: ['Jobs'],
         requestParams: { path: jobPath },
         responses: {
-          '200': { description: 'The frame.', content: picture },
+          '200': { description: 'The frame.', content: image },
           '404': error('`Job not found`, or it has no preview.'),
           ...failures,
         },
@@ -209,7 +209,7 @@ const document = (version: string): ZodOpenApiObject => ({
     '/webhooks/{job_id}': {
       get: {
         operationId: 'listWebhookDeliveries',
-        summary: 'What the job’s webhook was told, and what not yet',
+        summary: 'Deliveries of a job’s webhook',
         tags: ['Jobs'],
         requestParams: { path: jobPath },
         responses: {
@@ -230,10 +230,10 @@ const document = (version: string): ZodOpenApiObject => ({
     '/jobs/{job_id}': {
       delete: {
         operationId: 'deleteJob',
-        summary: 'Stop a job, and remove it with its files',
+        summary: 'Delete a job and its files; stops it if it is running',
         tags: ['Jobs'],
         requestParams: { path: jobPath },
-        responses: { '200': json('It is gone.', deleteAnswer), '404': noJob, ...failures },
+        responses: { '200': json('The job is deleted.', deleteAnswer), '404': noJob, ...failures },
       },
     },
     '/debug/files': {
@@ -247,11 +247,11 @@ const document = (version: string): ZodOpenApiObject => ({
     '/debug/job/{job_id}': {
       get: {
         operationId: 'debugJob',
-        summary: 'All about a job',
+        summary: 'Everything about a job',
         tags: ['Debug'],
         requestParams: { path: jobPath },
         responses: {
-          '200': json('Its status, request, files and history.', debugAnswer),
+          '200': json('Its status, request, files and events.', debugAnswer),
           '404': noJob,
           ...failures,
         },
@@ -260,11 +260,11 @@ const document = (version: string): ZodOpenApiObject => ({
   },
 });
 
-/** The OpenAPI document of the REST face, made from the schemas that validate. The same for the same version. */
+/** The OpenAPI document of the REST API, generated from the schemas that validate requests. */
 export function buildOpenApi(version: string): object {
   return createDocument(document(version), {
     override({ jsonSchema, io }) {
-      // Answers may grow; and a limit of JavaScript's numbers is none of the API's.
+      // Responses may get more fields, and JavaScript's largest integer is not a limit of the API.
       if (io === 'output' && jsonSchema.additionalProperties === false)
         delete jsonSchema.additionalProperties;
       if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;

@@ -1,31 +1,26 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
 import { JOB_PRIORITIES } from '../../../jobs/job.ts';
-import { editFields } from '../../../jobs/request.ts';
+import { editFields, takes } from '../../../jobs/request.ts';
 import { WEBHOOK_EVENTS } from '../../../jobs/webhook.ts';
-import { show } from '../../../workflows/messages.ts';
 
-/** What `?format=` takes; `jpg` is another word for `jpeg`. */
+/** The values of `?format=`; `jpg` is an alias of `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;
 
-function takes(what: string): { error: (issue: { input?: unknown }) => string } {
-  return { error: issue => `takes ${what}, got ${show(issue.input)}` };
-}
-
-const imageRule = takes('an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>');
-const imageUrl = z.string(imageRule).trim().refine(isPictureUrl, imageRule);
+const imageRule = takes('an http(s) URL or a data: URI of an image, upload:<id> or job:<id>');
+const imageUrl = z.string(imageRule).trim().refine(isImageUrl, imageRule);
 const optionalImage = z
   .string(imageRule)
   .trim()
-  .refine(text => text === '' || isPictureUrl(text), imageRule)
+  .refine(text => text === '' || isImageUrl(text), imageRule)
   .nullish();
 
-/** A picture that we have: one that was sent ahead, or that an earlier job made. */
-export const OWN_PICTURE = /^(upload|job):([\w-]{1,64})$/i;
+/** An image that is stored already: an upload, or the output image of a job. */
+export const STORED_IMAGE = /^(upload|job):([\w-]{1,64})$/i;
 
-/** Reads no further than it must: a data URI can have megabytes. */
-function isPictureUrl(text: string): boolean {
-  return /^data:/i.test(text) || OWN_PICTURE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
+/** Looks only at the start of data URIs, which can have megabytes. */
+function isImageUrl(text: string): boolean {
+  return /^data:/i.test(text) || STORED_IMAGE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
 }
 
 const priorityRule = takes('low, normal, high');
@@ -36,7 +31,7 @@ const priority = z.string(priorityRule).transform((text, context) => {
   return z.NEVER;
 });
 
-/** A whole number in a query string. */
+/** An integer in a query string. */
 function queryInteger(minimum: number, maximum: number, description: string) {
   const rule = takes(`an integer from ${minimum} to ${maximum}`);
   return z
@@ -66,19 +61,19 @@ const WEBHOOK: oas31.SchemaObject = {
   additionalProperties: false,
 };
 
-/** The body of POST `/edit-image`. Fields it does not name are ignored, but for those of the workflow. */
+/** The body of POST `/edit-image`. Other fields are ignored, unless the workflow declares them. */
 export const editBody = z
   .object({
     image1_url: imageUrl.meta({
       description:
-        'The picture to edit: an http(s) URL, a `data:` URI, `upload:<id>` of POST /upload, or `job:<id>` for what an earlier job made. JPEG, PNG or WebP.',
+        'The image to edit: an http(s) URL, a `data:` URI, `upload:<id>` of POST /upload, or `job:<id>` for the output image of an earlier job. JPEG, PNG or WebP.',
       example: 'https://example.com/image1.jpg',
     }),
     image2_url: optionalImage.meta({
-      description: 'A second picture, "image 2" for the prompt.',
+      description: 'A second image, "image 2" in the prompt.',
     }),
     image3_url: optionalImage.meta({
-      description: 'A third picture, "image 3" for the prompt, with or without a second one.',
+      description: 'A third image, "image 3" in the prompt, with or without a second one.',
     }),
     prompt: editFields.prompt.meta({
       description: 'What to change.',
@@ -86,11 +81,11 @@ export const editBody = z
     }),
     negative_prompt: editFields.negativePrompt
       .nullish()
-      .meta({ description: 'What to avoid. Without effect at cfg 1.' }),
+      .meta({ description: 'What to avoid. Has no effect at cfg 1.' }),
     seed: editFields.seed.nullish().meta({
       description:
-        'Same seed and input, same picture: 0 to 18446744073709551615 (2^64-1), as a number or a decimal string. ' +
-        'Chosen when left out.',
+        'The same seed and input give the same image: 0 to 18446744073709551615 (2^64-1), as a number or a decimal string. ' +
+        'Default: random.',
       override: {
         anyOf: [
           { type: 'integer', minimum: 0 },
@@ -101,42 +96,42 @@ export const editBody = z
       example: 12345,
     }),
     steps: editFields.steps.nullish().meta({
-      description: 'Number of diffusion steps. Left out: the workflow’s own, 40 for the standard one.',
+      description: 'Number of diffusion steps. Default: that of the workflow, 40 for the standard one.',
     }),
     cfg: editFields.cfg.nullish().meta({
-      description: 'Classifier-free guidance. Left out: the workflow’s own, 4.0 for the standard one.',
+      description: 'Classifier-free guidance. Default: that of the workflow, 4.0 for the standard one.',
     }),
     megapixels: editFields.megapixels.nullish().meta({
-      description: 'Size of the result, of 1024 × 1024 pixels, in the shape of image 1. Left out: 1.0.',
+      description: 'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
     }),
     workflow: editFields.workflow.nullish().meta({
-      description: 'Which workflow to run. Left out: the first that an engine can run.',
+      description: 'The workflow to run. Default: the first one that an engine can run.',
     }),
     priority: priority.nullish().meta({
-      description: 'Left out: normal.',
+      description: 'Default: normal.',
       override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
     }),
     webhook: editFields.webhook.nullish().meta({
       description:
-        'Whom to tell of the job: a signed POST for each of the events, by Standard Webhooks. Left out, `events` is ' +
-        'every end of a job. Taken only where the operator has set WEBHOOK_SECRET.',
+        'Where the job’s events are posted, each as a signed POST by Standard Webhooks. Default of `events`: every end ' +
+        'of a job. Accepted only where the operator has set WEBHOOK_SECRET.',
       override: { anyOf: [WEBHOOK, { type: 'null' }] },
       example: { url: 'https://example.com/hook', events: ['completed', 'error', 'canceled'] },
     }),
   })
   .meta({ id: 'EditRequest', additionalProperties: true });
 
-/** The header that makes a repeated POST `/edit-image` the same job. */
+/** The headers of POST `/edit-image`. */
 export const editHeaders = z.object({
   'idempotency-key': editFields.idempotencyKey.optional().meta({
-    description: 'Same key and body: the same job, however often it is sent. Same key, other body: 409.',
+    description: 'Repeating a request with the same key and body returns the same job. The same key with another body: 409.',
   }),
 });
 
-/** The path of everything about one job. */
-export const jobPath = z.object({ job_id: z.string().meta({ description: 'As POST /edit-image gave it.' }) });
+/** The path parameter of all routes about one job. */
+export const jobPath = z.object({ job_id: z.string().meta({ description: 'The `job_id` of POST /edit-image.' }) });
 
-/** Longest that a caller may wait in one request, in seconds: proxies end what takes a minute. */
+/** Longest wait in one request, in seconds: many proxies close requests after a minute. */
 const WAIT_MAX = 55;
 
 /** The query of GET `/status/{job_id}`. */
@@ -144,19 +139,19 @@ export const statusQuery = z.object({
   wait: queryInteger(
     0,
     WAIT_MAX,
-    'Seconds to wait for a change before the answer: it comes with the change, or when they are over. Left out: 0.',
+    'Seconds to wait for a change of the job: the response is sent at the change, or after that time. Default: 0.',
   ),
   revision: queryInteger(
     0,
     999_999_999,
-    'The revision that the caller knows: a job that is at a later one is answered at once. Left out: the present one.',
+    'The revision that the client has: if the job is at a later one, the response is sent at once. Default: the current one.',
   ),
 });
 
 /** The headers of GET `/events/{job_id}`. */
 export const eventsHeaders = z.object({
   'last-event-id': z.string().optional().meta({
-    description: 'The id of the last event that the caller has, as EventSource sends it.',
+    description: 'The id of the last event received, as EventSource sends it.',
   }),
 });
 
@@ -166,14 +161,14 @@ export const downloadQuery = z.object({
     .enum(FORMATS, takes(FORMATS.join(', ')))
     .optional()
     .meta({
-      description: 'Convert the picture. Left out: as the engine made it, without its metadata.',
+      description: 'Convert the image. Default: as the engine made it, without its metadata.',
     }),
-  quality: queryInteger(1, 100, 'Of a conversion to jpeg or webp. Left out: 80.'),
+  quality: queryInteger(1, 100, 'Quality of a conversion to jpeg or webp. Default: 80.'),
   metadata: z.enum(['keep'], takes('keep')).optional().meta({
     description:
-      'The file as the engine wrote it, with its graph and the prompt in it. Left out: the picture alone.',
+      '`keep`: the file as the engine wrote it, with the graph and the prompt in it. Default: without metadata.',
   }),
-  index: queryInteger(0, 999, 'Which picture of a job that made several; 0 is the first.'),
+  index: queryInteger(0, 999, 'Which output image of a job that made several; 0 is the first.'),
 });
 
 export type EditBody = z.output<typeof editBody>;

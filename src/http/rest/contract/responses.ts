@@ -3,21 +3,21 @@ import 'zod-openapi';
 import { errorCodes } from '../../../jobs/errors.ts';
 import { STAGES } from '../../../workflows/manifest.ts';
 
-/** The statuses of the REST contract; a canceled job is an error here. */
+/** The statuses of the REST contract; a canceled job has the status `error`. */
 export const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
 export type RestStatus = (typeof REST_STATUSES)[number];
 
 const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
 const count = z.int().min(0);
 const revision = count.optional().meta({
-  description: 'Rises with each change of the job. There when `wait` or `revision` was asked, and in events.',
+  description: 'Increases with each change of the job. In events, and when the request has `wait` or `revision`.',
 });
-const promptId = z.string().nullable().meta({ description: 'The id under which the engine knows the job.' });
+const promptId = z.string().nullable().meta({ description: 'The id of the job on its engine.' });
 
-/** The answer to everything that cannot be done. */
+/** Every error. */
 export const errorAnswer = z
   .object({ detail: z.string() })
-  .meta({ id: 'Error', description: 'What is wrong, in one sentence.' });
+  .meta({ id: 'Error', description: 'What went wrong, in one sentence.' });
 
 /** GET `/`. */
 export const healthAnswer = z
@@ -36,28 +36,28 @@ export const editAnswer = z
   .meta({ id: 'EditAccepted' });
 
 /** A job that has not ended. */
-export const jobUnderWay = z
+const jobInProgress = z
   .object({
     status: z.enum(['queued', 'processing']),
     progress,
     prompt_id: promptId,
     revision,
     stage: z.enum(STAGES.map(stage => stage.toLowerCase())).optional(),
-    step: count.optional().meta({ description: 'Sampler steps that are done.' }),
+    step: count.optional().meta({ description: 'Sampler steps completed.' }),
     total_steps: count.optional(),
     queue_position: count.optional().meta({ description: 'Jobs that run before this one.' }),
-    eta_seconds: z.number().optional().meta({ description: 'From measured steps of jobs alike.' }),
+    eta_seconds: z.number().optional().meta({ description: 'Estimated from measured steps of similar jobs.' }),
   })
   .meta({ id: 'JobUnderWay' });
 
-/** A job whose picture was made. */
-export const jobCompleted = z
+/** A job whose image is finished. */
+const jobCompleted = z
   .object({
     status: z.literal('completed'),
     progress,
     prompt_id: promptId,
     revision,
-    image_ready: z.boolean().meta({ description: 'False when the file is gone; `message` says so then.' }),
+    image_ready: z.boolean().meta({ description: 'False if the file is missing; `message` then says so.' }),
     download_url: z.string().optional(),
     image_path: z.string().optional(),
     message: z.string().optional(),
@@ -65,7 +65,7 @@ export const jobCompleted = z
   .meta({ id: 'JobCompleted' });
 
 /** A job that failed or was canceled. */
-export const jobFailed = z
+const jobFailed = z
   .object({
     status: z.literal('error'),
     progress,
@@ -81,7 +81,7 @@ export const deliveriesAnswer = z
   .object({
     deliveries: z.array(
       z.object({
-        id: z.string().meta({ description: 'The header `webhook-id`, the same in every try.' }),
+        id: z.string().meta({ description: 'The header `webhook-id`, the same in every attempt.' }),
         event: z.enum(['started', 'completed', 'error', 'canceled']),
         status: z.enum(['pending', 'delivered', 'failed']),
         attempts: z
@@ -89,22 +89,22 @@ export const deliveriesAnswer = z
             z.object({
               at: z.iso.datetime(),
               took_ms: count,
-              status_code: z.int().nullable().meta({ description: 'Null when there was no answer.' }),
-              error: z.string().nullable().meta({ description: 'Why it counts as not delivered.' }),
+              status_code: z.int().nullable().meta({ description: 'Null if there was no response.' }),
+              error: z.string().nullable().meta({ description: 'Why the attempt failed.' }),
             }),
           )
           .meta({ description: 'Oldest first.' }),
         next_attempt_at: z.iso
           .datetime()
           .nullable()
-          .meta({ description: 'About; null: not tried any more.' }),
+          .meta({ description: 'Approximate. Null: no further attempt.' }),
       }),
     ),
   })
   .meta({ id: 'WebhookDeliveries' });
 
 /** GET `/status/{job_id}`. */
-export const statusAnswer = z.union([jobUnderWay, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
+export const statusAnswer = z.union([jobInProgress, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
 
 /** GET `/jobs`. */
 export const jobsAnswer = z
@@ -132,12 +132,12 @@ export const filesAnswer = z
 const time = z.iso.datetime();
 
 /** What GET `/debug/job/{job_id}` adds to the status. */
-export const debugFields = z
+const debugFields = z
   .object({
     job_id: z.string(),
     searched_image_path: z.string().nullable(),
     image_exists: z.boolean(),
-    potential_files: z.array(z.string()).meta({ description: 'Files of this job that are there.' }),
+    potential_files: z.array(z.string()).meta({ description: 'Files of this job that exist.' }),
     request: z.object({
       images: z.array(
         z.object({
@@ -151,7 +151,7 @@ export const debugFields = z
       ),
       prompt: z.string(),
       negative_prompt: z.string(),
-      seed: z.string().meta({ description: 'Decimal: larger than many JSON readers can hold.' }),
+      seed: z.string().meta({ description: 'A decimal string, since many JSON parsers cannot hold larger numbers.' }),
       steps: count,
       cfg: z.number(),
       megapixels: z.number(),
@@ -161,7 +161,7 @@ export const debugFields = z
     }),
     events: z.array(z.object({ at: time, event: z.string(), detail: z.string().nullable() })),
     engine: z.string().nullable(),
-    engine_report: z.string().optional().meta({ description: 'What the engine said of a failure.' }),
+    engine_report: z.string().optional().meta({ description: 'The engine’s own report of a failure.' }),
     attempt: count,
     created_at: time,
     started_at: time.nullable(),
@@ -176,12 +176,12 @@ export const debugAnswer = z.intersection(statusAnswer, debugFields);
 /** POST `/upload`. */
 export const uploadAnswer = z
   .object({
-    upload_id: z.string().meta({ description: 'Send it as `upload:<id>` in place of a URL.' }),
+    upload_id: z.string().meta({ description: 'Use it as `upload:<id>` instead of a URL.' }),
     width: count,
     height: count,
     mime_type: z.enum(['image/png', 'image/jpeg', 'image/webp']),
     bytes: count,
-    expires_at: time.meta({ description: 'When it goes, unless an edit uses it before: then later.' }),
+    expires_at: time.meta({ description: 'When it expires. Each edit that uses it postpones that.' }),
   })
   .meta({ id: 'Upload' });
 
