@@ -10,14 +10,21 @@ import { createOperations, type Source } from '../operations/operations.ts';
 import { createPersisted } from '../operations/persisted.ts';
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
-import { type Callers, clientKeyOf, createCallers, type FairBy, type Known, withShare } from './access/callers.ts';
+import {
+  type Callers,
+  clientKeyOf,
+  createCallers,
+  type FairBy,
+  type Known,
+  withShare,
+} from './access/callers.ts';
 import { addGate } from './access/gate.ts';
 import type { Identity } from './access/identity.ts';
+import { answerClientError, answerFrameworkError } from './errors.ts';
 import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
 import { createYogaDoor } from './graphql/yoga.ts';
-import { answerClientError, answerFrameworkError } from './errors.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ExecutionResult, type FormattedExecutionResult, GraphQLError } from 'graphql';
 import type { Log } from '../log.ts';
-import { STORE_AWAY, storeAwaySeconds } from './store-unavailable.ts';
+import { STORE_UNAVAILABLE, storeRetryAfter } from './store-unavailable.ts';
 
 /** Turns any error into one that callers may see. */
 export type Mask = (error: unknown) => GraphQLError;
@@ -16,11 +16,11 @@ export function createMask(log: Log, showDetails: boolean): Mask {
     // Errors of input and documents are GraphQLErrors all the way down.
     if (error instanceof GraphQLError && (original === undefined || original instanceof GraphQLError))
       return error;
-    const retryAfterSeconds = storeAwaySeconds(original);
+    const retryAfterSeconds = storeRetryAfter(original);
     if (retryAfterSeconds !== null) {
       log.error({ err: original }, 'the store is out of reach');
       const headers = { 'retry-after': String(retryAfterSeconds) };
-      return new GraphQLError(STORE_AWAY, {
+      return new GraphQLError(STORE_UNAVAILABLE, {
         extensions: { code: 'STORE_UNAVAILABLE', retryAfterSeconds, http: { status: 503, headers } },
       });
     }
@@ -48,7 +48,7 @@ export function maskResult({ errors, ...rest }: ExecutionResult, mask: Mask): Ex
 
 /** Whether an error says that the store is out of reach; executing again would only wait for it again. */
 export function isStoreAway({ originalError }: GraphQLError): boolean {
-  return storeAwaySeconds(originalError) !== null;
+  return storeRetryAfter(originalError) !== null;
 }
 
 /** The error without `extensions.http`, the status and headers that only HTTP responses use. */

@@ -1,13 +1,13 @@
 import { StoreAway } from '../jobs/store-away.ts';
 
-/** What every face tells a caller while the jobs or the pictures cannot be had. */
-export const STORE_AWAY = 'The store of jobs and pictures is out of reach, try again later';
+/** The message of every API while jobs or images cannot be read or written. */
+export const STORE_UNAVAILABLE = 'The store of jobs and images is unavailable, try again later';
 
-/** How long a caller is told to wait when the store does not say, in seconds. */
+/** Seconds until a retry where the error does not say. */
 const RETRY_SECONDS = 5;
 
-/** Errors of sockets and disks that say: not here, not now. */
-const AWAY = new Set([
+/** Codes of socket and disk errors that are temporary. */
+const TEMPORARY = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'EPIPE',
@@ -21,19 +21,16 @@ const AWAY = new Set([
   'ERR_SQLITE_ERROR',
 ]);
 
-/** SQLITE_ERROR, _INTERNAL, _SCHEMA, _MISMATCH and _MISUSE (sqlite.org/rescode.html): our fault, not the disk's. */
-const SQLITE_OWN_FAULTS = new Set([1, 2, 17, 19, 20, 21]);
+/** SQLITE_ERROR, _INTERNAL, _SCHEMA, _CONSTRAINT, _MISMATCH and _MISUSE (sqlite.org/rescode.html): bugs, not the disk. */
+const SQLITE_BUGS = new Set([1, 2, 17, 19, 20, 21]);
 
-/**
- * When to try again, in seconds, if an error says that the store of jobs or bytes is out of reach; null when it says
- * that we made a mistake.
- */
-export function storeAwaySeconds(error: unknown): number | null {
+/** Seconds until a retry if an error means that the store of jobs or bytes is unavailable; null for any other error. */
+export function storeRetryAfter(error: unknown): number | null {
   if (!(error instanceof Error)) return null;
   if (error instanceof StoreAway) return error.retryAfterSeconds;
-  if (!('code' in error) || typeof error.code !== 'string' || !AWAY.has(error.code)) return null;
-  // Extended result codes keep the primary one in their lowest byte.
-  const ours =
-    'errcode' in error && typeof error.errcode === 'number' && SQLITE_OWN_FAULTS.has(error.errcode & 0xff);
-  return ours ? null : RETRY_SECONDS;
+  if (!('code' in error) || typeof error.code !== 'string' || !TEMPORARY.has(error.code)) return null;
+  // The lowest byte of an extended result code is the primary one.
+  const bug =
+    'errcode' in error && typeof error.errcode === 'number' && SQLITE_BUGS.has(error.errcode & 0xff);
+  return bug ? null : RETRY_SECONDS;
 }

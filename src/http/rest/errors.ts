@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
-import { STORE_AWAY, storeAwaySeconds } from '../../operations/store-unavailable.ts';
+import { STORE_UNAVAILABLE, storeRetryAfter } from '../../operations/store-unavailable.ts';
 import { sendError } from '../errors.ts';
 
 /**
@@ -20,12 +20,12 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
     const about = { method: request.method, route: request.routeOptions.url ?? null };
     if (error.name === 'AbortError' && reply.raw.destroyed) {
       log.debug(about, 'the client left before the response');
-      return sendError(reply, 499, 'The caller left');
+      return sendError(reply, 499, 'The client closed the connection');
     }
-    const retryAfter = error.statusCode === undefined ? storeAwaySeconds(error) : null;
+    const retryAfter = error.statusCode === undefined ? storeRetryAfter(error) : null;
     if (retryAfter !== null) {
       log.error({ ...about, err: error }, 'the store is unavailable');
-      return sendError(reply.header('retry-after', retryAfter), 503, STORE_AWAY);
+      return sendError(reply.header('retry-after', retryAfter), 503, STORE_UNAVAILABLE);
     }
     const status = error.statusCode ?? 500;
     if (status >= 400 && status < 500) return sendError(reply, status, error.message);

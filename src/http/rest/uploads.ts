@@ -42,7 +42,8 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
       result = await options.uploads.take(source, caller);
     } catch (error) {
       // The client has closed the connection.
-      if (request.raw.destroyed && !request.raw.complete) return sendError(reply, 499, 'The caller left');
+      if (request.raw.destroyed && !request.raw.complete)
+        return sendError(reply, 499, 'The client closed the connection');
       const fault = request.isMultipart() ? formFault(error) : null;
       if (fault === null) throw error;
       return sendError(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);

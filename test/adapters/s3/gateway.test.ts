@@ -112,7 +112,7 @@ it('ends a job whose picture was ready while the bucket was away, once it is bac
 });
 
 describe('while the bucket is away', () => {
-  const TOLD = 'The store of jobs and pictures is out of reach, try again later';
+  const TOLD = 'The store of jobs and images is unavailable, try again later';
   const graphql = async (gateway: TestGateway, query: string) => {
     const answer = await send(`${gateway.url}/graphql`, { query });
     return { ...answer, retryAfter: answer.headers.get('retry-after') };

@@ -53,16 +53,16 @@ describe('API_KEYS', () => {
   });
 
   it.each([
-    ['alice', /entry 1 takes sha256/],
-    [`a b:${sha256('a')}`, /entry 1 takes name:hash/],
-    [`:${sha256('a')}`, /entry 1 takes name:hash/],
-    [`alice:${sha256('a')}:admin`, /entry 1 takes name:hash/],
-    [`alice:${sha256('a')}:user:x`, /entry 1 takes name:hash/],
-    [`ok:${sha256('a')},alice:plain-secret`, /entry 2 takes sha256\$<hex>/],
-    ['alice:sha256$abc', /entry 1 takes sha256/],
-    [`alice:${scrypted('c').replace('$1024$', '$1000$')}`, /entry 1 takes sha256/],
-    [`alice:${scrypted('c').replace('$1024$', '$4194304$')}`, /entry 1 takes sha256/],
-    [`alice:${sha256('a')},alice:${sha256('b')}:operator`, /entry 2 gives a name a second role/],
+    ['alice', /entry 1: the hash must be sha256/],
+    [`a b:${sha256('a')}`, /entry 1 must be name:hash/],
+    [`:${sha256('a')}`, /entry 1 must be name:hash/],
+    [`alice:${sha256('a')}:admin`, /entry 1 must be name:hash/],
+    [`alice:${sha256('a')}:user:x`, /entry 1 must be name:hash/],
+    [`ok:${sha256('a')},alice:plain-secret`, /entry 2: the hash must be sha256\$<hex>/],
+    ['alice:sha256$abc', /entry 1: the hash must be sha256/],
+    [`alice:${scrypted('c').replace('$1024$', '$1000$')}`, /entry 1: the hash must be sha256/],
+    [`alice:${scrypted('c').replace('$1024$', '$4194304$')}`, /entry 1: the hash must be sha256/],
+    [`alice:${sha256('a')},alice:${sha256('b')}:operator`, /entry 2 repeats a name with another role/],
   ])('refuses %s without repeating it', (text, fault) => {
     const parsed = readConfig({ API_KEYS: text });
     expect(parsed).toMatchObject({ ok: false, faults: [expect.stringMatching(fault)] });

@@ -40,9 +40,9 @@ describe('a JSON body', () => {
     ['"text"', 'The body takes a JSON object, got a string'],
     ['{"a": 1,}', /^The body is not valid JSON: .*position 8/],
     ['{"a": 1', /^The body is not valid JSON: /],
-    ['{"__proto__": {"operator": true}}', 'The body has a key __proto__, which no field is called'],
-    ['{"a": {"__proto__": 1}}', 'The body has a key __proto__, which no field is called'],
-    [`{"seed": ${'9'.repeat(1_000_000)}}`, 'seed holds an integer of 1000000 digits, which no field takes'],
+    ['{"__proto__": {"operator": true}}', 'The body has a key __proto__, which is not allowed'],
+    ['{"a": {"__proto__": 1}}', 'The body has a key __proto__, which is not allowed'],
+    [`{"seed": ${'9'.repeat(1_000_000)}}`, 'seed is an integer of 1000000 digits, which no field takes'],
     [`{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 'The body is nested too deeply'],
   ])('refuses %.40j', (text, fault) => {
     const body = parseBody(bytes(text));

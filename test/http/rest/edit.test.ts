@@ -110,15 +110,15 @@ describe('POST /edit-image', () => {
     ['"prompt": {"a": 1}', 'prompt takes a text, got {"a":1}'],
     [
       '"image1_url": 5',
-      'image1_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got 5',
+      'image1_url takes an http(s) URL or a data: URI of an image, upload:<id> or job:<id>, got 5',
     ],
     [
       '"image1_url": "portrait.jpg"',
-      'image1_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got "portrait.jpg"',
+      'image1_url takes an http(s) URL or a data: URI of an image, upload:<id> or job:<id>, got "portrait.jpg"',
     ],
     [
       '"image2_url": "file:///etc/passwd"',
-      'image2_url takes an http(s) URL or a data: URI of a picture, upload:<id> or job:<id>, got "file:///etc/passwd"',
+      'image2_url takes an http(s) URL or a data: URI of an image, upload:<id> or job:<id>, got "file:///etc/passwd"',
     ],
     ['"image3_url": "data:image/png;base64,@@"', 'image3_url: the data URI is not valid base64'],
     [

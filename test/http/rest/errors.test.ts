@@ -194,7 +194,7 @@ describe('faults that are ours', () => {
         const answer = await ask(face.url + path);
         expect(answer).toMatchObject({
           status: 503,
-          body: { detail: 'The store of jobs and pictures is out of reach, try again later' },
+          body: { detail: 'The store of jobs and images is unavailable, try again later' },
         });
         expect(answer.headers.get('retry-after')).toBe('5');
       }
@@ -226,7 +226,7 @@ describe('faults that are ours', () => {
       });
       expect(answer).toMatchObject({
         status: 503,
-        body: { detail: 'The store of jobs and pictures is out of reach, try again later' },
+        body: { detail: 'The store of jobs and images is unavailable, try again later' },
       });
       expect(answer.headers.get('retry-after')).toBe('5');
       expect(await face.artifacts.list('')).toEqual([]);
@@ -254,7 +254,7 @@ describe('faults that are ours', () => {
             method: 'GET',
             route: '/status/:job_id',
             reference,
-            error: expect.stringContaining('TypeError: secret detail'),
+            err: expect.objectContaining({ name: 'TypeError', message: 'secret detail' }),
           },
         },
       ]);

@@ -83,7 +83,7 @@ describe('POST /upload', () => {
 
   it.each<[string, () => Promise<Sent>, number, RegExp]>([
     ['text', () => upload(Buffer.from('hello')), 400, /not a JPEG, PNG or WebP picture/],
-    ['nothing', () => upload(Buffer.alloc(0)), 400, /^The picture was not taken: /],
+    ['nothing', () => upload(Buffer.alloc(0)), 400, /^The image was not accepted: /],
     ['half a picture', () => upload(png.subarray(0, png.length / 2)), 400, /broken or cut short/],
     [
       'an SVG',

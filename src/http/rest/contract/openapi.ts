@@ -58,8 +58,7 @@ const document = (version: string): ZodOpenApiObject => ({
   info: {
     title: 'Qwen Image Edit Plus API',
     version,
-    description:
-      'Edits images by a prompt, with up to three input images. Live progress is at `/graphql`.',
+    description: 'Edits images by a prompt, with up to three input images. Live progress is at `/graphql`.',
     license: { name: 'MIT', identifier: 'MIT' },
   },
   servers: [{ url: '/' }],

@@ -20,7 +20,9 @@ export const STORED_IMAGE = /^(upload|job):([\w-]{1,64})$/i;
 
 /** Looks only at the start of data URIs, which can have megabytes. */
 function isImageUrl(text: string): boolean {
-  return /^data:/i.test(text) || STORED_IMAGE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text));
+  return (
+    /^data:/i.test(text) || STORED_IMAGE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text))
+  );
 }
 
 const priorityRule = takes('low, normal, high');
@@ -102,7 +104,8 @@ export const editBody = z
       description: 'Classifier-free guidance. Default: that of the workflow, 4.0 for the standard one.',
     }),
     megapixels: editFields.megapixels.nullish().meta({
-      description: 'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
+      description:
+        'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
     }),
     workflow: editFields.workflow.nullish().meta({
       description: 'The workflow to run. Default: the first one that an engine can run.',
@@ -124,12 +127,15 @@ export const editBody = z
 /** The headers of POST `/edit-image`. */
 export const editHeaders = z.object({
   'idempotency-key': editFields.idempotencyKey.optional().meta({
-    description: 'Repeating a request with the same key and body returns the same job. The same key with another body: 409.',
+    description:
+      'Repeating a request with the same key and body returns the same job. The same key with another body: 409.',
   }),
 });
 
 /** The path parameter of all routes about one job. */
-export const jobPath = z.object({ job_id: z.string().meta({ description: 'The `job_id` of POST /edit-image.' }) });
+export const jobPath = z.object({
+  job_id: z.string().meta({ description: 'The `job_id` of POST /edit-image.' }),
+});
 
 /** Longest wait in one request, in seconds: many proxies close requests after a minute. */
 const WAIT_MAX = 55;

@@ -10,7 +10,8 @@ export type RestStatus = (typeof REST_STATUSES)[number];
 const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
 const count = z.int().min(0);
 const revision = count.optional().meta({
-  description: 'Increases with each change of the job. In events, and when the request has `wait` or `revision`.',
+  description:
+    'Increases with each change of the job. In events, and when the request has `wait` or `revision`.',
 });
 const promptId = z.string().nullable().meta({ description: 'The id of the job on its engine.' });
 
@@ -46,7 +47,10 @@ const jobInProgress = z
     step: count.optional().meta({ description: 'Sampler steps completed.' }),
     total_steps: count.optional(),
     queue_position: count.optional().meta({ description: 'Jobs that run before this one.' }),
-    eta_seconds: z.number().optional().meta({ description: 'Estimated from measured steps of similar jobs.' }),
+    eta_seconds: z
+      .number()
+      .optional()
+      .meta({ description: 'Estimated from measured steps of similar jobs.' }),
   })
   .meta({ id: 'JobUnderWay' });
 
@@ -151,7 +155,9 @@ const debugFields = z
       ),
       prompt: z.string(),
       negative_prompt: z.string(),
-      seed: z.string().meta({ description: 'A decimal string, since many JSON parsers cannot hold larger numbers.' }),
+      seed: z
+        .string()
+        .meta({ description: 'A decimal string, since many JSON parsers cannot hold larger numbers.' }),
       steps: count,
       cfg: z.number(),
       megapixels: z.number(),
