@@ -20,7 +20,7 @@ beforeAll(async () => {
   const callers = createCallers('caller', peers);
   app = fastify();
   addGate(app, {
-    identity: createIdentity({ keys: parsed.keys, tokens: null }),
+    identity: createIdentity({ keys: parsed.value, tokens: null }),
     callers,
     peers,
     rate: null,
