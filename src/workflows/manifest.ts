@@ -8,9 +8,7 @@ export type Stage = (typeof STAGES)[number];
 const nodeReference = z
   .string()
   .min(1)
-  .describe(
-    'a node of graph.json by its id, its title (_meta.title) or its class: the first of these that matches exactly one node',
-  );
+  .describe('the id, title (_meta.title) or class of a node: the first that matches exactly one node');
 
 const target = z
   .strictObject({
@@ -36,9 +34,7 @@ const image = z
     target: target.describe('the input that takes the file name of the uploaded image'),
     nodes: z
       .array(nodeReference)
-      .describe(
-        "nodes to remove, with all links from them, when the image is absent; the target's own node is always removed",
-      )
+      .describe("nodes to remove, besides the target's own, when the image is absent; links from them go too")
       .default([]),
   })
   .describe('one image that the workflow takes');
@@ -72,24 +68,15 @@ const extraParameter = z.strictObject({
   default: scalar,
   minimum: z.number().optional(),
   maximum: z.number().optional(),
-  maximumLength: z
-    .int()
-    .min(1)
-    .describe('the maximum length of a string in characters; 1000 by default')
-    .optional(),
+  maximumLength: z.int().min(1).describe('the most characters of a string, 1000 by default').optional(),
   options: z.array(option).min(1).describe('the only allowed values').optional(),
   description: z.string().default(''),
-  target: targets
-    .describe('the input that takes the value; optional when a template uses the parameter')
-    .optional(),
+  target: targets.describe('the input to set; optional when a template uses the parameter').optional(),
 });
 
 const template = z.strictObject({
   target,
-  value: z
-    .string()
-    .min(1)
-    .describe('a string in which {name} is replaced by the value of an extra parameter'),
+  value: z.string().min(1).describe('a string with {name} in place of the value of an extra parameter'),
 });
 
 const stageRule = z.strictObject({
@@ -98,9 +85,7 @@ const stageRule = z.strictObject({
   weight: z
     .number()
     .min(0)
-    .describe(
-      'the cost of each of the nodes, in units of one sampler step with guidance; for SAMPLING, the cost of one step',
-    ),
+    .describe('the cost of each node (for SAMPLING, of each step); a sampler step with guidance costs 1'),
   perImage: z.number().min(0).describe('added to the weight for each image of the request').default(0),
 });
 
@@ -111,9 +96,7 @@ const size = z.strictObject({
   areaTolerance: z.number().min(0).max(0.5).default(0.06),
   reference: z
     .strictObject({ pixels: z.int().min(1), multipleOf: z.int().min(1) })
-    .describe(
-      "the rescale that the graph's encoder applies to the image; sizes are chosen so that it changes as little as possible",
-    )
+    .describe("the rescale of the graph's encoder; sizes are chosen so that it changes as little as possible")
     .optional(),
 });
 
@@ -161,9 +144,7 @@ export const manifestSchema = z
         cfg: targets.optional(),
         width: targets.describe('takes the working width in pixels; needs height too').optional(),
         height: targets.optional(),
-        megapixels: targets
-          .describe('instead of width and height, for graphs that scale the image themselves')
-          .optional(),
+        megapixels: targets.describe('for graphs that scale by themselves, instead of both').optional(),
       })
       .describe('the input that takes each field of a request'),
     parameters: z
@@ -185,7 +166,7 @@ export const manifestSchema = z
       prefixInput: z
         .string()
         .min(1)
-        .describe('the input that takes the beginning of the file name')
+        .describe('the input that takes the file name')
         .default('filename_prefix'),
     }),
   })

@@ -9,33 +9,33 @@ import {
   upstream,
 } from '../../workflows/graph.ts';
 
-/** Where files that wrap a graph have it: the body of POST /prompt, and the requests of common hosted workers. */
-const WRAPPERS: readonly (readonly string[])[] = [
-  [],
-  ['prompt'],
-  ['workflow'],
-  ['input', 'workflow'],
-  ['input', 'prompt'],
-];
+/** What `schema` describes, bare or wrapped as in the body of POST /prompt and the requests of common hosted workers. */
+function wrapped<T>(schema: z.ZodType<T>) {
+  return z.union([
+    schema,
+    z.object({ prompt: schema }).transform(({ prompt }) => prompt),
+    z.object({ workflow: schema }).transform(({ workflow }) => workflow),
+    z.object({ input: z.object({ workflow: schema }) }).transform(({ input }) => input.workflow),
+    z.object({ input: z.object({ prompt: schema }) }).transform(({ input }) => input.prompt),
+  ]);
+}
 
-const editorFormat = z.looseObject({ nodes: z.array(z.unknown()), links: z.array(z.unknown()) });
+const publishedGraph = wrapped(graphSchema.refine(graph => Object.keys(graph).length > 0));
+const editorFormat = wrapped(z.object({ nodes: z.array(z.unknown()), links: z.array(z.unknown()) }));
+const objectSchema = z.record(z.string(), z.unknown()).catch({});
 
 /** Finds the graph in API format in a published file. `message` says what the file is instead, or which node is wrong. */
 export function readPublishedGraph(
   json: unknown,
 ): { ok: true; graph: Graph } | { ok: false; message: string } {
-  const found = WRAPPERS.map(path => at(json, path));
-  for (const value of found) {
-    const graph = graphSchema.safeParse(value);
-    if (graph.success && Object.keys(graph.data).length > 0) return { ok: true, graph: graph.data };
-  }
-  if (found.some(value => editorFormat.safeParse(value).success)) {
+  const graph = publishedGraph.safeParse(json);
+  if (graph.success) return { ok: true, graph: graph.data };
+  if (editorFormat.safeParse(json).success) {
     const message =
       'has the format of the ComfyUI editor; takes the API format: open it in ComfyUI and choose "Export (API)"';
     return { ok: false, message };
   }
-  const entries =
-    typeof json === 'object' && json !== null && !Array.isArray(json) ? Object.entries(json) : [];
+  const entries = Object.entries(objectSchema.parse(json));
   const isNode = ([, node]: [string, unknown]) => graphSchema.safeParse({ node }).success;
   const wrong = entries.some(isNode) ? entries.find(entry => !isNode(entry)) : undefined;
   const where = wrong === undefined ? '' : `: "${wrong[0]}" is not a node`;
@@ -43,15 +43,6 @@ export function readPublishedGraph(
     ok: false,
     message: `is not a graph in API format${where}; takes {"<id>": {"class_type": …, "inputs": {…}}}`,
   };
-}
-
-function at(value: unknown, path: readonly string[]): unknown {
-  let here = value;
-  for (const key of path) {
-    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, key)) return undefined;
-    here = Reflect.get(here, key);
-  }
-  return here;
 }
 
 /**

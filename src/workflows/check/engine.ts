@@ -82,7 +82,7 @@ export function checkGraphAgainstEngine(
     const nodeClass = info.get(node.class_type);
     return nodeClass === undefined
       ? [{ kind: 'node-missing', classType: node.class_type }]
-      : checkNode({ id, node, nodeClass, graph, info, workflow });
+      : checkNode({ id, node, nodeClass, graph, info, models: workflow?.manifest.requires.models ?? [] });
   });
 }
 
@@ -92,11 +92,11 @@ interface Place {
   nodeClass: NodeClass;
   graph: Graph;
   info: ObjectInfo;
-  workflow: Workflow | undefined;
+  models: Workflow['manifest']['requires']['models'];
 }
 
 function checkNode(place: Place): WorkflowProblem[] {
-  const { id, node, nodeClass, workflow } = place;
+  const { id, node, nodeClass, models } = place;
   const problems: WorkflowProblem[] = [];
   const invalid = (input: string, message: string) =>
     problems.push({ kind: 'input-invalid', node: id, input, message });
@@ -115,8 +115,8 @@ function checkNode(place: Place): WorkflowProblem[] {
     // ComfyUI ignores a constant for an unknown input, and its own exports have some. Null makes an optional input unset.
     if (input === undefined || (value === null && !input.required) || takesValue(input, value)) continue;
     if (input.options !== null && isModelFile(value)) {
-      const listed = workflow?.manifest.requires.models.find(({ file }) => file === value);
-      problems.push({ kind: 'model-missing', file: value, folder: listed?.folder ?? modelFolder(name) });
+      const folder = models.find(({ file }) => file === value)?.folder ?? modelFolder(name);
+      problems.push({ kind: 'model-missing', file: value, folder });
     } else {
       invalid(name, `takes ${takesOf(input, value)}, got ${show(value)}`);
     }
@@ -168,17 +168,7 @@ function isDynamic(input: NodeInput): boolean {
 }
 
 /** Types that take only a link. ComfyUI accepts a constant for them, and then fails when it runs the node. */
-const LINK_ONLY = new Set([
-  'MODEL',
-  'CLIP',
-  'VAE',
-  'CONDITIONING',
-  'LATENT',
-  'IMAGE',
-  'MASK',
-  'CLIP_VISION',
-  'CONTROL_NET',
-]);
+const LINK_ONLY = /^(MODEL|CLIP|VAE|CONDITIONING|LATENT|IMAGE|MASK|CLIP_VISION|CONTROL_NET)$/;
 
 function takesValue(input: NodeInput, value: unknown): boolean {
   switch (input.type) {
@@ -202,7 +192,7 @@ function takesValue(input: NodeInput, value: unknown): boolean {
         input.options.some(option => option === value)
       );
     default:
-      return !LINK_ONLY.has(input.type);
+      return !LINK_ONLY.test(input.type);
   }
 }
 

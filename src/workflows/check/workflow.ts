@@ -45,11 +45,10 @@ function checkTargets(manifest: Manifest, graph: Graph, report: Report): Place[]
       targets.push({ field: list.length === 1 ? field : `${field}.${index}`, target: entry, fixed });
     });
   };
-  for (const [index, { target }] of manifest.images.entries()) add(`images.${index}.target`, target);
+  for (const list of ['images', 'extraParameters', 'templates'] as const) {
+    for (const [index, { target }] of manifest[list].entries()) add(`${list}.${index}.target`, target);
+  }
   for (const [name, target] of Object.entries(manifest.inputs)) add(`inputs.${name}`, target, true);
-  for (const [index, { target }] of manifest.extraParameters.entries())
-    add(`extraParameters.${index}.target`, target);
-  for (const [index, { target }] of manifest.templates.entries()) add(`templates.${index}.target`, target);
   add('output', { node: manifest.output.node, input: manifest.output.prefixInput }, true);
 
   const places: Place[] = [];

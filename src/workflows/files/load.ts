@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
 import { checkWorkflow } from '../check/workflow.ts';
 import { graphSchema } from '../graph.ts';
 import { manifestSchema } from '../manifest.ts';
@@ -32,56 +33,43 @@ export async function loadWorkflows(dir: string): Promise<LoadedWorkflows> {
 
 /** Reads one folder as the workflow `name`. */
 export async function loadWorkflow(folder: string, name: string): Promise<Workflow | BrokenWorkflow> {
-  const [graphFile, manifestFile] = await Promise.all([
-    readJson(folder, GRAPH_FILE),
-    readJson(folder, MANIFEST_FILE),
+  const [graph, manifest] = await Promise.all([
+    readContent(folder, GRAPH_FILE, graphSchema),
+    readContent(folder, MANIFEST_FILE, manifestSchema),
   ]);
-  if ('problem' in graphFile || 'problem' in manifestFile) {
-    return {
-      name,
-      problems: [graphFile, manifestFile].flatMap(file => ('problem' in file ? file.problem : [])),
-    };
-  }
-  const graph = isEditorFormat(graphFile.value)
-    ? { problems: [EDITOR_FORMAT] }
-    : parseContent(GRAPH_FILE, graphSchema, graphFile.value);
-  const manifest = parseContent(MANIFEST_FILE, manifestSchema, manifestFile.value);
   if ('problems' in graph || 'problems' in manifest) {
     return { name, problems: [graph, manifest].flatMap(file => ('problems' in file ? file.problems : [])) };
   }
-  const hash = createHash('sha256').update(graphFile.text).update('\0').update(manifestFile.text);
+  const hash = createHash('sha256').update(graph.text).update('\0').update(manifest.text);
   const version = hash.digest('hex').slice(0, 12);
   const workflow = { name, version, manifest: manifest.data, graph: graph.data };
   const problems = checkWorkflow(workflow);
   return problems.length === 0 ? workflow : { name, problems };
 }
 
-type JsonFile = { text: string; value: unknown } | { problem: string };
-
-async function readJson(folder: string, file: string): Promise<JsonFile> {
-  let text: string;
+async function readContent<T>(
+  folder: string,
+  file: string,
+  schema: z.ZodType<T>,
+): Promise<{ text: string; data: T } | { problems: string[] }> {
+  const broken = (problem: string) => ({ problems: [`${file}: ${problem}`] });
   try {
-    text = await readFile(join(folder, file), 'utf8');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
-      const takes = file === GRAPH_FILE ? 'the file that ComfyUI writes by "Export (API)"' : 'a manifest';
-      return { problem: `${file}: is missing; takes ${takes}` };
+    const text = await readFile(join(folder, file), 'utf8');
+    const content: unknown = JSON.parse(text);
+    if (file === GRAPH_FILE && isEditorFormat(content)) {
+      return broken(`the file: got the format of the ComfyUI editor; takes the API format, ${EXPORT}`);
     }
-    return { problem: `${file}: cannot be read: ${messageOf(error)}` };
-  }
-  try {
-    return { text, value: JSON.parse(text) };
+    return { text, ...parseContent(file, schema, content) };
   } catch (error) {
-    return { problem: `${file}: is not JSON: ${messageOf(error)}` };
+    if (!(error instanceof Error)) throw error;
+    if (error instanceof SyntaxError) return broken(`is not JSON: ${error.message}`);
+    const isMissing = 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+    if (!isMissing) return broken(`cannot be read: ${error.message}`);
+    return broken(`is missing; takes ${file === GRAPH_FILE ? `a graph, ${EXPORT}` : 'a manifest'}`);
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-const EDITOR_FORMAT = `${GRAPH_FILE}: the file: got the format of the ComfyUI editor; takes the API format, which ComfyUI writes by "Export (API)"`;
+const EXPORT = 'which ComfyUI writes by "Export (API)"';
 
 function isEditorFormat(graph: unknown): boolean {
   return typeof graph === 'object' && graph !== null && 'nodes' in graph && 'links' in graph;

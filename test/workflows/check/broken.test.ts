@@ -322,7 +322,7 @@ describe('loading a broken workflow', () => {
     [
       'a missing graph',
       { 'workflow.json': {} },
-      'graph.json: is missing; takes the file that ComfyUI writes by "Export (API)"',
+      'graph.json: is missing; takes a graph, which ComfyUI writes by "Export (API)"',
     ],
     ['a file that is not JSON', { 'graph.json': '{', 'workflow.json': {} }, 'graph.json: is not JSON: '],
     [
