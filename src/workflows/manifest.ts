@@ -89,11 +89,18 @@ const stageRule = z.strictObject({
   perImage: z.number().min(0).describe('added to the weight for each image of the request').default(0),
 });
 
+const side = z.int().min(1).max(16384);
 const size = z.strictObject({
-  multipleOf: z.int().min(1).max(256).default(16),
-  minSide: z.int().min(1).max(16384).default(64),
-  maxSide: z.int().min(1).max(16384).default(8192),
-  areaTolerance: z.number().min(0).max(0.5).default(0.06),
+  // 16 for Qwen-Image: 8 for the VAE, and 2 latent cells make one patch.
+  multipleOf: z.int().min(1).max(256).describe('both sides are multiples of this').default(16),
+  minSide: side.describe('the shortest side in pixels; thinner images are cropped at their ends').default(64),
+  maxSide: side.describe('the longest side in pixels').default(8192),
+  areaTolerance: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .describe('how far the area may differ from the requested one, as a fraction, for a better shape')
+    .default(0.06),
   reference: z
     .strictObject({ pixels: z.int().min(1), multipleOf: z.int().min(1) })
     .describe("the rescale of the graph's encoder; sizes are chosen so that it changes as little as possible")

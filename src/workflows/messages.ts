@@ -1,11 +1,6 @@
 /** The longest value that a message quotes, in characters. */
 const MAX_SHOWN = 60;
 
-/** The `error` option of a zod schema: `takes a number from 1 to 20, got "x"`. */
-export function takes(what: string): { error: (issue: { input?: unknown }) => string } {
-  return { error: issue => `takes ${what}, got ${show(issue.input)}` };
-}
-
 /**
  * A value as JSON for a message, cut to 60 characters. Never throws for what a JSON body can hold, large integers and
  * any depth included, and reads no more of the value than it shows.

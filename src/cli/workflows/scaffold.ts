@@ -1,4 +1,4 @@
-import { guessStage, usualWeight } from '../../workflows/bind/plan.ts';
+import { guessStage, USUAL_WEIGHTS } from '../../workflows/bind/plan.ts';
 import { orphansOfSlot } from '../../workflows/bind/slots.ts';
 import {
   type Graph,
@@ -80,7 +80,7 @@ export function scaffoldManifest(
     size: sizeRules(graph, size),
     stages: STAGES.flatMap(stage => {
       const nodes = ids.filter(id => guessStage(nodeOf(graph, id)?.class_type ?? '') === stage);
-      return nodes.length === 0 ? [] : [{ stage, nodes, weight: usualWeight(stage) }];
+      return nodes.length === 0 ? [] : [{ stage, nodes, weight: USUAL_WEIGHTS[stage] }];
     }),
     requires: { models: modelsOf(graph) },
     output: { node: output },

@@ -3,11 +3,6 @@ import { didYouMean, numbersInWords, show } from '../messages.ts';
 
 export type ParameterValues = Record<string, ParameterValue>;
 
-export type ParameterResult =
-  | { ok: true; values: ParameterValues }
-  /** `message` continues `field`: `parameters.rank` `takes one of 32, 128, got 64`. */
-  | { ok: false; field: string; message: string };
-
 /** The type of a parameter and what limits its values. */
 export type ParameterRule = Pick<
   ExtraParameter,
@@ -27,12 +22,13 @@ export function settingRule(manifest: Manifest, name: (typeof SETTINGS)[number])
 
 /**
  * Checks the extra parameters of a request against the manifest, and fills in the defaults of unset and null ones. Types
- * are strict: a string is never converted to a number.
+ * are strict: a string is never converted to a number. `message` continues `field`: `parameters.rank` `takes one of 32,
+ * 128, got 64`.
  */
 export function validateParameters(
   manifest: Manifest,
   given: Readonly<Record<string, unknown>>,
-): ParameterResult {
+): { ok: true; values: ParameterValues } | { ok: false; field: string; message: string } {
   const names = manifest.extraParameters.map(({ name }) => name);
   const unknown = Object.keys(given).find(name => !names.includes(name));
   if (unknown !== undefined) {

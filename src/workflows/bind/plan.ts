@@ -9,8 +9,8 @@ export interface ProgressPlan {
   samplerNodes: string[];
 }
 
-/** The weight of a node that no manifest names, in units of one sampler step with guidance. */
-const USUAL_WEIGHTS: Record<Stage, number> = {
+/** The weight of a node that no manifest names, where one sampler step with guidance is 1. For SAMPLING: of one step. */
+export const USUAL_WEIGHTS: Record<Stage, number> = {
   LOADING: 0.05,
   ENCODING: 0.1,
   SAMPLING: 1,
@@ -49,7 +49,7 @@ export function planProgress(
   const plan: ProgressPlan = { nodes: {}, samplerNodes: [] };
   for (const [id, node] of Object.entries(bound)) {
     const guessed = guessStage(node.class_type);
-    const { stage, weight } = rules.get(id) ?? { stage: guessed, weight: usualWeight(guessed) };
+    const { stage, weight } = rules.get(id) ?? { stage: guessed, weight: USUAL_WEIGHTS[guessed] };
     plan.nodes[id] = { stage, weight: stage === 'SAMPLING' ? weight * stepCost : weight };
     if (stage === 'SAMPLING') plan.samplerNodes.push(id);
   }
@@ -62,9 +62,4 @@ export function planProgress(
  */
 export function guessStage(classType: string): Stage {
   return PATTERNS.find(([pattern]) => pattern.test(classType))?.[1] ?? 'LOADING';
-}
-
-/** The weight of a node of this stage when its manifest sets none; for SAMPLING the weight of one step. */
-export function usualWeight(stage: Stage): number {
-  return USUAL_WEIGHTS[stage];
 }

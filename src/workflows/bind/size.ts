@@ -1,21 +1,12 @@
+import type { Manifest } from '../manifest.ts';
+
 export interface Size {
   width: number;
   height: number;
 }
 
-/** The working sizes that suit a model; all lengths in pixels. */
-export interface SizeRules {
-  /** Both sides are multiples of this: 16 for Qwen-Image (8 for the VAE, and 2 latent cells make one patch). */
-  multipleOf: number;
-  /** The shortest side, rounded up to a multiple. A longer and thinner image is cropped at its ends. */
-  minSide: number;
-  /** The longest side, rounded down to a multiple. */
-  maxSide: number;
-  /** How far the area may differ from the requested one, as a fraction, in exchange for a better shape. */
-  areaTolerance: number;
-  /** The rescale that the graph's encoder applies after ours; unset when it has none. */
-  reference?: { pixels: number; multipleOf: number } | undefined;
-}
+/** The working sizes that suit a model, as its manifest has them. */
+export type SizeRules = Manifest['size'];
 
 /** One megapixel as ComfyUI counts it. */
 export const PIXELS_PER_MEGAPIXEL = 1024 * 1024;
