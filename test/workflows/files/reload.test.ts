@@ -97,7 +97,7 @@ async function submit(url: string, input: Record<string, unknown> = {}): Promise
   return editImage;
 }
 
-/** The shift of the model, by which the versions of a test are told apart, in the prompt that runs for this job. */
+/** The shift of the model in the prompt that runs for this job; it differs between the versions of a test. */
 async function shiftThatRuns(url: string, id: string | undefined): Promise<unknown> {
   const { job } = await graphql<{ job: { promptId: string | null } }>(
     url,
@@ -191,12 +191,12 @@ describe('workflows that change under a running gateway', () => {
       log += chunk.toString();
     });
     expect(await finalOf(second.url, waiting.id)).toMatchObject({ status: 'COMPLETED' });
-    const told = () =>
+    const loggedJobs = () =>
       log
         .split('\n')
         .filter(line => line.includes('version of the workflow'))
         .map(line => JSON.parse(line).job);
-    await expect.poll(told, SOON).toContain(waiting.id);
+    await expect.poll(loggedJobs, SOON).toContain(waiting.id);
   });
 
   it('fail with a reason after a restart when the workflow was removed', async () => {
