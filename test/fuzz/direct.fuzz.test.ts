@@ -28,10 +28,10 @@ async function finishOne(picture: string): Promise<string> {
   return id;
 }
 
-it(`answers ${RUNS} queries directly as Yoga does; FUZZ_SEED=${SEED}`, {
+it(`the direct path answers ${RUNS} queries as Yoga does; FUZZ_SEED=${SEED}`, {
   timeout: TIMEOUT_MS * 5,
 }, async () => {
-  // Documents are kept, parsed and checked, up to some thousands.
+  // Parsed and validated documents are cached, up to some thousands.
   const report = createReport(64);
   let answered = 0;
   await fc.assert(

@@ -17,7 +17,7 @@ let socket: RawSocket;
 let png: Buffer;
 let uploadId: string;
 let engineId: string;
-/** Jobs that were made of late; those of them that have expired meanwhile are ids like any other. */
+/** Jobs submitted recently. Some may have expired. */
 let pool: string[] = [];
 const POOL = 30;
 beforeAll(async () => {
@@ -48,7 +48,7 @@ const resultOf = z.object({
 });
 type Result = z.output<typeof resultOf>;
 
-/** Asks over HTTP; of a stream, which ends with its job, the last result. */
+/** Sends an operation over HTTP. Of a stream, which ends with its job, returns the last result. */
 async function ask(operation: Operation): Promise<Result & { status: number; stream: boolean }> {
   const response = await fetch(`${rig.url}/graphql`, {
     method: 'POST',
@@ -63,8 +63,8 @@ async function ask(operation: Operation): Promise<Result & { status: number; str
 }
 
 /**
- * Asks over the socket; of a stream the first result. What is no message of the protocol, for its variables are no
- * object, ends the socket: then null, and there is another one.
+ * Sends an operation over the socket. Of a stream, returns the first result. A message that violates the protocol, e.g. with
+ * variables that are not an object, closes the socket: then returns null and opens another one.
  */
 async function askOverSocket(operation: Operation): Promise<Result | null> {
   const message = await Promise.race([socket.run(operation), socket.closed]);
@@ -81,19 +81,19 @@ function isProtocol({ variables }: Operation): boolean {
   return variables == null || (typeof variables === 'object' && !Array.isArray(variables));
 }
 
-/** The id of a job, most often of one that was made. */
+/** The id of a job, mostly an existing one. */
 function ids(): fc.Arbitrary<string> {
   const made = fc.nat().map(n => pool[n % pool.length] ?? '');
   return fc.oneof({ weight: 8, arbitrary: made }, { weight: 1, arbitrary: fc.uuid() }, fc.string());
 }
 
-/** What the schema does not say: what leads to a picture, whose ids there are, what takes long. */
+/** Values that the schema does not describe: URLs of images, existing ids, short jobs. */
 function known(): Record<string, Known> {
   const url = fc.constantFrom(`${rig.pictures}/red.png`, `${rig.pictures}/blue.jpg`);
   return {
     every: { id: ids(), jobId: ids() },
     jobs: { after: fc.constant(null) },
-    // A drained engine runs nothing any more.
+    // A drained engine would run no further job.
     setEngineState: { id: fc.constant(engineId), drained: fc.constant(false) },
     editImage: {
       url,
@@ -116,7 +116,7 @@ function known(): Record<string, Known> {
   };
 }
 
-/** A document with its arguments in it, or with variables. */
+/** A document with literal arguments, or with variables. */
 function asked(): fc.Arbitrary<Operation> {
   const { documents, selectionOf } = createDocuments(schema, { pictures: rig.pictures, ids: ids() });
   return fc.oneof(
@@ -129,13 +129,13 @@ const named = z
   .object({ __typename: z.string().default(''), id: z.string().optional() })
   .catch({ __typename: '' });
 
-it(`answers ${RUNS} documents over each way without a fault of its own; FUZZ_SEED=${SEED}`, {
+it(`GraphQL answers ${RUNS} documents over each transport without an internal error; FUZZ_SEED=${SEED}`, {
   timeout: TIMEOUT_MS * 2,
 }, async () => {
-  // Documents are kept, parsed and checked, up to some thousands.
+  // Parsed and validated documents are cached, up to some thousands.
   const report = createReport(32);
 
-  /** Counts what was answered, and keeps the jobs that were made. */
+  /** Counts outcomes, and remembers submitted jobs. */
   async function look(way: string, { variables }: Operation, { data, errors }: Result): Promise<void> {
     const codes = errors?.map(({ extensions }) => extensions?.code) ?? [];
     expect(codes).not.toContain('INTERNAL_SERVER_ERROR');
@@ -170,7 +170,7 @@ it(`answers ${RUNS} documents over each way without a fault of its own; FUZZ_SEE
   }
 
   await fc.assert(
-    // What one way deletes, the other does not find: each is the first now and then.
+    // Each transport is sometimes first, since a job deleted by one is unknown to the other.
     fc.asyncProperty(asked(), fc.boolean(), async (operation, socketFirst) => {
       for (const overSocket of [socketFirst, !socketFirst]) {
         await (overSocket ? askSocket(operation) : askHttp(operation));
@@ -195,7 +195,7 @@ it(`answers ${RUNS} documents over each way without a fault of its own; FUZZ_SEE
       'setEngineState Engine',
       'jobProgress Job',
     ]) {
-      // About one in twenty has variables and is for each field.
+      // About one in twenty has variables, one per root field.
       expect(counts.get(`${way} ${answered}`) ?? 0, `${way} ${answered}`).toBeGreaterThan(RUNS / 1000);
     }
   }

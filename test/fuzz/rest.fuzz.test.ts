@@ -19,7 +19,7 @@ beforeAll(async () => {
     SANDBOX_STEP: '1ms',
     MAX_QUEUE: '1000000',
     PREVIEW_RATE: '30',
-    // So that what they hold and what is listed stays about the same.
+    // Keeps memory and the size of lists constant.
     JOB_TTL: '20s',
     UPLOAD_TTL: '20s',
     WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
@@ -42,7 +42,7 @@ afterAll(async () => {
   closeHook();
 });
 
-/** Hears webhooks, and keeps nothing of them. */
+/** Receives webhooks and drops them. */
 async function startHook(): Promise<{ url: string; close: () => void }> {
   const server = createServer((incoming, response) => {
     incoming.resume();
@@ -76,7 +76,7 @@ async function send(method: string, path: string, headers: object, body: Asked['
 const nowOf = z.object({ revision: z.number(), step: z.number().optional(), status: z.string() });
 type Now = z.output<typeof nowOf>;
 
-/** What is there to be asked about: new ones are made when there are too few. */
+/** Existing jobs and uploads. Creates new ones when there are too few. */
 function createThings() {
   const made: Record<'job' | 'running' | 'upload', string[]> = { job: [], running: [], upload: [] };
   const KEPT = 20;
@@ -92,7 +92,7 @@ function createThings() {
     return z.object({ job_id: z.string() }).parse(JSON.parse(answer.text)).job_id;
   }
 
-  /** Follows a job until it is as asked, or has ended; null when there is none of this id. */
+  /** Polls a job until it has a status or has ended; null: it is unknown. */
   async function follow(id: string, enough: (now: Now) => boolean): Promise<Now | null> {
     for (let revision = 0; ; ) {
       const answer = await send('GET', `/status/${id}?wait=5&revision=${revision}`, {}, null);
@@ -103,7 +103,7 @@ function createThings() {
     }
   }
 
-  /** A job that samples: it has previews, and a while to go. */
+  /** A running job with previews and enough steps left. */
   async function running(): Promise<string> {
     const [last] = made.running;
     const now = last === undefined ? null : await follow(last, () => true);
@@ -150,7 +150,7 @@ function createThings() {
   };
 }
 
-/** What an answer says that its route's document does not; null: nothing. */
+/** How a response differs from the document of its route; null: it does not. */
 function undocumented({ responses, method }: Operation, { status, type, text: body }: Answer): string | null {
   const response = responses[status];
   if (response === undefined) return `answers ${status}`;
@@ -167,7 +167,7 @@ function undocumented({ responses, method }: Operation, { status, type, text: bo
   return faults.find(fault => fault !== null) ?? null;
 }
 
-/** What is wrong with the answer to a path that is none; null: nothing. */
+/** What is wrong with the response to an unknown path; null: nothing. */
 function unlikeNoPath({ status, text: body }: Answer, method: string): string | null {
   if (![400, 404, 405].includes(status)) return `answers ${status} for what is no path`;
   return method === 'HEAD'
@@ -175,12 +175,12 @@ function unlikeNoPath({ status, text: body }: Answer, method: string): string | 
     : (z.strictObject({ detail: z.string() }).safeParse(JSON.parse(body)).error?.message ?? null);
 }
 
-/** The only fault of others that is told as 500. */
+/** The only error of other servers that is reported with 500. */
 const NO_PICTURE = /^\{"detail":"Failed to download file from URL: /;
 
 const made = z.object({ job_id: z.string().optional(), upload_id: z.string().optional() });
 
-it(`answers ${RUNS} requests as its document says, none with a fault of its own; FUZZ_SEED=${SEED}`, {
+it(`REST answers ${RUNS} requests as documented, none with an internal error; FUZZ_SEED=${SEED}`, {
   timeout: TIMEOUT_MS,
 }, async () => {
   const report = createReport(4);
@@ -219,7 +219,7 @@ it(`answers ${RUNS} requests as its document says, none with a fault of its own;
     }),
     { numRuns: RUNS, seed: SEED, endOnFailure: true },
   );
-  // It is still there.
+  // It still exists.
   expect((await fetch(rig.url)).status).toBe(200);
   const counts = await report.print();
   for (const name of [
@@ -232,7 +232,7 @@ it(`answers ${RUNS} requests as its document says, none with a fault of its own;
     'POST /upload accepted with form',
     'GET /status/{job_id} accepted with wait',
   ]) {
-    // About one in eighteen is for each route.
+    // Each route gets about one in eighteen.
     expect(counts.get(name) ?? 0, name).toBeGreaterThan(RUNS / 500);
   }
 });

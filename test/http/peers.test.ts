@@ -14,7 +14,7 @@ function peersOf(trusted: string | null): Peers {
   return createPeers(parsed.value);
 }
 
-/** Sends a request from one of this machine's loopback addresses. */
+/** Sends a request from a given loopback address. */
 function askFrom(localAddress: string, url: string, headers: Record<string, string>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const asking = request(url, { localAddress, headers }, answer => json(answer).then(resolve, reject));
@@ -23,7 +23,7 @@ function askFrom(localAddress: string, url: string, headers: Record<string, stri
   });
 }
 
-describe('whom an address stands for', () => {
+describe('the network of an address', () => {
   it.each([
     ['192.0.2.7', '192.0.2.7'],
     ['::ffff:192.0.2.7', '192.0.2.7'],
@@ -32,7 +32,7 @@ describe('whom an address stands for', () => {
     ['2001:db8:1:3::9', '2001:db8:1:3::/64'],
     ['::1', '0:0:0:0::/64'],
     ['', ''],
-  ])('%s: %s', (address, holder) => {
+  ])('of %s is %s', (address, holder) => {
     expect(networkOf(address)).toBe(holder);
   });
 });
@@ -53,16 +53,16 @@ describe('TRUST_PROXY', () => {
 
   const PROXY = '127.0.0.2';
   it.each([
-    // Nobody is believed unless it is said.
+    // By default no proxy is trusted.
     { trusted: null, peer: PROXY, forwarded: '203.0.113.9', address: PROXY },
     { trusted: '10.0.0.0/8', peer: PROXY, forwarded: '203.0.113.9', address: PROXY },
     { trusted: PROXY, peer: '127.0.0.3', forwarded: '203.0.113.9', address: '127.0.0.3' },
-    // One proxy: what it wrote counts, and nothing that the caller wrote before.
+    // One proxy: only the address that it appended counts.
     { trusted: PROXY, peer: PROXY, forwarded: undefined, address: PROXY },
     { trusted: PROXY, peer: PROXY, forwarded: '203.0.113.9', address: '203.0.113.9' },
     { trusted: PROXY, peer: PROXY, forwarded: '198.51.100.1, 203.0.113.9', address: '203.0.113.9' },
     { trusted: PROXY, peer: PROXY, forwarded: `${PROXY}, 203.0.113.9`, address: '203.0.113.9' },
-    // A chain of them.
+    // A chain of proxies.
     {
       trusted: `${PROXY},10.0.0.0/8`,
       peer: PROXY,
@@ -79,21 +79,24 @@ describe('TRUST_PROXY', () => {
     { trusted: '1', peer: PROXY, forwarded: '198.51.100.1, 203.0.113.9', address: '203.0.113.9' },
     { trusted: '2', peer: PROXY, forwarded: '198.51.100.1, 203.0.113.9', address: '198.51.100.1' },
     { trusted: '9', peer: PROXY, forwarded: '198.51.100.1, 203.0.113.9', address: '198.51.100.1' },
-    // With ports, as some write them.
+    // With ports, as some proxies write them.
     { trusted: PROXY, peer: PROXY, forwarded: '203.0.113.9:4711', address: '203.0.113.9' },
     { trusted: PROXY, peer: PROXY, forwarded: '[2001:db8::1]:4711', address: '2001:db8::1' },
     { trusted: '::ffff:127.0.0.2', peer: PROXY, forwarded: '203.0.113.9', address: '203.0.113.9' },
-    // Garbage tells nothing: the last that is known stays.
+    // An invalid entry ends the chain.
     { trusted: PROXY, peer: PROXY, forwarded: 'unknown', address: PROXY },
     { trusted: PROXY, peer: PROXY, forwarded: '203.0.113.9, <script>', address: PROXY },
     { trusted: PROXY, peer: PROXY, forwarded: '203.0.113.999', address: PROXY },
     { trusted: PROXY, peer: PROXY, forwarded: ', ,', address: PROXY },
     { trusted: '2', peer: PROXY, forwarded: '_hidden, 203.0.113.9', address: '203.0.113.9' },
-  ])('of $trusted: $peer that says $forwarded is $address', async ({ trusted, peer, forwarded, address }) => {
-    peers = peersOf(trusted);
-    const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
-    expect(await askFrom(peer, url, headers)).toMatchObject({ address });
-  });
+  ])(
+    '$trusted: $peer with X-Forwarded-For $forwarded is $address',
+    async ({ trusted, peer, forwarded, address }) => {
+      peers = peersOf(trusted);
+      const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
+      expect(await askFrom(peer, url, headers)).toMatchObject({ address });
+    },
+  );
 
   it.each([
     { trusted: null, proto: 'https', host: 'evil.example', origin: 'http://us.example:8189' },
@@ -109,7 +112,7 @@ describe('TRUST_PROXY', () => {
     { trusted: PROXY, proto: 'gopher', host: 'app.example', origin: 'http://app.example' },
     { trusted: PROXY, proto: 'https', host: 'app.example/path', origin: 'https://us.example:8189' },
     { trusted: PROXY, proto: 'https', host: 'user@app.example', origin: 'https://us.example:8189' },
-  ])('of $trusted: asked as $proto://$host, it is at $origin', async ({ trusted, proto, host, origin }) => {
+  ])('$trusted: $proto://$host is taken as $origin', async ({ trusted, proto, host, origin }) => {
     peers = peersOf(trusted);
     const headers = { host: 'us.example:8189', 'x-forwarded-proto': proto, 'x-forwarded-host': host };
     expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin });
@@ -125,7 +128,7 @@ describe('TRUST_PROXY', () => {
     '10.0.0.1,',
     '10.0.0.1 10.0.0.2',
     'fe80::1%eth0',
-  ])('does not take %s', value => {
+  ])('rejects %s', value => {
     expect(readConfig({ TRUST_PROXY: value })).toMatchObject({
       ok: false,
       faults: [expect.stringMatching(/^TRUST_PROXY: takes addresses/)],
@@ -138,11 +141,11 @@ describe('a gateway behind a proxy', () => {
   const statusOf = async (rig: Rig, headers: Record<string, string>): Promise<number> =>
     (await fetch(`${rig.url}/jobs`, { headers })).status;
 
-  it('counts requests and sockets by the address that the proxy tells', async () => {
+  it('counts requests and sockets by the forwarded address', async () => {
     const rig = await startRig({ RATE_LIMIT: '2/1h', TRUST_PROXY: '127.0.0.1' });
     try {
       expect(await statusOf(rig, from('203.0.113.1'))).toBe(200);
-      // The handshake is one.
+      // The handshake counts, too.
       const socket = await openSocket(rig.url, {}, from('203.0.113.1'));
       expect(await statusOf(rig, from('198.51.100.7, 203.0.113.1'))).toBe(429);
       expect((await socket.run({ query: '{ engines { id } }' })).type).toBe('error');
@@ -155,7 +158,7 @@ describe('a gateway behind a proxy', () => {
     }
   });
 
-  it('believes nobody unless it is told to', async () => {
+  it('ignores X-Forwarded headers by default', async () => {
     const rig = await startRig({ RATE_LIMIT: '1/1h' });
     try {
       expect(await statusOf(rig, from('203.0.113.1'))).toBe(200);
@@ -165,7 +168,7 @@ describe('a gateway behind a proxy', () => {
     }
   });
 
-  /** Asks as through a proxy with TLS, for somebody at this address. */
+  /** Sends a request as a proxy with TLS does, for a client at this address. */
   const ask = async (rig: Rig, address: string, query: string, variables: object) => {
     const answer = await fetch(`${rig.url}/graphql`, {
       method: 'POST',
@@ -185,7 +188,7 @@ describe('a gateway behind a proxy', () => {
     return (await ask(rig, address, query, { input })).data.editImage.id;
   };
 
-  it('takes turns by that address', async () => {
+  it('queues fairly by the forwarded address', async () => {
     const rig = await startRig({
       COMFYUI_URL: 'http://127.0.0.1:9',
       FAIR_BY: 'address',
@@ -208,7 +211,7 @@ describe('a gateway behind a proxy', () => {
     { environment: { TRUST_PROXY: '1' }, at: () => 'https://app.example' },
     { environment: {}, at: (rig: Rig) => rig.url },
     { environment: { TRUST_PROXY: '1', PUBLIC_URL: 'https://us.example/' }, at: () => 'https://us.example' },
-  ])('with $environment says where its pictures are', async ({ environment, at }) => {
+  ])('with $environment puts its origin into image URLs', async ({ environment, at }) => {
     const rig = await startRig(environment);
     try {
       const id = await submit(rig, '203.0.113.1');

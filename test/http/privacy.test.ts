@@ -15,7 +15,7 @@ afterEach(() => gateway.stop());
 const told = (levels: readonly LogLine['level'][]): string =>
   JSON.stringify(gateway.lines.filter(({ level }) => levels.includes(level)));
 
-it('tells the log of no prompt and no URL of a picture, but to who debugs, and of no key at all', async () => {
+it('logs prompts and image URLs at debug only, and keys never', async () => {
   gateway = await startTestGateway({ RATE_LIMIT: '1000/1m' });
   const pictures = await servePictures();
   try {
@@ -32,7 +32,7 @@ it('tells the log of no prompt and no URL of a picture, but to who debugs, and o
         }),
       });
     const good = await (await edit(`${pictures.url}/red.png?${SIGNED}`)).json();
-    // Not among the server's files.
+    // The image server does not have it.
     expect(good.detail).toContain('404');
     const sent = await (await edit(`${pictures.url}/red.png`)).json();
     await watchOverSse(gateway.url, sent.job_id);
@@ -52,7 +52,7 @@ it('tells the log of no prompt and no URL of a picture, but to who debugs, and o
   for (const key of Object.values(KEYS)) expect(told(['debug', 'info', 'warn', 'error'])).not.toContain(key);
 });
 
-it('tells the log of no prompt that a node of the engine repeats when it fails', async () => {
+it('does not log a prompt that the engine repeats in an error', async () => {
   const engine = await startTestEngine();
   await engine.fault({ failNode: { class: 'VAEDecode', message: `cannot decode "${PROMPT}"` } });
   gateway = await startTestGateway({ COMFYUI_URL: engine.url });
@@ -78,7 +78,7 @@ it('tells the log of no prompt that a node of the engine repeats when it fails',
   expect(told(['debug'])).toContain(PROMPT);
 });
 
-it('tells nobody the credentials of an engine', async () => {
+it('never shows the credentials of an engine', async () => {
   gateway = await startTestGateway({ API_KEYS, COMFYUI_URL: 'http://gpu:hunter2@127.0.0.1:9' });
   const query = '{ engines { id reason problems } workflows { problems } }';
   await expect

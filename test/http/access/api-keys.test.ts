@@ -24,7 +24,7 @@ function keysOf(text: string) {
 }
 
 describe('API_KEYS', () => {
-  it('finds whose key it is, by either hash', async () => {
+  it('finds the entry of a key by either hash', async () => {
     const ring = createKeyring(
       keysOf(`alice:${sha256('a')}, bob:${sha256('b')}:operator\ncarol:${scrypted('c')}:user,\n`),
     );
@@ -35,7 +35,7 @@ describe('API_KEYS', () => {
     for (const wrong of ['', 'd', 'A', 'a ', 'x'.repeat(1000)]) expect(await ring.find(wrong)).toBeNull();
   });
 
-  it('looks at so many guesses at once, and says so to the rest; whose key was right is let in meanwhile', async () => {
+  it('limits concurrent scrypt checks, except for keys that matched before', async () => {
     const ring = createKeyring(keysOf(`alice:${scrypted('right')}`));
     expect(await ring.find('right')).toMatchObject({ name: 'alice' });
     const guesses = Array.from({ length: 40 }, (_, n) => ring.find(`wrong ${n}`));
@@ -46,7 +46,7 @@ describe('API_KEYS', () => {
     expect(await ring.find('wrong again')).toBeNull();
   });
 
-  it('takes two keys of one name, for the time of a change', async () => {
+  it('accepts two keys with one name and role', async () => {
     const ring = createKeyring(keysOf(`alice:${sha256('old')},alice:${sha256('new')}`));
     expect(await ring.find('old')).toMatchObject({ name: 'alice' });
     expect(await ring.find('new')).toMatchObject({ name: 'alice' });
@@ -63,13 +63,13 @@ describe('API_KEYS', () => {
     [`alice:${scrypted('c').replace('$1024$', '$1000$')}`, /entry 1: the hash must be sha256/],
     [`alice:${scrypted('c').replace('$1024$', '$4194304$')}`, /entry 1: the hash must be sha256/],
     [`alice:${sha256('a')},alice:${sha256('b')}:operator`, /entry 2 repeats a name with another role/],
-  ])('refuses %s without repeating it', (text, fault) => {
+  ])('rejects %s without repeating it', (text, fault) => {
     const parsed = readConfig({ API_KEYS: text });
     expect(parsed).toMatchObject({ ok: false, faults: [expect.stringMatching(fault)] });
     expect(JSON.stringify(parsed)).not.toContain('plain-secret');
   });
 
-  it('takes what the command prints', async () => {
+  it('accepts the entry that the command prints', async () => {
     const { stdout } = await run(process.execPath, [MAKE_KEY, 'olga', '--operator']);
     const [key = '', entry = ''] = [...stdout.matchAll(/^ {2}(\S+)$/gm)].map(match => match[1] ?? '');
     expect(key).toMatch(/^qek_[\w-]{43}$/);
@@ -78,7 +78,7 @@ describe('API_KEYS', () => {
     expect(makeApiKey('olga', 'user').key).not.toBe(key);
   });
 
-  it('is not made for a name that it could not hold', async () => {
+  it('rejects invalid names when a key is made', async () => {
     await expect(run(process.execPath, [MAKE_KEY, 'a:b'])).rejects.toMatchObject({ code: 2 });
     await expect(run(process.execPath, [MAKE_KEY])).rejects.toMatchObject({ code: 2 });
   });
@@ -91,7 +91,7 @@ describe('listening beyond loopback', () => {
     [{ ALLOW_ANONYMOUS: '1' }, true],
     [{ API_KEYS: `alice:${sha256('a')}` }, true],
     [{ JWT_JWKS_URL: 'https://id.example/jwks', JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' }, true],
-  ])('with %j: %s', (environment, ok) => {
+  ])('with %j is allowed: %s', (environment, ok) => {
     expect(readConfig({ ...production, ...environment }).ok).toBe(ok);
   });
 
@@ -105,7 +105,7 @@ describe('listening beyond loopback', () => {
       'JWT_ISSUER: is required with JWT_JWKS_URL',
     ],
     [{ JWT_ISSUER: 'i' }, 'JWT_JWKS_URL: is required with JWT_ISSUER and JWT_AUDIENCE'],
-  ])('refuses tokens with half of their settings: %j', (environment, fault) => {
+  ])('rejects incomplete token settings: %j', (environment, fault) => {
     expect(readConfig(environment)).toMatchObject({ ok: false, faults: [fault] });
   });
 });

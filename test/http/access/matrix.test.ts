@@ -19,7 +19,7 @@ type Who = (typeof WHO)[number];
 const keyOf = (who: Who): string | null => (who === 'nobody' ? null : KEYS[who]);
 
 let rig: Rig;
-/** Alice's, ended. */
+/** A completed job of Alice. */
 let job: string;
 let engine: string;
 beforeAll(async () => {
@@ -52,7 +52,7 @@ async function ended(id: string): Promise<void> {
   socket.socket.close();
 }
 
-/** What each may: a status for each of WHO in their order. `:own` is a new job of Alice's for each. */
+/** The expected status for each of WHO, in that order. `:own` is a new job of Alice for each request. */
 const REST: Record<string, { path: string; body?: object; statuses: [number, number, number, number] }> = {
   'GET /': { path: '/', statuses: [200, 200, 200, 200] },
   'POST /edit-image': { path: '/edit-image', body: {}, statuses: [401, 400, 400, 400] },
@@ -101,7 +101,7 @@ describe('every REST route', () => {
     }
   });
 
-  it('lists each caller their own jobs, and operators all', async () => {
+  it('lists the caller’s own jobs, and all jobs to operators', async () => {
     const bobs = await submit('bob');
     const idsOf = async (who: Who): Promise<string[]> => {
       const { jobs } = await (await fetch(`${rig.url}/jobs`, { headers: as(keyOf(who)) })).json();
@@ -113,7 +113,7 @@ describe('every REST route', () => {
     expect(await idsOf('olga')).toEqual(expect.arrayContaining([job, bobs]));
   });
 
-  it.each(['/docs', '/docs/json', '/openapi.json'])('%s is open: it says nothing of anybody', async path => {
+  it.each(['/docs', '/docs/json', '/openapi.json'])('%s is public', async path => {
     const answer = await fetch(rig.url + path);
     expect(answer.status).toBe(200);
     await answer.text();
@@ -122,7 +122,7 @@ describe('every REST route', () => {
 
 type Outcome = 'yes' | 'no';
 
-/** `read`: what an answer must hold to count as yes. */
+/** `yes`: whether data shows that the operation was allowed. */
 interface Row {
   readonly query: string;
   readonly may: [Outcome, Outcome, Outcome, Outcome];
@@ -249,7 +249,7 @@ describe('every GraphQL root field', () => {
     },
   );
 
-  it('hides where engines are and what is wrong with them from users', async () => {
+  it('hides addresses and problems of engines from users', async () => {
     const query = `{ engines { id reason problems } workflows { problems } job(id: "${job}") { engine } }`;
     const user = await askGraphQL(rig.url, query, {}, as(KEYS.alice));
     const operator = await askGraphQL(rig.url, query, {}, as(KEYS.olga));
@@ -261,7 +261,7 @@ describe('every GraphQL root field', () => {
     expect(operator.data).toMatchObject({ engines: [{ id: expect.stringContaining('127.0.0.1') }] });
   });
 
-  it('says to users what is for operators', async () => {
+  it('rejects users with FORBIDDEN where only operators are admitted', async () => {
     const { errors } = await askGraphQL(
       rig.url,
       GRAPHQL['Mutation.setEngineState']?.query ?? '',
@@ -303,7 +303,7 @@ describe('sockets', () => {
     ['a wrong key', { apiKey: 'wrong' }],
     ['a wrong token', { authorization: 'Bearer wrong' }],
     ['another scheme', { authorization: `Basic ${KEYS.alice}` }],
-  ])('are closed with 4403 for %s', async (_, init) => {
+  ])('are closed with 4403 for %s in connection_init', async (_, init) => {
     const { closed } = await openSocket(rig.url, init);
     expect(await closed).toEqual({ code: 4403, reason: 'Forbidden' });
   });
@@ -317,19 +317,19 @@ describe('sockets', () => {
   it.each([
     ['X-API-Key', { 'x-api-key': KEYS.alice }],
     ['Authorization', { authorization: `Bearer ${KEYS.alice}` }],
-  ])('take the header %s of the upgrade where connection_init says nothing', async (_, headers) => {
+  ])('use the header %s of the upgrade when connection_init has no credentials', async (_, headers) => {
     const socket = await openSocket(rig.url, {}, headers);
     const answer = await socket.run({ query: `{ job(id: "${job}") { id } }` });
     expect(answer.payload).toEqual({ data: { job: { id: job } } });
     socket.socket.close();
   });
 
-  it('believe connection_init rather than the headers', async () => {
+  it('prefer the credentials of connection_init to those of the headers', async () => {
     const { closed } = await openSocket(rig.url, { apiKey: 'wrong' }, { 'x-api-key': KEYS.alice });
     expect((await closed).code).toBe(4403);
   });
 
-  it('answer one that is not the caller’s as one that is not there', async () => {
+  it('report a job of another caller exactly as an unknown job', async () => {
     const socket = await openSocket(rig.url, { apiKey: KEYS.bob });
     const query = (id: string) => `subscription { jobProgress(jobId: "${id}") { id } }`;
     const others = await socket.run({ query: query(job) });
@@ -342,7 +342,7 @@ describe('sockets', () => {
 
 describe('keys', () => {
   it.each(['api_key', 'apikey', 'key', 'token', 'access_token', 'authorization', 'x-api-key'])(
-    'are not taken from the query string as %s',
+    'are not read from the query string as %s',
     async name => {
       const rest = await fetch(`${rig.url}/jobs?${name}=${KEYS.olga}`);
       expect(rest.status).toBe(401);
@@ -357,7 +357,7 @@ describe('keys', () => {
     ['X-API-Key', { 'x-api-key': KEYS.alice }, 200],
     ['Bearer', { authorization: `bearer ${KEYS.alice}` }, 200],
     [
-      'X-API-Key that is wrong, whatever else is right',
+      'a wrong X-API-Key beside a valid Bearer',
       { 'x-api-key': 'x', authorization: `Bearer ${KEYS.alice}` },
       401,
     ],
@@ -365,13 +365,13 @@ describe('keys', () => {
     ['the hash itself', { 'x-api-key': API_KEYS.split('\n')[0]?.split('$')[1] ?? '' }, 401],
     ['an empty key', { 'x-api-key': '' }, 401],
     ['a key of 10,000 characters', { 'x-api-key': 'x'.repeat(10_000) }, 401],
-  ])('come as %s: %#', async (_, headers: Record<string, string>, status) => {
+  ])('sent as %s: %#', async (_, headers: Record<string, string>, status) => {
     const answer = await fetch(`${rig.url}/jobs`, { headers });
     expect(answer.status).toBe(status);
     await answer.text();
   });
 
-  it('are the same before another’s Idempotency-Key', async () => {
+  it('have separate Idempotency-Keys', async () => {
     const send = async (who: Who) => {
       const answer = await fetch(`${rig.url}/edit-image`, {
         method: 'POST',
@@ -391,10 +391,10 @@ describe('keys', () => {
   });
 });
 
-describe('with keys, caches keep nothing', () => {
+describe('with keys, responses are not cacheable', () => {
   const NEVER = 'private, no-store';
 
-  /** What `path` answers Alice. */
+  /** The response to Alice. */
   async function answerTo(url: string, path: string, init: RequestInit = {}) {
     const answer = await fetch(url + path, {
       ...init,
@@ -405,17 +405,17 @@ describe('with keys, caches keep nothing', () => {
   }
 
   it.each<[string, string, RequestInit, number]>([
-    ['a picture', '', {}, 200],
-    ['a part of one', '', { headers: { range: 'bytes=0-9' } }, 206],
-    ['the headers of one', '', { method: 'HEAD' }, 200],
-    ['a converted picture', '?format=webp', {}, 200],
-    ['the headers of a converted one', '?format=webp', { method: 'HEAD' }, 200],
-    ['a picture with its metadata', '?metadata=keep', {}, 200],
-  ])('of %s', async (_, query, init, status) => {
+    ['an image', '', {}, 200],
+    ['a part of an image', '', { headers: { range: 'bytes=0-9' } }, 206],
+    ['the headers of an image', '', { method: 'HEAD' }, 200],
+    ['a converted image', '?format=webp', {}, 200],
+    ['the headers of a converted image', '?format=webp', { method: 'HEAD' }, 200],
+    ['an image with its metadata', '?metadata=keep', {}, 200],
+  ])('for %s', async (_, query, init, status) => {
     expect(await answerTo(rig.url, `/download/${job}${query}`, init)).toEqual({ status, cached: NEVER });
   });
 
-  it('of a preview, while the job runs and when it has none', async () => {
+  it('for a preview, while the job runs and when it has none', async () => {
     const slow = await startRig({ API_KEYS, SANDBOX_STEP: '100ms' });
     try {
       const id = await submit('alice', { to: slow, steps: 100 });

@@ -6,7 +6,7 @@ import { API_KEYS, as, KEYS, openEvents, openSocket } from '../../support/socket
 
 let issuer: Issuer;
 let rig: Rig;
-/** Alice's, and it goes on running. */
+/** A job of Alice that keeps running. */
 let job: string;
 beforeAll(async () => {
   issuer = await startIssuer();
@@ -36,14 +36,14 @@ const resultOf = z.object({
 });
 type Result = z.output<typeof resultOf>;
 
-/** A subscription under way. */
+/** A subscription in flight. */
 interface Watch {
-  /** Null when it is over. */
+  /** Null: it has ended. */
   next(): Promise<Result | null>;
   leave(): void;
 }
 
-/** The very same for everybody: what only differs in who asks may not be shared. */
+/** The same operation for all callers: results that depend on the caller must not be shared. */
 const operation = () => ({
   query: 'subscription ($id: ID!) { jobProgress(jobId: $id) { id status engine } }',
   variables: { id: job },
@@ -68,7 +68,7 @@ async function watchOverEvents(key: string): Promise<Watch> {
   return { next: async () => resultOf.nullable().parse(await next()), leave };
 }
 
-/** Reads on to where the job runs: from there to its end a subscription can be shared. */
+/** Reads until the job runs: from then on subscriptions can be shared. */
 async function untilRunning(watch: Watch): Promise<void> {
   for (;;) {
     const result = await watch.next();
@@ -80,30 +80,33 @@ async function untilRunning(watch: Watch): Promise<void> {
 it.each([
   ['WebSocket', watchOverSocket],
   ['server-sent events', watchOverEvents],
-])('a running job that its owner and an operator watch over %s stays unseen by others', async (_, open) => {
-  const watching = await Promise.all([
-    open(KEYS.alice),
-    open(KEYS.olga),
-    open(await issuer.sign({ sub: 'ann', role: 'operator' })),
-  ]);
-  for (const watch of watching) await untilRunning(watch);
+])(
+  'a running job watched over %s by its owner and an operator stays hidden from other callers',
+  async (_, open) => {
+    const watching = await Promise.all([
+      open(KEYS.alice),
+      open(KEYS.olga),
+      open(await issuer.sign({ sub: 'ann', role: 'operator' })),
+    ]);
+    for (const watch of watching) await untilRunning(watch);
 
-  const strangers = {
-    'somebody else': KEYS.bob,
-    'a token of the name of the owner’s key': await issuer.sign({ sub: 'alice' }),
-    'the operator, by a token without the role': await issuer.sign({ sub: 'ann' }),
-  };
-  for (const [who, key] of Object.entries(strangers)) {
-    const watch = await open(key);
-    const result = await watch.next();
-    expect(result?.data ?? null, who).toBeNull();
-    expect(result?.errors, who).toEqual([{ extensions: { code: 'JOB_NOT_FOUND' } }]);
-    if (open === watchOverEvents) expect(await watch.next(), who).toBeNull();
-    watch.leave();
-  }
+    const strangers = {
+      'somebody else': KEYS.bob,
+      'a token of the name of the owner’s key': await issuer.sign({ sub: 'alice' }),
+      'the operator, by a token without the role': await issuer.sign({ sub: 'ann' }),
+    };
+    for (const [who, key] of Object.entries(strangers)) {
+      const watch = await open(key);
+      const result = await watch.next();
+      expect(result?.data ?? null, who).toBeNull();
+      expect(result?.errors, who).toEqual([{ extensions: { code: 'JOB_NOT_FOUND' } }]);
+      if (open === watchOverEvents) expect(await watch.next(), who).toBeNull();
+      watch.leave();
+    }
 
-  for (const watch of watching) {
-    expect((await watch.next())?.data?.jobProgress.id).toBe(job);
-    watch.leave();
-  }
-});
+    for (const watch of watching) {
+      expect((await watch.next())?.data?.jobProgress.id).toBe(job);
+      watch.leave();
+    }
+  },
+);

@@ -36,7 +36,7 @@ const jobs = async (token: string): Promise<number> => {
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
 describe('a token', () => {
-  it('lets its subject in, beside keys', async () => {
+  it('identifies its subject, beside keys', async () => {
     expect(await jobs(await sign())).toBe(200);
     expect(await jobs(KEYS.alice)).toBe(200);
   });
@@ -71,7 +71,7 @@ describe('a token', () => {
         (await sign()).replace(/\.[^.]+\./, `.${Buffer.from('{"sub":"x"}').toString('base64url')}.`),
     ],
     ['that is none', () => 'a.b.c'],
-  ])('%s is refused', async (_, token) => {
+  ])('%s is rejected', async (_, token) => {
     expect(await jobs(await token())).toBe(401);
   });
 
@@ -80,13 +80,13 @@ describe('a token', () => {
     [{ roles: ['user', 'operator'] }, 200],
     [{ role: 'user' }, 403],
     [{ operator: true }, 403],
-  ])('%j may debug: %i', async (claims, status) => {
+  ])('with %j gets %i from the debug routes', async (claims, status) => {
     const answer = await fetch(`${rig.url}/debug/files`, { headers: as(await sign(claims)) });
     expect(answer.status).toBe(status);
     await answer.text();
   });
 
-  it('of one subject does not show the jobs of another, or of a key of the same name', async () => {
+  it('gives no access to jobs of another subject, or of a key with the same name', async () => {
     const sent = await askGraphQL(
       rig.url,
       `mutation { editImage(input: { images: [{ url: "${rig.pictures}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } } }`,
@@ -100,14 +100,14 @@ describe('a token', () => {
     expect((await read(KEYS.alice)).data).toEqual({ job: null });
   });
 
-  it('ends its socket when it is over, with 4401', async () => {
+  it('closes its socket with 4401 when it expires', async () => {
     const socket = await openSocket(rig.url, {
       authorization: `Bearer ${await sign({ exp: seconds() + 1 })}`,
     });
     expect(await socket.closed).toEqual({ code: 4401, reason: 'Unauthorized' });
   });
 
-  it('is neither good nor bad while the issuer is away: 503, and 1013 over a socket', async () => {
+  it('gets 503, or 1013 over a socket, while the issuer is unreachable', async () => {
     issuer.setAway(true);
     const second = await startRig({ ...issuer.settings, API_KEYS });
     try {
@@ -123,7 +123,7 @@ describe('a token', () => {
   });
 });
 
-describe.concurrent('a token that ends while a job goes on', () => {
+describe.concurrent('a token that expires while a job runs', () => {
   let slow: Rig;
   let job: string;
   beforeAll(async () => {
@@ -146,13 +146,13 @@ describe.concurrent('a token that ends while a job goes on', () => {
   const events = (accept?: string) => (headers: Record<string, string>) =>
     openEvents(`${slow.url}/graphql`, accept === undefined ? headers : { accept, ...headers }, operation());
 
-  /** The job has not ended, which would end every stream. */
+  /** Checks that the streams did not end because the job did. */
   async function stillRuns(): Promise<void> {
     const answer = await fetch(`${slow.url}/status/${job}`, { headers: as(await sign()) });
     expect(await answer.json()).toMatchObject({ status: 'processing' });
   }
 
-  it('ends its socket with 4401, whatever it watches', async () => {
+  it('closes a watching socket with 4401', async () => {
     const exp = seconds() + 3;
     const socket = await openSocket(slow.url, as(await sign({ exp })));
     expect(await socket.run(operation())).toMatchObject({ type: 'next' });

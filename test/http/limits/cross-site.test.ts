@@ -26,7 +26,7 @@ interface Answer {
   readonly body: string;
 }
 
-/** As fetch() does, with headers that fetch keeps to itself. */
+/** Like fetch(), with headers that fetch does not allow. */
 async function ask(url: string, method: string, headers: Record<string, string>, body = ''): Promise<Answer> {
   const asked = request(url, { method, headers });
   asked.end(body);
@@ -37,7 +37,7 @@ async function ask(url: string, method: string, headers: Record<string, string>,
 const QUERY = JSON.stringify({ query: '{ engines { id } }' });
 const GET = `?query=${encodeURIComponent('{ engines { id } }')}`;
 
-describe('a request that a page elsewhere could have made', () => {
+describe('a request that a foreign page could have sent', () => {
   it.each<[string, string, Record<string, string>, string, number]>([
     [
       'a plain form',
@@ -58,7 +58,7 @@ describe('a request that a page elsewhere could have made', () => {
       `query=${encodeURIComponent('{engines{id}}')}`,
       200,
     ],
-  ])('is told by %s', async (_, method, headers, body, status) => {
+  ])('is recognised by %s', async (_, method, headers, body, status) => {
     const answer = await ask(`${rig.url}/graphql`, method, headers, body);
     expect([answer.status, answer.body]).toEqual([status, expect.anything()]);
     if (status === 403) expect(JSON.parse(answer.body).errors[0].extensions.code).toBe('FORBIDDEN');
@@ -74,17 +74,17 @@ describe('a request that a page elsewhere could have made', () => {
     [{ 'sec-fetch-site': 'cross-site', 'apollo-require-preflight': 'yes' }, 200],
     [{ 'sec-fetch-site': 'cross-site', 'content-type': 'application/json' }, 200],
     [{ 'sec-fetch-site': 'cross-site', accept: 'text/event-stream' }, 403],
-  ])('is told of GET by %j', async (headers, status) => {
+  ])('by GET is recognised by %j', async (headers, status) => {
     expect((await ask(`${rig.url}/graphql${GET}`, 'GET', headers)).status).toBe(status);
   });
 
-  it('cannot change anything by GET', async () => {
+  it('cannot run a mutation by GET', async () => {
     const query = encodeURIComponent('mutation { setEngineState(id: "x", drained: true) { id } }');
     const answer = await ask(`${rig.url}/graphql?query=${query}`, 'GET', {});
     expect(answer.status).toBe(405);
   });
 
-  it('cannot start an edit over REST', async () => {
+  it('cannot submit an edit over REST', async () => {
     const answer = await ask(
       `${rig.url}/edit-image`,
       'POST',
@@ -98,7 +98,7 @@ describe('a request that a page elsewhere could have made', () => {
 const PATHS = ['/', '/jobs', '/graphql?query={__typename}', '/status/x', '/openapi.json'];
 
 describe('CORS', () => {
-  it.each(PATHS)('lets no origin read %s unless it is named', async path => {
+  it.each(PATHS)('allows only CORS_ORIGINS to read %s', async path => {
     for (const origin of [STRANGER, FRIEND, 'null', rig.url]) {
       const answer = await ask(rig.url + path, 'GET', { origin, 'apollo-require-preflight': '1' });
       expect(answer.headers['access-control-allow-origin']).toBeUndefined();
@@ -145,7 +145,7 @@ describe('sockets', () => {
     });
   };
 
-  it('are opened by pages of our own and of named origins only', async () => {
+  it('are opened by pages of the own origin and of CORS_ORIGINS only', async () => {
     expect(await connect(rig.url, rig.url)).toBe(101);
     expect(await connect(rig.url, STRANGER)).toBe(403);
     expect(await connect(rig.url, 'null')).toBe(403);
@@ -154,14 +154,14 @@ describe('sockets', () => {
     expect(await connect(open.url, STRANGER)).toBe(403);
   });
 
-  it('are opened by programs, which have no origin', async () => {
+  it('are opened by clients without an origin', async () => {
     const socket = await openSocket(rig.url);
     expect((await socket.run({ query: '{ __typename }' })).type).toBe('next');
     socket.socket.close();
   });
 });
 
-describe('a name that was made to lead here', () => {
+describe('a Host on loopback', () => {
   const port = () => new URL(rig.url).port;
   it.each([
     ['evil.example', 403],
@@ -172,7 +172,7 @@ describe('a name that was made to lead here', () => {
     ['app.localhost', 200],
     ['[::1]', 200],
     ['192.168.1.7', 200],
-  ])('%s is answered with %i', async (name, status) => {
+  ])('%s gets %i', async (name, status) => {
     const host = `${name}:${port()}`;
     expect((await ask(`${rig.url}/jobs`, 'GET', { host })).status).toBe(status);
     expect(
@@ -183,7 +183,7 @@ describe('a name that was made to lead here', () => {
     else (await socket).socket.close();
   });
 
-  it('is ours when PUBLIC_URL says so', async () => {
+  it('is accepted if PUBLIC_URL names it', async () => {
     const named = await startRig({ PUBLIC_URL: 'https://edit.example/' });
     expect((await ask(`${named.url}/jobs`, 'GET', { host: 'edit.example' })).status).toBe(200);
     expect((await ask(`${named.url}/jobs`, 'GET', { host: 'other.example' })).status).toBe(403);
@@ -191,7 +191,7 @@ describe('a name that was made to lead here', () => {
   });
 });
 
-describe('every answer', () => {
+describe('every response', () => {
   it.each(['/', '/jobs', '/nowhere', '/status/x', '/graphql?query={__typename}', '/docs', '/graphql'])(
     '%s is told to browsers as what it is',
     async path => {

@@ -4,7 +4,7 @@ import { createHeldBytes, type Held } from '../../../src/http/limits/held-bytes.
 const ended: string[] = [];
 afterEach(() => ended.splice(0));
 
-/** A body of which so much came; `whole` ones are not to be ended. */
+/** A body of which `came` bytes have arrived; `whole` ones cannot be ended. */
 function body(name: string, key: string, came: number, whole = false): Held {
   return {
     key,
@@ -18,7 +18,7 @@ function body(name: string, key: string, came: number, whole = false): Held {
   };
 }
 
-it('ends the largest of whoever holds most, until there is room', async () => {
+it('ends the largest body of the client that holds most, until the limit is kept', async () => {
   const bytes = createHeldBytes(1_000, 5);
   bytes.add(body('largest of all', 'modest', 600));
   for (const [n, size] of [200, 300, 400].entries()) bytes.add(body(`greedy ${n}`, 'greedy', size));
@@ -26,7 +26,7 @@ it('ends the largest of whoever holds most, until there is room', async () => {
   expect(bytes.full()).toBe(false);
 });
 
-it('leaves what is whole to its end, and is full meanwhile', async () => {
+it('lets complete bodies finish, and is full until then', async () => {
   const bytes = createHeldBytes(1_000, 5);
   const worked = body('worked on', 'a', 2_000, true);
   bytes.add(worked);
@@ -37,7 +37,7 @@ it('leaves what is whole to its end, and is full meanwhile', async () => {
   expect(bytes.full()).toBe(false);
 });
 
-it('counts from the first byte of what is held now', () => {
+it('counts from the first byte of the current message', () => {
   const bytes = createHeldBytes(1_000, 60_000);
   const message = body('message', 'a', 2_000);
   bytes.add(message);
@@ -46,7 +46,7 @@ it('counts from the first byte of what is held now', () => {
   expect(bytes.full()).toBe(false);
 });
 
-it('has a timer while something is held, and none otherwise', () => {
+it('runs a timer only while something is held', () => {
   vi.useFakeTimers();
   try {
     const bytes = createHeldBytes(1_000);

@@ -15,11 +15,11 @@ afterAll(async () => {
   await rig.close();
 });
 
-describe('a browser under the policies that we send', () => {
+describe('a browser with the gateway’s content security policies', () => {
   it.each([
     ['/graphql', '.graphiql-container .graphiql-query-editor .view-lines'],
     ['/docs', '#swagger-ui .opblock'],
-  ])('shows %s whole', async (path, sign) => {
+  ])('renders %s completely', async (path, sign) => {
     const page = await browser.newPage();
     const refused: string[] = [];
     page.on('console', message => {

@@ -8,8 +8,8 @@ import { type Rig, startRig } from '../../support/gateway.ts';
 import { API_KEYS, as, askGraphQL, codesOf, KEYS, openSocket } from '../../support/sockets.ts';
 import { startRedis, type TestRedis } from '../../support/stores/redis.ts';
 
-describe('the limiter', () => {
-  it('takes the limit in a burst, and then as many as time gives back', () => {
+describe('the rate limiter', () => {
+  it('allows the limit in a burst, then as many as time gives back', () => {
     let at = 0;
     const limiter = createRateLimiter({ limit: 4, windowMs: 1_000 }, () => at);
     expect([1, 2, 3, 4, 5].map(() => limiter.take('a').ok)).toEqual([true, true, true, true, false]);
@@ -23,7 +23,7 @@ describe('the limiter', () => {
     expect(limiter.take('a')).toMatchObject({ ok: true, remaining: 3 });
   });
 
-  it('never takes more than twice the limit in any window, nor less than the limit in a quiet one', () => {
+  it('allows at most twice the limit in any window, and the whole limit after a quiet one', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),
@@ -55,13 +55,13 @@ describe('RATE_LIMIT', () => {
     if (!config.ok) throw new Error(config.faults.join());
     return httpLimits(config.config).rate;
   };
-  it('is off on loopback, and on beyond, unless it is said', () => {
+  it('is off on loopback and 300/1m elsewhere by default', () => {
     expect(limitOf({})).toBeNull();
     expect(limitOf({ HOST: '0.0.0.0', ALLOW_ANONYMOUS: '1' })).toEqual({ limit: 300, windowMs: 60_000 });
     expect(limitOf({ HOST: '0.0.0.0', ALLOW_ANONYMOUS: '1', RATE_LIMIT: 'off' })).toBeNull();
     expect(limitOf({ RATE_LIMIT: '100/1m' })).toEqual({ limit: 100, windowMs: 60_000 });
   });
-  it.each(['100', '0/1m', '100/', '100/1y', '-1/1m', '1/0s'])('does not take %s', value => {
+  it.each(['100', '0/1m', '100/', '100/1y', '-1/1m', '1/0s'])('rejects %s', value => {
     expect(readConfig({ RATE_LIMIT: value })).toMatchObject({
       ok: false,
       faults: [expect.stringMatching(/^RATE_LIMIT: takes/)],
@@ -69,11 +69,11 @@ describe('RATE_LIMIT', () => {
   });
 });
 
-describe('a caller who asks too often', () => {
+describe('a caller above its rate', () => {
   let rig: Rig;
   afterEach(() => rig.close());
 
-  it('is told so over REST, GraphQL and sockets, by one count', async () => {
+  it('is rejected over REST, GraphQL and sockets, with one count for all', async () => {
     rig = await startRig({ API_KEYS, RATE_LIMIT: '6/1h' });
     const socket = await openSocket(rig.url, { apiKey: KEYS.alice });
     for (let i = 0; i < 2; i += 1) {
@@ -91,13 +91,13 @@ describe('a caller who asks too often', () => {
     const graphql = await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice));
     expect([graphql.status, graphql.errors?.[0]?.extensions?.code]).toEqual([429, 'RATE_LIMITED']);
     expect(codesOf(await socket.run({ query: '{ engines { id } }' }))).toEqual(['RATE_LIMITED']);
-    // What was asked for before goes on, and others are not touched.
+    // The socket stays open, and other callers are not affected.
     expect(socket.socket.readyState).toBe(WebSocket.OPEN);
     expect((await fetch(`${rig.url}/jobs`, { headers: as(KEYS.bob) })).status).toBe(200);
     socket.socket.close();
   });
 
-  it('cannot guess keys faster than that', async () => {
+  it('cannot guess keys faster than the rate', async () => {
     rig = await startRig({ API_KEYS, RATE_LIMIT: '3/1h' });
     const statuses: number[] = [];
     for (let i = 0; i < 5; i += 1) {
@@ -106,12 +106,12 @@ describe('a caller who asks too often', () => {
       await answer.text();
     }
     expect(statuses).toEqual([401, 401, 401, 429, 429]);
-    // Whose key is right is counted by their name.
+    // Callers with a valid key are counted by their name.
     expect((await fetch(`${rig.url}/jobs`, { headers: as(KEYS.alice) })).status).toBe(200);
     await expect(openSocket(rig.url, { apiKey: 'guess' })).rejects.toThrow('429');
   });
 
-  it('is known by address while callers are not told apart, and may still ask who is here', async () => {
+  it('is counted by address without keys, and GET / is not limited', async () => {
     rig = await startRig({ RATE_LIMIT: '2/1h' });
     const statuses = [];
     for (let i = 0; i < 3; i += 1) statuses.push((await fetch(`${rig.url}/jobs`)).status);
@@ -134,11 +134,11 @@ describe('two gateways on one Redis', () => {
     await Promise.all(rigs.map(rig => rig.close()));
     await redis.stop();
   });
-  /** Asks for what is in no store. */
+  /** Sends a query that reads no store. */
   const ask = async (rig: Rig): Promise<number> =>
     (await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status;
 
-  it('share one count of a caller, across REST, GraphQL and sockets', async () => {
+  it('share the count of a caller, across REST, GraphQL and sockets', async () => {
     const [one, other] = await start('6/1h');
     const socket = await openSocket(other.url, { apiKey: KEYS.alice });
     for (let i = 0; i < 2; i += 1) {
@@ -158,7 +158,7 @@ describe('two gateways on one Redis', () => {
     socket.socket.close();
   });
 
-  it.each(['killed', 'frozen'] as const)('count each for itself while it is %s', async how => {
+  it.each(['killed', 'frozen'] as const)('count locally while Redis is %s', async how => {
     const [one, other] = await start('2/1h');
     expect([await ask(one), await ask(other), await ask(one)]).toEqual([200, 200, 429]);
     if (how === 'killed') await redis.kill();
@@ -168,12 +168,12 @@ describe('two gateways on one Redis', () => {
       expect(statuses).toEqual([200, 200, 429]);
     }
     if (how === 'frozen') redis.resume();
-    // A Redis that was started again knows of nobody; one that was held up knows that the budget is used up.
+    // A restarted Redis has no counts; a resumed one knows that the budget is used up.
     else await redis.restart();
     await expect.poll(() => ask(one)).toBe(how === 'killed' ? 200 : 429);
   });
 
-  it('count sockets before they open, however many come at once', async () => {
+  it('count concurrent sockets before they open', async () => {
     const [one, other] = await start('2/1h');
     const opened = await Promise.allSettled(
       [one, other, one, other].map(({ url }) => openSocket(url, { apiKey: KEYS.alice })),

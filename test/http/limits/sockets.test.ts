@@ -21,7 +21,7 @@ async function submit(steps: number, headers: Record<string, string> = {}, promp
 
 const watch = (id: string) => ({ query: `subscription { jobProgress(jobId: "${id}") { status } }` });
 
-/** Whether a subscription over server-sent events is let in; it stays until `leave` is called. */
+/** Opens a subscription over server-sent events and reads its first event. */
 async function stream(
   id: string,
   headers: Record<string, string> = {},
@@ -41,21 +41,21 @@ async function stream(
 }
 
 describe('operations on one socket', () => {
-  it('are so many at once', async () => {
+  it('are limited in number', async () => {
     rig = await startRig({ OPERATIONS_PER_SOCKET: '3', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const socket = await openSocket(rig.url);
     for (const name of ['a', 'b', 'c']) expect((await socket.run(watch(id), name)).type).toBe('next');
     expect(codesOf(await socket.run(watch(id), 'd'))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
     socket.send({ id: 'a', type: 'complete' });
-    // The protocol orders messages: the place is free when the next is read.
+    // The protocol keeps the order of messages: the slot is free when the next one is read.
     expect((await socket.run(watch(id), 'e')).type).toBe('next');
     socket.socket.close();
   });
 });
 
 describe('subscriptions of one caller', () => {
-  it('are so many at once, over sockets and events together', async () => {
+  it('are limited in number, over sockets and event streams together', async () => {
     rig = await startRig({ API_KEYS, SUBSCRIPTIONS_PER_CALLER: '3', SANDBOX_STEP: '200ms' });
     const id = await submit(100, as(KEYS.alice));
     const one = await openSocket(rig.url, { apiKey: KEYS.alice });
@@ -67,10 +67,10 @@ describe('subscriptions of one caller', () => {
     expect(codesOf(await two.run(watch(id), 'c'))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
     const fourth = await stream(id, as(KEYS.alice));
     expect(fourth.first).toContain('TOO_MANY_SUBSCRIPTIONS');
-    // Others have their own.
+    // Other callers have quotas of their own.
     const olga = await openSocket(rig.url, { apiKey: KEYS.olga });
     expect((await olga.run(watch(id))).type).toBe('next');
-    // Each way of leaving gives the place back.
+    // Each way of leaving frees a slot.
     one.send({ id: 'a', type: 'complete' });
     await one.run({ query: '{ __typename }' });
     expect((await two.run(watch(id), 'd')).type).toBe('next');
@@ -84,13 +84,13 @@ describe('subscriptions of one caller', () => {
 });
 
 describe('a socket', () => {
-  it('that never says connection_init is closed with 4408', async () => {
+  it('that never sends connection_init is closed with 4408', async () => {
     rig = await startRig({ CONNECTION_INIT_TIMEOUT: '100ms' });
     const socket = await openSocket(rig.url, null);
     expect((await socket.closed).code).toBe(4408);
   });
 
-  it('is closed with 4410 when it was open for as long as may be, whatever it does', async () => {
+  it('is closed with 4410 after its lifetime, even while it is used', async () => {
     rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const socket = await openSocket(rig.url);
@@ -98,7 +98,7 @@ describe('a socket', () => {
     expect((await socket.closed).code).toBe(4410);
   });
 
-  it('is closed with 4411 when nothing is asked, and stays while something is', async () => {
+  it('is closed with 4411 when idle, not while an operation is in flight', async () => {
     rig = await startRig({ SOCKET_IDLE: '200ms', SANDBOX_STEP: '10ms' });
     const id = await submit(60);
     const busy = await openSocket(rig.url);
@@ -112,23 +112,23 @@ describe('a socket', () => {
     expect(ended - started).toBeGreaterThan(200);
   });
 
-  it('that comes when there are as many as may be is turned away', async () => {
+  it('above MAX_SOCKETS is rejected with 503', async () => {
     rig = await startRig({ MAX_SOCKETS: '2' });
     const sockets = [await openSocket(rig.url), await openSocket(rig.url)];
     await expect(openSocket(rig.url)).rejects.toThrow('503');
     for (const { socket } of sockets) socket.close();
   });
 
-  it('elsewhere than at /graphql is turned away', async () => {
+  it('on another path than /graphql is rejected with 404', async () => {
     rig = await startRig();
     await expect(openSocket(`${rig.url}/elsewhere`)).rejects.toThrow('404');
   });
 
   it.each([
-    // One answer is about 400 kB: asked over and over while nothing is read, they would fill gigabytes.
-    ['what waits for it', 200, '1h'],
-    // What two of them leave in the server is less than is closed for at once.
-    ['the time that it waits', 24, '300ms'],
+    // One result is about 400 kB: unread, all of them would fill gigabytes.
+    ['the size of unsent results', 200, '1h'],
+    // The unsent results of these stay below the size limit.
+    ['the time without reading', 24, '300ms'],
   ])(
     'that does not read is closed with 4413 by %s, and costs little memory',
     async (_, count, SLOW_READER) => {
@@ -150,7 +150,7 @@ describe('a socket', () => {
         const before = process.memoryUsage.rss();
         socket.socket.pause();
         let at = 0;
-        // Asked for as answers could come, so that few are turned away.
+        // Spread over time, so that few are rejected.
         const asking = setInterval(() => {
           for (let i = 0; i < 5 && at < count; i += 1, at += 1) {
             if (socket.socket.readyState === socket.socket.OPEN)
@@ -169,7 +169,7 @@ describe('a socket', () => {
         expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 ** 2);
         socket.socket.resume();
         expect((await socket.closed).code).toBe(4413);
-        // Others are served as ever.
+        // Other sockets are not affected.
         const other = await openSocket(gateway.url);
         expect((await other.run({ query: '{ __typename }' })).type).toBe('next');
         other.socket.close();
@@ -181,13 +181,13 @@ describe('a socket', () => {
   );
 });
 
-describe('a socket of which nobody knows yet whose it is', () => {
-  it('is ended when it sends more than a greeting', async () => {
+describe('a socket before connection_init', () => {
+  it('is closed when it sends a large message', async () => {
     rig = await startRig({ API_KEYS });
     const whole = await openSocket(rig.url, null);
     whole.send({ type: 'ping', payload: { big: 'x'.repeat(100_000) } });
     expect((await whole.closed).code).toBe(1006);
-    // What is not whole is not waited for either.
+    // Incomplete messages count too.
     const half = await openSocket(rig.url, null);
     half.socket.send('x'.repeat(100_000), { fin: false });
     expect((await half.closed).code).toBe(1006);
@@ -197,7 +197,7 @@ describe('a socket of which nobody knows yet whose it is', () => {
     known.socket.close();
   });
 
-  it('is gone soon after it was told to go, also when it says no goodbye', async () => {
+  it('is destroyed soon after a close that its client does not answer', async () => {
     rig = await startRig({ CONNECTION_INIT_TIMEOUT: '50ms' });
     const socket = connect(Number(new URL(rig.url).port), '127.0.0.1');
     socket.write(
@@ -213,7 +213,7 @@ describe('a socket of which nobody knows yet whose it is', () => {
 });
 
 describe('a ping', () => {
-  it('is answered with what it brings, when that is little', async () => {
+  it('is answered with its payload, if that is small', async () => {
     rig = await startRig();
     const { send, next, socket } = await openSocket(rig.url);
     send({ type: 'ping', payload: { at: 1 } });
@@ -225,12 +225,12 @@ describe('a ping', () => {
     socket.close();
   });
 
-  it('after ping, with nothing read, ends the socket', async () => {
+  it('flood without reading closes the socket', async () => {
     rig = await startRig();
     const { socket, closed } = await openSocket(rig.url);
     const ping = JSON.stringify({ type: 'ping', payload: { some: 'x'.repeat(900) } });
     socket.pause();
-    // As fast as they are taken: what it is answered with stays in the gateway.
+    // As fast as possible: the pongs pile up in the gateway.
     const sendSome = (): void => {
       for (let n = 0; n < 200; n += 1) socket.send(ping);
       if (socket.readyState === socket.OPEN) setImmediate(sendSome);
@@ -246,7 +246,7 @@ describe('a ping', () => {
 });
 
 describe('the variables of a subscription', () => {
-  it('are not kept by the megabyte', async () => {
+  it('are limited in size, unlike those of queries', async () => {
     rig = await startRig({ SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
@@ -254,7 +254,7 @@ describe('the variables of a subscription', () => {
     const asked = (characters: number) => run({ query, variables: { id, junk: 'x'.repeat(characters) } });
     expect((await asked(60_000)).type).toBe('next');
     expect(codesOf(await asked(70_000))).toEqual(['DOCUMENT_LIMIT']);
-    // Nobody is kept from sending a picture.
+    // Queries and mutations may carry an image.
     expect((await run({ query: '{ __typename }', variables: { junk: 'x'.repeat(70_000) } })).type).toBe(
       'next',
     );
@@ -264,7 +264,7 @@ describe('the variables of a subscription', () => {
     socket.close();
   });
 
-  it('may be nested as deep as they like, and are refused', async () => {
+  it('are rejected when deeply nested', async () => {
     rig = await startRig();
     const deep = `${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}`;
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
@@ -281,7 +281,7 @@ describe('the variables of a subscription', () => {
 });
 
 describe('an event stream', () => {
-  it('of REST is counted with the subscriptions, and ends as they do', async () => {
+  it('of REST counts as a subscription, and has the same lifetime', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '1', SOCKET_LIFETIME: '600ms', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const first = await fetch(`${rig.url}/events/${id}`);
@@ -302,7 +302,7 @@ describe('an event stream', () => {
   });
 
   it.each(['text/event-stream', '*/*', 'text/*', 'Text/Event-Stream'])(
-    'ends when it was open for as long as may be, asked for as %s',
+    'ends after its lifetime, requested with Accept: %s',
     async accept => {
       rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
       const id = await submit(100);
@@ -316,26 +316,26 @@ describe('an event stream', () => {
     },
   );
 
-  it('and a poll that waits end when the gateway stops, which does not wait for them', async () => {
+  it('and a waiting poll are ended when the gateway stops', async () => {
     rig = await startRig({ SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const first = await stream(id);
     const events = await fetch(`${rig.url}/events/${id}`);
     const poll = expect(fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`)).rejects.toThrow();
-    // Once it is answered, the one that was sent before waits.
+    // When this is answered, the poll sent before it waits.
     await fetch(`${rig.url}/status/${id}`);
     const stopped = performance.now();
     const { close } = rig;
     rig = { ...rig, close: async () => undefined };
     await close();
-    // Less than requests under way are given.
+    // Less than the time for requests in flight.
     expect(performance.now() - stopped).toBeLessThan(2_500);
     await expect(events.text()).rejects.toThrow();
     await poll;
     first.leave();
   });
 
-  it('and a poll that waits are counted alike', async () => {
+  it('and a waiting poll share the quota', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '200ms' });
     const id = await submit(100);
     const leave = new AbortController();
@@ -351,10 +351,10 @@ describe('an event stream', () => {
   });
 });
 
-describe('a request that does not get on', () => {
+describe('a slow or oversized request', () => {
   const port = () => Number(new URL(rig.url).port);
 
-  it('with headers that drip in is ended with 408', async () => {
+  it('with headers that drip in gets 408', async () => {
     rig = await startRig({ HEADERS_TIMEOUT: '300ms', REQUEST_TIMEOUT: '5s' });
     const started = performance.now();
     const sockets = Array.from({ length: 20 }, () => {
@@ -371,7 +371,7 @@ describe('a request that does not get on', () => {
     expect(answers.some(answer => answer.startsWith('HTTP/1.1 408'))).toBe(true);
   });
 
-  it('with a body that drips in is ended with 408, over REST and GraphQL', async () => {
+  it('with a body that drips in gets 408, over REST and GraphQL', async () => {
     rig = await startRig({ REQUEST_TIMEOUT: '400ms', HEADERS_TIMEOUT: '300ms' });
     for (const path of ['/edit-image', '/graphql']) {
       const socket = connect(port(), '127.0.0.1');
@@ -386,7 +386,7 @@ describe('a request that does not get on', () => {
     }
   });
 
-  it('with headers of 100 kB is refused with 431', async () => {
+  it('with headers of 100 kB gets 431', async () => {
     rig = await startRig();
     const socket = connect(port(), '127.0.0.1');
     socket.on('error', () => socket.destroy());
@@ -413,9 +413,9 @@ describe('a path', () => {
     '/debug/files/',
     '/debug%2ffiles',
     'http://evil.example/debug/files',
-  ])('%s leads nowhere that it should not', async path => {
+  ])('%s gives no access to files or routes of operators', async path => {
     rig = await startRig({ API_KEYS });
-    // As it is, which fetch would not send.
+    // By hand, since fetch would normalise the path.
     const socket = connect(port(), '127.0.0.1');
     socket.write(
       `GET ${path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${KEYS.alice}\r\nConnection: close\r\n\r\n`,

@@ -14,7 +14,7 @@ describe('a JSON body', () => {
     );
   });
 
-  it('is read as JSON.parse reads it where no integer is large', () => {
+  it('without large integers is parsed as JSON.parse does', () => {
     const value = fc.jsonValue({ noUnicodeString: false }).filter(safe);
     fc.assert(
       fc.property(fc.dictionary(fc.string(), value), object => {
@@ -30,7 +30,7 @@ describe('a JSON body', () => {
     ['\uFEFF{"a": 1}', { ok: true, value: { a: 1 } }],
     ['{"a": 1e30, "b": 1.0, "c": -0.5}', { ok: true, value: { a: 1e30, b: 1, c: -0.5 } }],
     ['{"a": {"b": 18446744073709551615}}', { ok: true, value: { a: { b: 18446744073709552000 } } }],
-  ])('takes %j', (text, body) => {
+  ])('accepts %j', (text, body) => {
     expect(parseBody(bytes(text))).toEqual(body);
   });
 
@@ -44,12 +44,12 @@ describe('a JSON body', () => {
     ['{"a": {"__proto__": 1}}', 'The body has a key __proto__, which is not allowed'],
     [`{"seed": ${'9'.repeat(1_000_000)}}`, 'seed is an integer of 1000000 digits, which no field takes'],
     [`{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 'The body is nested too deeply'],
-  ])('refuses %.40j', (text, fault) => {
+  ])('rejects %.40j', (text, fault) => {
     const body = parseBody(bytes(text));
     expect(body).toEqual({ ok: false, fault: expect.stringMatching(fault) });
   });
 
-  it('refuses bytes that are no UTF-8', () => {
+  it('rejects bytes that are not UTF-8', () => {
     expect(parseBody(new Uint8Array([0x7b, 0xff, 0x7d]))).toEqual({
       ok: false,
       fault: 'The body is not UTF-8',

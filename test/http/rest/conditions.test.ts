@@ -6,7 +6,7 @@ const file = { etag: '"a-0-10"', lastModified: new Date('2026-03-04T05:06:07.890
 const none = { ifNoneMatch: undefined, ifModifiedSince: undefined, ifRange: undefined };
 
 describe('a Range header', () => {
-  it('never leads out of the file', () => {
+  it('never selects bytes outside the file', () => {
     const end = fc.option(fc.nat(200), { nil: '' });
     fc.assert(
       fc.property(end, end, fc.nat(100), (from, to, size) => {
@@ -38,7 +38,7 @@ describe('a Range header', () => {
   });
 });
 
-describe('what the caller has already', () => {
+describe('conditional headers', () => {
   it.each([
     [{ ifNoneMatch: '"a-0-10"' }, true],
     [{ ifNoneMatch: '"x", W/"a-0-10"' }, true],
@@ -49,7 +49,7 @@ describe('what the caller has already', () => {
     [{ ifModifiedSince: 'Wed, 04 Mar 2026 05:06:06 GMT' }, false],
     [{ ifModifiedSince: 'yesterday' }, false],
     [{}, false],
-  ])('%j: %s', (headers, unchanged) => {
+  ])('%j mean unchanged: %s', (headers, unchanged) => {
     expect(isUnchanged({ ...none, ...headers }, file)).toBe(unchanged);
   });
 
@@ -60,7 +60,7 @@ describe('what the caller has already', () => {
     ['"x"', false],
     ['Wed, 04 Mar 2026 05:06:07 GMT', true],
     ['Wed, 04 Mar 2026 05:06:08 GMT', false],
-  ])('If-Range %s lets a range through: %s', (ifRange, followed) => {
+  ])('If-Range %s allows a range: %s', (ifRange, followed) => {
     expect(mayUseRange({ ...none, ifRange }, file)).toBe(followed);
   });
 });

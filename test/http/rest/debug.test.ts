@@ -3,14 +3,14 @@ import { jobError } from '../../../src/jobs/errors.ts';
 import { ask } from '../../support/requests.ts';
 import { type Face, keepCompleted, OUTPUT_DIR, startFace } from '../../support/rest-face.ts';
 
-describe('the debug endpoints', () => {
+describe('the debug routes', () => {
   let face: Face;
   beforeAll(async () => {
     face = await startFace();
   });
   afterAll(() => face.stop());
 
-  it('list the files that are there', async () => {
+  it('list the stored files', async () => {
     const { job, pictures } = await keepCompleted(face, ['png', 'webp']);
     const gone = await keepCompleted(face);
     await face.artifacts.remove(gone.job.outputs[0]?.key ?? '');
@@ -39,7 +39,7 @@ describe('the debug endpoints', () => {
     expect(answer.body.files).toEqual(expect.arrayContaining(files));
   });
 
-  it('tell all about a completed job', async () => {
+  it('describe a completed job', async () => {
     const { job } = await keepCompleted(face);
     const path = `${OUTPUT_DIR}/${job.outputs[0]?.enginePath}`;
     const { body } = await ask(`${face.url}/debug/job/${job.id}`);
@@ -76,7 +76,7 @@ describe('the debug endpoints', () => {
     });
   });
 
-  it('tell of a picture that is gone, and of one that never was', async () => {
+  it('report missing images, of jobs that completed and of others', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
     expect((await ask(`${face.url}/debug/job/${job.id}`)).body).toMatchObject({
@@ -94,7 +94,7 @@ describe('the debug endpoints', () => {
     });
   });
 
-  it('tell what the engine said to operators only', async () => {
+  it('show the engine’s report to operators only', async () => {
     const failed = {
       owner: 'alice',
       status: 'ERROR',
@@ -116,7 +116,7 @@ describe('the debug endpoints', () => {
 });
 
 describe('GET /preview/{job_id}', () => {
-  it('gives the newest frame, which nobody may keep', async () => {
+  it('sends the newest frame, not cacheable', async () => {
     const face = await startFace();
     try {
       const job = await face.keep({ status: 'PROCESSING', lane: 'a' });

@@ -21,7 +21,7 @@ describe('GET /download/{job_id}', () => {
 
   const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer());
 
-  it('gives the very bytes, with all that is known of them', async () => {
+  it('sends the stored bytes with their headers', async () => {
     const response = await fetch(url);
     expect(response.status).toBe(200);
     expect(await bytesOf(response)).toEqual(picture);
@@ -50,7 +50,7 @@ describe('GET /download/{job_id}', () => {
     ['bytes=0-9', 0, 10],
     ['bytes=10-', 10, undefined],
     ['bytes=-16', -16, undefined],
-  ])('gives the part %s', async (range, start, end) => {
+  ])('sends the range %s', async (range, start, end) => {
     const response = await fetch(url, { headers: { range } });
     const part = picture.subarray(start, end);
     expect(response.status).toBe(206);
@@ -62,7 +62,7 @@ describe('GET /download/{job_id}', () => {
     expect(response.headers.get('content-length')).toBe(String(part.length));
   });
 
-  it('refuses a part that lies outside', async () => {
+  it('rejects a range outside the file', async () => {
     const answer = await ask(url, { headers: { range: 'bytes=999999-' } });
     expect(answer.status).toBe(416);
     expect(answer.headers.get('content-range')).toBe(`bytes */${picture.length}`);
@@ -70,13 +70,13 @@ describe('GET /download/{job_id}', () => {
     expect(answer.body).toEqual({ detail: expect.stringContaining(`${picture.length} bytes`) });
   });
 
-  it('gives all of it for a part of what it no longer is', async () => {
+  it('sends the whole file if If-Range does not match', async () => {
     const response = await fetch(url, { headers: { range: 'bytes=0-9', 'if-range': '"another"' } });
     expect(response.status).toBe(200);
     expect(await bytesOf(response)).toEqual(picture);
   });
 
-  it('says 304 to whoever has it', async () => {
+  it('sends 304 if the client has it', async () => {
     const first = await fetch(url, { method: 'HEAD' });
     const since = await fetch(url, {
       headers: { 'if-modified-since': first.headers.get('last-modified') ?? '' },
@@ -110,7 +110,7 @@ describe('GET /download/{job_id}', () => {
     expect([head.status, head.headers.get('content-type'), await head.text()]).toEqual([200, type, '']);
   });
 
-  it('makes smaller files with less quality', async () => {
+  it('encodes smaller files at lower quality', async () => {
     const sizes = await Promise.all(
       [10, 100].map(
         async quality => (await bytesOf(await fetch(`${url}?format=jpeg&quality=${quality}`))).length,
@@ -119,11 +119,11 @@ describe('GET /download/{job_id}', () => {
     expect(sizes[0]).toBeLessThan(sizes[1] ?? 0);
   });
 
-  it('leaves a PNG that is asked for as PNG as it is', async () => {
+  it('sends a PNG unchanged with ?format=png', async () => {
     expect(await bytesOf(await fetch(`${url}?format=png&quality=1`))).toEqual(picture);
   });
 
-  it('gives the nth picture of a job that made several', async () => {
+  it('sends the nth image of a job that made several', async () => {
     const { job, pictures } = await keepCompleted(face, ['png', 'jpeg', 'webp']);
     for (const [index, expected] of pictures.entries()) {
       const response = await fetch(`${face.url}/download/${job.id}?index=${index}`);
@@ -146,7 +146,7 @@ describe('GET /download/{job_id}', () => {
     ['quality=high', 'quality takes an integer from 1 to 100, got "high"'],
     ['index=-1', 'index takes an integer from 0 to 999, got "-1"'],
     ['format=png&format=webp', 'format takes png, jpeg, jpg, webp, got ["png","webp"]'],
-  ])('refuses ?%s', async (query, detail) => {
+  ])('rejects ?%s', async (query, detail) => {
     expect(await ask(`${url}?${query}`)).toMatchObject({ status: 400, body: { detail } });
   });
 
@@ -155,7 +155,7 @@ describe('GET /download/{job_id}', () => {
     ['PROCESSING', 'a', 'processing'],
     ['ERROR', null, 'error'],
     ['CANCELED', null, 'error'],
-  ] as const)('says that a job which is %s has no picture', async (status, lane, told) => {
+  ] as const)('rejects a job that is %s', async (status, lane, told) => {
     const job = await face.keep({ status, lane });
     expect(await ask(`${face.url}/download/${job.id}`)).toMatchObject({
       status: 400,
@@ -163,7 +163,7 @@ describe('GET /download/{job_id}', () => {
     });
   });
 
-  it('says when the picture is gone', async () => {
+  it('sends 404 if the image is missing', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
     for (const query of ['', '?format=webp']) {
@@ -173,7 +173,7 @@ describe('GET /download/{job_id}', () => {
     }
   });
 
-  it('hides why a broken picture cannot be converted', async () => {
+  it('hides why a broken image cannot be converted', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.put(job.outputs[0]?.key ?? '', Buffer.from('not a picture at all'));
     const answer = await ask(`${face.url}/download/${job.id}?format=webp`);
@@ -185,7 +185,7 @@ describe('GET /download/{job_id}', () => {
     expect(answer.headers.get('etag')).toBeNull();
   });
 
-  it('holds little of a large picture', async () => {
+  it('holds little of a large image in memory', async () => {
     const { job } = await keepCompleted(face);
     const size = 300 * 1024 ** 2;
     await face.artifacts.put(job.outputs[0]?.key ?? '', zeros(size));

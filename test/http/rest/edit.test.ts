@@ -31,7 +31,7 @@ describe('POST /edit-image', () => {
   const requestOf = async (id: unknown): Promise<unknown> =>
     (await ask(`${gateway.url}/debug/job/${id}`)).body.request;
 
-  it('answers as documented, and says where the status is', async () => {
+  it('responds as documented, with the URL of the status', async () => {
     const answer = await edit(valid);
     expect(answer.status).toBe(200);
     expect(answer.body).toEqual({
@@ -78,14 +78,14 @@ describe('POST /edit-image', () => {
     '{"image1_url": null, "prompt": "x"}',
     '{"image1_url": "http://127.0.0.1/a.jpg", "prompt": null}',
     '{"image2_url": "http://127.0.0.1/a.jpg", "prompt": "x"}',
-  ])('says what is required for %j', async body => {
+  ])('requires image1_url and prompt: %j', async body => {
     expect(await edit(body)).toMatchObject({
       status: 400,
       body: { detail: 'Both image1_url and prompt are required' },
     });
   });
 
-  it('says what is required when there is no body at all', async () => {
+  it('requires image1_url and prompt without a body', async () => {
     const answer = await ask(`${gateway.url}/edit-image`, { method: 'POST' });
     expect(answer).toMatchObject({
       status: 400,
@@ -131,24 +131,24 @@ describe('POST /edit-image', () => {
     ],
     ['"priority": "urgent"', 'priority takes low, normal, high, got "urgent"'],
     ['"workflow": 1', 'workflow takes the name of a workflow, got 1'],
-  ])('refuses %s', async (field, detail) => {
+  ])('rejects %s', async (field, detail) => {
     const text = `${JSON.stringify(valid).slice(0, -1)}, ${field}}`;
     expect(await edit(text)).toMatchObject({ status: 400, body: { detail } });
   });
 
-  it('refuses a workflow that is not there, naming those that are', async () => {
+  it('rejects an unknown workflow, naming the known ones', async () => {
     const { status, body } = await edit({ ...valid, workflow: 'qwen-image-edit-plsu' });
     expect(status).toBe(400);
     expect(body.detail).toMatch(/^workflow takes one of .*qwen-image-edit-plus.*got "qwen-image-edit-plsu"/);
   });
 
-  it('ignores fields that it does not know', async () => {
+  it('ignores unknown fields', async () => {
     const answer = await edit({ ...valid, callback_url: 'http://x', width: -5, parameters: 'x' });
     expect(answer.status).toBe(200);
     expect(await requestOf(answer.body.job_id)).toMatchObject({ parameters: {} });
   });
 
-  it('takes the parameters of the chosen workflow as fields', async () => {
+  it('accepts the parameters of the chosen workflow as fields', async () => {
     const workflow = 'qwen-image-edit-2511';
     const { body } = await edit({ ...valid, workflow, weights: 'fp8mixed' });
     expect(await requestOf(body.job_id)).toMatchObject({ workflow, parameters: { weights: 'fp8mixed' } });
@@ -173,7 +173,7 @@ describe('POST /edit-image', () => {
     expect(graphql.body.data).toEqual({ job: { request: { seed: kept } } });
   });
 
-  it('keeps the slots of pictures, gaps included', async () => {
+  it('keeps the slots of images, gaps included', async () => {
     const { body } = await edit({ ...valid, image3_url: `${pictures.url}/c.webp` });
     expect(await requestOf(body.job_id)).toMatchObject({
       images: [
@@ -184,7 +184,7 @@ describe('POST /edit-image', () => {
     expect(await waitForEnd(gateway.url, String(body.job_id))).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('takes pictures as data URIs', async () => {
+  it('accepts images as data URIs', async () => {
     const png = await sharp({ create: { width: 32, height: 32, channels: 3, background: 'red' } })
       .png()
       .toBuffer();
@@ -202,7 +202,7 @@ describe('POST /edit-image', () => {
     ['image1_url', '/missing.jpg', 'the server answered 404'],
     ['image2_url', '/text', /not a JPEG, PNG or WebP picture/],
     ['image3_url', '/large', 'larger than 1 MB'],
-  ])('says why %s%s cannot be fetched, before any job exists', async (field, path, reason) => {
+  ])('reports why %s%s cannot be fetched, and stores no job', async (field, path, reason) => {
     const before = await jobIds();
     const { status, body } = await edit({ ...valid, [field]: pictures.url + path });
     expect(status).toBe(500);
@@ -217,14 +217,14 @@ describe('POST /edit-image', () => {
     'http://10.0.0.1/a.jpg',
     'http://169.254.169.254/latest/meta-data',
     'http://host.invalid/a.jpg',
-  ])('says that %s cannot be fetched', async url => {
+  ])('reports that %s cannot be fetched', async url => {
     expect(await edit({ ...valid, image1_url: url })).toMatchObject({
       status: 500,
       body: { detail: expect.stringMatching(/^Failed to download file from URL: \S/) },
     });
   });
 
-  it('makes one job of a request that is repeated under one key', async () => {
+  it('stores one job for a request repeated with the same Idempotency-Key', async () => {
     const headers = { 'idempotency-key': crypto.randomUUID() };
     const first = await edit({ ...valid, seed: 1 }, headers);
     const again = await edit({ seed: 1, ...valid }, headers);
@@ -236,26 +236,26 @@ describe('POST /edit-image', () => {
     });
   });
 
-  it('refuses a key that is too long', async () => {
+  it('rejects an Idempotency-Key that is too long', async () => {
     const { status, body } = await edit(valid, { 'idempotency-key': 'k'.repeat(201) });
     expect(status).toBe(400);
     expect(body.detail).toMatch(/^Idempotency-Key takes a text of 1 to 200 characters, got /);
   });
 
-  it('takes a priority in either case', async () => {
+  it('accepts a priority in upper and lower case', async () => {
     for (const priority of ['high', 'HIGH']) {
       const { body } = await edit({ ...valid, priority });
       expect(await requestOf(body.job_id)).toMatchObject({ priority: 'high' });
     }
   });
 
-  it('stops fetching when the caller leaves, and makes no job', async () => {
+  it('stops fetching when the client disconnects, and stores no job', async () => {
     const before = await jobIds();
     const upload = request(`${gateway.url}/edit-image`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
     });
-    // Hanging up is what this is about.
+    // The request is aborted on purpose.
     upload.on('error', () => {});
     upload.end(JSON.stringify({ ...valid, image1_url: `${pictures.url}/hanging` }));
     await pictures.hanging;
@@ -268,7 +268,7 @@ describe('POST /edit-image', () => {
 });
 
 describe('a full queue', () => {
-  it('is said with 429 and when to come back', async () => {
+  it('is reported with 429 and Retry-After', async () => {
     const [gateway, pictures] = await Promise.all([
       startTestGateway({ MAX_QUEUE: '1', LANES_PER_ENGINE: '1', SANDBOX_STEP: '1s' }),
       startPictures(),

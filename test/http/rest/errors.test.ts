@@ -19,7 +19,7 @@ describe('errors', () => {
   });
   afterAll(() => face.stop());
 
-  it('says 404 for a path that is not there', async () => {
+  it('are 404 for an unknown path', async () => {
     const answer = await ask(`${face.url}/nowhere?x=1`);
     expect(answer).toMatchObject({
       status: 404,
@@ -38,7 +38,7 @@ describe('errors', () => {
     ['POST', '/', 'GET, HEAD'],
     ['POST', `/debug/job/${ID}`, 'GET, HEAD'],
     ['PROPFIND', '/debug/files', 'GET, HEAD'],
-  ])('says 405 for %s %s, and what is allowed', async (method, path, allow) => {
+  ])('are 405 for %s %s, with Allow', async (method, path, allow) => {
     const init =
       method === 'GET'
         ? { method }
@@ -55,7 +55,7 @@ describe('errors', () => {
     ['/preview/', 'GET'],
     ['/jobs/', 'DELETE'],
     ['/debug/job/', 'GET'],
-  ])('says 404 for a job under %s that is not there, however odd its id', async (path, method) => {
+  ])('are 404 for unknown and malformed job ids under %s', async (path, method) => {
     for (const id of [
       ID,
       'x',
@@ -76,13 +76,13 @@ describe('errors', () => {
     }
   });
 
-  it('says 400 for a path that is not percent-encoded', async () => {
+  it('are 400 for an invalid percent encoding', async () => {
     const answer = await ask(`${face.url}/status/%zz`);
     expect(answer.status).toBe(400);
     expect(Object.keys(answer.body)).toEqual(['detail']);
   });
 
-  it('says 400 for what is not HTTP', async () => {
+  it('are 400 for bytes that are not HTTP', async () => {
     const socket = connect(Number(new URL(face.url).port), '127.0.0.1');
     socket.end('HELLO\r\n\r\n');
     const answer = await text(socket);
@@ -96,7 +96,7 @@ describe('errors', () => {
     ['application/json-seq', 'application/json-seq'],
     ['nonsense', 'nonsense'],
     [undefined, 'no Content-Type'],
-  ])('says 415 for a body of type %s, and what to send', async (type, got) => {
+  ])('are 415 for a body of type %s, naming the right one', async (type, got) => {
     const body = new TextEncoder().encode('{"image1_url": "x", "prompt": "y"}');
     const answer = await ask(`${face.url}/edit-image`, {
       method: 'POST',
@@ -113,7 +113,7 @@ describe('errors', () => {
     });
   });
 
-  it('takes JSON with a charset', async () => {
+  it('accept JSON with a charset', async () => {
     const answer = await send(
       `${face.url}/edit-image`,
       {},
@@ -129,12 +129,12 @@ describe('errors', () => {
     ['{"prompt": "x",}', /^The body is not valid JSON: .*position 15/],
     ['[]', /^The body takes a JSON object, got a list$/],
     ['{"__proto__": {}}', /^The body has a key __proto__/],
-  ])('says 400 for the body %s', async (body, detail) => {
+  ])('are 400 for the body %s', async (body, detail) => {
     const answer = await send(`${face.url}/edit-image`, body);
     expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringMatching(detail) } });
   });
 
-  it('passes over bodies where none is taken', async () => {
+  it('do not come from bodies that a route ignores', async () => {
     for (const body of ['{', '', '{}']) {
       const answer = await ask(`${face.url}/jobs/${ID}`, {
         method: 'DELETE',
@@ -148,7 +148,7 @@ describe('errors', () => {
   it.each([
     ['announced', { 'content-length': String(3 * 1024 ** 3) }],
     ['sent in chunks', {}],
-  ])('says 413 for a body of 3 GB, %s, closes the connection and keeps nothing of it', async (_, length) => {
+  ])('are 413 for a body of 3 GB, %s, which is not held in memory', async (_, length) => {
     const before = process.memoryUsage.rss();
     const upload = request(`${face.url}/edit-image`, {
       method: 'POST',
@@ -156,7 +156,7 @@ describe('errors', () => {
     });
     let refused = false;
     let sent = 0;
-    // That the other side hangs up while we still write is what is asked of it.
+    // The gateway closes the connection while this still writes.
     upload.on('error', () => {});
     const answered = once(upload, 'response');
     const closed = once(upload, 'close');
@@ -185,8 +185,8 @@ describe('errors', () => {
   });
 });
 
-describe('faults that are ours', () => {
-  it('says 503 and when to come back while the store is away', async () => {
+describe('internal errors', () => {
+  it('are 503 with Retry-After while the store is unavailable', async () => {
     const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:6379'), { code: 'ECONNREFUSED' });
     const face = await startFace({ wrap: ledger => failing(ledger, refused) });
     try {
@@ -204,12 +204,12 @@ describe('faults that are ours', () => {
     }
   });
 
-  it('says 503 and keeps nothing of a submit of which a picture could not be stored', async () => {
+  it('are 503 when an input image cannot be stored, and leave nothing behind', async () => {
     const pictures = await startPictures();
     const face = await startFace({
       wrapBytes: files => ({
         ...files,
-        // The first to come is told last, so that it would come after the others were removed.
+        // Stores late, so that it could finish after the cleanup.
         async put(key, source) {
           if (key.includes('-2.')) throw new StoreAway('the bucket is away', 'ECONNREFUSED');
           await setImmediate();
@@ -237,7 +237,7 @@ describe('faults that are ours', () => {
     }
   });
 
-  it('hides anything else behind a reference that is in the log', async () => {
+  it('are masked by a reference to the log', async () => {
     const face = await startFace({ wrap: ledger => failing(ledger, new TypeError('secret detail')) });
     try {
       const answer = await ask(`${face.url}/status/${ID}`);

@@ -18,7 +18,7 @@ describe('GET /', () => {
     'application/json;q=0.9, text/html;q=0.1',
     'text/html;q=0',
     'text/*',
-  ])('answers Accept: %s with who is here', async accept => {
+  ])('sends the status for Accept: %s', async accept => {
     const answer = await ask(`${face.url}/`, accept === undefined ? {} : { headers: { accept } });
     expect(answer.status).toBe(200);
     expect(answer.body).toEqual({
@@ -34,14 +34,14 @@ describe('GET /', () => {
     'text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8',
     'text/html',
     'TEXT/HTML; q=0.5, application/json; q=0.1',
-  ])('sends a browser (Accept: %s) on to the page', async accept => {
+  ])('redirects a browser (Accept: %s) to /docs', async accept => {
     const response = await fetch(`${face.url}/`, { headers: { accept }, redirect: 'manual' });
     expect(response.status).toBe(302);
     expect(response.headers.get('location')).toBe('/docs');
     expect(response.headers.get('vary')).toBe('accept');
   });
 
-  it('answers HEAD as GET, without the body', async () => {
+  it('answers HEAD without a body', async () => {
     const response = await fetch(`${face.url}/`, { method: 'HEAD' });
     expect(response.status).toBe(200);
     expect(await response.text()).toBe('');

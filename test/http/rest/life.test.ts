@@ -22,8 +22,8 @@ describe('the life of a job', () => {
     await Promise.all([gateway.stop(), pictures.stop()]);
   });
 
-  it('says at / that the sandbox stands in', async () => {
-    // Once the engine was asked what it can do.
+  it('shows the sandbox at /', async () => {
+    // After the engine was probed.
     await expect
       .poll(async () => (await ask(`${gateway.url}/`)).body, { timeout: 10_000 })
       .toEqual({
@@ -35,13 +35,13 @@ describe('the life of a job', () => {
       });
   });
 
-  it('knows the paths of others too', async () => {
+  it('reports the methods of /graphql, too', async () => {
     const answer = await ask(`${gateway.url}/graphql`, { method: 'DELETE' });
     expect(answer.status).toBe(405);
     expect(answer.headers.get('allow')).toMatch(/GET.*POST/);
   });
 
-  it('goes from submit to download to delete', async () => {
+  it('runs from submit to download to delete', async () => {
     const { body: accepted } = await send(`${gateway.url}/edit-image`, {
       image1_url: `${pictures.url}/one.jpg`,
       image2_url: `${pictures.url}/two.png`,
@@ -107,7 +107,7 @@ describe('the life of a job', () => {
     expect((await ask(`${gateway.url}/debug/files`)).body.files).toEqual([]);
   });
 
-  it('goes as the documented curl lines say', async () => {
+  it('runs with the documented curl commands', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'rest-curl-'));
     const curl = async (line: string, id = ''): Promise<Record<string, unknown> | null> => {
       const reachable = line
@@ -153,8 +153,8 @@ describe('the life of a job', () => {
   });
 });
 
-describe('a job under way', () => {
-  it('tells its progress and shows its preview; deleting stops it', async () => {
+describe('a job in flight', () => {
+  it('shows its progress and preview, and stops when it is deleted', async () => {
     const [gateway, pictures] = await Promise.all([
       startTestGateway({ SANDBOX_STEP: '60ms', PREVIEW_RATE: '30' }),
       startPictures(),
@@ -199,7 +199,7 @@ describe('a job under way', () => {
     }
   });
 
-  it('says of a canceled job that it was canceled', async () => {
+  it('is reported as canceled after a cancel', async () => {
     const [gateway, pictures] = await Promise.all([
       startTestGateway({ SANDBOX_STEP: '60ms' }),
       startPictures(),

@@ -5,7 +5,7 @@ import { ask, send } from '../../support/requests.ts';
 import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
 import { startTestGateway, type TestGateway } from '../../support/rest-gateway.ts';
 
-/** The next revision of a job, stored. */
+/** Stores the next revision of a job. */
 async function change(face: Face, job: Job, fields: Partial<Job>): Promise<Job> {
   const next: Job = { ...job, ...fields, revision: job.revision + 1 };
   expect(await face.ledger.commit(next, job.revision, null)).toBe('ok');
@@ -19,7 +19,7 @@ describe('GET /status/{job_id}?wait', () => {
   });
   afterAll(() => face.stop());
 
-  it('answers with the next change', async () => {
+  it('responds at the next change', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a', progress: 10 });
     const known = await ask(`${face.url}/status/${job.id}?wait=0`);
     expect(known.body).toMatchObject({ revision: 2, progress: 10 });
@@ -29,34 +29,34 @@ describe('GET /status/{job_id}?wait', () => {
     expect((await waiting).body).toMatchObject({ revision: 3, progress: 20 });
   });
 
-  it('answers at once what the caller does not know yet', async () => {
+  it('responds at once if the job is past the given revision', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
     expect((await ask(`${face.url}/status/${job.id}?wait=30&revision=1`)).body).toMatchObject({
       revision: 2,
     });
   });
 
-  it('answers at once when the job has ended', async () => {
+  it('responds at once when the job has ended', async () => {
     const { job } = await keepCompleted(face);
     const { body, headers } = await ask(`${face.url}/status/${job.id}?wait=30&revision=${job.revision}`);
     expect(body).toMatchObject({ status: 'completed', revision: job.revision });
     expect(headers.has('retry-after')).toBe(false);
   });
 
-  it('answers the same when the time is over', async () => {
+  it('responds without a change when the time is over', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
     expect((await ask(`${face.url}/status/${job.id}?wait=1`)).body).toMatchObject({ revision: 2 });
   });
 
-  it('answers 404 when the job is deleted meanwhile', async () => {
+  it('responds with 404 if the job is deleted while it waits', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
     const waiting = ask(`${face.url}/status/${job.id}?wait=30`);
-    // Whether the delete comes before the look or after it, the job is gone.
+    // The job is gone whether the delete or the look-up comes first.
     await face.ledger.remove(job.id);
     expect((await waiting).status).toBe(404);
   });
 
-  it('says nothing of revisions to those who do not ask', async () => {
+  it('has a revision only with wait or revision in the query', async () => {
     const job = await face.keep({});
     expect((await ask(`${face.url}/status/${job.id}`)).body).not.toHaveProperty('revision');
   });
@@ -65,7 +65,7 @@ describe('GET /status/{job_id}?wait', () => {
     ['wait=x', /wait takes an integer from 0 to 55/],
     ['wait=56', /wait takes an integer from 0 to 55, got 56/],
     ['revision=-1', /revision takes an integer/],
-  ])('refuses ?%s', async (query, detail) => {
+  ])('rejects ?%s', async (query, detail) => {
     const job = await face.keep({});
     const answer = await ask(`${face.url}/status/${job.id}?${query}`);
     expect(answer.status).toBe(400);
@@ -111,7 +111,7 @@ describe('GET /events/{job_id}', () => {
     return String(answer.body.job_id);
   }
 
-  it('streams the status to the end of the job', async () => {
+  it('streams the status until the job ends', async () => {
     const id = await submit(10);
     const answer = await fetch(`${gateway.url}/events/${id}`);
     expect(answer.status).toBe(200);
@@ -127,7 +127,7 @@ describe('GET /events/{job_id}', () => {
     expect(events.at(-1)?.data).toEqual(body);
     expect(body).toMatchObject({ status: 'completed', image_ready: true });
 
-    // What EventSource does next: it asks again, and is told to stop.
+    // EventSource then reconnects, and 204 stops it.
     const again = await fetch(`${gateway.url}/events/${id}`, {
       headers: { 'last-event-id': String(ids.at(-1)) },
     });
@@ -136,7 +136,7 @@ describe('GET /events/{job_id}', () => {
     expect(eventsOf(await late.text()).map(event => event.id)).toEqual([ids.at(-1)]);
   });
 
-  it('goes on after what the caller has', async () => {
+  it('continues after Last-Event-ID', async () => {
     const id = await submit(30);
     const leave = new AbortController();
     const answer = await fetch(`${gateway.url}/events/${id}`, { signal: leave.signal });
@@ -164,7 +164,7 @@ describe('GET /events/{job_id}', () => {
     expect(eventsOf(await text).at(-1)?.data).toMatchObject({ status: 'error', error_code: 'CANCELED' });
   });
 
-  it('is not there for a job that is not there, and takes GET alone', async () => {
+  it('is 404 for an unknown job, and accepts GET only', async () => {
     expect(await ask(`${gateway.url}/events/nobody`)).toMatchObject({
       status: 404,
       body: { detail: 'Job not found' },

@@ -41,19 +41,19 @@ describe('the OpenAPI document', () => {
   });
   afterAll(() => face.stop());
 
-  it('names exactly the routes that are there', () => {
+  it('has exactly the registered routes', () => {
     const described = operations.map(({ path, method }) => `${method.toUpperCase()} ${path}`);
     const registered = face.routes
       .map(route => route.replace(/:(\w+)/g, '{$1}'))
       .filter(route => !/ \/(docs|openapi\.json)/.test(route));
-    // Fastify answers HEAD for each GET; only a download's is worth a word.
+    // Fastify adds HEAD to each GET; only that of downloads is documented.
     const worth = registered.filter(
       route => !route.startsWith('HEAD') || route === 'HEAD /download/{job_id}',
     );
     expect(described.sort()).toEqual([...new Set(worth)].sort());
   });
 
-  it('leads nowhere with its references, uses each id once and declares each path parameter', () => {
+  it('has valid references, unique ids and all path parameters', () => {
     const text = JSON.stringify(document);
     for (const [, name] of text.matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)) {
       expect(document.components.schemas).toHaveProperty([name ?? '']);
@@ -67,13 +67,13 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('is the same each time, and what is served', async () => {
+  it('is deterministic, and is served at /openapi.json', async () => {
     const served = await ask(`${face.url}/openapi.json`);
     expect(served.body).toEqual(published);
     expect(JSON.stringify(buildOpenApi('2.0.0'))).toBe(JSON.stringify(buildOpenApi('2.0.0')));
   });
 
-  it('is true of every answer', async () => {
+  it('describes every response', async () => {
     const { job } = await keepCompleted(face);
     const failed = await face.keep({ status: 'ERROR', error: jobError('TIMED_OUT', 'No progress') });
     const running = await face.keep({
@@ -112,7 +112,7 @@ describe('the OpenAPI document', () => {
     expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
   });
 
-  it('refuses what no answer is', () => {
+  it('does not describe invalid responses', () => {
     expect(conforms('/status/{job_id}', 'get', 200, { status: 'done', progress: 1, prompt_id: null })).toBe(
       false,
     );
@@ -126,7 +126,7 @@ describe('/docs', () => {
   });
   afterAll(() => face.stop());
 
-  it('is a page that loads everything it needs from here', async () => {
+  it('is a page that loads nothing from other origins', async () => {
     const page = await fetch(`${face.url}/docs`);
     expect(page.status).toBe(200);
     expect(page.headers.get('content-type')).toMatch(/^text\/html/);
@@ -143,11 +143,11 @@ describe('/docs', () => {
     }
   });
 
-  it('shows the document', async () => {
+  it('serves the document', async () => {
     expect((await ask(`${face.url}/docs/json`)).body).toEqual(published);
   });
 
-  it('has the form of every other error for a file that is not there', async () => {
+  it('has the usual error for a missing file', async () => {
     const answer = await ask(`${face.url}/docs/static/none.js`);
     expect(answer).toMatchObject({
       status: 404,
@@ -160,7 +160,7 @@ function conforms(path: string, method: string, status: number, body: unknown): 
   const schema =
     document.paths[path]?.[method]?.responses[String(status)]?.content?.['application/json']?.schema;
   if (schema === undefined) throw new Error(`${method} ${path} ${status} is not in the document`);
-  // JSON Schema knows its own definitions under another path than OpenAPI.
+  // JSON Schema and OpenAPI keep definitions at different paths.
   const bundled = { ...schema, $defs: document.components.schemas };
   const local = JSON.stringify(bundled).replaceAll('#/components/schemas/', '#/$defs/');
   return z.fromJSONSchema(JSON.parse(local)).safeParse(body).success;

@@ -19,7 +19,7 @@ describe('GET /status/{job_id}', () => {
     return answer.body;
   };
 
-  it('tells a waiting job, and how many are before it', async () => {
+  it('describes a waiting job with its place in the queue', async () => {
     const first = await face.keep({});
     expect((await ask(`${face.url}/status/${first.id}`)).body).toEqual({
       status: 'queued',
@@ -31,7 +31,7 @@ describe('GET /status/{job_id}', () => {
     await face.ledger.remove(first.id);
   });
 
-  it('tells a running job with what is known of it', async () => {
+  it('describes a running job with its progress', async () => {
     const body = await statusOf({
       status: 'PROCESSING',
       lane: 'a',
@@ -67,7 +67,7 @@ describe('GET /status/{job_id}', () => {
     },
   );
 
-  it('tells a completed job as documented', async () => {
+  it('describes a completed job as documented', async () => {
     const { job } = await keepCompleted(face);
     expect((await ask(`${face.url}/status/${job.id}`)).body).toEqual({
       status: 'completed',
@@ -79,7 +79,7 @@ describe('GET /status/{job_id}', () => {
     });
   });
 
-  it('tells when the picture of a completed job is gone', async () => {
+  it('reports that the image of a completed job is missing', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
     expect((await ask(`${face.url}/status/${job.id}`)).body).toEqual({
@@ -91,7 +91,7 @@ describe('GET /status/{job_id}', () => {
     });
   });
 
-  it('tells who asks again that the picture has gone meanwhile', async () => {
+  it('notices between polls that the image is missing', async () => {
     const { job } = await keepCompleted(face);
     const ready = async () => (await ask(`${face.url}/status/${job.id}`)).body.image_ready;
     expect(await ready()).toBe(true);
@@ -99,7 +99,7 @@ describe('GET /status/{job_id}', () => {
     await expect.poll(ready).toBe(false);
   });
 
-  it('tells who asks again what has changed: the job, and its place in the queue without it', async () => {
+  it('notices between polls that the job or its place in the queue changed', async () => {
     const [first, second] = [await face.keep({}), await face.keep({})];
     const place = async () => (await ask(`${face.url}/status/${second.id}`)).body;
     expect(await place()).toMatchObject({ status: 'queued', queue_position: 1 });
@@ -112,7 +112,7 @@ describe('GET /status/{job_id}', () => {
     expect((await ask(`${face.url}/status/${second.id}`)).status).toBe(404);
   });
 
-  it('tells a failed job with why', async () => {
+  it('describes a failed job with its error', async () => {
     const body = await statusOf({
       status: 'ERROR',
       progress: 51.21,
@@ -128,7 +128,7 @@ describe('GET /status/{job_id}', () => {
     });
   });
 
-  it('tells a canceled job as an error', async () => {
+  it('describes a canceled job as an error', async () => {
     const body = await statusOf({
       status: 'CANCELED',
       error: jobError('CANCELED', 'Canceled by its caller'),
@@ -143,8 +143,8 @@ describe('GET /status/{job_id}', () => {
   });
 });
 
-describe('jobs of others', () => {
-  it('are not there, wherever one asks', async () => {
+describe('jobs of other callers', () => {
+  it('are unknown on every route', async () => {
     const face = await startFace({ caller: { id: 'alice', operator: false } });
     try {
       const { job } = await keepCompleted(face);

@@ -24,7 +24,7 @@ afterAll(async () => {
   await keyed.close();
 });
 
-/** What `/upload` takes, in any order of words; never JSON, which other routes take. */
+/** The 415 message of `/upload`, which names images and forms, and not JSON. */
 const TAKES = /^Send (?!.*JSON)(?=.*image\/png)(?=.*image\/jpeg)(?=.*image\/webp)(?=.*multipart\/form-data)/;
 
 interface Sent {
@@ -60,12 +60,12 @@ const stored = async (gateway: Rig = rig): Promise<string[]> =>
 
 describe('POST /upload', () => {
   it.each<[string, () => Promise<Sent>]>([
-    ['as it is', () => upload(png)],
-    ['without its type', () => upload(png, { 'content-type': 'application/octet-stream' })],
+    ['as the body', () => upload(png)],
+    ['without an image type', () => upload(png, { 'content-type': 'application/octet-stream' })],
     ['under a wrong type', () => upload(png, { 'content-type': 'image/jpeg' })],
     ['as a file of a form', () => upload(form(png), {})],
     ['as a file of a form under any name', () => upload(form(png, 'image'), {})],
-  ])('takes a picture %s', async (_, send) => {
+  ])('accepts an image %s', async (_, send) => {
     const { status, body } = await send();
     expect(status).toBe(201);
     expect(body).toEqual({
@@ -84,7 +84,7 @@ describe('POST /upload', () => {
   it.each<[string, () => Promise<Sent>, number, RegExp]>([
     ['text', () => upload(Buffer.from('hello')), 400, /not a JPEG, PNG or WebP picture/],
     ['nothing', () => upload(Buffer.alloc(0)), 400, /^The image was not accepted: /],
-    ['half a picture', () => upload(png.subarray(0, png.length / 2)), 400, /broken or cut short/],
+    ['half an image', () => upload(png.subarray(0, png.length / 2)), 400, /broken or cut short/],
     [
       'an SVG',
       () => upload(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')),
@@ -106,7 +106,7 @@ describe('POST /upload', () => {
     ],
     ['another type', () => upload(png, { 'content-type': 'text/html' }), 415, TAKES],
     [
-      'a form that breaks off',
+      'an incomplete form',
       () =>
         upload(Buffer.from('--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nhal'), {
           'content-type': 'multipart/form-data; boundary=x',
@@ -115,7 +115,7 @@ describe('POST /upload', () => {
       /^The form cannot be read: /,
     ],
     [
-      'what is no form',
+      'an invalid form',
       () => upload(Buffer.from('{}'), { 'content-type': 'multipart/form-data; boundary=x' }),
       400,
       /^The form cannot be read: /,
@@ -123,14 +123,14 @@ describe('POST /upload', () => {
     ['JSON', () => upload(Buffer.from('{}'), { 'content-type': 'application/json' }), 415, TAKES],
     ['no type', () => upload(png, {}), 415, TAKES],
     ['a form without a file', () => upload(new FormData(), {}), 415, TAKES],
-  ])('refuses %s and keeps nothing of it', async (_, send, status, detail) => {
+  ])('rejects %s and keeps nothing of it', async (_, send, status, detail) => {
     const before = await stored();
     const answer = await send();
     expect(answer).toEqual({ status, body: { detail: expect.stringMatching(detail) } });
     expect(await stored()).toEqual(before);
   });
 
-  it('keeps nothing of what is cut off, and goes on', async () => {
+  it('keeps nothing of an aborted upload', async () => {
     const before = await stored();
     const cut = request(`${rig.url}/upload`, {
       method: 'POST',
@@ -145,7 +145,7 @@ describe('POST /upload', () => {
     expect((await upload(png)).status).toBe(201);
   });
 
-  it('holds little of what it takes in memory, and stops reading what is too much', async () => {
+  it('holds little of an upload in memory, and stops reading above the limit', async () => {
     const before = process.memoryUsage.rss();
     const sending = request(`${rig.url}/upload`, {
       method: 'POST',
@@ -194,7 +194,7 @@ const EDIT =
   'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id request { images { source width height } } } ... on Error { code message } } }';
 
 describe('an edit', () => {
-  it('uses what was sent ahead, over GraphQL and REST', async () => {
+  it('uses an upload, over GraphQL and REST', async () => {
     const { body } = await upload(png);
     const { data } = await askGraphQL(rig.url, EDIT, {
       input: { images: [{ uploadId: body.upload_id }], prompt: 'x', steps: 1, megapixels: 0.1 },
@@ -216,7 +216,7 @@ describe('an edit', () => {
     expect((await watchOverSse(rig.url, job_id)).at(-1)?.status).toBe('COMPLETED');
   });
 
-  it('follows another, by its job', async () => {
+  it('uses the output image of another job', async () => {
     const { body } = await upload(png);
     const send = async (image: string): Promise<string> => {
       const answer = await fetch(`${rig.url}/edit-image`, {
@@ -252,19 +252,19 @@ describe('an edit', () => {
     [{ uploadId: '../../../etc/passwd' }, /an upload of yours/],
     [{ jobId: '00000000-0000-4000-8000-000000000000' }, /a job of yours/],
     [{ jobId: 'x' }, /a job of yours/],
-  ])('with %j is told what is wrong', async (image, message) => {
+  ])('with %j is rejected with a reason', async (image, message) => {
     const { data } = await askGraphQL(rig.url, EDIT, { input: { images: [image], prompt: 'x' } });
     expect(data?.editImage).toEqual({ code: 'INVALID_INPUT', message: expect.stringMatching(message) });
   });
 
-  it('takes exactly one source for a picture', async () => {
+  it('accepts exactly one source per image', async () => {
     const { errors } = await askGraphQL(rig.url, EDIT, {
       input: { images: [{ uploadId: 'a', jobId: 'b' }], prompt: 'x' },
     });
     expect(errors).toHaveLength(1);
   });
 
-  it('cannot use what others sent or made, and is told the same as for what is not there', async () => {
+  it('cannot use uploads and jobs of other callers, which are reported as unknown', async () => {
     const type = { 'content-type': 'image/png' };
     expect((await upload(png, type, keyed)).status).toBe(401);
     const { body } = await upload(png, { ...type, ...as(KEYS.alice) }, keyed);
@@ -289,8 +289,8 @@ describe('an edit', () => {
   });
 });
 
-describe('an upload that nobody uses', () => {
-  it('is gone when its time is over, and stays while it is used', async () => {
+describe('an unused upload', () => {
+  it('expires, and each use postpones that', async () => {
     const short = await startRig({ UPLOAD_TTL: '700ms' });
     try {
       const type = { 'content-type': 'image/png' };
