@@ -157,7 +157,7 @@ describe('bad input over GraphQL', () => {
     [{ cfg: 0.5 }, 'InvalidInput', 'cfg', /1 to 20, got 0.5/],
     [{ megapixels: 900 }, 'InvalidInput', 'megapixels', /got 900/],
     [{ workflow: 'qwen-image-edit-pluss' }, 'InvalidInput', 'workflow', /qwen-image-edit-plus/],
-    [{ parameters: { sampler: 'x' } }, 'InvalidInput', 'parameters.sampler', /no parameter/],
+    [{ parameters: { sampler: 'x' } }, 'InvalidInput', 'parameters.sampler', /is not a parameter/],
     [{ images: [] }, 'InvalidInput', 'images', /1 to 3/],
     [{ images: [{ url: 'PICTURES/page.html' }] }, 'ImageRejected', 'images.0', /text\/html/],
     [
