@@ -42,8 +42,8 @@ describe('TRUST_PROXY', () => {
   let url: string;
   let peers: Peers;
   beforeAll(async () => {
-    server = createServer((asked, answer) => {
-      answer.end(JSON.stringify({ address: peers.addressOf(asked), origin: peers.originOf(asked) }));
+    server = createServer((request, response) => {
+      response.end(JSON.stringify({ address: peers.addressOf(request), origin: peers.originOf(request) }));
     });
     url = `http://127.0.0.1:${await listen(server)}`;
   });

@@ -14,9 +14,9 @@ import {
   openSocket,
 } from '../../support/sockets.ts';
 
-const WHO = ['nobody', 'alice', 'bob', 'olga'] as const;
+const WHO = ['anonymous', 'alice', 'bob', 'olga'] as const;
 type Who = (typeof WHO)[number];
-const keyOf = (who: Who): string | null => (who === 'nobody' ? null : KEYS[who]);
+const keyOf = (who: Who): string | null => (who === 'anonymous' ? null : KEYS[who]);
 
 let rig: Rig;
 /** A completed job of Alice. */
@@ -227,7 +227,7 @@ describe('every GraphQL root field', () => {
     const answer = query.startsWith('subscription')
       ? await askStream(query, headers)
       : await askGraphQL(rig.url, query, {}, headers);
-    if (who === 'nobody') {
+    if (who === 'anonymous') {
       expect(answer.status).toBe(401);
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
       expect(answer.errors?.map(({ extensions }) => extensions?.code)).toEqual(['UNAUTHENTICATED']);
@@ -235,7 +235,7 @@ describe('every GraphQL root field', () => {
     expect(answer.data != null && row.yes(answer.data) ? 'yes' : 'no').toBe(row.may[index]);
   });
 
-  it.each(cases.filter(({ who }) => who !== 'nobody'))(
+  it.each(cases.filter(({ who }) => who !== 'anonymous'))(
     '$name as $who over WebSocket',
     async ({ row, who, index }) => {
       const socket = await openSocket(rig.url, { authorization: `Bearer ${keyOf(who)}` });

@@ -91,7 +91,7 @@ it.each([
     for (const watch of watching) await untilRunning(watch);
 
     const strangers = {
-      'somebody else': KEYS.bob,
+      'another user': KEYS.bob,
       'a token of the name of the owner’s key': await issuer.sign({ sub: 'alice' }),
       'the operator, by a token without the role': await issuer.sign({ sub: 'ann' }),
     };

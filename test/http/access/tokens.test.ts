@@ -49,7 +49,7 @@ describe('a token', () => {
     ['without an end', () => sign({ exp: '' })],
     ['without a subject', () => sign({ sub: '' })],
     ['with a subject of 1,000 characters', () => sign({ sub: 'x'.repeat(1000) })],
-    ['signed by somebody else', () => sign({}, stranger)],
+    ['signed by another issuer', () => sign({}, stranger)],
     [
       'that is not signed',
       () => new UnsecuredJWT({ sub: 'ann', iss: ISSUER, aud: AUDIENCE, exp: seconds() + 60 }).encode(),
@@ -66,7 +66,7 @@ describe('a token', () => {
           .sign(new TextEncoder().encode('public')),
     ],
     [
-      'whose claims were changed',
+      'with changed claims',
       async () =>
         (await sign()).replace(/\.[^.]+\./, `.${Buffer.from('{"sub":"x"}').toString('base64url')}.`),
     ],

@@ -28,9 +28,9 @@ interface Answer {
 
 /** Like fetch(), with headers that fetch does not allow. */
 async function ask(url: string, method: string, headers: Record<string, string>, body = ''): Promise<Answer> {
-  const asked = request(url, { method, headers });
-  asked.end(body);
-  const [response] = await once(asked, 'response');
+  const sent = request(url, { method, headers });
+  sent.end(body);
+  const [response] = await once(sent, 'response');
   return { status: response.statusCode, headers: response.headers, body: await text(response) };
 }
 
@@ -193,7 +193,7 @@ describe('a Host on loopback', () => {
 
 describe('every response', () => {
   it.each(['/', '/jobs', '/nowhere', '/status/x', '/graphql?query={__typename}', '/docs', '/graphql'])(
-    '%s is told to browsers as what it is',
+    '%s has the security headers of its kind',
     async path => {
       const isPage = path === '/docs' || path === '/graphql';
       const answer = await ask(rig.url + path, 'GET', isPage ? { accept: 'text/html' } : {});

@@ -21,14 +21,14 @@ describe('a browser with the gateway’s content security policies', () => {
     ['/docs', '#swagger-ui .opblock'],
   ])('renders %s completely', async (path, sign) => {
     const page = await browser.newPage();
-    const refused: string[] = [];
+    const violations: string[] = [];
     page.on('console', message => {
-      if (/Content Security Policy|violates/i.test(message.text())) refused.push(message.text());
+      if (/Content Security Policy|violates/i.test(message.text())) violations.push(message.text());
     });
-    page.on('pageerror', error => refused.push(error.message));
+    page.on('pageerror', error => violations.push(error.message));
     await page.goto(rig.url + path);
     await page.waitForSelector(sign);
-    expect(refused).toEqual([]);
+    expect(violations).toEqual([]);
     await page.close();
   });
 });

@@ -179,9 +179,11 @@ describe('two gateways on one Redis', () => {
       [one, other, one, other].map(({ url }) => openSocket(url, { apiKey: KEYS.alice })),
     );
     const sockets = opened.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
-    const refusals = opened.flatMap(result => (result.status === 'rejected' ? [String(result.reason)] : []));
+    const rejections = opened.flatMap(result =>
+      result.status === 'rejected' ? [String(result.reason)] : [],
+    );
     expect(sockets).toHaveLength(2);
-    expect(refusals).toEqual([expect.stringContaining('429'), expect.stringContaining('429')]);
+    expect(rejections).toEqual([expect.stringContaining('429'), expect.stringContaining('429')]);
     for (const { socket } of sockets) socket.close();
   });
 });

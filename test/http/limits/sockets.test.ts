@@ -251,15 +251,15 @@ describe('the variables of a subscription', () => {
     const id = await submit(100);
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
     const { socket, run } = await openSocket(rig.url);
-    const asked = (characters: number) => run({ query, variables: { id, junk: 'x'.repeat(characters) } });
-    expect((await asked(60_000)).type).toBe('next');
-    expect(codesOf(await asked(70_000))).toEqual(['DOCUMENT_LIMIT']);
+    const subscribe = (characters: number) => run({ query, variables: { id, junk: 'x'.repeat(characters) } });
+    expect((await subscribe(60_000)).type).toBe('next');
+    expect(codesOf(await subscribe(70_000))).toEqual(['DOCUMENT_LIMIT']);
     // Queries and mutations may carry an image.
     expect((await run({ query: '{ __typename }', variables: { junk: 'x'.repeat(70_000) } })).type).toBe(
       'next',
     );
     const before = held();
-    for (let n = 0; n < 50; n += 1) await asked(60_000);
+    for (let n = 0; n < 50; n += 1) await subscribe(60_000);
     expect(held() - before).toBeLessThan(50 * 2 * 60_000);
     socket.close();
   });

@@ -8,13 +8,13 @@ import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts'
 describe('GET /download/{job_id}', () => {
   let face: Face;
   let id: string;
-  let picture: Buffer;
+  let image: Buffer;
   let url: string;
   beforeAll(async () => {
     face = await startFace();
     const kept = await keepCompleted(face);
     id = kept.job.id;
-    picture = kept.pictures[0] ?? Buffer.alloc(0);
+    image = kept.pictures[0] ?? Buffer.alloc(0);
     url = `${face.url}/download/${id}`;
   });
   afterAll(() => face.stop());
@@ -24,10 +24,10 @@ describe('GET /download/{job_id}', () => {
   it('sends the stored bytes with their headers', async () => {
     const response = await fetch(url);
     expect(response.status).toBe(200);
-    expect(await bytesOf(response)).toEqual(picture);
+    expect(await bytesOf(response)).toEqual(image);
     expect(Object.fromEntries(response.headers)).toMatchObject({
       'content-type': 'image/png',
-      'content-length': String(picture.length),
+      'content-length': String(image.length),
       'content-disposition': `inline; filename="edited_image_${id}.png"`,
       'accept-ranges': 'bytes',
       'cache-control': 'private, no-cache',
@@ -39,7 +39,7 @@ describe('GET /download/{job_id}', () => {
   it('answers HEAD with the same headers and no body', async () => {
     const [get, head] = await Promise.all([fetch(url), fetch(url, { method: 'HEAD' })]);
     await get.body?.cancel();
-    // Those are of the connection, not of the picture.
+    // These headers belong to the connection.
     const { date: _, connection: __, 'keep-alive': ___, ...expected } = Object.fromEntries(get.headers);
     expect(head.status).toBe(200);
     expect(Object.fromEntries(head.headers)).toMatchObject(expected);
@@ -52,12 +52,12 @@ describe('GET /download/{job_id}', () => {
     ['bytes=-16', -16, undefined],
   ])('sends the range %s', async (range, start, end) => {
     const response = await fetch(url, { headers: { range } });
-    const part = picture.subarray(start, end);
+    const part = image.subarray(start, end);
     expect(response.status).toBe(206);
     expect(await bytesOf(response)).toEqual(part);
-    const from = picture.indexOf(part);
+    const from = image.indexOf(part);
     expect(response.headers.get('content-range')).toBe(
-      `bytes ${from}-${from + part.length - 1}/${picture.length}`,
+      `bytes ${from}-${from + part.length - 1}/${image.length}`,
     );
     expect(response.headers.get('content-length')).toBe(String(part.length));
   });
@@ -65,15 +65,15 @@ describe('GET /download/{job_id}', () => {
   it('rejects a range outside the file', async () => {
     const answer = await ask(url, { headers: { range: 'bytes=999999-' } });
     expect(answer.status).toBe(416);
-    expect(answer.headers.get('content-range')).toBe(`bytes */${picture.length}`);
+    expect(answer.headers.get('content-range')).toBe(`bytes */${image.length}`);
     expect(answer.headers.get('content-disposition')).toBeNull();
-    expect(answer.body).toEqual({ detail: expect.stringContaining(`${picture.length} bytes`) });
+    expect(answer.body).toEqual({ detail: expect.stringContaining(`${image.length} bytes`) });
   });
 
   it('sends the whole file if If-Range does not match', async () => {
     const response = await fetch(url, { headers: { range: 'bytes=0-9', 'if-range': '"another"' } });
     expect(response.status).toBe(200);
-    expect(await bytesOf(response)).toEqual(picture);
+    expect(await bytesOf(response)).toEqual(image);
   });
 
   it('sends 304 if the client has it', async () => {
@@ -120,7 +120,7 @@ describe('GET /download/{job_id}', () => {
   });
 
   it('sends a PNG unchanged with ?format=png', async () => {
-    expect(await bytesOf(await fetch(`${url}?format=png&quality=1`))).toEqual(picture);
+    expect(await bytesOf(await fetch(`${url}?format=png&quality=1`))).toEqual(image);
   });
 
   it('sends the nth image of a job that made several', async () => {
@@ -155,11 +155,11 @@ describe('GET /download/{job_id}', () => {
     ['PROCESSING', 'a', 'processing'],
     ['ERROR', null, 'error'],
     ['CANCELED', null, 'error'],
-  ] as const)('rejects a job that is %s', async (status, lane, told) => {
+  ] as const)('rejects a job that is %s', async (status, lane, reported) => {
     const job = await face.keep({ status, lane });
     expect(await ask(`${face.url}/download/${job.id}`)).toMatchObject({
       status: 400,
-      body: { detail: `Image not ready. Current status: ${told}` },
+      body: { detail: `Image not ready. Current status: ${reported}` },
     });
   });
 
@@ -175,7 +175,7 @@ describe('GET /download/{job_id}', () => {
 
   it('hides why a broken image cannot be converted', async () => {
     const { job } = await keepCompleted(face);
-    await face.artifacts.put(job.outputs[0]?.key ?? '', Buffer.from('not a picture at all'));
+    await face.artifacts.put(job.outputs[0]?.key ?? '', Buffer.from('not a image at all'));
     const answer = await ask(`${face.url}/download/${job.id}?format=webp`);
     expect(answer).toMatchObject({
       status: 500,

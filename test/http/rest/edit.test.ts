@@ -285,9 +285,9 @@ describe('a full queue', () => {
         prompt_id: null,
         queue_position: 0,
       });
-      const refused = await send(`${gateway.url}/edit-image`, body);
-      expect(refused).toMatchObject({ status: 429, body: { detail: expect.stringContaining('full') } });
-      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      const rejected = await send(`${gateway.url}/edit-image`, body);
+      expect(rejected).toMatchObject({ status: 429, body: { detail: expect.stringContaining('full') } });
+      expect(Number(rejected.headers.get('retry-after'))).toBeGreaterThan(0);
     } finally {
       await Promise.all([gateway.stop(), pictures.stop()]);
     }

@@ -154,7 +154,7 @@ describe('errors', () => {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...length },
     });
-    let refused = false;
+    let stopped = false;
     let sent = 0;
     // The gateway closes the connection while this still writes.
     upload.on('error', () => {});
@@ -162,7 +162,7 @@ describe('errors', () => {
     const closed = once(upload, 'close');
     const chunk = Buffer.alloc(64 * 1024, 'x');
     const pump = (): void => {
-      while (!refused && sent < 3 * 1024 ** 3) {
+      while (!stopped && sent < 3 * 1024 ** 3) {
         sent += chunk.length;
         if (!upload.write(chunk)) {
           upload.once('drain', pump);
@@ -172,7 +172,7 @@ describe('errors', () => {
     };
     upload.once('socket', pump);
     const [response] = await answered;
-    refused = true;
+    stopped = true;
     expect(response.statusCode).toBe(413);
     expect(response.headers.connection).toBe('close');
     expect(JSON.parse(await text(response))).toEqual({
