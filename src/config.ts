@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseArtifactsUrl } from './adapters/artifacts-location.ts';
 import { parseApiKeys } from './http/access/api-keys.ts';
-import { parseTrustedProxies } from './http/peers.ts';
+import { isLoopback, parseTrustedProxies } from './http/peers.ts';
 import type { Rate } from './rate.ts';
 import { parseWebhookSecrets } from './webhooks/secrets.ts';
 
@@ -318,9 +318,4 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     faults.push('COMFYUI_URL: is required in production: the sandbox runs no model');
   }
   return faults.length === 0 ? { ok: true, config } : { ok: false, faults };
-}
-
-/** Whether an address is reachable from this host only. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

@@ -58,6 +58,11 @@ export function networkOf(address: string): string {
     .join(':')}::/64`;
 }
 
+/** Whether a host to listen on is reachable from this machine only. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
 /** `proxies` null: no proxy is trusted. */
 export function createPeers(proxies: TrustedProxies | null): Peers {
   return {

@@ -1,13 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
-import { isLoopback } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { Log } from '../log.ts';
+import type { DocumentLimits } from '../operations/documents.ts';
 import { createMask } from '../operations/errors.ts';
 import type { OnOperation } from '../operations/hooks.ts';
 import { createOperations, type Source } from '../operations/operations.ts';
-import { createPersisted } from '../operations/persisted.ts';
+import { createPersisted, type PersistedMode } from '../operations/persisted.ts';
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
 import {
@@ -23,15 +23,15 @@ import type { Identity } from './access/identity.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
 import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
+import type { SocketLimits } from './graphql/socket-guard.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
 import { createYogaDoor } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
-import type { HttpLimits } from './limits/http-limits.ts';
 import { createStreams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
-import { createPeers, type TrustedProxies } from './peers.ts';
+import { createPeers, isLoopback, type TrustedProxies } from './peers.ts';
 
 export interface HttpOptions {
   readonly services: Services;
@@ -56,6 +56,25 @@ export interface HttpOptions {
   readonly showDetails: boolean;
   /** Called for each GraphQL operation. */
   readonly onOperation: readonly OnOperation[];
+}
+
+/** The limits of the HTTP server. Those of images and jobs are elsewhere. */
+export interface HttpLimits {
+  readonly documents: DocumentLimits;
+  readonly graphiql: boolean;
+  readonly persisted: PersistedMode;
+  readonly subscriptionsPerCaller: number;
+  readonly sockets: SocketLimits & {
+    readonly maxSockets: number;
+    readonly perSocket: number;
+    readonly initMs: number;
+  };
+  /** Null: no limit. */
+  readonly rate: Rate | null;
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** Other origins whose pages may use the gateway. */
+  readonly origins: readonly string[];
 }
 
 export interface HttpServer {

@@ -8,8 +8,8 @@ import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/emb
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { readConfig } from '../../src/config.ts';
 import { createIdentity } from '../../src/http/access/identity.ts';
-import { httpLimits } from '../../src/http/limits/http-limits.ts';
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
+import { httpLimits } from '../../src/http-limits.ts';
 import { parseAllowList } from '../../src/images/allow.ts';
 import { createImageLoader } from '../../src/images/fetch-image.ts';
 import { createJobs } from '../../src/jobs/service.ts';

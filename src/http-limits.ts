@@ -1,32 +1,13 @@
-import { type Config, isLoopback } from '../../config.ts';
-import type { DocumentLimits } from '../../operations/documents.ts';
-import type { PersistedMode } from '../../operations/persisted.ts';
-import type { Rate } from '../../rate.ts';
-import type { SocketLimits } from '../graphql/socket-guard.ts';
-
-/** The limits of the HTTP server. Those of images and jobs are elsewhere. */
-export interface HttpLimits {
-  readonly documents: DocumentLimits;
-  readonly graphiql: boolean;
-  readonly persisted: PersistedMode;
-  readonly subscriptionsPerCaller: number;
-  readonly sockets: SocketLimits & {
-    readonly maxSockets: number;
-    readonly perSocket: number;
-    readonly initMs: number;
-  };
-  /** Null: no limit. */
-  readonly rate: Rate | null;
-  readonly headersMs: number;
-  readonly requestMs: number;
-  /** Other origins whose pages may use the gateway. */
-  readonly origins: readonly string[];
-}
+import type { Config } from './config.ts';
+import { isLoopback } from './http/peers.ts';
+import type { HttpLimits } from './http/server.ts';
+import type { Rate } from './rate.ts';
 
 /** Enough for a list of a hundred jobs with their prompts, which is about 1 MB. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
 const RATE_BEYOND_LOOPBACK: Rate = { limit: 300, windowMs: 60_000 };
 
+/** The HTTP server's limits from the settings. Beyond loopback there is a rate limit by default. */
 export function httpLimits(config: Config): HttpLimits {
   const rate = config.RATE_LIMIT ?? (isLoopback(config.HOST) ? 'off' : RATE_BEYOND_LOOPBACK);
   return {
