@@ -1,4 +1,4 @@
-import type { ExecutionResult, OperationTypeNode } from 'graphql';
+import type { GraphQLError, OperationTypeNode } from 'graphql';
 import type { Caller } from '../jobs/caller.ts';
 import type { Log } from '../log.ts';
 
@@ -26,8 +26,11 @@ export type Outcome = 'completed' | 'failed' | 'rejected' | 'left';
 
 /** What a hook gets to see of one operation after its start. */
 export interface OperationObserver {
-  /** Called with each result: once for queries and mutations, for each event of a subscription. Must not throw. */
-  result?(result: ExecutionResult): void;
+  /**
+   * Called for each result, with its errors as the client gets them: once for a query or mutation, for each event of a
+   * subscription. Must not throw.
+   */
+  result?(errors: readonly GraphQLError[] | undefined): void;
   /** Called exactly once. `durationMs` counts from the start. Must not throw. */
   end?(outcome: Outcome, durationMs: number): void;
 }
@@ -37,7 +40,7 @@ export type OnOperation = (operation: OperationInfo) => OperationObserver | unde
 
 /** Passes the life of one operation on to all hooks. `end` counts once, however often it is called. */
 export interface Observation {
-  result(result: ExecutionResult): void;
+  result(errors: readonly GraphQLError[] | undefined): void;
   end(outcome: Outcome): void;
 }
 
@@ -48,8 +51,8 @@ export function observe(hooks: readonly OnOperation[], operation: OperationInfo)
   const observers = hooks.map(hook => hook(operation)).filter(observer => observer !== undefined);
   let ended = false;
   return {
-    result(result) {
-      for (const observer of observers) observer.result?.(result);
+    result(errors) {
+      for (const observer of observers) observer.result?.(errors);
     },
     end(outcome) {
       if (ended) return;

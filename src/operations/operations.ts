@@ -9,7 +9,14 @@ import {
 import type { GraphQLContext } from '../graphql/context.ts';
 import { createDocuments, type DocumentLimits, type ValidDocument } from './documents.ts';
 import { isStoreAway, type Mask, maskResult } from './errors.ts';
-import { type Observation, type OnOperation, type OperationKind, observe, type Transport } from './hooks.ts';
+import {
+  type Observation,
+  type OnOperation,
+  type OperationKind,
+  type Outcome,
+  observe,
+  type Transport,
+} from './hooks.ts';
 import { openLive } from './live.ts';
 import type { PersistedDocuments } from './persisted.ts';
 import { type SubscriptionQuota, tooManySubscriptions } from './quota.ts';
@@ -139,6 +146,23 @@ export function createOperations(options: OperationsOptions): Operations {
     }
   }
 
+  async function join(
+    { known, definition, operationName, variables: given }: Operation,
+    { context }: Source,
+    subscriberOf: (leave: () => void) => Subscriber,
+    onLeave: () => void,
+  ): Promise<Subscribed> {
+    const shareable = shareableOf(known.document, definition, given, context);
+    if ('errors' in shareable) return { errors: shareable.errors };
+    const { key, variables } = shareable;
+    try {
+      const open = () => openLive({ schema, known, operationName, variables, context }, mask);
+      return await shared.join(key, open, subscriberOf, onLeave);
+    } catch (error) {
+      return { errors: [mask(error)] };
+    }
+  }
+
   return {
     resolve,
 
@@ -168,57 +192,35 @@ export function createOperations(options: OperationsOptions): Operations {
     async run(operation, source) {
       const observation = start(operation, source);
       const result = await resultOf(operation, source);
-      observation?.result(result);
-      observation?.end(result.errors === undefined ? 'completed' : 'failed');
-      return result;
+      return ended(observation, result.errors === undefined ? 'completed' : 'failed', result);
     },
 
-    async live({ definition, known, operationName, variables: given, ...about }, source, subscriberOf) {
-      const { context } = source;
-      const observation = observe(hooks, { ...about, caller: context.caller, transport: source.transport });
-      function refuse(outcome: 'rejected' | 'failed', result: ExecutionResult): ExecutionResult {
-        observation?.result(result);
-        observation?.end(outcome);
-        return result;
-      }
+    async live(operation, source, subscriberOf) {
+      const observation = start(operation, source);
       const leaveQuota = quota.enter(source.clientKey);
       if (leaveQuota === null) {
-        return refuse('rejected', { errors: [tooManySubscriptions(quota.perCaller, 'for one caller')] });
+        const error = tooManySubscriptions(quota.perCaller, 'for one caller');
+        return ended(observation, 'rejected', { errors: [error] });
       }
-      const shareable = shareableOf(known.document, definition, given, context);
-      if ('errors' in shareable) {
-        leaveQuota();
-        return refuse('failed', { errors: shareable.errors });
-      }
-      const { key, variables } = shareable;
-      try {
-        const subscribed = await shared.join(
-          key,
-          () => openLive(schema, mask, { known, operationName, variables, context }),
-          leaveGroup => {
-            const subscriber = subscriberOf(() => {
-              leaveGroup();
-              leaveQuota();
-              observation?.end('left');
-            });
-            return observation === null ? subscriber : observed(subscriber, observation);
-          },
-        );
-        if (isStream(subscribed)) return subscribed;
-        leaveQuota();
-        return refuse('failed', subscribed);
-      } catch (error) {
-        leaveQuota();
-        return refuse('failed', { errors: [mask(error)] });
-      }
+      const subscribed =
+        observation === null
+          ? await join(operation, source, subscriberOf, leaveQuota)
+          : await join(
+              operation,
+              source,
+              leave => observed(subscriberOf(leave), observation),
+              () => {
+                leaveQuota();
+                observation.end('left');
+              },
+            );
+      if (isStream(subscribed)) return subscribed;
+      leaveQuota();
+      return ended(observation, 'failed', subscribed);
     },
 
     reject(rejected, source) {
-      const observation = start(rejected, source);
-      const result: ExecutionResult = { errors: rejected.errors };
-      observation?.result(result);
-      observation?.end('rejected');
-      return result;
+      return ended(start(rejected, source), 'rejected', { errors: rejected.errors });
     },
   };
 }
@@ -228,12 +230,18 @@ export function isRejected(prepared: Parameters | Operation | Rejected): prepare
   return 'errors' in prepared;
 }
 
+function ended(observation: Observation | null, outcome: Outcome, result: ExecutionResult): ExecutionResult {
+  observation?.result(result.errors);
+  observation?.end(outcome);
+  return result;
+}
+
 /** Reports results and the end of the stream to the hooks. */
 function observed(subscriber: Subscriber, observation: Observation): Subscriber {
   return {
     stream: subscriber.stream,
     offer(shared: SharedResult) {
-      observation.result(shared.result);
+      observation.result(shared.errors);
       subscriber.offer(shared);
     },
     end() {

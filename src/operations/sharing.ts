@@ -9,15 +9,16 @@ import {
 } from 'graphql';
 import type { GraphQLContext } from '../graphql/context.ts';
 import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../jobs/few.ts';
+import { formatResult } from './errors.ts';
 
 /** What graphql-js' `subscribe` returns: a stream of results, or the one result that says why there is none. */
 export type Subscribed = AsyncIterable<ExecutionResult> | ExecutionResult;
 
-/** A result on its way to all subscribers of a subscription. */
+/** A result on its way to all subscribers of a subscription. The newest is held for each, so it is kept as bytes alone. */
 export interface SharedResult {
-  readonly result: ExecutionResult;
-  /** The result as it is sent, serialised by the first subscriber that needs it and then used by all. */
-  bytes: Buffer | null;
+  /** JSON, and one brace more: it closes the message that a socket sends around the result. */
+  readonly message: Buffer;
+  readonly errors: readonly GraphQLError[] | undefined;
 }
 
 /** One reader of a shared subscription. Its methods should be shared too: there are thousands of subscribers. */
@@ -35,12 +36,13 @@ export interface SharedSubscriptions {
   /**
    * Adds a subscriber to the subscription under `key` and returns its stream, or the result that says why there is none.
    * The first one opens the subscription; later ones are offered the newest result at once. It is closed when the last
-   * one leaves. Rejects when opening does.
+   * one leaves. Rejects when opening does. `onLeave` is called when the subscriber leaves, if it ever joined.
    */
   join(
     key: string,
     open: () => Promise<Subscribed>,
     subscriberOf: (leave: () => void) => Subscriber,
+    onLeave: () => void,
   ): Promise<Subscribed>;
   /** Open subscriptions. */
   size(): number;
@@ -71,7 +73,7 @@ export function createSharedSubscriptions(): SharedSubscriptions {
     function take({ value, done }: IteratorResult<ExecutionResult>): void {
       if (done) finish();
       else {
-        const shared: SharedResult = { result: value, bytes: null };
+        const shared = sharedResult(value);
         group.newest = shared;
         forEachOf(group.subscribers, subscriber => subscriber.offer(shared));
         wait();
@@ -86,10 +88,15 @@ export function createSharedSubscriptions(): SharedSubscriptions {
     wait();
   }
 
-  function enter(group: Group, subscriberOf: (leave: () => void) => Subscriber): Subscribed {
+  function enter(
+    group: Group,
+    subscriberOf: (leave: () => void) => Subscriber,
+    onLeave: () => void,
+  ): Subscribed {
     const subscriber = subscriberOf(() => {
       removeFrom(group.subscribers, subscriber);
       if (isEmpty(group.subscribers)) group.close();
+      onLeave();
     });
     addTo(group.subscribers, subscriber);
     if (group.newest !== null) subscriber.offer(group.newest);
@@ -100,6 +107,7 @@ export function createSharedSubscriptions(): SharedSubscriptions {
     key: string,
     open: () => Promise<Subscribed>,
     subscriberOf: (leave: () => void) => Subscriber,
+    onLeave: () => void,
   ): Promise<Subscribed> {
     const group: Group = { opened: open(), subscribers: few(), newest: null, close: () => {} };
     groups.set(key, group);
@@ -115,7 +123,7 @@ export function createSharedSubscriptions(): SharedSubscriptions {
         // No subscriber is left that could see it fail.
         results.return?.().catch(() => undefined);
       };
-      const stream = enter(group, subscriberOf);
+      const stream = enter(group, subscriberOf, onLeave);
       pump(key, group, results);
       return stream;
     } catch (error) {
@@ -128,16 +136,23 @@ export function createSharedSubscriptions(): SharedSubscriptions {
     key: string,
     open: () => Promise<Subscribed>,
     subscriberOf: (leave: () => void) => Subscriber,
+    onLeave: () => void,
   ): Promise<Subscribed> {
     const group = groups.get(key);
-    if (group === undefined) return lead(key, open, subscriberOf);
+    if (group === undefined) return lead(key, open, subscriberOf, onLeave);
     const subscribed = await group.opened;
     if (!isStream(subscribed)) return subscribed;
     // It may have ended meanwhile: then a new one is opened.
-    return groups.get(key) === group ? enter(group, subscriberOf) : join(key, open, subscriberOf);
+    return groups.get(key) === group
+      ? enter(group, subscriberOf, onLeave)
+      : join(key, open, subscriberOf, onLeave);
   }
 
   return { join, size: () => groups.size };
+}
+
+function sharedResult(result: ExecutionResult): SharedResult {
+  return { message: Buffer.from(`${JSON.stringify(formatResult(result))}}`), errors: result.errors };
 }
 
 /** Whether it is a stream of results. */

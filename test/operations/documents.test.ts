@@ -125,7 +125,7 @@ describe('a document', () => {
     expect(await answer.text()).not.toContain('"data"');
   });
 
-  it('passes at exactly the limits', async () => {
+  it('is limited in its number of mutations by their cost', async () => {
     const edit =
       'editImage(input: { images: [{ url: "http://127.0.0.1:1/x" }], prompt: "x" }) { ... on Error { code } }';
     expect(await codes(`mutation { ${edit} }`, strict)).toEqual([]);

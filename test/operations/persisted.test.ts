@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { codesOf, openSocket } from '../support/sockets.ts';
 
-const MANIFEST = new URL('../../../schema/persisted-documents.json', import.meta.url);
+const MANIFEST = new URL('../../schema/persisted-documents.json', import.meta.url);
 
 let rigs: Record<'off' | 'on' | 'only', Rig>;
 let jobs: { hash: string; text: string };

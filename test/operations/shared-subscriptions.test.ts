@@ -1,7 +1,11 @@
 import type { ExecutionResult } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { createMailbox, type Mailbox } from '../../src/jobs/mailbox.ts';
-import { createSharedSubscriptions, type Subscribed } from '../../src/operations/sharing.ts';
+import {
+  createSharedSubscriptions,
+  type SharedResult,
+  type Subscribed,
+} from '../../src/operations/sharing.ts';
 
 /** Subscribers as server-sent events use them: each reads from a mailbox of its own. */
 function shareResults() {
@@ -9,11 +13,25 @@ function shareResults() {
   return {
     size,
     join: (key: string, open: () => Promise<Subscribed>) =>
-      join(key, open, leave => {
-        const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
-        return { stream, offer: shared => offer(shared.result), end };
-      }),
+      join(
+        key,
+        open,
+        leave => {
+          const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
+          return { stream, offer: shared => offer(resultOf(shared)), end };
+        },
+        () => undefined,
+      ),
   };
+}
+
+/** Parsed once for each shared result, so that its identity shows whether it was shared. */
+const parsed = new WeakMap<SharedResult, ExecutionResult>();
+
+function resultOf(shared: SharedResult): ExecutionResult {
+  const result: ExecutionResult = parsed.get(shared) ?? JSON.parse(shared.message.toString().slice(0, -1));
+  parsed.set(shared, result);
+  return result;
 }
 
 const result = (n: number): ExecutionResult => ({ data: { n } });

@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { createMailbox } from '../../jobs/mailbox.ts';
-import { formatResult } from '../../operations/errors.ts';
 import type { SharedResult, Subscriber } from '../../operations/sharing.ts';
 
 /** Where a socket's subscription writes its results. */
@@ -24,7 +23,8 @@ const NOTHING = Buffer.alloc(0);
  */
 class SocketSubscriber implements Subscriber {
   readonly stream;
-  readonly #target: SocketTarget;
+  readonly #socket: WebSocket;
+  readonly #transport: Duplex;
   /** The start of each message. */
   readonly #head: string;
   /** The newest result, while the connection's buffer is not empty. */
@@ -32,7 +32,8 @@ class SocketSubscriber implements Subscriber {
   #ended = false;
 
   constructor(target: SocketTarget, leave: () => void) {
-    this.#target = target;
+    this.#socket = target.socket;
+    this.#transport = target.transport;
     this.#head = `{"id":${JSON.stringify(target.id)},"type":"next","payload":`;
     this.stream = createMailbox<never>(() => {
       this.#waiting = null;
@@ -44,15 +45,13 @@ class SocketSubscriber implements Subscriber {
    * Writes directly while the connection's buffer is empty; otherwise keeps only the newest result until it drains. So at
    * most one result waits here and one in the connection.
    */
-  offer(shared: SharedResult): void {
+  offer({ message }: SharedResult): void {
     if (!this.#isOpen()) return;
-    const { transport } = this.#target;
-    // The brace closes the message around the result.
-    shared.bytes ??= Buffer.from(`${JSON.stringify(formatResult(shared.result))}}`);
-    if (this.#waiting !== null) this.#waiting = shared.bytes;
-    else if (transport.writableLength === 0) this.#write(shared.bytes);
+    const transport = this.#transport;
+    if (this.#waiting !== null) this.#waiting = message;
+    else if (transport.writableLength === 0) this.#write(message);
     else {
-      this.#waiting = shared.bytes;
+      this.#waiting = message;
       transport.write(NOTHING, () => this.#drained());
     }
   }
@@ -76,12 +75,11 @@ class SocketSubscriber implements Subscriber {
 
   /** Nothing may be sent after the closing frame (RFC 6455, 5.5.1). */
   #isOpen(): boolean {
-    const { socket } = this.#target;
-    return socket.readyState === socket.OPEN;
+    return this.#socket.readyState === this.#socket.OPEN;
   }
 
   #write(rest: Buffer): void {
-    const { transport } = this.#target;
+    const transport = this.#transport;
     transport.cork();
     transport.write(startTextFrame(this.#head, rest.length));
     transport.write(rest);

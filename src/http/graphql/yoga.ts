@@ -140,10 +140,21 @@ function withDocumentId(params: Parameters, url: string): Parameters {
   return documentId === null ? params : { ...params, documentId };
 }
 
+/** A result that is serialised already, as Yoga sends it. */
+interface SerialisedResult extends ExecutionResult {
+  readonly stringify: () => string;
+}
+
 /** Reads a subscription for one stream of server-sent events. */
 function eventSubscriber(leave: () => void): Subscriber {
-  const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
-  return { stream, offer: ({ result }: SharedResult) => offer(result), end };
+  const { stream, offer, end } = createMailbox<SerialisedResult>(leave);
+  return {
+    stream,
+    offer({ message }: SharedResult) {
+      offer({ stringify: () => message.toString('utf8', 0, message.length - 1) });
+    },
+    end,
+  };
 }
 
 function toYogaLogger(log: Log): YogaLogger {

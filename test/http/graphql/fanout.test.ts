@@ -55,11 +55,10 @@ async function watch(id: string): Promise<Watcher> {
   const stream = await shared.join(
     'the job',
     async () => source.stream,
-    leaveGroup =>
-      socketSubscriber(target, () => {
-        leaveGroup();
-        watcher.left += 1;
-      }),
+    leave => socketSubscriber(target, leave),
+    () => {
+      watcher.left += 1;
+    },
   );
   if (!(Symbol.asyncIterator in stream)) throw new Error('no stream');
   const whole: Watcher = Object.assign(watcher, { ended: drain(stream) });
