@@ -23,23 +23,22 @@ export interface Identity {
   identify(credentials: Credentials): Identified | Promise<Identified>;
 }
 
-export interface IdentityOptions {
-  readonly keys: readonly ApiKey[];
-  /** Null: no tokens are accepted. */
-  readonly tokens: Tokens | null;
-}
-
 /** The caller of every request where neither keys nor tokens are configured. */
 const ANONYMOUS_OPERATOR: Caller = { id: null, operator: true };
 
-/** Identifies by keys, tokens or both. With neither configured, every caller is the operator. */
-export function createIdentity(options: IdentityOptions): Identity {
-  if (options.keys.length === 0 && options.tokens === null) {
+/** Identifies by keys, tokens (null: none are accepted) or both. With neither, every caller is the operator. */
+export function createIdentity({
+  keys,
+  tokens,
+}: {
+  readonly keys: readonly ApiKey[];
+  readonly tokens: Tokens | null;
+}): Identity {
+  if (keys.length === 0 && tokens === null) {
     const anonymous: Identified = { ok: true, caller: ANONYMOUS_OPERATOR, expiresAt: null };
     return { required: false, identify: () => anonymous };
   }
-  const { tokens } = options;
-  const keyring = createKeyring(options.keys);
+  const keyring = createKeyring(keys);
 
   async function byKey(key: string): Promise<Identified> {
     const found = await keyring.find(key);

@@ -9,11 +9,6 @@ export interface RateLimiter {
   take(key: string): RateAnswer | Promise<RateAnswer>;
 }
 
-/** A limiter that counts in this process only. */
-export interface LocalRateLimiter extends RateLimiter {
-  take(key: string): RateAnswer;
-}
-
 /** Number of keys counted. Beyond it, the least recently used ones start over. */
 const MAX_KEYS = 100_000;
 /** How long a request waits for the shared count. */
@@ -25,12 +20,12 @@ const SHARED_PAUSE_MS = 1_000;
  * The generic cell rate algorithm (ITU-T I.371): one number per key, no timers. Requests, sockets and their operations
  * share one limiter, so that none is a way around another.
  */
-export function createRateLimiter(rate: Rate, now: () => number = () => performance.now()): LocalRateLimiter {
+export function createRateLimiter(rate: Rate, now: () => number = () => performance.now()) {
   const interval = rate.windowMs / rate.limit;
   // The time at which the budget of a key is full again.
   const fullAt = new LRUCache<string, number>({ max: MAX_KEYS });
   return {
-    take(key) {
+    take(key: string): RateAnswer {
       const at = now();
       const before = Math.max(fullAt.get(key) ?? 0, at);
       const after = before + interval;

@@ -10,8 +10,6 @@ import { jobsRoutes } from './jobs.ts';
 import { statusRoutes } from './status.ts';
 import { uploadRoutes } from './uploads.ts';
 
-export type { RestOptions } from './context.ts';
-
 /** All documented REST routes, and the errors for paths and methods without one. */
 export function restRoutes(options: RestOptions): FastifyPluginAsync {
   return async app => {

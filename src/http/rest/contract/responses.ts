@@ -4,7 +4,7 @@ import { errorCodes } from '../../../jobs/errors.ts';
 import { STAGES } from '../../../workflows/manifest.ts';
 
 /** The statuses of the REST contract; a canceled job has the status `error`. */
-export const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
+const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
 export type RestStatus = (typeof REST_STATUSES)[number];
 
 const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
