@@ -10,16 +10,16 @@ import { createOperations, type Source } from '../operations/operations.ts';
 import { createPersisted, type PersistedMode } from '../operations/persisted.ts';
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
+import { addGate } from './access/gate.ts';
 import {
   type Callers,
   clientKeyOf,
   createCallers,
   type FairBy,
+  type Identity,
   type Known,
   withShare,
-} from './access/callers.ts';
-import { addGate } from './access/gate.ts';
-import type { Identity } from './access/identity.ts';
+} from './access/identity.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
 import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';

@@ -4,8 +4,7 @@ import { type HeldBytes, holdBody, mayBeLarge } from '../limits/held-bytes.ts';
 import type { Streams } from '../limits/lifetime.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import type { Peers } from '../peers.ts';
-import { type Callers, clientKeyOf } from './callers.ts';
-import { headerCredentials, type Identified, type Identity } from './identity.ts';
+import { type Callers, clientKeyOf, headerCredentials, type Identified, type Identity } from './identity.ts';
 import {
   FOREIGN_HOST,
   identityRejection,

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import type { FastifyError, FastifyPluginAsync, FastifyReply } from 'fastify';
 import type { Mask } from '../../operations/errors.ts';
 import type { Operations, Source } from '../../operations/operations.ts';
-import type { Callers, Known } from '../access/callers.ts';
+import type { Callers, Known } from '../access/identity.ts';
 import { rejectAsGraphQL } from '../access/rejections.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';

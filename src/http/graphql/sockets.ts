@@ -7,8 +7,13 @@ import type { Log } from '../../log.ts';
 import { formatResult, withoutHttp } from '../../operations/errors.ts';
 import { isRejected, type Operation, type Operations, type Source } from '../../operations/operations.ts';
 import { tooManySubscriptions } from '../../operations/quota.ts';
-import { clientKeyOf, type Known } from '../access/callers.ts';
-import { headerCredentials, type Identity, payloadCredentials } from '../access/identity.ts';
+import {
+  clientKeyOf,
+  headerCredentials,
+  type Identity,
+  type Known,
+  payloadCredentials,
+} from '../access/identity.ts';
 import { rateRejection } from '../access/rejections.ts';
 import { mayConnect } from '../limits/cross-site.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';

@@ -1,9 +1,8 @@
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeApiKey, parseApiKeys } from '../../../src/http/access/api-keys.ts';
-import { createCallers } from '../../../src/http/access/callers.ts';
 import { addGate } from '../../../src/http/access/gate.ts';
-import { createIdentity } from '../../../src/http/access/identity.ts';
+import { createCallers, createIdentity } from '../../../src/http/access/identity.ts';
 import { createHeldBytes } from '../../../src/http/limits/held-bytes.ts';
 import { createStreams } from '../../../src/http/limits/lifetime.ts';
 import { createPeers } from '../../../src/http/peers.ts';
