@@ -1,5 +1,5 @@
 /** The part of a file that a Range header requests, both ends included. Null: the whole file. */
-export type RangeAnswer = { start: number; end: number } | 'unsatisfiable' | null;
+export type ByteRange = { start: number; end: number } | 'unsatisfiable' | null;
 
 /** The validators of a file (RFC 9110, 8.8). */
 export interface Validators {
@@ -36,7 +36,7 @@ export function mayUseRange({ ifRange }: Conditions, file: Validators): boolean 
  * Parses a Range header for a file of `size` bytes (RFC 9110, 14.1.2). Ignores several ranges, other units and invalid
  * values, as the RFC allows: the response is then the whole file.
  */
-export function readRange(header: string | undefined, size: number): RangeAnswer {
+export function readRange(header: string | undefined, size: number): ByteRange {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '');
   const [, from = '', to = ''] = match ?? [];
   if (match === null || (from === '' && to === '')) return null;

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
 import { sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
-import type { DebugFields, FilesAnswer } from './contract/responses.ts';
+import type { DebugFields, FilesResponse } from './contract/responses.ts';
 import { LIST_LIMIT } from './jobs.ts';
 import { imageExists, imagePath, statusOf } from './status-fields.ts';
 
@@ -34,7 +34,7 @@ export function debugRoutes(app: FastifyInstance, options: RestOptions): void {
         };
       }),
     );
-    return { output_dir: outputDir, files } satisfies FilesAnswer;
+    return { output_dir: outputDir, files } satisfies FilesResponse;
   });
 
   app.get('/debug/job/:job_id', route, async (request: JobRequest, reply) => {

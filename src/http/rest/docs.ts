@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import type { RestOptions } from './context.ts';
 import { buildOpenApi } from './contract/openapi.ts';
-import type { HealthAnswer } from './contract/responses.ts';
+import type { HealthResponse } from './contract/responses.ts';
 
 const TITLE = 'Qwen Image Edit Plus API';
 const DOCS_PATH = '/docs';
@@ -36,7 +36,7 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
       version: options.version,
       features: options.features(),
       engine: options.engineKind(),
-    } satisfies HealthAnswer;
+    } satisfies HealthResponse;
   });
 
   const { version } = options;

@@ -6,7 +6,7 @@ import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
 import type { RestOptions } from './context.ts';
 import { type EditBody, editBody, editHeaders, STORED_IMAGE } from './contract/requests.ts';
-import type { EditAnswer } from './contract/responses.ts';
+import type { EditResponse } from './contract/responses.ts';
 import { POLL_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
 
@@ -58,7 +58,11 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     const { job } = outcome;
     reply.header('location', `/status/${job.id}`);
     reply.header('retry-after', POLL_SECONDS);
-    return { job_id: job.id, status: restStatus(job), message: 'Image editing started' } satisfies EditAnswer;
+    return {
+      job_id: job.id,
+      status: restStatus(job),
+      message: 'Image editing started',
+    } satisfies EditResponse;
   });
 }
 

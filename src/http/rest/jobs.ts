@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Delivery } from '../../jobs/webhook.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
-import type { DeliveriesAnswer, JobsAnswer } from './contract/responses.ts';
+import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';
 import { restProgress, restStatus } from './status-fields.ts';
 
 /** How many jobs a response lists at most: the newest. */
@@ -21,7 +21,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
       jobs: Object.fromEntries(
         page.jobs.map(job => [job.id, { status: restStatus(job), progress: restProgress(job) }]),
       ),
-    } satisfies JobsAnswer;
+    } satisfies JobsResponse;
   });
 
   app.delete('/jobs/:job_id', async (request: JobRequest, reply) => {
@@ -43,11 +43,11 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     const job = await findJob(options, request);
     if (job === null) return sendJobNotFound(reply);
     const deliveries = await jobs.deliveries(job);
-    return { deliveries: deliveries.map(deliveryFields) } satisfies DeliveriesAnswer;
+    return { deliveries: deliveries.map(deliveryFields) } satisfies DeliveriesResponse;
   });
 }
 
-function deliveryFields(delivery: Delivery): DeliveriesAnswer['deliveries'][number] {
+function deliveryFields(delivery: Delivery): DeliveriesResponse['deliveries'][number] {
   return {
     id: delivery.id,
     event: lower(delivery.event),

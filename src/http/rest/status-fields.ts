@@ -1,6 +1,6 @@
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { RestOptions } from './context.ts';
-import type { RestStatus, StatusAnswer } from './contract/responses.ts';
+import type { RestStatus, StatusResponse } from './contract/responses.ts';
 
 /** The status in REST's terms: a canceled job is an error. */
 export function restStatus(job: Job): RestStatus {
@@ -53,17 +53,17 @@ export async function surroundingsOf(options: RestOptions, job: Job): Promise<Su
 }
 
 /** The response of `/status` for a job. */
-export async function statusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+export async function statusOf(options: RestOptions, job: Job): Promise<StatusResponse> {
   return describeStatus(options, job, await surroundingsOf(options, job));
 }
 
 /** The response of `/status` with the job's revision, for clients that wait for the next one. */
-export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusAnswer> {
+export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusResponse> {
   return { ...(await statusOf(options, job)), revision: job.revision };
 }
 
 /** The response of `/status` for a job in known surroundings. */
-export function describeStatus(options: RestOptions, job: Job, around: Surroundings): StatusAnswer {
+export function describeStatus(options: RestOptions, job: Job, around: Surroundings): StatusResponse {
   const common = { progress: restProgress(job), prompt_id: job.promptId };
   switch (job.status) {
     case 'QUEUED':

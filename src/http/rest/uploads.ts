@@ -5,7 +5,7 @@ import type { Upload, UploadResult } from '../../jobs/uploads.ts';
 import { sendError } from '../errors.ts';
 import { mayConnect } from '../limits/cross-site.ts';
 import type { RestOptions } from './context.ts';
-import type { UploadAnswer } from './contract/responses.ts';
+import type { UploadResponse } from './contract/responses.ts';
 
 /** Content types of bodies that are the image itself. Its format is detected from its bytes. */
 const RAW_TYPES = ['image/png', 'image/jpeg', 'image/webp', 'application/octet-stream'];
@@ -48,7 +48,7 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
       if (fault === null) throw error;
       return sendError(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);
     }
-    if (result.ok) return reply.code(201).send(answerOf(result.upload));
+    if (result.ok) return reply.code(201).send(responseOf(result.upload));
     // Does not wait for the rest of the body.
     if (!request.raw.complete) reply.header('connection', 'close');
     const { code, message } = result.failure;
@@ -77,7 +77,7 @@ function isCrossOrigin({ headers }: FastifyRequest, origins: readonly string[]):
   return headers.origin === undefined && headers['sec-fetch-site'] === 'cross-site';
 }
 
-function answerOf(upload: Upload): UploadAnswer {
+function responseOf(upload: Upload): UploadResponse {
   return {
     upload_id: upload.id,
     width: upload.width,

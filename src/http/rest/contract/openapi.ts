@@ -2,16 +2,16 @@ import { z } from 'zod';
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
 import { downloadQuery, editBody, editHeaders, eventsHeaders, jobPath, statusQuery } from './requests.ts';
 import {
-  debugAnswer,
-  deleteAnswer,
-  deliveriesAnswer,
-  editAnswer,
-  errorAnswer,
-  filesAnswer,
-  healthAnswer,
-  jobsAnswer,
-  statusAnswer,
-  uploadAnswer,
+  debugResponse,
+  deleteResponse,
+  deliveriesResponse,
+  editResponse,
+  errorResponse,
+  filesResponse,
+  healthResponse,
+  jobsResponse,
+  statusResponse,
+  uploadResponse,
 } from './responses.ts';
 
 function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
@@ -19,7 +19,7 @@ function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject 
 }
 
 function error(description: string): ZodOpenApiResponseObject {
-  return json(description, errorAnswer);
+  return json(description, errorResponse);
 }
 
 const noBody = { description: 'As for GET, without a body.' };
@@ -78,7 +78,7 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'Health check',
         tags: ['Gateway'],
         responses: {
-          '200': json('The gateway runs.', healthAnswer),
+          '200': json('The gateway runs.', healthResponse),
           '302': { description: 'Redirects browsers to /docs.' },
           ...failures,
         },
@@ -94,7 +94,7 @@ const document = (version: string): ZodOpenApiObject => ({
         requestBody: { required: true, content: { 'application/json': { schema: editBody } } },
         responses: {
           '200': {
-            ...json('The job is stored and will run.', editAnswer),
+            ...json('The job is stored and will run.', editResponse),
             headers: {
               Location: { description: 'The URL of its status.', schema: { type: 'string' } },
               ...pollAgain,
@@ -128,7 +128,7 @@ const document = (version: string): ZodOpenApiObject => ({
           },
         },
         responses: {
-          '201': json('Stored until an hour (the default) after its last use.', uploadAnswer),
+          '201': json('Stored until an hour (the default) after its last use.', uploadResponse),
           '400': error('Not a complete JPEG, PNG or WebP image.'),
           '413': error('The image is too large.'),
           '415': error('Neither an image nor a form with one.'),
@@ -144,7 +144,7 @@ const document = (version: string): ZodOpenApiObject => ({
         description: '`?wait=30` waits for the next change, instead of polling.',
         requestParams: { path: jobPath, query: statusQuery },
         responses: {
-          '200': { ...json('The current status.', statusAnswer), headers: pollAgain },
+          '200': { ...json('The current status.', statusResponse), headers: pollAgain },
           '400': error('The query is invalid.'),
           '404': noJob,
           ...failures,
@@ -212,7 +212,7 @@ const document = (version: string): ZodOpenApiObject => ({
         tags: ['Jobs'],
         requestParams: { path: jobPath },
         responses: {
-          '200': json('The deliveries, oldest first.', deliveriesAnswer),
+          '200': json('The deliveries, oldest first.', deliveriesResponse),
           '404': noJob,
           ...failures,
         },
@@ -223,7 +223,7 @@ const document = (version: string): ZodOpenApiObject => ({
         operationId: 'listJobs',
         summary: 'The newest 1000 jobs with their status',
         tags: ['Jobs'],
-        responses: { '200': json('Jobs by id.', jobsAnswer), ...failures },
+        responses: { '200': json('Jobs by id.', jobsResponse), ...failures },
       },
     },
     '/jobs/{job_id}': {
@@ -232,7 +232,7 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'Delete a job and its files; stops it if it is running',
         tags: ['Jobs'],
         requestParams: { path: jobPath },
-        responses: { '200': json('The job is deleted.', deleteAnswer), '404': noJob, ...failures },
+        responses: { '200': json('The job is deleted.', deleteResponse), '404': noJob, ...failures },
       },
     },
     '/debug/files': {
@@ -240,7 +240,7 @@ const document = (version: string): ZodOpenApiObject => ({
         operationId: 'listFiles',
         summary: 'Output files of the newest jobs',
         tags: ['Debug'],
-        responses: { '200': json('The files.', filesAnswer), ...failures },
+        responses: { '200': json('The files.', filesResponse), ...failures },
       },
     },
     '/debug/job/{job_id}': {
@@ -250,7 +250,7 @@ const document = (version: string): ZodOpenApiObject => ({
         tags: ['Debug'],
         requestParams: { path: jobPath },
         responses: {
-          '200': json('Its status, request, files and events.', debugAnswer),
+          '200': json('Its status, request, files and events.', debugResponse),
           '404': noJob,
           ...failures,
         },

@@ -16,12 +16,12 @@ const revision = count.optional().meta({
 const promptId = z.string().nullable().meta({ description: 'The id of the job on its engine.' });
 
 /** Every error. */
-export const errorAnswer = z
+export const errorResponse = z
   .object({ detail: z.string() })
   .meta({ id: 'Error', description: 'What went wrong, in one sentence.' });
 
 /** GET `/`. */
-export const healthAnswer = z
+export const healthResponse = z
   .object({
     message: z.string(),
     status: z.literal('running'),
@@ -32,7 +32,7 @@ export const healthAnswer = z
   .meta({ id: 'Health' });
 
 /** POST `/edit-image`. */
-export const editAnswer = z
+export const editResponse = z
   .object({ job_id: z.string(), status: z.enum(REST_STATUSES), message: z.string() })
   .meta({ id: 'EditAccepted' });
 
@@ -81,7 +81,7 @@ const jobFailed = z
   .meta({ id: 'JobFailed' });
 
 /** GET `/webhooks/{job_id}`. */
-export const deliveriesAnswer = z
+export const deliveriesResponse = z
   .object({
     deliveries: z.array(
       z.object({
@@ -108,18 +108,18 @@ export const deliveriesAnswer = z
   .meta({ id: 'WebhookDeliveries' });
 
 /** GET `/status/{job_id}`. */
-export const statusAnswer = z.union([jobInProgress, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
+export const statusResponse = z.union([jobInProgress, jobCompleted, jobFailed]).meta({ id: 'JobStatus' });
 
 /** GET `/jobs`. */
-export const jobsAnswer = z
+export const jobsResponse = z
   .object({ jobs: z.record(z.string(), z.object({ status: z.enum(REST_STATUSES), progress })) })
   .meta({ id: 'JobList' });
 
 /** DELETE `/jobs/{job_id}`. */
-export const deleteAnswer = z.object({ message: z.string() }).meta({ id: 'JobDeleted' });
+export const deleteResponse = z.object({ message: z.string() }).meta({ id: 'JobDeleted' });
 
 /** GET `/debug/files`. */
-export const filesAnswer = z
+export const filesResponse = z
   .object({
     output_dir: z.string(),
     files: z.array(
@@ -177,10 +177,10 @@ const debugFields = z
   .meta({ id: 'JobDebug' });
 
 /** GET `/debug/job/{job_id}`. */
-export const debugAnswer = z.intersection(statusAnswer, debugFields);
+export const debugResponse = z.intersection(statusResponse, debugFields);
 
 /** POST `/upload`. */
-export const uploadAnswer = z
+export const uploadResponse = z
   .object({
     upload_id: z.string().meta({ description: 'Use it as `upload:<id>` instead of a URL.' }),
     width: count,
@@ -191,11 +191,11 @@ export const uploadAnswer = z
   })
   .meta({ id: 'Upload' });
 
-export type UploadAnswer = z.output<typeof uploadAnswer>;
-export type HealthAnswer = z.output<typeof healthAnswer>;
-export type EditAnswer = z.output<typeof editAnswer>;
-export type StatusAnswer = z.output<typeof statusAnswer>;
-export type JobsAnswer = z.output<typeof jobsAnswer>;
-export type FilesAnswer = z.output<typeof filesAnswer>;
-export type DeliveriesAnswer = z.output<typeof deliveriesAnswer>;
+export type UploadResponse = z.output<typeof uploadResponse>;
+export type HealthResponse = z.output<typeof healthResponse>;
+export type EditResponse = z.output<typeof editResponse>;
+export type StatusResponse = z.output<typeof statusResponse>;
+export type JobsResponse = z.output<typeof jobsResponse>;
+export type FilesResponse = z.output<typeof filesResponse>;
+export type DeliveriesResponse = z.output<typeof deliveriesResponse>;
 export type DebugFields = z.output<typeof debugFields>;
