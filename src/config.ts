@@ -269,6 +269,11 @@ export const settings = {
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe('Minimum level of log lines on standard error'),
+  LOG_PRETTY: flag
+    .default(false)
+    .describe(
+      'Formats log lines for reading when standard error is a terminal and pino-pretty is installed; `npm run dev` sets it',
+    ),
   NODE_ENV: z
     .string()
     .optional()

@@ -5,7 +5,7 @@ import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
-import { createPace, type Pace } from './dispatch/pace.ts';
+import { createPace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/access/identity.ts';
 import { restRoutes } from './http/rest/index.ts';
@@ -34,24 +34,24 @@ export { VERSION };
 
 const ENGINE_ANSWER_MS = 60_000;
 const CANCEL_WAIT_MS = 10_000;
-/** More than it takes to check an upload once it came in, with clocks that differ. */
+/** Longer than the check of a received upload takes, plus the difference between clocks. */
 const UPLOAD_CHECK_MS = 15 * 60_000;
 const SWEEP_EVERY_MS = 60_000;
 const SWEEP_BATCH = 200;
 
 export interface Gateway {
   readonly url: string;
-  /** True when no ComfyUI is configured and the sandbox stands in. */
+  /** True when no ComfyUI is configured and the sandbox replaces it. */
   readonly sandbox: boolean;
-  /** Reads the workflows again. Never rejects: what is broken is logged and set aside, the rest runs. */
+  /** Reloads the workflows. Never rejects: a broken workflow is logged and not offered, the others are. */
   reload(): Promise<void>;
-  /** Stops taking requests, leaves runs where they stand, closes everything that was opened. */
+  /** Stops accepting requests and closes everything that was opened. Runs continue on their engines. */
   stop(): Promise<void>;
 }
 
 /**
- * Builds everything from a config and starts it. Rejects, with nothing left running, when a part cannot start:
- * the port is taken, the job file is in use, no workflow is usable. `open` gives it its store, which it closes;
+ * Builds all parts from a config and starts them. Rejects, and leaves nothing running, when a part cannot start: the
+ * port or the job file is in use, or no workflow is usable. `open` opens the store, which the gateway closes;
  * `onOperation` is called for each GraphQL operation.
  */
 export async function startGateway(
@@ -90,7 +90,7 @@ async function start(
   const dir = resolve(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
   const workflows = createCatalog(await loadAtStart(dir, log), config.WORKFLOW ?? null, canRun);
   const chosen = workflows.choose(config.WORKFLOW ?? null);
-  // One that is broken is told like any other; a name that nothing has is a slip of the pen.
+  // A broken default workflow is logged like any other. A name that no workflow has is a typo.
   if (!chosen.ok && !workflows.broken().some(({ name }) => name === config.WORKFLOW)) {
     throw new Error(`WORKFLOW: ${chosen.message}`);
   }
@@ -106,8 +106,7 @@ async function start(
     const watching = watchFolders({
       dir,
       onChange: () => void reload(),
-      onError: error =>
-        log.warn({ dir, error: error.message }, 'workflows are not watched: SIGHUP reloads them'),
+      onError: error => log.warn({ dir, err: error }, 'cannot watch the workflow files: SIGHUP reloads them'),
     });
     stops.push(async () => watching.stop());
   }
@@ -130,7 +129,7 @@ async function start(
   stops.push(() => bytes.close());
   const { artifacts } = bytes;
   const allow = parseAllowList(config.FETCH_ALLOW);
-  // One for pictures and webhooks, because it is libuv's threads that it spares, and they have them in common.
+  // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
   const images = createImageLoader({
     allow,
@@ -163,18 +162,18 @@ async function start(
     workflows,
     refuseWebhook: url =>
       secrets === undefined
-        ? 'is not taken here: the operator has set no WEBHOOK_SECRET'
+        ? 'is not accepted: the operator has not set WEBHOOK_SECRET'
         : refuseWebhookUrl(url, allow),
     now,
     maxQueue: config.MAX_QUEUE,
     jobTtlMs: config.JOB_TTL,
     cancelWaitMs: CANCEL_WAIT_MS,
-    secondsToRoom: () => secondsToRoom(pace, engines()),
+    secondsToRoom: () => pace.secondsToRoom(engines().filter(({ state }) => state === 'READY').length),
     removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
   });
   const sweeper = setInterval(() => {
-    jobs.sweep(SWEEP_BATCH).catch(error => log.error({ error: String(error) }, 'could not remove old jobs'));
-    uploads.sweep().catch(error => log.error({ error: String(error) }, 'could not remove old uploads'));
+    jobs.sweep(SWEEP_BATCH).catch(error => log.error({ err: error }, 'could not remove old jobs'));
+    uploads.sweep().catch(error => log.error({ err: error }, 'could not remove old uploads'));
   }, SWEEP_EVERY_MS);
   stops.push(async () => clearInterval(sweeper));
 
@@ -192,7 +191,7 @@ async function start(
   if (sandbox) {
     const engine = await startSandbox({ stepMs: config.SANDBOX_STEP });
     stops.push(() => engine.stop());
-    log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox stands in, no model is run');
+    log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox is used, no model is run');
     urls.push(engine.url);
   }
   const running = startDispatcher({
@@ -272,7 +271,7 @@ async function start(
         ? new Map()
         : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
     showDetails: config.NODE_ENV === 'development',
-    // Measuring each operation has a price, so only where the lines are written.
+    // Measuring each operation costs time, so do it only when the lines are written.
     onOperation: config.LOG_LEVEL === 'debug' ? [...onOperation, logOperations(log)] : onOperation,
   });
   stops.push(() => http.stop());
@@ -284,14 +283,7 @@ async function identityFrom(config: Config): Promise<Identity> {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
   if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
-  // Most gateways have none, and what reads them takes a while to load.
+  // Loaded only when it is used: jose makes a start slower.
   const { createTokens } = await import('./http/access/tokens.ts');
   return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
-}
-
-/** When an engine will have taken the next job, by the time that jobs took of late; 10 s until one was measured. */
-function secondsToRoom(pace: Pace, engines: ReturnType<Services['engines']>): number {
-  const ready = engines.filter(({ state }) => state === 'READY').length;
-  const seconds = pace.anyJob();
-  return seconds === null || ready === 0 ? 10 : Math.min(300, Math.max(1, Math.ceil(seconds / ready)));
 }

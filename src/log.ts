@@ -1,6 +1,6 @@
-import { pino } from 'pino';
+import { type DestinationStream, pino } from 'pino';
 
-/** The part of pino that the project uses. Prompts and URLs are logged at debug only, secrets never. */
+/** The part of pino that the project uses. Errors go into the field `err`. Prompts and URLs only at debug, secrets never. */
 export interface Log {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -8,7 +8,48 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-/** JSON lines on standard error, so that standard output stays free for what a command prints. */
-export function createLog(level: string): Log {
-  return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+/** Writes JSON lines to standard error, because commands print their results on standard output. */
+export function createLog(level: string, destination: DestinationStream = standardError()): Log {
+  return pino(
+    { level, base: null, serializers: { err: (error: unknown) => describe(error, 0) } },
+    destination,
+  );
+}
+
+/**
+ * Writes lines for reading in a terminal. Resolves with null where the development dependency pino-pretty is not
+ * installed.
+ */
+export async function createPrettyLog(
+  level: string,
+  destination: 2 | DestinationStream = 2,
+): Promise<Log | null> {
+  // A variable, so that neither the compiler nor a bundler needs the package.
+  const name: string = 'pino-pretty';
+  try {
+    const { default: pretty }: { default(options: object): DestinationStream } = await import(name);
+    return createLog(level, pretty({ destination, sync: true, translateTime: 'SYS:HH:MM:ss.l' }));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') return null;
+    throw error;
+  }
+}
+
+function standardError(): DestinationStream {
+  return pino.destination({ dest: 2, sync: true });
+}
+
+const MAX_CAUSES = 5;
+
+/** Copies named properties only: others may hold secrets, as `command` of ioredis' errors does. */
+function describe(error: unknown, depth: number): object | string {
+  if (!(error instanceof Error)) return String(error);
+  const { name, message, stack, cause } = error;
+  return {
+    type: name,
+    message,
+    stack,
+    ...('code' in error ? { code: String(error.code) } : {}),
+    ...(cause === undefined || depth === MAX_CAUSES ? {} : { cause: describe(cause, depth + 1) }),
+  };
 }

@@ -1,20 +1,20 @@
-/** Requests in a time, as `RATE_LIMIT=100/1m` says. */
+/** A number of requests per time, such as `RATE_LIMIT=100/1m`. */
 export interface Rate {
   readonly limit: number;
   readonly windowMs: number;
 }
 
-/** What is left to somebody. Times are milliseconds. */
+/** Whether a request is within the rate, and what is left of it. */
 export interface RateAnswer {
   readonly ok: boolean;
   readonly limit: number;
   readonly remaining: number;
-  /** Until one more is taken; 0 when it is now. */
+  /** Milliseconds until the next request is allowed; 0 if it is allowed now. */
   readonly retryAfterMs: number;
 }
 
-/** The count of requests that many gateways keep together: a port of the shared store. */
+/** Counts requests for all gateways that share a store. */
 export interface SharedRates {
-  /** Takes one from the budget of `key`, if there is one. Rejects with `StoreAway` when the store is out of reach. */
+  /** Takes one request from the budget of `key` if any is left. Rejects with `StoreAway` when the store is unreachable. */
   take(key: string, rate: Rate): Promise<RateAnswer>;
 }

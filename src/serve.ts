@@ -1,16 +1,16 @@
 import { readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, createPrettyLog, type Log } from './log.ts';
 
-/** Exit code of a start with settings that are not valid: EX_CONFIG of sysexits.h. */
+/** Exit code for invalid settings: EX_CONFIG of sysexits.h. */
 export const BAD_CONFIG = 78;
 
 /**
- * Runs the gateway as this process: settings from an environment, its address on standard output, the log on standard
- * error. SIGINT and SIGTERM stop it with exit code 0, a second one at once with 1. SIGHUP reads the workflows again.
- * Resolves with null when it listens; when it cannot start, with the reasons on standard error, with the exit code: 78
- * for settings that are not valid, 1 for anything else.
+ * Runs the gateway in this process: reads the settings from an environment, prints its address on standard output and
+ * logs to standard error. SIGINT and SIGTERM stop it with exit code 0; a second one exits at once with 1. SIGHUP reloads
+ * the workflows. Resolves with null when it listens. When it cannot start, prints the reasons on standard error and
+ * resolves with the exit code: 78 for invalid settings, else 1.
  */
 export async function serve(
   environment: Readonly<Record<string, string | undefined>>,
@@ -20,35 +20,36 @@ export async function serve(
     for (const fault of result.faults) console.error(fault);
     return BAD_CONFIG;
   }
-  const log = createLog(result.config.LOG_LEVEL);
+  const { LOG_LEVEL, LOG_PRETTY, NODE_ENV } = result.config;
+  const pretty = LOG_PRETTY && process.stderr.isTTY ? await createPrettyLog(LOG_LEVEL) : null;
+  const log = pretty ?? createLog(LOG_LEVEL);
   let gateway: Gateway;
   try {
     gateway = await startGateway(result.config, log);
   } catch (error) {
-    log.error({ error: error instanceof Error ? error.stack : String(error) }, 'could not start');
+    log.error({ err: error }, 'could not start');
     console.error(error instanceof Error ? error.message : String(error));
     return 1;
   }
-  // The sandbox draws with the same library, in this process; without it only pictures of strangers are decoded here.
+  // The sandbox draws with the same library in this process. Without it, only untrusted images are decoded here.
   decodeOnOneThread();
   if (!gateway.sandbox) blockOtherDecoders();
   console.log(`Qwen Edit gateway on ${gateway.url}`);
-  obeySignals(gateway, log, result.config.NODE_ENV !== 'production' && process.stdin.isTTY);
+  handleSignals(gateway, log, NODE_ENV !== 'production' && process.stdin.isTTY);
   return null;
 }
 
-/** `inTerminal`: somebody tries it out by hand. SIGHUP then means that the terminal was closed. */
-function obeySignals(gateway: Gateway, log: Log, inTerminal: boolean): void {
+/** In a terminal, SIGHUP means that the terminal was closed. */
+function handleSignals(gateway: Gateway, log: Log, inTerminal: boolean): void {
   let stopping = false;
   const stop = (signal: string): void => {
-    // A second signal does not wait for anything.
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ signal }, 'stopping');
     gateway.stop().then(
       () => process.exit(0),
       error => {
-        log.error({ error: String(error) }, 'could not stop cleanly');
+        log.error({ err: error }, 'could not stop cleanly');
         process.exit(1);
       },
     );
@@ -57,7 +58,7 @@ function obeySignals(gateway: Gateway, log: Log, inTerminal: boolean): void {
   process.on('SIGTERM', stop);
   process.on('SIGHUP', signal => {
     if (inTerminal) return stop(signal);
-    log.info({ signal }, 'reading the workflows again');
+    log.info({ signal }, 'reloading the workflows');
     void gateway.reload();
   });
 }

@@ -1,2 +1,2 @@
-/** The version of the REST contract, which is the package's too. */
+/** The version of the package and of the REST contract. */
 export const VERSION = '2.0.0';

@@ -12,8 +12,8 @@ export interface Pace {
   remaining(engine: string, job: Job, weights: ReadonlyMap<Stage, number>): number | null;
   /** Seconds of a whole job like this one on any engine; null until one was measured. */
   wholeJob(job: Job): number | null;
-  /** Seconds of a job of whatever kind; null until one was measured. */
-  anyJob(): number | null;
+  /** Estimated seconds until one of the ready engines takes the next job, 1 to 300; 10 while nothing was measured. */
+  secondsToRoom(readyEngines: number): number;
 }
 
 /** How much the newest measurement counts against all before it. */
@@ -55,6 +55,10 @@ export function createPace(): Pace {
       return seconds;
     },
     wholeJob: job => known('*', job, 'JOB'),
-    anyJob: () => averages.get(ANY_JOB) ?? null,
+    secondsToRoom(readyEngines) {
+      const seconds = averages.get(ANY_JOB);
+      if (seconds === undefined || readyEngines === 0) return 10;
+      return Math.min(300, Math.max(1, Math.ceil(seconds / readyEngines)));
+    },
   };
 }

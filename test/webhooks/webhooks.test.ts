@@ -335,7 +335,7 @@ describe('bad input', () => {
     const answer = await post(rig, { url: 'https://example.com/' });
     expect([answer.status, (await answer.json()).detail]).toEqual([
       400,
-      'webhook is not taken here: the operator has set no WEBHOOK_SECRET',
+      'webhook is not accepted: the operator has not set WEBHOOK_SECRET',
     ]);
   });
 
