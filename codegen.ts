@@ -92,7 +92,7 @@ async function operationTypes(source: GraphQLSchema): Promise<string> {
 function operationTexts(documents: readonly DocumentNode[]): string {
   const operations = Object.entries(separateOperations(concatAST(documents)));
   return [
-    "import type { Operation } from '../operation.ts';\n",
+    "import type { Operation } from '../connection.ts';\n",
     ...operations.map(([name, document]) => {
       const kind = getOperationAST(document, name)?.operation ?? '';
       const types = `${name}${kind.replace(/^./, letter => letter.toUpperCase())}`;

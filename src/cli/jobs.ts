@@ -163,14 +163,9 @@ ${DOWNLOAD_EXIT_CODES}`,
     .action(async (id: string, { out, open, ...options }: DownloadOptions) => {
       await checkOutput(out, open);
       const { index, format, quality } = options;
-      const what = {
-        ...(index === undefined ? {} : { index }),
-        ...(format === undefined ? {} : { format }),
-        ...(quality === undefined ? {} : { quality }),
-      };
       const file = await withClient(options, client =>
         untilInterrupted('The image was not saved.', signal =>
-          saveImage(client, id, out, { ...what, signal }),
+          saveImage(client, id, out, { index, format, quality, signal }),
         ),
       );
       if (file === '-') return;

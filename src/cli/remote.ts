@@ -63,8 +63,7 @@ export async function withClient<T>(
   { url, apiKey }: Remote,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const key = apiKey === undefined ? {} : { apiKey };
-  const client = createClient({ url, ...key, webSocket: ShortLivedWebSocket });
+  const client = createClient({ url, apiKey, webSocket: ShortLivedWebSocket });
   try {
     return await use(client);
   } catch (error) {

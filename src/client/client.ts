@@ -1,5 +1,11 @@
-import { createConnection, execute, type HeaderSource } from './connection.ts';
-import { type Download, type DownloadOptions, download } from './download.ts';
+import {
+  createConnection,
+  execute,
+  type HeaderSource,
+  type Operation,
+  type Transport,
+  type TransportName,
+} from './connection.ts';
 import { closedError, GatewayError, notFound } from './errors.ts';
 import {
   CancelJobDocument,
@@ -18,16 +24,21 @@ import {
   RetryJobDocument,
   type RetryJobMutation,
 } from './generated/operations.ts';
-import { asDataUri, type ImageInput, toImageSource, upload } from './images.ts';
-import type { Operation } from './operation.ts';
-import { persist } from './persist.ts';
+import {
+  asDataUri,
+  type Download,
+  type DownloadOptions,
+  download,
+  type ImageInput,
+  toImageSource,
+  upload,
+} from './images.ts';
+import { persist } from './retry.ts';
 import { createSse } from './sse.ts';
-import type { Transport, TransportName } from './transport.ts';
 import { createWatch, isFinal, type JobWatch } from './watch.ts';
 import { createWebSocket } from './websocket.ts';
 
-export type { HeaderSource } from './connection.ts';
-export type { Download, DownloadOptions } from './download.ts';
+export type { HeaderSource, TransportName } from './connection.ts';
 export { GatewayError, type GatewayErrorKind } from './errors.ts';
 export type {
   EditImageInput,
@@ -37,107 +48,105 @@ export type {
   JobStage,
   JobStatus,
 } from './generated/operations.ts';
-export type { ImageInput } from './images.ts';
-export type { TransportName } from './transport.ts';
+export type { Download, DownloadOptions, ImageInput } from './images.ts';
 export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
 
 type JobSnapshot = JobSnapshotFragment;
 
-/** What to edit, and how. */
+/** The input of an edit; images may also be URLs or bytes. */
 export type EditInput = Omit<EditImageInput, 'images'> & { readonly images: readonly ImageInput[] };
 
-/** What `edit` answers: a job, or an error that says what to change. `__typename` tells which. */
+/** The result of `edit`, discriminated by `__typename`: a job, or an error that says what to change. */
 export type EditResult = EditImageMutation['editImage'];
 export type CancelResult = CancelJobMutation['cancelJob'];
 export type DeleteResult = DeleteJobMutation['deleteJob'];
 export type RetryResult = RetryJobMutation['retryJob'];
-/** A page of jobs, newest first: `pageInfo.endCursor` is the next page's `after`. */
+/** A page of jobs, newest first. `pageInfo.endCursor` is the `after` of the next page. */
 export type JobPage = JobsQuery['jobs'];
 
 export interface ClientOptions {
-  /** Where the gateway is, e.g. `http://localhost:8189`. */
+  /** The URL of the gateway, e.g. `http://localhost:8189`. */
   readonly url: string | URL;
   /** Sent as `Authorization: Bearer …`. */
-  readonly apiKey?: string;
-  /** Sent with each request, and in `connection_init` of a WebSocket. A function is called for each anew. */
+  readonly apiKey?: string | undefined;
+  /** Sent with each request, and in `connection_init` of a WebSocket. A function is called each time. */
   readonly headers?: HeaderSource;
-  /** How to watch, the first choice first. Left out: by WebSocket, and by server-sent events where none can be opened. */
+  /** The transports of a watch, most preferred first. Default: WebSocket, then server-sent events. */
   readonly transports?: readonly TransportName[];
   /**
-   * How long a watch without a connection goes on trying before it rejects, in milliseconds: opening one counts as well.
-   * Left out: a minute. Edits and uploads that nobody answers are tried again for so long too, but at most 10 seconds.
+   * How long a watch without a connection retries before it rejects, in milliseconds, including the time to open one.
+   * Default: 60,000. Edits and uploads without a response are retried as long, but for at most 10 seconds.
    */
   readonly patience?: number;
-  /** Instead of the global `fetch`. */
+  /** Replaces the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
   /**
-   * Instead of the global `WebSocket`, which Node has since version 22. Node's own cannot be cut: where the network drops
-   * its connection without a word, it keeps the program alive until the system gives that up, for minutes. One of the
-   * `ws` package waits 30 seconds.
+   * Replaces the global `WebSocket`, which Node has since version 22. Node's own cannot be terminated: after the network
+   * dropped its connection silently, it keeps the process alive for minutes, until the system gives up. One of the `ws`
+   * package waits 30 seconds.
    */
   readonly webSocket?: unknown;
 }
 
 export interface CallOptions {
-  /** Aborting rejects the call with the signal's reason. It does not cancel a job: `cancel` does. */
-  readonly signal?: AbortSignal;
+  /** Aborting it rejects the call with the signal's reason. Only `cancel` cancels the job. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RetryOptions extends CallOptions {
-  /** Called with the reason, each time before the gateway is tried again because it could not be reached. */
+  /** Called before each retry of an unreachable gateway, with its reason. */
   readonly onRetry?: (failure: GatewayError) => void;
 }
 
 /**
- * A gateway, seen from Node or a browser. Every method rejects with a GatewayError when there is no answer, and with the
- * signal's reason when that aborts.
+ * A client of a gateway, for Node and browsers. Every method rejects with a GatewayError when there is no result, and with
+ * the signal's reason when that aborts.
  */
 export interface Client {
   /**
-   * Submits an edit. Safe to repeat: an answer that was lost on its way is asked for again under the same idempotency
-   * key, which is made up when the input has none.
+   * Submits an edit. Retried while the gateway is unreachable, without a second job: every attempt has the same idempotency
+   * key, a random one if the input has none.
    */
   edit(input: EditInput, options?: RetryOptions): Promise<EditResult>;
   /**
-   * Sends a picture ahead. Resolves with the `uploadId` that any number of edits can name. `edit` does it by itself for
-   * large pictures.
+   * Uploads an image. Resolves with its `uploadId`, which any number of edits can use. `edit` itself uploads large images.
    */
-  upload(picture: Blob, options?: RetryOptions): Promise<string>;
-  /** The job as it is; null when there is none. */
+  upload(image: Blob, options?: RetryOptions): Promise<string>;
+  /** The current state of the job; null when it is unknown. */
   job(id: string, options?: CallOptions): Promise<JobSnapshot | null>;
   jobs(page?: JobsQueryVariables, options?: CallOptions): Promise<JobPage>;
   /**
-   * The job as it is, then its changes, to its final state, which is the last. Connections that break are made anew
-   * without a revision twice. A reader that is slower than the job gets the newest state, not every one.
+   * Yields the current state of the job, then its changes up to the final state. Reconnects without repeating a revision. A
+   * slow reader gets the newest state and misses others.
    */
   watch(id: string, options?: RetryOptions): JobWatch;
   /** Resolves with the job's final state, which may be ERROR or CANCELED. */
   wait(id: string, options?: RetryOptions): Promise<JobSnapshot>;
-  /** A picture of a completed job. */
+  /** Downloads an output image of a completed job. */
   download(id: string, options?: DownloadOptions): Promise<Download>;
-  /** Stops the job. A job that has ended stays as it is. */
+  /** Stops the job. Has no effect on a job that has ended. */
   cancel(id: string, options?: CallOptions): Promise<CancelResult>;
-  /** Stops the job, then removes it and its pictures. */
+  /** Stops the job, then deletes it and its images. */
   delete(id: string, options?: CallOptions): Promise<DeleteResult>;
-  /** A new job with the request of one that has ended. */
+  /** Submits the request of a job that has ended as a new job. */
   retry(id: string, options?: CallOptions): Promise<RetryResult>;
-  /** Closes the client: all that is under way, and every later call, rejects with a GatewayError of the kind `closed`. */
+  /** Closes the client: calls in flight and later calls reject with a GatewayError of the kind `closed`. */
   close(): Promise<void>;
 }
 
-/** Pictures larger than this go ahead of the operation, a third smaller than within it. */
+/** Images of this size and more are uploaded first: within the operation, base64 makes them a third larger. */
 const UPLOAD_FROM_BYTES = 256 * 1024;
 
-/** How long an edit or an upload is tried that nobody answers, in milliseconds: a gateway restarts in less. */
+/** How long to retry an edit or an upload, in milliseconds: a gateway restarts in less. */
 const SUBMIT_MS = 10_000;
 
-/** How long a WebSocket may take to be there, in milliseconds, before another way is tried. */
+/** How long a WebSocket may take to open, in milliseconds, before another transport is tried. */
 const OPEN_MS = 5_000;
 
-/** Makes a client. It connects when it is first used. */
+/** Makes a client, which connects on first use. Throws RangeError for a `patience` that is not positive. */
 export function createClient(options: ClientOptions): Client {
   const { patience = 60_000, transports: names = ['websocket', 'sse'] } = options;
-  if (!(patience > 0)) throw new RangeError(`patience takes milliseconds, more than 0, got ${patience}`);
+  if (!(patience > 0)) throw new RangeError(`patience must be more than 0 milliseconds, got ${patience}`);
   const connection = createConnection(options);
   const transports = names.flatMap((name): Transport[] => {
     switch (name) {
@@ -145,7 +154,7 @@ export function createClient(options: ClientOptions): Client {
         return [createSse(connection)];
       case 'websocket': {
         const implementation = options.webSocket ?? globalThis.WebSocket;
-        // With little patience each way has its share of it, and there is some left.
+        // A short patience is shared between the transports, with some left over.
         const openWithin = Math.min(OPEN_MS, patience / (names.length + 1));
         return implementation === undefined ? [] : [createWebSocket(connection, implementation, openWithin)];
       }
@@ -164,9 +173,9 @@ export function createClient(options: ClientOptions): Client {
     signal?: AbortSignal,
   ): Promise<Result> => execute(connection, operation, variables, untilClosed(signal));
 
-  const look = async (id: string, signal?: AbortSignal): Promise<JobSnapshot | null> =>
+  const fetchJob = async (id: string, signal?: AbortSignal): Promise<JobSnapshot | null> =>
     (await run(JobDocument, { id }, signal)).job;
-  const follow = createWatch({ transports, look, patience });
+  const follow = createWatch({ transports, fetchJob, patience });
   const watch = (id: string, { signal, onRetry }: RetryOptions = {}): JobWatch =>
     follow(id, untilClosed(signal), onRetry);
 
@@ -176,19 +185,19 @@ export function createClient(options: ClientOptions): Client {
     return persist(() => send(signal), persistence);
   }
 
-  const sendAhead = (picture: Blob, given?: RetryOptions): Promise<string> =>
-    submit(signal => upload(connection, picture, signal), given);
+  const uploadImage = (image: Blob, given?: RetryOptions): Promise<string> =>
+    submit(signal => upload(connection, image, signal), given);
 
   async function edit(input: EditInput, given?: RetryOptions): Promise<EditResult> {
-    const send = async (picture: Blob): Promise<ImageSource> => {
-      // A caller's own key goes with the same input each time, and an upload has another id each time.
-      if (picture.size < UPLOAD_FROM_BYTES || input.idempotencyKey != null) return asDataUri(picture);
+    const send = async (image: Blob): Promise<ImageSource> => {
+      // With the caller's own key the input must stay the same, and each upload has a new id.
+      if (image.size < UPLOAD_FROM_BYTES || input.idempotencyKey != null) return asDataUri(image);
       try {
-        return { uploadId: await sendAhead(picture, given) };
+        return { uploadId: await uploadImage(image, given) };
       } catch (error) {
-        // What answers at `url` may be a router: it passes operations on and nothing else.
+        // `url` may be that of a GraphQL router, which has no /upload.
         if (error instanceof GatewayError && (error.status === 404 || error.status === 405)) {
-          return asDataUri(picture);
+          return asDataUri(image);
         }
         throw error;
       }
@@ -202,14 +211,14 @@ export function createClient(options: ClientOptions): Client {
 
   return {
     edit,
-    upload: sendAhead,
-    job: (id, { signal } = {}) => look(id, signal),
+    upload: uploadImage,
+    job: (id, { signal } = {}) => fetchJob(id, signal),
     jobs: async (page = {}, { signal } = {}) => (await run(JobsDocument, page, signal)).jobs,
     watch,
     async wait(id, given) {
       let last: JobSnapshot | null = null;
       for await (const job of watch(id, given)) last = job;
-      if (last === null || !isFinal(last)) throw notFound(`The job ${id} is gone`);
+      if (last === null || !isFinal(last)) throw notFound(`The job ${id} no longer exists`);
       return last;
     },
     download: (id, { signal, ...what } = {}) => download(connection, id, what, untilClosed(signal)),
@@ -222,7 +231,7 @@ export function createClient(options: ClientOptions): Client {
   };
 }
 
-/** `crypto.randomUUID` is not there for pages that came over plain HTTP from elsewhere. */
+/** Browsers have `crypto.randomUUID` only in secure contexts. */
 function randomKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), byte =>
     byte.toString(16).padStart(2, '0'),

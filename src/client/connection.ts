@@ -1,26 +1,33 @@
-import { orAborted } from './abort.ts';
-import { errorOfAnswer, unreachable, wordsOf } from './errors.ts';
-import type { Operation } from './operation.ts';
+import { errorOfResponse, type GatewayError, messageOf, unreachable } from './errors.ts';
+import { orAborted } from './retry.ts';
+
+/** The text of a GraphQL operation, with the types of its variables and its result. */
+export interface Operation<Result, Variables> {
+  readonly name: string;
+  readonly text: string;
+  /** Never set: it only carries the types. */
+  readonly types?: (variables: Variables) => Result;
+}
 
 export type HeaderSource =
   | Readonly<Record<string, string>>
   | (() => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>);
 
-/** How the gateway is reached, for every way of asking it. */
+/** How to reach the gateway, for HTTP and WebSockets. */
 export interface Connection {
   /** `/graphql` of the gateway. */
   readonly endpoint: URL;
   readonly fetch: typeof globalThis.fetch;
   /**
-   * What goes with each request: asked anew each time, so that a token can be renewed. Rejects with a GatewayError when
-   * it cannot be had, with the signal's reason when that aborts.
+   * The headers of a request, computed anew each time so that a token can be renewed. Rejects with a GatewayError when
+   * that fails, with the signal's reason when that aborts.
    */
   headers(signal: AbortSignal): Promise<Readonly<Record<string, string>>>;
-  /** An address below the gateway's. */
+  /** A URL below that of the gateway. */
   at(path: string): URL;
 }
 
-/** Where the gateway is and who asks. A path in `url` is kept: `https://host/edits` has `https://host/edits/graphql`. */
+/** Keeps the path of `url`: `https://host/edits` has its endpoint at `https://host/edits/graphql`. */
 export function createConnection(options: {
   readonly url: string | URL;
   readonly apiKey?: string | undefined;
@@ -33,7 +40,7 @@ export function createConnection(options: {
   const given = async () => (typeof headers === 'function' ? headers() : headers);
   return {
     endpoint: new URL('graphql', base),
-    // Called as a function of the window: browsers refuse it as a method of anything else.
+    // Called on the global object: browsers reject `fetch` as a method of anything else.
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     async headers(signal) {
       try {
@@ -41,14 +48,14 @@ export function createConnection(options: {
         return apiKey === undefined ? own : { authorization: `Bearer ${apiKey}`, ...own };
       } catch (cause) {
         if (signal.aborted) throw signal.reason;
-        throw unreachable(`The headers cannot be had: ${wordsOf(cause)}`, cause);
+        throw unreachable(`headers() failed: ${messageOf(cause)}`, cause);
       }
     },
     at: path => new URL(path, base),
   };
 }
 
-/** Sends a request. Rejects with a GatewayError when nobody answers, with the signal's reason when that aborts. */
+/** Sends a request. Rejects with a GatewayError when there is no response, with the signal's reason when that aborts. */
 export async function request(
   connection: Connection,
   url: URL,
@@ -62,35 +69,35 @@ export async function request(
     return await connection.fetch(url, { ...init, headers, signal });
   } catch (cause) {
     if (signal.aborted) throw signal.reason;
-    throw unreachable(`${url.origin} cannot be reached: ${wordsOf(cause)}`, cause);
+    throw unreachable(`${url.origin} cannot be reached: ${messageOf(cause)}`, cause);
   }
 }
 
 /**
- * The JSON that an answer is; undefined when it is none, as a page of a proxy, or a refusal that breaks off. Rejects
- * with a GatewayError when another answer breaks off, with the signal's reason when that aborts.
+ * The JSON of a response; undefined for other content, such as the page of a proxy, and for an error response that
+ * breaks off. Rejects with a GatewayError when any other breaks off, with the signal's reason when that aborts.
  */
-export async function readJson(answer: Response, signal: AbortSignal): Promise<unknown> {
+export async function readJson(response: Response, signal: AbortSignal): Promise<unknown> {
   let text: string;
   try {
-    text = await answer.text();
+    text = await response.text();
   } catch (cause) {
     if (signal.aborted) throw signal.reason;
-    // Its status is known, and says more than that its reason was lost.
-    if (!answer.ok) return undefined;
-    throw unreachable(`The answer broke off: ${wordsOf(cause)}`, cause);
+    // Its status says more than the lost body.
+    if (!response.ok) return undefined;
+    throw unreachable(`The response broke off: ${messageOf(cause)}`, cause);
   }
   try {
     return JSON.parse(text);
   } catch {
-    // Whoever asked knows what it means that there is none.
+    // Not JSON: the caller decides what that means.
     return undefined;
   }
 }
 
 /**
- * Runs a query or mutation. Rejects with a GatewayError when there is no data: nobody answers, the answer is not
- * GraphQL's, or the operation is refused.
+ * Runs a query or mutation. Rejects with a GatewayError when there is no data: no response, one that is not
+ * GraphQL, or an operation that was rejected.
  */
 export async function execute<Result, Variables>(
   connection: Connection,
@@ -99,13 +106,13 @@ export async function execute<Result, Variables>(
   signal: AbortSignal,
 ): Promise<Result> {
   const accept = 'application/graphql-response+json';
-  const answer = await post(connection, operation, variables, accept, signal);
-  const body = await readJson(answer, signal);
-  if (answer.ok && hasData<Result>(body)) return body.data;
-  throw errorOfAnswer(answer, body, connection.endpoint);
+  const response = await post(connection, operation, variables, accept, signal);
+  const body = await readJson(response, signal);
+  if (response.ok && hasData<Result>(body)) return body.data;
+  throw errorOfResponse(response, body, connection.endpoint);
 }
 
-/** Sends an operation, to be answered in the form `accept`. Rejects as `request` does. */
+/** Posts an operation; `accept` is the media type of the response. Rejects as `request` does. */
 export function post<Result, Variables>(
   connection: Connection,
   operation: Operation<Result, Variables>,
@@ -123,4 +130,31 @@ export function post<Result, Variables>(
 
 function hasData<Result>(body: unknown): body is { readonly data: Result } {
   return typeof body === 'object' && body !== null && 'data' in body && body.data != null;
+}
+
+export type TransportName = 'websocket' | 'sse';
+
+/** Receives the results of a subscription: any number of `next`, then one `end`. */
+export interface Sink<Result> {
+  next(result: Result): void;
+  /** Without an error, the server completed the subscription. */
+  end(error?: GatewayError): void;
+}
+
+/** A subscription in flight. */
+export interface Subscription {
+  /** Whether it reached the gateway. If not, another transport may. */
+  readonly reached: boolean;
+  /** Stops it: the sink is not called again, and its socket, request and timers are released. */
+  stop(): void;
+}
+
+/** A way to subscribe, without retries: those are up to the watch. */
+export interface Transport {
+  readonly name: TransportName;
+  subscribe<Result, Variables extends object>(
+    operation: Operation<Result, Variables>,
+    variables: Variables,
+    sink: Sink<Result>,
+  ): Subscription;
 }

@@ -1,8 +1,7 @@
 /**
- * What is known of a failure, by its kind. `unreachable`: nobody answered, or the connection broke more often than the
- * client tries. `refused`: the gateway, or something before it, answered that it will not. `operation`: the operation
- * itself is at fault. `not-found`: there is no such job, or it is not yours, or it was deleted. `closed`: the client was
- * closed.
+ * The fields of a failure by its kind. `unreachable`: there was no response, or the retries of a broken connection failed.
+ * `refused`: the gateway, or a proxy in front of it, rejected the request. `operation`: the operation itself is at fault.
+ * `not-found`: the job is unknown, deleted, or another caller's. `closed`: the client was closed.
  */
 interface Facts {
   readonly unreachable: Known<null, true>;
@@ -21,11 +20,11 @@ interface Known<Code, Retryable> {
 export type GatewayErrorKind = keyof Facts;
 
 class Failure<Kind extends GatewayErrorKind> extends Error {
-  /** As a trace shows it. */
+  /** The name that a stack trace shows. */
   static override readonly name = 'GatewayError';
   override readonly name = 'GatewayError';
   readonly kind: Kind;
-  /** The status of HTTP, or the close code of a WebSocket. */
+  /** The HTTP status, or the close code of a WebSocket. */
   readonly status: Facts[Kind]['status'];
   /** `extensions.code` of the GraphQL error. */
   readonly code: Facts[Kind]['code'];
@@ -42,9 +41,8 @@ class Failure<Kind extends GatewayErrorKind> extends Error {
 }
 
 /**
- * Thrown when there is no answer to give. What an operation may answer by its schema, such as `ImageRejected`, is never
- * thrown: it is a member of the result, told apart by `__typename`. `kind` tells errors apart: where it is narrowed, the
- * other fields are.
+ * Thrown when there is no result. An error that is part of the schema, such as `ImageRejected`, is never thrown: it is a
+ * member of the result union, discriminated by `__typename`. Narrowing `kind` narrows the other fields.
  */
 export type GatewayError = { [Kind in GatewayErrorKind]: Failure<Kind> }[GatewayErrorKind];
 
@@ -59,12 +57,12 @@ export const GatewayError: {
   readonly prototype: GatewayError;
 } = Failure;
 
-/** Nobody answered, or not to the end. `status` is the close code where a WebSocket was closed. */
+/** No response, or not a whole one. `status` is the close code of a WebSocket. */
 export function unreachable(message: string, cause?: unknown, status: number | null = null): GatewayError {
   return new GatewayError('unreachable', message, { status, code: null, retryable: true }, cause);
 }
 
-/** The gateway will not. Left out: it will not later either. */
+/** The request was rejected; unless `retryable`, it always will be. */
 export function refused(
   message: string,
   facts: { readonly status?: number; readonly code?: string | null; readonly retryable?: boolean } = {},
@@ -74,7 +72,7 @@ export function refused(
   return new GatewayError('refused', message, { status, code, retryable }, cause);
 }
 
-/** There is no such job, or none any more. */
+/** The job is unknown or was deleted. */
 export function notFound(
   message: string,
   { status = null, code = null }: { readonly status?: number | null; readonly code?: string | null } = {},
@@ -82,34 +80,34 @@ export function notFound(
   return new GatewayError('not-found', message, { status, code, retryable: false });
 }
 
-/** What everything ends with that is under way when the client closes, and whatever is asked of it later. */
+/** What calls in flight and later calls reject with once the client is closed. */
 export function closedError(): GatewayError {
   return new GatewayError('closed', 'The client was closed', { status: null, code: null, retryable: false });
 }
 
-/** Statuses of HTTP (RFC 9110, 15; RFC 6585, 4) after which the same request may succeed. */
-const PASSING = new Set([408, 425, 429, 502, 503, 504]);
+/** HTTP statuses (RFC 9110, 15; RFC 6585, 4) after which the same request may succeed later. */
+const RETRYABLE_STATUSES = new Set([408, 425, 429, 502, 503, 504]);
 
-/** The error that an HTTP answer other than the wanted one is, by the reason in its body where there is one. */
-export function refusalOf({ status, statusText }: Response, body: unknown): GatewayError {
+/** The error for an HTTP response, with the reason from its body if there is one. */
+export function errorOfHttp({ status, statusText }: Response, body: unknown): GatewayError {
   const { message, code } = reasonOf(body);
   return refused(message ?? `${status} ${statusText}`.trim(), {
     status,
     code,
-    retryable: PASSING.has(status),
+    retryable: RETRYABLE_STATUSES.has(status),
   });
 }
 
-/** The same for what was to be an answer of GraphQL from `endpoint`: a router or a proxy may stand there. */
-export function errorOfAnswer(answer: Response, body: unknown, endpoint: URL): GatewayError {
-  const { ok, status } = answer;
+/** The error for a response without data to a GraphQL request; a router or a proxy may have sent it. */
+export function errorOfResponse(response: Response, body: unknown, endpoint: URL): GatewayError {
+  const { ok, status } = response;
   const errors = typeof body === 'object' && body !== null && 'errors' in body ? body.errors : null;
-  // A 5xx or 429 may carry errors in GraphQL's form: what they say is then the status', not the operation's.
+  // The GraphQL errors of a 5xx or 429 explain the status; the operation is not at fault.
   if (Array.isArray(errors) && status < 500 && status !== 429) return errorOf(errors, status);
-  if (ok) return refused(`${endpoint.href} does not answer as a gateway does`, { status });
-  const refusal = refusalOf(answer, body);
-  if (status !== 404 && status !== 405) return refusal;
-  return refused(`There is no gateway at ${endpoint.href}: ${refusal.message}`, { status });
+  if (ok) return refused(`${endpoint.href} does not respond like a gateway`, { status });
+  const error = errorOfHttp(response, body);
+  if (status !== 404 && status !== 405) return error;
+  return refused(`There is no gateway at ${endpoint.href}: ${error.message}`, { status });
 }
 
 interface Reason {
@@ -117,15 +115,15 @@ interface Reason {
   readonly code: string | null;
 }
 
-/** The words of a REST error, of a GraphQL answer with errors alone, or of whatever stands before the gateway. */
+/** The reason in the body of a REST error, of a GraphQL response with errors only, or of a proxy's error. */
 function reasonOf(body: unknown): Reason {
   if (typeof body !== 'object' || body === null) return { message: null, code: null };
   if ('errors' in body) return reasonOfErrors(body.errors);
-  const words = Object.entries(body).find(([name, value]) => REASON_FIELDS.has(name) && isText(value));
-  return { message: words === undefined ? null : String(words[1]), code: null };
+  const found = Object.entries(body).find(([name, value]) => REASON_FIELDS.has(name) && isText(value));
+  return { message: found === undefined ? null : String(found[1]), code: null };
 }
 
-/** `detail` is the gateway's own; the others are those of proxies and of RFC 9457. */
+/** `detail` is used by the gateway, the others by proxies and RFC 9457. */
 const REASON_FIELDS = new Set(['detail', 'message', 'error', 'title']);
 
 function isText(value: unknown): value is string {
@@ -146,52 +144,52 @@ function reasonOfErrors(errors: unknown): Reason {
   return { message: messages.length === 0 ? null : messages.join('; '), code };
 }
 
-/** `extensions.code` of errors that say that the gateway will not, whatever the operation. */
-const REFUSALS = new Set([
+/** `extensions.code` of errors that reject the caller or the document, whatever the operation does. */
+const REFUSED_CODES = new Set([
   'UNAUTHENTICATED',
   'FORBIDDEN',
   'DOCUMENT_LIMIT',
   'PERSISTED_DOCUMENTS_ONLY',
   'PERSISTED_DOCUMENT_NOT_FOUND',
 ]);
-/** The same, but it may later. */
-const PASSING_REFUSALS = new Set([
+/** The same, where a later request may succeed. */
+const RETRYABLE_CODES = new Set([
   'RATE_LIMITED',
   'TOO_MANY_SUBSCRIPTIONS',
   'STORE_UNAVAILABLE',
   'UNAVAILABLE',
 ]);
 
-/** The error that the `errors` of a GraphQL answer are; `status` is that of HTTP where there was one. */
+/** The error for the `errors` of a GraphQL response; `status` is its HTTP status, if any. */
 export function errorOf(errors: unknown, status: number | null = null): GatewayError {
-  const { message: words, code } = reasonOfErrors(errors);
-  const message = words ?? 'The answer has neither data nor a reason';
+  const { message: reason, code } = reasonOfErrors(errors);
+  const message = reason ?? 'The response has neither data nor errors';
   if (code === 'JOB_NOT_FOUND') return notFound(message, { status, code });
-  const passing = code !== null && PASSING_REFUSALS.has(code);
-  if (passing || (code !== null && REFUSALS.has(code))) {
-    return new GatewayError('refused', message, { status, code, retryable: passing });
+  const retryable = code !== null && RETRYABLE_CODES.has(code);
+  if (retryable || (code !== null && REFUSED_CODES.has(code))) {
+    return new GatewayError('refused', message, { status, code, retryable });
   }
   return new GatewayError('operation', message, { status, code, retryable: false });
 }
 
 /**
- * The words of what was thrown, with those of its causes that say more: `fetch` says "fetch failed", and only the cause
- * that the connection was refused, the name is unknown or the certificate is not trusted.
+ * The message of a thrown value and those of its causes. That of `fetch` is only "fetch failed"; its cause says that the
+ * connection was refused, the name is unknown or the certificate is not trusted.
  */
-export function wordsOf(thrown: unknown): string {
-  const words: string[] = [];
+export function messageOf(thrown: unknown): string {
+  const messages: string[] = [];
   for (let at: unknown = thrown; at !== undefined && at !== null; at = causeOf(at)) {
-    const text = ownWords(at);
-    if (text !== null && !words.includes(text)) words.push(text);
+    const text = ownMessage(at);
+    if (text !== null && !messages.includes(text)) messages.push(text);
   }
-  return words.join(': ') || 'no reason was given';
+  return messages.join(': ') || 'unknown reason';
 }
 
-function ownWords(thrown: unknown): string | null {
+function ownMessage(thrown: unknown): string | null {
   if (typeof thrown !== 'object' || thrown === null) return String(thrown);
   if ('message' in thrown && isText(thrown.message)) return thrown.message;
-  // Every address of a name was tried, and each attempt has an error of its own.
-  if (thrown instanceof AggregateError) return [...new Set(thrown.errors.map(wordsOf))].join(', ');
+  // Node tries every address of a name, and each attempt has its own error.
+  if (thrown instanceof AggregateError) return [...new Set(thrown.errors.map(messageOf))].join(', ');
   return 'code' in thrown && isText(thrown.code) ? thrown.code : null;
 }
 

@@ -1,24 +1,21 @@
-import { type Connection, post, readJson } from './connection.ts';
-import { errorOf, errorOfAnswer, GatewayError, unreachable, wordsOf } from './errors.ts';
-import { readEvents } from './event-stream.ts';
-import type { Operation } from './operation.ts';
-import type { Sink, Transport } from './transport.ts';
+import { type Connection, type Operation, post, readJson, type Sink, type Transport } from './connection.ts';
+import { errorOf, errorOfResponse, GatewayError, messageOf, unreachable } from './errors.ts';
 
-/** The gateway sends something each 12 seconds at least: after this long the connection counts as broken. */
+/** The gateway sends at least a comment every 12 seconds: after this silence the connection counts as broken. */
 const SILENCE_MS = 30_000;
 
-/** Subscriptions over HTTP: one request, one stream of server-sent events, in the distinct connections mode. */
+/** Subscriptions by server-sent events, in the distinct connections mode: each is a request of its own. */
 export function createSse(connection: Connection): Transport {
   return {
     name: 'sse',
     subscribe(operation, variables, sink) {
       const stopped = new AbortController();
       let silence: GatewayError | null = null;
-      const tooQuiet = (): void => {
-        silence = unreachable('The gateway fell silent');
+      const giveUp = (): void => {
+        silence = unreachable('The gateway stopped sending');
         stopped.abort(silence);
       };
-      let quiet = setTimeout(tooQuiet, SILENCE_MS);
+      let quiet = setTimeout(giveUp, SILENCE_MS);
       const subscription = {
         reached: false,
         stop: () => stopped.abort(),
@@ -26,7 +23,7 @@ export function createSse(connection: Connection): Transport {
       const heard = (): void => {
         subscription.reached = true;
         clearTimeout(quiet);
-        quiet = setTimeout(tooQuiet, SILENCE_MS);
+        quiet = setTimeout(giveUp, SILENCE_MS);
       };
       const end = (error: GatewayError | null): void => {
         clearTimeout(quiet);
@@ -44,10 +41,10 @@ export function createSse(connection: Connection): Transport {
 function failureOf(thrown: unknown): GatewayError {
   return thrown instanceof GatewayError
     ? thrown
-    : unreachable(`The stream of events broke off: ${wordsOf(thrown)}`, thrown);
+    : unreachable(`The event stream broke off: ${messageOf(thrown)}`, thrown);
 }
 
-/** Resolves with why it ended; null when the gateway completed it. `heard` is called for each sign of life. */
+/** Resolves with the reason why it ended; null when the gateway completed it. Calls `heard` for each event or comment. */
 async function run<Result, Variables>(
   connection: Connection,
   operation: Operation<Result, Variables>,
@@ -56,13 +53,13 @@ async function run<Result, Variables>(
   heard: () => void,
   signal: AbortSignal,
 ): Promise<GatewayError | null> {
-  const answer = await post(connection, operation, variables, 'text/event-stream', signal);
-  const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
-  if (!answer.ok || !isStream || answer.body === null) {
-    return errorOfAnswer(answer, await readJson(answer, signal), connection.endpoint);
+  const response = await post(connection, operation, variables, 'text/event-stream', signal);
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
+  if (!response.ok || !isStream || response.body === null) {
+    return errorOfResponse(response, await readJson(response, signal), connection.endpoint);
   }
   heard();
-  for await (const { event, data } of readEvents(answer.body)) {
+  for await (const { event, data } of readEvents(response.body)) {
     heard();
     if (event === 'complete') return null;
     if (event !== 'next') continue;
@@ -70,5 +67,51 @@ async function run<Result, Variables>(
     if (result.data == null) return errorOf(result.errors);
     sink.next(result.data);
   }
-  return unreachable('The stream of events broke off');
+  return unreachable('The event stream broke off');
+}
+
+/** One server-sent event. */
+export interface ServerEvent {
+  readonly event: string;
+  readonly data: string;
+}
+
+/**
+ * Parses server-sent events (HTML Living Standard, 9.2.6). Yields a comment as an event named `comment`, since it shows
+ * that the connection is alive.
+ */
+export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent, void> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const text = rest + decoder.decode(value, { stream: true });
+      // A final carriage return may be half of a CRLF.
+      const half = text.endsWith('\r') ? '\r' : '';
+      const blocks = text
+        .slice(0, text.length - half.length)
+        .replace(/\r\n?/g, '\n')
+        .split('\n\n');
+      rest = (blocks.pop() ?? '') + half;
+      for (const block of blocks) yield readEvent(block);
+    }
+  } finally {
+    // A broken stream rejects, as `read` already did.
+    await reader.cancel().catch(() => {});
+  }
+}
+
+function readEvent(block: string): ServerEvent {
+  let event: string | null = null;
+  const data: string[] = [];
+  for (const line of block.split('\n')) {
+    const [, field = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
+    if (field === 'event') event = value;
+    if (field === 'data') data.push(value);
+  }
+  const name = event ?? (data.length === 0 ? 'comment' : 'message');
+  return { event: name, data: data.join('\n') };
 }

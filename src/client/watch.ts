@@ -1,24 +1,21 @@
-import { pause } from './abort.ts';
+import type { Transport } from './connection.ts';
 import { GatewayError, notFound, unreachable } from './errors.ts';
 import { JobProgressDocument, type JobSnapshotFragment as JobSnapshot } from './generated/operations.ts';
-import { createLatest } from './latest.ts';
-import { createPatience } from './patience.ts';
-import { backoff } from './persist.ts';
-import type { Transport } from './transport.ts';
+import { backoff, createPatience, pause } from './retry.ts';
 
 export interface Watching {
-  /** In the order in which they are tried. */
+  /** In order of preference. */
   readonly transports: readonly Transport[];
-  /** How long a watch goes on without a snapshot while it has no connection, in milliseconds. */
+  /** How long a watch without a connection retries, in milliseconds. */
   readonly patience: number;
-  /** The job as it is; null when there is none. */
-  look(id: string, signal: AbortSignal): Promise<JobSnapshot | null>;
+  /** The current state of the job; null when it is unknown. */
+  fetchJob(id: string, signal: AbortSignal): Promise<JobSnapshot | null>;
 }
 
-/** A job's snapshots. `return()` settles at once, also while `next()` waits, and lets the connection go. */
+/** A job's snapshots. `return()` settles at once, even while `next()` waits, and releases the connection. */
 export type JobWatch = AsyncIterableIterator<JobSnapshot, undefined>;
 
-/** Every status that a job can have. */
+/** Every status of a job. */
 export const JOB_STATUSES = ['QUEUED', 'PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
 
 /** True for the statuses that a job does not leave. */
@@ -26,7 +23,7 @@ export function isFinal(job: Pick<JobSnapshot, 'status'>): boolean {
   return job.status !== 'QUEUED' && job.status !== 'PROCESSING';
 }
 
-/** `signal` ends the watch with its reason; `onRetry` is told why, each time before it is tried again. */
+/** `signal` ends the watch with its reason; `onRetry` is called before each retry, with its reason. */
 export type Watch = (
   id: string,
   signal: AbortSignal,
@@ -35,21 +32,21 @@ export type Watch = (
 
 const OVER = { value: undefined, done: true } as const;
 
-/** Makes the function behind `Client.watch`. A transport that proved to work is tried first from then on. */
+/** Makes the function behind `Client.watch`. A transport that worked is tried first from then on. */
 export function createWatch(watching: Watching): Watch {
   const order = [...watching.transports];
-  if (order.length === 0) throw new TypeError('There is no transport to watch by');
+  if (order.length === 0) throw new TypeError('There is no transport for a watch');
 
   return (id, signal, onRetry) => {
-    const left = new AbortController();
+    const returned = new AbortController();
     const latest = createLatest<JobSnapshot>();
     let started = false;
     let over = false;
 
-    // The connection does not wait for the reader: who is between two `next` neither keeps it open nor misses its loss.
+    // Runs independently of the reader, so that the loss of a connection is noticed between two calls of `next` too.
     function start(): void {
       started = true;
-      const either = AbortSignal.any([signal, left.signal]);
+      const either = AbortSignal.any([signal, returned.signal]);
       follow({ watching, order, id, signal: either, onRetry, take: latest.offer }).then(
         latest.end,
         latest.fail,
@@ -79,7 +76,7 @@ export function createWatch(watching: Watching): Watch {
       },
       async return() {
         over = true;
-        left.abort();
+        returned.abort();
         latest.end();
         return OVER;
       },
@@ -97,8 +94,8 @@ interface Following {
 }
 
 /**
- * Resolves after the final snapshot. Never gives a revision twice, or one that is older than the last. Whatever it ends
- * by, nothing of it is left.
+ * Resolves after the final snapshot. Never yields a revision twice, nor an older one after a newer. Releases everything,
+ * however it ends.
  */
 async function follow({ watching, order, id, signal, onRetry, take }: Following): Promise<void> {
   const patience = createPatience(watching.patience);
@@ -107,10 +104,10 @@ async function follow({ watching, order, id, signal, onRetry, take }: Following)
   let failures = 0;
   let place = 0;
   try {
-    patience.miss(unreachable('Nothing was heard of the job in time'));
+    patience.miss(unreachable('No snapshot of the job arrived in time'));
     for (;;) {
       const transport = order[place % order.length];
-      if (transport === undefined) throw new TypeError('There is no transport to watch by');
+      if (transport === undefined) throw new TypeError('There is no transport for a watch');
       const { reached, end } = await subscribeOnce(transport, id, either, job => {
         patience.find();
         prefer(order, transport);
@@ -123,13 +120,13 @@ async function follow({ watching, order, id, signal, onRetry, take }: Following)
       if (end === 'final') return;
       const failure = end === 'completed' ? await whyCompleted(watching, id, either) : end;
       if (!failure.retryable) throw failure;
-      // Waiting does not help the first time: what is one too many is the caller's own. Later it may be this watch
-      // itself, by a connection that the gateway does not know to be dead.
+      // A retry does not help at first: the caller's own watches fill the limit. Later the gateway may still be
+      // counting this watch's lost connection.
       if (failure.code === 'TOO_MANY_SUBSCRIPTIONS' && revision === 0) throw failure;
       patience.miss(failure);
       if (!reached) {
         place += 1;
-        // The other ways are tried at once; a pause is for when none of them goes.
+        // The other transports are tried at once, and a pause follows when all have failed.
         if (place % order.length !== 0) continue;
       }
       failures += 1;
@@ -143,11 +140,11 @@ async function follow({ watching, order, id, signal, onRetry, take }: Following)
 
 interface Attempt {
   readonly reached: boolean;
-  /** `completed`: by the other side, before the job's end. */
+  /** `completed`: by the server, before the job ended. */
   readonly end: 'final' | 'completed' | GatewayError;
 }
 
-/** One subscription, to its end. Rejects with the signal's reason when that aborts. */
+/** Runs one subscription until it ends. Rejects with the signal's reason when that aborts. */
 async function subscribeOnce(
   transport: Transport,
   id: string,
@@ -183,12 +180,12 @@ async function subscribeOnce(
   }
 }
 
-/** It was deleted, or a router between us and the gateway lost its own connection. */
+/** The job was deleted, or a router in between lost its connection to the gateway. */
 async function whyCompleted(watching: Watching, id: string, signal: AbortSignal): Promise<GatewayError> {
   try {
-    const job = await watching.look(id, signal);
+    const job = await watching.fetchJob(id, signal);
     if (job === null) return notFound(`The job ${id} was deleted`);
-    return unreachable('The watch was ended before the job was');
+    return unreachable('The subscription ended before the job');
   } catch (error) {
     if (signal.aborted || !(error instanceof GatewayError)) throw error;
     return error;
@@ -198,4 +195,59 @@ async function whyCompleted(watching: Watching, id: string, signal: AbortSignal)
 function prefer(order: Transport[], transport: Transport): void {
   const at = order.indexOf(transport);
   if (at > 0) order.unshift(...order.splice(at, 1));
+}
+
+/** Holds at most one value: the newest that was offered and not taken yet. */
+interface Latest<T> {
+  offer(value: T): void;
+  /** A held value can still be taken, then null. Later calls have no effect. */
+  end(): void;
+  /** The same, but `take` then rejects with the error. */
+  fail(error: unknown): void;
+  /** The newest value; null at the end. Calls that wait for a value are served in order. */
+  take(): Promise<T | null>;
+}
+
+/** A slow reader misses values, so that memory does not grow. */
+function createLatest<T extends object>(): Latest<T> {
+  let held: T | null = null;
+  let ended = false;
+  let failure: { readonly error: unknown } | null = null;
+  let waiting: (() => void)[] = [];
+
+  function wakeAll(): void {
+    const woken = waiting;
+    waiting = [];
+    for (const wake of woken) wake();
+  }
+
+  function end(): void {
+    ended = true;
+    wakeAll();
+  }
+
+  return {
+    offer(value) {
+      if (ended) return;
+      held = value;
+      wakeAll();
+    },
+    end,
+    fail(error) {
+      if (ended) return;
+      failure = { error };
+      end();
+    },
+    async take() {
+      while (held === null && !ended) {
+        await new Promise<void>(resolve => {
+          waiting.push(resolve);
+        });
+      }
+      const value = held;
+      held = null;
+      if (value === null && failure !== null) throw failure.error;
+      return value;
+    },
+  };
 }

@@ -1,26 +1,23 @@
 import { createClient } from 'graphql-ws/client';
-import type { Connection } from './connection.ts';
-import { errorOf, GatewayError, refused, unreachable, wordsOf } from './errors.ts';
-import type { Operation } from './operation.ts';
-import { attended } from './socket-class.ts';
-import type { Sink, Subscription, Transport } from './transport.ts';
+import type { Connection, Operation, Sink, Subscription, Transport } from './connection.ts';
+import { errorOf, GatewayError, messageOf, refused, unreachable } from './errors.ts';
 
 const PING_EVERY_MS = 10_000;
 const PONG_WITHIN_MS = 5_000;
 
-/** Close codes of graphql-transport-ws by which the gateway says that asking again is of no use. */
+/** Close codes of graphql-transport-ws after which a retry is of no use. */
 const FINAL_CODES = new Set([4400, 4406, 4409, 4429]);
 
 /**
- * Close codes for who is not known. Before the connection is acknowledged they are the answer to what was sent with it;
- * later they say that it ran out, as a token does, and a new connection may bring another.
+ * Close codes for missing or invalid credentials. Before the connection is acknowledged they reject it; later they mean
+ * that the token has expired, and a new connection can send another one.
  */
-const UNKNOWN_CODES = new Set([4401, 4403]);
+const UNAUTHORIZED_CODES = new Set([4401, 4403]);
 
 /**
- * Subscriptions over one WebSocket (graphql-transport-ws), opened with the first of them and closed with the last. Who
- * asks is told in `connection_init`: browsers send no headers with a WebSocket. `openWithin`, in milliseconds, is how
- * long it may take to be acknowledged.
+ * Subscriptions over one WebSocket (graphql-transport-ws), opened with the first and closed with the last. The
+ * headers go into `connection_init`, because browsers send none with a WebSocket. `openWithin` is the time until the
+ * connection must be acknowledged, in milliseconds.
  */
 export function createWebSocket(
   connection: Connection,
@@ -30,8 +27,8 @@ export function createWebSocket(
   const { host } = connection.endpoint;
   const url = new URL(connection.endpoint);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  /** How each subscription under way is told that the connection was given up. */
-  const underway = new Set<(error: GatewayError) => void>();
+  /** Ends each subscription in flight when the connection is given up. */
+  const inFlight = new Set<(error: GatewayError) => void>();
   let abandoned = new AbortController();
   let open = false;
   let opened = 0;
@@ -40,14 +37,14 @@ export function createWebSocket(
 
   const client = createClient({
     url: url.href,
-    webSocketImpl: attended(implementation),
-    connectionParams: introduce,
+    webSocketImpl: withErrorListener(implementation),
+    connectionParams: credentials,
     retryAttempts: 0,
     keepAlive: PING_EVERY_MS,
-    // It stands in the error of each subscription.
+    // Each subscription reports it as its own error.
     onNonLazyError: () => {},
     on: {
-      // Something between may take the handshake and never answer it, and so may a gateway the greeting.
+      // A proxy may never answer the handshake, nor the gateway `connection_init`.
       connecting() {
         opening = setTimeout(() => lose('did not open in time'), openWithin);
       },
@@ -62,9 +59,9 @@ export function createWebSocket(
         clearTimeout(opening);
         clearTimeout(pong);
       },
-      // A connection can die without a word: the pong that does not come is the only sign.
+      // A missing pong is the only sign of a connection that was dropped silently.
       ping(received) {
-        if (!received) pong = setTimeout(() => lose('fell silent'), PONG_WITHIN_MS);
+        if (!received) pong = setTimeout(() => lose('stopped responding'), PONG_WITHIN_MS);
       },
       pong(received) {
         if (received) clearTimeout(pong);
@@ -72,13 +69,13 @@ export function createWebSocket(
     },
   });
 
-  async function introduce(): Promise<Record<string, string>> {
+  async function credentials(): Promise<Record<string, string>> {
     const { signal } = abandoned;
     try {
       return { ...(await connection.headers(signal)) };
     } catch (error) {
       if (!signal.aborted) giveUp(failureOf(host, error, false));
-      // Nothing is sent by a connection that was given up.
+      // The connection was given up, so this is never sent.
       return {};
     }
   }
@@ -88,11 +85,11 @@ export function createWebSocket(
   }
 
   function giveUp(error: GatewayError): void {
-    for (const fail of underway) fail(error);
+    for (const fail of inFlight) fail(error);
     abandon();
   }
 
-  /** Whatever becomes of the connection, the next subscription opens another. */
+  /** Terminates the connection at once; the next subscription opens another. */
   function abandon(): void {
     abandoned.abort();
     abandoned = new AbortController();
@@ -107,11 +104,11 @@ export function createWebSocket(
     const before = opened;
     const wasOpen = open;
     const reached = (): boolean => wasOpen || opened > before;
-    const leave = (): boolean => underway.delete(end);
+    const leave = (): boolean => inFlight.delete(end);
     function end(error?: GatewayError): void {
       if (leave()) sink.end(error);
     }
-    underway.add(end);
+    inFlight.add(end);
     const unsubscribe = client.subscribe<Result>(
       {
         query: operation.text,
@@ -134,8 +131,8 @@ export function createWebSocket(
       stop() {
         leave();
         unsubscribe();
-        if (underway.size > 0) return;
-        // An open one says goodbye first, and nobody waits for the answer: the other side may be gone.
+        if (inFlight.size > 0) return;
+        // An open socket sends its close frame first. It does not wait for a reply: the peer may be gone.
         if (open) queueMicrotask(abandonUnused);
         else abandon();
       },
@@ -143,7 +140,7 @@ export function createWebSocket(
   }
 
   function abandonUnused(): void {
-    if (underway.size === 0) abandon();
+    if (inFlight.size === 0) abandon();
   }
 
   return { name: 'websocket', subscribe };
@@ -153,29 +150,44 @@ function failureOf(host: string, reason: unknown, acknowledged: boolean): Gatewa
   if (reason instanceof GatewayError) return reason;
   if (Array.isArray(reason)) return errorOf(reason);
   if (typeof reason === 'object' && reason !== null && 'code' in reason && typeof reason.code === 'number') {
-    return closedBy(host, { code: reason.code, words: wordsIn(reason, reason.code), acknowledged }, reason);
+    return closedBy(host, { code: reason.code, reason: reasonIn(reason, reason.code), acknowledged }, reason);
   }
-  return unreachable(`${host} cannot be reached by WebSocket: ${wordsOf(reason)}`, reason);
+  return unreachable(`${host} cannot be reached by WebSocket: ${messageOf(reason)}`, reason);
 }
 
 interface Closing {
   readonly code: number;
-  readonly words: string;
+  readonly reason: string;
   readonly acknowledged: boolean;
 }
 
-function closedBy(host: string, { code, words, acknowledged }: Closing, cause: unknown): GatewayError {
-  if (UNKNOWN_CODES.has(code) && !acknowledged) {
-    const message = `${host} lets nobody in without a valid API key or token: it closed the WebSocket with ${words}`;
+function closedBy(host: string, { code, reason, acknowledged }: Closing, cause: unknown): GatewayError {
+  if (UNAUTHORIZED_CODES.has(code) && !acknowledged) {
+    const message = `${host} requires a valid API key or token: it closed the WebSocket with ${reason}`;
     return refused(message, { status: code }, cause);
   }
   if (FINAL_CODES.has(code))
-    return refused(`${host} closed the WebSocket: ${words}`, { status: code }, cause);
-  return unreachable(`The WebSocket to ${host} was closed: ${words}`, cause, code);
+    return refused(`${host} closed the WebSocket: ${reason}`, { status: code }, cause);
+  return unreachable(`The WebSocket to ${host} was closed: ${reason}`, cause, code);
 }
 
 /** `4403 Forbidden`. */
-function wordsIn(closing: object, code: number): string {
+function reasonIn(closing: object, code: number): string {
   const reason = 'reason' in closing && typeof closing.reason === 'string' ? closing.reason : '';
   return `${code} ${reason}`.trim();
+}
+
+/**
+ * The same class, with an error listener on each socket. graphql-ws removes its listeners when it gives up a connection,
+ * and a socket of the `ws` package that is still opening then throws its error.
+ */
+function withErrorListener(implementation: unknown): unknown {
+  if (typeof implementation !== 'function') return implementation;
+  return new Proxy(implementation, {
+    construct(target, given) {
+      const socket: EventTarget = Reflect.construct(target, given);
+      socket.addEventListener('error', () => {});
+      return socket;
+    },
+  });
 }

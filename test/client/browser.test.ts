@@ -5,16 +5,16 @@ import { openClientPage } from '../support/clients/page.ts';
 import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
-interface Told {
+interface Outcome {
   readonly revisions: number[];
   readonly status: string;
   readonly size: { width: number; height: number };
 }
 
-/** Runs in the page: edits, watches, downloads, and shows the picture. */
-const FLOW = `async ({ picture, steps, transports }) => {
+/** Runs in the page: edits, watches, downloads, and decodes the image. */
+const FLOW = `async ({ image, steps, transports }) => {
   const client = qwen.createClient({ url: location.origin, transports });
-  const edit = await client.edit({ images: [picture], prompt: 'x', steps, megapixels: 0.25 });
+  const edit = await client.edit({ images: [image], prompt: 'x', steps, megapixels: 0.25 });
   if (edit.__typename !== 'Job') throw new Error(edit.message);
   const revisions = [];
   let status = '';
@@ -58,13 +58,13 @@ describe('the client in a browser', () => {
     proxy.let('all');
   });
 
-  async function run(steps: number, transports?: string[]): Promise<Told> {
-    const given = { picture: `${rig.pictures}/red.png`, steps, transports };
-    // The page's side is text: its world has none of this file's names.
-    return page.evaluate<Told>(`(${FLOW})(${JSON.stringify(given)})`);
+  async function run(steps: number, transports?: string[]): Promise<Outcome> {
+    const given = { image: `${rig.pictures}/red.png`, steps, transports };
+    // Passed as text: the page has no access to the names of this module.
+    return page.evaluate<Outcome>(`(${FLOW})(${JSON.stringify(given)})`);
   }
 
-  function expectWhole({ revisions, status, size }: Told): void {
+  function expectWhole({ revisions, status, size }: Outcome): void {
     expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
     expect(revisions.length).toBeGreaterThan(1);
     expect(status).toBe('COMPLETED');
@@ -77,7 +77,7 @@ describe('the client in a browser', () => {
     expect(proxy.upgraded - before).toBe(transport === 'websocket' ? 1 : 0);
   });
 
-  it.each(['websocket', 'sse'])('goes on when its %s is cut half way', async transport => {
+  it.each(['websocket', 'sse'])('resumes when its %s is cut', async transport => {
     cutAt = [8, 20];
     expectWhole(await run(40, [transport]));
     expect(cutAt).toEqual([]);

@@ -23,7 +23,7 @@ function input(more: Partial<EditInput> = {}): EditInput {
   return { images: [`${rig.pictures}/red.png`], prompt: 'x', steps: 3, megapixels: 0.25, ...more };
 }
 
-/** Submits what is known to be right. */
+/** Submits a valid edit. */
 async function start(client: Client, more: Partial<EditInput> = {}): Promise<string> {
   const result = await client.edit(input(more));
   if (result.__typename !== 'Job') throw new Error(result.message);
@@ -52,7 +52,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
   });
   afterAll(() => client.close());
 
-  it('is an edit, its progress, its picture', async () => {
+  it('submits an edit, watches it and downloads its image', async () => {
     const id = await start(client, { steps: 10 });
     const seen: JobSnapshot[] = [];
     for await (const job of client.watch(id)) seen.push(job);
@@ -61,43 +61,43 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     const last = seen.at(-1);
     expect(last).toMatchObject({ status: 'COMPLETED', progress: 100 });
 
-    const picture = await client.download(id);
-    expect(picture.mimeType).toBe('image/png');
-    expect(picture.filename).toMatch(/\.png$/);
-    const bytes = await picture.bytes();
-    expect(bytes.byteLength).toBe(picture.size);
+    const image = await client.download(id);
+    expect(image.mimeType).toBe('image/png');
+    expect(image.filename).toMatch(/\.png$/);
+    const bytes = await image.bytes();
+    expect(bytes.byteLength).toBe(image.size);
     expect(await sharp(bytes).metadata()).toMatchObject({ format: 'png', width: last?.images[0]?.width });
   });
 
-  it('takes bytes as pictures, and converts the result', async () => {
+  it('accepts bytes as input images and converts the output image', async () => {
     const bytes = new Uint8Array(await (await fetch(`${rig.pictures}/red.png`)).arrayBuffer());
     const id = await start(client, {
       images: [bytes, new Blob([bytes]), new URL(`${rig.pictures}/blue.jpg`)],
     });
     expect((await client.wait(id)).status).toBe('COMPLETED');
-    const picture = await client.download(id, { format: 'webp', quality: 50 });
+    const image = await client.download(id, { format: 'webp', quality: 50 });
     const chunks: Uint8Array[] = [];
-    for await (const chunk of picture.body) chunks.push(chunk);
+    for await (const chunk of image.body) chunks.push(chunk);
     expect((await sharp(Buffer.concat(chunks)).metadata()).format).toBe('webp');
   });
 
-  it('sends large pictures ahead, and lets an upload be named', async () => {
+  it('uploads large images first, and accepts the id of an upload', async () => {
     const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
     const drawn = sharp({ create: { width: 500, height: 400, channels: 3, background: 'black', noise } });
-    const picture = new Blob([new Uint8Array(await drawn.png().toBuffer())]);
-    expect(picture.size).toBeGreaterThan(256 * 1024);
+    const image = new Blob([new Uint8Array(await drawn.png().toBuffer())]);
+    expect(image.size).toBeGreaterThan(256 * 1024);
     const proxy = await startRecordingProxy(rig.url);
     const through = createClient({ url: proxy.url, transports: [transport] });
-    const id = await start(through, { images: [picture] });
+    const id = await start(through, { images: [image] });
     expect(proxy.passed).toHaveLength(2);
-    expect(proxy.passed[0]?.headers['content-length']).toBe(String(picture.size));
+    expect(proxy.passed[0]?.headers['content-length']).toBe(String(image.size));
     expect(Number(proxy.passed[1]?.headers['content-length'])).toBeLessThan(5000);
-    const uploadId = await through.upload(picture);
+    const uploadId = await through.upload(image);
     const again = await start(through, { images: [{ uploadId }, { url: `${rig.pictures}/red.png` }] });
     expect((await through.wait(id)).status).toBe('COMPLETED');
     expect((await through.wait(again)).status).toBe('COMPLETED');
-    // A key stands for the same input each time.
-    const keyed = { images: [picture], idempotencyKey: crypto.randomUUID() };
+    // With a key, the input must be the same each time.
+    const keyed = { images: [image], idempotencyKey: crypto.randomUUID() };
     expect(await start(through, keyed)).toBe(await start(through, keyed));
     await through.close();
     await proxy.stop();
@@ -109,7 +109,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect(ends.map(({ id, status }) => [id, status])).toEqual(ids.map(id => [id, 'COMPLETED']));
   });
 
-  it('ends at once when it is left, also while it waits', async () => {
+  it('ends a watch at once on return(), even while next() waits', async () => {
     const id = await start(client, { steps: 50 });
     for await (const job of client.watch(id)) {
       if (job.status === 'PROCESSING') break;
@@ -125,7 +125,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     await client.cancel(id);
   });
 
-  it('rejects with the signal’s reason when that aborts, and leaves the job alone', async () => {
+  it('rejects with the signal’s reason when that aborts, and does not cancel the job', async () => {
     const id = await start(client, { steps: 30 });
     const leave = new AbortController();
     const reason = new Error('seen enough');
@@ -144,8 +144,8 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect(await failureOf(client.wait(id, { signal: AbortSignal.abort(reason) }))).toBe(reason);
   });
 
-  it('tells a job that nobody has, or that is deleted while it is watched', async () => {
-    expect(await failureOf(client.wait('nobody'))).toMatchObject({ kind: 'not-found', retryable: false });
+  it('rejects for an unknown job, and ends when the watched job is deleted', async () => {
+    expect(await failureOf(client.wait('unknown'))).toMatchObject({ kind: 'not-found', retryable: false });
     const id = await start(client, { steps: 50 });
     const watch = client.watch(id);
     await watch.next();
@@ -155,7 +155,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect(last?.status).toBe('CANCELED');
   });
 
-  it('goes on where it was when the connection is cut, again and again', async () => {
+  it('resumes after each cut of the connection', async () => {
     const proxy = await startCutProxy(rig.url);
     const through = createClient({ url: proxy.url, transports: [transport] });
     try {
@@ -179,14 +179,14 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
   });
 });
 
-describe('a way that is barred', () => {
+describe('a blocked transport', () => {
   let proxy: CutProxy;
   beforeAll(async () => {
     proxy = await startCutProxy(rig.url);
   });
   afterAll(() => proxy.stop());
 
-  it('is left for server-sent events, also from then on', async () => {
+  it('is replaced by server-sent events, also for later watches', async () => {
     proxy.let('http');
     const client = createClient({ url: proxy.url });
     const ends = [];
@@ -197,7 +197,7 @@ describe('a way that is barred', () => {
     proxy.let('all');
   });
 
-  it('is tried for as long as patience lasts', async () => {
+  it('is retried until patience is over', async () => {
     const client = createClient({ url: proxy.url, patience: 500 });
     const id = await start(client, { steps: 50 });
     const watch = client.watch(id);
@@ -216,7 +216,7 @@ describe('a way that is barred', () => {
     await client.close();
   });
 
-  it('opens again while a watch is patient', async () => {
+  it('is used again when it reopens within patience', async () => {
     const client = createClient({ url: proxy.url });
     const id = await start(client, { steps: 30 });
     const seen: JobSnapshot[] = [];
@@ -239,13 +239,13 @@ describe('a way that is barred', () => {
     await client.close();
   });
 
-  it('does not make two jobs of an edit whose answer was lost', async () => {
+  it('does not cause a second job when the response to an edit was lost', async () => {
     const client = createClient({
       url: proxy.url,
       async fetch(url, init) {
         const answer = await fetch(url, init);
         lost += 1;
-        if (lost < 3) throw new TypeError('the answer was lost');
+        if (lost < 3) throw new TypeError('the response was lost');
         return answer;
       },
     });
@@ -270,7 +270,7 @@ describe('results', () => {
   });
   afterAll(() => client.close());
 
-  it('are told apart by __typename', async () => {
+  it('are discriminated by __typename', async () => {
     expect(await client.edit(input({ steps: 0 }))).toMatchObject({
       __typename: 'InvalidInput',
       code: 'INVALID_INPUT',
@@ -282,10 +282,10 @@ describe('results', () => {
       retryable: true,
       field: 'images.0',
     });
-    expect(await client.cancel('nobody')).toMatchObject({ __typename: 'JobNotFound' });
-    expect(await client.delete('nobody')).toMatchObject({ __typename: 'JobNotFound' });
-    expect(await client.retry('nobody')).toMatchObject({ __typename: 'JobNotFound' });
-    expect(await client.job('nobody')).toBeNull();
+    expect(await client.cancel('unknown')).toMatchObject({ __typename: 'JobNotFound' });
+    expect(await client.delete('unknown')).toMatchObject({ __typename: 'JobNotFound' });
+    expect(await client.retry('unknown')).toMatchObject({ __typename: 'JobNotFound' });
+    expect(await client.job('unknown')).toBeNull();
   });
 
   it('of a retry are a new job, or the one that has not ended', async () => {
@@ -309,8 +309,8 @@ describe('results', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  it('is thrown with what is known of it', async () => {
+describe('errors', () => {
+  it('are thrown with their kind, status and code', async () => {
     const client = createClient({ url: rig.url });
     expect(await failureOf(client.jobs({ first: 101 }))).toMatchObject({
       name: 'GatewayError',
@@ -318,7 +318,7 @@ describe('what goes wrong', () => {
       code: 'BAD_USER_INPUT',
       message: expect.stringMatching(/0 to 100/),
     });
-    expect(await failureOf(client.download('nobody'))).toMatchObject({
+    expect(await failureOf(client.download('unknown'))).toMatchObject({
       kind: 'not-found',
       status: 404,
       message: 'Job not found',
@@ -330,8 +330,8 @@ describe('what goes wrong', () => {
       message: expect.stringMatching(/not ready/),
     });
     await client.cancel(id);
-    const nobody = createClient({ url: 'http://127.0.0.1:9' });
-    expect(await failureOf(nobody.job('x'))).toMatchObject({ kind: 'unreachable', retryable: true });
+    const unreachable = createClient({ url: 'http://127.0.0.1:9' });
+    expect(await failureOf(unreachable.job('x'))).toMatchObject({ kind: 'unreachable', retryable: true });
     const elsewhere = createClient({ url: rig.pictures });
     expect(await failureOf(elsewhere.job('x'))).toMatchObject({ kind: 'refused', status: 404 });
     const wrong = new Response('<h1>Bad Gateway</h1>', {
@@ -347,16 +347,16 @@ describe('what goes wrong', () => {
   });
 });
 
-describe('who asks', () => {
+describe('credentials', () => {
   let proxy: RecordingProxy;
   beforeAll(async () => {
     proxy = await startRecordingProxy(rig.url);
   });
   afterAll(() => proxy.stop());
 
-  it('goes with every request, and in connection_init', async () => {
-    let asked = 0;
-    const headers = (): Record<string, string> => ({ 'x-request': `${++asked}` });
+  it('are sent with every request, and in connection_init', async () => {
+    let calls = 0;
+    const headers = (): Record<string, string> => ({ 'x-request': `${++calls}` });
     const client = createClient({ url: proxy.url, apiKey: 'secret', headers });
     const id = await start(client, { steps: 1 });
     await client.wait(id);
@@ -372,8 +372,8 @@ describe('who asks', () => {
   });
 });
 
-describe('its size', () => {
-  it('is its own and the client of graphql-ws: no parser or printer of GraphQL', async () => {
+describe('the bundle', () => {
+  it('has no dependency but the client of graphql-ws: no parser or printer of GraphQL', async () => {
     const seen = new Map<string, string>();
     const visit = async (file: URL): Promise<void> => {
       if (seen.has(file.href)) return;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readEvents, type ServerEvent } from '../../src/client/event-stream.ts';
+import { readEvents, type ServerEvent } from '../../src/client/sse.ts';
 
 async function read(chunks: readonly Uint8Array[]): Promise<ServerEvent[]> {
   const body = new ReadableStream<Uint8Array>({
@@ -15,7 +15,7 @@ async function read(chunks: readonly Uint8Array[]): Promise<ServerEvent[]> {
 }
 
 describe('a stream of server-sent events', () => {
-  it('is read whole, however it is cut and whatever ends its lines', async () => {
+  it('is parsed independently of its chunks and line ends', async () => {
     const data = fc
       .string({ unit: 'grapheme', minLength: 1 })
       .map(text => text.replace(/[\r\n]/g, ' ').trim());
@@ -36,7 +36,7 @@ describe('a stream of server-sent events', () => {
             return [`event: ${name}`, ...rows, '', ''].join(lineEnd);
           })
           .join('');
-        // Something follows, so that a line break at the very end is known to be whole.
+        // Something follows, so that a carriage return at the end is a whole line break.
         const bytes = new TextEncoder().encode(`${text}: bye`);
         const places = [0, ...cuts.filter(cut => cut < bytes.length).sort((a, b) => a - b), bytes.length];
         const chunks = places.slice(1).map((end, index) => bytes.subarray(places[index], end));
@@ -45,7 +45,7 @@ describe('a stream of server-sent events', () => {
     );
   });
 
-  it('tells comments, events without a name, and leaves a broken end', async () => {
+  it('has comments and unnamed events, and drops an incomplete one at the end', async () => {
     const bytes = new TextEncoder().encode(':\n\ndata: 1\n\nid: 4\ndata:2\n\nevent: next\ndata: half');
     expect(await read([bytes])).toEqual([
       { event: 'comment', data: '' },

@@ -8,7 +8,7 @@ afterEach(async () => {
   for (const stop of started.splice(0).reverse()) await stop();
 });
 
-/** A client of something that answers so. */
+/** A client of a server with this request listener. */
 async function clientOf(answer: RequestListener, more: object = {}): Promise<Client> {
   const server = await startStandIn(answer);
   const client = createClient({ url: server.url, ...more });
@@ -16,7 +16,7 @@ async function clientOf(answer: RequestListener, more: object = {}): Promise<Cli
   return client;
 }
 
-/** Every call that speaks HTTP. */
+/** Every call over HTTP. */
 const CALLS: readonly [string, (client: Client, signal?: AbortSignal) => Promise<unknown>][] = [
   ['job', (client, signal) => client.job('x', given(signal))],
   ['edit', (client, signal) => client.edit({ images: ['http://x/'], prompt: 'x' }, given(signal))],
@@ -31,7 +31,7 @@ function given(signal: AbortSignal | undefined) {
 
 const SSE = { transports: ['sse'] satisfies TransportName[], patience: 500 };
 
-describe('whatever is answered, it is a GatewayError', () => {
+describe('every invalid response rejects with a GatewayError', () => {
   const page: RequestListener = (_, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>');
   const brokenRefusal: RequestListener = (_, response) => {
@@ -41,14 +41,14 @@ describe('whatever is answered, it is a GatewayError', () => {
   const nonsense: RequestListener = (_, response) =>
     response.writeHead(200, { 'content-type': 'application/json' }).end('null');
 
-  it.each(CALLS)('%s: a page', async (name, call) => {
+  it.each(CALLS)('%s: an HTML page', async (name, call) => {
     const answer = call(await clientOf(page, SSE));
-    // A picture may have any type.
+    // An image may have any type.
     if (name === 'download') await expect(answer).resolves.toMatchObject({ mimeType: 'text/html' });
     else await expect(answer).rejects.toMatchObject({ name: 'GatewayError', kind: 'refused', status: 200 });
   });
 
-  it.each(CALLS)('%s: a refusal that breaks off', async (_, call) => {
+  it.each(CALLS)('%s: an error response that breaks off', async (_, call) => {
     await expect(call(await clientOf(brokenRefusal, SSE))).rejects.toMatchObject({
       name: 'GatewayError',
       kind: 'refused',
@@ -57,14 +57,14 @@ describe('whatever is answered, it is a GatewayError', () => {
     });
   });
 
-  it.each(CALLS.filter(([name]) => name !== 'download'))('%s: nonsense', async (_, call) => {
+  it.each(CALLS.filter(([name]) => name !== 'download'))('%s: JSON that is not GraphQL', async (_, call) => {
     await expect(call(await clientOf(nonsense, SSE))).rejects.toMatchObject({
       name: 'GatewayError',
       kind: 'refused',
     });
   });
 
-  it.each(['body', 'bytes'])('a picture that breaks off, read as %s', async way => {
+  it.each(['body', 'bytes'])('a download that breaks off, read as %s', async way => {
     const client = await clientOf((_, response) => {
       response.writeHead(200, { 'content-type': 'image/png', 'content-length': '1000' }).write('PNG');
       setImmediate(() => response.destroy());
@@ -74,7 +74,7 @@ describe('whatever is answered, it is a GatewayError', () => {
     await expect(reading).rejects.toMatchObject({ name: 'GatewayError', kind: 'unreachable' });
   });
 
-  it('a picture that is left half way by a signal, or by close()', async () => {
+  it('a download aborted by a signal or by close()', async () => {
     const client = await clientOf((_, response) => {
       response.writeHead(200, { 'content-type': 'image/png', 'content-length': '1000' }).write('PNG');
     });
@@ -90,38 +90,38 @@ describe('whatever is answered, it is a GatewayError', () => {
 });
 
 describe('headers()', () => {
-  const nobody: RequestListener = () => {
-    throw new Error('nothing is asked');
+  const unexpected: RequestListener = () => {
+    throw new Error('no request is expected');
   };
 
-  it.each(CALLS)('%s: that fail are a GatewayError with their reason', async (_, call) => {
+  it.each(CALLS)('%s: rejects with a GatewayError and the reason when it throws', async (_, call) => {
     const headers = async (): Promise<Record<string, string>> => {
       throw new Error('no token today');
     };
-    await expect(call(await clientOf(nobody, { ...SSE, headers }))).rejects.toMatchObject({
+    await expect(call(await clientOf(unexpected, { ...SSE, headers }))).rejects.toMatchObject({
       name: 'GatewayError',
       kind: 'unreachable',
-      message: 'The headers cannot be had: no token today',
+      message: 'headers() failed: no token today',
     });
   });
 
-  it.each(CALLS)('%s: that never come are no reason to ignore a signal', async (_, call) => {
+  it.each(CALLS)('%s: rejects when the signal aborts while it is pending', async (_, call) => {
     const headers = () => new Promise<Record<string, string>>(() => {});
     const leave = new AbortController();
     const reason = new Error('enough');
-    const answer = call(await clientOf(nobody, { transports: ['sse'], headers }), leave.signal);
+    const answer = call(await clientOf(unexpected, { transports: ['sse'], headers }), leave.signal);
     leave.abort(reason);
     await expect(answer).rejects.toBe(reason);
   });
 });
 
-describe('the reason', () => {
+describe('the error message', () => {
   it.each([
     [{ detail: 'Not from there' }, 'Not from there'],
     [{ message: 'No such route', status: 403 }, 'No such route'],
     [{ title: 'Forbidden by the proxy' }, 'Forbidden by the proxy'],
     [{}, '403 Forbidden'],
-  ])('of a refusal is what its body says: %j', async (body, message) => {
+  ])('of a rejected request comes from its body: %j', async (body, message) => {
     const client = await clientOf(
       (_, response) =>
         response.writeHead(403, { 'content-type': 'application/json' }).end(JSON.stringify(body)),
@@ -137,7 +137,7 @@ describe('the reason', () => {
     }
   });
 
-  it('of an address without a gateway names the address, and is not that the job is gone', async () => {
+  it('of a URL without a gateway names the URL, and its kind is not not-found', async () => {
     const client = await clientOf(
       (_, response) =>
         response.writeHead(404, { 'content-type': 'application/json' }).end('{"detail":"Not Found"}'),
@@ -148,18 +148,18 @@ describe('the reason', () => {
     await expect(client.wait('x')).rejects.toMatchObject({ kind: 'refused', status: 404, message });
   });
 
-  it('why nobody answers is told to the bottom', async () => {
+  it('of an unreachable gateway includes the root cause', async () => {
     const gone = await startStandIn(() => {});
     await gone.stop();
-    const nobody = createClient({ url: gone.url });
-    await expect(nobody.job('x')).rejects.toThrow(/^http:\S+ cannot be reached: .*ECONNREFUSED/);
+    const unreachable = createClient({ url: gone.url });
+    await expect(unreachable.job('x')).rejects.toThrow(/^http:\S+ cannot be reached: .*ECONNREFUSED/);
     const nowhere = createClient({ url: 'http://no-such-host.invalid' });
     await expect(nowhere.job('x')).rejects.toThrow(/cannot be reached: .*(ENOTFOUND|EAI_AGAIN)/);
   });
 });
 
-describe('what may be sent twice', () => {
-  /** Refuses so often, then answers. */
+describe('a retried submit', () => {
+  /** Responds with 503 this many times, then with the body. */
   function later(failures: number, body: object): { answer: RequestListener; keys: unknown[] } {
     const keys: unknown[] = [];
     return {
@@ -178,28 +178,28 @@ describe('what may be sent twice', () => {
     };
   }
 
-  it('is sent again while the gateway is away: an edit, under the same key', async () => {
+  it('keeps the idempotency key of an edit', async () => {
     const { answer, keys } = later(3, { data: { editImage: { __typename: 'Job', id: 'x' } } });
-    const told: GatewayError[] = [];
+    const retries: GatewayError[] = [];
     const client = await clientOf(answer);
     const edit = client.edit(
       { images: ['http://x/'], prompt: 'x' },
-      { onRetry: failure => told.push(failure) },
+      { onRetry: failure => retries.push(failure) },
     );
     expect(await edit).toMatchObject({ id: 'x' });
     expect(keys).toHaveLength(4);
     expect(new Set(keys).size).toBe(1);
-    expect(told.map(({ status }) => status)).toEqual([503, 503, 503]);
+    expect(retries.map(({ status }) => status)).toEqual([503, 503, 503]);
   });
 
-  it('is sent again while the gateway is away: an upload, whole', async () => {
+  it('sends an upload as a whole again', async () => {
     const { answer, keys } = later(2, { upload_id: 'u' });
     const client = await clientOf(answer);
     expect(await client.upload(new Blob(['bytes']))).toBe('u');
     expect(keys).toEqual(['bytes', 'bytes', 'bytes']);
   });
 
-  it('is not sent for longer than patience lasts', async () => {
+  it('stops when patience is over', async () => {
     const { answer, keys } = later(Number.POSITIVE_INFINITY, {});
     const client = await clientOf(answer, { patience: 500 });
     await expect(client.upload(new Blob(['bytes']))).rejects.toMatchObject({ status: 503, retryable: true });
@@ -209,8 +209,8 @@ describe('what may be sent twice', () => {
 });
 
 describe('a GatewayError', () => {
-  it('says by its kind what is known of it', () => {
-    // That this compiles is the point: each kind narrows the other fields.
+  it('narrows its fields by kind', () => {
+    // The point is that this compiles: each kind narrows the other fields.
     const facts = (error: GatewayError): string => {
       switch (error.kind) {
         case 'unreachable': {

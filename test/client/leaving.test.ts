@@ -9,7 +9,7 @@ let rig: Rig;
 let proxy: SilentProxy;
 const programs: ChildProcess[] = [];
 beforeAll(async () => {
-  // No job ends while it is watched here.
+  // So slow that no job ends during a test.
   rig = await startRig({ SANDBOX_STEP: '10s', OPERATIONS_PER_SOCKET: '3' });
   proxy = await startSilentProxy(rig.url);
 });
@@ -28,7 +28,7 @@ async function startJob(): Promise<string> {
   return job.id;
 }
 
-/** Runs as a program of its own, with the client under test, and resolves with what it printed when it ends by itself. */
+/** Runs a program with the client under test as its own process. Resolves with its output when it exits by itself. */
 async function run(program: string): Promise<string> {
   const client = new URL('../../src/client/client.ts', import.meta.url);
   const text = `import { createClient } from '${client}';\n${program}`;
@@ -44,7 +44,7 @@ async function run(program: string): Promise<string> {
   return output;
 }
 
-/** Ways to leave a watch whose reader is between two `next()`, or waits. `left` says what becomes of the reader. */
+/** Ways to end a watch whose reader is between two calls of `next()`, or waits. Each prints `left` when it has ended. */
 const WAYS = {
   break: 'for await (const job of client.watch(id)) break; console.log("left");',
   'return()':
@@ -57,7 +57,7 @@ const WAYS = {
     const leave = new AbortController();
     const watch = client.watch(id, { signal: leave.signal }); await watch.next();
     leave.abort(new Error("left")); await watch.next().catch(error => console.log(error.message));`,
-  'a signal that nobody waits to hear of': `
+  'a signal between two next()': `
     const leave = new AbortController();
     await client.watch(id, { signal: leave.signal }).next(); leave.abort(); console.log("left");`,
   'close()': `
@@ -68,8 +68,8 @@ const WAYS = {
     await watch.next().catch(({ kind }) => console.log(kind === "closed" ? "left" : kind));`,
 };
 
-describe.each<TransportName>(['websocket', 'sse'])('a watch over %s that is left', transport => {
-  it.concurrent.each(Object.entries(WAYS))('by %s keeps no program alive', async (_, leave) => {
+describe.each<TransportName>(['websocket', 'sse'])('a watch over %s that is ended', transport => {
+  it.concurrent.each(Object.entries(WAYS))('by %s keeps no process alive', async (_, leave) => {
     const id = await startJob();
     const made = `const client = createClient({ url: '${rig.url}', transports: ['${transport}'] }); const id = '${id}';`;
     expect(await run(made + leave)).toBe('left\n');
@@ -77,7 +77,7 @@ describe.each<TransportName>(['websocket', 'sse'])('a watch over %s that is left
     expect(data?.job.status).not.toBe('COMPLETED');
   });
 
-  it('leaves room for the next, however often', async () => {
+  it('frees its slot for the next, each time', async () => {
     const client = createClient({ url: rig.url, transports: [transport] });
     const id = await startJob();
     for (let count = 0; count < 10; count += 1) {
@@ -91,7 +91,7 @@ describe.each<TransportName>(['websocket', 'sse'])('a watch over %s that is left
 });
 
 describe('a watch', () => {
-  it('that is one too many says so at once', async () => {
+  it('over the limit rejects at once', async () => {
     const client = createClient({ url: rig.url, transports: ['websocket'] });
     const id = await startJob();
     const watches = [client.watch(id), client.watch(id), client.watch(id)];
@@ -106,7 +106,7 @@ describe('a watch', () => {
     await client.close();
   });
 
-  it('that nobody reads goes to the one that asks first', async () => {
+  it('resolves pending calls of next() in order', async () => {
     const client = createClient({ url: rig.url });
     const watch = client.watch(await startJob());
     const both = [watch.next(), watch.next()];

@@ -11,7 +11,7 @@ import { type Rig, startRig } from '../support/gateway.ts';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const execute = promisify(execFile);
 
-/** What a program of Node prints; rejects with it when it fails. */
+/** The output of a Node program; rejects with it when the program fails. */
 async function run(cwd: string, words: readonly string[]): Promise<string> {
   try {
     return (await execute(process.execPath, words, { cwd })).stdout;
@@ -35,7 +35,7 @@ describe('the package', () => {
     installed = join(folder, 'node_modules/qwen-edit-gateway');
     await mkdir(join(folder, 'node_modules'));
     await cp(join(folder, 'package'), installed, { recursive: true });
-    // What npm would fetch.
+    // The dependencies, which npm would install.
     await symlink(join(ROOT, 'node_modules'), join(installed, 'node_modules'));
   }, 120_000);
   afterAll(async () => {
@@ -43,7 +43,7 @@ describe('the package', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('has a client that is imported by its name and leaves nothing that keeps a program alive', async () => {
+  it('has a client that is imported by its name and keeps no process alive', async () => {
     const program = `
       import { createClient } from 'qwen-edit-gateway/client';
       const client = createClient({ url: '${rig.url}' });
@@ -56,7 +56,7 @@ describe('the package', () => {
   it.each([
     ['nodenext', 'nodenext', ['--types', 'node', '--lib', 'es2023']],
     ['esnext', 'bundler', ['--types', '', '--lib', 'es2023,dom,dom.iterable']],
-  ])('has types that hold in a program of module %s, resolved as by %s', async (module, resolution, more) => {
+  ])('has types that compile with module %s and moduleResolution %s', async (module, resolution, more) => {
     const program = `
       import { createClient, GatewayError, isFinal } from 'qwen-edit-gateway/client';
       const client = createClient({ url: 'http://localhost:8189' });
@@ -79,7 +79,7 @@ describe('the package', () => {
     expect(await run(folder, [tsc, ...how, ...types, ...where, ...more, 'program.mts'])).toBe('');
   });
 
-  it('has the program, with all that it reads', async () => {
+  it('has the command line with all its files', async () => {
     const program = join(installed, 'bin/qwen-edit.js');
     expect(await run(folder, [program, '--help'])).toContain('qwen-edit serve');
     expect(await run(folder, [program, 'workflows', 'list'])).toMatch(/^qwen-image-edit-plus /m);
@@ -88,7 +88,7 @@ describe('the package', () => {
   });
 
   it('has a gateway that runs', async () => {
-    // It stops by itself: nothing but what is imported here keeps it.
+    // Exits by itself: stop() leaves nothing that keeps the process alive.
     const program = `
       import { startGateway } from '${installed}/dist/gateway.js';
       import { readConfig } from '${installed}/dist/config.js';
@@ -105,7 +105,7 @@ describe('the package', () => {
     expect(await run(folder, ['--input-type=module', '--eval', program])).toContain('qwen-image-edit-plus');
   });
 
-  it('needs no package that it does not name', async () => {
+  it('imports no package that is not a dependency', async () => {
     const { dependencies, optionalDependencies } = JSON.parse(
       await readFile(join(installed, 'package.json'), 'utf8'),
     );

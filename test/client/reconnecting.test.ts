@@ -30,7 +30,7 @@ async function revisionsOf(watch: AsyncIterable<JobSnapshot>): Promise<number[]>
   return revisions;
 }
 
-describe('a connection that carries nothing', () => {
+describe('a connection without traffic', () => {
   let rig: Rig;
   beforeAll(async () => {
     rig = await startRig();
@@ -45,7 +45,7 @@ describe('a connection that carries nothing', () => {
     return job.id;
   }
 
-  it('is given up for server-sent events, within patience', async () => {
+  it('is replaced by server-sent events within patience', async () => {
     const proxy = await ended(startSilentProxy(rig.url, { swallow: true }));
     const client = clientOf({ url: proxy.url, patience: 2_000 });
     expect((await client.wait(await startJob(rig.url))).status).toBe('COMPLETED');
@@ -54,7 +54,7 @@ describe('a connection that carries nothing', () => {
   it.each([
     ['Node’s own WebSocket', {}],
     ['the ws package', { webSocket: WebSocket }],
-  ])('is tried for as long as patience lasts, and no longer, by %s', async (_, more) => {
+  ])('is retried until patience is over, by %s', async (_, more) => {
     const proxy = await ended(startSilentProxy(rig.url, { swallow: true }));
     const client = clientOf({ url: proxy.url, patience: 300, transports: ['websocket'], ...more });
     await expect(client.wait('x')).rejects.toMatchObject({
@@ -63,7 +63,7 @@ describe('a connection that carries nothing', () => {
     });
   });
 
-  it('is not waited for when the network dropped it without a word', async () => {
+  it('is given up after the network dropped it silently', async () => {
     const proxy = await ended(startSilentProxy(rig.url));
     const client = clientOf({ url: proxy.url, patience: 2_000, transports: ['websocket'] });
     // Node sends the handshake on the connection that it kept, if that is free.
@@ -75,8 +75,8 @@ describe('a connection that carries nothing', () => {
   });
 });
 
-describe('a WebSocket that was left', () => {
-  it('is not waited for when nobody says goodbye', async () => {
+describe('a WebSocket without watches', () => {
+  it('is replaced at once, even if the peer never sends its close frame', async () => {
     const rig = await startRig({ SANDBOX_STEP: '10s' });
     started.push(rig.close);
     const proxy = await ended(startSilentProxy(rig.url));
@@ -91,13 +91,13 @@ describe('a WebSocket that was left', () => {
   });
 });
 
-describe('a stream that ends too soon', () => {
-  it('is asked for as long as patience lasts, though the job is there', async () => {
-    let asked = 0;
+describe('a stream that ends before the job', () => {
+  it('is requested again until patience is over', async () => {
+    let requests = 0;
     const router = await ended(
       startStandIn((request, response) => {
         if (request.headers.accept === 'text/event-stream') {
-          asked += 1;
+          requests += 1;
           response.writeHead(200, { 'content-type': 'text/event-stream' }).end('event: complete\ndata:\n\n');
         } else {
           response.writeHead(200, { 'content-type': 'application/json' });
@@ -106,45 +106,45 @@ describe('a stream that ends too soon', () => {
       }),
     );
     const client = clientOf({ url: router.url, patience: 600, transports: ['sse'] });
-    const told: GatewayError[] = [];
-    await expect(client.wait('job', { onRetry: failure => told.push(failure) })).rejects.toMatchObject({
+    const retries: GatewayError[] = [];
+    await expect(client.wait('job', { onRetry: failure => retries.push(failure) })).rejects.toMatchObject({
       kind: 'unreachable',
-      message: 'The watch was ended before the job was',
+      message: 'The subscription ended before the job',
     });
-    expect(asked).toBeGreaterThan(1);
-    expect(told).toHaveLength(asked);
+    expect(requests).toBeGreaterThan(1);
+    expect(retries).toHaveLength(requests);
   });
 
-  it('is asked for again when the gateway still counts the watch that was lost', async () => {
-    let asked = 0;
+  it('is requested again while the gateway still counts the lost watch', async () => {
+    let requests = 0;
     const gateway = await ended(
       startStandIn((_, response) => {
-        asked += 1;
-        if (asked === 2) {
+        requests += 1;
+        if (requests === 2) {
           const errors = [{ message: 'Too many', extensions: { code: 'TOO_MANY_SUBSCRIPTIONS' } }];
           response.writeHead(429, { 'content-type': 'application/json' }).end(JSON.stringify({ errors }));
           return;
         }
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.end(nextEvent(asked === 1 ? snapshot(1) : snapshot(2, 'COMPLETED')));
+        response.end(nextEvent(requests === 1 ? snapshot(1) : snapshot(2, 'COMPLETED')));
       }),
     );
     const client = clientOf({ url: gateway.url, transports: ['sse'] });
-    const told: (string | null)[] = [];
-    const watch = client.watch('job', { onRetry: ({ code }) => told.push(code) });
+    const retries: (string | null)[] = [];
+    const watch = client.watch('job', { onRetry: ({ code }) => retries.push(code) });
     expect(await revisionsOf(watch)).toEqual([1, 2]);
-    expect(told).toEqual([null, 'TOO_MANY_SUBSCRIPTIONS']);
+    expect(retries).toEqual([null, 'TOO_MANY_SUBSCRIPTIONS']);
   });
 });
 
 describe('a token', () => {
   const refuse = () => {
-    throw new Error('nothing is asked over HTTP');
+    throw new Error('no HTTP request is expected');
   };
   let made = 0;
   const headers = (): Record<string, string> => ({ authorization: `Bearer ${++made}` });
 
-  it('that runs out is followed by the next, as headers() gives it', async () => {
+  it('that expires is replaced by a new one from headers()', async () => {
     const seen: unknown[] = [];
     const gateway = await ended(
       startStandIn(refuse, (socket, payload, number) => {
@@ -163,7 +163,7 @@ describe('a token', () => {
     expect(seen).toEqual([{ authorization: 'Bearer 1' }, { authorization: 'Bearer 2' }]);
   });
 
-  it.each([4401, 4403])('that is not taken again ends the watch: %i', async code => {
+  it.each([4401, 4403])('that is rejected on a reconnect ends the watch: %i', async code => {
     const gateway = await ended(
       startStandIn(refuse, (socket, _, number) => {
         if (number > 1) {

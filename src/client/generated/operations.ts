@@ -197,7 +197,7 @@ export type JobProgressSubscriptionVariables = Exact<{
 
 export type JobProgressSubscription = { jobProgress: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
-import type { Operation } from '../operation.ts';
+import type { Operation } from '../connection.ts';
 
 export const EditImageDocument: Operation<EditImageMutation, EditImageMutationVariables> = {
   name: 'EditImage',
