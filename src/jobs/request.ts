@@ -1,10 +1,9 @@
 import { z } from 'zod';
+import { SEED_MAX } from '../workflows/bind/bind.ts';
 import { show } from '../workflows/messages.ts';
 import { JOB_PRIORITIES } from './job.ts';
 import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS, type Webhook } from './webhook.ts';
 
-/** 2^64-1: KSampler's own limit (`nodes.py` of ComfyUI). */
-export const SEED_MAX = 18_446_744_073_709_551_615n;
 const PROMPT_MAX = 10_000;
 
 export function takes(what: string): { error: (issue: { input?: unknown }) => string } {
