@@ -7,11 +7,11 @@ const locationOf = (url: string) => {
 };
 
 describe('ARTIFACTS_URL', () => {
-  it('takes a folder', () => {
+  it('reads a folder', () => {
     expect(locationOf('file:///var/lib/my%20files')).toEqual({ kind: 'files', root: '/var/lib/my files' });
   });
 
-  it('takes a bucket of AWS', () => {
+  it('reads a bucket of AWS', () => {
     expect(locationOf('s3://pictures')).toEqual({
       kind: 's3',
       bucket: 'pictures',
@@ -23,7 +23,7 @@ describe('ARTIFACTS_URL', () => {
     });
   });
 
-  it('takes a bucket of another service, by path and in us-east-1 unless told otherwise', () => {
+  it('reads a bucket of another service, with path style and us-east-1 by default', () => {
     expect(locationOf('s3://pictures/a/b/?endpoint=http://minio:9000')).toMatchObject({
       prefix: 'a/b',
       endpoint: 'http://minio:9000',
@@ -54,13 +54,13 @@ describe('ARTIFACTS_URL', () => {
     's3://bucket?accessKeyId=my_key&secretAccessKey=my_secret',
     's3://bucket?forcePathStyle=maybe',
     's3://bucket#my_secret',
-  ])('refuses %s by the name of the setting, without a secret', url => {
+  ])('rejects %s with the name of the setting, without a secret', url => {
     const faults = locationOf(url);
     expect(faults).toEqual([expect.stringMatching(/^ARTIFACTS_URL: /)]);
     expect(String(faults)).not.toContain('my_secret');
   });
 
-  it('is left out for the folder of the job file', () => {
+  it('is unset by default', () => {
     const result = readConfig({});
     expect(result.ok && result.config.ARTIFACTS_URL).toBeUndefined();
   });

@@ -30,7 +30,7 @@ const NO_KEYS = [
   'a\0',
 ];
 
-/** What every store of artifacts keeps to. `open` gives one with nothing in it. */
+/** The promises of the Artifacts port, for every adapter. `open` opens an empty store. */
 export function artifactsContract(name: string, open: () => Promise<ArtifactsUnderTest>): void {
   describe(`artifacts: ${name}`, () => {
     let store: ArtifactsUnderTest;
@@ -47,14 +47,14 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       return buffer(stream);
     };
 
-    it('gives back the bytes that were put', async () => {
+    it('returns the bytes that were put', async () => {
       const bytes = randomBytes(100_000);
       expect(await artifacts.put('inputs/a.png', bytes)).toBe(100_000);
       expect(await artifacts.size('inputs/a.png')).toBe(100_000);
       expect(bytes.equals(await read('inputs/a.png'))).toBe(true);
     });
 
-    it('takes nothing at all for a picture of no bytes, from bytes and from a stream', async () => {
+    it('stores an empty artifact, from bytes and from a stream', async () => {
       expect(await artifacts.put('a/bytes', new Uint8Array())).toBe(0);
       expect(await artifacts.put('a/stream', Readable.from([]))).toBe(0);
       for (const key of ['a/bytes', 'a/stream']) {
@@ -63,21 +63,21 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       }
     });
 
-    it.each([1, 5 * MIB - 1, 5 * MIB, 12 * MIB + 7])('takes a stream of %i bytes', async length => {
+    it.each([1, 5 * MIB - 1, 5 * MIB, 12 * MIB + 7])('stores a stream of %i bytes', async length => {
       const bytes = randomBytes(length);
       expect(await artifacts.put('outputs/1/1.png', inChunks(bytes))).toBe(length);
       expect(await artifacts.size('outputs/1/1.png')).toBe(length);
       expect(bytes.equals(await read('outputs/1/1.png'))).toBe(true);
     });
 
-    it('replaces what was there', async () => {
+    it('replaces an artifact', async () => {
       await artifacts.put('a', randomBytes(1000));
       await artifacts.put('a', Readable.from([Buffer.from('second')]));
       expect(await artifacts.size('a')).toBe(6);
       expect((await read('a')).toString()).toBe('second');
     });
 
-    it('shows whoever reads meanwhile the old or the new bytes, never some of both', async () => {
+    it('gives concurrent readers the old or the new bytes, never a mix', async () => {
       const versions = ['x', 'y'].map(letter => Buffer.alloc(300_000, letter));
       await artifacts.put('a', Buffer.alloc(300_000, 'w'));
       let writing = true;
@@ -97,7 +97,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       await Promise.all([write(), look(), look()]);
     });
 
-    it('shows nothing of a stream that is still coming', async () => {
+    it('shows nothing of an unfinished stream', async () => {
       const source = new PassThrough();
       const put = artifacts.put('outputs/1/1.png', source);
       // More than one part, and all of it taken.
@@ -118,13 +118,13 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await artifacts.list('')).toEqual([]);
     });
 
-    it('leaves what was there when its replacement fails', async () => {
+    it('keeps an artifact when its replacement fails', async () => {
       await artifacts.put('a', Buffer.from('first'));
       await expect(artifacts.put('a', failing(12 * MIB))).rejects.toThrow('The source broke');
       expect((await read('a')).toString()).toBe('first');
     });
 
-    it('rejects for a stream that broke before it was put, and for one that ends without its end', async () => {
+    it('rejects a stream that failed before it was put, and one that closes early', async () => {
       const broken = new PassThrough();
       broken.destroy(new Error('The source broke'));
       await expect(artifacts.put('a', broken)).rejects.toThrow('The source broke');
@@ -140,13 +140,13 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await artifacts.size('a')).toBeNull();
     });
 
-    it('ends a source that it cannot take', async () => {
+    it('destroys a source that it rejects', async () => {
       const source = Readable.from([Buffer.from('bytes')]);
       await expect(artifacts.put('../a', source)).rejects.toThrow(TypeError);
       expect(source.destroyed).toBe(true);
     });
 
-    it('holds a few parts of a stream, not all of it', async () => {
+    it('holds a few parts of a stream in memory, not all of it', async () => {
       const held = (): number => {
         collectGarbage();
         return process.memoryUsage().arrayBuffers;
@@ -168,7 +168,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(least).toBeLessThan(32 * MIB);
     });
 
-    it('reads a range, both ends included and none beyond the end', async () => {
+    it('reads a range with both ends, and nothing after the end', async () => {
       const bytes = randomBytes(1000);
       await artifacts.put('a', bytes);
       for (const [start, end] of [
@@ -184,7 +184,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await read('a', { start: 1000, end: 2000 })).toHaveLength(0);
     });
 
-    it('answers null for what is not there, also for what only has something below it', async () => {
+    it('returns null for a missing key, also for a prefix of other keys', async () => {
       await artifacts.put('outputs/1/1.png', Buffer.from('x'));
       for (const key of ['none', 'outputs', 'outputs/1', 'outputs/1/1.png/2', 'outputs/2/1.png']) {
         expect(await artifacts.get(key), key).toBeNull();
@@ -193,7 +193,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       }
     });
 
-    it('removes, and has nothing against removing it again', async () => {
+    it('removes an artifact, and allows removing it again', async () => {
       await artifacts.put('a/b/c', Buffer.from('x'));
       await artifacts.put('a/d', Buffer.from('y'));
       await artifacts.remove('a/b/c');
@@ -205,7 +205,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect((await read('a/b/c')).toString()).toBe('again');
     });
 
-    it('puts and removes side by side', async () => {
+    it('puts and removes concurrently', async () => {
       await Promise.all(
         Array.from({ length: 20 }, async (_, index) => {
           await artifacts.put(`a/b/${index}`, Buffer.from('x'));
@@ -217,7 +217,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await artifacts.list('a')).toHaveLength(10);
     });
 
-    it('lists what is below a prefix, by parts and not by letters', async () => {
+    it('lists the keys below a prefix, by parts and not by characters', async () => {
       const keys = [
         'outputs/1/1.png',
         'outputs/1/2.png',
@@ -235,7 +235,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(await artifacts.list('uploads')).toMatchObject([{ key: 'uploads/1/x.part', bytes: 16 }]);
     });
 
-    it('tells when each came, the newest time of one that was replaced', async () => {
+    it('lists when each artifact was stored or last replaced', async () => {
       // The store's clock may count whole seconds.
       const from = Date.now() - 1_000;
       await artifacts.put('a/bytes', randomBytes(10));
@@ -253,7 +253,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       }
     });
 
-    it('lists more than fits a page', async () => {
+    it('lists more keys than fit in one page', async () => {
       const keys = Array.from({ length: 60 }, (_, index) => `outputs/${index}/1.png`);
       // One after another: a store whose lists are eventually consistent keeps up with that.
       for (const key of keys) await artifacts.put(key, Buffer.from(key));
@@ -262,7 +262,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       expect(listed.every(({ key, bytes }) => bytes === key.length)).toBe(true);
     });
 
-    it.each([...NO_KEYS, 'a'.repeat(513)])('refuses %j as a key', async key => {
+    it.each([...NO_KEYS, 'a'.repeat(513)])('rejects %j as a key', async key => {
       await expect(artifacts.put(key, Buffer.from('x'))).rejects.toThrow(TypeError);
       await expect(artifacts.get(key)).rejects.toThrow(TypeError);
       await expect(artifacts.size(key)).rejects.toThrow(TypeError);
@@ -270,7 +270,7 @@ export function artifactsContract(name: string, open: () => Promise<ArtifactsUnd
       if (key !== '') await expect(artifacts.list(key)).rejects.toThrow(TypeError);
     });
 
-    it('is free for others when readers leave in the middle', async () => {
+    it('frees its connections when readers close early', async () => {
       const bytes = randomBytes(4 * MIB);
       await artifacts.put('a', bytes);
       for (let reader = 0; reader < 60; reader += 1) {

@@ -4,7 +4,7 @@ import { claim, END, type UnderTest } from './under-test.ts';
 
 /** The feed: what a watcher sees. */
 export function feedContract(under: () => UnderTest): void {
-  it('shows a watcher the present snapshot, newer ones, the final one, and the end', async () => {
+  it('gives a watcher the current snapshot, newer ones, the final one, and the end', async () => {
     const job = await under().stored();
     const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
     if (stream === null) throw new Error('the job is there');
@@ -16,7 +16,7 @@ export function feedContract(under: () => UnderTest): void {
     expect(await stream.next()).toEqual({ value: undefined, done: true });
   });
 
-  it('shows a slow watcher the newest snapshot only, revisions rising', async () => {
+  it('gives a slow watcher only the newest snapshot, with rising revisions', async () => {
     let job = await under().stored();
     const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
     if (stream === null) throw new Error('the job is there');
@@ -42,7 +42,7 @@ export function feedContract(under: () => UnderTest): void {
     expect(revisions.length).toBeLessThan(53);
   });
 
-  it('ends the stream of a deleted job, and of one that was never there at once', async () => {
+  it('ends the stream of a deleted job, and gives none for an unknown job', async () => {
     const job = await under().stored();
     const stream = await watchJob(under().store.ledger, under().store.feed, job.id);
     await stream?.next();
@@ -52,7 +52,7 @@ export function feedContract(under: () => UnderTest): void {
     expect(await watchJob(under().store.ledger, under().store.feed, job.id)).toBeNull();
   });
 
-  it('knows which jobs are watched', async () => {
+  it('lists the watched jobs', async () => {
     const job = await under().stored();
     expect(under().store.feed.watched()).toEqual([]);
     const stream = await watchJob(under().store.ledger, under().store.feed, job.id);

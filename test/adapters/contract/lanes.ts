@@ -2,9 +2,9 @@ import { expect, it } from 'vitest';
 import { advance } from '../../../src/jobs/advance.ts';
 import { claim, END, type UnderTest } from './under-test.ts';
 
-/** Lanes and their leases, and the jobs that time runs out for. */
+/** Lanes, their leases, and expiring jobs. */
 export function laneContract(under: () => UnderTest): void {
-  it('forgets a job in a lane that was deleted', async () => {
+  it('frees the lane of a deleted job', async () => {
     const job = await under().commit(await under().stored({ owner: 'a' }), claim('e#0'));
     expect(await under().store.ledger.count()).toEqual({ waiting: 0, running: 1 });
     expect(await under().store.ledger.remove(job.id)).toBe(true);
@@ -14,7 +14,7 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().pages({ owner: 'a', statuses: null }, 5)).toEqual([]);
   });
 
-  it('lets no former holder give a lane away, and refuses a lease of a lane that was never taken', async () => {
+  it('ignores a release by a former holder, and rejects a lease of a lane that was never taken', async () => {
     const first = await under().store.ledger.acquireLane('e#0', 1_000);
     under().store.advanceClock(1_001);
     const second = await under().store.ledger.acquireLane('e#0', 1_000);
@@ -30,7 +30,7 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().store.ledger.renewLane(lease, 1_000)).toBe(false);
   });
 
-  it('gives a lane to one holder, and to the next when the lease is over, with the job that was left', async () => {
+  it('gives a lane to one holder, and after its lease to the next, with the job in the lane', async () => {
     const first = await under().store.ledger.acquireLane('e#0', 1_000);
     if (first === null) throw new Error('the lane was free');
     expect(first.job).toBeNull();
@@ -51,13 +51,13 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().store.ledger.commit(late, claimed.revision, second?.lease ?? null)).toBe('ok');
   });
 
-  it('frees a lane that was released', async () => {
+  it('frees a released lane', async () => {
     const first = await under().store.ledger.acquireLane('e#0', 60_000);
     if (first !== null) await under().store.ledger.releaseLane(first.lease);
     expect(await under().store.ledger.acquireLane('e#0', 60_000)).not.toBeNull();
   });
 
-  it('finds jobs whose lane nobody holds any more', async () => {
+  it('finds jobs in lanes without a holder', async () => {
     const held = await under().store.ledger.acquireLane('e#0', 10_000);
     const job = await under().stored();
     const claimed = advance(job, claim('e#0'));
@@ -69,7 +69,7 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().store.ledger.stranded(500)).toEqual([claimed]);
   });
 
-  it('finds jobs that wait too long, oldest first, and no others', async () => {
+  it('finds only jobs that wait too long, oldest first', async () => {
     const young = await under().stored({ createdAt: 30 });
     const old = await under().stored({ createdAt: 10, priority: 'LOW' });
     const older = await under().stored({ createdAt: 5 });
@@ -81,7 +81,7 @@ export function laneContract(under: () => UnderTest): void {
     expect(running.lane).toBe('e#0');
   });
 
-  it('finds finished jobs whose time is over', async () => {
+  it('finds expired jobs', async () => {
     const job = await under().stored();
     const ended = await under().commit(job, { type: 'cancelRequested', ...END });
     expect(await under().store.ledger.expired(4_999, 10)).toEqual([]);

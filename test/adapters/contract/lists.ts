@@ -4,7 +4,7 @@ import { claim, END, type UnderTest } from './under-test.ts';
 
 /** Reading many jobs at once and page by page. */
 export function listContract(under: () => UnderTest): void {
-  it('reads many at once in the order asked, null where there is none', async () => {
+  it('reads many jobs in the order of their ids, with null for a missing one', async () => {
     const [a, b] = [await under().stored(), await under().stored()];
     const found = await under().store.ledger.getMany([b.id, 'nobody', a.id]);
     expect(found.map(job => job?.id ?? null)).toEqual([b.id, null, a.id]);
@@ -33,7 +33,7 @@ export function listContract(under: () => UnderTest): void {
     expect(done.jobs).toEqual([]);
   });
 
-  it('pages by several statuses and an owner at once, also after a job that is no longer there', async () => {
+  it('pages by statuses and owner together, also after a deleted job', async () => {
     const jobs = [];
     for (let n = 0; n < 9; n += 1)
       jobs.push(await under().stored({ createdAt: 10 + (n % 3), owner: n < 6 ? 'a' : 'a:b' }));

@@ -6,7 +6,7 @@ import { claim, END, type UnderTest } from './under-test.ts';
 
 const LEASE_MS = 60_000;
 
-/** The outbox: what webhooks are to be told is stored with the change, given to one at a time, and goes with its job. */
+/** The outbox: deliveries are stored with the change, given to one claim at a time, and deleted with their job. */
 export function outboxContract(under: () => UnderTest): void {
   const outbox = () => under().store.ledger.outbox;
 
@@ -23,7 +23,7 @@ export function outboxContract(under: () => UnderTest): void {
   const ids = (claimed: readonly { delivery: Delivery }[]): string[] =>
     claimed.map(({ delivery }) => delivery.id);
 
-  it('stores what is to be told with the change, and gives it to whoever asks first', async () => {
+  it('stores deliveries with the change, and gives each to the first claim', async () => {
     const job = await canceled();
     const [stored, ...others] = await outbox().of(job.id);
     expect(others).toEqual([]);
@@ -32,7 +32,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(claims.flat().map(({ delivery }) => delivery)).toEqual([stored]);
   });
 
-  it('keeps it when it is opened again', async () => {
+  it('keeps deliveries when the store is reopened', async () => {
     const job = await canceled();
     const before = await outbox().of(job.id);
     under().store = await under().store.reopen();
@@ -40,7 +40,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(ids(await outbox().claim(10, LEASE_MS))).toEqual(before.map(({ id }) => id));
   });
 
-  it('stores nothing when the change is refused', async () => {
+  it('stores no deliveries of a rejected change', async () => {
     const job = await toldJob();
     const ended = await under().commit(job, { type: 'cancelRequested', ...END });
     const [delivery] = await outbox().of(job.id);
@@ -50,7 +50,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(ids(await outbox().claim(10, LEASE_MS))).toEqual([delivery.id]);
   });
 
-  it('gives what was claimed and not settled to another, and lets the first settle no more', async () => {
+  it('gives an unsettled delivery to another claim, and rejects a late settle', async () => {
     await canceled();
     const [first] = await outbox().claim(1, LEASE_MS);
     if (first === undefined) throw new Error('Nothing is due');
@@ -67,7 +67,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(await outbox().of(first.delivery.jobId)).toEqual([delivered]);
   });
 
-  it('is due again after the pause, and never when it is settled for good', async () => {
+  it('makes a delivery due after its pause, and never after its final attempt', async () => {
     await canceled();
     const [claimed] = await outbox().claim(1, LEASE_MS);
     if (claimed === undefined) throw new Error('Nothing is due');
@@ -85,7 +85,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(await outbox().claim(1, LEASE_MS)).toEqual([]);
   });
 
-  it('gives the longest due first, no more than asked', async () => {
+  it('gives up to the limit, the longest due first', async () => {
     const jobs: Job[] = [];
     for (let n = 0; n < 5; n += 1) {
       jobs.push(await canceled());
@@ -96,7 +96,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect(ids(await outbox().claim(3, LEASE_MS))).toEqual(told.slice(3));
   });
 
-  it('forgets what a deleted job had to tell', async () => {
+  it('deletes the deliveries of a deleted job', async () => {
     const job = await canceled();
     const [claimed] = await outbox().claim(1, LEASE_MS);
     if (claimed === undefined) throw new Error('Nothing is due');
@@ -114,7 +114,7 @@ export function outboxContract(under: () => UnderTest): void {
     expect((await outbox().of(claimed.id)).map(({ event }) => event)).toEqual(['STARTED', 'CANCELED']);
   });
 
-  it('calls back when something is to be told, and not any more afterwards', async () => {
+  it('calls a listener for added deliveries until it is removed', async () => {
     let calls = 0;
     const stop = outbox().onAdded(() => {
       calls += 1;

@@ -2,9 +2,9 @@ import { expect, it } from 'vitest';
 import { aJob } from '../../support/jobs.ts';
 import { claim, OPEN, type UnderTest } from './under-test.ts';
 
-/** The queue: its order, its bound, and the call for work. */
+/** The queue: its order, its bound and its listeners. */
 export function queueContract(under: () => UnderTest): void {
-  it('orders the queue by priority, then by time, and keeps a lost job at its old place', async () => {
+  it('orders the queue by priority and time, and returns a lost job to its place', async () => {
     const low = await under().stored({ priority: 'LOW', createdAt: 1 });
     const late = await under().stored({ createdAt: 3 });
     const early = await under().stored({ createdAt: 2 });
@@ -32,7 +32,7 @@ export function queueContract(under: () => UnderTest): void {
     expect(await under().pages({ owner: null, statuses: null }, 2)).toEqual(inOrder.reverse());
   });
 
-  it('starves no priority, and lets callers take turns', async () => {
+  it('starves no priority and alternates between callers', async () => {
     const minute = 60_000;
     const low = await under().stored({ priority: 'LOW', createdAt: minute });
     const high = await under().stored({ priority: 'HIGH', createdAt: 22 * minute });
@@ -58,7 +58,7 @@ export function queueContract(under: () => UnderTest): void {
     expect(result).toEqual({ kind: 'queue-full', waiting: 1 });
   });
 
-  it('bounds the queue also for those who come at once, and finds the same key among them', async () => {
+  it('bounds the queue for concurrent submits, and recognizes a repeated key among them', async () => {
     const submit = (idempotency: { key: string; fingerprint: string } | null) =>
       under().store.ledger.submit(aJob(), { maxQueue: 3, idempotency });
     const same = { key: 'k', fingerprint: 'f' };
@@ -69,7 +69,7 @@ export function queueContract(under: () => UnderTest): void {
     expect((await under().store.ledger.count()).waiting).toBe(3);
   });
 
-  it('calls those who wait for work, at a submit and when a job comes back', async () => {
+  it('calls listeners for waiting jobs at a submit and when a job is handed back', async () => {
     const call = (): { heard: Promise<void>; stop: () => void } => {
       let stop = (): void => {};
       const heard = new Promise<void>(resolve => {

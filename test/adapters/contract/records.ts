@@ -4,9 +4,9 @@ import { jobError } from '../../../src/jobs/errors.ts';
 import { aJob } from '../../support/jobs.ts';
 import { claim, END, OPEN, type UnderTest } from './under-test.ts';
 
-/** Records: to the letter, one change at a time, one job a key. */
+/** Records: exact values, one change at a time, one job per key. */
 export function recordContract(under: () => UnderTest): void {
-  it('gives back what was submitted, to the letter, also after it was opened again', async () => {
+  it('returns exactly what was submitted, also after the store was reopened', async () => {
     const job = await under().stored();
     expect(await under().store.ledger.get(job.id)).toEqual(job);
     under().store = await under().store.reopen();
@@ -14,7 +14,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(await under().store.ledger.get('no-such-job')).toBeNull();
   });
 
-  it('keeps every value to the letter: empty lists, fractions, long numbers, any text', async () => {
+  it('keeps every value exactly: empty lists, fractions, long numbers, any text', async () => {
     const text = 'Überschrift\r\n"quoted" \\ \u0000 \ud800 \u2028 🌲 {"gone":true}';
     const base = aJob().request;
     const job = await under().stored({
@@ -39,7 +39,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(await under().store.ledger.getMany([job.id])).toEqual([failed]);
   });
 
-  it('refuses a commit from a revision that is no longer the present one, and changes nothing', async () => {
+  it('rejects a commit from a revision that is not the current one, and changes nothing', async () => {
     const job = await under().stored();
     const claimed = await under().commit(job, claim('e#0'));
     const rival = advance(job, claim('f#0'));
@@ -47,7 +47,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(await under().store.ledger.get(job.id)).toEqual(claimed);
   });
 
-  it('lets one of many rivals claim a job', async () => {
+  it('lets one of many concurrent commits claim a job', async () => {
     const job = await under().stored();
     const results = await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
@@ -58,7 +58,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(results.filter(result => result === 'stale')).toHaveLength(19);
   });
 
-  it('says that a deleted job is gone', async () => {
+  it('reports that a deleted job is gone', async () => {
     const job = await under().stored();
     expect(await under().store.ledger.remove(job.id)).toBe(true);
     expect(await under().store.ledger.remove(job.id)).toBe(false);
@@ -66,7 +66,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(await under().store.ledger.waiting(5)).toEqual([]);
   });
 
-  it('answers a repeated key with the first job, and refuses the key for another input', async () => {
+  it('returns the first job for a repeated key, and rejects the key for another input', async () => {
     const same = { key: 'k', fingerprint: 'f' };
     const job = aJob();
     expect(await under().store.ledger.findRepeated(null, same)).toBeNull();
@@ -90,7 +90,7 @@ export function recordContract(under: () => UnderTest): void {
     });
   });
 
-  it('stores one job of many that come at once with the same key', async () => {
+  it('stores one of many concurrent jobs with the same key', async () => {
     const idempotency = { key: 'k', fingerprint: 'f' };
     const results = await Promise.all(
       Array.from({ length: 20 }, () => under().store.ledger.submit(aJob(), { ...OPEN, idempotency })),
@@ -99,7 +99,7 @@ export function recordContract(under: () => UnderTest): void {
     expect(results.filter(result => result.kind === 'repeated')).toHaveLength(19);
   });
 
-  it('tells callers and their keys apart whatever they are made of', async () => {
+  it('distinguishes callers and their keys whatever characters they contain', async () => {
     const [one, other] = [aJob({ owner: 'a' }), aJob({ owner: 'a:b' })];
     await under().store.ledger.submit(one, { ...OPEN, idempotency: { key: 'b:c', fingerprint: 'f' } });
     const second = await under().store.ledger.submit(other, {

@@ -30,7 +30,7 @@ export const claim = (lane: string): JobEvent => ({
 /** When a job ended and until when it is kept. */
 export const END = { at: 9, expiresAt: 5_000 };
 
-/** The store of the present test and what the tests do with it again and again. */
+/** The store of the current test with helpers for it. */
 export interface UnderTest {
   store: LedgerUnderTest;
   stored(fields?: Parameters<typeof aJob>[0]): Promise<Job>;
@@ -39,7 +39,7 @@ export interface UnderTest {
   pages(query: Pick<JobQuery, 'owner' | 'statuses'>, first: number): Promise<string[]>;
 }
 
-/** Puts the tools around a store. */
+/** Adds the helpers to a store. */
 export function underTest(store: LedgerUnderTest): UnderTest {
   const under: UnderTest = {
     store,

@@ -32,7 +32,7 @@ async function open(folder?: string): Promise<LedgerUnderTest> {
 
 ledgerContract('embedded', open);
 
-it('refuses a file that another gateway holds, by name', async () => {
+it('rejects a file that another gateway holds, with its name', async () => {
   const root = await mkdtemp(join(tmpdir(), 'ledger-'));
   const path = join(root, 'jobs.sqlite');
   const options = { path, feed: createEmbeddedFeed(), now: Date.now };
@@ -57,7 +57,7 @@ it('rejects a file whose tables have another version', async () => {
   await rm(root, { recursive: true });
 });
 
-it('stores what came together with one that cannot be stored', async () => {
+it('stores the jobs that share a transaction with one that cannot be stored', async () => {
   const { ledger, dispose } = await open();
   const jobs = [aJob(), aJob(), aJob()];
   const [first] = jobs;
@@ -71,7 +71,7 @@ it('stores what came together with one that cannot be stored', async () => {
   await dispose();
 });
 
-it('counts and places those that wait as they come and go', async () => {
+it('updates the count and the places of waiting jobs with each change', async () => {
   const { ledger, dispose } = await open();
   const [first, second] = [aJob({ createdAt: 1 }), aJob({ createdAt: 2 })];
   const options = { maxQueue: 2, idempotency: null };

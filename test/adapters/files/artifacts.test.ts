@@ -29,7 +29,7 @@ async function openIn(root: string) {
 
 artifactsContract('files', openInFolder);
 
-it('takes the folders away with their last file, and the root never', async () => {
+it('removes folders with their last file, but never the root', async () => {
   const { root, artifacts, close } = await openInFolder();
   await artifacts.put('outputs/1/a', Buffer.from('x'));
   await artifacts.put('outputs/1/b', Buffer.from('x'));
@@ -42,7 +42,7 @@ it('takes the folders away with their last file, and the root never', async () =
   await close();
 });
 
-it('does not list what a writer that was killed has left', async () => {
+it('does not list drafts of killed writers', async () => {
   const { root, artifacts, close } = await openInFolder();
   await mkdir(join(root, 'outputs'));
   await writeFile(join(root, 'outputs', `1.png.${crypto.randomUUID()}.part`), 'half');
@@ -50,7 +50,7 @@ it('does not list what a writer that was killed has left', async () => {
   await close();
 });
 
-it('removes at its start what was written to a day ago, and not the draft of a writer that lives', async () => {
+it('removes drafts at the start that are a day old, and no newer ones', async () => {
   const root = await mkdtemp(join(tmpdir(), 'artifacts-'));
   const old = join(root, 'uploads', '1', `picture.${crypto.randomUUID()}.part`);
   const living = join(root, 'uploads', '2', `picture.${crypto.randomUUID()}.part`);
@@ -69,7 +69,7 @@ it('removes at its start what was written to a day ago, and not the draft of a w
   await close();
 });
 
-it('has no URLs to hand out', async () => {
+it('has no signed URLs', async () => {
   const { artifacts, close } = await openInFolder();
   expect(artifacts.signedUrl).toBeUndefined();
   await close();

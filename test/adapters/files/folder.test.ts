@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createEngineOutput } from '../../../src/adapters/files/folder.ts';
 
-it('removes what an engine wrote, and nothing outside its folder', async () => {
+it('removes an output file of an engine, and nothing outside its folder', async () => {
   const root = await mkdtemp(join(tmpdir(), 'output-'));
   const output = join(root, 'output');
   await mkdir(join(output, 'QwenEdit'), { recursive: true });

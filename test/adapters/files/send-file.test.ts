@@ -37,8 +37,8 @@ async function senderOf(key: string, range?: { start: number; end: number }) {
   return sender;
 }
 
-describe('a file that is sent', () => {
-  it.each([0, 1, 128 * 1024, 128 * 1024 + 1, 3 * MIB + 7])('comes whole with %i bytes', async length => {
+describe('sendFile', () => {
+  it.each([0, 1, 128 * 1024, 128 * 1024 + 1, 3 * MIB + 7])('sends a file of %i bytes', async length => {
     const bytes = randomBytes(length);
     await artifacts.put('a', bytes);
     const { sink, bytes: received } = sinkOf();
@@ -47,7 +47,7 @@ describe('a file that is sent', () => {
     expect(sink.writableEnded).toBe(true);
   });
 
-  it('comes unchanged to whoever reads slowly, and a part of it as that part', async () => {
+  it('sends a file and a range of it to a slow reader', async () => {
     const bytes = randomBytes(MIB);
     await artifacts.put('a', bytes);
     const turn = (): Promise<void> => new Promise(resolve => setImmediate(() => setImmediate(resolve)));
@@ -56,7 +56,7 @@ describe('a file that is sent', () => {
     expect(slow.bytes().equals(bytes.subarray(70_000, 900_002))).toBe(true);
   });
 
-  it('is read to its end although it is deleted meanwhile', async () => {
+  it('sends a file to its end that is deleted meanwhile', async () => {
     const bytes = randomBytes(MIB);
     await artifacts.put('a', bytes);
     const send = await senderOf('a');
@@ -67,7 +67,7 @@ describe('a file that is sent', () => {
     expect(await artifacts.sender?.('a')).toBeNull();
   });
 
-  it('is given up when its reader goes, while a piece is under way', async () => {
+  it('rejects when the reader closes while a chunk is in flight', async () => {
     await artifacts.put('a', randomBytes(MIB));
     const stuck = new Writable({
       write() {

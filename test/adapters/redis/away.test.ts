@@ -52,7 +52,7 @@ async function attempt(call: () => Promise<unknown>): Promise<{ error: unknown; 
   return { error, ms: performance.now() - from };
 }
 
-/** Tries a commit again and again, as whoever drives a job does, until the store is back. */
+/** Retries a commit until the store is back, as the dispatcher does. */
 async function commitWhenBack({ ledger }: Store, job: Job, event: JobEvent): Promise<Job> {
   const next = advance(job, event);
   await until(async () => {
@@ -105,8 +105,8 @@ async function expectAway(store: Store, job: Job, withinMs: number): Promise<voi
   }
 }
 
-describe('Redis goes away', () => {
-  it('rejects every call at once, and goes on with everything after a restart with its file', async () => {
+describe('a lost Redis', () => {
+  it('rejects every call at once, and continues after a restart with its file', async () => {
     const redis = await start({ aof: true });
     const [a, b] = [await open(redis), await open(redis)];
     const job = aJob();
@@ -136,7 +136,7 @@ describe('Redis goes away', () => {
     expect(b.log.has('error', 'without its jobs')).toBe(false);
   });
 
-  it('hands watchers what was announced while only they were cut off', async () => {
+  it('gives watchers the changes that they missed while only their connection was lost', async () => {
     const redis = await start();
     const [a, b] = [await open(redis), await open(redis)];
     const jobs = Array.from({ length: 450 }, () => aJob());
@@ -159,7 +159,7 @@ describe('Redis goes away', () => {
     expect(b.feed.watched()).toEqual([]);
   });
 
-  it('says so when Redis comes back empty, ends the streams of lost jobs, and goes on', async () => {
+  it('logs that Redis came back empty, ends the streams of lost jobs, and continues', async () => {
     const redis = await start({ aof: true });
     const store = await open(redis);
     const job = aJob();
@@ -176,7 +176,7 @@ describe('Redis goes away', () => {
     const another = aJob();
     expect(await store.ledger.submit(another, OPEN)).toEqual({ kind: 'stored' });
     expect(await store.ledger.waiting(5)).toEqual([another]);
-    // A holder from before is shut out, also when the lane was taken anew.
+    // A former holder stays fenced, also after the lane was taken again.
     if (before === null) throw new Error('the lane was free');
     expect(await store.ledger.renewLane(before.lease, 1_000)).toBe(false);
     const after = await store.ledger.acquireLane('e#0', 60_000);
@@ -184,7 +184,7 @@ describe('Redis goes away', () => {
     expect(await store.ledger.commit(advance(another, CLAIM), 1, before.lease)).toBe('fenced');
   });
 
-  it('gives up calls that a stopped Redis does not answer, and is back when Redis is', async () => {
+  it('times out calls that a stopped Redis does not answer, and recovers with Redis', async () => {
     const redis = await start();
     const [a, b] = [await open(redis), await open(redis)];
     const job = aJob();
@@ -204,7 +204,7 @@ describe('Redis goes away', () => {
     expect((await stream.next()).value).toEqual(claimed);
   });
 
-  it('comes back to a cluster too', async () => {
+  it('reconnects to a cluster', async () => {
     const redis = await startCluster();
     ends.push(redis.stop);
     const [a, b] = [await open(redis), await open(redis)];
@@ -227,7 +227,7 @@ describe('Redis goes away', () => {
     expect((await second.next()).value).toEqual(claimed);
   });
 
-  it('closes, also while Redis is away, and leaves no connection behind', async () => {
+  it('closes every connection, also while Redis is unreachable', async () => {
     const redis = await start();
     const store = await openStore(redis.url);
     const clients = (): Promise<number> =>
@@ -251,7 +251,7 @@ describe('Redis goes away', () => {
   });
 });
 
-/** Cuts every subscribing connection and lets none in again before all is done. */
+/** Kills every subscribing connection and rejects new ones until all work is done. */
 async function whileCutOff(redis: TestRedis, works: (() => Promise<unknown>)[]): Promise<void> {
   await withClient(redis.url, async client => {
     await client.config('SET', 'maxclients', '1');

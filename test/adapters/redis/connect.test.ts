@@ -68,14 +68,14 @@ describe('the address of Redis', () => {
     expect(() => parseRedisUrl(url)).toThrow(message);
   });
 
-  it('is shown without what is secret', () => {
+  it('is shown without credentials', () => {
     const url = 'rediss+sentinel://user:secret@a:1,[::1]:2/m?sentinelPassword=hidden';
     expect(showAddress(parseRedisUrl(url))).toBe('rediss+sentinel://a:1,[::1]:2/m');
   });
 });
 
 describe('connecting to Redis', () => {
-  it('names what is wrong when Redis is not there, and leaves nothing open', async () => {
+  it('reports the error when Redis is unreachable, and leaves nothing open', async () => {
     const port = await freePort();
     // The clients of clusters and sentinels keep the reason of each node to themselves.
     for (const [scheme, reason] of [
@@ -94,7 +94,7 @@ describe('connecting to Redis', () => {
     await expect(openStore('redis://h', { caFile: 'ca.pem' })).rejects.toThrow('rediss://');
   });
 
-  it('gives the password, and says at once when it is wrong', async () => {
+  it('sends the password, and rejects at once when it is wrong', async () => {
     const redis = await startRedis({ extra: ['--requirepass', 'p@ss'] });
     try {
       const url = (password: string): string => redis.url.replace('//', `//:${password}@`);
@@ -108,7 +108,7 @@ describe('connecting to Redis', () => {
     }
   });
 
-  it('warns of settings under which an accepted job can be lost', async () => {
+  it('warns of settings that can lose accepted jobs', async () => {
     const redis = await startRedis({ extra: ['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'] });
     const careful = await startRedis({ aof: true });
     try {
@@ -124,7 +124,7 @@ describe('connecting to Redis', () => {
     }
   });
 
-  it('speaks TLS, and holds the certificate against the given file', async () => {
+  it('uses TLS and verifies the certificate with the given file', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'tls-'));
     const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
     await run('openssl', [

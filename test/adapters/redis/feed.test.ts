@@ -41,7 +41,7 @@ for (const { name, start, numsub, publish } of [
       return next;
     }
 
-    it('shows what one commits to those who watch at the other, revisions only rising', async () => {
+    it('passes commits of one gateway to watchers of the other, with rising revisions', async () => {
       let job = aJob({ owner: 'somebody' });
       await a.ledger.submit(job, OPEN);
       const stream = await watchJob(b.ledger, b.feed, job.id);
@@ -69,7 +69,7 @@ for (const { name, start, numsub, publish } of [
       expect(revisions).toEqual([...new Set(revisions)].sort((x, y) => x - y));
     });
 
-    it('ends the streams of a job that the other deletes', async () => {
+    it('ends the streams of a job that the other gateway deletes', async () => {
       const job = aJob();
       await a.ledger.submit(job, OPEN);
       const stream = await watchJob(b.ledger, b.feed, job.id);
@@ -78,7 +78,7 @@ for (const { name, start, numsub, publish } of [
       expect(await stream?.next()).toEqual({ value: undefined, done: true });
     });
 
-    it('listens to a channel once however many watch, and no longer when the last one leaves', async () => {
+    it('subscribes once per job and unsubscribes after the last watcher', async () => {
       const job = aJob();
       await a.ledger.submit(job, OPEN);
       const channel = `feed:${job.id}`;
@@ -99,7 +99,7 @@ for (const { name, start, numsub, publish } of [
       expect(await listeners('waiting')).toBe(2);
     });
 
-    it('hears of a job again after the last watcher left and another came at once', async () => {
+    it('delivers changes to a watcher that follows the last one at once', async () => {
       const job = aJob();
       await a.ledger.submit(job, OPEN);
       for (let round = 0; round < 20; round += 1) {
@@ -113,7 +113,7 @@ for (const { name, start, numsub, publish } of [
       await stream?.return();
     });
 
-    it('lets go of messages that it cannot read, says so, and goes on', async () => {
+    it('drops and logs messages that it cannot parse, and continues', async () => {
       const job = aJob();
       await a.ledger.submit(job, OPEN);
       const stream = await watchJob(b.ledger, b.feed, job.id);
@@ -130,7 +130,7 @@ for (const { name, start, numsub, publish } of [
       await stream?.return();
     });
 
-    it('calls for work at every gateway, once for a burst', async () => {
+    it('announces waiting jobs to every gateway, once per burst', async () => {
       let calls = 0;
       const stop = b.ledger.onWaiting(() => {
         calls += 1;
@@ -141,7 +141,7 @@ for (const { name, start, numsub, publish } of [
       stop();
     });
 
-    it('lets one of two gateways have a lane, and hands its job over when the lease is over', async () => {
+    it('leases a lane to one of two gateways, and hands its job over when the lease ends', async () => {
       const mine = await a.ledger.acquireLane('e#0', 200);
       expect(await b.ledger.acquireLane('e#0', 200)).toBeNull();
       const job = aJob();
@@ -158,7 +158,7 @@ for (const { name, start, numsub, publish } of [
       expect(await a.ledger.commit(late, claimed.revision, mine?.lease ?? null)).toBe('fenced');
     });
 
-    it('leaves the job of a lane that was given up to the next holder for the whole grace', async () => {
+    it('leaves the job of a released lane to its next holder during the grace period', async () => {
       const mine = await a.ledger.acquireLane('e#0', 60_000);
       const job = aJob();
       await a.ledger.submit(job, OPEN);
@@ -169,7 +169,7 @@ for (const { name, start, numsub, publish } of [
       expect((await b.ledger.acquireLane('e#0', 60_000))?.job).toEqual(claimed);
     });
 
-    it('shares the newest preview, which goes by itself', async () => {
+    it('shares the newest preview, which expires', async () => {
       const bytes = Buffer.from([0xff, 0xd8, 0x0a, 0x00, 0x7b]);
       await a.previews.put('j', { sequence: 1, mimeType: 'image/jpeg', bytes: Buffer.alloc(100) });
       await a.previews.put('j', { sequence: 2, mimeType: 'image/png', bytes });
@@ -181,7 +181,7 @@ for (const { name, start, numsub, publish } of [
       expect(await a.previews.get('j')).toBeNull();
     });
 
-    it('leaves nothing of a deleted job behind', async () => {
+    it('keeps no keys of a deleted job', async () => {
       const job = aJob({ owner: 'o' });
       const idempotency = { key: 'k', fingerprint: 'f' };
       await a.ledger.submit(job, { ...OPEN, idempotency });

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-it('gives one budget to all who count by it, however many ask at once', async () => {
+it('gives one budget to all gateways, also to concurrent requests', async () => {
   const prefix = aPrefix();
   const stores = await Promise.all([openStore(redis.url, { prefix }), openStore(redis.url, { prefix })]);
   const rate = { limit: 10, windowMs: HOUR };
@@ -31,7 +31,7 @@ it('gives one budget to all who count by it, however many ask at once', async ()
   await Promise.all(stores.map(store => store.close()));
 });
 
-it('says when there is one again, gives it then, and leaves nothing behind', async () => {
+it('reports when the next request is allowed, allows it then, and expires its key', async () => {
   const prefix = aPrefix();
   const { rates, close } = await openStore(redis.url, { prefix });
   const slow = { limit: 4, windowMs: HOUR };
@@ -56,7 +56,7 @@ it('says when there is one again, gives it then, and leaves nothing behind', asy
   await close();
 });
 
-it('counts on a cluster too', async () => {
+it('counts on a cluster', async () => {
   const cluster = await startCluster();
   const { rates, close } = await openStore(cluster.url);
   const rate = { limit: 1, windowMs: HOUR };

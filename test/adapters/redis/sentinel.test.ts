@@ -8,7 +8,7 @@ import { openStore } from '../../support/stores/redis-store.ts';
 
 const OPEN = { maxQueue: 10, idempotency: null };
 
-it('follows the sentinels to the new master when the old one dies, with its watchers', async () => {
+it('follows the sentinels to the new master after a failover, and its watchers too', async () => {
   const master = await startRedis();
   const replica = await startRedis({ extra: ['--replicaof', '127.0.0.1', String(master.port)] });
   await withClient(replica.url, client =>

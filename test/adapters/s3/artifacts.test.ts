@@ -59,7 +59,7 @@ describe('S3', () => {
     await second.close();
   });
 
-  it('hands out URLs that need no key, hold for a while, for one thing, and say what the picture is', async () => {
+  it('signs URLs that expire, are valid for one object, and set its type and name', async () => {
     const { artifacts, close } = await open(s3.url(), true);
     await artifacts.put('outputs/1/1.png', Buffer.from('0123456789'));
     const options = { expiresSeconds: 300, mimeType: 'image/png', filename: 'edited_1.png' } as const;
@@ -84,7 +84,7 @@ describe('S3', () => {
     await Promise.all([other.text(), longer.text()]);
   });
 
-  it('signs for where callers reach the service', async () => {
+  it('signs URLs for the public endpoint', async () => {
     const { artifacts, close } = await open(`${s3.url()}&publicEndpoint=https://files.example`, true);
     const url = await artifacts.signedUrl?.('a', {
       expiresSeconds: 300,
@@ -95,25 +95,25 @@ describe('S3', () => {
     await close();
   });
 
-  it('hands out none unless it is told to', async () => {
+  it('signs no URLs by default', async () => {
     const { artifacts, close } = await open(s3.url());
     expect(artifacts.signedUrl).toBeUndefined();
     await close();
   });
 
-  it('says at the start that the bucket is not there', async () => {
+  it('reports a missing bucket at the start', async () => {
     const url = s3.url().replace(s3.bucket, 'another-bucket');
     await expect(open(url)).rejects.toThrow(/^ARTIFACTS_URL: bucket another-bucket at .*NoSuchBucket/);
   });
 
-  it('says at the start that the keys are wrong, without the secret', async () => {
+  it('reports wrong keys at the start, without the secret', async () => {
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'not-the-secret');
     const error = await open(s3.url()).catch((reason: unknown) => reason);
     expect(String(error)).toMatch(/ARTIFACTS_URL: bucket .*SignatureDoesNotMatch/);
     expect(String(error)).not.toContain('not-the-secret');
   });
 
-  it('says at the start that there are no keys', async () => {
+  it('reports missing keys at the start', async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', undefined);
     vi.stubEnv('AWS_SECRET_ACCESS_KEY', undefined);
     vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
@@ -122,14 +122,14 @@ describe('S3', () => {
     await expect(open(s3.url())).rejects.toThrow('no credentials: set AWS_ACCESS_KEY_ID');
   });
 
-  it('says at the start that nobody answers', async () => {
+  it('reports an unreachable service at the start', async () => {
     const url = `s3://bucket?endpoint=http://127.0.0.1:${await freePort()}`;
     await expect(open(url)).rejects.toThrow(
       /^ARTIFACTS_URL: bucket bucket at 127\.0\.0\.1:\d+: .*ECONNREFUSED/,
     );
   });
 
-  it('says what to install where the packages are left out', async () => {
+  it('reports which packages to install when they are missing', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'no-packages-'));
     for (const part of ['adapters', 'jobs']) {
       const from = fileURLToPath(new URL(`../../../src/${part}`, import.meta.url));

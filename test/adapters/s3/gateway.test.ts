@@ -34,7 +34,7 @@ async function edited(gateway: TestGateway): Promise<string> {
   return id;
 }
 
-it('runs an edit with all its bytes in the bucket, streams them, and leaves none after its deletion', async () => {
+it('runs an edit with all images in the bucket, streams them, and leaves none after its deletion', async () => {
   const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url() });
   const id = await edited(gateway);
   const whole = await fetch(`${gateway.url}/download/${id}?metadata=keep`, { redirect: 'manual' });
@@ -55,7 +55,7 @@ it('runs an edit with all its bytes in the bucket, streams them, and leaves none
   await gateway.stop();
 });
 
-it('sends callers to the bucket for what goes out as it is stored, and for nothing else', async () => {
+it('redirects downloads that need no conversion to the bucket, and no others', async () => {
   const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url(), DOWNLOAD_REDIRECT: '1' });
   const id = await edited(gateway);
   const url = `${gateway.url}/download/${id}`;
@@ -76,7 +76,7 @@ it('sends callers to the bucket for what goes out as it is stored, and for nothi
   const followed = await fetch(url, { headers: { range: 'bytes=8-15' } });
   expect(Buffer.from(await followed.arrayBuffer())).toEqual(bytes.subarray(8, 16));
 
-  // What the engine wrote into the picture of the request stays here.
+  // Metadata that the engine wrote into the image is not served by the bucket.
   const whole = await ask('?metadata=keep');
   expect(whole.status).toBe(200);
   expect(Buffer.from(await whole.arrayBuffer()).includes('Make it night')).toBe(true);
@@ -91,7 +91,7 @@ it('sends callers to the bucket for what goes out as it is stored, and for nothi
   await gateway.stop();
 });
 
-it('ends a job whose picture was ready while the bucket was away, once it is back, without another run', async () => {
+it('completes a job that finished while the bucket was unreachable, without another run', async () => {
   const proxy = await startCutProxy(s3.endpoint);
   const gateway = await startTestGateway({
     ARTIFACTS_URL: s3.url().replace(s3.endpoint, proxy.url),
@@ -111,7 +111,7 @@ it('ends a job whose picture was ready while the bucket was away, once it is bac
   await proxy.stop();
 });
 
-describe('while the bucket is away', () => {
+describe('while the bucket is unreachable', () => {
   const TOLD = 'The store of jobs and images is unavailable, try again later';
   const graphql = async (gateway: TestGateway, query: string) => {
     const answer = await send(`${gateway.url}/graphql`, { query });
@@ -124,7 +124,7 @@ describe('while the bucket is away', () => {
   const jobsOf = async (gateway: TestGateway): Promise<string[]> =>
     Object.keys((await rest(gateway, '/jobs')).body.jobs ?? {});
 
-  it('says so in both faces, and does nothing of what is asked', async () => {
+  it('rejects requests by REST and GraphQL, and changes nothing', async () => {
     const proxy = await startCutProxy(s3.endpoint);
     const url = s3.url();
     const gateway = await startTestGateway({ ARTIFACTS_URL: url.replace(s3.endpoint, proxy.url) });
@@ -156,10 +156,10 @@ describe('while the bucket is away', () => {
     }
 
     proxy.let('all');
-    // What was to be deleted is still there, whole, and nothing else.
+    // The job that was to be deleted is still there and complete, and nothing else.
     expect(await jobsOf(gateway)).toEqual([done]);
     expect((await fetch(`${gateway.url}/download/${done}`)).status).toBe(200);
-    // The key was not used up.
+    // The key is still unused.
     expect((await graphql(gateway, submit)).body).toEqual({ data: { editImage: { __typename: 'Job' } } });
     const [made = ''] = (await jobsOf(gateway)).filter(id => id !== done);
     expect(await waitForEnd(gateway.url, made)).toMatchObject({ status: 'COMPLETED' });
