@@ -221,7 +221,6 @@ async function start(
     leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
-    onEngineChange: () => {},
   });
   dispatcher = running;
   stops.push(() => running.stop());

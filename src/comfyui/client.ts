@@ -15,7 +15,11 @@ import {
   readSystemStats,
   type SystemStats,
 } from './answers.ts';
-import { EngineUnreachable } from './unreachable.ts';
+
+/** The engine did not respond, or not as ComfyUI would. Says nothing about what it did with the request. */
+export class EngineUnreachable extends Error {
+  override name = 'EngineUnreachable';
+}
 
 export type SubmitAnswer = { kind: 'accepted' } | { kind: 'rejected'; rejection: Rejection };
 

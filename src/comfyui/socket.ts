@@ -1,32 +1,32 @@
 import { WebSocket } from 'ws';
+import { EngineUnreachable } from './client.ts';
 import { type EngineEvent, readBinaryFrame, readTextFrame } from './events.ts';
-import { EngineUnreachable } from './unreachable.ts';
 
 /** Frames larger than this are not previews: the connection is closed. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
 const HANDSHAKE_MS = 10_000;
-/** An answer to the flags that takes longer is not waited for: a hint may be lost, the run is not. */
+/** How long to wait for the answer to our feature flags: without it events may be lost, but not the run. */
 const FEATURES_MS = 2_000;
 
 export interface EngineSocket {
-  /** Resolves when the server's side has ended too, or was cut off after a second. */
+  /** Resolves when the engine has closed it too, or after a second, when it is terminated. */
   close(): Promise<void>;
 }
 
 export interface EngineSocketOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Whether the engine answers feature flags; one that does not is not waited for. */
+  /** Whether the engine answers feature flags, so that the answer is awaited. */
   readonly answersFlags: boolean;
-  /** Called with each event, in order. Must not block: a client that stops reading freezes ComfyUI for all. */
+  /** Called with each event, in order. Must not block: a client that stops reading blocks ComfyUI's events for all. */
   onEvent(event: EngineEvent): void;
-  /** Called once, when a socket that had opened ends by itself. */
+  /** Called once when an open socket closes, unless `close` closed it. */
   onClose(): void;
 }
 
 /**
- * Opens a socket, says as its very first message that previews may carry their prompt's id, and waits for the
- * answer, so that no event of a prompt submitted afterwards can come without it (`server.py`, feature flags).
+ * Opens a socket, declares as its first message that previews may carry the id of their prompt, and waits for the answer,
+ * so that it holds for every event of a prompt that is submitted afterwards (`server.py`, feature flags).
  * Rejects with EngineUnreachable.
  */
 export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSocket> {
@@ -40,12 +40,12 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     let settled = false;
     let closing = false;
     let reason = 'it closed before it was ready';
-    let patience: NodeJS.Timeout | undefined;
+    let flagsTimer: NodeJS.Timeout | undefined;
 
     function ready(): void {
       if (settled) return;
       settled = true;
-      clearTimeout(patience);
+      clearTimeout(flagsTimer);
       resolve({ close });
     }
 
@@ -53,9 +53,9 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
       closing = true;
       if (socket.readyState === WebSocket.CLOSED) return;
       await new Promise<void>(done => {
-        const impatience = setTimeout(() => socket.terminate(), 1_000);
+        const terminateTimer = setTimeout(() => socket.terminate(), 1_000);
         socket.once('close', () => {
-          clearTimeout(impatience);
+          clearTimeout(terminateTimer);
           done();
         });
         socket.close();
@@ -64,7 +64,7 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
 
     socket.on('open', () => {
       socket.send(JSON.stringify({ type: 'feature_flags', data: { supports_preview_metadata: true } }));
-      if (options.answersFlags) patience = setTimeout(ready, FEATURES_MS);
+      if (options.answersFlags) flagsTimer = setTimeout(ready, FEATURES_MS);
       else ready();
     });
     socket.on('message', (data, isBinary) => {
@@ -79,7 +79,7 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
       reason = error.message;
     });
     socket.on('close', () => {
-      clearTimeout(patience);
+      clearTimeout(flagsTimer);
       if (!settled) {
         settled = true;
         reject(new EngineUnreachable(`the engine's socket did not open: ${reason}`));

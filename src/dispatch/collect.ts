@@ -13,15 +13,15 @@ const KINDS: Record<string, { mimeType: ImageMimeType; extension: string }> = {
   webp: { mimeType: 'image/webp', extension: 'webp' },
 };
 
-/** More than any picture's header takes. */
+/** Larger than any image header. */
 const HEADER_BYTES = 64 * 1024;
 
-/** What is wrong with an output, in words for the caller. */
+/** Why there is no output, as a message for the caller. */
 export class OutputMissing extends Error {
   override name = 'OutputMissing';
 }
 
-/** Where pictures come from and go to. */
+/** Where output images come from and go to. */
 export interface Collecting {
   readonly client: EngineClient;
   readonly artifacts: Artifacts;
@@ -29,10 +29,10 @@ export interface Collecting {
 }
 
 /**
- * Streams the files that the history names for the output node into Artifacts, without what the engine wrote into them
- * of the request, and measures them. What was removed is stored beside each. Throws OutputMissing when there is no file
- * or one is no picture, EngineUnreachable when the engine does not answer; a download that breaks off rejects with its
- * own error, and the file can be fetched again.
+ * Streams the files that the history lists for the output node into Artifacts, without the metadata that the engine wrote
+ * into them, which is stored beside each, and measures them. Throws OutputMissing when there is no file or one is not an
+ * image, EngineUnreachable when the engine does not respond; a download that breaks off rejects with its own error, and
+ * the file can be fetched again.
  */
 export async function collectOutputs(
   collecting: Collecting,
@@ -41,7 +41,7 @@ export async function collectOutputs(
   outputNode: string,
 ): Promise<OutputImage[]> {
   const files = (entry.files[outputNode] ?? []).filter(file => file.type === 'output');
-  if (files.length === 0) throw new OutputMissing('The engine finished without a picture');
+  if (files.length === 0) throw new OutputMissing('The engine finished without an image');
   const outputs: OutputImage[] = [];
   for (const [index, file] of files.entries()) {
     outputs.push(await collect(collecting, `outputs/${jobId}/${index + 1}`, file));
@@ -63,12 +63,12 @@ async function collect(
   const measured = await measure(artifacts, key);
   if (measured === null) {
     await artifacts.remove(key);
-    throw new OutputMissing(`${file.filename} of the engine is not a picture`);
+    throw new OutputMissing(`${file.filename} of the engine is not an image`);
   }
   const enginePath = file.subfolder === '' ? file.filename : `${file.subfolder}/${file.filename}`;
   const metadata = removed.result();
   if (metadata === 'too-much')
-    log.warn({ key, file: enginePath }, 'metadata of a picture are too large to be kept');
+    log.warn({ key, file: enginePath }, 'the metadata of an image is too large to be kept');
   return {
     key,
     filename: file.filename,
@@ -96,7 +96,7 @@ async function measure(artifacts: Artifacts, key: string) {
     const kind = KINDS[format];
     return kind === undefined ? null : { mimeType: kind.mimeType, width, height };
   } catch {
-    // sharp throws for whatever it cannot read: that is the answer.
+    // sharp throws for anything that it cannot read, which answers the question.
     return null;
   }
 }

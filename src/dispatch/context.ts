@@ -5,26 +5,26 @@ import type { Pace } from './pace.ts';
 
 /** Time limits of a run, in milliseconds. */
 export interface RunLimits {
-  /** All pictures of a job to the engine. */
+  /** To upload all images of a job to the engine. */
   readonly uploadMs: number;
-  /** No node and no step moved while the engine says it runs. Stretched for a job whose steps are slow. */
+  /** Without progress while the engine says that it runs; longer for a job with slow steps. */
   readonly stallMs: number;
   /** From the start of the execution to its end. */
   readonly runMs: number;
-  /** An engine that was told to stop a prompt and has not after this long does not listen. */
+  /** From the first stop request until the engine counts as stuck. */
   readonly stopMs: number;
-  /** An engine that does not answer for this long has lost its jobs. */
+  /** An engine that does not respond for this long has lost its jobs. */
   readonly engineGraceMs: number;
   /** Silence after which the engine is asked where the prompt is. */
   readonly watchdogMs: number;
-  /** Runs of a job before it counts as one that kills engines. */
+  /** Runs of a job whose engine was lost each time. */
   readonly maxAttempts: number;
-  /** Previews kept a second. */
+  /** Previews kept per second. */
   readonly previewRate: number;
   readonly jobTtlMs: number;
 }
 
-/** What every lane of this process shares. */
+/** Shared by all lanes of this process. */
 export interface DispatchContext {
   readonly ledger: Ledger;
   readonly feed: Feed;

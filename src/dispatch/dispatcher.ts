@@ -1,6 +1,6 @@
 import type { EngineClient } from '../comfyui/client.ts';
 import type { DispatchContext } from './context.ts';
-import { type Engine, type EngineStatus, startEngine } from './engine.ts';
+import { type Engine, startEngine } from './engine.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { type Lane, startLane } from './lane.ts';
 
@@ -12,7 +12,6 @@ export interface DispatcherOptions {
   readonly probeMs: number;
   /** Milliseconds that a job may wait for a lane. */
   readonly queueTimeoutMs: number;
-  onEngineChange(status: EngineStatus): void;
 }
 
 export interface Dispatcher {
@@ -20,7 +19,7 @@ export interface Dispatcher {
   stop(): Promise<void>;
 }
 
-/** Starts the engines' monitors and their lanes. */
+/** Starts to probe the engines, and starts their lanes. */
 export function startDispatcher(options: DispatcherOptions): Dispatcher {
   const { context } = options;
   const engines = options.clients.map(client =>
@@ -30,7 +29,6 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       now: context.now,
       log: context.log,
       probeMs: options.probeMs,
-      onChange: options.onEngineChange,
     }),
   );
   const lanes: Lane[] = engines.flatMap(engine =>

@@ -7,54 +7,54 @@ import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../wo
 import { type ObjectInfo, parseObjectInfo } from '../workflows/check/object-info.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 import type { Workflow } from '../workflows/workflow.ts';
-
-/**
- * `STARTING`: not asked yet. `READY`: takes jobs. `DOWN`: does not answer. `UNFIT`: answers, but can run none of
- * the workflows. `SET_ASIDE`: failed too often of late. `DRAINED`: an operator wants it to take no more.
- */
-export type EngineState = 'STARTING' | 'READY' | 'DOWN' | 'UNFIT' | 'SET_ASIDE' | 'DRAINED';
+import {
+  type EngineHealthEvent,
+  type EngineState,
+  needsInventory,
+  nextHealth,
+  startHealth,
+} from './engine-state.ts';
 
 export interface EngineStatus {
   readonly id: string;
   readonly url: string;
   readonly state: EngineState;
-  /** Why it is not READY, in words. */
+  /** Why it is not READY. */
   readonly reason: string | null;
   readonly stats: SystemStats | null;
-  /** Whether it can stop one prompt and no other. */
+  /** Whether it can interrupt a single prompt. */
   readonly targetedInterrupt: boolean;
-  /** Whether previews carry their prompt's id. */
+  /** Whether previews carry the id of their prompt. */
   readonly previewMetadata: boolean;
   /** Names of the workflows that it can run. */
   readonly workflows: readonly string[];
-  /** What keeps it from running the others, by workflow. */
+  /** Why it cannot run the others, by workflow. */
   readonly problems: ReadonlyMap<string, readonly WorkflowProblem[]>;
 }
 
-/** One ComfyUI server as the dispatcher sees it: asked regularly, set aside while it is of no use. */
+/** One ComfyUI server as the dispatcher sees it: probed regularly, and not used while it is unhealthy. */
 export interface Engine {
   readonly id: string;
   readonly client: EngineClient;
   status(): EngineStatus;
   /**
-   * Whether it can run this version of a workflow, as `WorkflowCatalog.find` knows it. True also for one that there is
-   * nothing left of: the run ends such a job with the reason, which nobody else would.
+   * Whether it can run this version of a workflow, as `WorkflowCatalog.find` knows it. True for a workflow that no longer
+   * exists, so that a run can fail such a job with the reason.
    */
   canRun(workflow: string, version: string): boolean;
-  /** The workflows changed: they are held against what it has, and it is asked again. */
+  /** The workflows changed: they are checked against what it has, and it is probed again. */
   recheck(): void;
   /** Resolves when it is READY, or `signal` aborts. */
   ready(signal: AbortSignal): Promise<void>;
-  /** A run could not reach it, or found it stuck: asked again, and set aside for longer each time in a row. */
+  /** A run could not reach it, or found it stuck: it is probed again, and set aside for longer after each loss in a row. */
   lost(reason: string): void;
-  /** It ran out of memory: set aside after `OOM_LIMIT` times in a row. */
+  /** It ran out of memory: it is set aside after several times in a row. */
   ranOutOfMemory(): void;
-  /** A run ended well. */
   ranWell(): void;
   drain(drained: boolean): void;
-  /** A prompt that was given up while the engine was out of reach: stopped when it is back. */
+  /** Stops a prompt that was given up while the engine was unreachable, once it responds. */
   abandon(promptId: string): void;
-  /** The name under which it already has the bytes of this hash; forgotten when the engine is lost. */
+  /** The name under which it has the bytes with this hash; forgotten when the engine is lost. */
   uploadedAs(sha256: string): string | null;
   rememberUpload(sha256: string, name: string): void;
   stop(): Promise<void>;
@@ -65,47 +65,41 @@ export interface EngineOptions {
   readonly workflows: WorkflowCatalog;
   readonly now: Clock;
   readonly log: Log;
-  /** Milliseconds between two questions while all is well. */
+  /** Milliseconds between two probes of a healthy engine. */
   readonly probeMs: number;
-  /** Told of each change of state. */
-  onChange(status: EngineStatus): void;
 }
 
-const OOM_LIMIT = 3;
-/** Losses in a row, without a good run between, after which an engine that answers is still not trusted. */
-const STRIKES = 4;
-const LONGEST_ASIDE_MS = 300_000;
-const FIRST_RETRY_MS = 250;
-const LAST_RETRY_MS = 15_000;
-/** `object_info` is large and changes only when somebody installs something. */
-const INVENTORY_MS = 60_000;
 const UPLOADS_REMEMBERED = 1_000;
 
-/** Starts to ask the engine at once; `stop` ends that. */
-export function startEngine(options: EngineOptions): Engine {
-  const { client, workflows, log, now } = options;
+/** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
+export function startEngine({ client, workflows, now, log, probeMs }: EngineOptions): Engine {
   const id = client.url.replace(/^https?:\/\//, '');
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
   const abandoned = new Set<string>();
   const uploaded = new LRUCache<string, string>({ max: UPLOADS_REMEMBERED });
 
-  let state: EngineState = 'STARTING';
-  let reason: string | null = null;
+  let health = startHealth(now());
   let stats: SystemStats | null = null;
   let previewMetadata = false;
-  /** What it has, and what that means for each workflow that was held against it. */
+  /** Nodes and files of the engine, with the problems of each workflow that was checked against them. */
   let inventory: { info: ObjectInfo; found: WeakMap<Workflow, readonly WorkflowProblem[]> } | null = null;
-  let inventoryAt = Number.NEGATIVE_INFINITY;
-  let inventoryWanted = false;
-  let drained = false;
-  let memoryFailures = 0;
-  let strikes = 0;
-  let setAside: { until: number; why: string } | null = null;
-  let failures = 0;
+  /** Ends the pause before the next probe. */
   let wake: (() => void) | null = null;
 
-  /** Null when it was never asked what it has. */
+  function apply(event: EngineHealthEvent): void {
+    const before = health;
+    health = nextHealth(health, event, now(), probeMs);
+    const { state, reason, probeAt, inventoryAt } = health;
+    if (inventoryAt === null) uploaded.clear();
+    if (probeAt < before.probeAt) wake?.();
+    if (state === before.state && reason === before.reason) return;
+    const level = state === 'READY' || state === 'DRAINED' ? 'info' : 'warn';
+    log[level]({ engine: id, state, reason }, 'engine state changed');
+    if (state === 'READY') for (const waiter of [...waiters]) waiter();
+  }
+
+  /** Null before the first inventory. */
   function problemsOf(workflow: Workflow): readonly WorkflowProblem[] | null {
     if (inventory === null) return null;
     const known = inventory.found.get(workflow);
@@ -115,48 +109,20 @@ export function startEngine(options: EngineOptions): Engine {
     return found;
   }
 
-  function status(): EngineStatus {
-    const problems = new Map(
+  function problems(): Map<string, readonly WorkflowProblem[]> {
+    return new Map(
       workflows.all().flatMap(workflow => {
         const found = problemsOf(workflow);
         return found === null ? [] : [[workflow.name, found] as const];
       }),
     );
-    const runnable = [...problems].filter(([, found]) => found.length === 0).map(([name]) => name);
-    return {
-      id,
-      url: client.url,
-      state,
-      reason,
-      stats,
-      targetedInterrupt: stats !== null && canTarget(stats.version),
-      previewMetadata,
-      workflows: inventoryAt > 0 ? runnable : [],
-      problems,
-    };
   }
 
-  function enter(next: EngineState, why: string | null): void {
-    if (state === next && reason === why) return;
-    state = next;
-    reason = why;
-    const level = next === 'READY' || next === 'DRAINED' ? 'info' : 'warn';
-    log[level]({ engine: id, state, reason }, 'engine state');
-    options.onChange(status());
-    if (next === 'READY') for (const waiter of [...waiters]) waiter();
-  }
-
-  function put(why: string, ms: number): void {
-    setAside = { until: now() + Math.min(LONGEST_ASIDE_MS, ms), why };
-    enter('SET_ASIDE', why);
-  }
-
-  async function takeInventory(): Promise<void> {
+  async function readInventory(): Promise<void> {
     previewMetadata = await client.previewMetadata();
-    inventoryWanted = false;
+    apply({ type: 'readingInventory' });
     inventory = { info: parseObjectInfo(await client.objectInfo()), found: new WeakMap() };
     for (const workflow of workflows.all()) problemsOf(workflow);
-    inventoryAt = now();
   }
 
   async function stopAbandoned(): Promise<void> {
@@ -171,42 +137,26 @@ export function startEngine(options: EngineOptions): Engine {
   async function probe(): Promise<void> {
     try {
       stats = await client.systemStats();
-      const due = inventoryWanted || now() - inventoryAt > INVENTORY_MS;
-      if (state !== 'READY' || due) await takeInventory();
+      const reading = needsInventory(health, now());
+      if (reading) await readInventory();
       await stopAbandoned();
+      const unfit = whyUnfit(problems());
+      apply({ type: 'responded', readInventory: reading, abandoned: abandoned.size, unfit });
     } catch (error) {
-      failures += 1;
-      inventoryAt = Number.NEGATIVE_INFINITY;
-      uploaded.clear();
-      enter('DOWN', error instanceof Error ? error.message : String(error));
-      return;
+      apply({ type: 'probeFailed', reason: error instanceof Error ? error.message : String(error) });
     }
-    failures = 0;
-    if (drained) return enter('DRAINED', 'drained by an operator');
-    if (abandoned.size > 0) return enter('SET_ASIDE', 'still has a prompt that it was told to stop');
-    if (setAside !== null && now() < setAside.until) return enter('SET_ASIDE', setAside.why);
-    const { workflows: runnable, problems } = status();
-    if (runnable.length === 0) return enter('UNFIT', describe(problems));
-    enter('READY', null);
   }
 
   async function loop(): Promise<void> {
     while (!stopping.signal.aborted) {
       await probe();
-      const pause =
-        failures > 0
-          ? Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1))
-          : inventoryWanted
-            ? 0
-            : state === 'SET_ASIDE'
-              ? Math.max(FIRST_RETRY_MS, Math.min(options.probeMs, (setAside?.until ?? 0) - now()))
-              : options.probeMs;
       await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, pause);
+        const timer = setTimeout(resolve, Math.max(0, health.probeAt - now()));
         wake = () => {
           clearTimeout(timer);
           resolve();
         };
+        if (stopping.signal.aborted) wake();
       });
       wake = null;
     }
@@ -220,20 +170,31 @@ export function startEngine(options: EngineOptions): Engine {
     rememberUpload(sha256, name) {
       uploaded.set(sha256, name);
     },
-    status,
+    status() {
+      const found = problems();
+      const runnable = [...found].filter(([, list]) => list.length === 0).map(([name]) => name);
+      return {
+        id,
+        url: client.url,
+        state: health.state,
+        reason: health.reason,
+        stats,
+        targetedInterrupt: stats !== null && canTarget(stats.version),
+        previewMetadata,
+        workflows: health.inventoryAt === null ? [] : runnable,
+        problems: found,
+      };
+    },
     canRun(name, version) {
-      if (inventoryAt <= 0) return false;
+      if (health.inventoryAt === null) return false;
       const workflow = workflows.find(name, version);
-      // One whose files are broken may be mended: its jobs wait for that.
+      // Broken files may be repaired: the jobs of such a workflow wait for that.
       if (workflow === null) return !workflows.broken().some(broken => broken.name === name);
       return problemsOf(workflow)?.length === 0;
     },
-    recheck() {
-      inventoryWanted = true;
-      wake?.();
-    },
+    recheck: () => apply({ type: 'recheckRequested' }),
     ready(signal) {
-      if (state === 'READY' || signal.aborted) return Promise.resolve();
+      if (health.state === 'READY' || signal.aborted) return Promise.resolve();
       return new Promise(resolve => {
         const done = (): void => {
           waiters.delete(done);
@@ -244,32 +205,10 @@ export function startEngine(options: EngineOptions): Engine {
         signal.addEventListener('abort', done);
       });
     },
-    lost(why) {
-      strikes += 1;
-      if (strikes >= STRIKES)
-        put(`was lost ${strikes} times in a row: ${why}`, 500 * 2 ** (strikes - STRIKES));
-      else if (state === 'READY') enter('DOWN', why);
-      inventoryAt = Number.NEGATIVE_INFINITY;
-      uploaded.clear();
-      wake?.();
-    },
-    ranOutOfMemory() {
-      memoryFailures += 1;
-      if (memoryFailures < OOM_LIMIT) return;
-      put(`ran out of memory ${memoryFailures} times in a row`, 5_000 * 2 ** (memoryFailures - OOM_LIMIT));
-    },
-    ranWell() {
-      memoryFailures = 0;
-      strikes = 0;
-    },
-    drain(wanted) {
-      drained = wanted;
-      if (wanted) enter('DRAINED', 'drained by an operator');
-      else if (state === 'DRAINED') {
-        enter('STARTING', null);
-        wake?.();
-      }
-    },
+    lost: reason => apply({ type: 'lost', reason }),
+    ranOutOfMemory: () => apply({ type: 'ranOutOfMemory' }),
+    ranWell: () => apply({ type: 'ranWell' }),
+    drain: drained => apply({ type: 'drained', drained }),
     abandon(promptId) {
       abandoned.add(promptId);
     },
@@ -283,18 +222,20 @@ export function startEngine(options: EngineOptions): Engine {
   };
 }
 
+/** Why an engine with these problems can run no workflow; null when it can run some. */
+function whyUnfit(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): string | null {
+  if ([...problems.values()].some(list => list.length === 0)) return null;
+  const texts = [...problems].map(([name, list]) => `${name}: ${list.map(describeProblem).join(', ')}`);
+  return texts.length === 0 ? 'there is no workflow to run' : texts.join('; ');
+}
+
 /**
  * Whether POST /interrupt honours a prompt id. An engine older than 0.3.57 ignores it and stops whatever runs
- * (ComfyUI pull request 9607). An unknown version is taken for an old one: the careful way works on both.
+ * (ComfyUI pull request 9607). An unknown version counts as old: the careful way works on both.
  */
-export function canTarget(version: string): boolean {
+function canTarget(version: string): boolean {
   const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
   if (major === undefined) return false;
   const number = Number(major) * 1e6 + Number(minor) * 1e3 + Number(patch);
   return number >= 3_057;
-}
-
-function describe(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): string {
-  const texts = [...problems].map(([name, list]) => `${name}: ${list.map(describeProblem).join(', ')}`);
-  return texts.length === 0 ? 'there is no workflow to run' : texts.join('; ');
 }

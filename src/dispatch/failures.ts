@@ -8,14 +8,14 @@ export function isOutOfMemory(failure: ExecutionFailure): boolean {
   return /OutOfMemoryError$/.test(failure.exceptionType) || /CUDA out of memory/i.test(failure.message);
 }
 
-/** Names a failed execution. The message is the node's own first line; paths and tracebacks stay inside. */
+/** The error of a failed execution: the first line of the node's message, without paths and tracebacks. */
 export function nameFailure(failure: ExecutionFailure, job: Job): JobError {
   if (isOutOfMemory(failure)) {
-    const asked = job.size === null ? '' : ` at ${job.size.width}×${job.size.height}`;
-    const pictures = job.request.images.length;
+    const size = job.size === null ? '' : ` at ${job.size.width}×${job.size.height}`;
+    const images = job.request.images.length;
     return jobError(
       'OUT_OF_MEMORY',
-      `The engine ran out of memory${asked} with ${pictures} input picture${pictures === 1 ? '' : 's'}, also after it freed what it could: ask for fewer megapixels or fewer pictures`,
+      `The engine ran out of memory${size} with ${images} input image${images === 1 ? '' : 's'}, even after it freed memory: request fewer megapixels or fewer images`,
       failure.node,
     );
   }
@@ -23,14 +23,14 @@ export function nameFailure(failure: ExecutionFailure, job: Job): JobError {
   return jobError('EXECUTION_FAILED', `${where} failed: ${firstLine(failure.message)}`, failure.node);
 }
 
-/** What an operator may see of it. */
+/** The report for operators, with the traceback. */
 export function reportOf(failure: ExecutionFailure): string {
   return `${failure.exceptionType}: ${failure.message}\n${failure.traceback}`.trim();
 }
 
 const MODEL_FILE = /\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$/i;
 
-/** Names the reason for which an engine refused the graph. */
+/** The error of a graph that the engine rejected. */
 export function nameRejection(rejection: Rejection): JobError {
   if (rejection.type === 'invalid_prompt' || rejection.type === 'missing_node_type') {
     return jobError(
@@ -43,7 +43,7 @@ export function nameRejection(rejection: Rejection): JobError {
     const detail = firstLine(rejection.details);
     return jobError(
       'WORKFLOW_INVALID',
-      `The engine refused the graph: ${rejection.message}${detail === '' ? '' : ` (${detail})`}`,
+      `The engine rejected the graph: ${rejection.message}${detail === '' ? '' : ` (${detail})`}`,
     );
   }
   const where = `node ${first.node} (${first.classType})`;
@@ -59,11 +59,11 @@ export function nameRejection(rejection: Rejection): JobError {
     );
   }
   const input = first.input === null ? '' : `, input ${first.input}`;
-  return jobError('WORKFLOW_INVALID', `The engine refused ${where}${input}: ${first.message}`, first.node);
+  return jobError('WORKFLOW_INVALID', `The engine rejected ${where}${input}: ${first.message}`, first.node);
 }
 
 function firstLine(text: string): string {
   const line = text.split('\n', 1)[0]?.trim() ?? '';
-  // A path on the engine's disk is nobody's business.
+  // Paths on the engine's disk are not for callers.
   return line.replace(/(?:[A-Za-z]:)?(?:\/[\w.@-]+){2,}/g, '…');
 }

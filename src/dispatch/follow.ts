@@ -1,33 +1,43 @@
 import type { HistoryEntry } from '../comfyui/answers.ts';
+import { EngineUnreachable } from '../comfyui/client.ts';
 import type { EngineEvent } from '../comfyui/events.ts';
 import { type EngineSocket, openEngineSocket } from '../comfyui/socket.ts';
-import { EngineUnreachable } from '../comfyui/unreachable.ts';
 import type { ProgressPlan } from '../workflows/bind/plan.ts';
 import type { DispatchContext } from './context.ts';
+import {
+  decide,
+  looked,
+  noticed,
+  socketClosed,
+  socketFailed,
+  socketOpened,
+  startFollowing,
+  stopped,
+} from './decide.ts';
 import type { Engine } from './engine.ts';
-import { type HeldJob, RunOver } from './held-job.ts';
-import type { Inbox } from './inbox.ts';
-import { findPrompt, stopPrompt } from './lookup.ts';
+import { type HeldJob, type PreviewKeeper, RunOver } from './held-job.ts';
+import { findPrompt, stopPrompt, type Whereabouts } from './lookup.ts';
 import { createObserver } from './observation.ts';
-import type { PreviewKeeper } from './preview-keeper.ts';
 
 /** What wakes a run. */
 export type RunSignal =
   | { kind: 'event'; event: EngineEvent }
   | { kind: 'socket-closed' }
-  /** The record changed under us; it tells by itself what is wanted. */
-  | { kind: 'job-changed' }
+  /** A cancel was requested; `wantsCancel` says so too. */
+  | { kind: 'cancel' }
+  /** The job was deleted. */
   | { kind: 'gone' }
+  /** This process ends. */
   | { kind: 'leave' };
 
 export type FollowResult =
-  | { kind: 'ended'; entry: HistoryEntry; struck: string | null }
-  /** The engine answers and does not know the prompt (any more). */
-  | { kind: 'absent'; struck: string | null }
-  /** The engine did not answer for too long. */
+  | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null }
+  /** The engine responds and does not know the prompt, or no longer. */
+  | { kind: 'absent'; exceeded: string | null }
+  /** The engine did not respond for too long. */
   | { kind: 'unreachable'; reason: string }
-  /** It was told to stop and does not. */
-  | { kind: 'stuck'; struck: string | null }
+  /** The engine does not stop the prompt. */
+  | { kind: 'stuck'; exceeded: string | null }
   /** This process ends: the job stays as it is. */
   | { kind: 'left' };
 
@@ -40,26 +50,18 @@ export interface FollowOptions {
   readonly inbox: Inbox<RunSignal>;
   readonly previews: PreviewKeeper;
   readonly wantsCancel: () => boolean;
-  /** The socket that was opened before the submit; null when the run is taken up again. */
+  /** The socket that was opened before the submit; null when a run is resumed. */
   readonly socket: EngineSocket | null;
 }
 
-const SOCKET_RETRY_FIRST_MS = 100;
-const SOCKET_RETRY_LAST_MS = 4_000;
-/** After an event said that it is over, the history has it within moments (`execution.py`, task_done). */
-const END_LOOK_MS = 30;
-const STOP_RETRY_MS = 1_000;
-/** An entry that is not there this long after the end was told is not coming. */
-const END_PATIENCE_MS = 3_000;
-
 /**
- * Follows a prompt that the engine has, until the engine's own account says that it is over. Events are hints:
- * they make the progress live and the end fast. Whatever is missed, a look at queue and history finds: at each
- * return of the socket, at each silence, and after each event that speaks of an end.
+ * Follows a prompt that the engine has, until the engine's queue or history says that it is over. Events are hints: they
+ * make the progress live and the end quick. What they miss is found by looking at queue and history. When to do what is
+ * decided in `decide.ts`; this function does it.
  */
 export async function followPrompt(options: FollowOptions): Promise<FollowResult> {
   const { context, engine, held, promptId, inbox, previews } = options;
-  const { limits, now } = context;
+  const { limits, now, log } = context;
   const observer = createObserver({
     promptId,
     plan: options.plan,
@@ -68,89 +70,65 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     now,
     job: () => held.job,
   });
-  const socketOptions = {
-    ...engine.client.socketUrl(promptId),
-    answersFlags: engine.status().previewMetadata,
-    onEvent: (event: EngineEvent) => inbox.push({ kind: 'event', event }),
-    onClose: () => inbox.push({ kind: 'socket-closed' }),
-  };
   let socket = options.socket;
-  let socketRetryMs = SOCKET_RETRY_FIRST_MS;
-  let socketRetryAt = now();
-  let silentSince = now();
-  /** A look is wanted at once; otherwise it is due after a silence, or soon after an end was told. */
-  let lookNow = socket === null;
-  let lookedAt = now();
-  let endKnown = false;
-  let unreachableSince: number | null = null;
-  let struck: string | null = null;
-  let stopSince: number | null = null;
-  let stopAt = 0;
+  let state = startFollowing(socket !== null, now());
 
-  async function reopenSocket(): Promise<void> {
+  async function openSocket(): Promise<void> {
     try {
-      socket = await openEngineSocket(socketOptions);
-      socketRetryMs = SOCKET_RETRY_FIRST_MS;
-      silentSince = now();
-      lookNow = true;
+      socket = await openRunSocket(engine, promptId, inbox);
+      state = socketOpened(state, now());
     } catch (error) {
-      context.log.debug({ engine: engine.id, reason: String(error) }, 'engine socket did not open');
-      socketRetryAt = now() + socketRetryMs;
-      socketRetryMs = Math.min(SOCKET_RETRY_LAST_MS, socketRetryMs * 2);
+      log.debug({ engine: engine.id, err: error }, 'the engine socket did not open');
+      state = socketFailed(state, now());
     }
   }
 
+  async function closeSocket(): Promise<void> {
+    const old = socket;
+    socket = null;
+    // The old handler must have ended before the new socket opens, or its end would make the new one deaf.
+    await old?.close();
+    state = socketClosed(state, now());
+  }
+
+  /** Asks the engine where the prompt is. Returns a result when the run is over. */
   async function look(): Promise<FollowResult | null> {
-    lookNow = false;
+    let place: Whereabouts | { kind: 'unreachable'; reason: string };
     try {
-      const place = await findPrompt(engine.client, promptId);
-      unreachableSince = null;
-      switch (place.kind) {
-        case 'ended':
-          await start();
-          return { kind: 'ended', entry: place.entry, struck };
-        case 'absent': {
-          // Heard to have ended, so it was not lost: its entry is on the way.
-          const { endedAt } = observer.seen;
-          if (endedAt !== null && now() - endedAt < END_PATIENCE_MS) return null;
-          return { kind: 'absent', struck };
-        }
-        case 'running':
-          observer.foundRunning();
-          return null;
-        case 'pending':
-          await held.apply({
-            type: 'moved',
-            at: now(),
-            queuePosition: place.ahead,
-            etaSeconds: held.job.etaSeconds,
-          });
-          return null;
-        default:
-          return place satisfies never;
-      }
+      place = await findPrompt(engine.client, promptId);
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
-      unreachableSince ??= now();
-      if (now() - unreachableSince < limits.engineGraceMs) return null;
-      return { kind: 'unreachable', reason: error.message };
-    } finally {
-      lookedAt = now();
+      place = { kind: 'unreachable', reason: error.message };
     }
-  }
-
-  function lookDueAt(): number {
-    if (lookNow) return now();
-    if (endKnown) return lookedAt + END_LOOK_MS;
-    if (unreachableSince !== null) return lookedAt + Math.min(1_000, limits.watchdogMs);
-    // As long as the prompt is heard of there is nothing to ask.
-    return Math.max(lookedAt, observer.seen.heardAt) + limits.watchdogMs;
+    const after = looked(state, place.kind, observer.seen, now(), limits);
+    state = after.state;
+    const { exceeded } = state;
+    switch (place.kind) {
+      case 'pending': {
+        const { etaSeconds } = held.job;
+        await held.apply({ type: 'moved', at: now(), queuePosition: place.ahead, etaSeconds });
+        return null;
+      }
+      case 'running':
+        observer.foundRunning();
+        return null;
+      case 'ended':
+        await start();
+        return { kind: 'ended', entry: place.entry, exceeded };
+      case 'absent':
+        return after.over === null ? null : { kind: 'absent', exceeded };
+      case 'unreachable':
+        return after.over === null ? null : place;
+      default:
+        return place satisfies never;
+    }
   }
 
   async function start(): Promise<void> {
     if (held.job.status === 'QUEUED') await held.apply({ type: 'started', at: now() });
   }
 
+  /** Stores what events have shown since the last time. */
   async function report(): Promise<void> {
     if (!observer.seen.started) return;
     await start();
@@ -160,94 +138,120 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   }
 
   async function stop(): Promise<FollowResult | null> {
-    stopSince ??= now();
-    if (now() - stopSince > limits.stopMs) return { kind: 'stuck', struck };
-    if (now() < stopAt) return null;
-    stopAt = now() + STOP_RETRY_MS;
     try {
       await stopPrompt(engine.client, promptId, engine.status().targetedInterrupt);
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
-      context.log.debug({ engine: engine.id, reason: error.message }, 'cancel did not reach the engine');
+      log.debug({ engine: engine.id, err: error }, 'the stop request did not reach the engine');
     }
+    state = stopped(state, now());
     return look();
+  }
+
+  /** Returns true when this process ends. Throws RunOver when the job was deleted. */
+  function take(signal: RunSignal): boolean {
+    switch (signal.kind) {
+      case 'event':
+        observer.take(signal.event);
+        return false;
+      case 'socket-closed':
+        socket = null;
+        state = socketClosed(state, now());
+        return false;
+      case 'gone':
+        throw new RunOver('gone');
+      case 'leave':
+        return true;
+      case 'cancel':
+        return false;
+      default:
+        return signal satisfies never;
+    }
   }
 
   try {
     for (;;) {
-      const wakeAt = Math.min(
-        lookDueAt(),
-        socket === null ? socketRetryAt : Number.POSITIVE_INFINITY,
-        stopSince === null ? Number.POSITIVE_INFINITY : stopAt,
-      );
-      const signals = await inbox.take(Math.max(0, Math.min(wakeAt - now(), 1_000)));
-      for (const signal of signals) {
-        switch (signal.kind) {
-          case 'event':
-            observer.take(signal.event);
-            break;
-          case 'socket-closed':
-            socket = null;
-            socketRetryAt = now();
-            break;
-          case 'gone':
-            throw new RunOver('gone');
-          case 'leave':
-            return { kind: 'left' };
-          case 'job-changed':
-            break;
-          default:
-            signal satisfies never;
-        }
-      }
+      for (const signal of inbox.drain()) if (take(signal)) return { kind: 'left' };
       await report();
-
-      struck ??= struckLimit(limits, observer.seen, now(), held.job.startedAt);
-      if (options.wantsCancel() || struck !== null) {
-        const result = await stop();
-        if (result !== null) return result;
+      state = noticed(state, observer.seen, held.job, options.wantsCancel(), now(), limits);
+      const step = decide(state, observer.seen, now(), limits);
+      let result: FollowResult | null = null;
+      switch (step.do) {
+        case 'wait':
+          await inbox.wait(step.until - now());
+          break;
+        case 'look':
+          result = await look();
+          break;
+        case 'openSocket':
+          await openSocket();
+          break;
+        case 'closeSocket':
+          await closeSocket();
+          break;
+        case 'stop':
+          result = await stop();
+          break;
+        case 'giveUp':
+          result = { kind: 'stuck', exceeded: state.exceeded };
+          break;
+        default:
+          step satisfies never;
       }
-      if (observer.seen.endedAt !== null && !endKnown) {
-        endKnown = true;
-        lookNow = true;
-      }
-      const silence = now() - Math.max(observer.seen.heardAt, silentSince);
-      const deaf =
-        observer.seen.started && silence > deafAfter(limits.watchdogMs, observer.seen.longestPause);
-      if (socket !== null && deaf) {
-        // The old handler must have ended before the new socket opens, or its end would make the new one deaf.
-        const old: EngineSocket = socket;
-        socket = null;
-        await old.close();
-      }
-      if (socket === null && now() >= socketRetryAt) await reopenSocket();
-      if (now() >= lookDueAt()) {
-        const result = await look();
-        if (result !== null) return result;
-      }
+      if (result !== null) return result;
     }
   } finally {
     await socket?.close();
   }
 }
 
-/** A socket is taken for deaf after three watchdogs, or four times the job's own longest pause, of silence. */
-function deafAfter(watchdogMs: number, longestPause: number): number {
-  return Math.max(3 * watchdogMs, 4 * longestPause);
+/** Opens the socket on which the engine sends a prompt's events; they and its end go to the inbox. */
+export function openRunSocket(
+  engine: Engine,
+  promptId: string,
+  inbox: Inbox<RunSignal>,
+): Promise<EngineSocket> {
+  return openEngineSocket({
+    ...engine.client.socketUrl(promptId),
+    answersFlags: engine.status().previewMetadata,
+    onEvent: event => inbox.push({ kind: 'event', event }),
+    onClose: () => inbox.push({ kind: 'socket-closed' }),
+  });
 }
 
-function struckLimit(
-  limits: DispatchContext['limits'],
-  seen: { started: boolean; movedAt: number; longestPause: number },
-  at: number,
-  startedAt: number | null,
-): string | null {
-  if (!seen.started || startedAt === null) return null;
-  if (at - startedAt > limits.runMs) {
-    return `The run took longer than ${Math.round(limits.runMs / 1000)} s`;
-  }
-  // A job whose own steps are slow is given several of them.
-  const patience = Math.max(limits.stallMs, 5 * seen.longestPause);
-  if (at - seen.movedAt > patience) return `The run made no progress for ${Math.round(patience / 1000)} s`;
-  return null;
+/** A queue with one reader, which waits for the next item with a deadline. */
+export interface Inbox<T> {
+  push(item: T): void;
+  /** Removes and returns all items. */
+  drain(): T[];
+  /** Resolves when there is an item, at the latest after `ms`. */
+  wait(ms: number): Promise<void>;
+}
+
+/** Makes an empty inbox; it holds a timer only during `wait`. */
+export function createInbox<T>(): Inbox<T> {
+  let items: T[] = [];
+  let wake: (() => void) | null = null;
+  return {
+    push(item) {
+      items.push(item);
+      wake?.();
+    },
+    drain() {
+      const drained = items;
+      items = [];
+      return drained;
+    },
+    async wait(ms) {
+      if (items.length > 0) return;
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, Math.max(0, ms));
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      wake = null;
+    },
+  };
 }

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import sharp from 'sharp';
+import type { EngineEvent } from '../comfyui/events.ts';
 import type { JobEvent } from '../jobs/advance.ts';
 import { type ChangeResult, changeFrom } from '../jobs/change.ts';
 import type { Job } from '../jobs/job.ts';
-import type { Lease, Ledger } from '../jobs/ports.ts';
+import type { Clock, Lease, Ledger, Previews } from '../jobs/ports.ts';
 import { StoreAway } from '../jobs/store-away.ts';
 
 /** The run is over for a reason outside it: the job was deleted, or the lane has another holder. */
@@ -15,19 +17,19 @@ export class RunOver extends Error {
   }
 }
 
-/** The job that a lane holds, as it stands, and the one way to change it. */
+/** The job that a lane holds, and the only way for the lane to change it. */
 export interface HeldJob {
   readonly job: Job;
   /**
-   * Puts an event through. While the store is away it waits, for as long as the lane can be ours: the engine works
-   * on meanwhile. Throws RunOver when the job or the lane is no longer ours.
+   * Applies an event and stores the result. While the store is out of reach it retries for as long as the lane is held: the
+   * engine works on meanwhile. Throws RunOver when the job or the lane is no longer ours.
    */
   apply(event: JobEvent): Promise<Job>;
 }
 
-const AWAY_RETRY_MS = 200;
+const STORE_RETRY_MS = 200;
 
-/** Takes the job as it was when it was claimed or found. `signal` aborts when the lane is given up. */
+/** Starts with the job as it was claimed or resumed. `signal` aborts when the lane is given up. */
 export function holdJob(ledger: Ledger, claimed: Job, lease: Lease, signal: AbortSignal): HeldJob {
   let job = claimed;
 
@@ -37,7 +39,7 @@ export function holdJob(ledger: Ledger, claimed: Job, lease: Lease, signal: Abor
         return await changeFrom(ledger, job, event, lease);
       } catch (error) {
         if (!(error instanceof StoreAway)) throw error;
-        await delay(AWAY_RETRY_MS, undefined, { signal }).catch(() => {
+        await delay(STORE_RETRY_MS, undefined, { signal }).catch(() => {
           throw new RunOver('fenced');
         });
       }
@@ -53,6 +55,39 @@ export function holdJob(ledger: Ledger, claimed: Job, lease: Lease, signal: Abor
       if (result.kind !== 'ok') throw new RunOver(result.kind);
       job = result.job;
       return job;
+    },
+  };
+}
+
+type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
+
+/** Keeps the newest preview of a job. */
+export interface PreviewKeeper {
+  /** Stores the preview, unless it comes too soon after the last one or is not an image. */
+  keep(preview: PreviewEvent, held: HeldJob): Promise<void>;
+}
+
+/** Keeps at most `perSecond` previews; 0 keeps none. */
+export function createPreviewKeeper(previews: Previews, perSecond: number, now: Clock): PreviewKeeper {
+  let nextAt = 0;
+  return {
+    async keep({ bytes, mimeType }, held) {
+      if (perSecond <= 0 || now() < nextAt) return;
+      nextAt = now() + 1000 / perSecond;
+      const size = await sharp(bytes)
+        .metadata()
+        .then(({ width, height }) => ({ width, height }))
+        .catch(() => null);
+      if (size === null) return;
+      const sequence = (held.job.preview?.sequence ?? 0) + 1;
+      try {
+        await previews.put(held.job.id, { sequence, mimeType, bytes });
+      } catch (error) {
+        // A preview is not worth waiting for the store.
+        if (error instanceof StoreAway) return;
+        throw error;
+      }
+      await held.apply({ type: 'previewed', at: now(), preview: { sequence, mimeType, ...size } });
     },
   };
 }

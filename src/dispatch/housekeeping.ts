@@ -5,44 +5,44 @@ import type { DispatchContext } from './context.ts';
 
 export interface HousekeepingOptions {
   readonly context: DispatchContext;
-  /** Milliseconds after which a job whose lane nobody holds is brought back. */
+  /** Milliseconds without a holder of its lane after which a job is queued again. */
   readonly strandedAfterMs: number;
   readonly queueTimeoutMs: number;
-  /** Engines that share the queue's work now. */
+  /** Number of engines that take jobs now. */
   readonly readyEngines: () => number;
 }
 
 const SWEEP_MS = 5_000;
 const POSITIONS_MS = 500;
-/** Watched jobs that are told their place in one round; more take turns. */
-const POSITIONS_A_ROUND = 500;
+/** Watched jobs whose queue position is updated in one round; others follow in the next. */
+const POSITIONS_PER_ROUND = 500;
 const SWEEP_BATCH = 200;
 
 /**
- * What no lane does: brings back jobs of engines that were taken out of the configuration, ends jobs that waited too
- * long, and tells those who watch a waiting job how its place in the queue changes.
+ * Does what no lane does: queues jobs again whose engine was removed from the configuration, fails jobs that waited too long,
+ * and updates the queue positions of watched jobs.
  */
 export function startHousekeeping(options: HousekeepingOptions): { stop(): Promise<void> } {
   const { context } = options;
-  const positions = createPositionTeller(context, options.readyEngines);
+  const positions = createPositionUpdater(context, options.readyEngines);
   const sweep = every(context, SWEEP_MS, async () => {
     await recoverStranded(context, options.strandedAfterMs);
     await endOverdue(context, options.queueTimeoutMs);
   });
-  const tell = every(context, POSITIONS_MS, positions);
+  const update = every(context, POSITIONS_MS, positions);
   return {
     async stop() {
-      await Promise.all([sweep.stop(), tell.stop()]);
+      await Promise.all([sweep.stop(), update.stop()]);
     },
   };
 }
 
-/** Does `work` again and again, never twice at once; a fault is logged and the next round tries again. */
+/** Repeats `work`, never twice at once. An error is logged, and the next round tries again. */
 function every(context: DispatchContext, ms: number, work: () => Promise<void>): { stop(): Promise<void> } {
   let running: Promise<void> | null = null;
   const timer = setInterval(() => {
     running ??= work()
-      .catch(error => context.log.error({ error: String(error) }, 'housekeeping failed'))
+      .catch(error => context.log.error({ err: error }, 'housekeeping failed'))
       .finally(() => {
         running = null;
       });
@@ -59,30 +59,30 @@ async function recoverStranded(context: DispatchContext, graceMs: number): Promi
   for (const job of await context.ledger.stranded(graceMs)) {
     const at = context.now();
     const { maxAttempts, jobTtlMs } = context.limits;
-    const reason = `its engine ${job.engine ?? ''} is no longer there`;
+    const reason = `its engine ${job.engine ?? ''} was removed`;
     const event = { type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs } as const;
     await changeFrom(context.ledger, job, event, null);
-    context.log.warn({ job: job.id, engine: job.engine }, 'brought back a job of an engine that is gone');
+    context.log.warn({ job: job.id, engine: job.engine }, 'queued a job again: its engine was removed');
   }
 }
 
 async function endOverdue(context: DispatchContext, queueTimeoutMs: number): Promise<void> {
   const at = context.now();
   for (const job of await context.ledger.overdue(at - queueTimeoutMs, SWEEP_BATCH)) {
-    const error = jobError('TIMED_OUT', `No engine had time for the job within ${queueTimeoutMs / 1000} s`);
+    const error = jobError('TIMED_OUT', `No engine took the job within ${queueTimeoutMs / 1000} s`);
     const expiresAt = at + context.limits.jobTtlMs;
     await changeFrom(context.ledger, job, { type: 'failed', at, error, engineReport: null, expiresAt }, null);
   }
 }
 
-/** Tells watched, waiting jobs their place; a job that is no longer where it was read is left to the next round. */
-function createPositionTeller(context: DispatchContext, readyEngines: () => number): () => Promise<void> {
+/** Updates the queue positions of watched jobs; a job that changes meanwhile is left to the next round. */
+function createPositionUpdater(context: DispatchContext, readyEngines: () => number): () => Promise<void> {
   const { ledger, feed, pace } = context;
   let turn = 0;
   return async () => {
     const watched = feed.watched();
     const from = turn < watched.length ? turn : 0;
-    const ids = watched.slice(from, from + POSITIONS_A_ROUND);
+    const ids = watched.slice(from, from + POSITIONS_PER_ROUND);
     turn = from + ids.length;
     if (ids.length === 0) return;
     for (const job of await ledger.getMany(ids)) {

@@ -16,22 +16,22 @@ export interface LaneOptions {
 }
 
 export interface Lane {
-  /** Leaves the present job where it stands and gives the lane up. */
+  /** Leaves the present job as it is and releases the lane. */
   stop(): Promise<void>;
 }
 
-/** Waiting jobs that a lane looks at; further ones only while its engine can run none of the first. */
+/** Waiting jobs that a lane considers; more only if its engine can run none of the first. */
 const CANDIDATES = [4, 1_000] as const;
-/** A call for work may be missed, by a restart of the store say: look anyway. */
-const LOOK_ANYWAY_MS = 2_000;
-/** An engine that is busy already leaves a new job this long to an idle one. */
+/** A notification of waiting jobs may be lost, for example when the store restarts: look anyway. */
+const POLL_MS = 2_000;
+/** A busy engine leaves a new job to an idle one for this long. */
 const COURTESY_MS = 25;
-/** After a fault of the store. */
+/** After an error of the store. */
 const RETRY_MS = 1_000;
 
 /**
- * Starts one place in an engine's queue: while it holds the lane's lease it takes the job that should run next
- * and drives it to its end, one after another.
+ * Starts one lane, a place in an engine's queue: while it holds the lane's lease, it claims the job that should run next and
+ * drives it to its end, one after another.
  */
 export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lane {
   const { ledger, log } = context;
@@ -45,13 +45,13 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
         if (held === null) await pause(leaseMs / 3);
         else await hold(held.lease, held.job);
       } catch (error) {
-        log.error({ lane: name, error: describe(error) }, 'lane failed: trying again');
+        log.error({ lane: name, err: error }, 'the lane failed and is started again');
         await pause(RETRY_MS);
       }
     }
   }
 
-  /** Works as long as the lease can be renewed. */
+  /** Works for as long as the lease can be renewed. */
   async function hold(lease: Lease, left: Job | null): Promise<void> {
     const over = new AbortController();
     const signal = AbortSignal.any([stopping.signal, over.signal]);
@@ -66,9 +66,9 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     } finally {
       over.abort();
       await renewing;
-      // A lease that cannot be given up ends by itself.
+      // A lease that cannot be released expires.
       await ledger.releaseLane(lease).catch(error => {
-        log.debug({ lane: name, error: describe(error) }, 'the lane was not released');
+        log.debug({ lane: name, err: error }, 'the lane was not released: its lease expires');
       });
     }
   }
@@ -84,21 +84,21 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
         }
         renewedAt = started;
       } catch (error) {
-        // A store that is away for less than the lease costs nothing; longer, and somebody else may hold the lane.
-        log.warn({ lane: name, error: describe(error) }, 'the lease could not be renewed');
+        // A store that is out of reach for less than the lease does no harm; after that another holder may have the lane.
+        log.warn({ lane: name, err: error }, 'the lease could not be renewed');
         if (context.now() - renewedAt > leaseMs) over.abort();
       }
     }
   }
 
-  /** The next job that this engine can run; null when there was none for a while. */
+  /** Claims the next job that this engine can run; null when there was none for a while. */
   async function claim(lease: Lease, signal: AbortSignal): Promise<Job | null> {
-    const call = callForWork(signal);
+    const waiting = listenForWork(signal);
     try {
-      // Asked for after the call was placed, so that a job that comes in between is not slept over.
+      // Queried after listening started, so that a job that comes in between is not missed.
       const first = await next();
       if (first === null) {
-        await call.heard;
+        await waiting.heard;
         return null;
       }
       if (index > 0) {
@@ -115,7 +115,7 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
       );
       return result.kind === 'ok' && result.changed ? result.job : null;
     } finally {
-      call.cancel();
+      waiting.cancel();
     }
   }
 
@@ -129,10 +129,10 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     return null;
   }
 
-  function callForWork(signal: AbortSignal): { heard: Promise<void>; cancel(): void } {
+  function listenForWork(signal: AbortSignal): { heard: Promise<void>; cancel(): void } {
     let cancel = (): void => {};
     const heard = new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, LOOK_ANYWAY_MS);
+      const timer = setTimeout(resolve, POLL_MS);
       const stopListening = ledger.onWaiting(resolve);
       const aborted = (): void => resolve();
       signal.addEventListener('abort', aborted);
@@ -146,7 +146,7 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     return { heard, cancel };
   }
 
-  /** False when `signal` aborted meanwhile. */
+  /** Resolves to false when `signal` aborts first. */
   async function pause(ms: number, signal: AbortSignal = stopping.signal): Promise<boolean> {
     return delay(ms, true, { signal }).catch(() => false);
   }
@@ -158,8 +158,4 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
       await looping;
     },
   };
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -2,20 +2,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { HistoryEntry } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
 
-/** Where a prompt is, by the engine's own account. */
+/** Where a prompt is, according to the engine. */
 export type Whereabouts =
   | { kind: 'pending'; ahead: number }
   | { kind: 'running' }
   | { kind: 'ended'; entry: HistoryEntry }
-  /** Neither waiting nor running nor in the history, twice. */
+  /** Neither pending nor running nor in the history, twice. */
   | { kind: 'absent' };
 
-/** Between the two looks before a prompt counts as lost. */
+/** Between the two looks before a prompt counts as absent. */
 const SECOND_LOOK_MS = 250;
 
 /**
- * Asks the engine where a prompt is: queue first, then history, since a prompt moves only that way; and twice
- * before it counts as absent, since it may move between the two questions. Throws EngineUnreachable.
+ * Asks the engine where a prompt is: first its queue, then its history, because a prompt moves only that way; and twice
+ * before it counts as absent, because it may move between the two requests. Throws EngineUnreachable.
  */
 export async function findPrompt(client: EngineClient, promptId: string): Promise<Whereabouts> {
   const first = await look(client, promptId);
@@ -34,10 +34,10 @@ async function look(client: EngineClient, promptId: string): Promise<Whereabouts
 }
 
 /**
- * One try to make the engine let go of a prompt: out of its queue, or interrupted if it runs. On an engine that
- * cannot target an interrupt, only after a fresh look at the queue shows that ours is the one that runs. Whether
- * it worked shows only by looking again: no event comes for a deleted prompt, and an interrupt can be lost
- * (`execution.py` clears the flag when a prompt starts). Throws EngineUnreachable.
+ * Tries once to stop a prompt: deletes it from the queue, or interrupts it if it runs. An engine that cannot target an
+ * interrupt is interrupted only if its queue shows that this prompt runs. Only another look shows whether it worked: there
+ * is no event for a deleted prompt, and an interrupt can be lost (`execution.py` clears the flag when a prompt starts).
+ * Throws EngineUnreachable.
  */
 export async function stopPrompt(client: EngineClient, promptId: string, targeted: boolean): Promise<void> {
   await client.deletePending(promptId);

@@ -6,29 +6,29 @@ import type { Pace } from './pace.ts';
 
 type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
 
-/** What the events of one run add up to. */
+/** What the events of one run have shown so far. Times are milliseconds since 1970. */
 export interface Observation {
-  /** The engine began with it. */
+  /** The engine has started to execute it. */
   readonly started: boolean;
-  /** When an event said that it is over; null before. Milliseconds, as the others. */
+  /** When an event reported its end; null before. */
   readonly endedAt: number | null;
-  /** When this prompt was last heard of, and when a node or step last moved. */
+  /** When the last event of this prompt came, and when a node or step last advanced. */
   readonly heardAt: number;
   readonly movedAt: number;
-  /** The longest that nothing moved while it ran, in milliseconds: how slow this job's steps are. */
+  /** The longest time without progress while it ran, in milliseconds: how slow this job's steps are. */
   readonly longestPause: number;
-  /** The newest preview that was not taken yet. */
+  /** The newest preview that was not stored yet. */
   readonly preview: PreviewEvent | null;
 }
 
 export interface Observer {
   readonly seen: Observation;
-  /** Takes in an event; those of other prompts are passed over. */
+  /** Takes in an event; those of other prompts are ignored. */
   take(event: EngineEvent): void;
-  /** The engine said, when asked, that the prompt runs. */
+  /** A look found the prompt running. */
   foundRunning(): void;
   takePreview(): PreviewEvent | null;
-  /** Where the job is now; `etaSeconds` is null until something alike was measured. */
+  /** The job's progress now; `etaSeconds` is null until a similar job was measured. */
   progress(job: Job): {
     progress: number;
     stage: ReturnType<typeof measure>['stage'];
@@ -38,7 +38,7 @@ export interface Observer {
   };
 }
 
-/** Watches one prompt through the events of its socket, and measures how fast its nodes are. */
+/** Follows one prompt through the events of its socket, and measures the speed of its nodes. */
 export function createObserver(options: {
   promptId: string;
   plan: ProgressPlan;
@@ -55,7 +55,7 @@ export function createObserver(options: {
   let movedAt = now();
   let longestPause = 0;
   let preview: PreviewEvent | null = null;
-  /** When the current node began, or its newest step ended. */
+  /** When the current node started, or its newest step ended. */
   let measuredFrom: { node: string; at: number; fraction: number } | null = null;
 
   function moved(next: ProgressState): void {
@@ -65,7 +65,7 @@ export function createObserver(options: {
     if (measuredFrom !== null && node !== undefined && state.current === measuredFrom.node) {
       const reached = next.current === state.current && !next.done.has(measuredFrom.node) ? next.fraction : 1;
       const weight = node.weight * (reached - measuredFrom.fraction);
-      // The first step of a sampler also loads the model: it says little of the others.
+      // The first step of a sampler also loads the model: it says little about the others.
       const warmingUp = node.stage === 'SAMPLING' && measuredFrom.fraction === 0 && reached < 1;
       if (weight > 0 && !warmingUp) {
         pace.measured(options.engine, options.job(), node.stage, weight, (at - measuredFrom.at) / 1000);
@@ -88,7 +88,7 @@ export function createObserver(options: {
 
   function take(event: EngineEvent): void {
     if (!('promptId' in event) || (event.promptId !== null && event.promptId !== promptId)) return;
-    // A frame without an id is ours if ours is what runs: an engine runs one prompt at a time.
+    // A preview without an id is ours while our prompt runs: an engine runs one at a time.
     if (event.type === 'preview' && event.promptId === null && (!started || endedAt !== null)) return;
     heardAt = now();
     switch (event.type) {

@@ -1,32 +1,32 @@
 import type { Job } from '../jobs/job.ts';
 import type { Stage } from '../workflows/manifest.ts';
 
-/** What is measured: the seconds of one unit of a stage's weight, or of a whole job. */
+/** What is measured: seconds per unit of a stage's weight, or of a whole job. */
 export type Measure = Stage | 'JOB';
 
-/** Measured speeds of jobs alike in workflow, size and number of pictures. */
+/** Measured speeds of jobs with the same workflow, size and number of images. */
 export interface Pace {
-  /** Takes in that `weight` units took `seconds`. */
+  /** Records that `weight` units took `seconds`. */
   measured(engine: string, job: Job, what: Measure, weight: number, seconds: number): void;
-  /** Seconds of what remains; null until sampling of something alike was measured. */
+  /** Seconds for the remaining weights; null until the sampling of a similar job was measured. */
   remaining(engine: string, job: Job, weights: ReadonlyMap<Stage, number>): number | null;
-  /** Seconds of a whole job like this one on any engine; null until one was measured. */
+  /** Seconds for a whole job like this one on any engine; null until one was measured. */
   wholeJob(job: Job): number | null;
   /** Estimated seconds until one of the ready engines takes the next job, 1 to 300; 10 while nothing was measured. */
   secondsToRoom(readyEngines: number): number;
 }
 
-/** How much the newest measurement counts against all before it. */
+/** Weight of the newest measurement in the moving average. */
 const SMOOTHING = 0.3;
 const ANY_JOB = 'any job';
 
-/** An empty memory of speeds: moving averages, for each engine and over all engines. */
+/** Starts without measurements. Keeps moving averages per engine and over all engines. */
 export function createPace(): Pace {
   const averages = new Map<string, number>();
 
   function key(engine: string, job: Job, what: Measure): string {
     const area = job.size === null ? job.request.megapixels : (job.size.width * job.size.height) / 1_048_576;
-    // Attention grows with the canvas and with every picture: only jobs alike in both are compared.
+    // Attention grows with the canvas and with each image: only jobs that are equal in both are compared.
     const quarterMegapixels = Math.round(area * 4);
     return [what, engine, job.request.workflow, quarterMegapixels, job.request.images.length].join('|');
   }

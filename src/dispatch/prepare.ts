@@ -9,18 +9,18 @@ const SUBFOLDER = 'qwen-edit';
 
 export type Prepared = { ok: true; prompt: BoundPrompt } | { ok: false; error: JobError };
 
-/** The name that our uploads get: the same picture has the same name, so it is sent once. */
+/** The name of an upload: the same image has the same name, so it is sent once. */
 export function uploadName(image: InputImage): string {
   return `${image.sha256}.${image.key.slice(image.key.lastIndexOf('.') + 1)}`;
 }
 
-/** Binds the job's request to its workflow, with the names under which the engine has the pictures. */
+/** Binds the job's request to its workflow, with the names under which the engine has the images. */
 export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<number, string>): Prepared {
   const workflow = context.workflows.find(job.request.workflow, job.request.workflowVersion);
   if (workflow === null) {
     return {
       ok: false,
-      error: jobError('WORKFLOW_INVALID', `There is no workflow ${job.request.workflow} any more`),
+      error: jobError('WORKFLOW_INVALID', `The workflow ${job.request.workflow} no longer exists`),
     };
   }
   const { request } = job;
@@ -28,13 +28,10 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<n
     const fields = {
       job: job.id,
       workflow: workflow.name,
-      asked: request.workflowVersion,
+      requested: request.workflowVersion,
       used: workflow.version,
     };
-    context.log.warn(
-      fields,
-      'the version of the workflow that the job was submitted with is gone: another is used',
-    );
+    context.log.warn(fields, 'the workflow version of the job no longer exists: the present one is used');
   }
   const images = request.images.map(({ slot, width, height, ...image }) => ({
     slot,
@@ -45,7 +42,7 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<n
   try {
     return { ok: true, prompt: bindWorkflow(workflow, { ...request, jobId: job.id, images }) };
   } catch (error) {
-    // The workflow changed since the submit, and its new form does not take the request.
+    // The workflow changed after the submit and no longer accepts the request.
     if (error instanceof WorkflowBindError)
       return { ok: false, error: jobError('WORKFLOW_INVALID', error.message) };
     throw error;
@@ -58,7 +55,7 @@ export type UploadResult =
   | { ok: 'stopped' };
 
 /**
- * Sends the job's pictures to the engine, each once. `stopped()` is asked between two of them. Throws
+ * Uploads the job's images to the engine, each once. `stopped()` is checked before each of them. Throws
  * EngineUnreachable.
  */
 export async function uploadInputs(
@@ -78,7 +75,7 @@ export async function uploadInputs(
     }
     const content = await context.artifacts.get(image.key);
     if (content === null) {
-      return { ok: false, error: jobError('EXPIRED', `The picture of image ${image.slot} is gone`) };
+      return { ok: false, error: jobError('EXPIRED', `Input image ${image.slot} no longer exists`) };
     }
     const bytes = Buffer.concat(await content.toArray());
     const sending = engine.client.upload({
@@ -92,7 +89,7 @@ export async function uploadInputs(
       const seconds = Math.round(context.limits.uploadMs / 1000);
       return {
         ok: false,
-        error: jobError('TIMED_OUT', `Sending the pictures to the engine took longer than ${seconds} s`),
+        error: jobError('TIMED_OUT', `Uploading the images to the engine took longer than ${seconds} s`),
       };
     }
     engine.rememberUpload(image.sha256, name);
@@ -101,7 +98,7 @@ export async function uploadInputs(
   return { ok: true, names };
 }
 
-/** The value, or null when it takes longer than `ms`; what comes later is let go. */
+/** Resolves to the value, or to null after `ms`; a later result is ignored. */
 async function before<T>(work: Promise<T>, ms: number): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<null>(resolve => {
@@ -111,7 +108,7 @@ async function before<T>(work: Promise<T>, ms: number): Promise<T | null> {
     return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
-    // A failure after the deadline has been answered already.
+    // The deadline was reported already.
     work.catch(() => null);
   }
 }

@@ -1,5 +1,5 @@
-import { type EngineSocket, openEngineSocket } from '../comfyui/socket.ts';
-import { EngineUnreachable } from '../comfyui/unreachable.ts';
+import { EngineUnreachable } from '../comfyui/client.ts';
+import type { EngineSocket } from '../comfyui/socket.ts';
 import { type JobError, jobError } from '../jobs/errors.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
@@ -8,14 +8,19 @@ import { collectOutputs, OutputMissing } from './collect.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';
 import { isOutOfMemory, nameFailure, nameRejection, reportOf } from './failures.ts';
-import { type FollowResult, followPrompt, type RunSignal } from './follow.ts';
-import { type HeldJob, holdJob, RunOver } from './held-job.ts';
-import { createInbox, type Inbox } from './inbox.ts';
+import {
+  createInbox,
+  type FollowResult,
+  followPrompt,
+  type Inbox,
+  openRunSocket,
+  type RunSignal,
+} from './follow.ts';
+import { createPreviewKeeper, type HeldJob, holdJob, RunOver } from './held-job.ts';
 import { findPrompt, stopPrompt } from './lookup.ts';
 import { bindJob, uploadInputs } from './prepare.ts';
-import { createPreviewKeeper } from './preview-keeper.ts';
 
-/** Times that a job is run again after the engine's memory did not suffice. */
+/** Retries of a job after the engine ran out of memory. */
 const MEMORY_RETRIES = 1;
 
 interface Run {
@@ -29,9 +34,9 @@ interface Run {
 }
 
 /**
- * Drives a claimed job to its end, or back to the queue, and returns when the lane is free again. A job that the
- * lane's last holder left is looked up first and taken up where it stands. When `signal` aborts the job is left
- * as it is, for whoever takes the lane next. Never rejects for anything that the job or the engine does.
+ * Drives a claimed job to its end, or back to the queue, and resolves when the lane is free again. A job that the lane's
+ * previous holder left (`left`) is looked up and resumed. When `signal` aborts, the job is left as it is for the next
+ * holder of the lane. Never rejects because of the job or the engine.
  */
 export async function runJob(
   context: DispatchContext,
@@ -50,7 +55,7 @@ export async function runJob(
     changed(job) {
       if (!job.cancelRequested || cancel) return;
       cancel = true;
-      inbox.push({ kind: 'job-changed' });
+      inbox.push({ kind: 'cancel' });
     },
     gone() {
       gone = true;
@@ -69,7 +74,7 @@ export async function runJob(
     leaving: () => signal.aborted,
   };
   try {
-    // A cancel that came between the claim and the watch would be missed otherwise.
+    // A cancel between the claim and the watch would be missed otherwise.
     const present = await context.ledger.get(claimed.id);
     if (present === null) throw new RunOver('gone');
     cancel ||= present.cancelRequested;
@@ -81,7 +86,7 @@ export async function runJob(
     signal.removeEventListener('abort', leave);
     unwatch();
     await context.previews.drop(claimed.id).catch(error => {
-      context.log.debug({ job: claimed.id, error: String(error) }, 'the preview goes by itself');
+      context.log.debug({ job: claimed.id, err: error }, 'the preview was not removed: it expires');
     });
   }
 }
@@ -99,10 +104,10 @@ async function begin(run: Run): Promise<void> {
     prompt = prepared.prompt;
     await held.apply({ type: 'bound', at: context.now(), size: prompt.size });
     if (run.wantsCancel()) return canceled(run);
-    socket = await openSocket(run);
+    socket = await openRunSocket(engine, run.promptId, run.inbox);
   } catch (error) {
     if (!(error instanceof EngineUnreachable)) throw error;
-    // Nothing was submitted: another engine may have the job at once, and the try does not count.
+    // Nothing was submitted: another engine may take the job at once, and the attempt does not count.
     engine.lost(error.message);
     return handBack(run, error.message);
   }
@@ -114,7 +119,7 @@ async function begin(run: Run): Promise<void> {
       await socket.close();
       return fail(run, submitted.error);
     case 'unknown': {
-      // The answer was lost, not necessarily the prompt: it is looked up, never sent blindly again.
+      // The response was lost, not necessarily the prompt: it is looked up, never submitted blindly again.
       await socket.close();
       const result = await follow(run, prompt, null);
       if (result.kind !== 'absent' || run.wantsCancel()) return finish(run, prompt, result);
@@ -130,22 +135,13 @@ async function resume(run: Run): Promise<void> {
   const { context, held } = run;
   const prepared = bindJob(context, held.job, new Map());
   if (!prepared.ok) return fail(run, prepared.error);
-  context.log.info({ job: held.job.id, engine: run.engine.id }, 'taking up a run where it stands');
+  context.log.info({ job: held.job.id, engine: run.engine.id }, 'resuming a run');
   const result = await follow(run, prepared.prompt, null);
-  // Claimed, but never begun as far as anybody knows: the try does not count.
+  // Claimed, but not started as far as is known: the attempt does not count.
   if (result.kind === 'absent' && held.job.status === 'QUEUED' && !run.wantsCancel()) {
     return handBack(run, 'the gateway stopped before the engine had the prompt');
   }
   return finish(run, prepared.prompt, result);
-}
-
-function openSocket(run: Run): Promise<EngineSocket> {
-  return openEngineSocket({
-    ...run.engine.client.socketUrl(run.promptId),
-    answersFlags: run.engine.status().previewMetadata,
-    onEvent: event => run.inbox.push({ kind: 'event', event }),
-    onClose: () => run.inbox.push({ kind: 'socket-closed' }),
-  });
 }
 
 function follow(run: Run, prompt: BoundPrompt, socket: EngineSocket | null): Promise<FollowResult> {
@@ -199,11 +195,11 @@ async function finish(run: Run, prompt: BoundPrompt, result: FollowResult): Prom
       const why = 'it does not stop a prompt that it was told to stop';
       engine.abandon(promptId);
       engine.lost(why);
-      return result.struck === null ? canceled(run) : fail(run, jobError('TIMED_OUT', result.struck));
+      return result.exceeded === null ? canceled(run) : fail(run, jobError('TIMED_OUT', result.exceeded));
     }
     case 'absent':
       if (run.wantsCancel()) return canceled(run);
-      if (result.struck !== null) return fail(run, jobError('TIMED_OUT', result.struck));
+      if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
       return lost(run, 'the engine no longer knows the prompt: it was restarted');
     case 'ended':
       return settle(run, prompt, result);
@@ -222,17 +218,17 @@ async function settle(
   if (run.wantsCancel()) return canceled(run);
   switch (outcome.kind) {
     case 'interrupted':
-      if (result.struck !== null) return fail(run, jobError('TIMED_OUT', result.struck));
-      return fail(run, jobError('CANCELED', 'Somebody interrupted the job at the engine'));
+      if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
+      return fail(run, jobError('CANCELED', 'The job was interrupted at the engine'));
     case 'failed': {
       const report = reportOf(outcome.failure);
       const { exceptionType, node } = outcome.failure;
       context.log.warn({ job: held.job.id, engine: engine.id, exceptionType, node }, 'execution failed');
-      // A node may repeat the prompt: operators read the report with the job.
-      context.log.debug({ job: held.job.id, report }, 'what the engine said of it');
+      // A node's message may repeat the prompt, so the report is logged at debug only; operators find it at the job.
+      context.log.debug({ job: held.job.id, report }, 'report of the failed execution');
       if (!isOutOfMemory(outcome.failure)) return fail(run, nameFailure(outcome.failure, held.job), report);
       engine.ranOutOfMemory();
-      await tell(run, 'free memory', () => engine.client.free());
+      await attempt(run, 'free memory', () => engine.client.free());
       if (held.job.memoryFailures >= MEMORY_RETRIES) {
         return fail(run, nameFailure(outcome.failure, held.job), report);
       }
@@ -276,7 +272,7 @@ async function collect(
     if (error instanceof OutputMissing) return fail(run, jobError('OUTPUT_MISSING', error.message));
     if (!(error instanceof EngineUnreachable)) throw error;
     engine.lost(error.message);
-    await lost(run, `the engine went away before its picture was fetched (${error.message})`);
+    await lost(run, `the engine became unreachable before its image was fetched (${error.message})`);
   }
 }
 
@@ -311,24 +307,24 @@ async function lost(run: Run, reason: string): Promise<void> {
   await held.apply({ type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs });
 }
 
-/** The job is not ours any more. A deleted one must not go on using the GPU; one that was taken over must. */
+/** The job is no longer ours. A deleted one must stop using the GPU; one that was taken over must go on. */
 async function giveUp(run: Run, { reason }: RunOver): Promise<void> {
   if (reason === 'fenced') return;
   const { engine, promptId } = run;
-  await tell(run, 'stop a deleted job', async () => {
+  await attempt(run, 'stop a deleted job', async () => {
     await stopPrompt(engine.client, promptId, engine.status().targetedInterrupt);
     const place = await findPrompt(engine.client, promptId);
     if (place.kind === 'running' || place.kind === 'pending') engine.abandon(promptId);
   });
 }
 
-/** The engine's history entry holds the whole graph: it is of no use once the job has ended. */
+/** The engine's history entry holds the whole graph: it is useless once the job has ended. */
 async function forget(run: Run): Promise<void> {
-  await tell(run, 'forget the prompt', () => run.engine.client.deleteHistory(run.promptId));
+  await attempt(run, 'forget the prompt', () => run.engine.client.deleteHistory(run.promptId));
 }
 
-/** Tells the engine something that the job does not depend on. */
-async function tell({ context, engine }: Run, what: string, action: () => Promise<void>): Promise<void> {
+/** Sends the engine a request on whose success the job does not depend. */
+async function attempt({ context, engine }: Run, what: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {

@@ -44,7 +44,7 @@ const FAULTS: readonly { name: string; begin: Record<string, unknown>; lastsMs: 
 ];
 
 describe(`chaos, seed ${seed}`, () => {
-  it(`one gateway, ${JOBS} jobs over three engines: each ends as the faults explain, none is stuck, swapped or run twice`, async () => {
+  it(`one gateway, ${JOBS} jobs over three engines: each ends as its faults explain, none is stuck, swapped or run twice`, async () => {
     await withStage(async ({ random, start, engines, gateways, pictures, ids, submitted }) => {
       await start();
       const over = new AbortController();
@@ -61,7 +61,7 @@ describe(`chaos, seed ${seed}`, () => {
     }, {});
   }, 200_000);
 
-  it(`three gateways and a Redis, ${JOBS} jobs over three engines: the same, through kills, stops and restarts of all`, async () => {
+  it(`three gateways and a Redis, ${JOBS} jobs over three engines: the same, while all are killed, stopped and restarted`, async () => {
     const redis = await startRedis({ aof: true });
     closers.push(() => redis.stop());
     await withStage(

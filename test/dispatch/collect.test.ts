@@ -66,7 +66,7 @@ function* largePng(head: Buffer, type: string, length: number): Generator<Buffer
   yield Buffer.concat([Buffer.alloc(4), head.subarray(33)]);
 }
 
-it('stores JPEG and WebP without what the engine wrote into them, and that beside them', async () => {
+it('stores JPEG and WebP without the engine’s metadata, and the metadata beside them', async () => {
   const picture = sharp({ create: { width: 40, height: 30, channels: 3, background: 'teal' } });
   for (const [kind, mimeType] of [
     ['jpeg', 'image/jpeg'],
@@ -92,7 +92,7 @@ it('stores JPEG and WebP without what the engine wrote into them, and that besid
   }
 });
 
-it('stores nothing beside a picture that says nothing', async () => {
+it('stores nothing beside an image without metadata', async () => {
   const plain = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })
     .png()
     .toBuffer();
@@ -105,7 +105,7 @@ it('stores nothing beside a picture that says nothing', async () => {
   ]);
 });
 
-it('holds little of a large picture, and of large metadata, which it does not keep', async () => {
+it('streams a large image, and drops metadata that is too large', async () => {
   const held = (): number => {
     collectGarbage();
     return process.memoryUsage().arrayBuffers;
@@ -137,7 +137,7 @@ it('holds little of a large picture, and of large metadata, which it does not ke
   expect((await read('outputs/job/1.png')).equals(plain)).toBe(true);
 });
 
-it('keeps nothing when the engine goes away in the middle, and says that it did', async () => {
+it('keeps nothing when the engine disconnects in the middle, and rejects', async () => {
   files.set('a.png', () =>
     Readable.from(
       (function* () {

@@ -79,7 +79,7 @@ function expectHonest(snapshots: readonly Snapshot[]): void {
   }
 }
 
-describe('events that are missed do not matter', () => {
+describe('missed events do not matter', () => {
   it.each([
     ['sockets are cut', { dropSockets: true }],
     ['sockets go deaf', { deafSockets: true }],
@@ -99,7 +99,7 @@ describe('events that are missed do not matter', () => {
     expect(Object.values((await engine.stats()).executed)).toEqual([1]);
   });
 
-  it('an accepted prompt whose answer was lost is found, not sent again', async () => {
+  it('an accepted prompt whose response was lost is found, not submitted again', async () => {
     const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ losePromptAnswer: 1 });
@@ -107,7 +107,7 @@ describe('events that are missed do not matter', () => {
     expect((await engine.stats()).prompts).toBe(1);
   });
 
-  it('events of others, and their previews, are not taken for ours', async () => {
+  it('events and previews of other prompts are ignored', async () => {
     const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     const stranger = await (
@@ -126,8 +126,8 @@ describe('events that are missed do not matter', () => {
   });
 });
 
-describe('an engine that is restarted', () => {
-  it('has its jobs run again, which say so', async () => {
+describe('a restarted engine', () => {
+  it('has its jobs run again, and their logs say so', async () => {
     const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     const ids = [await submit(rig), await submit(rig)];
@@ -141,7 +141,7 @@ describe('an engine that is restarted', () => {
     expectHonest(first);
   });
 
-  it('is not killed for ever by a job that kills it each time', async () => {
+  it('is not killed forever by a job that kills it each time', async () => {
     const { rig, engines } = await start([{}]);
     await (await one(engines)).fault({ crashOnPrompt: 'poison', restartMs: 100 });
     const id = await submit(rig, { prompt: 'poison' });
@@ -153,7 +153,7 @@ describe('an engine that is restarted', () => {
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('may be away when the gateway starts', async () => {
+  it('may be unreachable when the gateway starts', async () => {
     const gone = await startTestEngine();
     const { port } = new URL(gone.url);
     await gone.stop();
@@ -167,8 +167,8 @@ describe('an engine that is restarted', () => {
   });
 });
 
-describe('faults have names', () => {
-  it('out of memory: the engine is asked to free some, and the job runs once more', async () => {
+describe('failures have error codes', () => {
+  it('out of memory: the engine frees memory, and the job runs once more', async () => {
     const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ outOfMemory: 1 });
@@ -176,16 +176,16 @@ describe('faults have names', () => {
     expect((await engine.stats()).frees).toBe(1);
   });
 
-  it('out of memory again: it fails with what was asked for', async () => {
+  it('out of memory again: the job fails with its size and number of images', async () => {
     const { rig, engines } = await start([{}]);
     await (await one(engines)).fault({ outOfMemory: 2 });
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({
       status: 'ERROR',
-      error: { code: 'OUT_OF_MEMORY', message: expect.stringMatching(/\d+×\d+ with 1 input picture/) },
+      error: { code: 'OUT_OF_MEMORY', message: expect.stringMatching(/\d+×\d+ with 1 input image/) },
     });
   });
 
-  it('a node that raises: its class and message are told, the traceback only in debug', async () => {
+  it('a node that raises: its class and message are reported, the traceback only in debug', async () => {
     const { rig, engines } = await start([{}]);
     const message = 'tensor mismatch in /opt/ComfyUI/secret/model.py';
     await (await one(engines)).fault({ failNode: { class: 'VAEDecode', message } });
@@ -198,7 +198,7 @@ describe('faults have names', () => {
     expect(await (await fetch(`${rig.url}/status/${id}`)).text()).not.toContain('secret');
   });
 
-  it('an engine that lacks a model or a node is set aside with its reason, and the job goes to another', async () => {
+  it('an engine that lacks a model or a node is UNFIT with the reason, and the job goes to another', async () => {
     const { rig, engines } = await start([
       { missingModels: ['qwen_image_vae.safetensors'] },
       {},
@@ -224,8 +224,8 @@ describe('faults have names', () => {
   });
 });
 
-describe('time limits have names, and free the engine', () => {
-  it('no progress: the job fails, a stuck engine is set aside, another goes on', async () => {
+describe('time limits fail the job and free the engine', () => {
+  it('no progress: the job fails, the stuck engine is set aside, another goes on', async () => {
     const { rig, engines } = await start([{}, {}], { STALL_TIMEOUT: '600ms', STOP_TIMEOUT: '1500ms' });
     const id = await submit(rig, { steps: 40 });
     const job = last(
@@ -241,7 +241,7 @@ describe('time limits have names, and free the engine', () => {
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('the whole run: interrupted at the engine', async () => {
+  it('run time: the prompt is interrupted at the engine', async () => {
     const { rig, engines } = await start([{ stepMs: 50 }], { RUN_TIMEOUT: '700ms' });
     const job = last(await watch(rig, await submit(rig, { steps: 100 })));
     expect(job).toMatchObject({
@@ -260,7 +260,7 @@ describe('time limits have names, and free the engine', () => {
 });
 
 describe('cancel', () => {
-  it('on an engine that cannot target an interrupt stops ours only', async () => {
+  it('stops only our prompt on an engine that cannot target an interrupt', async () => {
     const { rig, engines } = await start([{ version: 'legacy', stepMs: 40 }]);
     const engine = await one(engines);
     const stranger = await (
@@ -283,7 +283,7 @@ describe('cancel', () => {
     expect(Object.values((await engine.stats()).interrupted)).toEqual([1]);
   });
 
-  it('works while the pictures are on their way to the engine', async () => {
+  it('works while images are uploaded to the engine', async () => {
     const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ slowHttp: 300 });
@@ -307,7 +307,7 @@ describe('cancel', () => {
 });
 
 describe('many engines', () => {
-  it('the idle one goes first', async () => {
+  it('an idle one takes the next job', async () => {
     const { rig, engines } = await start([{}, {}, {}]);
     const ids = await Promise.all([1, 2, 3].map(() => submit(rig)));
     await Promise.all(ids.map(id => watch(rig, id)));
@@ -317,7 +317,7 @@ describe('many engines', () => {
     expect(executed).toEqual([1, 1, 1]);
   });
 
-  it('old and new dialects tell the same progress', async () => {
+  it('old and new versions of the protocol give the same progress', async () => {
     const seen = await Promise.all(
       (['legacy', '0.8.0'] as const).map(async version => {
         const { rig } = await start([{ version }]);

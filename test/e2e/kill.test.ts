@@ -48,7 +48,7 @@ async function executed(): Promise<number[]> {
 }
 
 describe('a gateway that is killed', () => {
-  it('loses no job: the running one is taken up where it stands, the others run, each executed once', async () => {
+  it('loses no job: the running one is resumed, the others run, each executed once', async () => {
     const first = await start();
     const ids = await Promise.all(['a', 'b', 'c', 'd'].map(prompt => submit(first.url, prompt)));
     // In the middle of the sampling of whichever runs first.
@@ -75,7 +75,7 @@ describe('a gateway that is killed', () => {
     expect(await executed()).toEqual([1, 1, 1, 1]);
   });
 
-  it('finds a run that ended while nobody looked', async () => {
+  it('finds a run that ended while no gateway ran', async () => {
     const first = await start();
     const id = await submit(first.url, 'a');
     await watchOverWebSocket(first.url, id, ({ step }) => {
@@ -103,8 +103,8 @@ describe('a gateway that is killed', () => {
   });
 });
 
-describe('a start that cannot be', () => {
-  it('names every fault of the environment at once, and exits with 78', async () => {
+describe('a gateway that cannot start', () => {
+  it('reports all invalid settings at once, and exits with 78', async () => {
     const start = startGatewayProcess(dataDir, {
       PORT: 'x',
       HOST: '0.0.0.0',
@@ -114,12 +114,12 @@ describe('a start that cannot be', () => {
     await expect(start).rejects.toThrow(/ended with 78: PORT:.*\nCOMFYUI_URL:.*\nJOB_TTL:/);
   });
 
-  it('refuses to be open to all by accident, and the sandbox in production', async () => {
+  it('rejects an open address without keys, and the sandbox in production', async () => {
     await expect(startGatewayProcess(dataDir, { HOST: '0.0.0.0' })).rejects.toThrow(/HOST: 0\.0\.0\.0/);
     await expect(startGatewayProcess(dataDir, { NODE_ENV: 'production' })).rejects.toThrow(/COMFYUI_URL/);
   });
 
-  it('says who holds the job file', async () => {
+  it('names the process that holds the job file', async () => {
     const first = await start();
     await expect(startGatewayProcess(dataDir, { COMFYUI_URL: engine.url })).rejects.toThrow(
       /in use by another gateway/,

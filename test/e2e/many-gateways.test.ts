@@ -57,7 +57,7 @@ function expectRising(snapshots: readonly Snapshot[]): void {
 }
 
 describe('gateways that share a Redis', () => {
-  it('take a job on one, run it on another, show it live on a third', async () => {
+  it('accept a job on one, run it on another, stream it from a third', async () => {
     const [a, c] = [await start(false), await start(false)];
     const b = await start(true);
     const id = await idOf(await submit(a.url, 8));
@@ -71,7 +71,7 @@ describe('gateways that share a Redis', () => {
     await b.end('SIGTERM');
   });
 
-  it('take over the run of one that was killed, where it stands; its watchers elsewhere see revisions only rise', async () => {
+  it('resume the run of a killed gateway; watchers elsewhere see only rising revisions', async () => {
     const [a] = gateways;
     if (a === undefined) throw new Error('no gateway');
     const before = Object.keys((await engine.stats()).executed).length;
@@ -89,7 +89,7 @@ describe('gateways that share a Redis', () => {
     expect(Object.keys((await engine.stats()).executed).length - before).toBe(1);
   });
 
-  it('do not let one that was stopped write when it wakes up', async () => {
+  it('reject writes of a gateway that was suspended and lost its lease', async () => {
     const [a] = gateways;
     const holder = gateways.at(-1);
     if (a === undefined || holder === undefined) throw new Error('no gateway');
@@ -110,7 +110,7 @@ describe('gateways that share a Redis', () => {
     expect(await holder.end('SIGTERM')).toBe(0);
   });
 
-  it('give the same job for the same key, on whichever it comes in', async () => {
+  it('return the same job for the same idempotency key on every gateway', async () => {
     const answers = await Promise.all(
       gateways
         .slice(0, 2)
@@ -121,7 +121,7 @@ describe('gateways that share a Redis', () => {
     expect(other.status).toBe(409);
   });
 
-  it('answer 503 while Redis is away; a run goes on and reports when it is back; no watcher stays silent', async () => {
+  it('answer 503 while Redis is down; a run goes on and is stored afterwards; no watcher stays silent', async () => {
     const [a] = gateways;
     if (a === undefined) throw new Error('no gateway');
     const id = await idOf(await submit(a.url, 100));

@@ -1,7 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { z } from 'zod';
-import { createEngineClient } from '../../comfyui/client.ts';
-import { EngineUnreachable } from '../../comfyui/unreachable.ts';
+import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 import { checkAgainstEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import { didYouMean } from '../../workflows/messages.ts';

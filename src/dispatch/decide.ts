@@ -1,0 +1,211 @@
+import type { Job } from '../jobs/job.ts';
+import type { RunLimits } from './context.ts';
+import type { Observation } from './observation.ts';
+
+/** What following a run remembers between two steps. Times are milliseconds since 1970. A change makes a new object. */
+export interface FollowState {
+  readonly socketOpen: boolean;
+  /** When to open the socket again, while it is closed. */
+  readonly socketRetryAt: number;
+  readonly socketRetryMs: number;
+  /** The present socket's silence counts from here. */
+  readonly socketSince: number;
+  /** The next look is due at once. */
+  readonly lookNow: boolean;
+  readonly lookedAt: number;
+  /** An event said that the prompt ended. */
+  readonly endKnown: boolean;
+  /** Since when the engine has not responded; null while it does. */
+  readonly unreachableSince: number | null;
+  /** The time limit that the run exceeded, as a message; null while it is within all. */
+  readonly exceeded: string | null;
+  /** Since when the prompt is to stop; null while it may run. */
+  readonly stopSince: number | null;
+  /** When to ask the engine to stop it the next time. */
+  readonly stopAt: number;
+}
+
+/** What a run does next. All but `wait` and `giveUp` are followed by the function that takes in how it went. */
+export type Step =
+  /** Ask the engine to stop the prompt, then look; see `stopped`. */
+  | { readonly do: 'stop' }
+  /** The engine does not stop the prompt. */
+  | { readonly do: 'giveUp' }
+  /** Close a socket that no longer gets events; see `socketClosed`. */
+  | { readonly do: 'closeSocket' }
+  /** See `socketOpened` and `socketFailed`. */
+  | { readonly do: 'openSocket' }
+  /** Ask queue and history where the prompt is; see `looked`. */
+  | { readonly do: 'look' }
+  /** Nothing is due before `until`, unless an event comes. */
+  | { readonly do: 'wait'; readonly until: number };
+
+/** What a look found. */
+export type Found = 'pending' | 'running' | 'ended' | 'absent' | 'unreachable';
+
+const SOCKET_RETRY_FIRST_MS = 100;
+const SOCKET_RETRY_LAST_MS = 4_000;
+/** After an event reported the end, the history has its entry within moments (`execution.py`, task_done). */
+const END_LOOK_MS = 30;
+/** An entry that is missing this long after the end was reported will not come. */
+const END_PATIENCE_MS = 3_000;
+const UNREACHABLE_LOOK_MS = 1_000;
+const STOP_RETRY_MS = 1_000;
+/** The longest wait, so that a limit is noticed in time although no event comes. */
+const LONGEST_WAIT_MS = 1_000;
+
+/** At the start: with the socket that was opened before the submit, or none when a run is resumed. */
+export function startFollowing(socketOpen: boolean, at: number): FollowState {
+  return {
+    socketOpen,
+    socketRetryAt: at,
+    socketRetryMs: SOCKET_RETRY_FIRST_MS,
+    socketSince: at,
+    lookNow: !socketOpen,
+    lookedAt: at,
+    endKnown: false,
+    unreachableSince: null,
+    exceeded: null,
+    stopSince: null,
+    stopAt: 0,
+  };
+}
+
+/** Takes in what events have shown, whether a cancel is requested, and the time. */
+export function noticed(
+  state: FollowState,
+  seen: Observation,
+  job: Pick<Job, 'startedAt'>,
+  cancel: boolean,
+  at: number,
+  limits: RunLimits,
+): FollowState {
+  const exceeded = state.exceeded ?? exceededLimit(seen, job.startedAt, at, limits);
+  const ends = seen.endedAt !== null && !state.endKnown;
+  return {
+    ...state,
+    exceeded,
+    stopSince: state.stopSince ?? (cancel || exceeded !== null ? at : null),
+    endKnown: state.endKnown || ends,
+    lookNow: state.lookNow || ends,
+  };
+}
+
+/**
+ * What to do now. Pure. Each step but `wait` moves its own due time on, so that a wait follows as soon as nothing is overdue;
+ * and a wait always ends, after a second at the latest: no run hangs because an event was missed.
+ */
+export function decide(state: FollowState, seen: Observation, at: number, limits: RunLimits): Step {
+  if (state.stopSince !== null) {
+    if (at - state.stopSince > limits.stopMs) return { do: 'giveUp' };
+    if (at >= state.stopAt) return { do: 'stop' };
+  }
+  if (state.socketOpen && isDeaf(state, seen, at, limits)) return { do: 'closeSocket' };
+  if (!state.socketOpen && at >= state.socketRetryAt) return { do: 'openSocket' };
+  const lookAt = lookDueAt(state, seen, at, limits);
+  if (at >= lookAt) return { do: 'look' };
+  return {
+    do: 'wait',
+    until: Math.min(
+      lookAt,
+      state.socketOpen ? Number.POSITIVE_INFINITY : state.socketRetryAt,
+      state.stopSince === null ? Number.POSITIVE_INFINITY : state.stopAt,
+      at + LONGEST_WAIT_MS,
+    ),
+  };
+}
+
+/** The socket closed, by itself or by us: it is opened again at once. */
+export function socketClosed(state: FollowState, at: number): FollowState {
+  return { ...state, socketOpen: false, socketRetryAt: at };
+}
+
+/** Events may have been missed while it was closed, so a look is due. */
+export function socketOpened(state: FollowState, at: number): FollowState {
+  return {
+    ...state,
+    socketOpen: true,
+    socketRetryMs: SOCKET_RETRY_FIRST_MS,
+    socketSince: at,
+    lookNow: true,
+  };
+}
+
+/** The socket did not open: it is tried again after a pause that doubles each time. */
+export function socketFailed(state: FollowState, at: number): FollowState {
+  return {
+    ...state,
+    socketRetryAt: at + state.socketRetryMs,
+    socketRetryMs: Math.min(SOCKET_RETRY_LAST_MS, state.socketRetryMs * 2),
+  };
+}
+
+/** The engine was asked to stop the prompt; a look follows. */
+export function stopped(state: FollowState, at: number): FollowState {
+  return { ...state, stopAt: at + STOP_RETRY_MS };
+}
+
+/** Takes in what a look found, and says whether that is the end of the run. */
+export function looked(
+  state: FollowState,
+  found: Found,
+  seen: Observation,
+  at: number,
+  limits: RunLimits,
+): { readonly state: FollowState; readonly over: 'ended' | 'absent' | 'unreachable' | null } {
+  const unreachableSince = found === 'unreachable' ? (state.unreachableSince ?? at) : null;
+  const next = { ...state, lookNow: false, lookedAt: at, unreachableSince };
+  switch (found) {
+    case 'pending':
+    case 'running':
+      return { state: next, over: null };
+    case 'ended':
+      return { state: next, over: 'ended' };
+    case 'absent': {
+      // A prompt that is known to have ended was not lost: its entry is on the way.
+      const isComing = seen.endedAt !== null && at - seen.endedAt < END_PATIENCE_MS;
+      return { state: next, over: isComing ? null : 'absent' };
+    }
+    case 'unreachable': {
+      const isLost = unreachableSince !== null && at - unreachableSince >= limits.engineGraceMs;
+      return { state: next, over: isLost ? 'unreachable' : null };
+    }
+    default:
+      return found satisfies never;
+  }
+}
+
+function lookDueAt(state: FollowState, seen: Observation, at: number, limits: RunLimits): number {
+  if (state.lookNow) return at;
+  if (state.endKnown) return state.lookedAt + END_LOOK_MS;
+  if (state.unreachableSince !== null)
+    return state.lookedAt + Math.min(UNREACHABLE_LOOK_MS, limits.watchdogMs);
+  // As long as events of the prompt come there is nothing to ask.
+  return Math.max(state.lookedAt, seen.heardAt) + limits.watchdogMs;
+}
+
+/**
+ * Whether the socket is open and yet gets no events, which happens when the engine's handler of an older socket with the
+ * same id ends after the new one began (`server.py`): after a silence of three watchdogs, or of four times the job's own
+ * longest pause.
+ */
+function isDeaf(state: FollowState, seen: Observation, at: number, limits: RunLimits): boolean {
+  const silence = at - Math.max(seen.heardAt, state.socketSince);
+  return seen.started && silence > Math.max(3 * limits.watchdogMs, 4 * seen.longestPause);
+}
+
+function exceededLimit(
+  seen: Observation,
+  startedAt: number | null,
+  at: number,
+  limits: RunLimits,
+): string | null {
+  if (!seen.started || startedAt === null) return null;
+  if (at - startedAt > limits.runMs) {
+    return `The run took longer than ${Math.round(limits.runMs / 1000)} s`;
+  }
+  // A job whose own steps are slow gets time for several of them.
+  const patience = Math.max(limits.stallMs, 5 * seen.longestPause);
+  if (at - seen.movedAt > patience) return `The run made no progress for ${Math.round(patience / 1000)} s`;
+  return null;
+}
