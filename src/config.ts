@@ -3,7 +3,7 @@ import { parseArtifactsUrl } from './adapters/artifacts-location.ts';
 import { parseApiKeys } from './http/access/api-keys.ts';
 import { isLoopback, parseTrustedProxies } from './http/peers.ts';
 import type { Rate } from './rate.ts';
-import { parseWebhookSecrets } from './webhooks/secrets.ts';
+import { parseWebhookSecrets } from './webhooks/message.ts';
 
 /** `1`, `true`, `yes`, `on` and their opposites. */
 const flag = z.stringbool();

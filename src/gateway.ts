@@ -11,18 +11,17 @@ import { createIdentity, type Identity } from './http/access/identity.ts';
 import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
 import { httpLimits } from './http-limits.ts';
-import { parseAllowList } from './images/allow.ts';
-import { createImageLoader } from './images/fetch-image.ts';
-import { createSystemLookup } from './images/vet.ts';
+import { createImageLoader } from './images/loader.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
 import { logOperations, type OnOperation } from './operations/hooks.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
+import { parseAllowList } from './outbound/allow-list.ts';
+import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { VERSION } from './version.ts';
-import { createPost } from './webhooks/post.ts';
-import { refuseWebhookUrl } from './webhooks/refuse.ts';
+import { createPost, rejectWebhookUrl } from './webhooks/post.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
 import { createCatalog } from './workflows/files/catalog.ts';
 import { SHIPPED_WORKFLOWS } from './workflows/files/load.ts';
@@ -160,10 +159,10 @@ async function start(
     previews,
     images,
     workflows,
-    refuseWebhook: url =>
+    rejectWebhook: url =>
       secrets === undefined
         ? 'is not accepted: the operator has not set WEBHOOK_SECRET'
-        : refuseWebhookUrl(url, allow),
+        : rejectWebhookUrl(url, allow),
     now,
     maxQueue: config.MAX_QUEUE,
     jobTtlMs: config.JOB_TTL,

@@ -15,6 +15,6 @@ export interface RateAnswer {
 
 /** Counts requests for all gateways that share a store. */
 export interface SharedRates {
-  /** Takes one request from the budget of `key` if any is left. Rejects with `StoreAway` when the store is unreachable. */
+  /** Takes one request from the budget of `key` if any is left. Rejects with `StoreUnavailable` when the store is unreachable. */
   take(key: string, rate: Rate): Promise<RateAnswer>;
 }

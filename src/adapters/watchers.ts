@@ -1,4 +1,11 @@
-import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../jobs/few.ts';
+import {
+  addTo,
+  createSmallSet,
+  forEachOf,
+  isEmpty,
+  removeFrom,
+  type SmallSet,
+} from '../concurrency/small-set.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Watcher } from '../jobs/ports.ts';
 
@@ -14,10 +21,10 @@ export interface Watchers {
 
 /** Starts with no watchers. A job without watchers takes no memory. */
 export function createWatchers(): Watchers {
-  const byJob = new Map<string, Few<Watcher>>();
+  const byJob = new Map<string, SmallSet<Watcher>>();
   return {
     add(jobId, watcher) {
-      const watchers = byJob.get(jobId) ?? few();
+      const watchers = byJob.get(jobId) ?? createSmallSet();
       byJob.set(jobId, watchers);
       addTo(watchers, watcher);
       return () => {

@@ -1,9 +1,10 @@
 import sharp from 'sharp';
 import type { EngineFile, HistoryEntry } from '../comfyui/answers.ts';
 import type { EngineClient } from '../comfyui/client.ts';
-import { collectRemoved, type Removed } from '../images/metadata/removed.ts';
+import type { ImageMimeType } from '../images/formats.ts';
+import { collectRemoved, type Removed } from '../images/metadata/restore.ts';
 import { stripMetadata } from '../images/metadata/strip.ts';
-import type { ImageMimeType, OutputImage, RemovedMetadata } from '../jobs/job.ts';
+import type { OutputImage, RemovedMetadata } from '../jobs/job.ts';
 import type { Artifacts } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 

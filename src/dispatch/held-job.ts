@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import type { EngineEvent } from '../comfyui/events.ts';
 import type { JobEvent } from '../jobs/advance.ts';
-import { type ChangeResult, changeFrom } from '../jobs/change.ts';
+import { type ChangeResult, changeFrom } from '../jobs/changes.ts';
+import { StoreUnavailable } from '../jobs/errors.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Clock, Lease, Ledger, Previews } from '../jobs/ports.ts';
-import { StoreAway } from '../jobs/store-away.ts';
 
 /** The run is over for a reason outside it: the job was deleted, or the lane has another holder. */
 export class RunOver extends Error {
@@ -38,7 +38,7 @@ export function holdJob(ledger: Ledger, claimed: Job, lease: Lease, signal: Abor
       try {
         return await changeFrom(ledger, job, event, lease);
       } catch (error) {
-        if (!(error instanceof StoreAway)) throw error;
+        if (!(error instanceof StoreUnavailable)) throw error;
         await delay(STORE_RETRY_MS, undefined, { signal }).catch(() => {
           throw new RunOver('fenced');
         });
@@ -84,7 +84,7 @@ export function createPreviewKeeper(previews: Previews, perSecond: number, now: 
         await previews.put(held.job.id, { sequence, mimeType, bytes });
       } catch (error) {
         // A preview is not worth waiting for the store.
-        if (error instanceof StoreAway) return;
+        if (error instanceof StoreUnavailable) return;
         throw error;
       }
       await held.apply({ type: 'previewed', at: now(), preview: { sequence, mimeType, ...size } });

@@ -1,4 +1,4 @@
-import { changeFrom } from '../jobs/change.ts';
+import { changeFrom } from '../jobs/changes.ts';
 import { jobError } from '../jobs/errors.ts';
 import { isWaiting } from '../jobs/job.ts';
 import type { DispatchContext } from './context.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { changeFrom } from '../jobs/change.ts';
+import { changeFrom } from '../jobs/changes.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
 import type { DispatchContext } from './context.ts';

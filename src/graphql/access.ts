@@ -1,6 +1,6 @@
 import { GraphQLError } from 'graphql';
 import type { EngineStatus } from '../dispatch/engine.ts';
-import type { Caller } from '../jobs/caller.ts';
+import type { Caller } from '../jobs/job.ts';
 
 /** Throws FORBIDDEN unless the caller is an operator. */
 export function needOperator(caller: Caller): void {

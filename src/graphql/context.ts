@@ -1,5 +1,5 @@
 import type { EngineStatus } from '../dispatch/engine.ts';
-import type { Caller } from '../jobs/caller.ts';
+import type { Caller } from '../jobs/job.ts';
 import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';

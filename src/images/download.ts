@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream';
 import { type Dispatcher, request } from 'undici';
-import { ImageRefused } from './failure.ts';
-import { readPictureUrl } from './picture-url.ts';
-import { tooLarge } from './too-large.ts';
+import { OutboundError } from '../outbound/errors.ts';
+import { parseUrl } from '../outbound/url.ts';
+import { ImageError, tooLarge } from './errors.ts';
 
-/** What a server sent, unverified. */
+/** Bytes that are not verified yet. */
 export interface Download {
   readonly bytes: Uint8Array;
-  /** The type that the server claims, for messages only; null when it is missing or no media type. */
+  /** The content type that the sender claims, for messages only; null if missing or malformed. */
   readonly claimedType: string | null;
 }
 
@@ -23,58 +23,58 @@ const MEDIA_TYPE = /^[a-z0-9!#$&^_.+-]{1,60}\/[a-z0-9!#$&^_.+-]{1,60}(?=\s*(;|$)
 const FIRST_ALLOCATION = 64 * 1024;
 
 /**
- * Gets what a URL leads to, at most `maxBytes` of it, counted while reading. Redirects are followed by hand, so that
- * each one is judged as the first URL was. Throws ImageRefused, the signal's reason, or an error of undici.
+ * Downloads from a URL at most `maxBytes`, counted while reading. Follows redirects itself, so that each target is
+ * checked like the first URL. Throws an ImageError, an OutboundError, the signal's reason, or an error of undici.
  */
 export async function download(text: string, options: DownloadOptions): Promise<Download> {
-  let url = readPictureUrl(text);
+  let url = parseUrl(text);
   for (let hop = 0; hop <= options.maxRedirects; hop += 1) {
-    const answer = await request(url, {
+    const response = await request(url, {
       dispatcher: options.dispatcher,
       signal: options.signal,
       headers: {
         accept: 'image/png, image/jpeg, image/webp',
-        // Nothing to unpack means nothing that can grow on unpacking.
+        // Without compression there are no decompression bombs.
         'accept-encoding': 'identity',
         'user-agent': 'qwen-edit-gateway',
       },
     });
-    if (!REDIRECTS.has(answer.statusCode)) return await readAnswer(answer, options.maxBytes);
-    discard(answer.body);
-    url = readRedirect(answer.headers.location, url);
+    if (!REDIRECTS.has(response.statusCode)) return await readResponse(response, options.maxBytes);
+    discard(response.body);
+    url = redirectTarget(response.headers.location, url);
   }
-  throw new ImageRefused('INPUT_UNREACHABLE', `more than ${options.maxRedirects} redirects`);
+  throw new OutboundError('unreachable', `more than ${options.maxRedirects} redirects`);
 }
 
-function readRedirect(location: string | string[] | undefined, from: URL): URL {
+function redirectTarget(location: string | string[] | undefined, from: URL): URL {
   if (typeof location !== 'string') {
-    throw new ImageRefused('INPUT_UNREACHABLE', 'a redirect that leads nowhere');
+    throw new OutboundError('unreachable', 'a redirect that leads nowhere');
   }
   try {
-    return readPictureUrl(location, from);
+    return parseUrl(location, from);
   } catch (error) {
-    // Whoever gave the URL gave a good one: it is the server that points where nobody goes.
-    if (error instanceof ImageRefused && error.failure.code === 'INVALID_INPUT') {
-      throw new ImageRefused('INPUT_BLOCKED', `a redirect whose target is ${error.failure.message}`);
+    // The caller's URL was valid; the server redirects to one that is not.
+    if (error instanceof OutboundError && error.failure.kind === 'invalid') {
+      throw new OutboundError('blocked', `a redirect whose target is ${error.failure.message}`);
     }
     throw error;
   }
 }
 
-async function readAnswer(answer: Dispatcher.ResponseData, maxBytes: number): Promise<Download> {
-  const { headers, body } = answer;
-  const refusal = refuseByHead(answer, maxBytes);
-  if (refusal !== null) {
+async function readResponse(response: Dispatcher.ResponseData, maxBytes: number): Promise<Download> {
+  const { headers, body } = response;
+  const error = headError(response, maxBytes);
+  if (error !== null) {
     discard(body);
-    throw refusal;
+    throw error;
   }
   const claimedType = MEDIA_TYPE.exec(String(headers['content-type'] ?? ''))?.[0].toLowerCase() ?? null;
-  // Pieces are copied together at once: kept as they come, a body in single bytes would cost a hundred times its size.
+  // Chunks are copied into one buffer at once: a body sent in single bytes would otherwise take a hundred times its size.
   let buffer = new Uint8Array(Math.min(FIRST_ALLOCATION, maxBytes));
   let size = 0;
   for await (const chunk of body) {
     const bytes: Uint8Array = chunk;
-    // The loop's end destroys the body, and with it the connection.
+    // Leaving the loop destroys the body, and with it the connection.
     if (size + bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
     if (size + bytes.byteLength > buffer.byteLength) {
       const larger = new Uint8Array(Math.min(maxBytes, Math.max(size + bytes.byteLength, size * 2)));
@@ -87,21 +87,21 @@ async function readAnswer(answer: Dispatcher.ResponseData, maxBytes: number): Pr
   return { bytes: buffer.slice(0, size), claimedType };
 }
 
-/** Why an answer is not worth reading, by its status and headers; null when it is. */
-function refuseByHead(answer: Dispatcher.ResponseData, maxBytes: number): ImageRefused | null {
-  const { statusCode, headers } = answer;
-  if (statusCode !== 200) return new ImageRefused('INPUT_UNREACHABLE', `the server answered ${statusCode}`);
+/** Why a response is not worth reading, by its status and headers; null if it is. */
+function headError(response: Dispatcher.ResponseData, maxBytes: number): ImageError | OutboundError | null {
+  const { statusCode, headers } = response;
+  if (statusCode !== 200) return new OutboundError('unreachable', `the server answered ${statusCode}`);
   const encoding = String(headers['content-encoding'] ?? '')
     .trim()
     .toLowerCase();
   if (encoding !== '' && encoding !== 'identity') {
     const name = /^[a-z0-9-]{1,20}$/.test(encoding) ? ` (${encoding})` : '';
-    return new ImageRefused('INPUT_NOT_AN_IMAGE', `a compressed answer${name}, which was not asked for`);
+    return new ImageError('INPUT_NOT_AN_IMAGE', `a compressed response${name}, which was not requested`);
   }
   return Number(headers['content-length'] ?? 0) > maxBytes ? tooLarge(maxBytes) : null;
 }
 
-/** Ends a body that nobody will read, with its connection; that it then reports the end as an error is expected. */
+/** Destroys an unread body with its connection; the error that it then emits is expected. */
 function discard(body: Readable): void {
   body.on('error', () => {});
   body.destroy();

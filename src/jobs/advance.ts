@@ -1,17 +1,18 @@
+import type { Size } from '../images/formats.ts';
 import type { Stage } from '../workflows/manifest.ts';
 import { type JobError, jobError } from './errors.ts';
-import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame, type Size } from './job.ts';
+import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } from './job.ts';
 
-/** Lines of a job's own history that are kept; older ones go first. */
+/** Lines of a job's history that are kept; the oldest are dropped. */
 const LOG_LIMIT = 60;
 
 /** Everything that can happen to a job. `at` is milliseconds since 1970. */
 export type JobEvent =
-  /** A lane takes the job and has chosen the id of its prompt. */
+  /** A lane took the job and chose the id of its prompt. */
   | { type: 'claimed'; at: number; lane: string; engine: string; promptId: string }
-  /** The prompt is bound: the size is known. */
+  /** The workflow was bound, so the size is known. */
   | { type: 'bound'; at: number; size: Size }
-  /** The engine began to execute the prompt. */
+  /** The engine started to execute the prompt. */
   | { type: 'started'; at: number }
   | {
       type: 'progressed';
@@ -23,26 +24,25 @@ export type JobEvent =
       etaSeconds: number | null;
     }
   | { type: 'previewed'; at: number; preview: PreviewFrame }
-  /** Its place among the waiting changed. */
+  /** Its position in the queue changed. */
   | { type: 'moved'; at: number; queuePosition: number | null; etaSeconds: number | null }
-  /** The bytes are in Artifacts. */
+  /** The output images are in Artifacts. */
   | { type: 'completed'; at: number; outputs: readonly OutputImage[]; expiresAt: number }
   | { type: 'failed'; at: number; error: JobError; engineReport: string | null; expiresAt: number }
-  /** Somebody wants it stopped. */
+  /** A caller canceled it. */
   | { type: 'cancelRequested'; at: number; expiresAt: number }
-  /** The engine no longer works on it. */
+  /** The engine has stopped working on it. */
   | { type: 'canceled'; at: number; expiresAt: number }
-  /** The lane gives it back before the engine had it: the attempt does not count. */
+  /** The lane returned it before the engine had it; the attempt does not count. */
   | { type: 'handedBack'; at: number; reason: string; expiresAt: number }
-  /** The engine lost it: back to its old place, unless it was tried too often. */
+  /** The engine lost it: it returns to its old position unless it has had `maxAttempts`. */
   | { type: 'engineLost'; at: number; reason: string; maxAttempts: number; expiresAt: number }
-  /** The engine ran out of memory and was asked to free some: once more. */
+  /** The engine ran out of memory and was told to free some: run it again. */
   | { type: 'outOfMemory'; at: number; reason: string; engineReport: string | null };
 
 /**
- * The one function that every change of a job goes through. Pure. An event that means nothing in the present
- * status gives back the very same object (so `next === job` says "nothing changed"); otherwise the revision
- * rises by one.
+ * Every change of a job goes through this pure function. An event that does not apply in the job's status returns the
+ * same object (so `next === job` means that nothing changed); otherwise the revision rises by 1.
  */
 export function advance(job: Job, event: JobEvent): Job {
   if (isFinal(job.status)) return job;
@@ -122,7 +122,7 @@ export function advance(job: Job, event: JobEvent): Job {
 
 function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>): Job {
   if (job.status !== 'PROCESSING') return job;
-  // 100 belongs to `completed` alone: until then the bytes are not ours.
+  // Only `completed` sets 100: until then the images are not stored.
   const progress = Math.max(job.progress, Math.min(99.9, roundTenth(event.progress)));
   const unchanged =
     progress === job.progress &&

@@ -1,8 +1,8 @@
 /**
- * The closed list of faults a job or a request can have. A caller decides by `code`; `retryable` says whether
- * the same request may succeed later without being changed.
+ * The closed list of errors of jobs and requests. Callers decide by `code`; `retryable` says whether the same request
+ * may succeed later.
  */
-export const ERROR_CODES = {
+const ERROR_CODES = {
   INVALID_INPUT: { retryable: false },
   INPUT_UNREACHABLE: { retryable: true },
   INPUT_BLOCKED: { retryable: false },
@@ -26,14 +26,14 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Every code, in the order of the catalogue. */
+/** Every code, in the order of the list. */
 export const errorCodes = Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]];
 
-/** What went wrong with a job, in words for its caller: no engine paths, no traceback. */
+/** An error of a job, in words for its caller: without engine paths and tracebacks. */
 export interface JobError {
   readonly code: ErrorCode;
   readonly message: string;
-  /** Id of the graph node that failed, when one did. */
+  /** Id of the graph node that failed, if one did. */
   readonly node: string | null;
 }
 
@@ -45,4 +45,25 @@ export function isRetryable(code: ErrorCode): boolean {
 /** Builds a JobError; `node` is the failing graph node, if any. */
 export function jobError(code: ErrorCode, message: string, node: string | null = null): JobError {
   return { code, message, node };
+}
+
+/** Seconds until a retry when nothing better is known. */
+const RETRY_AFTER_SECONDS = 5;
+
+/**
+ * The store of jobs cannot be reached: a call was not made, or its response was lost. A failed write may therefore have
+ * happened. Thrown by the ports of `ports.ts`; callers are told to retry.
+ */
+export class StoreUnavailable extends Error {
+  override name = 'StoreUnavailable';
+  /** A code of Node's socket errors (`ECONNREFUSED`, `ETIMEDOUT`, …), so that no other codes need to be known. */
+  readonly code: string;
+  /** When to retry, in seconds. */
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, code: string, retryAfterSeconds: number = RETRY_AFTER_SECONDS) {
+    super(message);
+    this.code = code;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
 }

@@ -1,7 +1,7 @@
+import type { ImageMimeType, Size } from '../images/formats.ts';
 import type { Edit } from '../images/metadata/strip.ts';
 import type { Stage } from '../workflows/manifest.ts';
 import type { JobError } from './errors.ts';
-import type { Webhook } from './webhook.ts';
 
 export const JOB_STATUSES = ['QUEUED', 'PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
@@ -9,26 +9,33 @@ export type JobStatus = (typeof JOB_STATUSES)[number];
 export const JOB_PRIORITIES = ['LOW', 'NORMAL', 'HIGH'] as const;
 export type JobPriority = (typeof JOB_PRIORITIES)[number];
 
-export type ImageMimeType = 'image/png' | 'image/jpeg' | 'image/webp';
+/** The events a webhook can receive: a run started, or the job ended in one of three ways. */
+export const WEBHOOK_EVENTS = ['STARTED', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
+export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
 
-export interface Size {
-  readonly width: number;
-  readonly height: number;
+/** The events of a webhook that lists none: every end. */
+export const DEFAULT_WEBHOOK_EVENTS: readonly WebhookEvent[] = ['COMPLETED', 'ERROR', 'CANCELED'];
+
+/** Where a job's events are posted. */
+export interface Webhook {
+  readonly url: string;
+  /** At least one, each once. */
+  readonly events: readonly WebhookEvent[];
 }
 
-/** One picture of a request: its bytes are in Artifacts under `key`. */
+/** One image of a request; its bytes are in Artifacts under `key`. */
 export interface InputImage extends Size {
-  /** The place the prompt speaks of ("image 2"); kept as given, gaps included. */
+  /** The number in the prompt ("image 2"), as the caller gave it, including gaps. */
   readonly slot: 1 | 2 | 3;
   readonly key: string;
   readonly sha256: string;
   readonly mimeType: ImageMimeType;
   readonly bytes: number;
-  /** Where it came from, for people: the URL as given, or `data:`. */
+  /** Where it came from, for humans: the URL as given, `data:`, `upload:<id>` or `job:<id>`. */
   readonly source: string;
 }
 
-/** What was asked, with every default and the seed filled in. Never changes after submit. */
+/** An edit with every default and the seed filled in. Never changes after submit. */
 export interface EditRequest {
   readonly images: readonly InputImage[];
   readonly prompt: string;
@@ -39,74 +46,70 @@ export interface EditRequest {
   readonly cfg: number;
   readonly megapixels: number;
   readonly workflow: string;
-  /** Content hash of the workflow's files at submit. */
+  /** Content hash of the workflow's files at the time of submit. */
   readonly workflowVersion: string;
   readonly parameters: Readonly<Record<string, unknown>>;
-  /** Whom to tell; null: nobody. */
   readonly webhook: Webhook | null;
 }
 
-/** One picture that a job made: its bytes, without what is not the picture, are in Artifacts under `key`. */
+/** One image that a job made; its bytes, without metadata, are in Artifacts under `key`. */
 export interface OutputImage extends Size {
   readonly key: string;
   readonly filename: string;
   readonly mimeType: ImageMimeType;
-  /** Of what is stored, and sent unless something else is asked for. */
+  /** Length of the stored file, which is without metadata. */
   readonly bytes: number;
-  /**
-   * What the engine wrote into the file besides the picture; null when that was nothing, or too much to be kept. Left
-   * out by earlier versions, which stored the file as the engine wrote it.
-   */
+  /** The metadata that the engine wrote into the file; null if there was none, or too much to keep. */
   readonly removed?: RemovedMetadata | null;
-  /** The file's place below the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`. */
+  /** The file's path below the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`. */
   readonly enginePath: string;
 }
 
-/** What was taken out of a file: its bytes are in Artifacts under `key`, one edit's after another's. */
+/** Metadata removed from a file; the bytes of all edits are in Artifacts under `key`, in order. */
 export interface RemovedMetadata {
   readonly key: string;
   readonly edits: readonly Edit[];
 }
 
-/** The newest preview frame; its bytes are held apart from the record. */
+/** The newest preview frame; its bytes are stored apart from the record. */
 export interface PreviewFrame extends Size {
-  /** Rises with each frame of a job, so that a URL can change with it. */
+  /** Rises with each frame of a job, so that each frame has a URL of its own. */
   readonly sequence: number;
   readonly mimeType: ImageMimeType;
 }
 
-/** A line of a job's history, kept for `/debug/job`: transitions only, no progress. */
+/** A line of a job's history for `/debug/job`: transitions only, no progress. */
 export interface JobLogEntry {
   readonly at: number;
   readonly event: string;
   readonly detail: string | null;
 }
 
-/** One edit that somebody asked for. Times are milliseconds since 1970. A change makes a new record. */
+/** A submitted edit. Times are milliseconds since 1970. Immutable; a change makes a new record. */
 export interface Job {
   readonly id: string;
-  /** Who may see it; null when callers are not told apart. */
+  /** Id of the caller that submitted it; null if callers are not told apart. */
   readonly owner: string | null;
-  /** Whose turn in the queue it takes: its owner's, or an address; null when turns are not taken. */
+  /** Jobs of one share take turns with those of others: its owner, or a client address; null if there are no turns. */
   readonly share: string | null;
-  /** Rises by one with each change. */
+  /** Rises by 1 with each change. */
   readonly revision: number;
   readonly status: JobStatus;
   readonly priority: JobPriority;
   readonly request: EditRequest;
 
-  /** The place in an engine's queue that has this job; null while it waits for one and after its end. */
+  /** The lane that runs this job; null while it waits for one and after its end. */
   readonly lane: string | null;
   readonly engine: string | null;
-  /** Chosen by us and saved before ComfyUI hears it. */
+  /** Chosen by the gateway and saved before it is sent to ComfyUI. */
   readonly promptId: string | null;
-  /** How many runs were begun. */
+  /** Number of runs so far. */
   readonly attempt: number;
-  /** How many of them ended for want of the engine's memory. */
+  /** How many of them ended because the engine ran out of memory. */
   readonly memoryFailures: number;
   readonly cancelRequested: boolean;
 
-  /** 0 … 100; never falls within a run; 100 only when the bytes are in Artifacts. */
+  /** 0 … 100; never falls within a run; 100 only once the bytes are in Artifacts. */
   readonly progress: number;
   readonly stage: Stage | null;
   readonly step: number | null;
@@ -118,7 +121,7 @@ export interface Job {
 
   readonly outputs: readonly OutputImage[];
   readonly error: JobError | null;
-  /** What the engine said of a failure, traceback included: for operators only. */
+  /** The engine's report of a failure, including the traceback: for operators only. */
   readonly engineReport: string | null;
   readonly log: readonly JobLogEntry[];
 
@@ -128,7 +131,7 @@ export interface Job {
   readonly expiresAt: number | null;
 }
 
-/** True for the statuses that no event leaves. */
+/** True for the statuses that no event changes any more. */
 export function isFinal(status: JobStatus): boolean {
   switch (status) {
     case 'QUEUED':
@@ -143,12 +146,12 @@ export function isFinal(status: JobStatus): boolean {
   }
 }
 
-/** True while the job waits for a lane: then and only then it is in the ledger's queue. */
+/** True while the job waits for a lane; exactly then it is in the ledger's queue. */
 export function isWaiting(job: Job): boolean {
   return job.status === 'QUEUED' && job.lane === null;
 }
 
-/** A job as it is at submit, at revision 1. */
+/** A job as submitted, at revision 1. */
 export function createJob(fields: {
   id: string;
   owner: string | null;
@@ -183,4 +186,41 @@ export function createJob(fields: {
     finishedAt: null,
     expiresAt: null,
   };
+}
+
+/** The sender of a request. Without keys every caller is the operator and no job has an owner. */
+export interface Caller {
+  readonly id: string | null;
+  readonly operator: boolean;
+  /** The share of a caller without an id, such as its address; unset: callers are not told apart. */
+  readonly share?: string | undefined;
+}
+
+/** The share that a caller's jobs and images count for; null if callers are not told apart. */
+export function shareOf(caller: Caller): string | null {
+  return caller.share ?? caller.id;
+}
+
+/** Whether a caller may know that a job exists. */
+export function maySee(job: Pick<Job, 'owner'>, caller: Caller): boolean {
+  return caller.operator || job.owner === caller.id;
+}
+
+/** A job of the next lower priority is queued as if submitted this much later, so it is delayed but never starved. */
+const PRIORITY_STEP_MS = 10 * 60_000;
+
+/**
+ * A job is queued as if submitted this much later for each job of the same share that already waits, so callers of many
+ * jobs take turns with the others: an n-th job competes with the others' n-th jobs. Milliseconds.
+ */
+export const TURN_MS = 60_000;
+
+const LEVELS: Record<JobPriority, number> = { HIGH: 0, NORMAL: 1, LOW: 2 };
+
+/**
+ * A job's position in the queue; the lowest score runs first. Determined once at submit, where the ledger adds TURN_MS
+ * for each waiting job of the same share, so a job that is put back returns to its old position.
+ */
+export function queueScore(job: Job): number {
+  return job.createdAt + LEVELS[job.priority] * PRIORITY_STEP_MS;
 }

@@ -1,11 +1,12 @@
 import type { Readable, Writable } from 'node:stream';
-import type { ImageMimeType, Job, JobStatus } from './job.ts';
-import type { Delivery } from './webhook.ts';
+import type { ImageMimeType } from '../images/formats.ts';
+import type { Delivery } from './delivery.ts';
+import type { Job, JobStatus } from './job.ts';
 
-/** Milliseconds since 1970. A port, so that tests can move it. */
+/** Milliseconds since 1970. Replaceable in tests. */
 export type Clock = () => number;
 
-/** What a lane's holder shows to write: a lease that was taken over has another token. */
+/** Proves that a lane is still held: taking it over changes the token. */
 export interface Lease {
   readonly lane: string;
   /** Rises each time the lane changes hands (fencing). */
@@ -20,30 +21,30 @@ export interface Idempotency {
 }
 
 export interface SubmitOptions {
-  /** Jobs that may wait at once. */
+  /** Limit on waiting jobs. */
   readonly maxQueue: number;
   readonly idempotency: Idempotency | null;
 }
 
 export type SubmitResult =
   | { kind: 'stored' }
-  /** The same key with the same input came before: this is its job. */
+  /** The key was used before with the same input: this is its job. */
   | { kind: 'repeated'; job: Job }
   | { kind: 'idempotency-conflict' }
   | { kind: 'queue-full'; waiting: number };
 
 /**
- * `stale`: the record is no longer at the revision that the change was made from: read and decide again.
- * `gone`: it was deleted. `fenced`: the lease was taken over by somebody else.
+ * `stale`: the record is no longer at the revision that the change started from; read it and decide again.
+ * `gone`: it was deleted. `fenced`: another process took over the lane.
  */
 export type CommitResult = 'ok' | 'stale' | 'gone' | 'fenced';
 
 export interface JobQuery {
-  /** Only this caller's jobs; null: everybody's. */
+  /** Only this caller's jobs; null: every caller's. */
   readonly owner: string | null;
   readonly statuses: readonly JobStatus[] | null;
   readonly first: number;
-  /** Give what comes after this one in the order newest first. */
+  /** Return the jobs that follow this one, newest first. */
   readonly after: { readonly createdAt: number; readonly id: string } | null;
 }
 
@@ -53,29 +54,29 @@ export interface JobPage {
 }
 
 export interface Watcher {
-  /** Called with each change that is announced after `watch` resolved. Never throws. */
+  /** Called with each change that is published after `watch` resolved. Must not throw. */
   changed(job: Job): void;
   /** The job was deleted. */
   gone(): void;
 }
 
 /**
- * Durable truth. Each call is atomic; once it resolves the change outlives this process. A change of a job is
- * announced to its watchers as part of the commit. Every call may reject when the store is out of reach.
+ * The durable store of jobs. Each call is atomic; once it resolves, its change survives this process. A change of a job
+ * is published to its watchers as part of the commit. Every call may reject with StoreUnavailable.
  */
 export interface Ledger {
   submit(job: Job, options: SubmitOptions): Promise<SubmitResult>;
-  /** What a submit with this key would answer if it was used before; null when it was not. */
+  /** What a submit with this key would resolve to if the key was used before; null if it was not. */
   findRepeated(owner: string | null, idempotency: Idempotency): Promise<SubmitResult | null>;
   get(id: string): Promise<Job | null>;
-  /** In the order asked; null where there is none. One read, however many ids. */
+  /** In the order of `ids`; null where there is none. One read, however many ids. */
   getMany(ids: readonly string[]): Promise<(Job | null)[]>;
   /** Newest first. */
   list(query: JobQuery): Promise<JobPage>;
   /**
-   * Stores `next` if the record is still at `fromRevision` and, with a lease, if the lease still stands. The
-   * queue follows from the record: a job is in it while it is QUEUED without a lane. With it, or not at all, the
-   * deliveries go into the outbox, due at once.
+   * Stores `next` if the record is still at `fromRevision` and the lease, if given, is still valid. A job is in the
+   * queue while its record is QUEUED without a lane. The deliveries are added to the outbox in the same transaction,
+   * due at once.
    */
   commit(
     next: Job,
@@ -83,27 +84,26 @@ export interface Ledger {
     lease: Lease | null,
     deliveries?: readonly Delivery[],
   ): Promise<CommitResult>;
-  /** Deletes the record with its deliveries and tells its watchers; false when there was none. */
+  /** Deletes the record with its deliveries and notifies its watchers; false if there was none. */
   remove(id: string): Promise<boolean>;
   /** The jobs that should run next, best first. */
   waiting(limit: number): Promise<Job[]>;
-  /** How many jobs would be taken before this one, 0 for the next; null when it does not wait. */
+  /** Number of jobs queued before this one, 0 for the next; null if it does not wait. */
   ahead(job: Job): Promise<number | null>;
   count(): Promise<{ waiting: number; running: number }>;
-  /** Takes a lane that nobody holds, with the job that its last holder left, if any. */
+  /** Takes a free lane, with the job that its last holder left, if any. Null if the lane is held. */
   acquireLane(lane: string, ttlMs: number): Promise<{ lease: Lease; job: Job | null } | null>;
-  /** False when somebody else has the lane now. */
+  /** False if another process has taken over the lane. */
   renewLane(lease: Lease, ttlMs: number): Promise<boolean>;
   releaseLane(lease: Lease): Promise<void>;
-  /** Jobs whose lane nobody has held for `graceMs`: their engine was taken out of the configuration. */
+  /** Jobs whose lane has been free for `graceMs`: their engine was removed from the configuration. */
   stranded(graceMs: number): Promise<Job[]>;
-  /** Jobs that wait since before `createdBefore`, oldest first. */
+  /** Waiting jobs created before `createdBefore`, oldest first. */
   overdue(createdBefore: number, limit: number): Promise<Job[]>;
-  /** Finished jobs whose time is over, oldest first. */
+  /** Expired jobs, oldest first. */
   expired(now: number, limit: number): Promise<Job[]>;
-  /** Calls back when a job begins to wait. Returns the way to stop that. */
+  /** Calls back whenever a job starts to wait. Returns an unsubscribe function. */
   onWaiting(listener: () => void): () => void;
-  /** What is to be told to webhooks. */
   readonly outbox: Outbox;
   close(): Promise<void>;
 }
@@ -111,55 +111,56 @@ export interface Ledger {
 /** A delivery that one process may try now. */
 export interface ClaimedDelivery {
   readonly delivery: Delivery;
-  /** Names this claim: another of the same delivery has another one. */
+  /** Identifies this claim; a later claim of the same delivery has another token. */
   readonly token: number;
 }
 
-/** Deliveries to webhooks until their jobs are gone. Each call is atomic and may reject when the store is out of reach. */
+/** Deliveries to webhooks, kept until their jobs are deleted. Calls are atomic and may reject with StoreUnavailable. */
 export interface Outbox {
   /**
-   * Up to `limit` deliveries that are due, the longest due first. Nobody else is given them for `leaseMs`; when they are
-   * not settled by then, because this process died, they are due again.
+   * Claims up to `limit` due deliveries, the longest due first, for `leaseMs`. Those not settled by then, because this
+   * process died, are due again.
    */
   claim(limit: number, leaseMs: number): Promise<readonly ClaimedDelivery[]>;
   /**
-   * Stores what became of a claimed delivery; it is due again after `delayMs`, or never (null). False, and nothing is
-   * stored, when somebody else has claimed it since or its job was deleted.
+   * Stores a claimed delivery after its try; it is due again after `delayMs`, or never (null). Stores nothing and
+   * resolves to false if another process has claimed it since, or if its job was deleted.
    */
   settle(claimed: ClaimedDelivery, next: Delivery, delayMs: number | null): Promise<boolean>;
-  /** Those of a job, oldest first. */
+  /** The deliveries of a job, oldest first. */
   of(jobId: string): Promise<readonly Delivery[]>;
-  /** Calls back when this process stored a delivery. Returns the way to stop that. */
+  /** Calls back whenever this process stores a delivery. Returns an unsubscribe function. */
   onAdded(listener: () => void): () => void;
 }
 
-/** Live snapshots. Resolves once nothing that is announced from now on can be missed. */
+/** Live snapshots of jobs. */
 export interface Feed {
+  /** Resolves to an unsubscribe function once no later change can be missed. */
   watch(jobId: string, watcher: Watcher): Promise<() => void>;
-  /** Jobs that are watched through this process now. */
+  /** Ids of the jobs that are watched through this process. */
   watched(): readonly string[];
 }
 
-/** What a list tells of each stored key. */
+/** An entry of a list of artifacts. */
 export interface StoredArtifact {
   readonly key: string;
   readonly bytes: number;
   /**
-   * When it came, by the store's own clock; of a large one that came in parts perhaps when it began to. Milliseconds
-   * since 1970, of which whole seconds count.
+   * Milliseconds since 1970 by the store's own clock, exact to the second. For a large artifact uploaded in parts
+   * possibly when the upload started.
    */
   readonly modifiedAt: number;
 }
 
-/** Bytes by key. A key is made of `[A-Za-z0-9._-]` parts joined by `/`. */
+/** Bytes by key. A key consists of parts of `[A-Za-z0-9._-]` joined by `/`. */
 export interface Artifacts {
   /** Stores all or nothing. Returns the number of bytes. */
   put(key: string, source: Uint8Array | Readable): Promise<number>;
-  /** Null when there is none. `range` counts bytes, both ends included. */
+  /** Null if there is none. `range` is in bytes, both ends included. */
   get(key: string, range?: { start: number; end: number }): Promise<Readable | null>;
   /**
-   * As `get`, for whoever only passes the bytes on: writes them to a sink and ends it. It resolves when all have left, and
-   * rejects when they cannot be read or the sink goes. To be called once. Left out by a store that gives streams only.
+   * Like `get`, to send the bytes only: the function writes them to a sink and ends it. It resolves once all are
+   * written, and rejects if they cannot be read or the sink closes. Call it once. Optional: streams work, too.
    */
   sender?(
     key: string,
@@ -169,13 +170,19 @@ export interface Artifacts {
   remove(key: string): Promise<void>;
   /** Every stored key below the prefix. */
   list(prefix: string): Promise<StoredArtifact[]>;
-  /** Where anybody may GET the bytes without the gateway. Left out by a store that has no such thing, or must not. */
+  /** A URL from which a client can GET the bytes without the gateway. Optional. */
   signedUrl?(key: string, options: SignedUrlOptions): Promise<string>;
+}
+
+/** All bytes of an artifact; null if there is none. */
+export async function readArtifact(artifacts: Artifacts, key: string): Promise<Buffer | null> {
+  const content = await artifacts.get(key);
+  return content === null ? null : Buffer.concat(await content.toArray());
 }
 
 export interface SignedUrlOptions {
   readonly expiresSeconds: number;
-  /** What the answer calls itself: `Content-Type`, and the name in `Content-Disposition`. */
+  /** `Content-Type` of the response, and the name in its `Content-Disposition`. */
   readonly mimeType: ImageMimeType;
   readonly filename: string;
 }
@@ -186,7 +193,7 @@ export interface PreviewImage {
   readonly bytes: Uint8Array;
 }
 
-/** The newest preview of each running job; gone at its end. */
+/** The newest preview of each running job; dropped at its end. */
 export interface Previews {
   put(jobId: string, preview: PreviewImage): Promise<void>;
   get(jobId: string): Promise<PreviewImage | null>;

@@ -1,11 +1,11 @@
 import type { ProgressPlan } from '../workflows/bind/plan.ts';
 import type { Stage } from '../workflows/manifest.ts';
 
-/** What an engine says of its nodes, whichever dialect it speaks. */
+/** What an engine reports about its nodes, whichever version of the protocol it uses. */
 export type NodeReport =
-  /** Results of these nodes are already there. */
+  /** The results of these nodes are cached. */
   | { kind: 'cached'; nodes: readonly string[] }
-  /** This node begins; the one before it is done. */
+  /** This node starts; the one before it is done. */
   | { kind: 'executing'; node: string }
   /** `value` of `max` steps of this node are done. */
   | { kind: 'stepped'; node: string; value: number; max: number }
@@ -25,19 +25,19 @@ export interface Progress {
   /** Percent of the whole job, 0 … 100. */
   readonly progress: number;
   readonly stage: Stage | null;
-  /** Sampler steps that are done, and asked for; null outside the sampler's reach. */
+  /** Sampler steps done and requested; null before the sampler. */
   readonly step: number | null;
   readonly totalSteps: number | null;
 }
 
-/** The state before an engine said anything. */
+/** The state before the first report. */
 export function startProgress(plan: ProgressPlan): ProgressState {
   return { plan, done: new Set(), current: null, fraction: 0, step: null, totalSteps: null };
 }
 
 /**
- * Takes one report in. Reports may come late, twice, or of nodes that the plan does not know (an engine expands
- * some nodes into others): those change nothing.
+ * Applies one report. Late and repeated reports change nothing, nor do those of nodes that are not in the plan (an
+ * engine expands some nodes into others).
  */
 export function observe(state: ProgressState, report: NodeReport): ProgressState {
   switch (report.kind) {
@@ -59,7 +59,7 @@ export function observe(state: ProgressState, report: NodeReport): ProgressState
       return {
         ...entered,
         fraction: Math.max(entered.fraction, fraction),
-        // A node that is not a sampler may count steps of its own; those are not the caller's steps.
+        // Other nodes may count steps of their own, which are not those that the caller requested.
         step: sampler ? Math.max(entered.step ?? 0, Math.trunc(report.value)) : entered.step,
         totalSteps: sampler ? Math.trunc(report.max) : entered.totalSteps,
       };
@@ -69,7 +69,6 @@ export function observe(state: ProgressState, report: NodeReport): ProgressState
   }
 }
 
-/** The percent, the stage and the steps of a state. */
 export function measure(state: ProgressState): Progress {
   let total = 0;
   let reached = 0;
@@ -86,7 +85,7 @@ export function measure(state: ProgressState): Progress {
   };
 }
 
-/** Weight that is not reached yet, by stage, in the plan's units. */
+/** Remaining weight by stage, in the units of the plan. */
 export function remainingWeights(state: ProgressState): ReadonlyMap<Stage, number> {
   const remaining = new Map<Stage, number>();
   for (const [node, { stage, weight }] of Object.entries(state.plan.nodes)) {
@@ -106,7 +105,7 @@ function withDone(state: ProgressState, nodes: readonly string[]): ProgressState
   return {
     ...state,
     done,
-    // A finished current node keeps its name, so that the stage stays until the next node begins.
+    // A finished node stays current, so that the stage stays until the next node starts.
     fraction: state.current !== null && done.has(state.current) ? 0 : state.fraction,
     step: sampled ? state.totalSteps : state.step,
   };

@@ -1,8 +1,17 @@
+import { createHash, randomInt } from 'node:crypto';
 import { z } from 'zod';
 import { SEED_MAX } from '../workflows/bind/bind.ts';
+import { defaultsFor, validateParameters } from '../workflows/bind/parameters.ts';
 import { show } from '../workflows/messages.ts';
-import { JOB_PRIORITIES } from './job.ts';
-import { DEFAULT_WEBHOOK_EVENTS, WEBHOOK_EVENTS, type Webhook } from './webhook.ts';
+import type { Workflow } from '../workflows/workflow.ts';
+import {
+  DEFAULT_WEBHOOK_EVENTS,
+  type EditRequest,
+  JOB_PRIORITIES,
+  type JobPriority,
+  WEBHOOK_EVENTS,
+  type Webhook,
+} from './job.ts';
 
 const PROMPT_MAX = 10_000;
 
@@ -38,9 +47,9 @@ const webhook = z.strictObject(
   { error: issue => `takes an object of url and events, got ${show(issue.input)}` },
 );
 
-const seedRule = takes('an integer from 0 to 18446744073709551615, as a number or a decimal string');
+const seedRule = takes(`an integer from 0 to ${SEED_MAX}, as a number or a decimal string`);
 
-/** The parts of an edit that both faces share; each message says what the field takes and what came. */
+/** The fields of an edit that REST and GraphQL share; each message says what the field takes and what it got. */
 export const editFields = {
   prompt: z
     .string(takes('a text'))
@@ -68,16 +77,16 @@ export const editFields = {
     .max(200, takes('a text of 1 to 200 characters')),
 };
 
-/** Where a picture is to come from. */
+/** Where an image comes from. */
 export type ImageSource =
   | { kind: 'url'; url: string }
   | { kind: 'dataUri'; dataUri: string }
-  /** A picture that the caller sent ahead. */
+  /** An upload of the caller. */
   | { kind: 'upload'; id: string }
-  /** The first picture that a job of the caller made. */
+  /** The first output image of a job of the caller. */
   | { kind: 'job'; id: string };
 
-/** An edit as asked for: what was left out is filled in from the workflow at submit. */
+/** An edit as submitted; unset settings are filled in from the workflow. */
 export interface EditInput {
   readonly images: readonly { slot: 1 | 2 | 3; source: ImageSource; field: string }[];
   readonly prompt: string;
@@ -87,16 +96,70 @@ export interface EditInput {
   readonly cfg: number | null;
   readonly megapixels: number | null;
   readonly workflow: string | null;
-  readonly priority: (typeof JOB_PRIORITIES)[number];
+  readonly priority: JobPriority;
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly webhook: Webhook | null;
   readonly idempotencyKey: string | null;
 }
 
-/** The first fault of a parse, by the field's own name: `steps takes an integer from 1 to 100, got 0`. */
+/** The first error of a parse, by the field's own name: `steps takes an integer from 1 to 100, got 0`. */
 export function firstIssue(error: z.ZodError): { field: string; message: string } {
   const issue = error.issues[0];
   const field = issue?.path.map(String).join('.') ?? '';
   const message = issue?.message ?? 'not valid';
   return { field, message: field === '' ? message : `${field} ${message}` };
+}
+
+/** A request without its images. */
+type Settings = Omit<EditRequest, 'images'>;
+
+/** Fills in unset settings from the workflow, and checks the others against its ranges. */
+export function fillIn(
+  input: EditInput,
+  workflow: Workflow,
+): { ok: true; values: Settings } | { ok: false; field: string; message: string } {
+  const parameters = validateParameters(workflow.manifest, input.parameters);
+  if (!parameters.ok) return { ok: false, field: parameters.field, message: parameters.message };
+  const defaults = defaultsFor(workflow.manifest, parameters.values);
+  const numbers = { steps: input.steps, cfg: input.cfg, megapixels: input.megapixels };
+  const filled = { steps: 0, cfg: 0, megapixels: 0 };
+  for (const name of ['steps', 'cfg', 'megapixels'] as const) {
+    const rule = workflow.manifest.parameters[name];
+    const value = numbers[name] ?? defaults[name];
+    if (value < rule.minimum || value > rule.maximum) {
+      const message = `takes ${rule.minimum} to ${rule.maximum} in the workflow ${workflow.name}, got ${show(value)}`;
+      return { ok: false, field: name, message };
+    }
+    filled[name] = value;
+  }
+  return {
+    ok: true,
+    values: {
+      ...filled,
+      prompt: input.prompt,
+      negativePrompt: input.negativePrompt,
+      // Below 2^48, so that reading it back as a number loses nothing.
+      seed: input.seed ?? String(randomInt(2 ** 48 - 1)),
+      workflow: workflow.name,
+      workflowVersion: workflow.version,
+      parameters: parameters.values,
+      webhook: input.webhook,
+    },
+  };
+}
+
+/** A hash of the input, except for the idempotency key. The order of fields does not matter. */
+export function fingerprint(input: EditInput): string {
+  const { idempotencyKey: _, images, ...rest } = input;
+  const canonical = { ...rest, images: images.map(({ slot, source }) => ({ slot, source })) };
+  return createHash('sha256')
+    .update(JSON.stringify(sortKeys(canonical)))
+    .digest('hex');
+}
+
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
 }

@@ -1,12 +1,9 @@
-import { type Caller, maySee } from './caller.ts';
-import { changeFrom } from './change.ts';
-import { isFinal, type Job } from './job.ts';
-import { createLeftovers } from './leftovers.ts';
+import { changeFrom, type JobStream, watchJob } from './changes.ts';
+import type { Delivery } from './delivery.ts';
+import { type Caller, isFinal, type Job, maySee } from './job.ts';
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
-import { createSubmits, type SubmitOutcome, type SubmitsOptions } from './submit.ts';
-import { type JobStream, watchJob } from './watch.ts';
-import type { Delivery } from './webhook.ts';
+import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
 
 export type CancelOutcome =
   | { kind: 'canceled' | 'already-final' | 'pending'; job: Job }
@@ -14,45 +11,45 @@ export type CancelOutcome =
 
 export type RetryOutcome = SubmitOutcome | { ok: false; failure: null; reason: 'not-found' | 'not-final' };
 
-export interface JobsOptions extends Omit<SubmitsOptions, 'leftovers' | 'find'> {
+export interface JobsOptions extends Omit<SubmitterOptions, 'leftovers' | 'find'> {
   readonly feed: Feed;
   readonly previews: Previews;
-  /** Milliseconds after its end that a job and its bytes are kept. */
+  /** Milliseconds that a job and its images are kept after its end. */
   readonly jobTtlMs: number;
-  /** How long cancel and delete wait for the engine to let go, in milliseconds. */
+  /** How long cancel and delete wait for the engine to stop, in milliseconds. */
   readonly cancelWaitMs: number;
-  /** Removes a file that the engine wrote, where it can be reached. */
+  /** Removes a file that the engine wrote, if it can be reached. */
   readonly removeEngineFile: (enginePath: string) => Promise<void>;
 }
 
-/** Everything a face can do with jobs. Another caller's job is never told apart from one that is not there. */
+/** Everything that REST and GraphQL do with jobs. Another caller's job looks the same as one that does not exist. */
 export interface Jobs {
-  /** Fetches the pictures, then stores the job: once it answers, the job is not lost. */
+  /** Loads the images, then stores the job. A job is durable once this resolves. */
   submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome>;
   get(id: string, caller: Caller): Promise<Job | null>;
-  /** One read for any number of ids. */
+  /** Reads the store once for any number of ids. */
   getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
   list(query: Omit<JobQuery, 'owner'>, caller: Caller): Promise<JobPage>;
   watch(id: string, caller: Caller): Promise<JobStream | null>;
-  /** Resolves when the engine let go of it, or after `cancelWaitMs` with the cancel still under way. */
+  /** Resolves once the engine has stopped, or with `pending` after `cancelWaitMs`. */
   cancel(id: string, caller: Caller): Promise<CancelOutcome>;
-  /** Cancels, then removes the record, inputs and outputs. False when there is no such job. */
+  /** Cancels the job, then removes its record, inputs and outputs. False if there is no such job. */
   remove(id: string, caller: Caller): Promise<boolean>;
-  /** A new job with the very same request. */
+  /** Submits a new job with exactly the same request. */
   retry(id: string, caller: Caller): Promise<RetryOutcome>;
-  /** What the job's webhook was told or is to be told, oldest first. */
+  /** Deliveries to the job's webhook, done and pending, oldest first. */
   deliveries(job: Job): Promise<readonly Delivery[]>;
-  /** Jobs that run before this one; null when it does not wait. */
+  /** Number of jobs queued before this one; null if it does not wait. */
   ahead(job: Job): Promise<number | null>;
-  /** Removes up to `limit` jobs whose time is over; returns how many. */
+  /** Removes up to `limit` expired jobs; returns how many. */
   sweep(limit: number): Promise<number>;
 }
 
-/** Wires the service; holds nothing that would have to be stopped. */
+/** Holds no resources that would have to be closed. */
 export function createJobs(options: JobsOptions): Jobs {
   const { ledger, feed, artifacts, previews, now } = options;
   const leftovers = createLeftovers(artifacts);
-  const submits = createSubmits({ ...options, leftovers, find: visible });
+  const submitter = createSubmitter({ ...options, leftovers, find: visible });
 
   async function visible(id: string, caller: Caller): Promise<Job | null> {
     const job = await ledger.get(id);
@@ -68,14 +65,14 @@ export function createJobs(options: JobsOptions): Jobs {
     const deadline = setTimeout(() => void stream.return(), options.cancelWaitMs);
     try {
       const at = now();
-      const asked = await changeFrom(
+      const change = await changeFrom(
         ledger,
         job,
         { type: 'cancelRequested', at, expiresAt: at + options.jobTtlMs },
         null,
       );
-      if (asked.kind !== 'ok') return { kind: 'not-found' };
-      let newest = asked.job;
+      if (change.kind !== 'ok') return { kind: 'not-found' };
+      let newest = change.job;
       for await (const snapshot of stream) newest = snapshot;
       if (!isFinal(newest.status)) return { kind: 'pending', job: newest };
       return { kind: newest.status === 'CANCELED' ? 'canceled' : 'already-final', job: newest };
@@ -86,15 +83,15 @@ export function createJobs(options: JobsOptions): Jobs {
   }
 
   async function erase(job: Job): Promise<boolean> {
-    // Nobody writes for a job that has ended, so its bytes go first: while their store is away the record stays, and
-    // whoever deletes or sweeps it next begins anew. One that has not ended would go on writing until its record goes.
-    if (isFinal(job.status)) await eraseBytes(job);
+    // A job that has ended writes nothing more, so its images are removed first: if their store is unavailable, the
+    // record stays and the next delete or sweep starts over. A running job writes until its record is gone.
+    if (isFinal(job.status)) await eraseImages(job);
     const removed = await ledger.remove(job.id);
-    if (!isFinal(job.status)) await eraseBytes(job);
+    if (!isFinal(job.status)) await eraseImages(job);
     return removed;
   }
 
-  async function eraseBytes(job: Job): Promise<void> {
+  async function eraseImages(job: Job): Promise<void> {
     const outputs = await artifacts.list(`outputs/${job.id}`);
     const keys = [...job.request.images.map(image => image.key), ...outputs.map(output => output.key)];
     await Promise.all([
@@ -105,7 +102,7 @@ export function createJobs(options: JobsOptions): Jobs {
   }
 
   return {
-    submit: submits.submit,
+    submit: submitter.submit,
     get: visible,
     async getMany(ids, caller) {
       const jobs = await ledger.getMany(ids);
@@ -124,15 +121,15 @@ export function createJobs(options: JobsOptions): Jobs {
       const job = await visible(id, caller);
       if (job === null) return { ok: false, failure: null, reason: 'not-found' };
       if (!isFinal(job.status)) return { ok: false, failure: null, reason: 'not-final' };
-      return submits.again(job, caller);
+      return submitter.resubmit(job, caller);
     },
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
     ahead: job => ledger.ahead(job),
     async sweep(limit) {
       await leftovers.sweep();
-      const over = await ledger.expired(now(), limit);
-      for (const job of over) await erase(job);
-      return over.length;
+      const expired = await ledger.expired(now(), limit);
+      for (const job of expired) await erase(job);
+      return expired.length;
     },
   };
 }

@@ -1,67 +1,70 @@
 import { randomUUID } from 'node:crypto';
-import type { ImageLoader, ImageResult, LoadedImage } from '../images/fetch-image.ts';
+import type { ImageLoader, ImageResult } from '../images/loader.ts';
+import type { VerifiedImage } from '../images/verify.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
-import { type Caller, shareOf } from './caller.ts';
-import type { ErrorCode } from './errors.ts';
-import { createJob, type EditRequest, type InputImage, type Job } from './job.ts';
-import type { Leftovers } from './leftovers.ts';
-import type { Artifacts, Clock, Ledger } from './ports.ts';
-import type { EditInput, ImageSource } from './request.ts';
-import { fillIn, fingerprint } from './settings.ts';
-import { StoreAway } from './store-away.ts';
+import { type ErrorCode, StoreUnavailable } from './errors.ts';
+import { type Caller, createJob, type EditRequest, type InputImage, type Job, shareOf } from './job.ts';
+import {
+  type Artifacts,
+  type Clock,
+  type Idempotency,
+  type Ledger,
+  readArtifact,
+  type SubmitResult,
+} from './ports.ts';
+import { type EditInput, fillIn, fingerprint, type ImageSource } from './request.ts';
 import type { Uploads } from './uploads.ts';
 
-/** Why a submit was refused; nothing of it is kept. */
+/** Why a submit was rejected; nothing of it is kept. */
 export interface SubmitFailure {
   readonly code: ErrorCode;
   readonly message: string;
-  /** The field of the request that is at fault, by the name its face gives it. */
+  /** The invalid field, by its name in REST or GraphQL. */
   readonly field: string | null;
   readonly retryAfterSeconds: number | null;
 }
 
 export type SubmitOutcome = { ok: true; job: Job; repeated: boolean } | { ok: false; failure: SubmitFailure };
 
-export interface SubmitsOptions {
+export interface SubmitterOptions {
   readonly ledger: Ledger;
   readonly artifacts: Artifacts;
-  /** Where what is left of a submit that failed goes. */
+  /** Removes the images of failed submits. */
   readonly leftovers: Leftovers;
   readonly images: ImageLoader;
-  /** Pictures that were sent ahead; left out: there are none. */
+  /** Unset: there are no uploads. */
   readonly uploads?: Uploads | undefined;
   readonly workflows: WorkflowCatalog;
-  /** Why a webhook is not taken, going on from the field's name; null when it is. Left out: none is taken. */
-  readonly refuseWebhook?: ((url: string) => string | null) | undefined;
+  /** Why a webhook's URL is rejected, to follow the field's name; null if it is accepted. Unset: rejects all. */
+  readonly rejectWebhook?: ((url: string) => string | null) | undefined;
   readonly now: Clock;
   readonly maxQueue: number;
-  /** Seconds until a full queue has room again, as far as was measured. */
+  /** Estimated seconds until a full queue has room again. */
   readonly secondsToRoom: () => number;
-  /** The job of this id when the caller may see it. */
+  /** The job with this id if the caller may see it. */
   readonly find: (id: string, caller: Caller) => Promise<Job | null>;
 }
 
-/** Makes jobs. */
-export interface Submits {
-  /** Fetches the pictures, then stores the job: once it answers, the job is not lost. */
+/** Submits jobs. */
+export interface Submitter {
+  /** Loads the images, then stores the job. A job is durable once this resolves. */
   submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome>;
-  /** A new job with the very same request. */
-  again(job: Job, caller: Caller): Promise<SubmitOutcome>;
+  /** Submits a new job with exactly the same request. */
+  resubmit(job: Job, caller: Caller): Promise<SubmitOutcome>;
 }
 
-/** Wires it; holds nothing that would have to be stopped. */
-export function createSubmits(options: SubmitsOptions): Submits {
+export function createSubmitter(options: SubmitterOptions): Submitter {
   const { ledger, artifacts, leftovers, images, uploads, workflows, now, maxQueue, secondsToRoom, find } =
     options;
-  const refuseWebhook = options.refuseWebhook ?? (() => 'is not taken here: webhooks are not set up');
+  const rejectWebhook = options.rejectWebhook ?? (() => 'is not available here: webhooks are not set up');
 
   async function submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome> {
     const chosen = workflows.choose(input.workflow);
-    if (!chosen.ok) return refuse('WORKFLOW_INVALID', chosen.message, 'workflow');
+    if (!chosen.ok) return reject('WORKFLOW_INVALID', chosen.message, 'workflow');
     const settings = fillIn(input, chosen.workflow);
-    if (!settings.ok) return refuse('INVALID_INPUT', settings.message, settings.field);
-    const refusal = input.webhook === null ? null : refuseWebhook(input.webhook.url);
-    if (refusal !== null) return refuse('INVALID_INPUT', refusal, 'webhook');
+    if (!settings.ok) return reject('INVALID_INPUT', settings.message, settings.field);
+    const fault = input.webhook === null ? null : rejectWebhook(input.webhook.url);
+    if (fault !== null) return reject('INVALID_INPUT', fault, 'webhook');
 
     const idempotency =
       input.idempotencyKey === null ? null : { key: input.idempotencyKey, fingerprint: fingerprint(input) };
@@ -71,15 +74,16 @@ export function createSubmits(options: SubmitsOptions): Submits {
     }
     const loaded = await Promise.all(input.images.map(image => loadImage(image.source, caller, signal)));
     for (const [index, result] of loaded.entries()) {
-      if (!result.ok)
-        return refuse(result.failure.code, result.failure.message, input.images[index]?.field ?? null);
+      if (!result.ok) {
+        return reject(result.failure.code, result.failure.message, input.images[index]?.field ?? null);
+      }
     }
-    const pictures = loaded.flatMap(result => (result.ok ? [result.image] : []));
+    const verified = loaded.flatMap(result => (result.ok ? [result.image] : []));
     const id = randomUUID();
     const stored = input.images.map(({ slot, source }, index) => {
-      const picture = pictures[index];
-      if (picture === undefined) throw new Error(`No picture for slot ${slot}`);
-      return { input: inputImage(id, slot, source, picture), bytes: picture.bytes };
+      const image = verified[index];
+      if (image === undefined) throw new Error(`No image for slot ${slot}`);
+      return { input: inputImage(id, slot, source, image), bytes: image.bytes };
     });
     return store(
       id,
@@ -96,24 +100,25 @@ export function createSubmits(options: SubmitsOptions): Submits {
     caller: Caller,
     signal: AbortSignal | undefined,
   ): Promise<ImageResult> {
-    const asker = { share: shareOf(caller), signal };
+    const given = { share: shareOf(caller), signal };
     switch (source.kind) {
       case 'url':
-        return images.fromUrl(source.url, asker);
+        return images.fromUrl(source.url, given);
       case 'dataUri':
-        return images.fromDataUri(source.dataUri, asker);
+        return images.fromDataUri(source.dataUri, given);
       case 'upload': {
         const image = await uploads?.use(source.id, caller, signal);
         if (image) return { ok: true, image };
-        return notTaken('takes the id of an upload of yours; there is none of this id, or no longer');
+        return invalid('is not one of your uploads, or it has expired');
       }
       case 'job': {
         const job = await find(source.id, caller);
         const output = job?.outputs[0];
         const content = output === undefined ? null : await artifacts.get(output.key);
-        if (content !== null)
-          return images.fromReader(async () => Buffer.concat(await content.toArray()), asker);
-        return notTaken('takes the id of a job of yours that has its picture; there is none of this id');
+        if (content !== null) {
+          return images.fromReader(async () => Buffer.concat(await content.toArray()), given);
+        }
+        return invalid('is not one of your jobs with an output image, or it has expired');
       }
       default:
         return source satisfies never;
@@ -126,7 +131,7 @@ export function createSubmits(options: SubmitsOptions): Submits {
     bytes: ReadonlyMap<string, Uint8Array>,
     input: Pick<EditInput, 'priority'>,
     caller: Caller,
-    idempotency: { key: string; fingerprint: string } | null,
+    idempotency: Idempotency | null,
   ): Promise<SubmitOutcome> {
     const job = createJob({
       id,
@@ -136,12 +141,12 @@ export function createSubmits(options: SubmitsOptions): Submits {
       request,
       createdAt: now(),
     });
-    // All are waited for, so that none comes when the others are removed again already.
+    // Waits for all of them, so that none is stored after the others were removed again.
     const puts = await Promise.allSettled([...bytes].map(([key, content]) => artifacts.put(key, content)));
-    const broken = puts.find(put => put.status === 'rejected');
-    if (broken !== undefined) {
+    const failed = puts.find(put => put.status === 'rejected');
+    if (failed !== undefined) {
       await leftovers.remove([...bytes.keys()]);
-      throw broken.reason;
+      throw failed.reason;
     }
     let kept = false;
     try {
@@ -149,23 +154,23 @@ export function createSubmits(options: SubmitsOptions): Submits {
       kept = result.kind === 'stored';
       return settle(result, job);
     } catch (error) {
-      // The store may have the job although its answer was lost: then the pictures are needed.
-      kept = error instanceof StoreAway;
+      // The job may have been stored although the response was lost; then its images are needed.
+      kept = error instanceof StoreUnavailable;
       throw error;
     } finally {
       if (!kept) await leftovers.remove([...bytes.keys()]);
     }
   }
 
-  function settle(result: Awaited<ReturnType<Ledger['submit']>>, job: Job | null): SubmitOutcome {
+  function settle(result: SubmitResult, job: Job | null): SubmitOutcome {
     switch (result.kind) {
       case 'stored':
-        if (job === null) throw new Error('A look-up stores nothing');
+        if (job === null) throw new Error('A lookup cannot store a job');
         return { ok: true, job, repeated: false };
       case 'repeated':
         return { ok: true, job: result.job, repeated: true };
       case 'idempotency-conflict':
-        return refuse('INVALID_INPUT', 'was used before with another input', 'idempotencyKey');
+        return reject('INVALID_INPUT', 'was used before with another input', 'idempotencyKey');
       case 'queue-full':
         return {
           ok: false,
@@ -181,45 +186,42 @@ export function createSubmits(options: SubmitsOptions): Submits {
     }
   }
 
-  async function again(job: Job, caller: Caller): Promise<SubmitOutcome> {
+  async function resubmit(job: Job, caller: Caller): Promise<SubmitOutcome> {
     const id = randomUUID();
     const bytes = new Map<string, Uint8Array>();
     const inputs: InputImage[] = [];
     for (const image of job.request.images) {
-      const read = async (): Promise<Uint8Array | null> => {
-        const content = await artifacts.get(image.key);
-        return content === null ? null : Buffer.concat(await content.toArray());
-      };
-      const picture = await images.inTurn(read, { share: shareOf(caller) });
-      if (picture === null) return refuse('EXPIRED', 'The pictures of this job are gone', null);
+      const read = () => readArtifact(artifacts, image.key);
+      const content = await images.inTurn(read, { share: shareOf(caller) });
+      if (content === null) return reject('EXPIRED', 'The images of this job are gone', null);
       const key = inputKey(id, image.slot, image.key.slice(image.key.lastIndexOf('.') + 1));
-      bytes.set(key, picture);
+      bytes.set(key, content);
       inputs.push({ ...image, key });
     }
     return store(id, { ...job.request, images: inputs }, bytes, job, caller, null);
   }
 
-  return { submit, again };
+  return { submit, resubmit };
 }
 
-function refuse(code: ErrorCode, message: string, field: string | null): SubmitOutcome & { ok: false } {
+function reject(code: ErrorCode, message: string, field: string | null): SubmitOutcome & { ok: false } {
   return { ok: false, failure: { code, message, field, retryAfterSeconds: null } };
 }
 
-/** Some hundred folders for all: to make one for each job takes longer than to write a small picture. */
+/** All jobs share 256 folders: making one per job would take longer than writing a small image. */
 function inputKey(jobId: string, slot: number, extension: string): string {
   return `inputs/${jobId.slice(0, 2)}/${jobId}-${slot}.${extension}`;
 }
 
-function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, picture: LoadedImage): InputImage {
+function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, image: VerifiedImage): InputImage {
   return {
     slot,
-    key: inputKey(jobId, slot, picture.extension),
-    sha256: picture.sha256,
-    mimeType: picture.mimeType,
-    bytes: picture.bytes.byteLength,
-    width: picture.width,
-    height: picture.height,
+    key: inputKey(jobId, slot, image.extension),
+    sha256: image.sha256,
+    mimeType: image.mimeType,
+    bytes: image.bytes.byteLength,
+    width: image.width,
+    height: image.height,
     source: describeSource(source),
   };
 }
@@ -238,6 +240,40 @@ function describeSource(source: ImageSource): string {
   }
 }
 
-function notTaken(message: string): ImageResult {
+function invalid(message: string): ImageResult {
   return { ok: false, failure: { code: 'INVALID_INPUT', message } };
+}
+
+/** Removes artifacts that no job needs; retries those for which the store was unavailable. */
+export interface Leftovers {
+  /** Removes these keys, and remembers those for which the store is unavailable. */
+  remove(keys: readonly string[]): Promise<void>;
+  /** Retries the remembered keys. */
+  sweep(): Promise<void>;
+}
+
+/** Keys that are remembered. Further ones stay stored: artifacts without a record only take space. */
+const REMEMBERED = 10_000;
+
+export function createLeftovers(artifacts: Artifacts): Leftovers {
+  const remembered = new Set<string>();
+
+  async function removeOne(key: string): Promise<void> {
+    try {
+      await artifacts.remove(key);
+      remembered.delete(key);
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      if (remembered.size < REMEMBERED) remembered.add(key);
+    }
+  }
+
+  return {
+    async remove(keys) {
+      await Promise.all(keys.map(removeOne));
+    },
+    async sweep() {
+      for (const key of [...remembered]) await removeOne(key);
+    },
+  };
 }

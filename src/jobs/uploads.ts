@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { type Readable, Transform } from 'node:stream';
 import { z } from 'zod';
-import { ImageRefused } from '../images/failure.ts';
-import type { ImageFailure, ImageLoader, LoadedImage } from '../images/fetch-image.ts';
-import { tooLarge } from '../images/too-large.ts';
-import { type Caller, shareOf } from './caller.ts';
-import type { Artifacts, Clock } from './ports.ts';
+import { ImageError, type ImageFailure, tooLarge } from '../images/errors.ts';
+import type { ImageLoader } from '../images/loader.ts';
+import type { VerifiedImage } from '../images/verify.ts';
+import { type Caller, maySee, shareOf } from './job.ts';
+import { type Artifacts, type Clock, readArtifact } from './ports.ts';
 
 const record = z.object({
   id: z.string(),
@@ -19,24 +19,24 @@ const record = z.object({
   expiresAt: z.number(),
 });
 
-/** A picture that somebody sent ahead of the edits that use it. */
+/** An image that a caller uploaded to use it in edits. */
 export type Upload = Readonly<z.output<typeof record>>;
 
 export type UploadResult = { ok: true; upload: Upload } | { ok: false; failure: ImageFailure };
 
-/** Pictures sent ahead. Another caller's is never told apart from one that is not there. */
+/** Callers see only their own uploads; another caller's looks the same as one that does not exist. */
 export interface Uploads {
   /**
-   * Streams a picture away, at most `maxBytes` of it, then verifies it as a fetched one is. Nothing is left of one
-   * that is refused or cut short. Rejects when the source does.
+   * Streams an image of at most `maxBytes` into the store, then verifies it like a fetched one. Removes it again if it
+   * is rejected or truncated. Rejects if the source fails.
    */
   take(source: Readable, caller: Caller): Promise<UploadResult>;
   /**
-   * The picture, read when its turn has come and then kept for as long as a new one; null when there is none. An abort
-   * rejects with the signal's reason.
+   * Reads an uploaded image in turn, and renews its time to live; null if there is none. An abort rejects with the
+   * signal's reason.
    */
-  use(id: string, caller: Caller, signal?: AbortSignal | undefined): Promise<LoadedImage | null>;
-  /** Removes those whose time is over, and what is left of those that never came in whole. Returns how many. */
+  use(id: string, caller: Caller, signal?: AbortSignal | undefined): Promise<VerifiedImage | null>;
+  /** Removes expired uploads and the remains of incomplete ones. Returns how many. */
   sweep(): Promise<number>;
 }
 
@@ -45,42 +45,35 @@ export interface UploadsOptions {
   readonly images: ImageLoader;
   readonly now: Clock;
   readonly maxBytes: number;
-  /** Milliseconds that an upload is kept without being used. */
+  /** Milliseconds that an unused upload is kept. */
   readonly ttlMs: number;
   /**
-   * Milliseconds that a picture may be there without its record: longer than any takes to come in and be checked, with
-   * the clocks of gateways and store a little apart. Another gateway may be at it just now.
+   * Milliseconds that an image may be stored without its record: another gateway may be receiving it. Longer than
+   * receiving and verifying any upload takes, plus some clock skew between gateways and store.
    */
   readonly graceMs: number;
 }
 
 const ID = /^[0-9a-f-]{36}$/;
-const pictureKey = (id: string): string => `uploads/${id}/picture`;
+const imageKey = (id: string): string => `uploads/${id}/picture`;
 const recordKey = (id: string): string => `uploads/${id}/record.json`;
 
 /**
- * Uploads as two artifacts each: the picture, then the record that makes it one. So they live where the pictures of
- * jobs do, whichever store that is, and outlive a restart.
+ * Stores each upload as two artifacts, first the image, then the record that makes it usable. So uploads are stored
+ * like the images of jobs, and survive a restart.
  */
 export function createUploads(options: UploadsOptions): Uploads {
   const { artifacts, images, now, maxBytes, ttlMs, graceMs } = options;
 
   async function remove(id: string): Promise<void> {
-    // The record first: a picture without one is swept, a record without a picture would promise it.
+    // The record first: an image without a record is swept later, but a record must not be left without its image.
     await artifacts.remove(recordKey(id));
-    await artifacts.remove(pictureKey(id));
+    await artifacts.remove(imageKey(id));
   }
 
-  async function read(id: string): Promise<Upload | null> {
-    const content = await artifacts.get(recordKey(id));
-    return content === null
-      ? null
-      : record.parse(JSON.parse(Buffer.concat(await content.toArray()).toString()));
-  }
-
-  async function picture(id: string): Promise<Uint8Array | null> {
-    const content = await artifacts.get(pictureKey(id));
-    return content === null ? null : Buffer.concat(await content.toArray());
+  async function readRecord(id: string): Promise<Upload | null> {
+    const content = await readArtifact(artifacts, recordKey(id));
+    return content === null ? null : record.parse(JSON.parse(content.toString()));
   }
 
   async function keep(upload: Upload): Promise<void> {
@@ -89,23 +82,23 @@ export function createUploads(options: UploadsOptions): Uploads {
 
   async function store(id: string, source: Readable): Promise<ImageFailure | null> {
     try {
-      await artifacts.put(pictureKey(id), atMost(source, maxBytes));
+      await artifacts.put(imageKey(id), atMost(source, maxBytes));
       return null;
     } catch (error) {
-      if (error instanceof ImageRefused) return error.failure;
+      if (error instanceof ImageError) return error.failure;
       throw error;
     }
   }
 
   async function verify(id: string, caller: Caller): Promise<UploadResult> {
-    const result = await images.fromReader(async () => (await picture(id)) ?? new Uint8Array(), {
-      share: shareOf(caller),
-    });
+    const stored = async () => (await readArtifact(artifacts, imageKey(id))) ?? new Uint8Array();
+    const result = await images.fromReader(stored, { share: shareOf(caller) });
     if (!result.ok) return result;
     const { bytes, ...facts } = result.image;
-    // Verifying may have made another file of it: the first frame of a film.
-    if ((await artifacts.size(pictureKey(id))) !== bytes.byteLength)
-      await artifacts.put(pictureKey(id), bytes);
+    // The verifier converts an animated image to its first frame.
+    if ((await artifacts.size(imageKey(id))) !== bytes.byteLength) {
+      await artifacts.put(imageKey(id), bytes);
+    }
     const upload = { id, owner: caller.id, ...facts, bytes: bytes.byteLength, expiresAt: now() + ttlMs };
     return { ok: true, upload };
   }
@@ -127,10 +120,10 @@ export function createUploads(options: UploadsOptions): Uploads {
     },
     async use(id, caller, signal) {
       if (!ID.test(id)) return null;
-      const upload = await read(id);
-      if (upload === null || upload.expiresAt <= now()) return null;
-      if (!caller.operator && upload.owner !== caller.id) return null;
-      const bytes = await images.inTurn(() => picture(id), { share: shareOf(caller), signal });
+      const upload = await readRecord(id);
+      if (upload === null || upload.expiresAt <= now() || !maySee(upload, caller)) return null;
+      const read = () => readArtifact(artifacts, imageKey(id));
+      const bytes = await images.inTurn(read, { share: shareOf(caller), signal });
       if (bytes === null) return null;
       await keep({ ...upload, expiresAt: now() + ttlMs });
       const { mimeType, extension, width, height, sha256 } = upload;
@@ -144,7 +137,7 @@ export function createUploads(options: UploadsOptions): Uploads {
       }
       let removed = 0;
       for (const [id, modifiedAt] of newest) {
-        const upload = await read(id);
+        const upload = await readRecord(id);
         if ((upload?.expiresAt ?? modifiedAt + graceMs) > now()) continue;
         await remove(id);
         removed += 1;
@@ -154,7 +147,7 @@ export function createUploads(options: UploadsOptions): Uploads {
   };
 }
 
-/** The same bytes, until there are too many. */
+/** Passes the bytes on; fails as soon as there are more than `maxBytes`, or if the source ends early. */
 function atMost(source: Readable, maxBytes: number): Readable {
   let seen = 0;
   const counted = new Transform({
@@ -164,12 +157,12 @@ function atMost(source: Readable, maxBytes: number): Readable {
       else done(null, chunk);
     },
   });
-  // Whoever reads it is told; until somebody does, an error is no reason to end the process.
+  // The reader gets the error, too; without a listener it would end the process if there is no reader yet.
   counted.on('error', () => source.unpipe(counted));
   source.once('error', error => counted.destroy(error));
-  // A sender who leaves ends the source without its end.
+  // If the client disconnects, the source closes without ending.
   source.once('close', () => {
-    if (!source.readableEnded) counted.destroy(new Error('The picture did not come in whole'));
+    if (!source.readableEnded) counted.destroy(new Error('The image was not received completely'));
   });
   return source.pipe(counted);
 }

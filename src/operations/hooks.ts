@@ -1,5 +1,5 @@
 import type { GraphQLError, OperationTypeNode } from 'graphql';
-import type { Caller } from '../jobs/caller.ts';
+import type { Caller } from '../jobs/job.ts';
 import type { Log } from '../log.ts';
 
 /** How an operation reached us: `sse` for server-sent events by GET or POST, `get` and `post` for one result over HTTP. */

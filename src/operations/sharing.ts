@@ -7,8 +7,15 @@ import {
   getVariableValues,
   type OperationDefinitionNode,
 } from 'graphql';
+import {
+  addTo,
+  createSmallSet,
+  forEachOf,
+  isEmpty,
+  removeFrom,
+  type SmallSet,
+} from '../concurrency/small-set.ts';
 import type { GraphQLContext } from '../graphql/context.ts';
-import { addTo, type Few, few, forEachOf, isEmpty, removeFrom } from '../jobs/few.ts';
 import { formatResult } from './errors.ts';
 
 /** What graphql-js' `subscribe` returns: a stream of results, or the one result that says why there is none. */
@@ -50,7 +57,7 @@ export interface SharedSubscriptions {
 
 interface Group {
   readonly opened: Promise<Subscribed>;
-  readonly subscribers: Few<Subscriber>;
+  readonly subscribers: SmallSet<Subscriber>;
   newest: SharedResult | null;
   close(): void;
 }
@@ -109,7 +116,7 @@ export function createSharedSubscriptions(): SharedSubscriptions {
     subscriberOf: (leave: () => void) => Subscriber,
     onLeave: () => void,
   ): Promise<Subscribed> {
-    const group: Group = { opened: open(), subscribers: few(), newest: null, close: () => {} };
+    const group: Group = { opened: open(), subscribers: createSmallSet(), newest: null, close: () => {} };
     groups.set(key, group);
     try {
       const subscribed = await group.opened;

@@ -1,4 +1,4 @@
-import { StoreAway } from '../jobs/store-away.ts';
+import { StoreUnavailable } from '../jobs/errors.ts';
 
 /** The message of every API while jobs or images cannot be read or written. */
 export const STORE_UNAVAILABLE = 'The store of jobs and images is unavailable, try again later';
@@ -27,7 +27,7 @@ const SQLITE_BUGS = new Set([1, 2, 17, 19, 20, 21]);
 /** Seconds until a retry if an error means that the store of jobs or bytes is unavailable; null for any other error. */
 export function storeRetryAfter(error: unknown): number | null {
   if (!(error instanceof Error)) return null;
-  if (error instanceof StoreAway) return error.retryAfterSeconds;
+  if (error instanceof StoreUnavailable) return error.retryAfterSeconds;
   if (!('code' in error) || typeof error.code !== 'string' || !TEMPORARY.has(error.code)) return null;
   // The lowest byte of an extended result code is the primary one.
   const bug =

@@ -1,93 +1,103 @@
+import { isIP } from 'node:net';
 import { request } from 'undici';
-import type { AllowList } from '../images/allow.ts';
-import { createOutboundAgent } from '../images/outbound-agent.ts';
-import { readPictureUrl } from '../images/picture-url.ts';
-import { toFailure } from '../images/unreachable.ts';
-import type { Lookup } from '../images/vet.ts';
+import { runUntil } from '../concurrency/deadline.ts';
+import type { Delivery } from '../jobs/delivery.ts';
 import type { Clock } from '../jobs/ports.ts';
-import type { Delivery } from '../jobs/webhook.ts';
-import { payloadOf } from './payload.ts';
+import { judgeAddress } from '../outbound/address.ts';
+import { createOutboundAgent } from '../outbound/agent.ts';
+import type { AllowList } from '../outbound/allow-list.ts';
+import { OutboundError, toOutboundFailure } from '../outbound/errors.ts';
+import { hostAndPort, parseUrl } from '../outbound/url.ts';
+import type { Lookup } from '../outbound/vet.ts';
+import { payloadOf, signedHeaders, type WebhookSecrets } from './message.ts';
 import type { TryOutcome } from './retries.ts';
-import type { WebhookSecrets } from './secrets.ts';
-import { signedHeaders } from './sign.ts';
 
 export interface PostOptions {
   /** What may be called besides public addresses. */
   readonly allow: AllowList;
   readonly secrets: WebhookSecrets;
-  /** Where callers reach the gateway; null: not known. */
+  /** Where clients reach the gateway; null: unknown. */
   readonly publicUrl: string | null;
   /** For one try as a whole, in milliseconds. */
   readonly timeoutMs: number;
   readonly userAgent: string;
   readonly now: Clock;
-  /** How names are resolved. */
   readonly lookup: Lookup;
-  /** An HTTP proxy to go through; left out: none, whatever the environment says. */
+  /** An HTTP proxy to use. Without it there is none, whatever the environment says. */
   readonly proxy?: string | undefined;
 }
 
-/** Tries a delivery once. Rejects with the signal's reason when it aborts, and never otherwise. */
+/** Tries a delivery once. Rejects only if the signal aborts, with its reason. */
 export type Post = (delivery: Delivery, signal: AbortSignal) => Promise<TryOutcome>;
 
-/** The receiver wants no more of these (Standard Webhooks, "Delivery": 410 ends it). */
+/** The receiver wants no more deliveries (Standard Webhooks, "Delivery": 410 ends it). */
 const GONE = 410;
-/** Longest pause that a receiver may ask for. */
-const LONGEST_RETRY_AFTER_MS = 3_600_000;
+/** The longest pause that a receiver may request. */
+const MAX_RETRY_AFTER_MS = 3_600_000;
 
 /**
- * Posts with the same guard as pictures are fetched: no private address, no redirect followed, no proxy of the
- * environment, one connection a try. Of an answer only status and `Retry-After` are looked at; its body is not read.
+ * Why a URL cannot be a webhook, to follow the field's name; null if it can. Addresses are checked here, so that the
+ * caller learns of them at once; names only when they are called, because they may change.
+ */
+export function rejectWebhookUrl(text: string, allow: AllowList): string | null {
+  try {
+    const { host, port } = hostAndPort(parseUrl(text));
+    if (isIP(host) === 0 || allow.allowsHost(host, port) || allow.allowsAddress(host, port)) return null;
+    const verdict = judgeAddress(host);
+    return verdict.ok ? null : `takes a URL that can be called from outside: ${host} is ${verdict.kind}`;
+  } catch (error) {
+    if (error instanceof OutboundError) return `takes an http(s) URL: ${error.failure.message}`;
+    throw error;
+  }
+}
+
+/**
+ * Posts with the guard that images are fetched with: no private addresses, no redirects, no proxy of the environment,
+ * one connection per try. Reads only the status and `Retry-After` of a response, not its body.
  */
 export function createPost(options: PostOptions): Post {
   const { allow, secrets, publicUrl, timeoutMs, userAgent, now, lookup, proxy } = options;
+  const timedOut = () => new OutboundError('unreachable', `no response within ${timeoutMs / 1000} s`);
 
   return async (delivery, signal) => {
-    const agent = createOutboundAgent({
-      proxy,
+    const agent = createOutboundAgent(proxy, {
       allow,
       connectTimeoutMs: timeoutMs,
       headersTimeoutMs: timeoutMs,
       lookup: (host, given) => lookup(host, given, delivery.share),
     });
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const ended = AbortSignal.any([signal, deadline]);
-    const { promise: stopped, reject } = Promise.withResolvers<never>();
-    // undici hears of an abort only once it is connected, so that is not waited for.
-    const stop = (): void => reject(ended.reason);
-    ended.addEventListener('abort', stop);
     try {
-      ended.throwIfAborted();
       const body = payloadOf(delivery, publicUrl);
-      const asked = request(readPictureUrl(delivery.url), {
-        dispatcher: agent.dispatcher,
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          'user-agent': userAgent,
-          ...signedHeaders(secrets, delivery.id, now(), body),
-        },
-        body,
-        signal: ended,
-      });
-      const answer = await Promise.race([stopped, asked]);
-      // What else it says is of no use; closing the agent ends it.
-      answer.body.on('error', () => undefined).destroy();
-      return outcomeOf(answer.statusCode, answer.headers['retry-after'], now());
+      const response = await runUntil(timeoutMs, timedOut, [signal], stop =>
+        request(parseUrl(delivery.url), {
+          dispatcher: agent.dispatcher,
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            'user-agent': userAgent,
+            ...signedHeaders(secrets, delivery.id, now(), body),
+          },
+          body,
+          signal: stop,
+        }),
+      );
+      // The body is not needed; closing the agent ends it.
+      response.body.on('error', () => undefined).destroy();
+      return outcomeOf(response.statusCode, response.headers['retry-after'], now());
     } catch (error) {
       signal.throwIfAborted();
-      if (deadline.aborted) return failed(`no answer within ${timeoutMs / 1000} s`, true);
-      const { code, message } = toFailure(error);
-      return failed(message, code === 'INPUT_UNREACHABLE');
+      const { kind, message } = toOutboundFailure(error);
+      return {
+        kind: 'failed',
+        statusCode: null,
+        error: message,
+        retry: kind === 'unreachable',
+        retryAfterMs: null,
+      };
     } finally {
-      ended.removeEventListener('abort', stop);
       await agent.close();
     }
   };
-}
-
-function failed(error: string, again: boolean): TryOutcome {
-  return { kind: 'failed', statusCode: null, error, again, retryAfterMs: null };
 }
 
 function outcomeOf(statusCode: number, retryAfter: string | string[] | undefined, at: number): TryOutcome {
@@ -97,14 +107,14 @@ function outcomeOf(statusCode: number, retryAfter: string | string[] | undefined
     kind: 'failed',
     statusCode,
     error: redirect ? `answered ${statusCode}: redirects are not followed` : `answered ${statusCode}`,
-    again: statusCode !== GONE,
+    retry: statusCode !== GONE,
     retryAfterMs: retryAfterOf(retryAfter, at),
   };
 }
 
-/** `Retry-After` as seconds or a date (RFC 9110, 10.2.3), bounded; null when there is none that can be read. */
+/** `Retry-After` as seconds or a date (RFC 9110, 10.2.3), bounded; null if missing or malformed. */
 function retryAfterOf(header: string | string[] | undefined, at: number): number | null {
   if (typeof header !== 'string') return null;
   const ms = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - at;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), LONGEST_RETRY_AFTER_MS);
+  return Number.isNaN(ms) ? null : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS);
 }

@@ -1,28 +1,28 @@
-import type { Delivery, DeliveryAttempt } from '../jobs/webhook.ts';
+import type { Delivery, DeliveryAttempt } from '../jobs/delivery.ts';
 
-/** What came of one try. `again` says whether another may help; `retryAfterMs` is what the receiver asked for. */
+/** The outcome of one try. `retry`: another try may succeed. `retryAfterMs`: the pause that the receiver requested. */
 export type TryOutcome =
   | { kind: 'delivered'; statusCode: number }
   | {
       kind: 'failed';
       statusCode: number | null;
       error: string;
-      again: boolean;
+      retry: boolean;
       retryAfterMs: number | null;
     };
 
-/** From the event to the last try. */
+/** Longest time from the event to the last try. */
 const DAY_MS = 24 * 3_600_000;
-/** Each pause is this many times the one before, up to the longest. */
+/** Each pause is this many times longer than the one before, up to the maximum. */
 const GROWTH = 3;
-const LONGEST_PAUSE_MS = 6 * 3_600_000;
-/** A pause is up to this part shorter or longer, so that what failed together is not tried together again. */
+const MAX_PAUSE_MS = 6 * 3_600_000;
+/** A pause is randomly up to this part shorter or longer, so that deliveries that failed together spread out. */
 const JITTER = 0.2;
 
 /**
- * A delivery after a try, and when it is due again: null when it is over. Pure.
+ * A delivery after a try, and the delay until the next one, null if there is none. Pure.
  *
- * @param firstPauseMs Between the first try and the second.
+ * @param firstPauseMs Pause between the first try and the second.
  * @param random 0 … 1, for the jitter.
  */
 export function afterTry(
@@ -39,13 +39,13 @@ export function afterTry(
   }
   const pause = Math.max(pauseAfter(attempts.length, firstPauseMs, random), outcome.retryAfterMs ?? 0);
   const nextAttemptAt = attempt.at + attempt.tookMs + pause;
-  if (!outcome.again || nextAttemptAt > delivery.at + DAY_MS) {
+  if (!outcome.retry || nextAttemptAt > delivery.at + DAY_MS) {
     return { next: { ...delivery, attempts, status: 'FAILED', nextAttemptAt: null }, delayMs: null };
   }
   return { next: { ...delivery, attempts, nextAttemptAt }, delayMs: pause };
 }
 
 function pauseAfter(tries: number, firstPauseMs: number, random: number): number {
-  const pause = Math.min(firstPauseMs * GROWTH ** (tries - 1), LONGEST_PAUSE_MS);
+  const pause = Math.min(firstPauseMs * GROWTH ** (tries - 1), MAX_PAUSE_MS);
   return Math.round(pause * (1 - JITTER + 2 * JITTER * random));
 }

@@ -1,54 +1,52 @@
 import type { ClaimedDelivery, Clock, Outbox } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import { createPauses } from './pauses.ts';
-import { createPlaces } from './places.ts';
 import type { Post } from './post.ts';
 import { afterTry } from './retries.ts';
+import { createPostponement, createSlots } from './slots.ts';
 
 export interface SenderOptions {
   readonly outbox: Outbox;
   readonly post: Post;
-  /** Between the first try of a delivery and the second, in milliseconds. */
+  /** Pause between the first try of a delivery and the second, in milliseconds. */
   readonly firstPauseMs: number;
-  /** Longest that a try can take, in milliseconds. */
+  /** Maximum duration of a try, in milliseconds. */
   readonly tryMs: number;
   readonly now: Clock;
   readonly log: Log;
 }
 
-/** What tells webhooks. */
 export interface WebhookSender {
-  /** Ends the tries under way; they are due again at once. */
+  /** Aborts the tries in flight; they are due again at once. */
   stop(): Promise<void>;
 }
 
-/** How often the outbox is asked for what is due, also of gateways that died. */
+/** How often the outbox is polled for due deliveries, including those of gateways that died. */
 const POLL_MS = 1_000;
-/** A claim outlives its try by this, so that nobody else tries meanwhile. */
+/** A claim outlasts its try by this, so that no other process tries it meanwhile. */
 const CLAIM_MARGIN_MS = 5_000;
 
 /**
- * Tries what is due, beside the jobs: as soon as this process stored something, and every second for the rest. A
- * delivery is claimed before it is tried and settled after, so gateways share the work, and what one of them leaves
- * unsettled another tries again: at least once, mostly once. What finds no place is given back at once, so that this
- * process or another tries it later, and neither its claim nor its place in the order keeps others.
+ * Tries due deliveries in the background: as soon as this process stores one, and every second. A delivery is claimed
+ * before its try and settled afterwards, so gateways share the work, and another one retries a delivery that was never
+ * settled: at least once, usually exactly once. A delivery without a slot is returned to the outbox at once, so that it
+ * does not delay others.
  */
 export function startWebhookSender(options: SenderOptions): WebhookSender {
   const { outbox, post, firstPauseMs, tryMs, now, log } = options;
   const stopping = new AbortController();
   const tries = new Set<Promise<void>>();
-  const places = createPlaces();
-  const pauseFor = createPauses(now);
+  const slots = createSlots();
+  const postpone = createPostponement(now);
   let claiming: Promise<void> | null = null;
-  let askAgain = false;
+  let claimAgain = false;
 
   async function settle(...args: Parameters<Outbox['settle']>): Promise<void> {
     try {
       await outbox.settle(...args);
     } catch (error) {
-      // The claim runs out, and then it is tried again.
+      // The claim expires, and then the delivery is tried again.
       const [{ delivery }] = args;
-      log.warn({ delivery: delivery.id, error: String(error) }, 'a webhook’s try could not be noted');
+      log.warn({ delivery: delivery.id, err: error }, 'could not store the result of a webhook delivery');
     }
   }
 
@@ -60,58 +58,60 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
       const tried = { at, tookMs: now() - at };
       const { next, delayMs } = afterTry(delivery, tried, outcome, firstPauseMs, Math.random());
       await settle(claimed, next, delayMs);
-      const { job, event } = { job: delivery.jobId, event: delivery.event };
-      const told = { job, event, delivery: delivery.id, tries: next.attempts.length };
-      if (next.status === 'FAILED') log.warn(told, 'a webhook was given up');
-      else log.debug({ ...told, status: outcome.statusCode }, 'a webhook was tried');
+      const { id, jobId, event } = delivery;
+      const fields = { job: jobId, event, delivery: id, tries: next.attempts.length };
+      if (next.status === 'FAILED') log.warn(fields, 'gave up a webhook delivery');
+      else log.debug({ ...fields, status: outcome.statusCode }, 'tried a webhook delivery');
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
       await settle(claimed, delivery, 0);
     }
   }
 
-  /** Begins a try, which goes on by itself; resolves at once, or when the delivery is given back. */
-  async function begin(claimed: ClaimedDelivery): Promise<void> {
+  /** Starts a try without waiting for it. Without a slot, resolves once the delivery is returned to the outbox. */
+  async function start(claimed: ClaimedDelivery): Promise<void> {
     const { delivery } = claimed;
-    const place = places.take(delivery);
-    if (!place.ok) return settle(claimed, delivery, pauseFor(place.full));
+    const slot = slots.take(delivery);
+    if (!slot.ok) return settle(claimed, delivery, postpone(slot.full));
     const running = attempt(claimed)
-      .catch(error => log.error({ delivery: delivery.id, error: String(error) }, 'a webhook’s try broke'))
+      .catch(error =>
+        log.error({ delivery: delivery.id, err: error }, 'a webhook delivery failed unexpectedly'),
+      )
       .finally(() => {
-        place.giveBack();
+        slot.release();
         tries.delete(running);
-        ask();
+        poll();
       });
     tries.add(running);
   }
 
   async function claimDue(): Promise<void> {
-    while (!stopping.signal.aborted && places.free() > 0) {
-      askAgain = false;
-      const claimed = await outbox.claim(places.free(), tryMs + CLAIM_MARGIN_MS);
-      await Promise.all(claimed.map(begin));
-      if (claimed.length === 0 && !askAgain) return;
+    while (!stopping.signal.aborted && slots.free() > 0) {
+      claimAgain = false;
+      const claimed = await outbox.claim(slots.free(), tryMs + CLAIM_MARGIN_MS);
+      await Promise.all(claimed.map(start));
+      if (claimed.length === 0 && !claimAgain) return;
     }
   }
 
-  function ask(): void {
-    askAgain = true;
+  function poll(): void {
+    claimAgain = true;
     if (stopping.signal.aborted) return;
     claiming ??= claimDue()
-      .catch(error => log.debug({ error: String(error) }, 'the outbox cannot be read, trying again'))
+      .catch(error => log.debug({ err: error }, 'could not read the outbox, will retry'))
       .finally(() => {
         claiming = null;
       });
   }
 
-  const timer = setInterval(ask, POLL_MS);
-  const forget = outbox.onAdded(ask);
-  ask();
+  const timer = setInterval(poll, POLL_MS);
+  const unsubscribe = outbox.onAdded(poll);
+  poll();
 
   return {
     async stop() {
       clearInterval(timer);
-      forget();
+      unsubscribe();
       stopping.abort();
       await claiming;
       await Promise.all(tries);

@@ -66,7 +66,7 @@ async function allTried(
         ).json();
         return deliveries[0]?.attempts[0]?.error;
       })
-      .toBe('no answer within 0.3 s');
+      .toBe('no response within 0.3 s');
   }
 }
 

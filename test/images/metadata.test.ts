@@ -4,8 +4,7 @@ import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { collectRemoved } from '../../src/images/metadata/removed.ts';
-import { type Halves, restore, wholeBytes } from '../../src/images/metadata/restore.ts';
+import { collectRemoved, type Halves, restore, wholeBytes } from '../../src/images/metadata/restore.ts';
 import { stripMetadata } from '../../src/images/metadata/strip.ts';
 
 const PROMPT = 'a secret wish';

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
-import { createLeftovers } from '../../src/jobs/leftovers.ts';
+import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
-import { StoreAway } from '../../src/jobs/store-away.ts';
+import { createLeftovers } from '../../src/jobs/submit.ts';
 
 let folder: string;
 let artifacts: Artifacts;
@@ -28,7 +28,7 @@ it('are removed now, or when the store is back', async () => {
   const leftovers = createLeftovers(artifacts);
   await leftovers.remove(['a']);
   expect(await keys()).toEqual(['b', 'c']);
-  fault = new StoreAway('away', 'ECONNREFUSED');
+  fault = new StoreUnavailable('away', 'ECONNREFUSED');
   await leftovers.remove(['b', 'none']);
   await leftovers.sweep();
   expect(await keys()).toEqual(['b', 'c']);
@@ -39,7 +39,7 @@ it('are removed now, or when the store is back', async () => {
 
 it('are forgotten once they are gone, so that nothing of the same name goes later', async () => {
   const leftovers = createLeftovers(artifacts);
-  fault = new StoreAway('away', 'ECONNREFUSED');
+  fault = new StoreUnavailable('away', 'ECONNREFUSED');
   await leftovers.remove(['a']);
   fault = null;
   await leftovers.sweep();

@@ -7,10 +7,10 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../src/adapters/artifacts-location.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
-import { parseAllowList } from '../../src/images/allow.ts';
-import { createImageLoader, type ImageLoader } from '../../src/images/fetch-image.ts';
+import { createImageLoader, type ImageLoader } from '../../src/images/loader.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
 import { createUploads, type Uploads } from '../../src/jobs/uploads.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createTestLog } from '../support/stores/redis-store.ts';
 import { startS3 } from '../support/stores/s3.ts';
 
@@ -147,7 +147,7 @@ it('reads what is used when its turn has come, and not for who has left', async 
     maxBytes: 100_000,
     maxPixels: 1e6,
     totalTimeoutMs: 1_000,
-    atHand: 1,
+    local: 1,
   });
   const opened: string[] = [];
   const watched: Artifacts = {

@@ -10,10 +10,10 @@ import { readConfig } from '../../src/config.ts';
 import { createIdentity } from '../../src/http/access/identity.ts';
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
 import { httpLimits } from '../../src/http-limits.ts';
-import { parseAllowList } from '../../src/images/allow.ts';
-import { createImageLoader } from '../../src/images/fetch-image.ts';
+import { createImageLoader } from '../../src/images/loader.ts';
+import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import { createJobs } from '../../src/jobs/service.ts';
-import { StoreAway } from '../../src/jobs/store-away.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { ask, askBothWays, OFTEN } from '../support/both-ways.ts';
 import { listen } from '../support/listen.ts';
@@ -25,7 +25,7 @@ const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
 const { log, lines } = collectLog();
 const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { id } }';
 /** By the id of the job that is asked for. */
-const faults = new Map<string, Error>([['away', new StoreAway('no route', 'ECONNREFUSED')]]);
+const faults = new Map<string, Error>([['away', new StoreUnavailable('no route', 'ECONNREFUSED')]]);
 
 let folder: string;
 let server: HttpServer;

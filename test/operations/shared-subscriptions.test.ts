@@ -1,6 +1,6 @@
 import type { ExecutionResult } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { createMailbox, type Mailbox } from '../../src/jobs/mailbox.ts';
+import { createMailbox, type Mailbox } from '../../src/concurrency/mailbox.ts';
 import {
   createSharedSubscriptions,
   type SharedResult,

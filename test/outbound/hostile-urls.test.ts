@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { judgeAddress } from '../../src/images/address.ts';
-import { parseAllowList } from '../../src/images/allow.ts';
-import { createImageLoader } from '../../src/images/fetch-image.ts';
+import { createImageLoader } from '../../src/images/loader.ts';
+import { judgeAddress } from '../../src/outbound/address.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { BLOCKED, HOSTILE, NAMES } from '../support/outbound/hostile-urls.ts';
 
 const OPTIONS = { allow: parseAllowList(''), maxBytes: 1024, maxPixels: 1e6, totalTimeoutMs: 2_000 };

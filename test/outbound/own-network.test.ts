@@ -1,6 +1,6 @@
 import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { expect, it, vi } from 'vitest';
-import { parseAllowList } from '../../src/images/allow.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { failure } from '../support/images.ts';
 import { loader } from '../support/outbound/servers.ts';
 

@@ -8,13 +8,12 @@ import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/emb
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { answerClientError, answerFrameworkError } from '../../src/http/errors.ts';
 import { restRoutes } from '../../src/http/rest/index.ts';
-import { parseAllowList } from '../../src/images/allow.ts';
-import { createImageLoader } from '../../src/images/fetch-image.ts';
-import type { Caller } from '../../src/jobs/caller.ts';
-import type { Job, OutputImage } from '../../src/jobs/job.ts';
+import { createImageLoader } from '../../src/images/loader.ts';
+import type { Caller, Job, OutputImage } from '../../src/jobs/job.ts';
 import type { Artifacts, Ledger, Previews } from '../../src/jobs/ports.ts';
 import { createJobs } from '../../src/jobs/service.ts';
 import { createUploads } from '../../src/jobs/uploads.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { loadWorkflows } from '../../src/workflows/files/load.ts';
 import { aJob } from './jobs.ts';

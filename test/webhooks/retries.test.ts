@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Delivery } from '../../src/jobs/webhook.ts';
+import type { Delivery } from '../../src/jobs/delivery.ts';
 import { afterTry, type TryOutcome } from '../../src/webhooks/retries.ts';
 
 const HOUR = 3_600_000;
 const DELIVERY: Delivery = {
   id: 'msg_1',
+  share: null,
   jobId: '1',
   url: 'https://example.com/',
   event: 'COMPLETED',
@@ -29,7 +30,7 @@ const AWAY: TryOutcome = {
   kind: 'failed',
   statusCode: 500,
   error: 'answered 500',
-  again: true,
+  retry: true,
   retryAfterMs: null,
 };
 
@@ -78,6 +79,6 @@ describe('the tries of a delivery', () => {
       status: 'DELIVERED',
       attempts: [{ statusCode: 202, error: null }],
     });
-    expect(until({ ...AWAY, again: false }, () => 0).end).toMatchObject({ status: 'FAILED' });
+    expect(until({ ...AWAY, retry: false }, () => 0).end).toMatchObject({ status: 'FAILED' });
   });
 });

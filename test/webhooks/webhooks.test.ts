@@ -188,7 +188,7 @@ describe('a webhook', () => {
     await silent.heard(2);
     await expect
       .poll(async () => (await deliveries(rig, stuck))[0]?.attempts[0])
-      .toMatchObject({ status_code: null, error: 'no answer within 0.3 s' });
+      .toMatchObject({ status_code: null, error: 'no response within 0.3 s' });
     expect((await (await fetch(`${rig.url}/status/${stuck}`)).json()).status).toBe('completed');
   });
 
@@ -314,10 +314,11 @@ describe('bad input', () => {
     ['a text', 'webhook takes an object of url and events'],
     [{}, 'webhook.url takes an http(s) URL'],
     [{ url: 'ftp://example.com/' }, 'webhook takes an http(s) URL: not an http or https URL'],
-    [{ url: 'https://user:pass@example.com/' }, 'webhook takes an http(s) URL: the URL carries credentials'],
-    [{ url: 'http://169.254.169.254/latest' }, 'webhook takes a URL that is called from outside'],
-    [{ url: 'http://[::1]/' }, 'webhook takes a URL that is called from outside'],
-    [{ url: 'http://2130706434/' }, 'webhook takes a URL that is called from outside'],
+    [{ url: 'https://user:pass@example.com/' }, 'webhook takes an http(s) URL: the URL contains credentials'],
+    [{ url: 'https://example.com:22/hook' }, 'webhook takes an http(s) URL: port 22 is not allowed'],
+    [{ url: 'http://169.254.169.254/latest' }, 'webhook takes a URL that can be called from outside'],
+    [{ url: 'http://[::1]/' }, 'webhook takes a URL that can be called from outside'],
+    [{ url: 'http://2130706434/' }, 'webhook takes a URL that can be called from outside'],
     [{ url: 'http://example.com:25/' }, 'webhook takes an http(s) URL: port 25'],
     [{ url: 'https://example.com/', events: [] }, 'webhook.events takes a list of'],
     [{ url: 'https://example.com/', events: ['progress'] }, 'webhook.events.0 takes STARTED, COMPLETED'],

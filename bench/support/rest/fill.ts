@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createTables } from '../../../src/adapters/embedded/database.ts';
 import { columnsOf, encodeState } from '../../../src/adapters/record.ts';
-import type { Job } from '../../../src/jobs/job.ts';
-import { queueScore } from '../../../src/jobs/queue-score.ts';
+import { type Job, queueScore } from '../../../src/jobs/job.ts';
 import { aJob } from '../../../test/support/jobs.ts';
 import { finished } from './ledger.ts';
 

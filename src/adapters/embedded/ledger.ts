@@ -2,7 +2,8 @@ import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { isWaiting, type Job } from '../../jobs/job.ts';
+import type { Delivery } from '../../jobs/delivery.ts';
+import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
 import type {
   Clock,
   CommitResult,
@@ -13,8 +14,6 @@ import type {
   SubmitOptions,
   SubmitResult,
 } from '../../jobs/ports.ts';
-import { queueScore, TURN_MS } from '../../jobs/queue-score.ts';
-import type { Delivery } from '../../jobs/webhook.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, decodeJob, encodeState } from '../record.ts';
 import { openDatabase } from './database.ts';

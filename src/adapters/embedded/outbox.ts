@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import type { Delivery } from '../../jobs/delivery.ts';
 import type { Clock, Outbox } from '../../jobs/ports.ts';
-import type { Delivery } from '../../jobs/webhook.ts';
 import { createListeners } from '../listeners.ts';
 
 /** The outbox with the methods that the ledger needs. */

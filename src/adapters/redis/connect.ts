@@ -48,7 +48,7 @@ const START_TIMEOUT_MS = 10_000;
 /**
  * Opens the store with one connection for commands (one per node of a cluster) and one for subscriptions. Rejects, and
  * leaves nothing open, when the URL is invalid or Redis cannot be used within `startTimeoutMs`. Later both connections
- * reconnect for ever. While Redis is unreachable every call rejects with `StoreAway`; once it is back, every watcher
+ * reconnect for ever. While Redis is unreachable every call rejects with `StoreUnavailable`; once it is back, every watcher
  * gets the current snapshot.
  */
 export async function connectRedis(options: RedisOptions): Promise<RedisStore> {

@@ -1,6 +1,5 @@
-import { isWaiting, type Job } from '../../jobs/job.ts';
+import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
 import type { Clock, CommitResult, Idempotency, JobQuery, Ledger, SubmitResult } from '../../jobs/ports.ts';
-import { queueScore } from '../../jobs/queue-score.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
@@ -30,7 +29,7 @@ const COMMIT_RESULTS: readonly CommitResult[] = ['ok', 'stale', 'gone', 'fenced'
 
 /**
  * The ledger that gateways share. Each change is one script that checks, writes, updates the indices and announces the
- * change, all or nothing. While Redis is unreachable every call rejects with `StoreAway` within a few seconds. A
+ * change, all or nothing. While Redis is unreachable every call rejects with `StoreUnavailable` within a few seconds. A
  * stored change survives a crash of Redis as far as its append-only file does.
  */
 export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptions): RedisLedger {

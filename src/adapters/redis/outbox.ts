@@ -1,5 +1,5 @@
+import type { Delivery } from '../../jobs/delivery.ts';
 import type { Clock, Outbox } from '../../jobs/ports.ts';
-import type { Delivery } from '../../jobs/webhook.ts';
 import { createListeners } from '../listeners.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';

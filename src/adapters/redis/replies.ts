@@ -1,5 +1,5 @@
+import { StoreUnavailable } from '../../jobs/errors.ts';
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
-import { StoreAway } from '../../jobs/store-away.ts';
 import { decodeJob } from '../record.ts';
 
 /**
@@ -9,7 +9,7 @@ import { decodeJob } from '../record.ts';
 const UNABLE =
   /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|NOAUTH|WRONGPASS|UNKILLABLE)\b/;
 
-/** Waits for a call to Redis. Rejects with `StoreAway` when Redis cannot serve it, and with the error itself otherwise. */
+/** Waits for a call to Redis. Rejects with `StoreUnavailable` when Redis cannot serve it, and with the error itself otherwise. */
 export async function reach<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
@@ -22,14 +22,16 @@ export async function reach<T>(call: Promise<T>): Promise<T> {
  * Null when the error is a bug of ours. ioredis distinguishes connection errors only by their text, but an error reply
  * of the server is always a `ReplyError`. The error is not kept as a cause: it holds the command with the caller's prompt.
  */
-function asStoreAway(error: unknown): StoreAway | null {
-  if (error instanceof StoreAway) return error;
+function asStoreAway(error: unknown): StoreUnavailable | null {
+  if (error instanceof StoreUnavailable) return error;
   if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return null;
   if (error.name === 'ReplyError') {
     const code = UNABLE.exec(error.message)?.[1];
-    return code === undefined ? null : new StoreAway(`Redis cannot serve now: ${code}`, 'ECONNREFUSED');
+    return code === undefined
+      ? null
+      : new StoreUnavailable(`Redis cannot serve now: ${code}`, 'ECONNREFUSED');
   }
-  return new StoreAway(`Redis is unreachable: ${error.message}`, codeOf(error));
+  return new StoreUnavailable(`Redis is unreachable: ${error.message}`, codeOf(error));
 }
 
 function codeOf(error: Error): string {

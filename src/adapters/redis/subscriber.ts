@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { StoreAway } from '../../jobs/store-away.ts';
+import { StoreUnavailable } from '../../jobs/errors.ts';
 import type { Log } from '../../log.ts';
 import { backoff } from './client.ts';
 import { reach } from './replies.ts';
@@ -22,7 +22,7 @@ export interface SubscriberOptions {
 export interface Subscriber {
   /** Opens the first connection and subscribes to every channel. Rejects, and leaves nothing open, when that fails. */
   start(): Promise<void>;
-  /** Resolves when subscribed. Rejects with `StoreAway` while there is no connection. */
+  /** Resolves when subscribed. Rejects with `StoreUnavailable` while there is no connection. */
   join(channel: string): Promise<void>;
   leave(channel: string): void;
   close(): Promise<void>;
@@ -133,7 +133,8 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
       running = run(first);
     },
     async join(channel) {
-      if (live === null) throw new StoreAway('Redis is unreachable: jobs cannot be watched', 'ECONNREFUSED');
+      if (live === null)
+        throw new StoreUnavailable('Redis is unreachable: jobs cannot be watched', 'ECONNREFUSED');
       await reach(subscribe(live, [channel]));
     },
     leave(channel) {

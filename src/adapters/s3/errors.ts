@@ -1,4 +1,4 @@
-import { StoreAway } from '../../jobs/store-away.ts';
+import { StoreUnavailable } from '../../jobs/errors.ts';
 
 /** Whether an object is missing. A reply to HEAD has no body, so it cannot tell a missing object from a missing bucket. */
 export function isMissing(error: unknown): boolean {
@@ -29,7 +29,7 @@ function codeOf(error: Error): string {
 const UNABLE = new Set([403, 408, 429]);
 
 /**
- * Waits for a call to the service. Rejects with `StoreAway` when the service is unreachable or cannot serve us, and with
+ * Waits for a call to the service. Rejects with `StoreUnavailable` when the service is unreachable or cannot serve us, and with
  * the error itself when the object is missing or the error is ours.
  */
 export async function reach<T>(call: Promise<T>): Promise<T> {
@@ -40,13 +40,13 @@ export async function reach<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** Turns an error of the service or of the connection into a `StoreAway`; returns any other error unchanged. */
+/** Turns an error of the service or of the connection into a `StoreUnavailable`; returns any other error unchanged. */
 export function asStoreFault(error: unknown): unknown {
   return asStoreAway(error) ?? error;
 }
 
 /** Errors of the service have an HTTP status; errors of the connection have a code of Node or are a timeout. */
-function asStoreAway(error: unknown): StoreAway | null {
+function asStoreAway(error: unknown): StoreUnavailable | null {
   if (!(error instanceof Error)) return null;
   const status = statusOf(error);
   const code = codeOf(error);
@@ -56,7 +56,7 @@ function asStoreAway(error: unknown): StoreAway | null {
       : status >= 500 || UNABLE.has(status) || error.name === 'NoSuchBucket';
   if (!away) return null;
   const byName = error.name === 'TimeoutError' ? 'ETIMEDOUT' : 'ECONNREFUSED';
-  return new StoreAway(`S3 is unreachable: ${reasonOf(error)}`, code === '' ? byName : code);
+  return new StoreUnavailable(`S3 is unreachable: ${reasonOf(error)}`, code === '' ? byName : code);
 }
 
 function statusOf(error: Error): number | null {

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import type { Job } from '../../jobs/job.ts';
+import { DEFAULT_WEBHOOK_EVENTS, type Job } from '../../jobs/job.ts';
 import { type EditInput, editFields, firstIssue, type ImageSource } from '../../jobs/request.ts';
 import type { SubmitOutcome } from '../../jobs/submit.ts';
-import { DEFAULT_WEBHOOK_EVENTS } from '../../jobs/webhook.ts';
 import type { Builder } from '../builder.ts';
 import {
   type ErrorTypes,

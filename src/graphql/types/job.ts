@@ -1,3 +1,4 @@
+import type { Size } from '../../images/formats.ts';
 import { errorCodes, isRetryable, type JobError } from '../../jobs/errors.ts';
 import {
   type EditRequest,
@@ -7,7 +8,6 @@ import {
   type Job,
   type OutputImage,
   type PreviewFrame,
-  type Size,
 } from '../../jobs/job.ts';
 import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';

@@ -1,10 +1,5 @@
-import type {
-  Delivery,
-  DeliveryAttempt,
-  DeliveryStatus,
-  WebhookEvent as Event,
-  Webhook,
-} from '../../jobs/webhook.ts';
+import type { Delivery, DeliveryAttempt, DeliveryStatus } from '../../jobs/delivery.ts';
+import type { WebhookEvent as Event, Webhook } from '../../jobs/job.ts';
 import type { Builder } from '../builder.ts';
 
 /** Adds the webhook types. Returns the references that other files need. */

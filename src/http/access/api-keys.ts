@@ -1,5 +1,5 @@
 import { createHash, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { createGate } from '../../images/gate.ts';
+import { createFairQueue } from '../../concurrency/fair-queue.ts';
 
 export type Role = 'user' | 'operator';
 
@@ -107,7 +107,7 @@ export interface Keyring {
 }
 
 export function createKeyring(keys: readonly ApiKey[]): Keyring {
-  const gate = createGate(MAX_SCRYPT_CALLS);
+  const gate = createFairQueue(MAX_SCRYPT_CALLS);
   // Keyed by the SHA-256 of keys that matched.
   const remembered = new Map<string, ApiKey>();
   const slow = keys.filter(key => key.hash.kind === 'scrypt');
@@ -129,7 +129,7 @@ export function createKeyring(keys: readonly ApiKey[]): Keyring {
       if (queued >= MAX_QUEUED) return 'busy';
       queued += 1;
       try {
-        found = await gate.run(() => findSlow(slow, key));
+        found = await gate.run(null, () => findSlow(slow, key));
       } finally {
         queued -= 1;
       }

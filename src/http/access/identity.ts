@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { Caller } from '../../jobs/caller.ts';
+import type { Caller } from '../../jobs/job.ts';
 import { networkOf, type Peers } from '../peers.ts';
 import { type ApiKey, createKeyring } from './api-keys.ts';
 import type { Tokens } from './tokens.ts';

@@ -1,5 +1,5 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
-import type { Caller } from '../../jobs/caller.ts';
+import type { Caller } from '../../jobs/job.ts';
 
 export interface TokenOptions {
   /** Where the issuer publishes its keys (RFC 7517, 5). */

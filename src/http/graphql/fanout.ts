@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
-import { createMailbox } from '../../jobs/mailbox.ts';
+import { createMailbox } from '../../concurrency/mailbox.ts';
 import type { SharedResult, Subscriber } from '../../operations/sharing.ts';
 
 /** Where a socket's subscription writes its results. */

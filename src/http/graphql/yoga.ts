@@ -7,7 +7,7 @@ import {
   processRegularResult,
   type YogaLogger,
 } from 'graphql-yoga';
-import { createMailbox } from '../../jobs/mailbox.ts';
+import { createMailbox } from '../../concurrency/mailbox.ts';
 import type { Log } from '../../log.ts';
 import type { Mask } from '../../operations/errors.ts';
 import {

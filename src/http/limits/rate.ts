@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { StoreAway } from '../../jobs/store-away.ts';
+import { StoreUnavailable } from '../../jobs/errors.ts';
 import type { Log } from '../../log.ts';
 import type { Rate, RateAnswer, SharedRates } from '../../rate.ts';
 
@@ -59,7 +59,7 @@ export function createSharedRateLimiter(
       try {
         return await withTimeout(shared.take(key, rate));
       } catch (error) {
-        if (!(error instanceof StoreAway)) throw error;
+        if (!(error instanceof StoreUnavailable)) throw error;
         if (now() >= localUntil)
           log.warn({ err: error }, 'the shared request count is unavailable, counting locally');
         localUntil = now() + SHARED_PAUSE_MS;
@@ -73,7 +73,7 @@ async function withTimeout<T>(call: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new StoreAway('The shared request count timed out', 'ETIMEDOUT'));
+      reject(new StoreUnavailable('The shared request count timed out', 'ETIMEDOUT'));
     }, SHARED_TIMEOUT_MS);
   });
   try {

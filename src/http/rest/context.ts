@@ -1,7 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Services } from '../../graphql/context.ts';
-import type { Caller } from '../../jobs/caller.ts';
-import type { Job } from '../../jobs/job.ts';
+import type { Caller, Job } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
 import type { Uploads } from '../../jobs/uploads.ts';
 import type { Log } from '../../log.ts';

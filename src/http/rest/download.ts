@@ -1,8 +1,9 @@
 import { pipeline, type Readable, type Writable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
+import type { ImageMimeType } from '../../images/formats.ts';
 import { type Range, restore, wholeBytes } from '../../images/metadata/restore.ts';
-import type { ImageMimeType, Job, OutputImage } from '../../jobs/job.ts';
+import type { Job, OutputImage } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Log } from '../../log.ts';

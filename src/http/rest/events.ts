@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
+import type { JobStream } from '../../jobs/changes.ts';
 import { isFinal, type Job } from '../../jobs/job.ts';
-import type { JobStream } from '../../jobs/watch.ts';
 import { sendJobNotFound } from '../errors.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { liveStatusOf } from './status-fields.ts';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import type { Delivery } from '../../jobs/webhook.ts';
+import type { Delivery } from '../../jobs/delivery.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';

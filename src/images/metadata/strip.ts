@@ -1,22 +1,22 @@
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { layoutOf, type Step } from './layout.ts';
 
-/** A place where a file without its metadata differs from the file with it. */
+/** A place where a stripped file differs from its original. */
 export interface Edit {
-  /** Where in the file without. */
+  /** Position in the stripped file. */
   readonly at: number;
-  /** How many bytes stand there in the place of what was removed. */
+  /** How many bytes there replace the removed ones. */
   readonly written: number;
   /** How many bytes were removed. */
   readonly removed: number;
 }
 
-/** Called with each part that goes, in order. */
+/** Called with each removed part, in order. */
 export type OnRemoved = (part: { at: number; written: number; bytes: Buffer }) => void;
 
 /**
- * The file that comes in, without what is not the picture. As much of it is held as one chunk of the source has. A file
- * that is cut short is read as far as it goes. An end of either stream ends the other.
+ * Removes the metadata from an image while it streams. Holds about one chunk of the source in memory. A truncated file
+ * is processed up to its end. If either stream is destroyed, so is the other.
  */
 export function stripMetadata(source: Readable, onRemoved: OnRemoved): Readable {
   const editor = createEditor(onRemoved);
@@ -29,15 +29,15 @@ export function stripMetadata(source: Readable, onRemoved: OnRemoved): Readable 
       done(null, editor.rest());
     },
   });
-  // Whoever reads it is told.
+  // The reader of `kept` gets the error.
   return pipeline(source, kept, () => undefined);
 }
 
-/** Follows the steps of a file's layout through the chunks in which it comes. */
+/** Applies the steps of a file's layout to the chunks it arrives in. */
 function createEditor(onRemoved: OnRemoved) {
   const layout = layoutOf();
   let step: Step | null = layout.next().value ?? null;
-  /** Bytes of the present step that are done. */
+  /** Bytes of the current step that are done. */
   let done = 0;
   let waiting: Buffer = Buffer.alloc(0);
   let written = 0;
@@ -47,9 +47,9 @@ function createEditor(onRemoved: OnRemoved) {
     done = 0;
   }
 
-  /** What becomes of `given`, which lies within the present step. */
-  function edit(present: Exclude<Step, { kind: 'peek' }>, given: Buffer): Buffer {
-    switch (present.kind) {
+  /** Applies the current step to `given`, which is part of it. */
+  function edit(current: Exclude<Step, { kind: 'peek' }>, given: Buffer): Buffer {
+    switch (current.kind) {
       case 'keep':
         return given;
       case 'drop':
@@ -59,18 +59,18 @@ function createEditor(onRemoved: OnRemoved) {
         onRemoved({ at: written, written: given.length, bytes: given });
         return Buffer.alloc(given.length);
       case 'swap': {
-        const by = Buffer.from(present.by.subarray(done, done + given.length));
+        const by = Buffer.from(current.by.subarray(done, done + given.length));
         if (by.equals(given)) return given;
         onRemoved({ at: written, written: by.length, bytes: given });
         return by;
       }
       default:
-        return present satisfies never;
+        return current satisfies never;
     }
   }
 
   return {
-    /** What of the file goes on now. */
+    /** The parts of the stripped file that are known so far. */
     *take(chunk: Buffer): Generator<Buffer> {
       waiting = waiting.length === 0 ? chunk : Buffer.concat([waiting, chunk]);
       while (step !== null) {
@@ -93,7 +93,7 @@ function createEditor(onRemoved: OnRemoved) {
       waiting = waiting.subarray(0, 0);
       if (left.length > 0) yield left;
     },
-    /** What was not enough to tell what it is. */
+    /** The end of the file, if it was too short for the last peek. */
     rest: (): Buffer | null => (waiting.length === 0 ? null : waiting),
   };
 }

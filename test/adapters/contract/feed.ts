@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { watchJob } from '../../../src/jobs/watch.ts';
+import { watchJob } from '../../../src/jobs/changes.ts';
 import { claim, END, type UnderTest } from './under-test.ts';
 
 /** The feed: what a watcher sees. */

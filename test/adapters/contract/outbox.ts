@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Job } from '../../../src/jobs/job.ts';
-import { type Delivery, WEBHOOK_EVENTS } from '../../../src/jobs/webhook.ts';
+import type { Delivery } from '../../../src/jobs/delivery.ts';
+import { type Job, WEBHOOK_EVENTS } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
 import { claim, END, type UnderTest } from './under-test.ts';
 

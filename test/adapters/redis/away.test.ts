@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
+import { type JobStream, watchJob } from '../../../src/jobs/changes.ts';
+import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
-import { StoreAway } from '../../../src/jobs/store-away.ts';
-import { type JobStream, watchJob } from '../../../src/jobs/watch.ts';
 import { aJob } from '../../support/jobs.ts';
 import {
   type StartOptions,
@@ -59,7 +59,7 @@ async function commitWhenBack({ ledger }: Store, job: Job, event: JobEvent): Pro
     const { error } = await attempt(async () => {
       expect(['ok', 'stale']).toContain(await ledger.commit(next, job.revision, null));
     });
-    if (error !== null && !(error instanceof StoreAway)) throw error;
+    if (error !== null && !(error instanceof StoreUnavailable)) throw error;
     return error === null;
   });
   return next;
@@ -99,8 +99,8 @@ async function expectAway(store: Store, job: Job, withinMs: number): Promise<voi
     Object.entries(calls(store, job)).map(async ([name, call]) => ({ name, ...(await attempt(call)) })),
   );
   for (const { name, error, ms } of outcomes) {
-    expect(error, name).toBeInstanceOf(StoreAway);
-    expect(error, name).toMatchObject({ name: 'StoreAway', retryAfterSeconds: 5 });
+    expect(error, name).toBeInstanceOf(StoreUnavailable);
+    expect(error, name).toMatchObject({ name: 'StoreUnavailable', retryAfterSeconds: 5 });
     expect(ms, name).toBeLessThan(withinMs);
   }
 }
@@ -214,7 +214,7 @@ describe('a lost Redis', () => {
     await stream.next();
     const end = stream.next();
     await redis.kill();
-    await until(async () => (await attempt(() => a.ledger.get(job.id))).error instanceof StoreAway);
+    await until(async () => (await attempt(() => a.ledger.get(job.id))).error instanceof StoreUnavailable);
     await expectAway(a, job, 2_500);
     await redis.restart();
     // Without a file the node keeps its slots and loses the jobs.

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
+import { watchJob } from '../../../src/jobs/changes.ts';
 import type { Job } from '../../../src/jobs/job.ts';
-import { watchJob } from '../../../src/jobs/watch.ts';
 import { aJob } from '../../support/jobs.ts';
 import { sharedRedis, startCluster, until, withClient } from '../../support/stores/redis.ts';
 import { aPrefix, openStore } from '../../support/stores/redis-store.ts';

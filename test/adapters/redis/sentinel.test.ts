@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { advance } from '../../../src/jobs/advance.ts';
-import { StoreAway } from '../../../src/jobs/store-away.ts';
-import { watchJob } from '../../../src/jobs/watch.ts';
+import { watchJob } from '../../../src/jobs/changes.ts';
+import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import { aJob } from '../../support/jobs.ts';
 import { startRedis, startSentinel, until, withClient } from '../../support/stores/redis.ts';
 import { openStore } from '../../support/stores/redis-store.ts';
@@ -25,7 +25,7 @@ it('follows the sentinels to the new master after a failover, and its watchers t
     const seen = stream?.next();
 
     await master.kill();
-    await expect(store.ledger.get(job.id)).rejects.toBeInstanceOf(StoreAway);
+    await expect(store.ledger.get(job.id)).rejects.toBeInstanceOf(StoreUnavailable);
     const next = advance(job, { type: 'claimed', at: 5, lane: 'e#0', engine: 'e', promptId: 'p' });
     await until(async () =>
       store.ledger.commit(next, job.revision, null).then(

@@ -8,11 +8,11 @@ import { createEmbeddedFeed, createMemoryPreviews } from '../../../src/adapters/
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
 import { printSubgraph } from '../../../src/graphql/federation/subgraph.ts';
 import { buildApiSchema, buildSchema } from '../../../src/graphql/schema.ts';
-import { parseAllowList } from '../../../src/images/allow.ts';
-import { createImageLoader } from '../../../src/images/fetch-image.ts';
-import type { Caller } from '../../../src/jobs/caller.ts';
+import { createImageLoader } from '../../../src/images/loader.ts';
+import type { Caller } from '../../../src/jobs/job.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { createJobs } from '../../../src/jobs/service.ts';
+import { parseAllowList } from '../../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../../src/workflows/files/catalog.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { aJob } from '../../support/jobs.ts';

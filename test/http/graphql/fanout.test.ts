@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { ExecutionResult } from 'graphql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
+import { createMailbox } from '../../../src/concurrency/mailbox.ts';
 import { socketSubscriber } from '../../../src/http/graphql/fanout.ts';
-import { createMailbox } from '../../../src/jobs/mailbox.ts';
 import { createSharedSubscriptions, type SharedSubscriptions } from '../../../src/operations/sharing.ts';
 
 /** Both ends of a socket with a subscription. */

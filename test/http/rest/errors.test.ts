@@ -4,8 +4,8 @@ import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
-import { StoreAway } from '../../../src/jobs/store-away.ts';
 import { startPictures } from '../../support/image-server.ts';
 import { ask, send } from '../../support/requests.ts';
 import { type Face, MAX_BODY_BYTES, startFace } from '../../support/rest-face.ts';
@@ -211,7 +211,7 @@ describe('internal errors', () => {
         ...files,
         // Stores late, so that it could finish after the cleanup.
         async put(key, source) {
-          if (key.includes('-2.')) throw new StoreAway('the bucket is away', 'ECONNREFUSED');
+          if (key.includes('-2.')) throw new StoreUnavailable('the bucket is away', 'ECONNREFUSED');
           await setImmediate();
           return files.put(key, source);
         },

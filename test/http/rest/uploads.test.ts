@@ -82,14 +82,14 @@ describe('POST /upload', () => {
   });
 
   it.each<[string, () => Promise<Sent>, number, RegExp]>([
-    ['text', () => upload(Buffer.from('hello')), 400, /not a JPEG, PNG or WebP picture/],
+    ['text', () => upload(Buffer.from('hello')), 400, /not a JPEG, PNG or WebP image/],
     ['nothing', () => upload(Buffer.alloc(0)), 400, /^The image was not accepted: /],
     ['half an image', () => upload(png.subarray(0, png.length / 2)), 400, /broken or cut short/],
     [
       'an SVG',
       () => upload(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')),
       400,
-      /not a JPEG, PNG or WebP picture/,
+      /not a JPEG, PNG or WebP image/,
     ],
     ['too many bytes', () => upload(Buffer.concat([png, Buffer.alloc(1024 ** 2)])), 413, /larger than 1 MB/],
     [

@@ -1,12 +1,8 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { parseAllowList } from '../../../src/images/allow.ts';
-import {
-  createImageLoader,
-  type ImageLoader,
-  type ImageLoaderOptions,
-} from '../../../src/images/fetch-image.ts';
+import { createImageLoader, type ImageLoader, type ImageLoaderOptions } from '../../../src/images/loader.ts';
+import { parseAllowList } from '../../../src/outbound/allow-list.ts';
 import { listen as bind } from '../listen.ts';
 
 /** Starts a server of the running test on a free port of 127.0.0.1; it ends with the test. Returns the port. */

@@ -1,4 +1,4 @@
-import { TURN_MS } from '../../../jobs/queue-score.ts';
+import { TURN_MS } from '../../../jobs/job.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
 import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED } from './parts.ts';
 

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
-import { JOB_PRIORITIES } from '../../../jobs/job.ts';
+import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { editFields, takes } from '../../../jobs/request.ts';
-import { WEBHOOK_EVENTS } from '../../../jobs/webhook.ts';
 
 /** The values of `?format=`; `jpg` is an alias of `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;

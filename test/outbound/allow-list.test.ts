@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAllowList } from '../../src/images/allow.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 
 describe('an allow list', () => {
   it('is empty when its text is', () => {

@@ -3,11 +3,11 @@ import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
 import { unmap } from './address.ts';
 
-/** Where pictures may come from besides public addresses. */
+/** What may be requested besides public addresses. */
 export interface AllowList {
-  /** Whether a host of this name may be asked at this port, whatever its address. */
+  /** Whether a host of this name is allowed at this port, whatever its address. */
   allowsHost(host: string, port: number): boolean;
-  /** Whether this address may be asked at this port. */
+  /** Whether this address is allowed at this port. */
   allowsAddress(address: string, port: number): boolean;
 }
 
@@ -18,17 +18,17 @@ type Entry =
 
 const HOST =
   /^(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
-/** `domainToASCII` reads its text as part of a URL and drops what follows these. */
+/** `domainToASCII` parses its text as part of a URL and drops everything from these characters on. */
 const NOT_IN_HOSTS = /[\s/\\?#@%]/;
-/** A name whose last label is a number is an IPv4 address to a URL (https://url.spec.whatwg.org/#ends-in-a-number-checker). */
+/** URLs treat a name whose last label is a number as an IPv4 address (https://url.spec.whatwg.org/#ends-in-a-number-checker). */
 const ENDS_IN_NUMBER = /(^|\.)(\d+|0x[\da-f]*)$/;
-/** Bits before the IPv4 address in an IPv4-mapped IPv6 address. */
+/** Bits in front of the IPv4 address in an IPv4-mapped IPv6 address. */
 const MAPPED_BITS = 96;
 
 /**
- * Reads a comma separated list of host names, addresses and CIDRs, each with an optional port
+ * Parses a comma separated list of host names, addresses and CIDRs, each with an optional port
  * (`images.lan`, `10.0.0.0/8`, `127.0.0.1:8080`, `[::1]:8080`, `[fd00::/8]:80`). A host name allows any address that it
- * resolves to, without what is below it. Throws an Error that names the entry which is none of these.
+ * resolves to, but no subdomains. Throws an Error that names the first invalid entry.
  */
 export function parseAllowList(text: string): AllowList {
   const entries = text
@@ -58,9 +58,9 @@ function parseEntry(entry: string): Entry {
   if (whole !== null) return { kind: 'network', network: whole, port: null };
   const [, bracketed, plain, portText] = /^(?:\[([^[\]]+)\]|([^[\]:]+))(?::(\d{1,5}))?$/.exec(entry) ?? [];
   const port = portText === undefined ? null : Number(portText);
-  if (port !== null && (port < 1 || port > 65_535)) throw notUnderstood(entry);
+  if (port !== null && (port < 1 || port > 65_535)) throw invalidEntry(entry);
   const network = parseNetwork(bracketed ?? plain ?? '');
-  // Brackets are for IPv6, as in URLs.
+  // IPv6 addresses need brackets, as in URLs.
   if (network !== null && (bracketed !== undefined) === (bracketed ?? plain ?? '').includes(':')) {
     return { kind: 'network', network, port };
   }
@@ -68,7 +68,7 @@ function parseEntry(entry: string): Entry {
   if (network === null && HOST.test(host) && isIP(host) === 0 && !ENDS_IN_NUMBER.test(plain ?? '')) {
     return { kind: 'host', host, port };
   }
-  throw notUnderstood(entry);
+  throw invalidEntry(entry);
 }
 
 function parseNetwork(text: string): Network | null {
@@ -80,11 +80,11 @@ function parseNetwork(text: string): Network | null {
   if (bits > width) return null;
   const plain = unmap(base);
   if (plain.kind() === base.kind()) return [base, bits];
-  // Addresses are compared unmapped, so a mapped network is one of IPv4, or else reaches beyond it and means nothing.
+  // Addresses are compared unmapped. A mapped network is therefore an IPv4 one; a larger one would match nothing.
   return bits >= MAPPED_BITS ? [plain, bits - MAPPED_BITS] : null;
 }
 
-function notUnderstood(entry: string): Error {
+function invalidEntry(entry: string): Error {
   return new Error(
     `takes hosts, addresses and CIDRs, each with an optional port, got ${JSON.stringify(entry)}`,
   );

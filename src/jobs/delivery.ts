@@ -1,33 +1,19 @@
-import type { Job } from './job.ts';
-
-/** What a webhook can be told of: a run began, or the job ended in one of three ways. */
-export const WEBHOOK_EVENTS = ['STARTED', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
-export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
-
-/** What a webhook hears of when it does not say: every end. */
-export const DEFAULT_WEBHOOK_EVENTS: readonly WebhookEvent[] = ['COMPLETED', 'ERROR', 'CANCELED'];
-
-/** Where a caller wants to be told of a job, and of what. */
-export interface Webhook {
-  readonly url: string;
-  /** At least one, each once. */
-  readonly events: readonly WebhookEvent[];
-}
+import type { Job, WebhookEvent } from './job.ts';
 
 /** DELIVERED and FAILED are final. */
 export type DeliveryStatus = 'PENDING' | 'DELIVERED' | 'FAILED';
 
-/** One try of a delivery. Times are milliseconds since 1970, `tookMs` milliseconds. */
+/** One try of a delivery. `at` is milliseconds since 1970, `tookMs` milliseconds. */
 export interface DeliveryAttempt {
   readonly at: number;
   readonly tookMs: number;
-  /** What the receiver answered; null when it did not. */
+  /** The status of the response; null if there was none. */
   readonly statusCode: number | null;
-  /** Why it does not count as delivered; null when it does. */
+  /** Why the try failed; null if it succeeded. */
   readonly error: string | null;
 }
 
-/** What a receiver is told of the job, as it was when the event happened. */
+/** The parts of a job that a receiver gets, as they were when the event happened. */
 export type DeliverySnapshot = Pick<
   Job,
   | 'status'
@@ -41,13 +27,13 @@ export type DeliverySnapshot = Pick<
   | 'expiresAt'
 >;
 
-/** One event that one webhook is to hear of: an entry of the outbox. A change makes a new record. */
+/** One event to be posted to one webhook: an entry of the outbox. Immutable; a change makes a new record. */
 export interface Delivery {
-  /** The same in every try, so that a receiver can tell a repeat (`webhook-id` of Standard Webhooks). */
+  /** The same in every try, so that a receiver recognises a repeat (`webhook-id` of Standard Webhooks). */
   readonly id: string;
   readonly jobId: string;
-  /** Whose share of the tries it takes: the job's; null: callers are not told apart. Left out by earlier versions. */
-  readonly share?: string | null;
+  /** The job's share, which its tries count for; null if callers are not told apart. */
+  readonly share: string | null;
   readonly url: string;
   readonly event: WebhookEvent;
   /** When it happened, in milliseconds since 1970. */
@@ -55,13 +41,13 @@ export interface Delivery {
   readonly job: DeliverySnapshot;
   readonly status: DeliveryStatus;
   readonly attempts: readonly DeliveryAttempt[];
-  /** About when it is tried next; null when it is not. */
+  /** About when the next try is; null if there is none. */
   readonly nextAttemptAt: number | null;
 }
 
 /**
- * What the change from `before` to `next` is to be told to the job's webhook: nothing, or one delivery. Pure: the id is
- * made of the job's id and revision, so the same change makes the same delivery.
+ * The deliveries, at most one, that the change from `before` to `next` causes. Pure: the id consists of the job's id
+ * and revision, so the same change always makes the same delivery.
  */
 export function deliveriesFor(before: Job, next: Job): readonly Delivery[] {
   const { webhook } = next.request;

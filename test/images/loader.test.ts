@@ -51,7 +51,7 @@ describe('pictures by URL', () => {
     ['not a type', 'hello', 'something else'],
   ])('called %s that hold %j are named', async (type, body, name) => {
     const url = await serve((_, response) => response.setHeader('content-type', type).end(body));
-    const message = `${name}, not a JPEG, PNG or WebP picture`;
+    const message = `${name}, not a JPEG, PNG or WebP image`;
     expect(await loader().fromUrl(url)).toEqual(failure('INPUT_NOT_AN_IMAGE', message));
   });
 
@@ -62,8 +62,12 @@ describe('pictures by URL', () => {
       asked = request.headers['accept-encoding'];
       response.setHeader('content-encoding', request.url === '/odd' ? 'identity, gzip' : 'GZip').end(body);
     });
-    expect(await loader().fromUrl(url)).toEqual(failure('INPUT_NOT_AN_IMAGE', /compressed answer \(gzip\)/));
-    expect(await loader().fromUrl(`${url}/odd`)).toEqual(failure('INPUT_NOT_AN_IMAGE', /compressed answer,/));
+    expect(await loader().fromUrl(url)).toEqual(
+      failure('INPUT_NOT_AN_IMAGE', /compressed response \(gzip\)/),
+    );
+    expect(await loader().fromUrl(`${url}/odd`)).toEqual(
+      failure('INPUT_NOT_AN_IMAGE', /compressed response,/),
+    );
     expect(asked).toBe('identity');
   });
 });
@@ -93,8 +97,10 @@ describe('the byte cap', () => {
     expect(await loader({ maxBytes: bytes.byteLength }).fromUrl(url)).toMatchObject({ ok: true });
     const less = loader({ maxBytes: bytes.byteLength - 1 });
     expect(await less.fromUrl(url)).toEqual(failure('INPUT_TOO_LARGE'));
-    expect(await less.fromBytes(bytes)).toEqual(failure('INPUT_TOO_LARGE'));
-    expect(await loader({ maxBytes: 10 * 1024 ** 2 }).fromBytes(Buffer.alloc(11 * 1024 ** 2))).toEqual(
+    const uri = (content: Buffer): string => `data:;base64,${content.toString('base64')}`;
+    expect(await less.fromDataUri(uri(bytes))).toEqual(failure('INPUT_TOO_LARGE'));
+    const most = loader({ maxBytes: 10 * 1024 ** 2 });
+    expect(await most.fromDataUri(uri(Buffer.alloc(11 * 1024 ** 2)))).toEqual(
       failure('INPUT_TOO_LARGE', 'larger than 10 MB'),
     );
   });
@@ -211,8 +217,8 @@ describe('redirects', () => {
     ['/file', 'a redirect whose target is not an http or https URL'],
     ['/data', 'a redirect whose target is not an http or https URL'],
     ['/broken', 'a redirect whose target is not an http or https URL'],
-    ['/credentials', 'the URL carries credentials'],
-    ['/port', 'port 22 is not one for pictures'],
+    ['/credentials', 'the URL contains credentials'],
+    ['/port', 'port 22 is not allowed'],
   ])('to %s are judged anew', async (path, message) => {
     expect(await follow(path)).toEqual(failure('INPUT_BLOCKED', message));
   });
@@ -227,7 +233,7 @@ describe('an abort', () => {
       response.writeHead(200).write('x');
       request.on('close', left.tell);
     });
-    const one = loader({ fetches: 1, atHand: 1 });
+    const one = loader({ fetches: 1, local: 1 });
     const caller = new AbortController();
     const outcomes = Promise.allSettled([one.fromUrl(url, caller), one.fromUrl(url, caller)]);
     await asked.happened;
@@ -295,11 +301,11 @@ describe('a loader', () => {
     const bytes = await picture().png().toBuffer();
     const asked = signalled();
     const url = await serve(() => asked.tell());
-    const two = loader({ fetches: 1, atHand: 2, totalTimeoutMs: 60_000 });
+    const two = loader({ fetches: 1, local: 2, totalTimeoutMs: 60_000 });
     const caller = new AbortController();
     const fetched = two.fromUrl(url, caller);
     await asked.happened;
-    expect(await two.fromBytes(bytes)).toMatchObject({ ok: true });
+    expect(await two.fromReader(async () => bytes)).toMatchObject({ ok: true });
     let reading = 0;
     const go = signalled();
     const read = async (): Promise<Uint8Array> => {
@@ -308,7 +314,7 @@ describe('a loader', () => {
       return bytes;
     };
     const results = [two.fromReader(read), two.inTurn(read), two.fromReader(read), two.inTurn(read)];
-    const last = two.fromBytes(bytes);
+    const last = two.fromReader(async () => bytes);
     await expect.poll(() => reading).toBe(2);
     go.tell();
     await Promise.all([...results, last]);

@@ -1,17 +1,17 @@
-/** A stream whose `return()` settles at once, also while `next()` waits: a parked async generator would not. */
+/** A stream whose `return()` settles at once, even while `next()` is pending; an async generator's would not. */
 export interface Stream<T> extends AsyncIterableIterator<T, undefined> {
   return(): Promise<IteratorResult<T, undefined>>;
 }
 
-/** A box for one reader that holds one thing: what comes is read, or overwritten by what is newer. */
+/** Holds the newest item only: an item that is not read is replaced by the next one. */
 export interface Mailbox<T> {
   offer(item: T): void;
-  /** What is in the box is still read, nothing after it. */
+  /** Ends the stream; an item that is held can still be read. */
   end(): void;
   readonly stream: Stream<T>;
 }
 
-/** `onEnd` is called once, when the box is ended or its reader leaves. */
+/** `onEnd` is called once, when the mailbox is ended or the stream is returned. */
 export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
   let held: { item: T } | null = null;
   let ended = false;
@@ -36,7 +36,7 @@ export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
       }
       if (ended) return Promise.resolve({ value: undefined, done: true });
       return new Promise(resolve => {
-        // Mostly the only one, and thousands of boxes wait: `push` would make room for seventeen.
+        // Usually the only one, in each of thousands of mailboxes: `push` would allocate room for seventeen.
         readers = [...readers, resolve];
       });
     },

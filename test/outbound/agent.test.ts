@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllowList } from '../../src/images/allow.ts';
-import { isOwnNetwork } from '../../src/images/own-network.ts';
+import { isOwnNetwork } from '../../src/outbound/address.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { failure, picture } from '../support/images.ts';
 import { selfSigned } from '../support/outbound/certificate.ts';
 import { freePort, listen, loader, serve, serveTcp, signalled } from '../support/outbound/servers.ts';
@@ -273,10 +273,10 @@ describe('proxies of the environment', () => {
     const url = await serve((_, response) => response.end(bytes));
     // Whoever asked a proxy on this port would be refused.
     const proxy = `http://127.0.0.1:${await freePort()}`;
-    const module = new URL('../../src/images/', import.meta.url).href;
+    const module = new URL('../../src/', import.meta.url).href;
     const script = `
-      import { parseAllowList } from '${module}allow.ts';
-      import { createImageLoader } from '${module}fetch-image.ts';
+      import { parseAllowList } from '${module}outbound/allow-list.ts';
+      import { createImageLoader } from '${module}images/loader.ts';
       const loader = createImageLoader({
         allow: parseAllowList('127.0.0.1'), maxBytes: 1e6, maxPixels: 1e6, totalTimeoutMs: 5000,
       });

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { createPauses } from '../../src/webhooks/pauses.ts';
+import { createPostponement } from '../../src/webhooks/slots.ts';
 
 it('those that wait for the same come a hundred a second, from a second on, and keep no others', () => {
   let at = 1_000_000;
-  const pauseFor = createPauses(() => at);
+  const pauseFor = createPostponement(() => at);
   expect([1, 2, 3].map(() => pauseFor('a'))).toEqual([1_000, 1_010, 1_020]);
   expect(pauseFor('b')).toBe(1_000);
   for (let n = 0; n < 997; n += 1) pauseFor('a');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { addTo, few, forEachOf, isEmpty, removeFrom } from '../../src/jobs/few.ts';
+import { addTo, createSmallSet, forEachOf, isEmpty, removeFrom } from '../../src/concurrency/small-set.ts';
 
 const things = Array.from({ length: 4 }, (_, n) => ({ n }));
 const thing = fc.constantFrom(...things);
@@ -8,7 +8,7 @@ const thing = fc.constantFrom(...things);
 it('is a set, whatever is added and removed', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), thing)), steps => {
-      const members = few<(typeof things)[number]>();
+      const members = createSmallSet<(typeof things)[number]>();
       const set = new Set<(typeof things)[number]>();
       for (const [add, item] of steps) {
         if (add) addTo(members, item);
@@ -25,7 +25,7 @@ it('is a set, whatever is added and removed', () => {
 });
 
 it('may lose members while they are visited', () => {
-  const members = few<(typeof things)[number]>();
+  const members = createSmallSet<(typeof things)[number]>();
   for (const item of things) addTo(members, item);
   let visits = 0;
   forEachOf(members, item => {

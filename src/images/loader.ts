@@ -1,0 +1,144 @@
+import { runUntil } from '../concurrency/deadline.ts';
+import { createFairQueue, type FairQueue } from '../concurrency/fair-queue.ts';
+import { createOutboundAgent } from '../outbound/agent.ts';
+import type { AllowList } from '../outbound/allow-list.ts';
+import { OutboundError } from '../outbound/errors.ts';
+import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
+import { readDataUri } from './data-uri.ts';
+import { type Download, download } from './download.ts';
+import { type ImageFailure, toImageFailure } from './errors.ts';
+import { createVerifier, type VerifiedImage } from './verify.ts';
+
+export type ImageResult = { ok: true; image: VerifiedImage } | { ok: false; failure: ImageFailure };
+
+export interface ImageLoaderOptions {
+  /** What may be fetched besides public addresses. */
+  readonly allow: AllowList;
+  readonly maxBytes: number;
+  readonly maxPixels: number;
+  /** From the first connection to the last byte, including redirects. Milliseconds, like the other timeouts. */
+  readonly totalTimeoutMs: number;
+  /** For resolving and connecting; default 10,000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** From the request to the response headers; default 15,000. */
+  readonly headersTimeoutMs?: number | undefined;
+  /** Default 3. */
+  readonly maxRedirects?: number | undefined;
+  /** Images that are fetched at once, default 8. Each is held in memory as a whole, up to `maxBytes`. */
+  readonly fetches?: number | undefined;
+  /** Images that are processed at once without fetching, default 4. Each is held in memory, too. */
+  readonly local?: number | undefined;
+  /** Default: a look-up of its own that resolves names as the system does. */
+  readonly lookup?: Lookup | undefined;
+  /** An HTTP proxy to use. Without it there is none, whatever the environment says. */
+  readonly proxy?: string | undefined;
+}
+
+/** The request that an image is loaded for. */
+export interface LoadOptions {
+  /** The caller, whose images take turns with other callers'. Null or unset: not limited per caller. */
+  readonly share?: string | null | undefined;
+  /** Its abort ends the work, which rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Turns what callers send into verified images. Images that are here already do not wait for those being fetched, and a
+ * caller of many slow servers leaves slots to others.
+ */
+export interface ImageLoader {
+  fromUrl(url: string, options?: LoadOptions): Promise<ImageResult>;
+  fromDataUri(uri: string, options?: LoadOptions): Promise<ImageResult>;
+  /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
+  fromReader(read: () => Promise<Uint8Array>, options?: LoadOptions): Promise<ImageResult>;
+  /** Runs work that holds a whole image of at most `maxBytes` when there is a slot; settles as `work` does. */
+  inTurn<T>(work: () => Promise<T>, options?: LoadOptions): Promise<T>;
+  /** Makes downloads fail and waits until no image is being processed. */
+  close(): Promise<void>;
+}
+
+const CONCURRENT_FETCHES = 8;
+/** Of these per share: all images of one edit; two callers of servers that do not answer still leave slots free. */
+const FETCHES_PER_SHARE = 3;
+/** Two that are decoded and two that are read meanwhile. */
+const CONCURRENT_LOCAL = 4;
+/** A decoder may need the whole image in memory, and blocks one of libuv's four threads. */
+const CONCURRENT_DECODES = 2;
+
+/** Makes a loader; opens nothing until it is used. */
+export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
+  const { allow, maxBytes, maxPixels, totalTimeoutMs, maxRedirects = 3 } = options;
+  const lookup = options.lookup ?? createSystemLookup();
+  const fetches = createFairQueue(options.fetches ?? CONCURRENT_FETCHES, FETCHES_PER_SHARE);
+  const local = createFairQueue(options.local ?? CONCURRENT_LOCAL);
+  const decodes = createFairQueue(CONCURRENT_DECODES);
+  const verify = createVerifier(maxPixels);
+  const closing = new AbortController();
+  const inFlight = new Set<Promise<unknown>>();
+
+  async function fetchImage(url: string, { share, signal }: LoadOptions): Promise<Download> {
+    // One agent per image: its connections end with the image, and callers share nothing.
+    const agent = createOutboundAgent(options.proxy, {
+      allow,
+      connectTimeoutMs: Math.min(options.connectTimeoutMs ?? 10_000, totalTimeoutMs),
+      headersTimeoutMs: Math.min(options.headersTimeoutMs ?? 15_000, totalTimeoutMs),
+      bodyTimeoutMs: totalTimeoutMs,
+      lookup: (host, ended) => lookup(host, ended, share),
+    });
+    const signals = signal === undefined ? [closing.signal] : [signal, closing.signal];
+    try {
+      return await runUntil(totalTimeoutMs, incomplete, signals, stop =>
+        download(url, { dispatcher: agent.dispatcher, signal: stop, maxBytes, maxRedirects }),
+      );
+    } finally {
+      await agent.close();
+    }
+  }
+
+  /** Keeps the slot of `queue` until the image is verified, because it is in memory that long. */
+  async function load(
+    queue: FairQueue,
+    get: () => Promise<Download>,
+    { share = null, signal }: LoadOptions,
+  ): Promise<ImageResult> {
+    const work = async (): Promise<ImageResult> => {
+      try {
+        const { bytes, claimedType } = await get();
+        const image = await decodes.run(share, () => verify(bytes, claimedType), signal);
+        signal?.throwIfAborted();
+        return { ok: true, image };
+      } catch (error) {
+        signal?.throwIfAborted();
+        return { ok: false, failure: toImageFailure(error) };
+      }
+    };
+    return await queue.run(share, work, signal);
+  }
+
+  async function tracked<T>(work: Promise<T>): Promise<T> {
+    inFlight.add(work);
+    try {
+      return await work;
+    } finally {
+      inFlight.delete(work);
+    }
+  }
+
+  function incomplete(): OutboundError {
+    const seconds = Number((totalTimeoutMs / 1000).toFixed(1));
+    return new OutboundError('unreachable', `Connection timeout: not complete after ${seconds} s`);
+  }
+
+  return {
+    fromUrl: (url, given = {}) => tracked(load(fetches, () => fetchImage(url, given), given)),
+    fromDataUri: (uri, given = {}) =>
+      tracked(load(local, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), given)),
+    fromReader: (read, given = {}) =>
+      tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
+    inTurn: (work, { share = null, signal } = {}) => tracked(local.run(share, work, signal)),
+    async close() {
+      closing.abort(new OutboundError('unreachable', 'the gateway is shutting down'));
+      await Promise.allSettled(inFlight);
+    },
+  };
+}
