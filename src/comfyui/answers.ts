@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ExecutionFailure, readFailure } from './events.ts';
 
-/** Answers of a ComfyUI server, read leniently: only what is used must be there (`server.py`). */
+/** Responses of a ComfyUI server, read leniently: only what is used must be present (`server.py`). */
 
 export interface EngineFile {
   readonly filename: string;
@@ -22,7 +22,7 @@ export type HistoryOutcome =
 
 export interface HistoryEntry {
   readonly outcome: HistoryOutcome;
-  /** The files that each output node names. */
+  /** The files of each output node. */
   readonly files: Readonly<Record<string, readonly EngineFile[]>>;
 }
 
@@ -52,14 +52,14 @@ const historyEntry = z.object({
     .nullish(),
 });
 
-/** Reads GET /history/{id}: null when the engine has no entry, which says nothing of the queue. Throws a ZodError. */
+/** Reads GET /history/{id}. Null when the engine has no entry, whatever its queue has. Throws a ZodError. */
 export function readHistory(json: unknown, promptId: string): HistoryEntry | null {
   const found = z.record(z.string(), z.unknown()).parse(json)[promptId];
   if (found === undefined) return null;
   const entry = historyEntry.parse(found);
   const files: Record<string, EngineFile[]> = {};
   for (const [node, output] of Object.entries(entry.outputs)) {
-    // Whatever a node put there: only things that name a file count.
+    // Nodes may put anything here: only entries that name a file count.
     files[node] = Object.values(output)
       .flatMap(value => (Array.isArray(value) ? value : []))
       .flatMap(value => {
@@ -71,7 +71,7 @@ export function readHistory(json: unknown, promptId: string): HistoryEntry | nul
 }
 
 function readOutcome(entry: z.infer<typeof historyEntry>): HistoryOutcome {
-  // An interrupted prompt also says `error`: its last message tells them apart.
+  // The status of an interrupted prompt is `error` too: its last message distinguishes them.
   if (entry.status == null || entry.status.status_str === 'success') return { kind: 'succeeded' };
   const [type, data] = entry.status.messages.at(-1) ?? ['', null];
   if (type === 'execution_interrupted') return { kind: 'interrupted' };
@@ -102,7 +102,7 @@ const nodeError = z.object({
   ),
 });
 
-/** Why POST /prompt refused a graph. */
+/** Why POST /prompt rejected a graph. */
 export interface Rejection {
   readonly type: string;
   readonly message: string;
@@ -128,7 +128,7 @@ const rejection = z.object({
     .catch({}),
 });
 
-/** Reads the 400 of POST /prompt; null when the body is not of that form. */
+/** Reads the 400 of POST /prompt; null when the body has another form. */
 export function readRejection(json: unknown): Rejection | null {
   const parsed = rejection.safeParse(json);
   if (!parsed.success) return null;
@@ -137,7 +137,7 @@ export function readRejection(json: unknown): Rejection | null {
 
 const accepted = z.object({ prompt_id: z.string(), node_errors: z.record(z.string(), nodeError).catch({}) });
 
-/** Reads the 200 of POST /prompt: node errors there mean that some outputs were dropped. Throws a ZodError. */
+/** Reads the 200 of POST /prompt, in which node errors mean that outputs were dropped. Throws a ZodError. */
 export function readAccepted(json: unknown): { promptId: string; nodes: Rejection['nodes'] } {
   const { prompt_id, node_errors } = accepted.parse(json);
   return { promptId: prompt_id, nodes: readNodeErrors(node_errors) };
@@ -178,7 +178,7 @@ const systemStats = z.object({
     .catch([]),
 });
 
-/** Reads GET /system_stats. Throws a ZodError when it is not ComfyUI that answers. */
+/** Reads GET /system_stats. Throws a ZodError when the server is not ComfyUI. */
 export function readSystemStats(json: unknown): SystemStats {
   const { system, devices } = systemStats.parse(json);
   const device = devices[0];
@@ -193,7 +193,7 @@ export function readSystemStats(json: unknown): SystemStats {
 
 const features = z.object({ supports_preview_metadata: z.boolean().catch(false) });
 
-/** Reads GET /features: whether previews can carry their prompt's id. Throws a ZodError. */
+/** Reads GET /features: whether previews can carry the id of their prompt. Throws a ZodError. */
 export function readFeatures(json: unknown): boolean {
   return features.parse(json).supports_preview_metadata;
 }

@@ -28,29 +28,29 @@ export interface EngineDownload {
   readonly mimeType: string;
 }
 
-/** The HTTP side of one ComfyUI server. Every call throws EngineUnreachable when no usable answer comes. */
+/** The HTTP API of one ComfyUI server. Every call throws EngineUnreachable when there is no usable response. */
 export interface EngineClient {
-  /** Without credentials: fit for logs. */
+  /** Without credentials, for logs. */
   readonly url: string;
   systemStats(): Promise<SystemStats>;
-  /** Whether previews can carry their prompt's id, and flags are answered at all; an older engine has no such path. */
+  /** Whether previews can carry the id of their prompt and feature flags are answered; older engines have no such path. */
   previewMetadata(): Promise<boolean>;
-  /** The node classes of this name as `object_info` tells them; `{}` when the engine has none. */
+  /** The node classes of this name, as in `object_info`; `{}` when the engine has none. */
   objectInfo(): Promise<unknown>;
-  /** Stores a picture; returns the name that LoadImage must be given (ComfyUI may choose another than asked). */
+  /** Uploads an image. Returns the name for LoadImage, which may differ from the requested one. */
   upload(file: { name: string; subfolder: string; bytes: Uint8Array; mimeType: string }): Promise<string>;
   submit(prompt: { promptId: string; clientId: string; graph: Graph }): Promise<SubmitAnswer>;
   queue(): Promise<QueueView>;
   history(promptId: string): Promise<HistoryEntry | null>;
-  /** Takes waiting prompts out; running and unknown ones are left alone, silently. */
+  /** Deletes pending prompts; running and unknown ones are ignored silently. */
   deletePending(promptId: string): Promise<void>;
-  /** Stops the prompt if it runs now. An engine that cannot target (before 0.3.57) stops whatever runs. */
+  /** Interrupts the prompt if it runs. An engine that cannot target a prompt (before 0.3.57) interrupts whatever runs. */
   interrupt(promptId: string): Promise<void>;
   free(): Promise<void>;
   deleteHistory(promptId: string): Promise<void>;
-  /** Null when the file is not there. */
+  /** Null when the file does not exist. */
   view(file: EngineFile): Promise<EngineDownload | null>;
-  /** Where the socket is, credentials apart. */
+  /** The URL of the socket, with credentials as headers. */
   socketUrl(clientId: string): { url: string; headers: Record<string, string> };
   close(): Promise<void>;
 }
@@ -58,11 +58,11 @@ export interface EngineClient {
 export interface EngineClientOptions {
   /** http or https, with optional basic credentials and path. */
   readonly url: string;
-  /** Milliseconds without an answer; large, because ComfyUI's one event loop stalls at times. */
+  /** Milliseconds to wait for a response; large, because ComfyUI's only event loop stalls at times. */
   readonly timeoutMs: number;
 }
 
-/** Opens nothing until it is used. */
+/** Creates a client; it connects with the first call. */
 export function createEngineClient(options: EngineClientOptions): EngineClient {
   const base = new URL(options.url);
   const headers: Record<string, string> = {};
@@ -74,7 +74,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   base.password = '';
   const root = base.href.replace(/\/+$/, '');
   const agent = new Agent({
-    // undici's own limits of 300 s would end a slow download in the middle.
+    // undici's default limits of 300 s would abort a slow download.
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
     connectTimeout: Math.min(options.timeoutMs, 10_000),
@@ -114,7 +114,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     try {
       const text = await answer.body.text();
       if (answer.statusCode !== 200) throw new Error(`answered ${answer.statusCode}`);
-      // Python writes NaN and Infinity, which JSON does not have; a graph's numbers are not read from here.
+      // Python writes NaN and Infinity, which are not JSON; no number of a graph is read from these responses.
       return parse(JSON.parse(text.replace(/(?<=[[:,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, 'null')));
     } catch (error) {
       throw new EngineUnreachable(`${root}${path}: ${reason(error)}`, { cause: error });
@@ -159,11 +159,11 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       }
       const { nodes } = await bodyOf(answer, path, readAccepted);
       if (nodes.length === 0) return { kind: 'accepted' };
-      // Some outputs were dropped and the rest would run: not what was asked for.
+      // ComfyUI dropped some outputs and would run the rest, which is not the request.
       await post('/queue', { delete: [promptId] });
       const rejection = {
         type: 'prompt_outputs_failed_validation',
-        message: 'Part of the graph was refused',
+        message: 'Part of the graph was rejected',
         details: '',
         nodes,
       };
@@ -206,7 +206,7 @@ async function jsonOf(answer: Dispatcher.ResponseData): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    // Not JSON: the caller finds no rejection in it and says so.
+    // Not JSON: no rejection is found in it, which is reported.
     return null;
   }
 }

@@ -15,15 +15,15 @@ export interface ExecutionFailure {
   readonly traceback: string;
 }
 
-/** What a ComfyUI socket says, in our words (`server.py`, `execution.py`, `comfy_execution/progress.py`). */
+/** Events of a ComfyUI socket (`server.py`, `execution.py`, `comfy_execution/progress.py`). */
 export type EngineEvent =
   | { type: 'status'; queueRemaining: number }
   | { type: 'features'; previewMetadata: boolean }
   | { type: 'started'; promptId: string }
   | { type: 'cached'; promptId: string; nodes: readonly string[] }
-  /** `promptId` is null when it is repeated to a socket that has just connected. */
+  /** `promptId` is null when the event is repeated for a socket that has just connected. */
   | { type: 'executing'; promptId: string | null; node: string }
-  /** The prompt left the worker: its history entry exists now. */
+  /** The worker has finished with the prompt: its history entry exists now. */
   | { type: 'idle'; promptId: string | null }
   | { type: 'stepped'; promptId: string | null; node: string; value: number; max: number }
   | { type: 'progress'; promptId: string; nodes: readonly NodeProgress[] }
@@ -76,8 +76,8 @@ const schemas = {
 const envelope = z.object({ type: z.string(), data: z.unknown() });
 
 /**
- * Reads a text frame. Null for what is of no use here: events of custom nodes, `executed`, broken JSON, or a
- * blocked execution, which is reported as an error but ends nothing (`execution.py`, ExecutionBlocked).
+ * Reads a text frame. Null for frames that are not used: events of custom nodes, `executed`, invalid JSON, and a blocked
+ * execution, which is reported as an error but ends nothing (`execution.py`, ExecutionBlocked).
  */
 export function readTextFrame(text: string): EngineEvent | null {
   const message = parseEnvelope(text);
@@ -118,7 +118,7 @@ export function readTextFrame(text: string): EngineEvent | null {
           node: node.display_node_id ?? node.node_id,
           value: node.value,
           max: node.max,
-          // A node that another expanded into shares its display id: only the node itself can finish it.
+          // A node that was expanded shares its display id with its parts: only the node itself can finish it.
           finished: node.state === 'finished' && (node.display_node_id ?? node.node_id) === node.node_id,
         })),
       }));
@@ -137,7 +137,7 @@ export function readTextFrame(text: string): EngineEvent | null {
   }
 }
 
-/** The failure in an `execution_error`, which the socket and `/history` tell in the same words; null if it is none. */
+/** The failure in an `execution_error`, which has the same form in the socket and in `/history`; null for anything else. */
 export function readFailure(data: unknown): ExecutionFailure | null {
   const parsed = schemas.failed.safeParse(data);
   return parsed.success ? toFailure(parsed.data) : null;
@@ -158,7 +158,7 @@ function parseEnvelope(text: string): z.infer<typeof envelope> | null {
   try {
     json = JSON.parse(text);
   } catch {
-    // A node may print NaN into an event, which is not JSON (Python's default): the event is a hint, go on.
+    // A node may put NaN into an event, which is not JSON. Events are hints, so it is ignored.
     return null;
   }
   const parsed = envelope.safeParse(json);
@@ -187,9 +187,9 @@ const previewMetadata = z.object({
 });
 
 /**
- * Reads a binary frame: uint32 big-endian kind, then for kind 1 a uint32 format and the picture, for kind 4 a
- * uint32 length, that much JSON, and the picture (`protocol.py`, `server.py` send_image_with_metadata). Null for
- * other kinds and for frames that are cut short.
+ * Reads a binary frame: a big-endian uint32 kind; for kind 1 a uint32 format and the image, for kind 4 a uint32 length, JSON
+ * of that length, and the image (`protocol.py`, `server.py` send_image_with_metadata). Null for other kinds and for
+ * truncated frames.
  */
 export function readBinaryFrame(frame: Uint8Array): EngineEvent | null {
   if (frame.byteLength < 8) return null;
@@ -206,7 +206,7 @@ export function readBinaryFrame(frame: Uint8Array): EngineEvent | null {
   try {
     json = JSON.parse(text);
   } catch {
-    // Metadata that cannot be read leaves no way to tell whose picture it is.
+    // Without readable metadata the image cannot be attributed to a prompt.
     return null;
   }
   const metadata = previewMetadata.safeParse(json);
