@@ -8,15 +8,15 @@ const SOCKETS = 10_000;
 const CHANGES = 5;
 
 interface Held {
-  /** Of the gateway with all its watchers, in MiB. */
+  /** Memory of the gateway with all its watchers, in MiB. */
   readonly rss: number;
-  /** Of the gateway before they came. */
+  /** Memory of the gateway without watchers. */
   readonly alone: number;
-  /** To open all sockets, and watch, in seconds. */
+  /** Seconds to open all sockets and start to watch. */
   readonly opened: number;
-  /** From a change to the last watcher's message, in milliseconds; the median of some. */
+  /** Milliseconds from a change to the last watcher's message; the median of several. */
   readonly last: number;
-  /** CPU of the gateway for it, in milliseconds. */
+  /** CPU time of the gateway for one change, in milliseconds. */
   readonly cpu: number;
 }
 

@@ -80,7 +80,7 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
 
 interface Measured {
   readonly megabytesPerSecond: number;
-  /** The largest resident set while it lasted over the one before. */
+  /** The largest resident set during the downloads minus the one before. */
   readonly grownMegabytes: number;
 }
 
@@ -104,7 +104,7 @@ async function measureOne(server: ServerProcess, url: string): Promise<Measured>
   };
 }
 
-/** Of /proc/…/status (proc(5)), so that the process is not disturbed. */
+/** Read from /proc/…/status (proc(5)), which does not disturb the process. */
 async function residentBytes({ child }: ServerProcess): Promise<number> {
   const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? Number.NaN) * 1024;

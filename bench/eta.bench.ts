@@ -25,9 +25,9 @@ export const bench: Bench = {
 };
 
 interface Seen {
-  /** In percent, of the jobs that had an ETA at the mark. */
+  /** In percent, for the jobs that had an ETA at the mark. */
   errors(mark: number): number[];
-  /** How many had none. */
+  /** The number of jobs without an ETA. */
   unknown(mark: number): number;
 }
 

@@ -7,7 +7,7 @@ import type { Ticks } from './support/ticks.ts';
 
 const JOBS = 1_000;
 const TICKS: Ticks = { times: 30, everyMs: 400 };
-/** Before what is measured: the code is compiled, the heap has its size. */
+/** Warm-up before the measurement: it compiles the code and grows the heap. */
 const WARM_UP: Ticks = { times: 5, everyMs: 400 };
 
 export const bench: Bench = {

@@ -32,7 +32,7 @@ async function measure(context: BenchContext): Promise<Findings> {
   const job = await finishOneJob();
   const peer = (kind: string) => measureOne(context, kind, job.id, startPeer(kind, job));
   try {
-    // The gateway between the two that it is compared with most.
+    // The gateway runs between the two servers that it is mostly compared with.
     const runs = await overRuns(context, async () => ({
       plain: await peer('plain'),
       mercurius: await peer('mercurius'),
@@ -58,7 +58,7 @@ async function measure(context: BenchContext): Promise<Findings> {
         ratio('gateway over Mercurius with JIT', ours.rate, jit.rate, atLeast(1)),
         ratio('gateway over Mercurius with JIT and the job in memory', ours.rate, inMemory.rate),
         ratio('gateway over Yoga on node:http', ours.rate, yoga.rate),
-        // Steadier than the rate where the machine has other things to do.
+        // Steadier than the rate on a busy machine.
         ratio('CPU of a request: gateway over Mercurius with JIT', ours.cpu, jit.cpu),
         ratio(
           'CPU of a request: gateway over Mercurius with JIT and the job in memory',
@@ -75,7 +75,7 @@ async function measure(context: BenchContext): Promise<Findings> {
 /** What a server did. */
 interface Figures {
   readonly requestsPerSecond: number;
-  /** Of its process, user and system, for each request. */
+  /** CPU time of its process, user and system, per request. */
   readonly cpuMicros: number;
 }
 

@@ -4,7 +4,7 @@ import { atMost, type Bench, judged, overRuns, rowOf } from './support/measureme
 import { type ServerProcess, startChangesGateway, startServer } from './support/processes.ts';
 
 const SOCKETS = 2_000;
-/** Opened and closed before: what the first ones make the server load, allot or remember (500 jobs) is not theirs. */
+/** Sockets opened and closed first, so that one-time costs of the server (code, heap, its cache of 500 jobs) do not count. */
 const WARM_UP = 600;
 
 /** Bytes for each socket, in KiB. */
@@ -75,7 +75,7 @@ async function held(server: ServerProcess, jobIds: readonly string[] | null): Pr
   }
 }
 
-/** The memory once it no longer becomes less: what was closed takes some turns to be let go. */
+/** The memory once it stops falling: closed sockets are freed over several turns of the event loop. */
 async function settled(server: ServerProcess): Promise<NodeJS.MemoryUsage> {
   let present = await server.memory();
   for (;;) {

@@ -23,7 +23,7 @@ const WARM_UP = 50;
 const PAGE = `query ($after: String, $status: [JobStatus!]) {
   jobs(first: 20, after: $after, status: $status) { nodes { id status progress createdAt } pageInfo { endCursor } }
 }`;
-/** So many jobs lie before the deep page, of the smallest ledger as of the largest. */
+/** The number of jobs before the deep page, the same for every size of the ledger. */
 const DEEP = 500;
 
 export const bench: Bench = {
@@ -73,7 +73,7 @@ interface Found {
   readonly ms: number;
 }
 
-/** All sizes at once, asked in turn, so that each meets the same machine. */
+/** Opens all sizes together and measures them in turn, so that each gets the same load of the machine. */
 async function measureOnce(root: string): Promise<Found[]> {
   const folders: string[] = [];
   for (const size of SIZES) {
@@ -140,7 +140,7 @@ async function askLedgers(folders: readonly string[]): Promise<Found[]> {
   return found;
 }
 
-/** Takes the next job and puts it back, so that the queue stays as long as it is. */
+/** Takes the next job and puts it back, so that the length of the queue stays the same. */
 async function claim(ledger: Ledger): Promise<void> {
   const [job] = await ledger.waiting(1);
   if (job === undefined) throw new Error('nothing waits');
@@ -166,7 +166,7 @@ async function page(url: string, variables: Record<string, unknown>): Promise<st
   return data.jobs.pageInfo.endCursor;
 }
 
-/** The median of each, asked one after another in turn. The work is in the order of SIZES. */
+/** The medians of work that is measured in turn, in the order of SIZES. */
 async function inTurn(name: string, work: readonly (() => Promise<unknown>)[]): Promise<Found[]> {
   const samples = work.map((): number[] => []);
   for (let n = -WARM_UP; n < ASKED; n += 1) {

@@ -50,7 +50,7 @@ async function measureOnce(): Promise<{ ours: Latency; raw: Latency }> {
   const tap = await tapEngine(engine.url);
   const gateways: ServerProcess[] = [];
   try {
-    // What one stores another reads.
+    // One gateway stores what the other reads.
     const shared = { REDIS_URL: redis.url, ARTIFACTS_URL: pathToFileURL(pictures).href };
     for (const engineUrl of [NO_ENGINE, tap.url, NO_ENGINE]) {
       gateways.push(await startGateway({ ...shared, COMFYUI_URL: engineUrl }));
@@ -68,7 +68,7 @@ async function measureOnce(): Promise<{ ours: Latency; raw: Latency }> {
   }
 }
 
-/** `said`: when the engine said that so many steps are done, by our clock. */
+/** `said`: when the engine reported each number of finished steps, by our clock. */
 async function liveLatencies(
   submitTo: string,
   watchAt: string,
@@ -102,7 +102,7 @@ async function liveLatencies(
       for await (const { data } of results) {
         const step = data?.jobProgress.step ?? 0;
         const at = said.get(step);
-        // The first job warms up.
+        // The first job is a warm-up.
         if (step > newest && step < STEPS && at !== undefined && n > 0)
           latencies.push(performance.now() - at);
         newest = Math.max(newest, step);

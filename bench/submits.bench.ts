@@ -17,7 +17,7 @@ import { plainPng } from './support/rest/png.ts';
 const CONNECTIONS = 50;
 const WARM_UP_SECONDS = 2;
 const SECONDS = 6;
-/** More than are submitted in one run, so that none comes twice. */
+/** More than are submitted in one run, so that none is used twice. */
 const PICTURES = 20_000;
 const EDIT =
   'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }';
@@ -41,7 +41,7 @@ async function measure(context: BenchContext): Promise<Findings> {
     { name: 'one picture', bodies: [bodyOf(first)] },
     { name: 'another picture each time', bodies: pictures.map(bodyOf) },
   ];
-  // Nothing is deleted before all is measured: for minutes after, ext4 looks through the files that were deleted for a
+  // Delete nothing before the end: for minutes after a deletion, ext4 searches the inodes of deleted files for a
   // place for each new one (`recently_deleted` in Linux' `fs/ext4/ialloc.c`), which takes twenty times as long as making it.
   const runs = await withFolder(folder =>
     overRuns(context, async () => {
@@ -82,7 +82,7 @@ interface Measured {
   readonly perSecond: number;
   readonly p99: number;
   readonly cpuMs: number;
-  /** Fewer in the ledger than were answered. */
+  /** Jobs that were acknowledged but are not in the ledger. */
   readonly lost: number;
 }
 

@@ -30,7 +30,7 @@ const gateway = await startGateway(config.config, createLog('silent'), async ({ 
   const opened = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
   ledger = opened;
   return {
-    // Nobody holds the lanes of these jobs, and nobody is to bring them back.
+    // These jobs are in lanes without a holder, and must not be requeued.
     ledger: { ...opened, stranded: async () => [] },
     feed,
     previews: createMemoryPreviews(),

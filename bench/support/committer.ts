@@ -7,13 +7,13 @@ import { aJob } from '../../test/support/jobs.ts';
 /** What one gateway's ledger did, alone in its process. */
 export interface Committed {
   readonly changesPerSecond: number;
-  /** Of this process, for each change: commit, announcement and one watcher that hears it. */
+  /** CPU of this process per change: commit, announcement and one watcher that receives it. */
   readonly cpuMicroseconds: number;
   readonly heard: number;
   readonly snapshotBytes: number;
 }
 
-/** Told `{url, jobs, ticks}` it changes so many jobs at once, each so often, in that Redis; answers `{committed}`. */
+/** On `{url, jobs, ticks}` it changes that many jobs together, at each tick, in that Redis; replies `{committed}`. */
 process.on('message', ({ url, jobs, ticks }: { url: string; jobs: number; ticks: number }) => {
   commitAll(url, jobs, ticks).then(
     committed => process.send?.({ committed }, () => process.disconnect()),

@@ -5,7 +5,7 @@ import { type ServerProcess, startServer } from './processes.ts';
 import { startBenchRig } from './rig.ts';
 import type { Ticks } from './ticks.ts';
 
-/** So many watchers of one job, which changes so often. */
+/** The number of watchers of one job and of its changes. */
 export interface FanoutCase extends Ticks {
   readonly watchers: number;
 }
@@ -20,7 +20,7 @@ export async function gatewayFanout({ watchers, times, everyMs }: FanoutCase): P
     await watchOverWebSocket(rig.gateway.url, await rig.submit('a job that warms up', 2));
     const { engines } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
     const id = engines[0]?.id ?? '';
-    // Nobody starts to watch while it runs.
+    // No watcher is added while it runs.
     await rig.graphql(ENGINE, { id, drained: true });
     const jobId = await rig.submit('the job that is watched', times);
     const url = `${rig.gateway.url.replace('http', 'ws')}/graphql`;

@@ -6,7 +6,7 @@ import type { Watching } from './watchers.ts';
 export interface Load {
   /** Messages with results since the last call; counts from 0 again. */
   reset(): Promise<number>;
-  /** Resolves when so many came since the last reset, with the moment by `process.hrtime`, in milliseconds. */
+  /** Resolves when that many messages arrived since the last reset, with the time by `process.hrtime` in milliseconds. */
   reach(messages: number): Promise<number>;
   /** Ends every socket at once. */
   stop(): Promise<void>;

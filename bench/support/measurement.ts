@@ -41,7 +41,7 @@ export interface Row {
 export interface Ratio {
   readonly name: string;
   readonly value: number;
-  /** Null: nothing is asked of it. */
+  /** Null when it has no bar. */
   readonly bar: Bar | null;
   /** Null without a bar. */
   readonly met: boolean | null;
@@ -67,7 +67,7 @@ export function row(name: string, unit: string, samples: readonly number[]): Row
   };
 }
 
-/** The row of what `pick` takes from each run. */
+/** A row of the values that `pick` returns for each run. */
 export function rowOf<Run>(
   runs: readonly Run[],
   name: string,

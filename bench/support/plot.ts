@@ -1,6 +1,6 @@
 import { scaleOf } from './plot-scale.ts';
 
-/** A line plot, as it is asked for. */
+/** The description of a line plot. */
 export interface Plot {
   /** Name of the file in `docs/plots`, without its ending. */
   readonly file: string;

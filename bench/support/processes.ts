@@ -22,7 +22,7 @@ export interface ServerProcess {
 
 export interface ServerOptions {
   readonly args?: readonly string[];
-  /** The whole environment, besides PATH. */
+  /** The whole environment apart from PATH. */
   readonly env?: Readonly<Record<string, string>>;
   /** More flags of Node. */
   readonly flags?: readonly string[];
@@ -77,7 +77,7 @@ export function startEngine(stepMs: number): Promise<ServerProcess> {
   return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args });
 }
 
-/** A gateway as it is shipped, with a folder of its own that goes with it. Watchers are not limited. */
+/** A gateway as shipped, with its own folder, which is removed with it. Watchers are not limited. */
 export function startGateway(settings: Readonly<Record<string, string>>): Promise<ServerProcess> {
   return startInFolder(new URL('../../src/main.ts', import.meta.url), [], settings);
 }
@@ -88,7 +88,7 @@ export function startChangesGateway(how: 'commit' | 'announce'): Promise<ServerP
   return startInFolder(new URL('changes-gateway.ts', import.meta.url), args, { COMFYUI_URL: NO_ENGINE });
 }
 
-/** Takes no connection: the gateway that has this engine runs nothing. */
+/** A URL that accepts no connection: a gateway with this engine runs nothing. */
 export const NO_ENGINE = 'http://127.0.0.1:9';
 
 async function startInFolder(

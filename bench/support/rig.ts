@@ -4,11 +4,11 @@ import { type ServerProcess, startEngine, startGateway } from './processes.ts';
 export interface BenchRig {
   readonly gateway: ServerProcess;
   readonly engine: ServerProcess;
-  /** A small picture as a data URI, so that no fetch is measured. */
+  /** A small image as a data URI, so that no fetch is measured. */
   readonly picture: string;
   /** The answer's data; rejects with its errors when there is none. */
   graphql<T>(query: string, variables?: Record<string, unknown>): Promise<T>;
-  /** Submits a small edit, gives its id. */
+  /** Submits a small edit and resolves with its id. */
   submit(prompt: string, steps: number, megapixels?: number): Promise<string>;
   stop(): Promise<void>;
 }
@@ -51,7 +51,7 @@ export async function startBenchRig(
   };
 }
 
-/** A small picture as a data URI. */
+/** A small image as a data URI. */
 export async function picture(): Promise<string> {
   const png = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'teal' } })
     .png()

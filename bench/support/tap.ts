@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 
 export interface Tap {
-  /** Goes to the engine as if it were the engine. */
+  /** The URL to use in place of the engine's. */
   readonly url: string;
   /** When the engine said that this many steps are done, by `performance.now()`; the newest run only. */
   readonly steps: Map<number, number>;

@@ -1,10 +1,10 @@
-/** What a server of the measurements is told: to change what it has so often. */
+/** The message that makes a server under measurement change its jobs at each tick. */
 export interface Ticks {
   readonly times: number;
   readonly everyMs: number;
 }
 
-/** Calls `tick` with 1, 2, … every so often; resolves after the last. A tick that takes longer delays the next. */
+/** Calls `tick` with 1, 2, … at an interval; resolves after the last. A slow tick delays the next. */
 export async function runTicks(
   { times, everyMs }: Ticks,
   tick: (n: number) => void | Promise<void>,
@@ -17,7 +17,7 @@ export async function runTicks(
   }
 }
 
-/** Answers each `{ticks}` that this process is told with `{ticked}`, after the last of them. */
+/** Replies to each message `{ticks}` with `{ticked}` after the last tick. */
 export function obeyTicks(tick: (n: number, ticks: Ticks) => void | Promise<void>): void {
   process.on('message', ({ ticks }: { ticks?: Ticks }) => {
     if (ticks === undefined) return;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { WebSocket } from 'ws';
 
-/** What the load is told first. */
+/** The first message to the load. */
 export interface Watching {
   readonly url: string;
   /** Sockets. */

@@ -19,7 +19,7 @@ export interface LoadResult {
   readonly failed: number;
 }
 
-/** In a process of its own: told by a message `{load}`, answers with what came of it or `{failed}`. */
+/** Runs in its own process: on a message `{load}` it replies with the result or `{failed}`. */
 process.on('message', ({ load }: { load: LoadOrder }) => {
   run(load).then(
     loaded => process.send?.({ loaded }),

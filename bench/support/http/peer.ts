@@ -6,7 +6,7 @@ import { mercurius } from 'mercurius';
 import { type FindJob, jobsInMemory, jobsInSqlite, PEER_TYPES, peerResolvers } from './peer-schema.ts';
 
 /**
- * A peer in a process of its own: `node peer.ts <kind> <ledger file>`. Prints where GraphQL is asked when it listens, and
+ * A peer in its own process: `node peer.ts <kind> <ledger file>`. Prints the URL of its GraphQL endpoint when it listens, and
  * serves until it is killed.
  */
 const [kind = '', ledger = ''] = process.argv.slice(2);

@@ -13,7 +13,7 @@ const MAIN = new URL('../../../src/main.ts', import.meta.url);
 /** One finished job, for servers that are started one after another. */
 export interface FinishedJob {
   readonly id: string;
-  /** The gateway's folder; whoever opens it holds it alone. */
+  /** The gateway's folder; one process at a time can open it. */
   readonly dataDir: string;
   /** A copy of its ledger, for peers. */
   readonly ledger: string;
@@ -36,7 +36,7 @@ export async function finishOneJob(): Promise<FinishedJob> {
   const dataDir = join(folder, 'data');
   const gateway = await startOurs(dataDir);
   const id = await runJob(gateway.url).finally(() => gateway.stop());
-  // The whole folder: what SQLite has not written back yet is in a file beside the ledger.
+  // Copy the whole folder: the write-ahead log of SQLite is a separate file.
   const copy = join(folder, 'copy');
   await cp(dataDir, copy, { recursive: true });
   return {

@@ -6,7 +6,7 @@ export interface DownloadOrder {
   readonly atOnce: number;
 }
 
-/** In a process of its own: told by a message `{download}`, answers with `{seconds}` or `{failed}`. */
+/** Runs in its own process: on a message `{download}` it replies with `{seconds}` or `{failed}`. */
 process.on('message', ({ download: { url, atOnce } }: { download: DownloadOrder }) => {
   const begun = performance.now();
   Promise.all(Array.from({ length: atOnce }, () => readOnce(url))).then(
@@ -15,7 +15,7 @@ process.on('message', ({ download: { url, atOnce } }: { download: DownloadOrder 
   );
 });
 
-/** Reads all of it and keeps nothing. Rejects when it does not come whole. */
+/** Reads the whole body and keeps nothing. Rejects when it is incomplete. */
 function readOnce(url: string): Promise<void> {
   return new Promise((resolve, reject) => {
     get(url, { agent: false }, response => {

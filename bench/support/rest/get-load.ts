@@ -16,7 +16,7 @@ export interface GetResult {
   readonly failed: number;
 }
 
-/** In a process of its own: told by a message `{get}`, answers with `{got}` or `{failed}`. */
+/** Runs in its own process: on a message `{get}` it replies with `{got}` or `{failed}`. */
 process.on('message', ({ get }: { get: GetOrder }) => {
   run(get).then(
     got => process.send?.({ got }),

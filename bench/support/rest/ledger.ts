@@ -5,7 +5,7 @@ import type { Job } from '../../../src/jobs/job.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { aJob } from '../../../test/support/jobs.ts';
 
-/** Opens the ledger of a gateway that is not running; nobody watches. */
+/** Opens the ledger of a stopped gateway, without watchers. */
 export function openLedger(dataDir: string): Ledger {
   return openEmbeddedLedger({
     path: join(dataDir, 'jobs.sqlite'),
@@ -24,7 +24,7 @@ export async function keepJob(ledger: Ledger, change: Partial<Job>): Promise<Job
   return job;
 }
 
-/** What a finished job has; its picture is `bytes` long, at `key`. */
+/** The fields of a finished job; its output image at `key` has `bytes` bytes. */
 export function finished(key: string, bytes: number, at: number = Date.now()): Partial<Job> {
   const kind = key.endsWith('.png') ? 'image/png' : key.endsWith('.webp') ? 'image/webp' : 'image/jpeg';
   const filename = key.slice(key.lastIndexOf('/') + 1);
