@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { withDeadline } from '../../concurrency/deadline.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import type { Log } from '../../log.ts';
 import type { Rate, RateAnswer, SharedRates } from '../../rate.ts';
@@ -57,7 +58,9 @@ export function createSharedRateLimiter(
     async take(key) {
       if (now() < localUntil) return local.take(key);
       try {
-        return await withTimeout(shared.take(key, rate));
+        return await withDeadline(shared.take(key, rate), SHARED_TIMEOUT_MS, () => {
+          throw new StoreUnavailable('The shared request count timed out', 'ETIMEDOUT');
+        });
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         if (now() >= localUntil)
@@ -67,18 +70,4 @@ export function createSharedRateLimiter(
       }
     },
   };
-}
-
-async function withTimeout<T>(call: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new StoreUnavailable('The shared request count timed out', 'ETIMEDOUT'));
-    }, SHARED_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([call, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
+import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
 import { isFinal, type Job } from '../../jobs/job.ts';
 import { sendJobNotFound } from '../errors.ts';
@@ -57,7 +58,7 @@ async function* frames(
     if (isFinal(first.status)) return;
     let next = jobs.next();
     for (;;) {
-      const result = await withKeepAlive(next);
+      const result = await withDeadline(next, KEEP_ALIVE_MS, () => null);
       if (result === null) {
         yield ': alive\n\n';
         continue;
@@ -74,17 +75,4 @@ async function* frames(
 
 async function frameOf(options: RestOptions, job: Job): Promise<string> {
   return `id: ${job.revision}\ndata: ${JSON.stringify(await liveStatusOf(options, job))}\n\n`;
-}
-
-/** The result of a promise; null when a keep-alive comment is due first. */
-async function withKeepAlive<T>(promise: Promise<T>): Promise<T | null> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const due = new Promise<null>(resolve => {
-    timer = setTimeout(resolve, KEEP_ALIVE_MS, null);
-  });
-  try {
-    return await Promise.race([promise, due]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
