@@ -1,0 +1,108 @@
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, it } from 'vitest';
+
+/**
+ * The layers of src, highest first: each folder or file with the others that it may import. A layer imports only from
+ * layers below it. A type counts as an import like any other.
+ */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  // The programs and their composition root.
+  cli: ['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'log', 'version'],
+  main: ['serve'],
+  serve: ['gateway', 'config', 'images', 'log'],
+  gateway: [
+    ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],
+    ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'log', 'version'],
+  ],
+  'http-limits': ['config', 'http', 'rate'],
+  config: ['http', 'webhooks', 'adapters', 'rate'],
+  // How callers reach the gateway.
+  http: ['operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
+  operations: ['graphql', 'jobs', 'concurrency', 'log'],
+  graphql: ['dispatch', 'jobs', 'images', 'workflows'],
+  // What runs jobs and reports them.
+  dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'log'],
+  webhooks: ['jobs', 'outbound', 'concurrency', 'log'],
+  // The ports of jobs, implemented with SQLite, Redis, files and S3.
+  adapters: ['jobs', 'concurrency', 'log', 'rate'],
+  // The domain.
+  jobs: ['images', 'workflows', 'concurrency'],
+  comfyui: ['workflows'],
+  images: ['outbound', 'concurrency'],
+  outbound: ['concurrency'],
+  workflows: ['log'],
+  // These import from no other layer.
+  client: [],
+  sandbox: [],
+  concurrency: [],
+  log: [],
+  rate: [],
+  version: [],
+};
+
+/** Imports and circles that still break the rules, to be removed from the code and from here. */
+const PENDING: readonly string[] = [
+  'images → jobs',
+  'webhooks → images',
+  'jobs/job.ts → jobs/webhook.ts → jobs/job.ts',
+];
+
+const SRC = new URL('../src/', import.meta.url).pathname;
+const STATEMENT = /^\s*(?:import|export)\b[^;'"]*?\bfrom\s*'(\.[^']+)'|^\s*import\s*'(\.[^']+)'/gm;
+const DYNAMIC = /\bimport\(\s*'(\.[^']+)'\s*\)/g;
+
+/** The files of src with the files of src that each imports, relative to src. */
+const imports = new Map(
+  globSync('**/*.ts', { cwd: SRC })
+    .toSorted()
+    .map(file => {
+      const text = readFileSync(join(SRC, file), 'utf8');
+      const found = [...text.matchAll(STATEMENT), ...text.matchAll(DYNAMIC)];
+      const targets = found.map(([, from, bare]) => normalize(join(dirname(file), from ?? bare ?? '')));
+      return [file, targets.filter(target => existsSync(join(SRC, target)))] as const;
+    }),
+);
+
+/** The first part of a path: `jobs/job.ts` is in `jobs`, `log.ts` in `log`. */
+const layerOf = (file: string): string => file.replace(/\/.*|\.ts$/, '');
+
+it('every layer is in the table, and may import only from layers below it', () => {
+  const layers = Object.keys(LAYERS);
+  expect([...imports.keys()].filter(file => !layers.includes(layerOf(file)))).toEqual([]);
+  const upwards = Object.entries(LAYERS).flatMap(([layer, below]) =>
+    below
+      .filter(other => layers.indexOf(other) <= layers.indexOf(layer))
+      .map(other => `${other} is not below ${layer}`),
+  );
+  expect(upwards).toEqual([]);
+});
+
+it('files import only from the layers that the table allows', () => {
+  const broken = [...imports].flatMap(([file, targets]) => {
+    const layer = layerOf(file);
+    const allowed = LAYERS[layer] ?? [];
+    return targets
+      .filter(target => layerOf(target) !== layer && !allowed.includes(layerOf(target)))
+      .filter(target => !PENDING.includes(`${layer} → ${layerOf(target)}`))
+      .map(target => `${file} imports ${target}, but ${layer} may import only from: ${allowed.join(', ')}`);
+  });
+  expect(broken).toEqual([]);
+});
+
+it('no files import each other in a circle, types included', () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const path: string[] = [];
+  const visit = (file: string): void => {
+    const start = path.indexOf(file);
+    if (start >= 0) circles.push([...path.slice(start), file].join(' → '));
+    if (start >= 0 || done.has(file)) return;
+    path.push(file);
+    for (const target of imports.get(file) ?? []) visit(target);
+    path.pop();
+    done.add(file);
+  };
+  for (const file of imports.keys()) visit(file);
+  expect(circles.filter(circle => !PENDING.includes(circle))).toEqual([]);
+});
