@@ -18,7 +18,7 @@ describe.each([
 
   const audits = serverAudits({ url: () => `${rig.url}/graphql` });
 
-  it('is audited whole', () => {
+  it('is audited completely', () => {
     const levels = Map.groupBy(audits, ({ name }) => name.split(' ', 1)[0]);
     expect(levels.get('MUST')?.length).toBeGreaterThanOrEqual(13);
     expect(levels.get('SHOULD')?.length).toBeGreaterThanOrEqual(23);

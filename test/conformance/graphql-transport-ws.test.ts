@@ -108,7 +108,7 @@ describe('graphql-transport-ws', () => {
     expect((await socket.closed).code).toBe(4400);
   });
 
-  it('closes with 4408 when nobody initialises it', async () => {
+  it('closes with 4408 without connection_init', async () => {
     const impatient = await startRig({ CONNECTION_INIT_TIMEOUT: '100ms' });
     const socket = await openRawSocket(impatient.url);
     expect((await socket.closed).code).toBe(4408);

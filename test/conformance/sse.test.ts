@@ -73,7 +73,7 @@ describe('GraphQL over server-sent events', () => {
     ]);
   });
 
-  it('tells a fault of the document in the stream', async () => {
+  it('reports an invalid document in the stream', async () => {
     const answer = await stream({
       method: 'POST',
       headers: { 'content-type': 'application/json' },

@@ -97,7 +97,7 @@ describe('_entities', () => {
 
   const represent = (id: unknown) => ({ __typename: 'Job', id });
 
-  it('loads a hundred jobs by one read, in the order asked', async () => {
+  it('loads a hundred jobs with one read, in the requested order', async () => {
     const ids = await keep(100);
     ids.sort();
     reads.length = 0;
@@ -109,7 +109,7 @@ describe('_entities', () => {
     );
   });
 
-  it('reads a job that is asked for twice once', async () => {
+  it('reads a job once that is requested twice', async () => {
     const [id] = await keep(1);
     reads.length = 0;
     const { data } = await ask([represent(id), represent('nobody'), represent(id)]);
@@ -117,7 +117,7 @@ describe('_entities', () => {
     expect(data?._entities).toEqual([expect.objectContaining({ id }), null, expect.objectContaining({ id })]);
   });
 
-  it('gives null for jobs of others', async () => {
+  it('returns null for jobs of other callers', async () => {
     const [mine] = await keep(1, 'alice');
     const [theirs] = await keep(1, 'bob');
     const { data } = await ask([represent(mine), represent(theirs)], { id: 'alice', operator: false });
@@ -130,7 +130,7 @@ describe('_entities', () => {
     ['no key', [{ __typename: 'Job' }], /by its id/],
     ['what is no object', ['x'], /takes objects/],
     ['a crowd', Array.from({ length: 1001 }, (_, n) => represent(`${n}`)), /at most 1000, got 1001/],
-  ])('refuses %s', async (_, representations, message) => {
+  ])('rejects %s', async (_, representations, message) => {
     reads.length = 0;
     const { data, errors } = await ask(representations);
     expect(data ?? null).toBeNull();
@@ -158,7 +158,7 @@ describe('many entities', () => {
       { r: representations },
     );
 
-  it('of whole jobs are taken, a thousand at once', async () => {
+  it('are accepted up to a thousand complete jobs', async () => {
     const whole =
       'id status revision progress stage step totalSteps queuePosition etaSeconds engine promptId attempt createdAt ' +
       'request { prompt seed steps } images { url width height } preview { url } error { code message }';
@@ -167,11 +167,13 @@ describe('many entities', () => {
     expect(data?.a).toHaveLength(1_000);
   });
 
-  it.each([1, 5])('cost what they are, under however many names: asked %i times', async times => {
+  it.each([1, 5])('are limited by their cost, under any number of aliases: %i', async times => {
     for (let n = 1; n < times; n += 1) await asked(['a'], 'id');
     const { errors } = await asked(['a', 'b', 'c'], 'id preview { dataUri }');
     expect(errors).toEqual([
-      expect.objectContaining({ message: expect.stringMatching(/entities cost \d+ fields, at most 50000/) }),
+      expect.objectContaining({
+        message: expect.stringMatching(/entities cost \d+ fields; the limit is 50000/),
+      }),
     ]);
   });
 });
@@ -183,7 +185,7 @@ describe('_service', () => {
   });
   afterAll(() => rig.close());
 
-  it('answers the very SDL that is checked in', async () => {
+  it('returns the SDL that is checked in', async () => {
     const { data } = await rig.graphql<{ _service: { sdl: string } }>('{ _service { sdl } }');
     expect(data?._service.sdl).toBe(printSubgraph(buildApiSchema()));
     expect(data?._service.sdl).toContain('type Job @key(fields: "id")');

@@ -60,7 +60,7 @@ describe.each(['sse', 'ws'] as const)(
       },
     );
 
-    it('passes on that nobody is let in without one', async () => {
+    it('passes on that a key is required', async () => {
       const answer = await ask('wrong', 'query ($id: ID!) { job(id: $id) { id } }', { id: 'x' });
       expect(answer.errors[0].extensions.code).toBe('UNAUTHENTICATED');
     });

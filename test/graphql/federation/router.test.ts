@@ -13,14 +13,14 @@ const sdl = await readFile(new URL('../../../schema/subgraph.graphql', import.me
 describe('composition', () => {
   const part = { name: 'jobs', url: 'http://jobs.test/graphql', sdl };
 
-  it('takes the subgraph alone', () => {
+  it('composes the subgraph alone', () => {
     const supergraph = compose([part]);
     expect(supergraph).toMatch(/input ImageSource @join__type\(graph: JOBS\) @oneOf/);
     expect(supergraph).toMatch(/setEngineState\(.*@inaccessible/);
     expect(supergraph).toMatch(/engines: \[Engine!\]! .*@tag\(name: "operator"\)/);
   });
 
-  it('shares what every subgraph has', () => {
+  it('shares types that every subgraph has', () => {
     const other = `
       extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ["@shareable"])
       type Query { pages: PageInfo!  size: Size! }
@@ -31,7 +31,7 @@ describe('composition', () => {
     ).not.toThrow();
   });
 
-  it('tells what does not fit', () => {
+  it('reports conflicts', () => {
     const other = 'type Query { job(id: ID!): Int }';
     expect(() => compose([part, { name: 'other', url: 'http://other.test/', sdl: other }])).toThrow(/job/);
   });
@@ -83,7 +83,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
   it.each([
     ['server-sent events', watchOverSse],
     ['a WebSocket', watchOverWebSocket],
-  ])('carries an edit’s progress to a caller over %s', async (_, watch) => {
+  ])('streams the progress of an edit over %s', async (_, watch) => {
     const id = await edit(15);
     const snapshots = await watch(router.url, id);
     const revisions = snapshots.map(({ revision }) => revision);
@@ -93,7 +93,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
     expect((await fetch(snapshots.at(-1)?.images[0]?.url ?? '')).status).toBe(200);
   });
 
-  it('gives errors that a caller can act on as members of the result', async () => {
+  it('returns errors that a caller can act on as members of the result', async () => {
     const { editImage } = await ask<{ editImage: object }>(
       'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Error { code retryable } ... on ImageRejected { field } } }',
       { input: { images: [{ url: `${rig.pictures}/missing` }], prompt: 'x' } },
@@ -129,7 +129,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
     expect(job).toEqual({ album: { id: 'a' } });
   });
 
-  it('gives null for an edit that is not there, and the rest', async () => {
+  it('returns null for an unknown edit, and the rest', async () => {
     await ask('mutation { addPhoto(albumId: "b", jobId: "nobody", caption: "c") { id } }');
     const answer = await send('{ album(id: "b") { photos { caption edit { id status } } } }');
     const { data } = await answer.json();
@@ -137,12 +137,12 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
     expect(data.album).toEqual({ photos: [{ caption: 'c', edit: null }] });
   });
 
-  it('does not offer what is not for the graph', async () => {
+  it('hides what is not for the supergraph', async () => {
     const answer = await send('mutation { setEngineState(id: "x", drained: true) { id } }');
     expect((await answer.json()).errors[0].message).toMatch(/Cannot query field "setEngineState"/);
   });
 
-  it('passes on who asks', async () => {
+  it('passes on credentials', async () => {
     const id = await edit(2);
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
     const watch = await send(query, { id }, 'text/event-stream');
