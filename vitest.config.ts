@@ -10,7 +10,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // Brings the servers that the tests talk to, where the machine has none.
-    globalSetup: ['test/support/stores/redis-server.ts', 'test/support/stores/s3-packages.ts'],
+    globalSetup: 'test/support/stores/install.ts',
     // Most of what the tests do is wait for processes and sockets: as many workers as a small machine has cores.
     maxWorkers: 2,
     testTimeout: 20_000,

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startTestEngine, type TestEngine } from '../support/engine.ts';
-import { servePictures } from '../support/gateway.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
 import { createRandom, type Random } from '../support/random.ts';
 import { startRedis } from '../support/stores/redis.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
@@ -124,7 +124,7 @@ async function withStage(
   const random = createRandom(seed);
   const dataDir = await mkdtemp(join(tmpdir(), 'chaos-'));
   closers.push(() => rm(dataDir, { recursive: true, force: true }));
-  const pictures = await servePictures();
+  const pictures = await startImageServer();
   closers.push(() => pictures.close());
   const engines: TestEngine[] = [];
   for (let n = 0; n < 3; n += 1) {

@@ -5,9 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { makeApiKey } from '../../src/http/access/api-keys.ts';
 import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
 import { startStandIn } from '../support/clients/stand-in.ts';
-import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { startSilentProxy } from '../support/silent-proxy.ts';
+import { type CutProxy, startCutProxy, startSilentProxy } from '../support/proxies.ts';
 
 let rig: Rig;
 let folder: string;
@@ -21,7 +20,16 @@ afterAll(async () => {
 });
 
 async function startJob(steps: number): Promise<string> {
-  const words = ['edit', `${rig.pictures}/red.png`, '-p', 'x', '--megapixels', '0.25', '--steps', `${steps}`];
+  const words = [
+    'edit',
+    `${rig.images.url}/red.png`,
+    '-p',
+    'x',
+    '--megapixels',
+    '0.25',
+    '--steps',
+    `${steps}`,
+  ];
   return (await qwenEdit(words, { QWEN_EDIT_URL: rig.url })).out.trim();
 }
 
@@ -47,7 +55,7 @@ describe('without a gateway', () => {
     let gateway: Rig | undefined;
     let starting: Promise<void> | undefined;
     const { code, out, err } = await qwenEdit(
-      ['edit', `${rig.pictures}/red.png`, '-p', 'x'],
+      ['edit', `${rig.images.url}/red.png`, '-p', 'x'],
       { QWEN_EDIT_URL: url },
       {
         onError(_, text) {

@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { decode } from 'sixel';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { chooseProtocol, createPane, PROTOCOLS, type Protocol } from '../../src/cli/graphics.ts';
-import { shownImages, withoutImages } from '../support/clients/terminal.ts';
+import { shownImages, withoutImages } from '../support/clients/cli.ts';
 
 const TTY = { isTTY: true };
 const PIPE = {};

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { printable } from '../../src/cli/outcome.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
-import { listen } from '../support/listen.ts';
+import { listen } from '../support/servers.ts';
 
 /** Sets the window title and colours, clears by an eight-bit CSI, overrides the writing direction. */
 const EVIL = '\x1b]0;mine\x07\x1b[31mred\x9b2J\x00\x08\x7f\u202egnp.exe';

@@ -55,7 +55,7 @@ describe('qwen-edit edit', () => {
 
   it('prints the id of the job, with which the other commands work', async () => {
     const settings = ['--seed', '18446744073709551615', '--priority', 'high', '--key', 'k', '--cfg', '3'];
-    const words = ['edit', `${rig.pictures}/red.png`, '-p', 'x', ...settings, ...FAST];
+    const words = ['edit', `${rig.images.url}/red.png`, '-p', 'x', ...settings, ...FAST];
     const { code, out } = await qwenEdit(words);
     expect(code).toBe(0);
     const id = out.trim();
@@ -163,7 +163,7 @@ describe('qwen-edit edit', () => {
     ['an unknown status', ['jobs', '--status', 'done'], 2, /queued, processing/],
     ['an unreachable gateway', ['jobs', '--url', 'http://127.0.0.1:9'], 75, /cannot be reached.*\n.*--url/],
   ])('reports %s', async (_, words, code, says) => {
-    const ran = await qwenEdit(words.map(word => word.replace('PICTURES', rig.pictures)));
+    const ran = await qwenEdit(words.map(word => word.replace('PICTURES', rig.images.url)));
     expect(ran.code).toBe(code);
     expect(ran.err).toMatch(says);
     expect(ran.out).toBe('');

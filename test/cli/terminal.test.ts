@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
-import { shownImages, withoutImages } from '../support/clients/terminal.ts';
+import { qwenEdit, qwenEditOnTerminal, shownImages, withoutImages } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
 let rig: Rig;

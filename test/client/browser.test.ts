@@ -1,9 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startChromium } from '../support/clients/chromium.ts';
-import { openClientPage } from '../support/clients/page.ts';
-import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
+import { openClientPage, startChromium } from '../support/clients/browser.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { type CutProxy, startCutProxy } from '../support/proxies.ts';
 
 interface Outcome {
   readonly revisions: number[];
@@ -59,7 +58,7 @@ describe('the client in a browser', () => {
   });
 
   async function run(steps: number, transports?: string[]): Promise<Outcome> {
-    const given = { image: `${rig.pictures}/red.png`, steps, transports };
+    const given = { image: `${rig.images.url}/red.png`, steps, transports };
     // Passed as text: the page has no access to the names of this module.
     return page.evaluate<Outcome>(`(${FLOW})(${JSON.stringify(given)})`);
   }

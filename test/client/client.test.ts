@@ -9,9 +9,13 @@ import {
   type JobSnapshot,
   type TransportName,
 } from '../../src/client/client.ts';
-import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import {
+  type CutProxy,
+  type RecordingProxy,
+  startCutProxy,
+  startRecordingProxy,
+} from '../support/proxies.ts';
 
 let rig: Rig;
 beforeAll(async () => {
@@ -20,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => rig.close());
 
 function input(more: Partial<EditInput> = {}): EditInput {
-  return { images: [`${rig.pictures}/red.png`], prompt: 'x', steps: 3, megapixels: 0.25, ...more };
+  return { images: [`${rig.images.url}/red.png`], prompt: 'x', steps: 3, megapixels: 0.25, ...more };
 }
 
 /** Submits a valid edit. */
@@ -70,9 +74,9 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
   });
 
   it('accepts bytes as input images and converts the output image', async () => {
-    const bytes = new Uint8Array(await (await fetch(`${rig.pictures}/red.png`)).arrayBuffer());
+    const bytes = new Uint8Array(await (await fetch(`${rig.images.url}/red.png`)).arrayBuffer());
     const id = await start(client, {
-      images: [bytes, new Blob([bytes]), new URL(`${rig.pictures}/blue.jpg`)],
+      images: [bytes, new Blob([bytes]), new URL(`${rig.images.url}/blue.jpg`)],
     });
     expect((await client.wait(id)).status).toBe('COMPLETED');
     const image = await client.download(id, { format: 'webp', quality: 50 });
@@ -93,7 +97,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect(proxy.passed[0]?.headers['content-length']).toBe(String(image.size));
     expect(Number(proxy.passed[1]?.headers['content-length'])).toBeLessThan(5000);
     const uploadId = await through.upload(image);
-    const again = await start(through, { images: [{ uploadId }, { url: `${rig.pictures}/red.png` }] });
+    const again = await start(through, { images: [{ uploadId }, { url: `${rig.images.url}/red.png` }] });
     expect((await through.wait(id)).status).toBe('COMPLETED');
     expect((await through.wait(again)).status).toBe('COMPLETED');
     // With a key, the input must be the same each time.
@@ -276,7 +280,7 @@ describe('results', () => {
       code: 'INVALID_INPUT',
       field: 'steps',
     });
-    expect(await client.edit(input({ images: [`${rig.pictures}/missing`] }))).toMatchObject({
+    expect(await client.edit(input({ images: [`${rig.images.url}/missing`] }))).toMatchObject({
       __typename: 'ImageRejected',
       code: 'INPUT_UNREACHABLE',
       retryable: true,
@@ -332,7 +336,7 @@ describe('errors', () => {
     await client.cancel(id);
     const unreachable = createClient({ url: 'http://127.0.0.1:9' });
     expect(await failureOf(unreachable.job('x'))).toMatchObject({ kind: 'unreachable', retryable: true });
-    const elsewhere = createClient({ url: rig.pictures });
+    const elsewhere = createClient({ url: rig.images.url });
     expect(await failureOf(elsewhere.job('x'))).toMatchObject({ kind: 'refused', status: 404 });
     const wrong = new Response('<h1>Bad Gateway</h1>', {
       status: 502,

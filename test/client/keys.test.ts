@@ -27,7 +27,7 @@ describe.each<TransportName>(['websocket', 'sse'])('a gateway with keys, over %s
     return client;
   }
 
-  const input = () => ({ images: [`${rig.pictures}/red.png`], prompt: 'x', steps: 2, megapixels: 0.25 });
+  const input = () => ({ images: [`${rig.images.url}/red.png`], prompt: 'x', steps: 2, megapixels: 0.25 });
 
   it('give a caller access to their own jobs only', async () => {
     const client = clientWith(alice.key);
@@ -69,7 +69,7 @@ describe('limits of a gateway', () => {
     async transport => {
       const rig = await startRig({ PERSISTED_DOCUMENTS: 'only' });
       const client = createClient({ url: rig.url, transports: [transport] });
-      const input = { images: [`${rig.pictures}/red.png`], prompt: 'x', steps: 1, megapixels: 0.25 };
+      const input = { images: [`${rig.images.url}/red.png`], prompt: 'x', steps: 1, megapixels: 0.25 };
       const job = await client.edit(input);
       if (job.__typename !== 'Job') throw new Error(job.message);
       expect((await client.wait(job.id)).status).toBe('COMPLETED');

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type TransportName } from '../../src/client/client.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { type SilentProxy, startSilentProxy } from '../support/silent-proxy.ts';
+import { type SilentProxy, startSilentProxy } from '../support/proxies.ts';
 
 let rig: Rig;
 let proxy: SilentProxy;
@@ -19,7 +19,7 @@ afterAll(async () => {
   await rig.close();
 });
 
-const input = () => ({ images: [`${rig.pictures}/red.png`], prompt: 'x', steps: 100 });
+const input = () => ({ images: [`${rig.images.url}/red.png`], prompt: 'x', steps: 100 });
 
 async function startJob(): Promise<string> {
   const client = createClient({ url: rig.url });

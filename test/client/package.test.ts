@@ -47,7 +47,7 @@ describe('the package', () => {
     const program = `
       import { createClient } from 'qwen-edit-gateway/client';
       const client = createClient({ url: '${rig.url}' });
-      const edit = await client.edit({ images: ['${rig.pictures}/red.png'], prompt: 'x', steps: 2, megapixels: 0.25 });
+      const edit = await client.edit({ images: ['${rig.images.url}/red.png'], prompt: 'x', steps: 2, megapixels: 0.25 });
       if (edit.__typename !== 'Job') throw new Error(edit.message);
       console.log((await client.wait(edit.id)).status);`;
     expect(await run(folder, ['--input-type=module', '--eval', program])).toBe('COMPLETED\n');

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import { createClient, type GatewayError, type JobSnapshot } from '../../src/client/client.ts';
 import { nextEvent, onSubscribe, snapshot, startStandIn } from '../support/clients/stand-in.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { startSilentProxy } from '../support/silent-proxy.ts';
+import { startSilentProxy } from '../support/proxies.ts';
 
 /** What each test started, in the order of its end. */
 const started: (() => Promise<void>)[] = [];
@@ -39,7 +39,7 @@ describe('a connection without traffic', () => {
 
   async function startJob(url: string): Promise<string> {
     const client = createClient({ url });
-    const images = [`${rig.pictures}/red.png`];
+    const images = [`${rig.images.url}/red.png`];
     const job = await client.edit({ images, prompt: 'x', steps: 2, megapixels: 0.25 });
     if (job.__typename !== 'Job') throw new Error(job.message);
     return job.id;
@@ -81,7 +81,7 @@ describe('a WebSocket without watches', () => {
     started.push(rig.close);
     const proxy = await ended(startSilentProxy(rig.url));
     const client = clientOf({ url: proxy.url, patience: 2_000, transports: ['websocket'] });
-    const job = await client.edit({ images: [`${rig.pictures}/red.png`], prompt: 'x' });
+    const job = await client.edit({ images: [`${rig.images.url}/red.png`], prompt: 'x' });
     if (job.__typename !== 'Job') throw new Error(job.message);
     const watch = client.watch(job.id);
     await watch.next();

@@ -2,9 +2,9 @@ import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { picture } from '../support/images.ts';
+import { plainImage } from '../support/images.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { API_KEYS, as, KEYS } from '../support/sockets.ts';
+import { API_KEYS, as, KEYS } from '../support/requests.ts';
 
 /** The system's look-up; each answers when its test lets it. */
 vi.mock('node:dns/promises', () => ({
@@ -42,7 +42,7 @@ async function submit(
   fields: Record<string, unknown>,
   key: string | null = null,
 ): Promise<Record<string, unknown>> {
-  const png = await picture().png().toBuffer();
+  const png = await plainImage().png().toBuffer();
   const image1_url = `data:image/png;base64,${png.toString('base64')}`;
   const answer = await fetch(`${rig.url}/edit-image`, {
     method: 'POST',
@@ -101,7 +101,7 @@ it('are not waited for by a gateway that stops', async () => {
 
 it('are one at once for one name where callers are not told apart', async () => {
   const rig = await gateway({ WEBHOOK_TIMEOUT: '300ms' });
-  const { port } = new URL(rig.pictures);
+  const { port } = new URL(rig.images.url);
   const webhook = { url: 'http://silent.test/hook' };
   await allTried(rig, await Promise.all([1, 2, 3].map(() => submit(rig, { webhook }))));
   expect(asked()).toEqual(['silent.test']);
@@ -114,7 +114,7 @@ it('are one at once for one name where callers are not told apart', async () => 
 it('are one at once for one caller’s pictures: the names of others need not wait for its silent ones', async () => {
   const rig = await gateway({ API_KEYS, FETCH_TIMEOUT: '10m' });
   const leave = new AbortController();
-  const { port } = new URL(rig.pictures);
+  const { port } = new URL(rig.images.url);
   const edits = [1, 2, 3].map(n =>
     fetch(`${rig.url}/edit-image`, {
       method: 'POST',

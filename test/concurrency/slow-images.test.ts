@@ -4,9 +4,9 @@ import { json } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { picture } from '../support/images.ts';
-import { listen } from '../support/listen.ts';
-import { API_KEYS, as, KEYS } from '../support/sockets.ts';
+import { plainImage } from '../support/images.ts';
+import { API_KEYS, as, KEYS } from '../support/requests.ts';
+import { listen } from '../support/servers.ts';
 
 interface From {
   readonly headers: Record<string, string>;
@@ -73,7 +73,7 @@ describe.each(CALLERS)('callers told apart by %s', (_, settings, greedy, other) 
       edit(greedy, { image1_url: slowUrl, image2_url: slowUrl, image3_url: slowUrl });
     }
     await expect.poll(() => asked).toBe(3);
-    const png = await picture().png().toBuffer();
+    const png = await plainImage().png().toBuffer();
     const job = { job_id: expect.any(String) };
     for (const from of [greedy, other]) {
       const { upload_id } = await answerTo(post(from, '/upload', 'image/png', png));
@@ -87,7 +87,7 @@ describe.each(CALLERS)('callers told apart by %s', (_, settings, greedy, other) 
         .toBe('completed');
       expect(await answerTo(edit(from, { image1_url: `job:${first.job_id}` }))).toMatchObject(job);
     }
-    expect(await answerTo(edit(other, { image1_url: `${rig.pictures}/red.png` }))).toMatchObject(job);
+    expect(await answerTo(edit(other, { image1_url: `${rig.images.url}/red.png` }))).toMatchObject(job);
     expect(asked).toBe(3);
   });
 });

@@ -14,7 +14,7 @@ it('takes turns by address, when it is told to', async () => {
         answer => text(answer).then(body => resolve(JSON.parse(body).job_id), reject),
       );
       asking.on('error', reject);
-      asking.end(JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt: from }));
+      asking.end(JSON.stringify({ image1_url: `${rig.images.url}/red.png`, prompt: from }));
     });
   const place = async (id: string): Promise<number | undefined> =>
     (

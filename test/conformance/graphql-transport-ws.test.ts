@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { openAcknowledged, openRawSocket } from '../support/raw-socket.ts';
+import { openRawSocket, openSocket } from '../support/sockets.ts';
 
 /** https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md, message by message. */
 describe('graphql-transport-ws', () => {
@@ -15,17 +15,17 @@ describe('graphql-transport-ws', () => {
   async function submit(steps: number): Promise<string> {
     const { data } = await rig.graphql<{ editImage: { id: string } }>(
       'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
-      { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
+      { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
     );
     return data?.editImage.id ?? '';
   }
 
   it('acknowledges a connection once it is initialised', async () => {
     const socket = await openRawSocket(rig.url);
-    expect(socket.protocol).toBe('graphql-transport-ws');
+    expect(socket.socket.protocol).toBe('graphql-transport-ws');
     socket.send({ type: 'connection_init', payload: {} });
     expect(await socket.next()).toEqual({ type: 'connection_ack' });
-    socket.close();
+    socket.socket.close();
   });
 
   it('answers a ping with a pong, before and after the acknowledgement', async () => {
@@ -36,11 +36,11 @@ describe('graphql-transport-ws', () => {
     expect((await socket.next()).type).toBe('connection_ack');
     socket.send({ type: 'ping', payload: { n: 1 } });
     expect((await socket.next()).type).toBe('pong');
-    socket.close();
+    socket.socket.close();
   });
 
   it('answers queries and mutations with one next and complete', async () => {
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     socket.send({ id: 'q', type: 'subscribe', payload: { query: '{ __typename }' } });
     expect(await socket.next()).toEqual({
       id: 'q',
@@ -48,22 +48,22 @@ describe('graphql-transport-ws', () => {
       payload: { data: { __typename: 'Query' } },
     });
     expect(await socket.next()).toEqual({ id: 'q', type: 'complete' });
-    socket.close();
+    socket.socket.close();
   });
 
   it('closes with 4406 for a sub-protocol that it does not speak', async () => {
-    const socket = await openRawSocket(rig.url, ['graphql-ws']).catch((error: Error) => error);
+    const socket = await openRawSocket(rig.url, { protocols: ['graphql-ws'] }).catch((error: Error) => error);
     // The handshake gives no protocol then (RFC 6455, 4.2.2), which a strict client may refuse by itself.
     if (socket instanceof Error) expect(socket.message).toMatch(/subprotocol/i);
     else expect((await socket.closed).code).toBe(4406);
   });
 
   it('closes with 4406 when no sub-protocol is named', async () => {
-    expect((await (await openRawSocket(rig.url, [])).closed).code).toBe(4406);
+    expect((await (await openRawSocket(rig.url, { protocols: [] })).closed).code).toBe(4406);
   });
 
   it('closes with 4429 for a second initialisation', async () => {
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     socket.send({ type: 'connection_init' });
     expect((await socket.closed).code).toBe(4429);
   });
@@ -76,7 +76,7 @@ describe('graphql-transport-ws', () => {
 
   it('closes with 4409 for an id that is in use', async () => {
     const id = await submit(50);
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     const payload = { query: WATCH, variables: { id } };
     socket.send({ id: 'same', type: 'subscribe', payload });
     await socket.next(({ type }) => type === 'next');
@@ -86,13 +86,13 @@ describe('graphql-transport-ws', () => {
   });
 
   it('lets an id be used again after its end', async () => {
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     for (let n = 0; n < 2; n += 1) {
       socket.send({ id: 'again', type: 'subscribe', payload: { query: '{ __typename }' } });
       expect((await socket.next()).type).toBe('next');
       expect((await socket.next()).type).toBe('complete');
     }
-    socket.close();
+    socket.socket.close();
   });
 
   it.each([
@@ -103,7 +103,7 @@ describe('graphql-transport-ws', () => {
     ['a subscribe without a query', { id: '1', type: 'subscribe', payload: {} }],
     ['a list', '[]'],
   ])('closes with 4400 for %s', async (_, message) => {
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     socket.send(message);
     expect((await socket.closed).code).toBe(4400);
   });
@@ -121,7 +121,7 @@ describe('graphql-transport-ws', () => {
     ['no such operation', 'query A { __typename } query B { __typename }', /operation/i],
   ])('answers %s with an error message and leaves the others alive', async (_, query, message) => {
     const id = await submit(5);
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     socket.send({ id: 'watch', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
     socket.send({ id: 'bad', type: 'subscribe', payload: { query } });
     const answer = await socket.next(({ id: of }) => of === 'bad');
@@ -134,12 +134,12 @@ describe('graphql-transport-ws', () => {
       return of === 'watch' && type === 'complete';
     });
     expect(new Set(after)).toEqual(new Set(['watch']));
-    socket.close();
+    socket.socket.close();
   });
 
   it('stops a subscription that the client completes', async () => {
     const id = await submit(40);
-    const socket = await openAcknowledged(rig.url);
+    const socket = await openSocket(rig.url);
     socket.send({ id: 'w', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
     await socket.next(({ type }) => type === 'next');
     socket.send({ id: 'w', type: 'complete' });
@@ -156,6 +156,6 @@ describe('graphql-transport-ws', () => {
     });
     // What was on its way may arrive; the end of the job, which came after, must not.
     expect(JSON.stringify(seen)).not.toContain('CANCELED');
-    socket.close();
+    socket.socket.close();
   });
 });

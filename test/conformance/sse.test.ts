@@ -17,7 +17,7 @@ describe('GraphQL over server-sent events', () => {
   async function submit(steps = 3): Promise<string> {
     const { data } = await rig.graphql<{ editImage: { id: string } }>(
       'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
-      { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
+      { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
     );
     return data?.editImage.id ?? '';
   }

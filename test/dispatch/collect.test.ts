@@ -10,9 +10,9 @@ import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { createEngineClient, type EngineClient } from '../../src/comfyui/client.ts';
 import { collectOutputs } from '../../src/dispatch/collect.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
-import { listen } from '../support/listen.ts';
+import { type RecordedLog, recordLog } from '../support/log.ts';
 import { collectGarbage } from '../support/memory.ts';
-import { createTestLog, type TestLog } from '../support/stores/redis-store.ts';
+import { listen } from '../support/servers.ts';
 
 const MIB = 1024 * 1024;
 const PROMPT = 'a secret wish';
@@ -21,13 +21,13 @@ let folder: string;
 let artifacts: Artifacts;
 let engine: Server;
 let client: EngineClient;
-let log: TestLog;
+let log: RecordedLog;
 /** What `/view` gives for each name. */
 let files: Map<string, () => Readable>;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'collect-'));
   artifacts = createFileArtifacts(folder);
-  log = createTestLog();
+  log = recordLog();
   files = new Map();
   engine = createServer((request, response) => {
     const name = new URL(request.url ?? '/', 'http://engine').searchParams.get('filename') ?? '';

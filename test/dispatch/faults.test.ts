@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SandboxOptions } from '../../src/sandbox/server.ts';
-import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type Snapshot, watchOverWebSocket } from '../support/watch.ts';
 
@@ -41,7 +41,7 @@ async function submit(rig: Rig, fields: Record<string, unknown> = {}): Promise<s
     'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
     {
       input: {
-        images: [{ url: `${rig.pictures}/red.png` }],
+        images: [{ url: `${rig.images.url}/red.png` }],
         prompt: 'x',
         steps: 10,
         megapixels: 0.25,

@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
-import { servePictures } from '../support/gateway.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
 let dataDir: string;
 let engine: Sandbox;
-let pictures: Awaited<ReturnType<typeof servePictures>>;
+let pictures: Awaited<ReturnType<typeof startImageServer>>;
 const gateways: GatewayProcess[] = [];
 
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'kill-'));
   engine = await startSandbox({ stepMs: 25, control: true });
-  pictures = await servePictures();
+  pictures = await startImageServer();
 });
 afterEach(async () => {
   await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGKILL')));

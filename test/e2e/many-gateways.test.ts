@@ -2,22 +2,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestEngine, type TestEngine } from '../support/engine.ts';
-import { servePictures } from '../support/gateway.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
 import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 import { type Snapshot, watchOverSse, watchOverWebSocket } from '../support/watch.ts';
 
 let redis: TestRedis;
 let engine: TestEngine;
-let pictures: Awaited<ReturnType<typeof servePictures>>;
+let pictures: Awaited<ReturnType<typeof startImageServer>>;
 let shared: string;
 const gateways: GatewayProcess[] = [];
 
 beforeAll(async () => {
   redis = await startRedis({ aof: true });
   engine = await startTestEngine({ stepMs: 45 });
-  pictures = await servePictures();
+  pictures = await startImageServer();
   shared = await mkdtemp(join(tmpdir(), 'shared-'));
 });
 afterAll(async () => {

@@ -14,7 +14,8 @@ import { edit as qwenClient } from '../../examples/clients/qwen-client.ts';
 import { edit as relay } from '../../examples/clients/relay.ts';
 import type { Progress } from '../../examples/clients/run.ts';
 import { edit as urql } from '../../examples/clients/urql.ts';
-import { type Rig, servePictures, startRig } from '../support/gateway.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -35,7 +36,7 @@ describe('examples', () => {
     '%s edits, follows the progress and fetches the picture',
     async (_, edit) => {
       const seen: Progress[] = [];
-      const bytes = await edit(rig.url, `${rig.pictures}/red.png`, job => seen.push({ ...job }));
+      const bytes = await edit(rig.url, `${rig.images.url}/red.png`, job => seen.push({ ...job }));
       expect((await sharp(bytes).metadata()).format).toBe('png');
       // What urql and Apollo show is their query: that it moves is the normalised cache's doing, by nobody's code.
       expect(seen.filter(({ status }) => status === 'PROCESSING').length).toBeGreaterThan(3);
@@ -52,9 +53,9 @@ describe('examples', () => {
       const usage = `Give the URL of a picture: npx node ${file} <picture> [gateway] [file]\n`;
       const failed = (words: string[]) => run(process.execPath, [file, ...words]);
       await expect(failed([])).rejects.toMatchObject({ code: 2, stderr: usage });
-      const closed = await servePictures();
+      const closed = await startImageServer();
       await closed.close();
-      await expect(failed([`${rig.pictures}/red.png`, closed.url])).rejects.toMatchObject({
+      await expect(failed([`${rig.images.url}/red.png`, closed.url])).rejects.toMatchObject({
         code: 1,
         stderr: expect.stringMatching(/^There is no edited picture: .*\n$/),
       });
@@ -67,7 +68,7 @@ describe('examples', () => {
   ])('run as %s from the command line', async (_, program, file, says) => {
     const folder = await mkdtemp(join(tmpdir(), 'examples-'));
     const saved = join(folder, 'edited.png');
-    const output = await run(program, [file, `${rig.pictures}/red.png`, rig.url, saved]);
+    const output = await run(program, [file, `${rig.images.url}/red.png`, rig.url, saved]);
     expect(output).toMatch(says);
     expect(output).toContain(`Saved ${saved}`);
     expect((await sharp(await readFile(saved)).metadata()).format).toBe('png');

@@ -22,7 +22,7 @@ it('the receiver of webhooks prints what the gateway says, and refuses what othe
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
-        image1_url: `${rig.pictures}/red.png`,
+        image1_url: `${rig.images.url}/red.png`,
         prompt: 'x',
         steps: 1,
         webhook: { url },

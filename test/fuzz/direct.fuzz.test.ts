@@ -10,7 +10,7 @@ let rig: Rig;
 const ids: string[] = [];
 beforeAll(async () => {
   rig = await startRig({ SANDBOX_STEP: '1ms', GRAPHQL_MAX_ALIASES: '1000' });
-  for (const picture of ['red.png', 'blue.jpg']) ids.push(await finishOne(`${rig.pictures}/${picture}`));
+  for (const picture of ['red.png', 'blue.jpg']) ids.push(await finishOne(`${rig.images.url}/${picture}`));
 });
 afterAll(() => rig.close());
 

@@ -89,7 +89,7 @@ function ids(): fc.Arbitrary<string> {
 
 /** Values that the schema does not describe: URLs of images, existing ids, short jobs. */
 function known(): Record<string, Known> {
-  const url = fc.constantFrom(`${rig.pictures}/red.png`, `${rig.pictures}/blue.jpg`);
+  const url = fc.constantFrom(`${rig.images.url}/red.png`, `${rig.images.url}/blue.jpg`);
   return {
     every: { id: ids(), jobId: ids() },
     jobs: { after: fc.constant(null) },
@@ -118,7 +118,7 @@ function known(): Record<string, Known> {
 
 /** A document with literal arguments, or with variables. */
 function asked(): fc.Arbitrary<Operation> {
-  const { documents, selectionOf } = createDocuments(schema, { pictures: rig.pictures, ids: ids() });
+  const { documents, selectionOf } = createDocuments(schema, { pictures: rig.images.url, ids: ids() });
   return fc.oneof(
     { weight: 1, arbitrary: documents.map(query => ({ query: query.toWellFormed() })) },
     { weight: 2, arbitrary: operations(schema, selectionOf, known()) },

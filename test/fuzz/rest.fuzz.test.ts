@@ -9,7 +9,7 @@ import { faultOf, isPathOf, type Operation, operations } from '../support/fuzz/o
 import { type Asked, fill, type Kind, requests, type World } from '../support/fuzz/requests.ts';
 import { createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { listen } from '../support/listen.ts';
+import { listen } from '../support/servers.ts';
 
 let rig: Rig;
 let world: World;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   closeHook = hook.close;
   const plain = () => sharp({ create: { width: 40, height: 30, channels: 3, background: 'green' } });
   world = {
-    pictures: rig.pictures,
+    pictures: rig.images.url,
     hook: hook.url,
     files: [
       { type: 'image/png', bytes: await plain().png().toBuffer() },
@@ -82,7 +82,13 @@ function createThings() {
   const KEPT = 20;
 
   async function submit(fields: object): Promise<string> {
-    const edit = { image1_url: `${rig.pictures}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1, ...fields };
+    const edit = {
+      image1_url: `${rig.images.url}/red.png`,
+      prompt: 'x',
+      steps: 1,
+      megapixels: 0.1,
+      ...fields,
+    };
     const answer = await send(
       'POST',
       '/edit-image',

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createPeers, networkOf, type Peers, parseTrustedProxies } from '../../src/http/peers.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { listen } from '../support/listen.ts';
+import { listen } from '../support/servers.ts';
 import { openSocket } from '../support/sockets.ts';
 
 function peersOf(trusted: string | null): Peers {
@@ -183,7 +183,7 @@ describe('a gateway behind a proxy', () => {
     return answer.json();
   };
   const submit = async (rig: Rig, address: string): Promise<string> => {
-    const input = { images: [{ url: `${rig.pictures}/red.png` }], prompt: address, steps: 1 };
+    const input = { images: [{ url: `${rig.images.url}/red.png` }], prompt: address, steps: 1 };
     const query = 'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }';
     return (await ask(rig, address, query, { input })).data.editImage.id;
   };

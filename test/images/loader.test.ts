@@ -1,13 +1,14 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { failure, picture } from '../support/images.ts';
-import { freePort, loader, serve, serveTcp, signalled } from '../support/outbound/servers.ts';
+import { failure, loader, plainImage } from '../support/images.ts';
+import { serve, serveTcp } from '../support/outbound/servers.ts';
+import { freePort } from '../support/servers.ts';
 
 describe('pictures by URL', () => {
   it.each(['png', 'jpeg', 'webp'] as const)(
     'come byte for byte as a %s, whatever the server calls it',
     async format => {
-      const bytes = await picture().toFormat(format).toBuffer();
+      const bytes = await plainImage().toFormat(format).toBuffer();
       const url = await serve((_, response) => response.setHeader('content-type', 'text/plain').end(bytes));
       const result = await loader().fromUrl(`${url}/a`);
       expect(result).toMatchObject({
@@ -19,7 +20,7 @@ describe('pictures by URL', () => {
   );
 
   it('come whole from a server that sends them byte by byte', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = await serve(async (_, response) => {
       response.socket?.setNoDelay(true);
       for (const byte of bytes) {
@@ -57,7 +58,7 @@ describe('pictures by URL', () => {
 
   it('are asked for uncompressed, and refused compressed', async () => {
     let asked: string | undefined;
-    const body = gzipSync(await picture().png().toBuffer());
+    const body = gzipSync(await plainImage().png().toBuffer());
     const url = await serve((request, response) => {
       asked = request.headers['accept-encoding'];
       response.setHeader('content-encoding', request.url === '/odd' ? 'identity, gzip' : 'GZip').end(body);
@@ -92,7 +93,7 @@ describe('the byte cap', () => {
   });
 
   it('takes a picture of exactly its size and none of a byte more', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => response.end(bytes));
     expect(await loader({ maxBytes: bytes.byteLength }).fromUrl(url)).toMatchObject({ ok: true });
     const less = loader({ maxBytes: bytes.byteLength - 1 });
@@ -106,7 +107,7 @@ describe('the byte cap', () => {
   });
 
   it('refuses an answer that is shorter than it says, and one that is longer', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => {
       response.writeHead(200, { 'content-length': bytes.byteLength });
       response.write(bytes.subarray(0, 20), () => response.destroy());
@@ -192,7 +193,7 @@ describe('redirects', () => {
   const lookup = async () => [{ address: '192.168.1.1', family: 4 }];
 
   async function follow(path: string) {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = await serve((request, response) => {
       const location = TARGETS[request.url ?? ''];
       if (request.url === '/nowhere') response.writeHead(302).end();
@@ -226,24 +227,24 @@ describe('redirects', () => {
 
 describe('an abort', () => {
   it('rejects with its reason and hangs up, also for who waits in line', async () => {
-    const asked = signalled();
-    const left = signalled();
+    const asked = Promise.withResolvers<void>();
+    const left = Promise.withResolvers<void>();
     const url = await serve((request, response) => {
-      asked.tell();
+      asked.resolve();
       response.writeHead(200).write('x');
-      request.on('close', left.tell);
+      request.on('close', left.resolve);
     });
     const one = loader({ fetches: 1, local: 1 });
     const caller = new AbortController();
     const outcomes = Promise.allSettled([one.fromUrl(url, caller), one.fromUrl(url, caller)]);
-    await asked.happened;
+    await asked.promise;
     const reason = new Error('the caller left');
     caller.abort(reason);
     expect(await outcomes).toEqual([
       { status: 'rejected', reason },
       { status: 'rejected', reason },
     ]);
-    await left.happened;
+    await left.promise;
     await expect(one.fromUrl(url, caller)).rejects.toBe(reason);
     await expect(one.fromDataUri('data:,x', caller)).rejects.toBe(reason);
     expect(await one.fromUrl('x:')).toEqual(failure('INVALID_INPUT'));
@@ -252,7 +253,7 @@ describe('an abort', () => {
 
 describe('a loader', () => {
   it('works on so many pictures at once, and on the others after', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     let now = 0;
     let most = 0;
     const url = await serve((_, response) => {
@@ -270,7 +271,7 @@ describe('a loader', () => {
   });
 
   it('keeps a share of its places for those who do not ask for much, and lets those who wait take turns', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const held: { path: string; end: () => void }[] = [];
     const url = await serve((request, response) => {
       held.push({ path: String(request.url), end: () => response.end(bytes) });
@@ -298,25 +299,25 @@ describe('a loader', () => {
   });
 
   it('holds so many pictures that are here, whatever is being fetched', async () => {
-    const bytes = await picture().png().toBuffer();
-    const asked = signalled();
-    const url = await serve(() => asked.tell());
+    const bytes = await plainImage().png().toBuffer();
+    const asked = Promise.withResolvers<void>();
+    const url = await serve(() => asked.resolve());
     const two = loader({ fetches: 1, local: 2, totalTimeoutMs: 60_000 });
     const caller = new AbortController();
     const fetched = two.fromUrl(url, caller);
-    await asked.happened;
+    await asked.promise;
     expect(await two.fromReader(async () => bytes)).toMatchObject({ ok: true });
     let reading = 0;
-    const go = signalled();
+    const go = Promise.withResolvers<void>();
     const read = async (): Promise<Uint8Array> => {
       reading += 1;
-      await go.happened;
+      await go.promise;
       return bytes;
     };
     const results = [two.fromReader(read), two.inTurn(read), two.fromReader(read), two.inTurn(read)];
     const last = two.fromReader(async () => bytes);
     await expect.poll(() => reading).toBe(2);
-    go.tell();
+    go.resolve();
     await Promise.all([...results, last]);
     expect(reading).toBe(4);
     caller.abort();
@@ -324,17 +325,17 @@ describe('a loader', () => {
   });
 
   it('ends what is under way when it is closed, and takes nothing after', async () => {
-    const asked = signalled();
-    const left = signalled();
+    const asked = Promise.withResolvers<void>();
+    const left = Promise.withResolvers<void>();
     const url = await serve(request => {
-      asked.tell();
-      request.on('close', left.tell);
+      asked.resolve();
+      request.on('close', left.resolve);
     });
     const closing = loader();
     const result = closing.fromUrl(url);
-    await asked.happened;
+    await asked.promise;
     await closing.close();
-    await left.happened;
+    await left.promise;
     const ended = failure('INPUT_UNREACHABLE', 'the gateway is shutting down');
     expect(await result).toEqual(ended);
     expect(await closing.fromUrl(url)).toEqual(ended);

@@ -1,12 +1,11 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { animation, failure, picture } from '../support/images.ts';
-import { loader } from '../support/outbound/servers.ts';
+import { animation, failure, loader, plainImage } from '../support/images.ts';
 
 describe('a picture that comes again', () => {
   it('is answered as the first time, with its own bytes', async () => {
     const images = loader();
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const first = await images.fromReader(async () => bytes);
     const again = new Uint8Array(bytes);
     const second = await images.fromReader(async () => again);
@@ -47,8 +46,8 @@ describe('a picture that comes again', () => {
   });
 
   it('says by its header what a decoder says, with words in it and without', async () => {
-    const plain = await picture().png().toBuffer();
-    const words = await picture()
+    const plain = await plainImage().png().toBuffer();
+    const words = await plainImage()
       .png()
       .withMetadata({ exif: { IFD0: { ImageDescription: 'x' } } })
       .toBuffer();

@@ -4,17 +4,16 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { readDataUri } from '../../src/images/data-uri.ts';
-import { animation, failure, noise, picture, ultraHdr } from '../support/images.ts';
-import { loader } from '../support/outbound/servers.ts';
+import { animation, failure, loader, noisyImage, plainImage, ultraHdr } from '../support/images.ts';
 
 const KINDS = {
-  PNG: () => noise(120, 90).png(),
-  'interlaced PNG': () => noise(120, 90).png({ progressive: true }),
-  JPEG: () => noise(120, 90).jpeg(),
-  'progressive JPEG': () => noise(120, 90).jpeg({ progressive: true }),
-  'flat JPEG': () => picture(120, 90).jpeg(),
-  WebP: () => noise(120, 90).webp(),
-  'lossless WebP': () => noise(120, 90).webp({ lossless: true }),
+  PNG: () => noisyImage(120, 90).png(),
+  'interlaced PNG': () => noisyImage(120, 90).png({ progressive: true }),
+  JPEG: () => noisyImage(120, 90).jpeg(),
+  'progressive JPEG': () => noisyImage(120, 90).jpeg({ progressive: true }),
+  'flat JPEG': () => plainImage(120, 90).jpeg(),
+  WebP: () => noisyImage(120, 90).webp(),
+  'lossless WebP': () => noisyImage(120, 90).webp({ lossless: true }),
 } as const;
 const KIND_NAMES = [
   'PNG',
@@ -54,7 +53,7 @@ describe('a picture', () => {
       [6, 30, 40],
       [8, 30, 40],
     ] as const) {
-      const bytes = await picture().toFormat(format).withMetadata({ orientation }).toBuffer();
+      const bytes = await plainImage().toFormat(format).withMetadata({ orientation }).toBuffer();
       expect(await loader().fromReader(async () => bytes)).toMatchObject({
         ok: true,
         image: { width, height },
@@ -72,7 +71,7 @@ describe('a picture', () => {
 
   it('with more pixels than allowed is refused before it is decoded', async () => {
     const one = loader({ maxBytes: 10_000_000 });
-    const bytes = await picture(1_200, 1_200).png().toBuffer();
+    const bytes = await plainImage(1_200, 1_200).png().toBuffer();
     const message = '1200 × 1200 pixels: the limit is 1 million pixels';
     expect(await one.fromReader(async () => bytes)).toEqual(failure('INPUT_TOO_LARGE', message));
     // A header that promises more than is behind it, and one that promises more than any decoder takes.
@@ -86,7 +85,7 @@ describe('a picture', () => {
       bomb.writeUInt32BE(crc32(bomb.subarray(12, 29)), 29);
       expect(await one.fromReader(async () => bomb)).toEqual(failure(code));
     }
-    expect(await one.fromReader(async () => await picture(1_000, 1_000).png().toBuffer())).toMatchObject({
+    expect(await one.fromReader(async () => await plainImage(1_000, 1_000).png().toBuffer())).toMatchObject({
       ok: true,
     });
   });
@@ -113,7 +112,7 @@ describe('a damaged picture', () => {
   });
 
   it('in PNG, with less in it than its header says, is refused although every chunk is whole', async () => {
-    const bytes = await picture(120, 90).png().toBuffer();
+    const bytes = await plainImage(120, 90).png().toBuffer();
     const start = bytes.indexOf('IDAT') - 4;
     const pixels = inflateSync(bytes.subarray(start + 8, start + 8 + bytes.readUInt32BE(start)));
     const cut = (lines: number) =>
@@ -131,7 +130,7 @@ describe('a damaged picture', () => {
   it('in JPEG, without the marker of its end, is refused although every line is there', async () => {
     const one = loader();
     for (let count = 0; count < 60; count += 1) {
-      const bytes = await noise(32, 24).jpeg().toBuffer();
+      const bytes = await noisyImage(32, 24).jpeg().toBuffer();
       for (const missing of [1, 2]) {
         expect(await one.fromReader(async () => bytes.subarray(0, -missing))).toEqual(
           failure('INPUT_NOT_AN_IMAGE', /cut short/),
@@ -141,13 +140,13 @@ describe('a damaged picture', () => {
   });
 
   it('in JPEG, is not mistaken for whole by the thumbnail in it, nor for cut short by what follows it', async () => {
-    const thumbnail = await picture(8, 6).jpeg().toBuffer();
+    const thumbnail = await plainImage(8, 6).jpeg().toBuffer();
     const head = Buffer.of(0xff, 0xe2, 0, 0);
     head.writeUInt16BE(thumbnail.byteLength + 2, 2);
     const one = loader();
     const cut = failure('INPUT_NOT_AN_IMAGE', /cut short/);
     for (let count = 0; count < 60; count += 1) {
-      const plain = await noise(32, 24).jpeg().toBuffer();
+      const plain = await noisyImage(32, 24).jpeg().toBuffer();
       const bytes = Buffer.concat([plain.subarray(0, 2), head, thumbnail, plain.subarray(2)]);
       for (const left of [3, 5, 20, bytes.byteLength - 2]) {
         expect(await one.fromReader(async () => bytes.subarray(0, left))).toEqual(cut);
@@ -163,7 +162,7 @@ describe('a damaged picture', () => {
   });
 
   it('in JPEG, with more scans than any picture has, is refused before they are all decoded', async () => {
-    const bytes = await picture(1_000, 1_000).jpeg({ progressive: true }).toBuffer();
+    const bytes = await plainImage(1_000, 1_000).jpeg({ progressive: true }).toBuffer();
     const scan = bytes.subarray(bytes.lastIndexOf(Buffer.of(0xff, 0xda)), -2);
     const bomb = Buffer.concat([
       bytes.subarray(0, -2),
@@ -195,7 +194,7 @@ describe('an animation', () => {
   });
 
   it('in a PNG leaves no trace of the others', async () => {
-    const still = await picture().png().toBuffer();
+    const still = await plainImage().png().toBuffer();
     const control = chunk('acTL', Buffer.from([0, 0, 0, 2, 0, 0, 0, 0]));
     const bytes = Buffer.concat([still.subarray(0, 33), control, still.subarray(33)]);
     const result = await loader().fromReader(async () => bytes);
@@ -243,7 +242,7 @@ describe('bytes that are no JPEG, PNG or WebP', () => {
   });
 
   it('do not pass behind the first bytes of one', async () => {
-    const png = await picture().png().toBuffer();
+    const png = await plainImage().png().toBuffer();
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
     for (const head of [png.subarray(0, 8), Buffer.from([0xff, 0xd8, 0xff]), Buffer.from('RIFF0000WEBP')]) {
       expect(await loader().fromReader(async () => Buffer.concat([head, svg]))).toEqual(
@@ -255,7 +254,7 @@ describe('bytes that are no JPEG, PNG or WebP', () => {
 
 describe('data URIs', () => {
   it('are taken in base64 and percent-encoded, the declared type apart', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const base64 = bytes.toString('base64');
     for (const uri of [
       `data:image/png;base64,${base64}`,

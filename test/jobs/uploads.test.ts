@@ -11,7 +11,7 @@ import { createImageLoader, type ImageLoader } from '../../src/images/loader.ts'
 import type { Artifacts } from '../../src/jobs/ports.ts';
 import { createUploads, type Uploads } from '../../src/jobs/uploads.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
-import { createTestLog } from '../support/stores/redis-store.ts';
+import { recordLog } from '../support/log.ts';
 import { startS3 } from '../support/stores/s3.ts';
 
 const ME = { id: 'me', operator: false };
@@ -73,7 +73,7 @@ describe.each(['files', 'S3'])('gateways that share their artifacts: %s', kind =
     const place = await mkdtemp(join(tmpdir(), 'shared-'));
     const parsed = parseArtifactsUrl(s3?.url() ?? `file://${place}`);
     if (!parsed.ok) throw new Error(parsed.fault);
-    const options = { location: parsed.value, signedUrls: false, now: Date.now, log: createTestLog() };
+    const options = { location: parsed.value, signedUrls: false, now: Date.now, log: recordLog() };
     const opened = await openArtifacts(options);
     shared = opened.artifacts;
     close = async () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { held } from '../support/memory.ts';
-import { askGraphQL, codesOf, openSocket } from '../support/sockets.ts';
+import { postGraphQL } from '../support/requests.ts';
+import { codesOf, openSocket } from '../support/sockets.ts';
 
 let rig: Rig;
 let strict: Rig;
@@ -16,7 +17,7 @@ afterAll(async () => {
 
 /** The codes of a document's errors, and that both ways say the same. */
 async function codes(query: string, gateway: Rig = rig): Promise<(string | undefined)[]> {
-  const http = await askGraphQL(gateway.url, query);
+  const http = await postGraphQL(gateway.url, query);
   const overHttp = (http.errors ?? []).map(({ extensions }) => extensions?.code);
   const socket = await openSocket(gateway.url);
   const message = await socket.run({ query });
@@ -85,7 +86,7 @@ describe('a document', () => {
 
   it('is limited in its tokens while it is parsed', async () => {
     expect(await codes(`{ ${many(2100, () => '__typename')} }`)).toEqual(['GRAPHQL_PARSE_FAILED']);
-    const answer = await askGraphQL(rig.url, `{ ${many(2100, () => '__typename')} }`);
+    const answer = await postGraphQL(rig.url, `{ ${many(2100, () => '__typename')} }`);
     expect(answer.errors?.[0]?.message).toContain('2000');
     const entities = (count: number) =>
       `{ _entities(representations: [${many(count, () => '{ __typename: "Job", id: "none" }')}]) { __typename } }`;
@@ -166,10 +167,10 @@ describe('GraphiQL', () => {
 describe('long documents', () => {
   it('are not kept in memory', async () => {
     const text = (n: number): string => `{ __typename } # ${n} ${'x'.repeat(2_000_000)}`;
-    await askGraphQL(rig.url, text(0));
+    await postGraphQL(rig.url, text(0));
     const before = held();
     for (let n = 1; n <= 20; n += 1)
-      expect(await askGraphQL(rig.url, text(n))).toMatchObject({ status: 200 });
+      expect(await postGraphQL(rig.url, text(n))).toMatchObject({ status: 200 });
     expect(held() - before).toBeLessThan(20_000_000);
   });
 

@@ -8,7 +8,8 @@ import { createLog } from '../../src/log.ts';
 import type { OperationInfo, Outcome } from '../../src/operations/hooks.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../../src/operations/persisted.ts';
 import { testEnvironment } from '../support/gateway.ts';
-import { openEvents, openSocket, type RawSocket } from '../support/sockets.ts';
+import { openSocket, type RawSocket } from '../support/sockets.ts';
+import { openEvents } from '../support/watch.ts';
 
 /** What the hook saw of one operation. */
 interface Seen extends Pick<OperationInfo, 'kind' | 'name' | 'transport'> {

@@ -16,13 +16,15 @@ import { createJobs } from '../../src/jobs/service.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { ask, askBothWays, OFTEN } from '../support/both-ways.ts';
-import { listen } from '../support/listen.ts';
-import { collectLog } from '../support/log.ts';
-import { startTestGateway } from '../support/rest-gateway.ts';
-import { askGraphQL, codesOf, openSocket } from '../support/sockets.ts';
+import { startRig } from '../support/gateway.ts';
+import { recordLog } from '../support/log.ts';
+import { postGraphQL } from '../support/requests.ts';
+import { listen } from '../support/servers.ts';
+import { codesOf, openSocket } from '../support/sockets.ts';
 
 const SECRET = 'redis://:hunter2@10.0.0.7:6379 refused';
-const { log, lines } = collectLog();
+const log = recordLog();
+const { lines } = log;
 const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { id } }';
 /** By the id of the job that is asked for. */
 const faults = new Map<string, Error>([['away', new StoreUnavailable('no route', 'ECONNREFUSED')]]);
@@ -100,16 +102,16 @@ describe('an internal error', () => {
   const subscription = 'subscription { jobProgress(jobId: "x") { id } }';
 
   it('is masked by a reference over HTTP', async () => {
-    const { errors } = await askGraphQL(server.url, query);
+    const { errors } = await postGraphQL(server.url, query);
     expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
     expectReference(errors);
   });
 
   it('is masked by a reference and logged once in a compiled query', async () => {
     const often = 'query Often($id: ID!) { job(id: $id) { id } }';
-    for (let n = 1; n < OFTEN; n += 1) await askGraphQL(server.url, often, { id: 'x' });
+    for (let n = 1; n < OFTEN; n += 1) await postGraphQL(server.url, often, { id: 'x' });
     lines.splice(0);
-    const { errors } = await askGraphQL(server.url, often, { id: 'x' });
+    const { errors } = await postGraphQL(server.url, often, { id: 'x' });
     expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
     expectReference(errors);
     expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1);
@@ -170,7 +172,8 @@ describe('a client that leaves before the response', () => {
   it.each(['/graphql', '/edit-image'])('is logged at debug, not as an error: %s', async path => {
     const silent = createServer();
     const url = `http://127.0.0.1:${await listen(silent)}/picture.png`;
-    const gateway = await startTestGateway();
+    const seen = recordLog();
+    const gateway = await startRig({}, seen);
     const leave = new AbortController();
     // As soon as the picture is asked for.
     silent.on('request', () => leave.abort());
@@ -189,13 +192,13 @@ describe('a client that leaves before the response', () => {
       });
       await expect(asked).rejects.toThrow('aborted');
       await expect
-        .poll(() => gateway.lines.map(({ level, message }) => `${level} ${message}`))
+        .poll(() => seen.lines.map(({ level, message }) => `${level} ${message}`))
         .toContain('debug the client left before the response');
-      expect(gateway.lines.filter(({ level }) => level === 'error')).toEqual([]);
+      expect(seen.lines.filter(({ level }) => level === 'error')).toEqual([]);
     } finally {
       silent.closeAllConnections();
       silent.close();
-      await gateway.stop();
+      await gateway.close();
     }
   });
 });

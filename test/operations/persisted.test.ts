@@ -32,11 +32,10 @@ async function outcome(mode: keyof typeof rigs, params: object): Promise<string 
   ).json();
   const overHttp = http.data == null ? http.errors[0].extensions?.code : 'data';
   const socket = await openSocket(url);
-  const message = await Promise.race([
-    socket.run(params),
-    // A subscribe message without a query is against the protocol: the socket is closed for it.
-    socket.closed.then(({ code }) => ({ type: 'closed', payload: code })),
-  ]);
+  // A subscribe message without a query breaks the protocol: the server closes the socket.
+  const message = await socket
+    .run(params)
+    .catch(async () => ({ type: 'closed', payload: (await socket.closed).code }));
   socket.socket.close();
   const overSocket =
     message.type === 'closed'

@@ -5,16 +5,17 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isOwnNetwork } from '../../src/outbound/address.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
-import { failure, picture } from '../support/images.ts';
+import { failure, loader, plainImage } from '../support/images.ts';
 import { selfSigned } from '../support/outbound/certificate.ts';
-import { freePort, listen, loader, serve, serveTcp, signalled } from '../support/outbound/servers.ts';
+import { listenInTest, serve, serveTcp } from '../support/outbound/servers.ts';
+import { freePort } from '../support/servers.ts';
 
 const answers = (...addresses: string[]) =>
   addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }));
 
 describe('a name', () => {
   it('is resolved once for each connection, and judged by what it was resolved to', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const asked: string[] = [];
     const rebinding = loader({
@@ -58,7 +59,7 @@ describe('a name', () => {
   });
 
   it('is reached at its next address when the first does not answer', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const get = (...addresses: string[]) =>
       loader({ allow: parseAllowList('127.0.0.0/8'), lookup: async () => answers(...addresses) }).fromUrl(
@@ -69,7 +70,7 @@ describe('a name', () => {
   });
 
   it('is reached by its other family when many addresses of the first do not answer', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const result = await loader({
       allow: parseAllowList('127.0.0.1, ::1'),
@@ -133,7 +134,7 @@ describe('a name', () => {
 
 describe('FETCH_ALLOW', () => {
   it('opens hosts, addresses and networks, at all ports or at one', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const { port } = new URL(await serve((_, response) => response.end(bytes)));
     const get = async (allow: string, host = 'photos.test') => {
       const one = loader({ allow: parseAllowList(allow), lookup: async () => answers('127.0.0.1') });
@@ -201,9 +202,9 @@ describe('TLS', () => {
   afterAll(() => setDefaultCACertificates(before));
 
   it('keeps the name for SNI and for the certificate, although an address is connected', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const seen: { name: unknown; host: unknown; protocol: unknown }[] = [];
-    const port = await listen(
+    const port = await listenInTest(
       createTlsServer(trusted, (request, response) => {
         const name = 'servername' in request.socket ? request.socket.servername : null;
         seen.push({ name, host: request.headers.host, protocol: request.httpVersion });
@@ -220,56 +221,58 @@ describe('TLS', () => {
   });
 
   it('refuses a certificate that nobody trusted signed, and a server without TLS', async () => {
-    const port = await listen(createTlsServer(selfSigned('photos.test'), (_, response) => response.end()));
+    const port = await listenInTest(
+      createTlsServer(selfSigned('photos.test'), (_, response) => response.end()),
+    );
     const one = loader({ lookup: async () => answers('127.0.0.1') });
     expect(await one.fromUrl(`https://photos.test:${port}/`)).toEqual(
       failure('INPUT_UNREACHABLE', 'its TLS certificate is not valid'),
     );
-    const plain = await listen(createServer((_, response) => response.end()));
+    const plain = await listenInTest(createServer((_, response) => response.end()));
     expect(await one.fromUrl(`https://photos.test:${plain}/`)).toEqual(failure('INPUT_UNREACHABLE'));
   });
 });
 
 describe('a server that never ends the TLS handshake', () => {
   it('costs the time of a connection, and loses it when that is over, on abort and on close', async () => {
-    const arrived = [signalled(), signalled(), signalled()];
-    const left = [signalled(), signalled(), signalled()];
+    const arrived = [0, 1, 2].map(() => Promise.withResolvers<void>());
+    const left = [0, 1, 2].map(() => Promise.withResolvers<void>());
     let connections = 0;
     const port = await serveTcp(socket => {
       const index = connections;
       connections += 1;
       socket.resume();
-      socket.on('close', () => left[index]?.tell());
-      arrived[index]?.tell();
+      socket.on('close', () => left[index]?.resolve());
+      arrived[index]?.resolve();
     });
     const url = `https://127.0.0.1:${port}/`;
     expect(await loader({ connectTimeoutMs: 100 }).fromUrl(url)).toEqual(
       failure('INPUT_UNREACHABLE', 'Connection timeout'),
     );
-    await left[0]?.happened;
+    await left[0]?.promise;
 
     const caller = new AbortController();
     // Longer than a test may take: no clock ends these two.
     const patient = { connectTimeoutMs: 60_000, totalTimeoutMs: 60_000 };
     const aborted = loader(patient).fromUrl(url, caller);
-    await arrived[1]?.happened;
+    await arrived[1]?.promise;
     const reason = new Error('left');
     caller.abort(reason);
     await expect(aborted).rejects.toBe(reason);
-    await left[1]?.happened;
+    await left[1]?.promise;
 
     const closing = loader(patient);
     const ended = closing.fromUrl(url);
-    await arrived[2]?.happened;
+    await arrived[2]?.promise;
     await closing.close();
     expect(await ended).toEqual(failure('INPUT_UNREACHABLE', 'the gateway is shutting down'));
-    await left[2]?.happened;
+    await left[2]?.promise;
   });
 });
 
 describe('proxies of the environment', () => {
   it('are not heard of', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => response.end(bytes));
     // Whoever asked a proxy on this port would be refused.
     const proxy = `http://127.0.0.1:${await freePort()}`;

@@ -1,8 +1,7 @@
 import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { expect, it, vi } from 'vitest';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
-import { failure } from '../support/images.ts';
-import { loader } from '../support/outbound/servers.ts';
+import { failure, loader } from '../support/images.ts';
 
 /** This host, with an interface in a public network besides its own. */
 vi.mock('node:os', async importOriginal => {

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { failure, picture } from '../support/images.ts';
-import { listen } from '../support/listen.ts';
-import { loader, serve } from '../support/outbound/servers.ts';
+import { failure, loader, plainImage } from '../support/images.ts';
+import { serve } from '../support/outbound/servers.ts';
+import { listen } from '../support/servers.ts';
 
 /** A proxy that leads every name to loopback, and says what it was asked for. */
 const asked: string[] = [];
@@ -51,7 +51,7 @@ const notFound = async (): Promise<never> => {
 
 describe('FETCH_PROXY', () => {
   it('is gone through, also for names that only it can resolve', async () => {
-    const bytes = await picture().png().toBuffer();
+    const bytes = await plainImage().png().toBuffer();
     const { port } = new URL(await serve((_, response) => response.end(bytes)));
     const fetched = loader({ proxy: proxyUrl, lookup: notFound }).fromUrl(
       `http://pictures.test:${port}/a.png`,

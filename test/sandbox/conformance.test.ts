@@ -24,7 +24,6 @@ import { comparable, linesOf, type Recording, readRecording } from '../support/c
 import {
   call,
   type Exchange,
-  eventually,
   isType,
   openSocket,
   plainPng,
@@ -33,6 +32,7 @@ import {
   type TestSocket,
   upload,
 } from '../support/comfyui/sandbox.ts';
+import { eventually } from '../support/watch.ts';
 
 const STEP_MS = 60;
 /** For scenarios that send several requests within one step. */

@@ -4,7 +4,6 @@ import {
   call,
   type Exchange,
   editGraph,
-  eventually,
   isType,
   nameOf,
   openSocket,
@@ -15,6 +14,7 @@ import {
   type TestSocket,
   uploadInput,
 } from '../support/comfyui/sandbox.ts';
+import { eventually } from '../support/watch.ts';
 
 async function start(options: SandboxOptions = {}): Promise<Sandbox> {
   const sandbox = await startTestSandbox(options);

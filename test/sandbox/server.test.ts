@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest';
 import {
   call,
   editGraph,
-  eventually,
   isType,
   openSocket,
   plainPng,
@@ -12,6 +11,7 @@ import {
   upload,
   uploadInput,
 } from '../support/comfyui/sandbox.ts';
+import { eventually } from '../support/watch.ts';
 
 describe('sockets', () => {
   it('sends a second socket of a client id nothing more once the first closes', async () => {

@@ -1,19 +1,20 @@
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import sharp from 'sharp';
+import { fileURLToPath } from 'node:url';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
-import { createLog } from '../../src/log.ts';
-import { listen } from './listen.ts';
+import { createLog, type Log } from '../../src/log.ts';
+import { type ImageServer, startImageServer } from './image-server.ts';
 
-/** Everything that a test started, stopped in reverse order by `close`. */
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A gateway in this process with an image server beside it. */
 export interface Rig {
   readonly url: string;
   readonly dataDir: string;
-  /** Pictures over HTTP: `/red.png`, `/blue.jpg`, and what is no picture: `/page.html`, `/missing`. */
-  readonly pictures: string;
+  readonly images: ImageServer;
   graphql<T>(
     query: string,
     variables?: Record<string, unknown>,
@@ -21,31 +22,7 @@ export interface Rig {
   close(): Promise<void>;
 }
 
-/** Serves a few pictures on a free port. */
-export async function servePictures(): Promise<{ url: string; close(): Promise<void> }> {
-  const plain = (background: string, width: number, height: number) =>
-    sharp({ create: { width, height, channels: 3, background } });
-  const files = new Map<string, { type: string; body: Buffer | string }>([
-    ['/red.png', { type: 'image/png', body: await plain('red', 96, 64).png().toBuffer() }],
-    ['/blue.jpg', { type: 'image/jpeg', body: await plain('blue', 64, 96).jpeg().toBuffer() }],
-    ['/page.html', { type: 'text/html', body: '<!doctype html><p>hello' }],
-  ]);
-  const server = createServer((request, response) => {
-    const file = files.get(request.url ?? '');
-    if (file === undefined) response.writeHead(404).end('nothing here');
-    else response.writeHead(200, { 'content-type': file.type }).end(file.body);
-  });
-  const port = await listen(server);
-  return {
-    url: `http://127.0.0.1:${port}`,
-    async close() {
-      server.closeAllConnections();
-      await new Promise<void>(resolve => server.close(() => resolve()));
-    },
-  };
-}
-
-/** The environment of a gateway under test: a free port, a folder of its own, pictures from loopback allowed. */
+/** The environment of a gateway under test: a free port, a folder of its own, images from loopback allowed. */
 export function testEnvironment(
   dataDir: string,
   overrides: Record<string, string> = {},
@@ -61,17 +38,20 @@ export function testEnvironment(
   };
 }
 
-/** A gateway in this process, on the sandbox unless told otherwise. */
-export async function startRig(overrides: Record<string, string> = {}): Promise<Rig> {
+/** Starts a gateway in this process, on the sandbox unless `COMFYUI_URL` is set. Its log is silent unless one is given. */
+export async function startRig(
+  overrides: Record<string, string> = {},
+  log: Log = createLog('silent'),
+): Promise<Rig> {
   const dataDir = overrides.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'gateway-')));
-  const pictures = await servePictures();
-  const result = readConfig(testEnvironment(dataDir, overrides));
-  if (!result.ok) throw new Error(result.faults.join('; '));
-  const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
+  const config = readConfig(testEnvironment(dataDir, overrides));
+  if (!config.ok) throw new Error(config.faults.join('; '));
+  const images = await startImageServer();
+  const gateway = await startGateway(config.config, log);
   return {
     url: gateway.url,
     dataDir,
-    pictures: pictures.url,
+    images,
     async graphql(query, variables = {}) {
       const answer = await fetch(`${gateway.url}/graphql`, {
         method: 'POST',
@@ -82,8 +62,47 @@ export async function startRig(overrides: Record<string, string> = {}): Promise<
     },
     async close() {
       await gateway.stop();
-      await pictures.close();
+      await images.close();
       if (overrides.DATA_DIR === undefined) await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A gateway as a process of its own, which a test can send signals. */
+export interface GatewayProcess {
+  readonly url: string;
+  readonly child: ChildProcess;
+  /** Sends the signal and resolves with the exit code, null when the signal ended it. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+/** Starts `src/main.ts` and resolves when it listens. Rejects with its output when it exits before. */
+export async function startGatewayProcess(
+  dataDir: string,
+  overrides: Record<string, string>,
+): Promise<GatewayProcess> {
+  const child = spawn(process.execPath, [MAIN], {
+    env: { PATH: process.env.PATH, ...testEnvironment(dataDir, overrides) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const exited = new Promise<number | null>(resolve => child.once('exit', resolve));
+  let output = '';
+  const url = await new Promise<string>((resolve, reject) => {
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString();
+      const found = /on (http:\/\/\S+)/.exec(output)?.[1];
+      if (found !== undefined) resolve(found);
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('exit', code => reject(new Error(`the gateway ended with ${code}: ${output}`)));
+  });
+  return {
+    url,
+    child,
+    end(signal) {
+      child.kill(signal);
+      return exited;
     },
   };
 }

@@ -1,67 +1,68 @@
-import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import sharp from 'sharp';
-import { listen } from './listen.ts';
+import { listen } from './servers.ts';
 
-/** A server of pictures on loopback: `/<anything>.jpg`, `.png`, `.webp`; also what callers get wrong. */
-export interface Pictures {
+/**
+ * A server of input images on loopback. `/red.png` is 96×64, `/blue.jpg` 64×96, and any other name that ends in `.png`,
+ * `.jpg` or `.webp` an image of its kind, except `/missing…`. `/page.html` and `/text` are not images, `/large` announces
+ * 1 GiB, `/hanging` never answers; the rest is 404.
+ */
+export interface ImageServer {
   readonly url: string;
-  /** Paths that were asked for, in order. */
-  readonly asked: readonly string[];
-  /** Resolves when `/hanging` was asked for and its asker has left. */
-  readonly left: Promise<void>;
-  /** Resolves when `/hanging` was asked for. */
+  /** Resolves when `/hanging` was requested. */
   readonly hanging: Promise<void>;
-  stop(): Promise<void>;
+  /** Resolves when the client of `/hanging` has closed its connection. */
+  readonly aborted: Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Starts it on a free port. */
-export async function startPictures(): Promise<Pictures> {
-  const asked: string[] = [];
-  const left = Promise.withResolvers<void>();
+export async function startImageServer(): Promise<ImageServer> {
   const hanging = Promise.withResolvers<void>();
-  const picture = sharp({
-    create: { width: 96, height: 64, channels: 3, background: { r: 200, g: 120, b: 40 } },
-  });
+  const aborted = Promise.withResolvers<void>();
+  const encoded = new Map<string, Promise<Buffer>>();
 
   async function serve(path: string, response: ServerResponse): Promise<void> {
-    const kind = /\.(jpg|png|webp)$/.exec(path)?.[1];
-    if (kind !== undefined && !path.startsWith('/missing')) {
-      const format = kind === 'jpg' ? 'jpeg' : kind === 'png' ? 'png' : 'webp';
-      response.setHeader('content-type', `image/${format}`);
-      response.end(await picture.clone().toFormat(format).toBuffer());
+    const [, name = '', extension = ''] = /^\/(.+)\.(jpg|png|webp)$/.exec(path) ?? [];
+    if (extension !== '' && !name.startsWith('missing')) {
+      const image = encoded.get(path) ?? encode(name, extension);
+      encoded.set(path, image);
+      const type = `image/${extension === 'jpg' ? 'jpeg' : extension}`;
+      response.writeHead(200, { 'content-type': type }).end(await image);
+    } else if (path === '/page.html') {
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><p>hello');
     } else if (path === '/text') {
-      response.end('This is not a picture');
+      response.end('This is not an image');
     } else if (path === '/large') {
-      response.setHeader('content-length', 1024 ** 3);
-      response.write('x');
+      response.writeHead(200, { 'content-length': 1024 ** 3 }).write('x');
     } else if (path === '/hanging') {
-      response.once('close', () => left.resolve());
+      response.once('close', () => aborted.resolve());
       hanging.resolve();
     } else {
-      response.statusCode = 404;
-      response.end();
+      response.writeHead(404).end('nothing here');
     }
   }
 
   const server = createServer((request, response) => {
-    const path = request.url ?? '/';
-    asked.push(path);
-    serve(path, response).catch((error: unknown) =>
+    serve(request.url ?? '/', response).catch((error: unknown) =>
       response.destroy(error instanceof Error ? error : undefined),
     );
   });
   const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
-    asked,
-    left: left.promise,
     hanging: hanging.promise,
-    async stop() {
-      const closed = once(server, 'close');
-      server.close();
+    aborted: aborted.promise,
+    async close() {
       server.closeAllConnections();
-      await closed;
+      await new Promise<void>(resolve => server.close(() => resolve()));
     },
   };
+}
+
+function encode(name: string, extension: string): Promise<Buffer> {
+  const size = name === 'blue' ? { width: 64, height: 96 } : { width: 96, height: 64 };
+  const background = name === 'blue' || name === 'red' ? name : '#c87828';
+  const image = sharp({ create: { ...size, channels: 3, background } });
+  return (extension === 'jpg' ? image.jpeg() : extension === 'png' ? image.png() : image.webp()).toBuffer();
 }

@@ -1,13 +1,15 @@
 import sharp, { type Sharp } from 'sharp';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
+import { createImageLoader, type ImageLoader, type ImageLoaderOptions } from '../../src/images/loader.ts';
+import { parseAllowList } from '../../src/outbound/allow-list.ts';
 
-/** A plain picture, small in bytes. */
-export function picture(width = 40, height = 30): Sharp {
+/** A plain image, small in bytes. */
+export function plainImage(width = 40, height = 30): Sharp {
   return sharp({ create: { width, height, channels: 3, background: '#a04020' } });
 }
 
-/** A noisy picture, whose last lines take as many bytes as its first. */
-export function noise(width: number, height: number): Sharp {
+/** A noisy image: its last rows take as many bytes as its first. */
+export function noisyImage(width: number, height: number): Sharp {
   return sharp({
     create: {
       width,
@@ -19,12 +21,12 @@ export function noise(width: number, height: number): Sharp {
   });
 }
 
-/** A JPEG with a gain map for brighter screens behind it, as phones take it. */
+/** A JPEG with an HDR gain map appended, as phones write it. */
 export async function ultraHdr(width: number, height: number): Promise<Buffer> {
-  const jpeg = picture(width, height).jpeg();
-  // The types of sharp do not know this method yet.
+  const jpeg = plainImage(width, height).jpeg();
+  // sharp's types lack this method.
   const withGainMap: unknown = Reflect.get(jpeg, 'withGainMap');
-  if (typeof withGainMap !== 'function') throw new Error('sharp makes no gain maps');
+  if (typeof withGainMap !== 'function') throw new Error('sharp cannot write gain maps');
   Reflect.apply(withGainMap, jpeg, []);
   return await jpeg.toBuffer();
 }
@@ -45,8 +47,21 @@ export async function animation(width: number, height: number): Promise<Buffer> 
     .toBuffer();
 }
 
-/** What a refused picture comes to, for `toEqual`. */
+/** The result of loading an image that is rejected, for `toEqual`. */
 export function failure(code: string, message?: string | RegExp): object {
   const expected = message instanceof RegExp ? expect.stringMatching(message) : message;
   return { ok: false, failure: { code, message: expected ?? expect.any(String) } };
+}
+
+/** A loader of the running test. `FETCH_ALLOW` is 127.0.0.1, where the test servers are, unless `options` say otherwise. */
+export function loader(options: Partial<ImageLoaderOptions> = {}): ImageLoader {
+  const made = createImageLoader({
+    allow: parseAllowList('127.0.0.1'),
+    maxBytes: 200_000,
+    maxPixels: 1_000_000,
+    totalTimeoutMs: 5_000,
+    ...options,
+  });
+  onTestFinished(() => made.close());
+  return made;
 }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { listen } from './listen.ts';
+import { listen } from './servers.ts';
 
 export const ISSUER = 'https://id.example/';
 export const AUDIENCE = 'qwen-edit';

@@ -17,7 +17,7 @@ import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { loadWorkflows } from '../../src/workflows/files/load.ts';
 import { aJob } from './jobs.ts';
-import { collectLog, type LogLine } from './log.ts';
+import { type LogLine, recordLog } from './log.ts';
 
 export const OUTPUT_DIR = '/workspace/ComfyUI/output';
 export const MAX_BODY_BYTES = 1024 * 1024;
@@ -85,7 +85,7 @@ export async function startFace(
     secondsToRoom: () => 10,
     removeEngineFile: async () => undefined,
   });
-  const { log, lines } = collectLog();
+  const log = recordLog();
   const routes: string[] = [];
   const app = fastify({
     frameworkErrors: answerFrameworkError,
@@ -119,7 +119,7 @@ export async function startFace(
     ledger: stored,
     artifacts,
     previews,
-    lines,
+    lines: log.lines,
     routes,
     async keep(change, id = crypto.randomUUID()) {
       const fresh = aJob({ id, createdAt: Date.now() });

@@ -1,7 +1,9 @@
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { createClient } from 'graphql-ws';
 import { WebSocket } from 'ws';
 
-/** What the tests look at in a snapshot. */
+/** The fields of a snapshot that the tests read. */
 export interface Snapshot {
   status: string;
   revision: number;
@@ -29,7 +31,7 @@ const WATCH = `subscription ($jobId: ID!) {
 
 type See = (snapshot: Snapshot) => void | Promise<void>;
 
-/** Every snapshot that a watcher gets over graphql-transport-ws until the stream completes. */
+/** Collects every snapshot of a watcher over graphql-transport-ws until the stream completes. */
 export async function watchOverWebSocket(
   url: string,
   jobId: string,
@@ -54,28 +56,132 @@ export async function watchOverWebSocket(
   }
 }
 
-/** The same over server-sent events (the distinct connections mode of the GraphQL over SSE protocol). */
+/** One server-sent event. */
+interface ServerSentEvent {
+  readonly event: string | null;
+  readonly data: string | null;
+}
+
+/** The events of a stream as they arrive, until it ends. Throws when it breaks. */
+async function* serverSentEvents(chunks: AsyncIterable<string>): AsyncGenerator<ServerSentEvent, void> {
+  let rest = '';
+  for await (const text of chunks) {
+    const blocks = (rest + text).split('\n\n');
+    rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const event = /^event: (.*)$/m.exec(block)?.[1] ?? null;
+      yield { event, data: /^data: (.+)$/m.exec(block)?.[1] ?? null };
+    }
+  }
+}
+
+/** Collects the same over server-sent events (the distinct connections mode of the GraphQL over SSE protocol). */
 export async function watchOverSse(url: string, jobId: string, see: See = () => {}): Promise<Snapshot[]> {
+  const snapshots: Snapshot[] = [];
+  for await (const snapshot of snapshotsOverSse(url, jobId)) {
+    snapshots.push(snapshot);
+    await see(snapshot);
+  }
+  return snapshots;
+}
+
+async function* snapshotsOverSse(url: string, jobId: string): AsyncGenerator<Snapshot, void> {
+  const leave = new AbortController();
   const answer = await fetch(`${url}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
     body: JSON.stringify({ query: WATCH, variables: { jobId } }),
+    signal: leave.signal,
   });
   if (!answer.ok || answer.body === null) throw new Error(`answered ${answer.status}`);
-  const snapshots: Snapshot[] = [];
-  let rest = '';
-  for await (const text of answer.body.pipeThrough(new TextDecoderStream())) {
-    const blocks = (rest + text).split('\n\n');
-    rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const event = /^event: (.*)$/m.exec(block)?.[1];
-      if (event === 'complete') return snapshots;
+  try {
+    for await (const { event, data } of serverSentEvents(answer.body.pipeThrough(new TextDecoderStream()))) {
+      if (event === 'complete') return;
       if (event !== 'next') continue;
-      const { data, errors } = JSON.parse(/^data: (.*)$/m.exec(block)?.[1] ?? '{}');
-      if (data == null) throw new Error(JSON.stringify(errors));
-      snapshots.push(data.jobProgress);
-      await see(data.jobProgress);
+      const result = JSON.parse(data ?? '{}');
+      if (result.data == null) throw new Error(JSON.stringify(result.errors));
+      yield result.data.jobProgress;
     }
+  } finally {
+    leave.abort();
   }
   throw new Error('the stream ended without `complete`');
+}
+
+/** Watches a job until a snapshot is as wanted. Rejects when the job ends without one. */
+export async function waitUntil(
+  url: string,
+  jobId: string,
+  wanted: (job: Snapshot) => boolean,
+): Promise<Snapshot> {
+  for await (const snapshot of snapshotsOverSse(url, jobId)) {
+    if (wanted(snapshot)) return snapshot;
+  }
+  throw new Error(`Job ${jobId} ended otherwise`);
+}
+
+/** Watches a job until it ends. */
+export async function waitForEnd(url: string, jobId: string): Promise<Snapshot> {
+  return waitUntil(url, jobId, ({ status }) => status !== 'QUEUED' && status !== 'PROCESSING');
+}
+
+/** A stream of server-sent events, read one by one. */
+export interface EventReader {
+  readonly status: number;
+  /** The data of the next event that has data, parsed as JSON; null once the stream is over, however it ended. */
+  next(): Promise<unknown>;
+  leave(): void;
+}
+
+/** Opens a stream: by GET, or by POST with a body. Sends no headers but the given ones and the body's. */
+export async function openEvents(
+  url: string,
+  headers: Record<string, string>,
+  body?: object,
+): Promise<EventReader> {
+  const sending = request(url, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers: { ...headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+  });
+  // The end of the stream tells of an aborted connection.
+  sending.on('error', () => {});
+  sending.end(body === undefined ? '' : JSON.stringify(body));
+  const [response]: IncomingMessage[] = await once(sending, 'response');
+  if (response === undefined) throw new Error('no answer');
+  const events = dataOf(response);
+  return {
+    status: response.statusCode ?? 0,
+    next: async () => (await events.next()).value ?? null,
+    leave: () => sending.destroy(),
+  };
+}
+
+async function* dataOf(response: IncomingMessage): AsyncGenerator<unknown, void> {
+  try {
+    for await (const { data } of serverSentEvents(response.setEncoding('utf8'))) {
+      if (data !== null) yield JSON.parse(data);
+    }
+  } catch {
+    // The connection was aborted.
+  }
+}
+
+/** Polls every 5 ms until the condition holds. Rejects after `ms`. */
+export async function until(condition: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
+  await eventually(async () => condition(), Boolean, ms);
+}
+
+/** Polls every 5 ms until the result fits, and gives it. Rejects after `ms`. */
+export async function eventually<T>(
+  read: () => Promise<T>,
+  fits: (result: T) => boolean,
+  ms = 15_000,
+): Promise<T> {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const result = await read();
+    if (fits(result)) return result;
+    if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(result)} after ${ms} ms`);
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
 }

@@ -2,15 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startTestEngine, type TestEngine } from '../support/engine.ts';
-import { servePictures } from '../support/gateway.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/process.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
 import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 
 let redis: TestRedis;
 let engine: TestEngine;
-let pictures: Awaited<ReturnType<typeof servePictures>>;
+let pictures: Awaited<ReturnType<typeof startImageServer>>;
 let shared: string;
 const gateways: GatewayProcess[] = [];
 const receivers: Receiver[] = [];
@@ -18,7 +18,7 @@ const receivers: Receiver[] = [];
 beforeAll(async () => {
   redis = await startRedis({ aof: true });
   engine = await startTestEngine({ stepMs: 1 });
-  pictures = await servePictures();
+  pictures = await startImageServer();
   shared = await mkdtemp(join(tmpdir(), 'webhooks-'));
 });
 afterAll(async () => {

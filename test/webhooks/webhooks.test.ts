@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startTestEngine, type TestEngine } from '../support/engine.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
-import { picture } from '../support/images.ts';
+import { plainImage } from '../support/images.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
-import { API_KEYS, as, KEYS } from '../support/sockets.ts';
+import { API_KEYS, as, KEYS } from '../support/requests.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const OTHER = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
@@ -36,7 +36,7 @@ async function post(rig: Rig, webhook: unknown, more: Record<string, unknown> = 
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
-      image1_url: `${rig.pictures}/red.png`,
+      image1_url: `${rig.images.url}/red.png`,
       prompt: 'a secret garden',
       steps: 1,
       megapixels: 0.1,
@@ -119,7 +119,7 @@ describe('a webhook', () => {
          ... on Job { id request { webhook { url events } } } ... on Error { message } } }`,
       {
         input: {
-          images: [{ url: `${rig.pictures}/red.png` }],
+          images: [{ url: `${rig.images.url}/red.png` }],
           prompt: 'x',
           steps: 1,
           megapixels: 0.1,
@@ -221,7 +221,7 @@ describe('webhooks that nobody answers', () => {
   const MANY = 70;
   /** Nothing runs, and no clock makes room: a try takes longer than a test may. */
   const QUIET = { ...SETTINGS, COMFYUI_URL: 'http://127.0.0.1:9', WEBHOOK_TIMEOUT: '10m' };
-  const dataUri = picture()
+  const dataUri = plainImage()
     .png()
     .toBuffer()
     .then(png => `data:image/png;base64,${png.toString('base64')}`);
@@ -344,10 +344,10 @@ describe('bad input', () => {
     const hook = await receiver();
     const { port } = new URL(hook.url);
     const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url, FETCH_ALLOW: '192.0.2.1' });
-    const picture = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'red' } })
+    const image = await sharp({ create: { width: 64, height: 64, channels: 3, background: 'red' } })
       .png()
       .toBuffer();
-    const image1_url = `data:image/png;base64,${picture.toString('base64')}`;
+    const image1_url = `data:image/png;base64,${image.toString('base64')}`;
     const job = await submit(rig, { url: `http://localhost:${port}/hook` }, { image1_url });
     expect(await settled(rig, job)).toMatchObject({
       status: 'failed',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
-import { createTestLog } from '../../support/stores/redis-store.ts';
+import { recordLog } from '../../support/log.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
 
 async function openInFolder() {
@@ -15,7 +15,7 @@ async function openIn(root: string) {
     location: { kind: 'files', root },
     signedUrls: true,
     now: Date.now,
-    log: createTestLog(),
+    log: recordLog(),
   });
   return {
     root,

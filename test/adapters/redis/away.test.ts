@@ -5,14 +5,14 @@ import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
 import {
+  openStore,
   type StartOptions,
   startCluster,
   startRedis,
   type TestRedis,
-  until,
   withClient,
 } from '../../support/stores/redis.ts';
-import { openStore } from '../../support/stores/redis-store.ts';
+import { until } from '../../support/watch.ts';
 
 type Store = Awaited<ReturnType<typeof openStore>>;
 

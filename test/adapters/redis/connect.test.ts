@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseRedisUrl, showAddress } from '../../../src/adapters/redis/address.ts';
 import { aJob } from '../../support/jobs.ts';
-import { freePort, startRedis } from '../../support/stores/redis.ts';
-import { openStore } from '../../support/stores/redis-store.ts';
+import { freePort } from '../../support/servers.ts';
+import { openStore, startRedis } from '../../support/stores/redis.ts';
 
 const run = promisify(execFile);
 

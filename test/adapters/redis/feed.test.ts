@@ -3,8 +3,8 @@ import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
 import { watchJob } from '../../../src/jobs/changes.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
-import { sharedRedis, startCluster, until, withClient } from '../../support/stores/redis.ts';
-import { aPrefix, openStore } from '../../support/stores/redis-store.ts';
+import { aPrefix, openStore, sharedRedis, startCluster, withClient } from '../../support/stores/redis.ts';
+import { until } from '../../support/watch.ts';
 
 type Store = Awaited<ReturnType<typeof openStore>>;
 

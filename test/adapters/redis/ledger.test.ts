@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
-import { sharedRedis, startCluster } from '../../support/stores/redis.ts';
-import { aPrefix, openStore } from '../../support/stores/redis-store.ts';
+import { aPrefix, openStore, sharedRedis, startCluster } from '../../support/stores/redis.ts';
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
 
 async function open(url: string, prefix: string, clock = { now: 1_000 }): Promise<LedgerUnderTest> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { sharedRedis, startCluster, until, withClient } from '../../support/stores/redis.ts';
-import { aPrefix, openStore } from '../../support/stores/redis-store.ts';
+import { aPrefix, openStore, sharedRedis, startCluster, withClient } from '../../support/stores/redis.ts';
+import { until } from '../../support/watch.ts';
 
 const HOUR = 3_600_000;
 

@@ -3,8 +3,8 @@ import { advance } from '../../../src/jobs/advance.ts';
 import { watchJob } from '../../../src/jobs/changes.ts';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import { aJob } from '../../support/jobs.ts';
-import { startRedis, startSentinel, until, withClient } from '../../support/stores/redis.ts';
-import { openStore } from '../../support/stores/redis-store.ts';
+import { openStore, startRedis, startSentinel, withClient } from '../../support/stores/redis.ts';
+import { until } from '../../support/watch.ts';
 
 const OPEN = { maxQueue: 10, idempotency: null };
 

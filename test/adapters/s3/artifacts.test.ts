@@ -9,8 +9,8 @@ import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../../src/adapters/artifacts-location.ts';
-import { freePort } from '../../support/stores/redis.ts';
-import { createTestLog } from '../../support/stores/redis-store.ts';
+import { recordLog } from '../../support/log.ts';
+import { freePort } from '../../support/servers.ts';
 import { startS3, type TestS3 } from '../../support/stores/s3.ts';
 import { artifactsContract } from '../contract/artifacts-contract.ts';
 
@@ -27,7 +27,7 @@ afterEach(() => vi.unstubAllEnvs());
 async function open(url: string, signedUrls = false) {
   const parsed = parseArtifactsUrl(url);
   if (!parsed.ok) throw new Error(parsed.fault);
-  return openArtifacts({ location: parsed.value, signedUrls, now: Date.now, log: createTestLog() });
+  return openArtifacts({ location: parsed.value, signedUrls, now: Date.now, log: recordLog() });
 }
 
 artifactsContract('S3', () => open(s3.url()));

@@ -1,26 +1,27 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../../src/adapters/artifacts-location.ts';
-import { startCutProxy } from '../../support/cut-proxy.ts';
-import { type Pictures, startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
-import { createTestLog } from '../../support/stores/redis-store.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { type ImageServer, startImageServer } from '../../support/image-server.ts';
+import { recordLog } from '../../support/log.ts';
+import { startCutProxy } from '../../support/proxies.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
 import { startS3, type TestS3 } from '../../support/stores/s3.ts';
+import { waitForEnd, waitUntil } from '../../support/watch.ts';
 
 let s3: TestS3;
-let pictures: Pictures;
+let pictures: ImageServer;
 beforeAll(async () => {
-  [s3, pictures] = await Promise.all([startS3(), startPictures()]);
+  [s3, pictures] = await Promise.all([startS3(), startImageServer()]);
 });
-afterAll(() => Promise.all([s3?.stop(), pictures?.stop()]));
+afterAll(() => Promise.all([s3?.stop(), pictures?.close()]));
 beforeEach(() => {
   for (const [name, value] of Object.entries(s3.environment)) vi.stubEnv(name, value);
 });
 afterEach(() => vi.unstubAllEnvs());
 
-async function submitted(gateway: TestGateway): Promise<string> {
-  const { body } = await send(`${gateway.url}/edit-image`, {
+async function submitted(gateway: Rig): Promise<string> {
+  const { body } = await postJson(`${gateway.url}/edit-image`, {
     image1_url: `${pictures.url}/cat.png`,
     prompt: 'Make it night',
     steps: 2,
@@ -28,14 +29,15 @@ async function submitted(gateway: TestGateway): Promise<string> {
   return String(body.job_id);
 }
 
-async function edited(gateway: TestGateway): Promise<string> {
+async function edited(gateway: Rig): Promise<string> {
   const id = await submitted(gateway);
   expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
   return id;
 }
 
 it('runs an edit with all images in the bucket, streams them, and leaves none after its deletion', async () => {
-  const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url() });
+  const log = recordLog();
+  const gateway = await startRig({ ARTIFACTS_URL: s3.url() }, log);
   const id = await edited(gateway);
   const whole = await fetch(`${gateway.url}/download/${id}?metadata=keep`, { redirect: 'manual' });
   expect(whole.status).toBe(200);
@@ -51,18 +53,18 @@ it('runs an edit with all images in the bucket, streams them, and leaves none af
 
   expect((await fetch(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).ok).toBe(true);
   expect((await fetch(`${gateway.url}/download/${id}`)).status).toBe(404);
-  expect(JSON.stringify(gateway.lines)).not.toContain(s3.environment.AWS_SECRET_ACCESS_KEY);
-  await gateway.stop();
+  expect(JSON.stringify(log.lines)).not.toContain(s3.environment.AWS_SECRET_ACCESS_KEY);
+  await gateway.close();
 });
 
 it('redirects downloads that need no conversion to the bucket, and no others', async () => {
-  const gateway = await startTestGateway({ ARTIFACTS_URL: s3.url(), DOWNLOAD_REDIRECT: '1' });
+  const gateway = await startRig({ ARTIFACTS_URL: s3.url(), DOWNLOAD_REDIRECT: '1' });
   const id = await edited(gateway);
   const url = `${gateway.url}/download/${id}`;
-  const ask = (query: string, init: RequestInit = {}) =>
+  const get = (query: string, init: RequestInit = {}) =>
     fetch(`${url}${query}`, { redirect: 'manual', ...init });
 
-  const sent = await ask('');
+  const sent = await get('');
   expect(sent.status).toBe(302);
   expect(sent.headers.get('cache-control')).toBe('private, no-store');
   const target = new URL(sent.headers.get('location') ?? '');
@@ -77,57 +79,58 @@ it('redirects downloads that need no conversion to the bucket, and no others', a
   expect(Buffer.from(await followed.arrayBuffer())).toEqual(bytes.subarray(8, 16));
 
   // Metadata that the engine wrote into the image is not served by the bucket.
-  const whole = await ask('?metadata=keep');
+  const whole = await get('?metadata=keep');
   expect(whole.status).toBe(200);
   expect(Buffer.from(await whole.arrayBuffer()).includes('Make it night')).toBe(true);
-  const converted = await ask('?format=webp');
+  const converted = await get('?format=webp');
   expect(converted.status).toBe(200);
   await converted.arrayBuffer();
-  const head = await ask('', { method: 'HEAD' });
+  const head = await get('', { method: 'HEAD' });
   expect(head.status).toBe(200);
   expect(head.headers.get('content-length')).toBe(String(bytes.length));
-  const known = await ask('', { headers: { 'if-none-match': head.headers.get('etag') ?? '' } });
+  const known = await get('', { headers: { 'if-none-match': head.headers.get('etag') ?? '' } });
   expect(known.status).toBe(304);
-  await gateway.stop();
+  await gateway.close();
 });
 
 it('completes a job that finished while the bucket was unreachable, without another run', async () => {
   const proxy = await startCutProxy(s3.endpoint);
-  const gateway = await startTestGateway({
-    ARTIFACTS_URL: s3.url().replace(s3.endpoint, proxy.url),
-    SANDBOX_STEP: '50ms',
-  });
+  const log = recordLog();
+  const gateway = await startRig(
+    { ARTIFACTS_URL: s3.url().replace(s3.endpoint, proxy.url), SANDBOX_STEP: '50ms' },
+    log,
+  );
   const id = await submitted(gateway);
   await waitUntil(gateway.url, id, ({ step }) => (step ?? 0) >= 1);
   proxy.let('nothing');
   proxy.cut();
-  await vi.waitUntil(() => gateway.lines.some(({ message }) => message.startsWith('lane failed')), 15_000);
+  await vi.waitUntil(() => log.lines.some(({ message }) => message.startsWith('lane failed')), 15_000);
   proxy.let('all');
   expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
-  const answer = await send(`${gateway.url}/graphql`, { query: `{ job(id: "${id}") { attempt } }` });
+  const answer = await postJson(`${gateway.url}/graphql`, { query: `{ job(id: "${id}") { attempt } }` });
   expect(answer.body).toEqual({ data: { job: { attempt: 1 } } });
   expect((await fetch(`${gateway.url}/download/${id}`)).status).toBe(200);
-  await gateway.stop();
+  await gateway.close();
   await proxy.stop();
 });
 
 describe('while the bucket is unreachable', () => {
   const TOLD = 'The store of jobs and images is unavailable, try again later';
-  const graphql = async (gateway: TestGateway, query: string) => {
-    const answer = await send(`${gateway.url}/graphql`, { query });
+  const graphql = async (gateway: Rig, query: string) => {
+    const answer = await postJson(`${gateway.url}/graphql`, { query });
     return { ...answer, retryAfter: answer.headers.get('retry-after') };
   };
-  const rest = async (gateway: TestGateway, path: string, init: RequestInit = {}) => {
-    const answer = await ask(gateway.url + path, init);
+  const rest = async (gateway: Rig, path: string, init: RequestInit = {}) => {
+    const answer = await fetchJson(gateway.url + path, init);
     return { ...answer, retryAfter: answer.headers.get('retry-after') };
   };
-  const jobsOf = async (gateway: TestGateway): Promise<string[]> =>
+  const jobsOf = async (gateway: Rig): Promise<string[]> =>
     Object.keys((await rest(gateway, '/jobs')).body.jobs ?? {});
 
   it('rejects requests by REST and GraphQL, and changes nothing', async () => {
     const proxy = await startCutProxy(s3.endpoint);
     const url = s3.url();
-    const gateway = await startTestGateway({ ARTIFACTS_URL: url.replace(s3.endpoint, proxy.url) });
+    const gateway = await startRig({ ARTIFACTS_URL: url.replace(s3.endpoint, proxy.url) });
     const done = await edited(gateway);
     const picture = `${pictures.url}/cat.png`;
     const submit = `mutation {
@@ -167,7 +170,7 @@ describe('while the bucket is unreachable', () => {
       expect((await rest(gateway, `/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
     }
     expect(await keysAt(url)).toEqual([]);
-    await gateway.stop();
+    await gateway.close();
     await proxy.stop();
   });
 });
@@ -175,7 +178,7 @@ describe('while the bucket is unreachable', () => {
 async function keysAt(url: string): Promise<string[]> {
   const parsed = parseArtifactsUrl(url);
   if (!parsed.ok) throw new Error(parsed.fault);
-  const options = { location: parsed.value, signedUrls: false, now: Date.now, log: createTestLog() };
+  const options = { location: parsed.value, signedUrls: false, now: Date.now, log: recordLog() };
   const { artifacts, close } = await openArtifacts(options);
   const found = await artifacts.list('');
   await close();

@@ -42,7 +42,7 @@ describe.each(['sse', 'ws'] as const)(
       async transport => {
         const client = createClient({ url: router.url, apiKey: alice.key, transports: [transport] });
         const job = await client.edit({
-          images: [`${rig.pictures}/red.png`],
+          images: [`${rig.images.url}/red.png`],
           prompt: 'x',
           steps: 2,
           megapixels: 0.25,

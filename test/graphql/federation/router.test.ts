@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Subgraph, startAlbums } from '../../../examples/supergraph/albums.ts';
 import { compose, type Router, startRouter } from '../../../examples/supergraph/router.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { type RecordingProxy, startRecordingProxy } from '../../support/recording-proxy.ts';
+import { type RecordingProxy, startRecordingProxy } from '../../support/proxies.ts';
 import { watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
 
 const AUTHORIZATION = 'Bearer of-the-caller';
@@ -74,7 +74,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
   async function edit(steps: number): Promise<string> {
     const { editImage } = await ask<{ editImage: { __typename: string; id: string } }>(
       'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Job { id } } }',
-      { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
+      { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
     );
     expect(editImage.__typename).toBe('Job');
     return editImage.id;
@@ -96,7 +96,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
   it('returns errors that a caller can act on as members of the result', async () => {
     const { editImage } = await ask<{ editImage: object }>(
       'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Error { code retryable } ... on ImageRejected { field } } }',
-      { input: { images: [{ url: `${rig.pictures}/missing` }], prompt: 'x' } },
+      { input: { images: [{ url: `${rig.images.url}/missing` }], prompt: 'x' } },
     );
     expect(editImage).toEqual({
       __typename: 'ImageRejected',

@@ -4,15 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import {
-  API_KEYS,
-  as,
-  askGraphQL,
-  codesOf,
-  type GraphQLAnswer,
-  KEYS,
-  openSocket,
-} from '../../support/sockets.ts';
+import { API_KEYS, as, type GraphQLAnswer, KEYS, postGraphQL } from '../../support/requests.ts';
+import { codesOf, openRawSocket, openSocket } from '../../support/sockets.ts';
 
 const WHO = ['anonymous', 'alice', 'bob', 'olga'] as const;
 type Who = (typeof WHO)[number];
@@ -26,7 +19,7 @@ beforeAll(async () => {
   rig = await startRig({ API_KEYS });
   job = await submit('alice');
   await ended(job);
-  const { data } = await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.olga));
+  const { data } = await postGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.olga));
   engine = z.object({ engines: z.tuple([z.object({ id: z.string() })]) }).parse(data).engines[0].id;
 });
 afterAll(() => rig.close());
@@ -35,7 +28,7 @@ async function submit(who: Who, { to = rig, steps = 1 } = {}): Promise<string> {
   const answer = await fetch(`${to.url}/edit-image`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...as(keyOf(who)) },
-    body: JSON.stringify({ image1_url: `${to.pictures}/red.png`, prompt: 'x', steps, megapixels: 0.1 }),
+    body: JSON.stringify({ image1_url: `${to.images.url}/red.png`, prompt: 'x', steps, megapixels: 0.1 }),
   });
   const { job_id } = await answer.json();
   return String(job_id);
@@ -48,7 +41,7 @@ async function ended(id: string): Promise<void> {
     type: 'subscribe',
     payload: { query: 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }', variables: { id } },
   });
-  await socket.next('complete', 'w');
+  await socket.receive('complete', 'w');
   socket.socket.close();
 }
 
@@ -218,7 +211,7 @@ describe('every GraphQL root field', () => {
       .replace(':engine', engine)
       .replace(':job', job)
       .replace(':own', own)
-      .replace(':pictures', rig.pictures);
+      .replace(':pictures', rig.images.url);
   }
 
   it.each(cases)('$name as $who over HTTP', async ({ row, who, index }) => {
@@ -226,7 +219,7 @@ describe('every GraphQL root field', () => {
     const headers = as(keyOf(who));
     const answer = query.startsWith('subscription')
       ? await askStream(query, headers)
-      : await askGraphQL(rig.url, query, {}, headers);
+      : await postGraphQL(rig.url, query, {}, headers);
     if (who === 'anonymous') {
       expect(answer.status).toBe(401);
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
@@ -251,8 +244,8 @@ describe('every GraphQL root field', () => {
 
   it('hides addresses and problems of engines from users', async () => {
     const query = `{ engines { id reason problems } workflows { problems } job(id: "${job}") { engine } }`;
-    const user = await askGraphQL(rig.url, query, {}, as(KEYS.alice));
-    const operator = await askGraphQL(rig.url, query, {}, as(KEYS.olga));
+    const user = await postGraphQL(rig.url, query, {}, as(KEYS.alice));
+    const operator = await postGraphQL(rig.url, query, {}, as(KEYS.olga));
     expect(user.data).toMatchObject({
       engines: [{ id: 'engine-1', reason: null, problems: [] }],
       job: { engine: null },
@@ -262,7 +255,7 @@ describe('every GraphQL root field', () => {
   });
 
   it('rejects users with FORBIDDEN where only operators are admitted', async () => {
-    const { errors } = await askGraphQL(
+    const { errors } = await postGraphQL(
       rig.url,
       GRAPHQL['Mutation.setEngineState']?.query ?? '',
       {},
@@ -309,7 +302,7 @@ describe('sockets', () => {
   });
 
   it('are closed with 4401 for an operation before connection_init', async () => {
-    const socket = await openSocket(rig.url, null);
+    const socket = await openRawSocket(rig.url);
     socket.send({ id: '1', type: 'subscribe', payload: { query: '{ engines { id } }' } });
     expect((await socket.closed).code).toBe(4401);
   });
@@ -377,7 +370,7 @@ describe('keys', () => {
         method: 'POST',
         headers: { 'content-type': 'application/json', 'idempotency-key': 'shared', ...as(keyOf(who)) },
         body: JSON.stringify({
-          image1_url: `${rig.pictures}/red.png`,
+          image1_url: `${rig.images.url}/red.png`,
           prompt: 'same',
           steps: 1,
           megapixels: 0.1,

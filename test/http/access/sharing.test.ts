@@ -2,7 +2,9 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { type Issuer, startIssuer } from '../../support/issuer.ts';
-import { API_KEYS, as, KEYS, openEvents, openSocket } from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { openSocket } from '../../support/sockets.ts';
+import { openEvents } from '../../support/watch.ts';
 
 let issuer: Issuer;
 let rig: Rig;
@@ -21,7 +23,12 @@ beforeEach(async () => {
   const answer = await fetch(`${rig.url}/edit-image`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...as(KEYS.alice) },
-    body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt: 'x', steps: 100, megapixels: 0.1 }),
+    body: JSON.stringify({
+      image1_url: `${rig.images.url}/red.png`,
+      prompt: 'x',
+      steps: 100,
+      megapixels: 0.1,
+    }),
   });
   ({ job_id: job } = await answer.json());
   return async () => {

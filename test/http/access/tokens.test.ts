@@ -2,15 +2,9 @@ import { generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { AUDIENCE, type Claims, ISSUER, type Issuer, startIssuer } from '../../support/issuer.ts';
-import {
-  API_KEYS,
-  as,
-  askGraphQL,
-  KEYS,
-  openEvents,
-  openSocket,
-  type RawEvents,
-} from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS, postGraphQL } from '../../support/requests.ts';
+import { openSocket } from '../../support/sockets.ts';
+import { type EventReader, openEvents } from '../../support/watch.ts';
 
 let issuer: Issuer;
 let rig: Rig;
@@ -87,14 +81,14 @@ describe('a token', () => {
   });
 
   it('gives no access to jobs of another subject, or of a key with the same name', async () => {
-    const sent = await askGraphQL(
+    const sent = await postGraphQL(
       rig.url,
-      `mutation { editImage(input: { images: [{ url: "${rig.pictures}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } } }`,
+      `mutation { editImage(input: { images: [{ url: "${rig.images.url}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } } }`,
       {},
       as(await sign({ sub: 'alice' })),
     );
     const id = JSON.stringify(sent.data).match(/[0-9a-f-]{36}/)?.[0];
-    const read = (token: string) => askGraphQL(rig.url, `{ job(id: "${id}") { id } }`, {}, as(token));
+    const read = (token: string) => postGraphQL(rig.url, `{ job(id: "${id}") { id } }`, {}, as(token));
     expect((await read(await sign({ sub: 'alice' }))).data).toEqual({ job: { id } });
     expect((await read(await sign({ sub: 'bob' }))).data).toEqual({ job: null });
     expect((await read(KEYS.alice)).data).toEqual({ job: null });
@@ -132,7 +126,7 @@ describe.concurrent('a token that expires while a job runs', () => {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...as(await sign()) },
       body: JSON.stringify({
-        image1_url: `${slow.pictures}/red.png`,
+        image1_url: `${slow.images.url}/red.png`,
         prompt: 'x',
         steps: 100,
         megapixels: 0.1,
@@ -161,7 +155,7 @@ describe.concurrent('a token that expires while a job runs', () => {
     await stillRuns();
   });
 
-  it.each<[string, (headers: Record<string, string>) => Promise<RawEvents>]>([
+  it.each<[string, (headers: Record<string, string>) => Promise<EventReader>]>([
     ['/events', headers => openEvents(`${slow.url}/events/${job}`, headers)],
     ['/graphql for text/event-stream', events('text/event-stream')],
     ['/graphql for it and others', events('application/json, text/event-stream')],

@@ -52,7 +52,7 @@ describe('an edit over GraphQL', () => {
     'is watched live over %s, from the present to the final snapshot, and fetched',
     async (_, seed, watch) => {
       const job = await edit({
-        images: [{ url: `${rig.pictures}/red.png` }, { url: `${rig.pictures}/blue.jpg` }],
+        images: [{ url: `${rig.images.url}/red.png` }, { url: `${rig.images.url}/blue.jpg` }],
         prompt: 'put image 1 into image 2',
         seed,
         steps: 12,
@@ -86,7 +86,7 @@ describe('an edit over GraphQL', () => {
 
   it('serves the newest preview, and removes it at the end', async () => {
     const job = await edit({
-      images: [{ url: `${rig.pictures}/red.png` }],
+      images: [{ url: `${rig.images.url}/red.png` }],
       prompt: 'x',
       steps: 60,
       megapixels: 0.25,
@@ -109,7 +109,7 @@ describe('an edit over GraphQL', () => {
 
   it('sends one final snapshot of a finished job, then completes', async () => {
     const job = await edit({
-      images: [{ url: `${rig.pictures}/red.png` }],
+      images: [{ url: `${rig.images.url}/red.png` }],
       prompt: 'x',
       steps: 1,
       megapixels: 0.25,
@@ -122,7 +122,7 @@ describe('an edit over GraphQL', () => {
   });
 
   it('accepts a data URI', async () => {
-    const bytes = Buffer.from(await (await fetch(`${rig.pictures}/red.png`)).arrayBuffer());
+    const bytes = Buffer.from(await (await fetch(`${rig.images.url}/red.png`)).arrayBuffer());
     const job = await edit({
       images: [{ dataUri: `data:image/png;base64,${bytes.toString('base64')}` }],
       prompt: 'x',
@@ -134,7 +134,7 @@ describe('an edit over GraphQL', () => {
 
   it('returns the same job for the same idempotency key, even concurrently', async () => {
     const input = {
-      images: [{ url: `${rig.pictures}/red.png` }],
+      images: [{ url: `${rig.images.url}/red.png` }],
       prompt: 'x',
       steps: 1,
       megapixels: 0.25,
@@ -170,7 +170,7 @@ describe('bad input over GraphQL', () => {
     [{ images: [{ dataUri: 'data:image/png;base64,!!' }] }, 'InvalidInput', 'images.0', /base64/],
   ])('%j returns %s for %s', async (fields, typename, field, message) => {
     const text = JSON.stringify({ images: [{ url: 'PICTURES/red.png' }], prompt: 'x', ...fields });
-    const answer = await edit(JSON.parse(text.replaceAll('PICTURES', rig.pictures)));
+    const answer = await edit(JSON.parse(text.replaceAll('PICTURES', rig.images.url)));
     expect(answer).toMatchObject({ __typename: typename, field, message: expect.stringMatching(message) });
   });
 
@@ -179,7 +179,7 @@ describe('bad input over GraphQL', () => {
       '{ jobs(first: 100) { nodes { id } } }',
     );
     await edit({
-      images: [{ url: `${rig.pictures}/red.png` }, { url: `${rig.pictures}/missing` }],
+      images: [{ url: `${rig.images.url}/red.png` }, { url: `${rig.images.url}/missing` }],
       prompt: 'x',
     });
     expect(await rig.graphql('{ jobs(first: 100) { nodes { id } } }')).toEqual(before);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startTestEngine, type TestEngine } from '../../support/engine.ts';
+import { startTestEngine, type TestEngine } from '../../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
 
@@ -18,7 +18,13 @@ async function submit(steps: number, extra: Record<string, unknown> = {}): Promi
   const { data } = await rig.graphql<{ editImage: { id: string } }>(
     'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
     {
-      input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'x', steps, megapixels: 0.25, ...extra },
+      input: {
+        images: [{ url: `${rig.images.url}/red.png` }],
+        prompt: 'x',
+        steps,
+        megapixels: 0.25,
+        ...extra,
+      },
     },
   );
   return data?.editImage.id ?? '';

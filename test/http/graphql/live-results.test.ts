@@ -8,23 +8,25 @@ import { WebSocket } from 'ws';
 import { openStore } from '../../../src/adapters/store.ts';
 import { readConfig } from '../../../src/config.ts';
 import { type Gateway, startGateway } from '../../../src/gateway.ts';
-import { servePictures, testEnvironment } from '../../support/gateway.ts';
-import { collectLog } from '../../support/log.ts';
+import { testEnvironment } from '../../support/gateway.ts';
+import { startImageServer } from '../../support/image-server.ts';
+import { recordLog } from '../../support/log.ts';
 import { type Snapshot, watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
 
 const STEPS = 40;
 const SECRET = 'SQLITE_IOERR /var/lib/secret';
 
-const { log, lines } = collectLog();
+const log = recordLog();
+const { lines } = log;
 /** The store fails to tell a job's place in the queue. */
 let failing = false;
 let gateway: Gateway;
 let folder: string;
-let pictures: Awaited<ReturnType<typeof servePictures>>;
+let pictures: Awaited<ReturnType<typeof startImageServer>>;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'live-'));
-  pictures = await servePictures();
+  pictures = await startImageServer();
   const config = readConfig(testEnvironment(folder, { SANDBOX_STEP: '15ms' }));
   if (!config.ok) throw new Error(config.faults.join('; '));
   gateway = await startGateway(config.config, log, async options => {

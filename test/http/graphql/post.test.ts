@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/operations/persisted.ts';
 import { ask, askBothWays, json, OFTEN, type Post, post } from '../../support/both-ways.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, KEYS, openSocket } from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
 let id: string;
@@ -17,11 +18,11 @@ beforeAll(async () => {
 });
 afterAll(() => rig.close());
 
-async function finishOne({ url, pictures }: Rig, headers: Record<string, string> = {}): Promise<string> {
+async function finishOne({ url, images }: Rig, headers: Record<string, string> = {}): Promise<string> {
   const answer = await fetch(`${url}/edit-image`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ image1_url: `${pictures}/red.png`, prompt: 'x', steps: 2, megapixels: 0.1 }),
+    body: JSON.stringify({ image1_url: `${images.url}/red.png`, prompt: 'x', steps: 2, megapixels: 0.1 }),
   });
   const { job_id: job }: { job_id: string } = await answer.json();
   await vi.waitFor(async () => {

@@ -112,7 +112,7 @@ describe('workflows', () => {
         `mutation ($input: EditImageInput!) {
           editImage(input: $input) { __typename ... on InvalidInput { field message } }
         }`,
-        { input: { images: [{ url: `${rig.pictures}/red.png` }], prompt: 'p', ...input } },
+        { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'p', ...input } },
       );
       return data?.editImage;
     };

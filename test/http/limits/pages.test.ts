@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startChromium } from '../../support/clients/chromium.ts';
+import { startChromium } from '../../support/clients/browser.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 
 type Browser = Awaited<ReturnType<typeof startChromium>>;

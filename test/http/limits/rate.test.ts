@@ -5,7 +5,8 @@ import { readConfig } from '../../../src/config.ts';
 import { createRateLimiter } from '../../../src/http/limits/rate.ts';
 import { httpLimits } from '../../../src/http-limits.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, askGraphQL, codesOf, KEYS, openSocket } from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS, postGraphQL } from '../../support/requests.ts';
+import { codesOf, openSocket } from '../../support/sockets.ts';
 import { startRedis, type TestRedis } from '../../support/stores/redis.ts';
 
 describe('the rate limiter', () => {
@@ -78,7 +79,7 @@ describe('a caller above its rate', () => {
     const socket = await openSocket(rig.url, { apiKey: KEYS.alice });
     for (let i = 0; i < 2; i += 1) {
       expect((await fetch(`${rig.url}/jobs`, { headers: as(KEYS.alice) })).status).toBe(200);
-      expect((await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status).toBe(200);
+      expect((await postGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status).toBe(200);
       expect((await socket.run({ query: '{ engines { id } }' })).type).toBe('next');
     }
     const rest = await fetch(`${rig.url}/jobs`, { headers: as(KEYS.alice) });
@@ -88,7 +89,7 @@ describe('a caller above its rate', () => {
     });
     expect(Number(rest.headers.get('retry-after'))).toBeGreaterThan(500);
     expect(rest.headers.get('x-ratelimit-remaining')).toBe('0');
-    const graphql = await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice));
+    const graphql = await postGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice));
     expect([graphql.status, graphql.errors?.[0]?.extensions?.code]).toEqual([429, 'RATE_LIMITED']);
     expect(codesOf(await socket.run({ query: '{ engines { id } }' }))).toEqual(['RATE_LIMITED']);
     // The socket stays open, and other callers are not affected.
@@ -136,7 +137,7 @@ describe('two gateways on one Redis', () => {
   });
   /** Sends a query that reads no store. */
   const ask = async (rig: Rig): Promise<number> =>
-    (await askGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status;
+    (await postGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.alice))).status;
 
   it('share the count of a caller, across REST, GraphQL and sockets', async () => {
     const [one, other] = await start('6/1h');

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Rig, servePictures, startRig } from '../../support/gateway.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { recordLog } from '../../support/log.ts';
 import { held } from '../../support/memory.ts';
-import { startTestGateway } from '../../support/rest-gateway.ts';
-import { API_KEYS, as, codesOf, KEYS, openSocket } from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { codesOf, openRawSocket, openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
 afterEach(() => rig.close());
@@ -14,7 +15,7 @@ async function submit(steps: number, headers: Record<string, string> = {}, promp
   const answer = await fetch(`${rig.url}/edit-image`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ image1_url: `${rig.pictures}/red.png`, prompt, steps, megapixels: 0.1 }),
+    body: JSON.stringify({ image1_url: `${rig.images.url}/red.png`, prompt, steps, megapixels: 0.1 }),
   });
   return String((await answer.json()).job_id);
 }
@@ -86,7 +87,7 @@ describe('subscriptions of one caller', () => {
 describe('a socket', () => {
   it('that never sends connection_init is closed with 4408', async () => {
     rig = await startRig({ CONNECTION_INIT_TIMEOUT: '100ms' });
-    const socket = await openSocket(rig.url, null);
+    const socket = await openRawSocket(rig.url);
     expect((await socket.closed).code).toBe(4408);
   });
 
@@ -106,7 +107,7 @@ describe('a socket', () => {
     await busy.run(watch(id), 'w');
     const idle = await openSocket(rig.url);
     expect((await idle.closed).code).toBe(4411);
-    await busy.next('complete', 'w');
+    await busy.receive('complete', 'w');
     const ended = performance.now();
     expect((await busy.closed).code).toBe(4411);
     expect(ended - started).toBeGreaterThan(200);
@@ -132,51 +133,39 @@ describe('a socket', () => {
   ])(
     'that does not read is closed with 4413 by %s, and costs little memory',
     async (_, count, SLOW_READER) => {
-      const gateway = await startTestGateway({ SLOW_READER });
-      const pictures = await servePictures();
-      rig = {
-        url: gateway.url,
-        pictures: pictures.url,
-        dataDir: '',
-        graphql: () => Promise.reject(),
-        async close() {},
-      };
-      try {
-        const prompt = 'p'.repeat(9_900);
-        await Promise.all(Array.from({ length: 40 }, () => submit(1, {}, prompt)));
-        const socket = await openSocket(gateway.url);
-        const page = { query: '{ jobs(first: 100) { nodes { request { prompt } } } }' };
-        await socket.run(page);
-        const before = process.memoryUsage.rss();
-        socket.socket.pause();
-        let at = 0;
-        // Spread over time, so that few are rejected.
-        const asking = setInterval(() => {
-          for (let i = 0; i < 5 && at < count; i += 1, at += 1) {
-            if (socket.socket.readyState === socket.socket.OPEN)
-              socket.send({ id: `s${at}`, type: 'subscribe', payload: page });
-          }
-        }, 20);
-        try {
-          await expect
-            .poll(() => gateway.lines.filter(({ message }) => message === 'closing a socket'), {
-              timeout: 15_000,
-            })
-            .toMatchObject([{ fields: { code: 4413 } }]);
-        } finally {
-          clearInterval(asking);
+      const log = recordLog();
+      rig = await startRig({ SLOW_READER }, log);
+      const prompt = 'p'.repeat(9_900);
+      await Promise.all(Array.from({ length: 40 }, () => submit(1, {}, prompt)));
+      const socket = await openSocket(rig.url);
+      const page = { query: '{ jobs(first: 100) { nodes { request { prompt } } } }' };
+      await socket.run(page);
+      const before = process.memoryUsage.rss();
+      socket.socket.pause();
+      let at = 0;
+      // Spread over time, so that few are rejected.
+      const asking = setInterval(() => {
+        for (let i = 0; i < 5 && at < count; i += 1, at += 1) {
+          if (socket.socket.readyState === socket.socket.OPEN)
+            socket.send({ id: `s${at}`, type: 'subscribe', payload: page });
         }
-        expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 ** 2);
-        socket.socket.resume();
-        expect((await socket.closed).code).toBe(4413);
-        // Other sockets are not affected.
-        const other = await openSocket(gateway.url);
-        expect((await other.run({ query: '{ __typename }' })).type).toBe('next');
-        other.socket.close();
+      }, 20);
+      try {
+        await expect
+          .poll(() => log.lines.filter(({ message }) => message === 'closing a socket'), {
+            timeout: 15_000,
+          })
+          .toMatchObject([{ fields: { code: 4413 } }]);
       } finally {
-        await gateway.stop();
-        await pictures.close();
+        clearInterval(asking);
       }
+      expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 ** 2);
+      socket.socket.resume();
+      expect((await socket.closed).code).toBe(4413);
+      // Other sockets are not affected.
+      const other = await openSocket(rig.url);
+      expect((await other.run({ query: '{ __typename }' })).type).toBe('next');
+      other.socket.close();
     },
   );
 });
@@ -184,11 +173,11 @@ describe('a socket', () => {
 describe('a socket before connection_init', () => {
   it('is closed when it sends a large message', async () => {
     rig = await startRig({ API_KEYS });
-    const whole = await openSocket(rig.url, null);
+    const whole = await openRawSocket(rig.url);
     whole.send({ type: 'ping', payload: { big: 'x'.repeat(100_000) } });
     expect((await whole.closed).code).toBe(1006);
     // Incomplete messages count too.
-    const half = await openSocket(rig.url, null);
+    const half = await openRawSocket(rig.url);
     half.socket.send('x'.repeat(100_000), { fin: false });
     expect((await half.closed).code).toBe(1006);
     const known = await openSocket(rig.url, { apiKey: KEYS.alice });
@@ -215,13 +204,13 @@ describe('a socket before connection_init', () => {
 describe('a ping', () => {
   it('is answered with its payload, if that is small', async () => {
     rig = await startRig();
-    const { send, next, socket } = await openSocket(rig.url);
+    const { send, receive, socket } = await openSocket(rig.url);
     send({ type: 'ping', payload: { at: 1 } });
-    expect(await next('pong')).toEqual({ type: 'pong', payload: { at: 1 } });
+    expect(await receive('pong')).toEqual({ type: 'pong', payload: { at: 1 } });
     send({ type: 'ping', payload: { big: 'x'.repeat(2_000) } });
-    expect(await next('pong')).toEqual({ type: 'pong' });
+    expect(await receive('pong')).toEqual({ type: 'pong' });
     send({ type: 'ping' });
-    expect(await next('pong')).toEqual({ type: 'pong' });
+    expect(await receive('pong')).toEqual({ type: 'pong' });
     socket.close();
   });
 
@@ -269,9 +258,9 @@ describe('the variables of a subscription', () => {
     const deep = `${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}`;
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
     const body = `{"query":${JSON.stringify(query)},"variables":{"id":${deep}}}`;
-    const { socket, next, run } = await openSocket(rig.url);
+    const { socket, receive, run } = await openSocket(rig.url);
     socket.send(`{"id":"deep","type":"subscribe","payload":${body}}`);
-    expect(JSON.stringify(await next('next', 'deep'))).toContain('ID cannot represent');
+    expect(JSON.stringify(await receive('next', 'deep'))).toContain('ID cannot represent');
     expect((await run({ query: '{ __typename }' })).type).toBe('next');
     socket.close();
     const headers = { 'content-type': 'application/json', accept: 'text/event-stream' };

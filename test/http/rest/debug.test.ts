@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobError } from '../../../src/jobs/errors.ts';
-import { ask } from '../../support/requests.ts';
+import { fetchJson } from '../../support/requests.ts';
 import { type Face, keepCompleted, OUTPUT_DIR, startFace } from '../../support/rest-face.ts';
 
 describe('the debug routes', () => {
@@ -24,7 +24,7 @@ describe('the debug routes', () => {
       2,
       null,
     );
-    const answer = await ask(`${face.url}/debug/files`);
+    const answer = await fetchJson(`${face.url}/debug/files`);
     expect(answer.body.output_dir).toBe(OUTPUT_DIR);
     const files = [
       ...job.outputs.map(({ filename }, index) => ({
@@ -42,7 +42,7 @@ describe('the debug routes', () => {
   it('describe a completed job', async () => {
     const { job } = await keepCompleted(face);
     const path = `${OUTPUT_DIR}/${job.outputs[0]?.enginePath}`;
-    const { body } = await ask(`${face.url}/debug/job/${job.id}`);
+    const { body } = await fetchJson(`${face.url}/debug/job/${job.id}`);
     expect(body).toEqual({
       status: 'completed',
       progress: 100,
@@ -79,14 +79,14 @@ describe('the debug routes', () => {
   it('report missing images, of jobs that completed and of others', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
-    expect((await ask(`${face.url}/debug/job/${job.id}`)).body).toMatchObject({
+    expect((await fetchJson(`${face.url}/debug/job/${job.id}`)).body).toMatchObject({
       image_ready: false,
       searched_image_path: `${OUTPUT_DIR}/${job.outputs[0]?.enginePath}`,
       image_exists: false,
       potential_files: [],
     });
     const waiting = await face.keep({});
-    expect((await ask(`${face.url}/debug/job/${waiting.id}`)).body).toMatchObject({
+    expect((await fetchJson(`${face.url}/debug/job/${waiting.id}`)).body).toMatchObject({
       status: 'queued',
       searched_image_path: null,
       image_exists: false,
@@ -104,14 +104,14 @@ describe('the debug routes', () => {
     const mine = await startFace({ caller: { id: 'alice', operator: false } });
     try {
       const seen = await mine.keep(failed);
-      const { body } = await ask(`${mine.url}/debug/job/${seen.id}`);
+      const { body } = await fetchJson(`${mine.url}/debug/job/${seen.id}`);
       expect(body.error).toBe('A node failed');
       expect(JSON.stringify(body)).not.toContain('/srv/comfy');
     } finally {
       await mine.stop();
     }
     const job = await face.keep(failed);
-    expect((await ask(`${face.url}/debug/job/${job.id}`)).body.engine_report).toBe(failed.engineReport);
+    expect((await fetchJson(`${face.url}/debug/job/${job.id}`)).body.engine_report).toBe(failed.engineReport);
   });
 });
 
@@ -121,7 +121,7 @@ describe('GET /preview/{job_id}', () => {
     try {
       const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
       const url = `${face.url}/preview/${job.id}`;
-      expect(await ask(url)).toMatchObject({ status: 404, body: { detail: 'No preview' } });
+      expect(await fetchJson(url)).toMatchObject({ status: 404, body: { detail: 'No preview' } });
       for (const sequence of [1, 2]) {
         const bytes = new Uint8Array([0xff, 0xd8, sequence]);
         await face.previews.put(job.id, { sequence, mimeType: 'image/jpeg', bytes });

@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { Readable } from 'node:stream';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask } from '../../support/requests.ts';
+import { fetchJson } from '../../support/requests.ts';
 import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
 
 describe('GET /download/{job_id}', () => {
@@ -63,7 +63,7 @@ describe('GET /download/{job_id}', () => {
   });
 
   it('rejects a range outside the file', async () => {
-    const answer = await ask(url, { headers: { range: 'bytes=999999-' } });
+    const answer = await fetchJson(url, { headers: { range: 'bytes=999999-' } });
     expect(answer.status).toBe(416);
     expect(answer.headers.get('content-range')).toBe(`bytes */${image.length}`);
     expect(answer.headers.get('content-disposition')).toBeNull();
@@ -133,7 +133,7 @@ describe('GET /download/{job_id}', () => {
     const last = await fetch(`${face.url}/download/${job.id}?index=2&format=png`);
     expect((await sharp(await bytesOf(last)).metadata()).format).toBe('png');
     expect(last.headers.get('content-disposition')).toBe(`inline; filename="edited_image_${job.id}_2.png"`);
-    expect(await ask(`${face.url}/download/${job.id}?index=3`)).toMatchObject({
+    expect(await fetchJson(`${face.url}/download/${job.id}?index=3`)).toMatchObject({
       status: 404,
       body: { detail: 'Image file not found' },
     });
@@ -147,7 +147,7 @@ describe('GET /download/{job_id}', () => {
     ['index=-1', 'index takes an integer from 0 to 999, got "-1"'],
     ['format=png&format=webp', 'format takes png, jpeg, jpg, webp, got ["png","webp"]'],
   ])('rejects ?%s', async (query, detail) => {
-    expect(await ask(`${url}?${query}`)).toMatchObject({ status: 400, body: { detail } });
+    expect(await fetchJson(`${url}?${query}`)).toMatchObject({ status: 400, body: { detail } });
   });
 
   it.each([
@@ -157,7 +157,7 @@ describe('GET /download/{job_id}', () => {
     ['CANCELED', null, 'error'],
   ] as const)('rejects a job that is %s', async (status, lane, reported) => {
     const job = await face.keep({ status, lane });
-    expect(await ask(`${face.url}/download/${job.id}`)).toMatchObject({
+    expect(await fetchJson(`${face.url}/download/${job.id}`)).toMatchObject({
       status: 400,
       body: { detail: `Image not ready. Current status: ${reported}` },
     });
@@ -167,7 +167,7 @@ describe('GET /download/{job_id}', () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
     for (const query of ['', '?format=webp']) {
-      const answer = await ask(`${face.url}/download/${job.id}${query}`);
+      const answer = await fetchJson(`${face.url}/download/${job.id}${query}`);
       expect(answer).toMatchObject({ status: 404, body: { detail: 'Image file not found' } });
       expect(answer.headers.get('etag')).toBeNull();
     }
@@ -176,7 +176,7 @@ describe('GET /download/{job_id}', () => {
   it('hides why a broken image cannot be converted', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.put(job.outputs[0]?.key ?? '', Buffer.from('not a image at all'));
-    const answer = await ask(`${face.url}/download/${job.id}?format=webp`);
+    const answer = await fetchJson(`${face.url}/download/${job.id}?format=webp`);
     expect(answer).toMatchObject({
       status: 500,
       body: { detail: expect.stringMatching(/^Internal error, reference /) },

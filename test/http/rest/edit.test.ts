@@ -1,35 +1,31 @@
 import { request } from 'node:http';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Pictures, startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { recordLog } from '../../support/log.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
+import { waitForEnd, waitUntil } from '../../support/watch.ts';
 
 describe('POST /edit-image', () => {
-  let gateway: TestGateway;
-  let pictures: Pictures;
+  const log = recordLog();
+  let gateway: Rig;
   let valid: { image1_url: string; prompt: string; steps: number };
   beforeAll(async () => {
-    [gateway, pictures] = await Promise.all([
-      startTestGateway({ FETCH_TIMEOUT: '5s', MAX_IMAGE_BYTES: '1MiB' }),
-      startPictures(),
-    ]);
-    valid = { image1_url: `${pictures.url}/a.jpg`, prompt: 'a forest', steps: 1 };
+    gateway = await startRig({ FETCH_TIMEOUT: '5s', MAX_IMAGE_BYTES: '1MiB' }, log);
+    valid = { image1_url: `${gateway.images.url}/a.jpg`, prompt: 'a forest', steps: 1 };
   });
-  afterAll(async () => {
-    await Promise.all([gateway.stop(), pictures.stop()]);
-  });
+  afterAll(() => gateway.close());
 
   const edit = (body: object | string, headers?: Record<string, string>) =>
-    send(`${gateway.url}/edit-image`, body, headers);
+    postJson(`${gateway.url}/edit-image`, body, headers);
 
   const jobIds = async (): Promise<string[]> => {
-    const { body } = await ask(`${gateway.url}/jobs`);
+    const { body } = await fetchJson(`${gateway.url}/jobs`);
     return Object.keys(body.jobs ?? {}).sort();
   };
 
   const requestOf = async (id: unknown): Promise<unknown> =>
-    (await ask(`${gateway.url}/debug/job/${id}`)).body.request;
+    (await fetchJson(`${gateway.url}/debug/job/${id}`)).body.request;
 
   it('responds as documented, with the URL of the status', async () => {
     const answer = await edit(valid);
@@ -86,7 +82,7 @@ describe('POST /edit-image', () => {
   });
 
   it('requires image1_url and prompt without a body', async () => {
-    const answer = await ask(`${gateway.url}/edit-image`, { method: 'POST' });
+    const answer = await fetchJson(`${gateway.url}/edit-image`, { method: 'POST' });
     expect(answer).toMatchObject({
       status: 400,
       body: { detail: 'Both image1_url and prompt are required' },
@@ -167,18 +163,18 @@ describe('POST /edit-image', () => {
   ])('keeps every digit of the seed %s', async (seed, kept) => {
     const { body } = await edit(`${JSON.stringify(valid).slice(0, -1)}, "seed": ${seed}}`);
     expect(await requestOf(body.job_id)).toMatchObject({ seed: kept });
-    const graphql = await send(`${gateway.url}/graphql`, {
+    const graphql = await postJson(`${gateway.url}/graphql`, {
       query: `{ job(id: "${body.job_id}") { request { seed } } }`,
     });
     expect(graphql.body.data).toEqual({ job: { request: { seed: kept } } });
   });
 
   it('keeps the slots of images, gaps included', async () => {
-    const { body } = await edit({ ...valid, image3_url: `${pictures.url}/c.webp` });
+    const { body } = await edit({ ...valid, image3_url: `${gateway.images.url}/c.webp` });
     expect(await requestOf(body.job_id)).toMatchObject({
       images: [
         { slot: 1, mime_type: 'image/jpeg' },
-        { slot: 3, mime_type: 'image/webp', source: `${pictures.url}/c.webp` },
+        { slot: 3, mime_type: 'image/webp', source: `${gateway.images.url}/c.webp` },
       ],
     });
     expect(await waitForEnd(gateway.url, String(body.job_id))).toMatchObject({ status: 'COMPLETED' });
@@ -204,7 +200,7 @@ describe('POST /edit-image', () => {
     ['image3_url', '/large', 'larger than 1 MB'],
   ])('reports why %s%s cannot be fetched, and stores no job', async (field, path, reason) => {
     const before = await jobIds();
-    const { status, body } = await edit({ ...valid, [field]: pictures.url + path });
+    const { status, body } = await edit({ ...valid, [field]: gateway.images.url + path });
     expect(status).toBe(500);
     expect(Object.keys(body)).toEqual(['detail']);
     expect(body.detail).toMatch(/^Failed to download file from URL: /);
@@ -257,39 +253,36 @@ describe('POST /edit-image', () => {
     });
     // The request is aborted on purpose.
     upload.on('error', () => {});
-    upload.end(JSON.stringify({ ...valid, image1_url: `${pictures.url}/hanging` }));
-    await pictures.hanging;
+    upload.end(JSON.stringify({ ...valid, image1_url: `${gateway.images.url}/hanging` }));
+    await gateway.images.hanging;
     const closed = new Promise(resolve => upload.once('close', resolve));
     upload.destroy();
-    await Promise.all([closed, pictures.left]);
+    await Promise.all([closed, gateway.images.aborted]);
     expect(await jobIds()).toEqual(before);
-    expect(gateway.lines.filter(line => line.level === 'error')).toEqual([]);
+    expect(log.lines.filter(line => line.level === 'error')).toEqual([]);
   });
 });
 
 describe('a full queue', () => {
   it('is reported with 429 and Retry-After', async () => {
-    const [gateway, pictures] = await Promise.all([
-      startTestGateway({ MAX_QUEUE: '1', LANES_PER_ENGINE: '1', SANDBOX_STEP: '1s' }),
-      startPictures(),
-    ]);
+    const gateway = await startRig({ MAX_QUEUE: '1', LANES_PER_ENGINE: '1', SANDBOX_STEP: '1s' });
     try {
-      const body = { image1_url: `${pictures.url}/a.png`, prompt: 'x' };
-      const running = await send(`${gateway.url}/edit-image`, body);
+      const body = { image1_url: `${gateway.images.url}/a.png`, prompt: 'x' };
+      const running = await postJson(`${gateway.url}/edit-image`, body);
       await waitUntil(gateway.url, String(running.body.job_id), ({ status }) => status === 'PROCESSING');
-      const waiting = await send(`${gateway.url}/edit-image`, body);
+      const waiting = await postJson(`${gateway.url}/edit-image`, body);
       expect(waiting.status).toBe(200);
-      expect((await ask(`${gateway.url}/status/${waiting.body.job_id}`)).body).toMatchObject({
+      expect((await fetchJson(`${gateway.url}/status/${waiting.body.job_id}`)).body).toMatchObject({
         status: 'queued',
         progress: 0,
         prompt_id: null,
         queue_position: 0,
       });
-      const rejected = await send(`${gateway.url}/edit-image`, body);
+      const rejected = await postJson(`${gateway.url}/edit-image`, body);
       expect(rejected).toMatchObject({ status: 429, body: { detail: expect.stringContaining('full') } });
       expect(Number(rejected.headers.get('retry-after'))).toBeGreaterThan(0);
     } finally {
-      await Promise.all([gateway.stop(), pictures.stop()]);
+      await gateway.close();
     }
   });
 });

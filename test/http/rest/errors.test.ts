@@ -6,8 +6,8 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
-import { startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
+import { startImageServer } from '../../support/image-server.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
 import { type Face, MAX_BODY_BYTES, startFace } from '../../support/rest-face.ts';
 
 const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
@@ -20,7 +20,7 @@ describe('errors', () => {
   afterAll(() => face.stop());
 
   it('are 404 for an unknown path', async () => {
-    const answer = await ask(`${face.url}/nowhere?x=1`);
+    const answer = await fetchJson(`${face.url}/nowhere?x=1`);
     expect(answer).toMatchObject({
       status: 404,
       body: { detail: 'There is nothing at /nowhere, see /docs' },
@@ -43,7 +43,7 @@ describe('errors', () => {
       method === 'GET'
         ? { method }
         : { method, body: '{ not JSON', headers: { 'content-type': 'application/json' } };
-    const answer = await ask(face.url + path, init);
+    const answer = await fetchJson(face.url + path, init);
     expect(answer.status).toBe(405);
     expect(answer.headers.get('allow')).toBe(allow);
     expect(answer.body).toEqual({ detail: `${path} takes ${allow}, got ${method}` });
@@ -67,7 +67,7 @@ describe('errors', () => {
       'x'.repeat(150),
       'x'.repeat(5000),
     ]) {
-      const answer = await ask(`${face.url}${path}${id}`, { method });
+      const answer = await fetchJson(`${face.url}${path}${id}`, { method });
       expect({ id, status: answer.status, body: answer.body }).toEqual({
         id,
         status: 404,
@@ -77,7 +77,7 @@ describe('errors', () => {
   });
 
   it('are 400 for an invalid percent encoding', async () => {
-    const answer = await ask(`${face.url}/status/%zz`);
+    const answer = await fetchJson(`${face.url}/status/%zz`);
     expect(answer.status).toBe(400);
     expect(Object.keys(answer.body)).toEqual(['detail']);
   });
@@ -98,7 +98,7 @@ describe('errors', () => {
     [undefined, 'no Content-Type'],
   ])('are 415 for a body of type %s, naming the right one', async (type, got) => {
     const body = new TextEncoder().encode('{"image1_url": "x", "prompt": "y"}');
-    const answer = await ask(`${face.url}/edit-image`, {
+    const answer = await fetchJson(`${face.url}/edit-image`, {
       method: 'POST',
       body,
       headers: type === undefined ? {} : { 'content-type': type },
@@ -114,7 +114,7 @@ describe('errors', () => {
   });
 
   it('accept JSON with a charset', async () => {
-    const answer = await send(
+    const answer = await postJson(
       `${face.url}/edit-image`,
       {},
       { 'content-type': 'Application/JSON; charset=UTF-8' },
@@ -130,13 +130,13 @@ describe('errors', () => {
     ['[]', /^The body takes a JSON object, got a list$/],
     ['{"__proto__": {}}', /^The body has a key __proto__/],
   ])('are 400 for the body %s', async (body, detail) => {
-    const answer = await send(`${face.url}/edit-image`, body);
+    const answer = await postJson(`${face.url}/edit-image`, body);
     expect(answer).toMatchObject({ status: 400, body: { detail: expect.stringMatching(detail) } });
   });
 
   it('do not come from bodies that a route ignores', async () => {
     for (const body of ['{', '', '{}']) {
-      const answer = await ask(`${face.url}/jobs/${ID}`, {
+      const answer = await fetchJson(`${face.url}/jobs/${ID}`, {
         method: 'DELETE',
         body,
         headers: { 'content-type': 'application/json' },
@@ -191,7 +191,7 @@ describe('internal errors', () => {
     const face = await startFace({ wrap: ledger => failing(ledger, refused) });
     try {
       for (const path of [`/status/${ID}`, `/download/${ID}`, '/jobs', '/debug/files']) {
-        const answer = await ask(face.url + path);
+        const answer = await fetchJson(face.url + path);
         expect(answer).toMatchObject({
           status: 503,
           body: { detail: 'The store of jobs and images is unavailable, try again later' },
@@ -205,7 +205,7 @@ describe('internal errors', () => {
   });
 
   it('are 503 when an input image cannot be stored, and leave nothing behind', async () => {
-    const pictures = await startPictures();
+    const pictures = await startImageServer();
     const face = await startFace({
       wrapBytes: files => ({
         ...files,
@@ -219,7 +219,7 @@ describe('internal errors', () => {
     });
     try {
       const image = `${pictures.url}/cat.png`;
-      const answer = await send(`${face.url}/edit-image`, {
+      const answer = await postJson(`${face.url}/edit-image`, {
         image1_url: image,
         image2_url: image,
         prompt: 'x',
@@ -233,14 +233,14 @@ describe('internal errors', () => {
       expect(await face.ledger.count()).toEqual({ waiting: 0, running: 0 });
     } finally {
       await face.stop();
-      await pictures.stop();
+      await pictures.close();
     }
   });
 
   it('are masked by a reference to the log', async () => {
     const face = await startFace({ wrap: ledger => failing(ledger, new TypeError('secret detail')) });
     try {
-      const answer = await ask(`${face.url}/status/${ID}`);
+      const answer = await fetchJson(`${face.url}/status/${ID}`);
       expect(answer.status).toBe(500);
       expect(answer.body).toEqual({
         detail: expect.stringMatching(/^Internal error, reference [0-9a-f-]{36}$/),

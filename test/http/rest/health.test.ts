@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask } from '../../support/requests.ts';
+import { fetchJson } from '../../support/requests.ts';
 import { type Face, startFace } from '../../support/rest-face.ts';
 
 describe('GET /', () => {
@@ -19,7 +19,7 @@ describe('GET /', () => {
     'text/html;q=0',
     'text/*',
   ])('sends the status for Accept: %s', async accept => {
-    const answer = await ask(`${face.url}/`, accept === undefined ? {} : { headers: { accept } });
+    const answer = await fetchJson(`${face.url}/`, accept === undefined ? {} : { headers: { accept } });
     expect(answer.status).toBe(200);
     expect(answer.body).toEqual({
       message: 'Qwen Image Edit Plus API',

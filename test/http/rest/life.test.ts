@@ -5,27 +5,28 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Pictures, startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { type ImageServer, startImageServer } from '../../support/image-server.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
+import { waitForEnd, waitUntil } from '../../support/watch.ts';
 
 const examples = new URL('../../fixtures/rest/examples.sh', import.meta.url);
 const run = promisify(execFile);
 
 describe('the life of a job', () => {
-  let gateway: TestGateway;
-  let pictures: Pictures;
+  let gateway: Rig;
+  let pictures: ImageServer;
   beforeAll(async () => {
-    [gateway, pictures] = await Promise.all([startTestGateway(), startPictures()]);
+    [gateway, pictures] = await Promise.all([startRig(), startImageServer()]);
   });
   afterAll(async () => {
-    await Promise.all([gateway.stop(), pictures.stop()]);
+    await Promise.all([gateway.close(), pictures.close()]);
   });
 
   it('shows the sandbox at /', async () => {
     // After the engine was probed.
     await expect
-      .poll(async () => (await ask(`${gateway.url}/`)).body, { timeout: 10_000 })
+      .poll(async () => (await fetchJson(`${gateway.url}/`)).body, { timeout: 10_000 })
       .toEqual({
         message: 'Qwen Image Edit Plus API',
         status: 'running',
@@ -36,13 +37,13 @@ describe('the life of a job', () => {
   });
 
   it('reports the methods of /graphql, too', async () => {
-    const answer = await ask(`${gateway.url}/graphql`, { method: 'DELETE' });
+    const answer = await fetchJson(`${gateway.url}/graphql`, { method: 'DELETE' });
     expect(answer.status).toBe(405);
     expect(answer.headers.get('allow')).toMatch(/GET.*POST/);
   });
 
   it('runs from submit to download to delete', async () => {
-    const { body: accepted } = await send(`${gateway.url}/edit-image`, {
+    const { body: accepted } = await postJson(`${gateway.url}/edit-image`, {
       image1_url: `${pictures.url}/one.jpg`,
       image2_url: `${pictures.url}/two.png`,
       image3_url: `${pictures.url}/three.webp`,
@@ -52,7 +53,7 @@ describe('the life of a job', () => {
     const id = String(accepted.job_id);
     await waitForEnd(gateway.url, id);
 
-    const { body: status } = await ask(`${gateway.url}/status/${id}`);
+    const { body: status } = await fetchJson(`${gateway.url}/status/${id}`);
     expect(status).toEqual({
       status: 'completed',
       progress: 100,
@@ -61,7 +62,7 @@ describe('the life of a job', () => {
       download_url: `/download/${id}`,
       image_path: `/workspace/ComfyUI/output/QwenEdit/api_${id}_00001_.png`,
     });
-    expect((await ask(`${gateway.url}/jobs`)).body).toEqual({
+    expect((await fetchJson(`${gateway.url}/jobs`)).body).toEqual({
       jobs: { [id]: { status: 'completed', progress: 100 } },
     });
 
@@ -70,7 +71,7 @@ describe('the life of a job', () => {
     expect((await sharp(picture).metadata()).format).toBe('png');
     expect(download.headers.get('content-disposition')).toBe(`inline; filename="edited_image_${id}.png"`);
 
-    expect((await ask(`${gateway.url}/debug/files`)).body).toEqual({
+    expect((await fetchJson(`${gateway.url}/debug/files`)).body).toEqual({
       output_dir: '/workspace/ComfyUI/output',
       files: [
         {
@@ -81,7 +82,7 @@ describe('the life of a job', () => {
         },
       ],
     });
-    const { body: debug } = await ask(`${gateway.url}/debug/job/${id}`);
+    const { body: debug } = await fetchJson(`${gateway.url}/debug/job/${id}`);
     expect(debug).toMatchObject({
       ...status,
       searched_image_path: status.image_path,
@@ -92,19 +93,19 @@ describe('the life of a job', () => {
       ['submitted', 'claimed', 'bound', 'started', 'completed'].map(event => ({ event })),
     );
 
-    expect(await ask(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({
+    expect(await fetchJson(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({
       status: 200,
       body: { message: 'Job deleted' },
     });
     for (const path of [`status/${id}`, `download/${id}`, `debug/job/${id}`, `preview/${id}`]) {
-      expect(await ask(`${gateway.url}/${path}`)).toMatchObject({
+      expect(await fetchJson(`${gateway.url}/${path}`)).toMatchObject({
         status: 404,
         body: { detail: 'Job not found' },
       });
     }
-    expect(await ask(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({ status: 404 });
-    expect((await ask(`${gateway.url}/jobs`)).body).toEqual({ jobs: {} });
-    expect((await ask(`${gateway.url}/debug/files`)).body.files).toEqual([]);
+    expect(await fetchJson(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({ status: 404 });
+    expect((await fetchJson(`${gateway.url}/jobs`)).body).toEqual({ jobs: {} });
+    expect((await fetchJson(`${gateway.url}/debug/files`)).body.files).toEqual([]);
   });
 
   it('runs with the documented curl commands', async () => {
@@ -138,7 +139,7 @@ describe('the life of a job', () => {
           message: 'Image editing started',
         });
         const id = String(accepted?.job_id);
-        expect((await ask(`${gateway.url}/debug/job/${id}`)).body.request).toMatchObject({
+        expect((await fetchJson(`${gateway.url}/debug/job/${id}`)).body.request).toMatchObject({
           images: images.map((name, index) => ({ slot: index + 1, source: `${pictures.url}/${name}` })),
         });
         await waitForEnd(gateway.url, id);
@@ -156,11 +157,11 @@ describe('the life of a job', () => {
 describe('a job in flight', () => {
   it('shows its progress and preview, and stops when it is deleted', async () => {
     const [gateway, pictures] = await Promise.all([
-      startTestGateway({ SANDBOX_STEP: '60ms', PREVIEW_RATE: '30' }),
-      startPictures(),
+      startRig({ SANDBOX_STEP: '60ms', PREVIEW_RATE: '30' }),
+      startImageServer(),
     ]);
     try {
-      const { body } = await send(`${gateway.url}/edit-image`, {
+      const { body } = await postJson(`${gateway.url}/edit-image`, {
         image1_url: `${pictures.url}/a.jpg`,
         prompt: 'x',
         steps: 100,
@@ -168,7 +169,7 @@ describe('a job in flight', () => {
       const id = String(body.job_id);
       await waitUntil(gateway.url, id, ({ preview, step }) => preview !== null && (step ?? 0) > 1);
 
-      const { body: status } = await ask(`${gateway.url}/status/${id}`);
+      const { body: status } = await fetchJson(`${gateway.url}/status/${id}`);
       expect(status).toMatchObject({
         status: 'processing',
         prompt_id: expect.any(String),
@@ -180,7 +181,7 @@ describe('a job in flight', () => {
       expect(progress).toBeGreaterThan(0);
       expect(progress).toBeLessThan(100);
       expect(String(progress)).toMatch(/^\d+(\.\d)?$/);
-      expect(await ask(`${gateway.url}/download/${id}`)).toMatchObject({
+      expect(await fetchJson(`${gateway.url}/download/${id}`)).toMatchObject({
         status: 400,
         body: { detail: 'Image not ready. Current status: processing' },
       });
@@ -189,41 +190,40 @@ describe('a job in flight', () => {
       const { format } = await sharp(Buffer.from(await preview.arrayBuffer())).metadata();
       expect(preview.headers.get('content-type')).toBe(`image/${format}`);
 
-      expect(await ask(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({
+      expect(await fetchJson(`${gateway.url}/jobs/${id}`, { method: 'DELETE' })).toMatchObject({
         status: 200,
         body: { message: 'Job deleted' },
       });
-      expect(await ask(`${gateway.url}/status/${id}`)).toMatchObject({ status: 404 });
+      expect(await fetchJson(`${gateway.url}/status/${id}`)).toMatchObject({ status: 404 });
     } finally {
-      await Promise.all([gateway.stop(), pictures.stop()]);
+      await Promise.all([gateway.close(), pictures.close()]);
     }
   });
 
   it('is reported as canceled after a cancel', async () => {
-    const [gateway, pictures] = await Promise.all([
-      startTestGateway({ SANDBOX_STEP: '60ms' }),
-      startPictures(),
-    ]);
+    const [gateway, pictures] = await Promise.all([startRig({ SANDBOX_STEP: '60ms' }), startImageServer()]);
     try {
-      const { body } = await send(`${gateway.url}/edit-image`, {
+      const { body } = await postJson(`${gateway.url}/edit-image`, {
         image1_url: `${pictures.url}/a.jpg`,
         prompt: 'x',
         steps: 100,
       });
       const id = String(body.job_id);
       await waitUntil(gateway.url, id, ({ status }) => status === 'PROCESSING');
-      await send(`${gateway.url}/graphql`, {
+      await postJson(`${gateway.url}/graphql`, {
         query: `mutation { cancelJob(id: "${id}") { __typename } }`,
       });
-      expect((await ask(`${gateway.url}/status/${id}`)).body).toMatchObject({
+      expect((await fetchJson(`${gateway.url}/status/${id}`)).body).toMatchObject({
         status: 'error',
         progress: expect.any(Number),
         error: 'Job was canceled',
         error_code: 'CANCELED',
       });
-      expect((await ask(`${gateway.url}/jobs`)).body).toMatchObject({ jobs: { [id]: { status: 'error' } } });
+      expect((await fetchJson(`${gateway.url}/jobs`)).body).toMatchObject({
+        jobs: { [id]: { status: 'error' } },
+      });
     } finally {
-      await Promise.all([gateway.stop(), pictures.stop()]);
+      await Promise.all([gateway.close(), pictures.close()]);
     }
   });
 });

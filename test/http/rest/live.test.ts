@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Job } from '../../../src/jobs/job.ts';
-import { type Pictures, startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { type ImageServer, startImageServer } from '../../support/image-server.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
 import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
-import { startTestGateway, type TestGateway } from '../../support/rest-gateway.ts';
 
 /** Stores the next revision of a job. */
 async function change(face: Face, job: Job, fields: Partial<Job>): Promise<Job> {
@@ -21,36 +21,38 @@ describe('GET /status/{job_id}?wait', () => {
 
   it('responds at the next change', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a', progress: 10 });
-    const known = await ask(`${face.url}/status/${job.id}?wait=0`);
+    const known = await fetchJson(`${face.url}/status/${job.id}?wait=0`);
     expect(known.body).toMatchObject({ revision: 2, progress: 10 });
     expect(known.headers.get('retry-after')).toBe('1');
-    const waiting = ask(`${face.url}/status/${job.id}?wait=30&revision=2`);
+    const waiting = fetchJson(`${face.url}/status/${job.id}?wait=30&revision=2`);
     await change(face, job, { progress: 20 });
     expect((await waiting).body).toMatchObject({ revision: 3, progress: 20 });
   });
 
   it('responds at once if the job is past the given revision', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
-    expect((await ask(`${face.url}/status/${job.id}?wait=30&revision=1`)).body).toMatchObject({
+    expect((await fetchJson(`${face.url}/status/${job.id}?wait=30&revision=1`)).body).toMatchObject({
       revision: 2,
     });
   });
 
   it('responds at once when the job has ended', async () => {
     const { job } = await keepCompleted(face);
-    const { body, headers } = await ask(`${face.url}/status/${job.id}?wait=30&revision=${job.revision}`);
+    const { body, headers } = await fetchJson(
+      `${face.url}/status/${job.id}?wait=30&revision=${job.revision}`,
+    );
     expect(body).toMatchObject({ status: 'completed', revision: job.revision });
     expect(headers.has('retry-after')).toBe(false);
   });
 
   it('responds without a change when the time is over', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
-    expect((await ask(`${face.url}/status/${job.id}?wait=1`)).body).toMatchObject({ revision: 2 });
+    expect((await fetchJson(`${face.url}/status/${job.id}?wait=1`)).body).toMatchObject({ revision: 2 });
   });
 
   it('responds with 404 if the job is deleted while it waits', async () => {
     const job = await face.keep({ status: 'PROCESSING', lane: 'a' });
-    const waiting = ask(`${face.url}/status/${job.id}?wait=30`);
+    const waiting = fetchJson(`${face.url}/status/${job.id}?wait=30`);
     // The job is gone whether the delete or the look-up comes first.
     await face.ledger.remove(job.id);
     expect((await waiting).status).toBe(404);
@@ -58,7 +60,7 @@ describe('GET /status/{job_id}?wait', () => {
 
   it('has a revision only with wait or revision in the query', async () => {
     const job = await face.keep({});
-    expect((await ask(`${face.url}/status/${job.id}`)).body).not.toHaveProperty('revision');
+    expect((await fetchJson(`${face.url}/status/${job.id}`)).body).not.toHaveProperty('revision');
   });
 
   it.each([
@@ -67,7 +69,7 @@ describe('GET /status/{job_id}?wait', () => {
     ['revision=-1', /revision takes an integer/],
   ])('rejects ?%s', async (query, detail) => {
     const job = await face.keep({});
-    const answer = await ask(`${face.url}/status/${job.id}?${query}`);
+    const answer = await fetchJson(`${face.url}/status/${job.id}?${query}`);
     expect(answer.status).toBe(400);
     expect(answer.body.detail).toMatch(detail);
   });
@@ -88,19 +90,19 @@ function eventsOf(text: string): Event[] {
 }
 
 describe('GET /events/{job_id}', () => {
-  let gateway: TestGateway;
-  let pictures: Pictures;
+  let gateway: Rig;
+  let pictures: ImageServer;
   beforeAll(async () => {
-    gateway = await startTestGateway({ SANDBOX_STEP: '20ms' });
-    pictures = await startPictures();
+    gateway = await startRig({ SANDBOX_STEP: '20ms' });
+    pictures = await startImageServer();
   });
   afterAll(async () => {
-    await gateway.stop();
-    await pictures.stop();
+    await gateway.close();
+    await pictures.close();
   });
 
   async function submit(steps: number): Promise<string> {
-    const answer = await send(`${gateway.url}/edit-image`, {
+    const answer = await postJson(`${gateway.url}/edit-image`, {
       image1_url: `${pictures.url}/a.png`,
       prompt: 'x',
       steps,
@@ -123,7 +125,7 @@ describe('GET /events/{job_id}', () => {
     expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
     expect(events.every(({ id: revision, data }) => data.revision === revision)).toBe(true);
     expect(events.some(({ data }) => data.stage === 'sampling')).toBe(true);
-    const { body } = await ask(`${gateway.url}/status/${id}?wait=0`);
+    const { body } = await fetchJson(`${gateway.url}/status/${id}?wait=0`);
     expect(events.at(-1)?.data).toEqual(body);
     expect(body).toMatchObject({ status: 'completed', image_ready: true });
 
@@ -165,7 +167,7 @@ describe('GET /events/{job_id}', () => {
   });
 
   it('is 404 for an unknown job, and accepts GET only', async () => {
-    expect(await ask(`${gateway.url}/events/nobody`)).toMatchObject({
+    expect(await fetchJson(`${gateway.url}/events/nobody`)).toMatchObject({
       status: 404,
       body: { detail: 'Job not found' },
     });

@@ -6,9 +6,10 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
-import { startPictures } from '../../support/image-server.ts';
-import { send } from '../../support/requests.ts';
-import { startTestGateway, type TestGateway, waitForEnd } from '../../support/rest-gateway.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { startImageServer } from '../../support/image-server.ts';
+import { postJson } from '../../support/requests.ts';
+import { waitForEnd } from '../../support/watch.ts';
 
 /** The chunks of a PNG, each with its length and checksum. Expects them to be whole. */
 function chunksOf(png: Buffer): { type: string; bytes: Buffer }[] {
@@ -26,24 +27,24 @@ function chunksOf(png: Buffer): { type: string; bytes: Buffer }[] {
 describe('a download', () => {
   const PROMPT = 'a secret wish';
   let folder: string;
-  let gateway: TestGateway;
+  let gateway: Rig;
   let id: string;
   let whole: Buffer;
   let plain: Buffer;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'metadata-'));
-    gateway = await startTestGateway({ DATA_DIR: folder });
-    const pictures = await startPictures();
+    gateway = await startRig({ DATA_DIR: folder });
+    const pictures = await startImageServer();
     const edit = { image1_url: `${pictures.url}/cat.png`, prompt: PROMPT, steps: 1 };
-    id = String((await send(`${gateway.url}/edit-image`, edit)).body.job_id);
+    id = String((await postJson(`${gateway.url}/edit-image`, edit)).body.job_id);
     expect(await waitForEnd(gateway.url, id)).toMatchObject({ status: 'COMPLETED' });
-    await pictures.stop();
+    await pictures.close();
     const download = async (query: string): Promise<Buffer> =>
       Buffer.from(await (await fetch(`${gateway.url}/download/${id}${query}`)).arrayBuffer());
     [plain, whole] = [await download(''), await download('?metadata=keep')];
   });
   afterAll(async () => {
-    await gateway.stop();
+    await gateway.close();
     await rm(folder, { recursive: true });
   });
 
@@ -54,7 +55,7 @@ describe('a download', () => {
   it('is the stored file without the prompt, of the size that GraphQL reports', async () => {
     expect(plain.includes(PROMPT)).toBe(false);
     const query = `{ job(id: "${id}") { images { bytes } } }`;
-    const answer = await send(`${gateway.url}/graphql`, { query });
+    const answer = await postJson(`${gateway.url}/graphql`, { query });
     expect(answer.body).toEqual({ data: { job: { images: [{ bytes: plain.length }] } } });
     const stored = await artifacts().get(`outputs/${id}/1.png`);
     expect(stored === null ? null : await buffer(stored)).toEqual(plain);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { jobError } from '../../../src/jobs/errors.ts';
-import { ask, send } from '../../support/requests.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
 import { type Face, keepCompleted, startFace } from '../../support/rest-face.ts';
 
 const operation = z.object({
@@ -68,7 +68,7 @@ describe('the OpenAPI document', () => {
   });
 
   it('is deterministic, and is served at /openapi.json', async () => {
-    const served = await ask(`${face.url}/openapi.json`);
+    const served = await fetchJson(`${face.url}/openapi.json`);
     expect(served.body).toEqual(published);
     expect(JSON.stringify(buildOpenApi('2.0.0'))).toBe(JSON.stringify(buildOpenApi('2.0.0')));
   });
@@ -87,28 +87,32 @@ describe('the OpenAPI document', () => {
     });
     const waiting = await face.keep({});
     const seen: [string, string, number][] = [];
-    const hold = (path: string, method: string, { status, body }: Awaited<ReturnType<typeof ask>>): void => {
+    const hold = (
+      path: string,
+      method: string,
+      { status, body }: Awaited<ReturnType<typeof fetchJson>>,
+    ): void => {
       expect(conforms(path, method, status, body), `${method} ${path} ${status}`).toBe(true);
       seen.push([path, method, status]);
     };
-    hold('/', 'get', await ask(`${face.url}/`));
+    hold('/', 'get', await fetchJson(`${face.url}/`));
     for (const { id } of [job, failed, running, waiting]) {
-      hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${id}`));
-      hold('/debug/job/{job_id}', 'get', await ask(`${face.url}/debug/job/${id}`));
+      hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${id}`));
+      hold('/debug/job/{job_id}', 'get', await fetchJson(`${face.url}/debug/job/${id}`));
     }
-    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/none`));
-    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${running.id}?wait=0`));
-    hold('/status/{job_id}', 'get', await ask(`${face.url}/status/${running.id}?wait=x`));
-    hold('/events/{job_id}', 'get', await ask(`${face.url}/events/none`));
-    hold('/download/{job_id}', 'get', await ask(`${face.url}/download/${running.id}`));
-    hold('/preview/{job_id}', 'get', await ask(`${face.url}/preview/${running.id}`));
-    hold('/webhooks/{job_id}', 'get', await ask(`${face.url}/webhooks/${job.id}`));
-    hold('/webhooks/{job_id}', 'get', await ask(`${face.url}/webhooks/none`));
-    hold('/jobs', 'get', await ask(`${face.url}/jobs`));
-    hold('/debug/files', 'get', await ask(`${face.url}/debug/files`));
-    hold('/edit-image', 'post', await send(`${face.url}/edit-image`, {}));
-    hold('/upload', 'post', await send(`${face.url}/upload`, {}));
-    hold('/jobs/{job_id}', 'delete', await ask(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
+    hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/none`));
+    hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${running.id}?wait=0`));
+    hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${running.id}?wait=x`));
+    hold('/events/{job_id}', 'get', await fetchJson(`${face.url}/events/none`));
+    hold('/download/{job_id}', 'get', await fetchJson(`${face.url}/download/${running.id}`));
+    hold('/preview/{job_id}', 'get', await fetchJson(`${face.url}/preview/${running.id}`));
+    hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/${job.id}`));
+    hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/none`));
+    hold('/jobs', 'get', await fetchJson(`${face.url}/jobs`));
+    hold('/debug/files', 'get', await fetchJson(`${face.url}/debug/files`));
+    hold('/edit-image', 'post', await postJson(`${face.url}/edit-image`, {}));
+    hold('/upload', 'post', await postJson(`${face.url}/upload`, {}));
+    hold('/jobs/{job_id}', 'delete', await fetchJson(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
     expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
   });
 
@@ -144,11 +148,11 @@ describe('/docs', () => {
   });
 
   it('serves the document', async () => {
-    expect((await ask(`${face.url}/docs/json`)).body).toEqual(published);
+    expect((await fetchJson(`${face.url}/docs/json`)).body).toEqual(published);
   });
 
   it('has the usual error for a missing file', async () => {
-    const answer = await ask(`${face.url}/docs/static/none.js`);
+    const answer = await fetchJson(`${face.url}/docs/static/none.js`);
     expect(answer).toMatchObject({
       status: 404,
       body: { detail: 'There is nothing at /docs/static/none.js, see /docs' },

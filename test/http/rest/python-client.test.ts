@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startStandIn } from '../../support/clients/documented-addresses.ts';
-import { needRequests, runPython } from '../../support/clients/python.ts';
-import { type Pictures, startPictures } from '../../support/image-server.ts';
-import { ask, send } from '../../support/requests.ts';
-import { startTestGateway, type TestGateway, waitForEnd, waitUntil } from '../../support/rest-gateway.ts';
+import { needRequests, runPython, startDocumentedAddresses } from '../../support/clients/python.ts';
+import { type Rig, startRig } from '../../support/gateway.ts';
+import { type ImageServer, startImageServer } from '../../support/image-server.ts';
+import { fetchJson, postJson } from '../../support/requests.ts';
+import { waitForEnd, waitUntil } from '../../support/watch.ts';
 
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/rest/${name}`, import.meta.url));
@@ -16,26 +16,26 @@ const fixture = (name: string): string =>
 const INSTALL_MS = 180_000;
 
 describe('the documented Python client', () => {
-  let gateway: TestGateway;
-  let pictures: Pictures;
+  let gateway: Rig;
+  let pictures: ImageServer;
   let folder: string;
   beforeAll(async () => {
     [gateway, pictures, folder] = await Promise.all([
-      startTestGateway({ SANDBOX_STEP: '5ms' }),
-      startPictures(),
+      startRig({ SANDBOX_STEP: '5ms' }),
+      startImageServer(),
       mkdtemp(join(tmpdir(), 'rest-python-')),
       needRequests(),
     ]);
   }, INSTALL_MS);
   afterAll(async () => {
-    await Promise.all([gateway.stop(), pictures.stop(), rm(folder, { recursive: true })]);
+    await Promise.all([gateway.close(), pictures.close(), rm(folder, { recursive: true })]);
   });
 
   it('runs unchanged with its example', async () => {
-    const standIn = await startStandIn(gateway.url, pictures.url);
+    const standIn = await startDocumentedAddresses(gateway.url, pictures.url);
     try {
       await runPython([fixture('client.py')], { cwd: folder, proxy: standIn.url });
-      const [id] = Object.keys((await ask(`${gateway.url}/jobs`)).body.jobs ?? {});
+      const [id] = Object.keys((await fetchJson(`${gateway.url}/jobs`)).body.jobs ?? {});
       expect(standIn.seen).toEqual([
         'POST http://localhost:8189/edit-image',
         `GET http://localhost:8189/status/${id}`,
@@ -43,26 +43,26 @@ describe('the documented Python client', () => {
       ]);
       const saved = await readFile(join(folder, 'edited_image.png'));
       expect((await sharp(saved).metadata()).format).toBe('png');
-      expect((await ask(`${gateway.url}/debug/job/${id}`)).body.request).toMatchObject({
+      expect((await fetchJson(`${gateway.url}/debug/job/${id}`)).body.request).toMatchObject({
         prompt: 'Add a sunset background',
         steps: 30,
       });
     } finally {
-      await standIn.stop();
+      await standIn.close();
     }
   });
 
   it('understands every response', async () => {
     const image = `${pictures.url}/a.jpg`;
     const submit = async (steps: number): Promise<string> => {
-      const { body } = await send(`${gateway.url}/edit-image`, { image1_url: image, prompt: 'x', steps });
+      const { body } = await postJson(`${gateway.url}/edit-image`, { image1_url: image, prompt: 'x', steps });
       return String(body.job_id);
     };
     const completed = await submit(1);
     const canceled = await submit(100);
     await waitForEnd(gateway.url, completed);
     await waitUntil(gateway.url, canceled, ({ status }) => status === 'PROCESSING');
-    await send(`${gateway.url}/graphql`, {
+    await postJson(`${gateway.url}/graphql`, {
       query: `mutation { cancelJob(id: "${canceled}") { __typename } }`,
     });
 
@@ -88,10 +88,12 @@ describe('the documented Python client', () => {
       },
       downloaded: null,
     });
-    expect((await ask(`${gateway.url}/debug/job/${seen.submitted.job_id}`)).body.request).toMatchObject({
-      seed: '18446744073709551615',
-      cfg: 3.5,
-    });
+    expect((await fetchJson(`${gateway.url}/debug/job/${seen.submitted.job_id}`)).body.request).toMatchObject(
+      {
+        seed: '18446744073709551615',
+        cfg: 3.5,
+      },
+    );
     expect(await readdir(folder)).toEqual(['edited_image.png']);
     const download = await fetch(`${gateway.url}/download/${completed}`);
     expect(await readFile(join(folder, 'edited_image.png'))).toEqual(

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { jobError } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
-import { ask } from '../../support/requests.ts';
+import { fetchJson } from '../../support/requests.ts';
 import { type Face, keepCompleted, OUTPUT_DIR, startFace } from '../../support/rest-face.ts';
 
 describe('GET /status/{job_id}', () => {
@@ -13,7 +13,7 @@ describe('GET /status/{job_id}', () => {
 
   const statusOf = async (change: Partial<Job>) => {
     const job = await face.keep(change);
-    const answer = await ask(`${face.url}/status/${job.id}`);
+    const answer = await fetchJson(`${face.url}/status/${job.id}`);
     expect(answer.status).toBe(200);
     await face.ledger.remove(job.id);
     return answer.body;
@@ -21,7 +21,7 @@ describe('GET /status/{job_id}', () => {
 
   it('describes a waiting job with its place in the queue', async () => {
     const first = await face.keep({});
-    expect((await ask(`${face.url}/status/${first.id}`)).body).toEqual({
+    expect((await fetchJson(`${face.url}/status/${first.id}`)).body).toEqual({
       status: 'queued',
       progress: 0,
       prompt_id: null,
@@ -69,7 +69,7 @@ describe('GET /status/{job_id}', () => {
 
   it('describes a completed job as documented', async () => {
     const { job } = await keepCompleted(face);
-    expect((await ask(`${face.url}/status/${job.id}`)).body).toEqual({
+    expect((await fetchJson(`${face.url}/status/${job.id}`)).body).toEqual({
       status: 'completed',
       progress: 100,
       prompt_id: 'prompt-1',
@@ -82,7 +82,7 @@ describe('GET /status/{job_id}', () => {
   it('reports that the image of a completed job is missing', async () => {
     const { job } = await keepCompleted(face);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
-    expect((await ask(`${face.url}/status/${job.id}`)).body).toEqual({
+    expect((await fetchJson(`${face.url}/status/${job.id}`)).body).toEqual({
       status: 'completed',
       progress: 100,
       prompt_id: 'prompt-1',
@@ -93,7 +93,7 @@ describe('GET /status/{job_id}', () => {
 
   it('notices between polls that the image is missing', async () => {
     const { job } = await keepCompleted(face);
-    const ready = async () => (await ask(`${face.url}/status/${job.id}`)).body.image_ready;
+    const ready = async () => (await fetchJson(`${face.url}/status/${job.id}`)).body.image_ready;
     expect(await ready()).toBe(true);
     await face.artifacts.remove(job.outputs[0]?.key ?? '');
     await expect.poll(ready).toBe(false);
@@ -101,7 +101,7 @@ describe('GET /status/{job_id}', () => {
 
   it('notices between polls that the job or its place in the queue changed', async () => {
     const [first, second] = [await face.keep({}), await face.keep({})];
-    const place = async () => (await ask(`${face.url}/status/${second.id}`)).body;
+    const place = async () => (await fetchJson(`${face.url}/status/${second.id}`)).body;
     expect(await place()).toMatchObject({ status: 'queued', queue_position: 1 });
     await face.ledger.remove(first.id);
     expect(await place()).toMatchObject({ status: 'queued', queue_position: 0 });
@@ -109,7 +109,7 @@ describe('GET /status/{job_id}', () => {
     expect(await face.ledger.commit(taken, second.revision, null, [])).toBe('ok');
     expect(await place()).toEqual({ status: 'processing', progress: 0, prompt_id: null });
     await face.ledger.remove(second.id);
-    expect((await ask(`${face.url}/status/${second.id}`)).status).toBe(404);
+    expect((await fetchJson(`${face.url}/status/${second.id}`)).status).toBe(404);
   });
 
   it('describes a failed job with its error', async () => {
@@ -149,12 +149,17 @@ describe('jobs of other callers', () => {
     try {
       const { job } = await keepCompleted(face);
       for (const path of ['status', 'download', 'preview', 'debug/job']) {
-        const answer = await ask(`${face.url}/${path}/${job.id}`);
+        const answer = await fetchJson(`${face.url}/${path}/${job.id}`);
         expect(answer).toMatchObject({ status: 404, body: { detail: 'Job not found' } });
       }
-      expect(await ask(`${face.url}/jobs/${job.id}`, { method: 'DELETE' })).toMatchObject({ status: 404 });
-      expect((await ask(`${face.url}/jobs`)).body).toEqual({ jobs: {} });
-      expect((await ask(`${face.url}/debug/files`)).body).toEqual({ output_dir: OUTPUT_DIR, files: [] });
+      expect(await fetchJson(`${face.url}/jobs/${job.id}`, { method: 'DELETE' })).toMatchObject({
+        status: 404,
+      });
+      expect((await fetchJson(`${face.url}/jobs`)).body).toEqual({ jobs: {} });
+      expect((await fetchJson(`${face.url}/debug/files`)).body).toEqual({
+        output_dir: OUTPUT_DIR,
+        files: [],
+      });
     } finally {
       await face.stop();
     }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, askGraphQL, KEYS } from '../../support/sockets.ts';
+import { API_KEYS, as, KEYS, postGraphQL } from '../../support/requests.ts';
 import { watchOverSse } from '../../support/watch.ts';
 
 const picture = (width: number, height: number) =>
@@ -196,7 +196,7 @@ const EDIT =
 describe('an edit', () => {
   it('uses an upload, over GraphQL and REST', async () => {
     const { body } = await upload(png);
-    const { data } = await askGraphQL(rig.url, EDIT, {
+    const { data } = await postGraphQL(rig.url, EDIT, {
       input: { images: [{ uploadId: body.upload_id }], prompt: 'x', steps: 1, megapixels: 0.1 },
     });
     const source = `upload:${body.upload_id}`;
@@ -239,7 +239,7 @@ describe('an edit', () => {
         return { width, height };
       }),
     );
-    const { data } = await askGraphQL(rig.url, EDIT, {
+    const { data } = await postGraphQL(rig.url, EDIT, {
       input: { images: [{ jobId: second }], prompt: 'x', steps: 1, megapixels: 0.1 },
     });
     expect(data?.editImage).toMatchObject({
@@ -253,12 +253,12 @@ describe('an edit', () => {
     [{ jobId: '00000000-0000-4000-8000-000000000000' }, /a job of yours/],
     [{ jobId: 'x' }, /a job of yours/],
   ])('with %j is rejected with a reason', async (image, message) => {
-    const { data } = await askGraphQL(rig.url, EDIT, { input: { images: [image], prompt: 'x' } });
+    const { data } = await postGraphQL(rig.url, EDIT, { input: { images: [image], prompt: 'x' } });
     expect(data?.editImage).toEqual({ code: 'INVALID_INPUT', message: expect.stringMatching(message) });
   });
 
   it('accepts exactly one source per image', async () => {
-    const { errors } = await askGraphQL(rig.url, EDIT, {
+    const { errors } = await postGraphQL(rig.url, EDIT, {
       input: { images: [{ uploadId: 'a', jobId: 'b' }], prompt: 'x' },
     });
     expect(errors).toHaveLength(1);
@@ -270,7 +270,7 @@ describe('an edit', () => {
     const { body } = await upload(png, { ...type, ...as(KEYS.alice) }, keyed);
     const edit = async (image: object, key: string) =>
       (
-        await askGraphQL(
+        await postGraphQL(
           keyed.url,
           EDIT,
           { input: { images: [image], prompt: 'x', steps: 1, megapixels: 0.1 } },
@@ -297,7 +297,7 @@ describe('an unused upload', () => {
       const [used, unused] = [await upload(png, type, short), await upload(png, type, short)];
       const use = async ({ body }: Sent) =>
         (
-          await askGraphQL(short.url, EDIT, {
+          await postGraphQL(short.url, EDIT, {
             input: { images: [{ uploadId: body.upload_id }], prompt: 'x', steps: 1, megapixels: 0.1 },
           })
         ).data?.editImage;

@@ -1,6 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { listen } from '../listen.ts';
+import { listen } from '../servers.ts';
 
 /** What answers in the place of a gateway, as a test says. */
 export interface StandIn {

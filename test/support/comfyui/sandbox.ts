@@ -152,6 +152,21 @@ export async function readStats(base: string): Promise<Stats> {
   return statsSchema.parse((await call(`${base}/sandbox/stats`)).body);
 }
 
+/** A sandbox whose faults a test can activate. */
+export interface TestEngine extends Sandbox {
+  fault(faults: Record<string, unknown>): Promise<void>;
+  stats(): Promise<Stats>;
+}
+
+export async function startTestEngine(options: SandboxOptions = {}): Promise<TestEngine> {
+  const sandbox = await startSandbox({ stepMs: 10, control: true, ...options });
+  return {
+    ...sandbox,
+    fault: faults => setFaults(sandbox.url, faults),
+    stats: () => readStats(sandbox.url),
+  };
+}
+
 const historySchema = z.record(
   z.string(),
   z.object({
@@ -174,16 +189,6 @@ export async function readHistory(base: string): Promise<Map<string, HistoryEntr
 export async function setFaults(base: string, faults: Record<string, unknown>): Promise<void> {
   const { status, body } = await call(`${base}/sandbox/faults`, 'POST', faults);
   if (status !== 200) throw new Error(`faults rejected: ${JSON.stringify(body)}`);
-}
-
-/** Polls until the result matches; rejects after 10 s. */
-export async function eventually<T>(poll: () => Promise<T>, matches: (result: T) => boolean): Promise<T> {
-  const end = Date.now() + TIMEOUT_MS;
-  for (;;) {
-    const result = await poll();
-    if (matches(result)) return result;
-    if (Date.now() > end) throw new Error(`timed out; last result: ${JSON.stringify(result)}`);
-  }
 }
 
 /** A PNG of one colour. */

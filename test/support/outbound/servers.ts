@@ -1,18 +1,16 @@
-import { createServer, type RequestListener } from 'node:http';
-import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { createServer as createHttpServer, type RequestListener } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { createImageLoader, type ImageLoader, type ImageLoaderOptions } from '../../../src/images/loader.ts';
-import { parseAllowList } from '../../../src/outbound/allow-list.ts';
-import { listen as bind } from '../listen.ts';
+import { listen } from '../servers.ts';
 
-/** Starts a server of the running test on a free port of 127.0.0.1; it ends with the test. Returns the port. */
-export async function listen(server: Server): Promise<number> {
+/** Has a server listen on a free port until the end of the running test, which also ends its connections. */
+export async function listenInTest(server: Server): Promise<number> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  const port = await bind(server);
+  const port = await listen(server);
   onTestFinished(async () => {
     for (const socket of sockets) socket.destroy();
     await new Promise<void>(resolve => server.close(() => resolve()));
@@ -20,45 +18,18 @@ export async function listen(server: Server): Promise<number> {
   return port;
 }
 
-/** An HTTP server of the running test; returns its base URL without a slash at the end. */
+/** An HTTP server of the running test. Gives its base URL without a slash at the end. */
 export async function serve(listener: RequestListener): Promise<string> {
-  return `http://127.0.0.1:${await listen(createServer(listener))}`;
+  return `http://127.0.0.1:${await listenInTest(createHttpServer(listener))}`;
 }
 
-/** A TCP server of the running test that may speak as it likes; returns its port. */
+/** A TCP server of the running test. Gives its port. */
 export async function serveTcp(listener: (socket: Socket) => void): Promise<number> {
-  return await listen(
-    createTcpServer(socket => {
-      // A client that hangs up on a rude server is what these tests want.
+  return await listenInTest(
+    createServer(socket => {
+      // These tests expect the client to abort the connection.
       socket.on('error', () => socket.destroy());
       listener(socket);
     }),
   );
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await bind(server);
-  await new Promise<void>(resolve => server.close(() => resolve()));
-  return port;
-}
-
-/** A loader of the running test. The test servers are on loopback, so FETCH_ALLOW opens 127.0.0.1 unless told otherwise. */
-export function loader(options: Partial<ImageLoaderOptions> = {}): ImageLoader {
-  const made = createImageLoader({
-    allow: parseAllowList('127.0.0.1'),
-    maxBytes: 200_000,
-    maxPixels: 1_000_000,
-    totalTimeoutMs: 5_000,
-    ...options,
-  });
-  onTestFinished(() => made.close());
-  return made;
-}
-
-/** A promise and the function that keeps it. */
-export function signalled(): { happened: Promise<void>; tell: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  return { happened: promise, tell: () => resolve() };
 }

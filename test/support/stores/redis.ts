@@ -1,36 +1,38 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { listen } from '../listen.ts';
-import { findRedisServer } from './redis-server.ts';
+import { connectRedis, type RedisOptions, type RedisStore } from '../../../src/adapters/redis/connect.ts';
+import { type RecordedLog, recordLog } from '../log.ts';
+import { freePort } from '../servers.ts';
+import { until } from '../watch.ts';
+import { findRedisServer } from './install.ts';
 
 export interface StartOptions {
-  /** Keeps an append-only file, written at each command: a restart has everything again. */
+  /** Keeps an append-only file, synced at each command, so that a restart loses nothing. */
   aof?: boolean;
   port?: number;
   /** More arguments of redis-server. */
   extra?: string[];
 }
 
-/** A real Redis of our own, to be killed and paused. */
+/** A real Redis that a test can kill and pause. */
 export interface TestRedis {
   readonly url: string;
   readonly port: number;
-  /** Ends it and removes what it wrote. */
+  /** Ends it and removes its files. */
   stop(): Promise<void>;
-  /** SIGKILL: as a crash. */
+  /** SIGKILL, like a crash. */
   kill(): Promise<void>;
-  /** SIGSTOP: the port still takes connections and nobody answers. */
+  /** SIGSTOP: the port still accepts connections, and nothing answers. */
   pause(): void;
   resume(): void;
-  /** Starts it again on its port, with its file or without. */
+  /** Starts it again on its port; `empty` without the append-only file. */
   restart(options?: { empty?: boolean }): Promise<void>;
 }
 
-/** Starts a Redis on a free port in a folder of its own; resolves when it takes connections. */
+/** Starts a Redis on a free port in a folder of its own. Resolves when it accepts connections. */
 export async function startRedis({ aof = false, port, extra = [] }: StartOptions = {}): Promise<TestRedis> {
   const chosen = port ?? (await freePort());
   return startServer(chosen, dir => [
@@ -40,13 +42,13 @@ export async function startRedis({ aof = false, port, extra = [] }: StartOptions
   ]);
 }
 
-/** Redis for tests that leave it running: `TEST_REDIS_URL` when set, otherwise one of our own. */
+/** Redis for tests that leave it running: the one of `TEST_REDIS_URL` when set, otherwise a new one. */
 export async function sharedRedis(): Promise<{ url: string; stop(): Promise<void> }> {
   const url = process.env.TEST_REDIS_URL;
   return url === undefined || url === '' ? startRedis() : { url, stop: async () => {} };
 }
 
-/** A cluster of one node that serves every slot. */
+/** A cluster of one node, which serves every slot. */
 export async function startCluster(): Promise<TestRedis> {
   const node = await startRedis({
     extra: ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'],
@@ -58,7 +60,7 @@ export async function startCluster(): Promise<TestRedis> {
   return { ...node, url: node.url.replace('redis:', 'redis+cluster:') };
 }
 
-/** A sentinel that watches one master by the name `mymaster`, and replaces it half a second after its end. */
+/** A sentinel that monitors one master as `mymaster`, and fails over half a second after the master's end. */
 export async function startSentinel(masterPort: number): Promise<TestRedis> {
   const port = await freePort();
   const config = [
@@ -84,31 +86,28 @@ export async function startSentinel(masterPort: number): Promise<TestRedis> {
   return { ...server, url: `redis+sentinel://127.0.0.1:${port}/mymaster` };
 }
 
-/** Asks a server something through a connection of its own. */
-export async function withClient<T>(url: string, ask: (client: Redis) => Promise<T>): Promise<T> {
+/** Uses a server through a connection of its own. */
+export async function withClient<T>(url: string, use: (client: Redis) => Promise<T>): Promise<T> {
   const client = new Redis(url.replace(/^redis\+\w+:/, 'redis:'));
   try {
-    return await ask(client);
+    return await use(client);
   } finally {
     client.disconnect();
   }
 }
 
-/** Asks again every 20 ms until the answer is yes; rejects after `ms`. */
-export async function until(ask: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!(await ask())) {
-    if (Date.now() > deadline) throw new Error(`It did not come true within ${ms} ms: ${ask.toString()}`);
-    await new Promise(resolve => setTimeout(resolve, 20));
-  }
+/** A prefix that no other test has, so that tests can share one Redis. */
+export function aPrefix(): string {
+  return `{test-${crypto.randomUUID()}}`;
 }
 
-/** A port that nobody listened to a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise(resolve => server.close(resolve));
-  return port;
+/** Connects to a store with a log of its own. */
+export async function openStore(
+  url: string,
+  options: Partial<RedisOptions> = {},
+): Promise<RedisStore & { readonly log: RecordedLog }> {
+  const log = recordLog();
+  return { ...(await connectRedis({ url, log, ...options })), log };
 }
 
 async function startServer(

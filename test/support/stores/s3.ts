@@ -5,23 +5,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { hasS3Server, PYTHON, S3_ADVICE } from './s3-packages.ts';
+import { hasS3Server, PYTHON, S3_ADVICE } from './install.ts';
 
 const PROGRAM = fileURLToPath(new URL('s3-server.py', import.meta.url));
 const BUCKET = 'artifacts';
 
-/** A real S3 server with an empty place in it. */
+/** A real S3 server. */
 export interface TestS3 {
-  /** An `s3://` URL, as `ARTIFACTS_URL` takes it, of a prefix that nobody else uses. */
+  /** An `s3://` URL, as `ARTIFACTS_URL` takes it, of a prefix that no other test uses. */
   url(): string;
   readonly endpoint: string;
   readonly bucket: string;
-  /** What the AWS variables of a process must be to come in. */
+  /** The AWS credentials that the server accepts, as environment variables. */
   readonly environment: { readonly AWS_ACCESS_KEY_ID: string; readonly AWS_SECRET_ACCESS_KEY: string };
   stop(): Promise<void>;
 }
 
-/** Starts one with a bucket, or takes that of `TEST_S3_URL`. */
+/** Starts one with an empty bucket, or uses the one that `TEST_S3_URL` names. */
 export async function startS3(): Promise<TestS3> {
   const given = process.env.TEST_S3_URL ?? '';
   return given === '' ? startOwn() : useGiven(new URL(given));

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../../src/sandbox/server.ts';
 import type { Graph } from '../../../src/workflows/graph.ts';
 import { SHIPPED_FOLDER } from '../../support/comfyui/workflows.ts';
-import { servePictures } from '../../support/gateway.ts';
-import { type GatewayProcess, startGatewayProcess } from '../../support/process.ts';
+import { type GatewayProcess, startGatewayProcess } from '../../support/gateway.ts';
+import { startImageServer } from '../../support/image-server.ts';
 import { watchOverWebSocket } from '../../support/watch.ts';
 
 const PLUS = 'qwen-image-edit-plus';
@@ -15,7 +15,7 @@ const LIGHTNING = 'qwen-image-edit-plus-lightning';
 let folder: string;
 let workflows: string;
 let engine: Sandbox;
-let pictures: Awaited<ReturnType<typeof servePictures>>;
+let pictures: Awaited<ReturnType<typeof startImageServer>>;
 const gateways: GatewayProcess[] = [];
 
 beforeEach(async () => {
@@ -25,7 +25,7 @@ beforeEach(async () => {
     await cp(join(SHIPPED_FOLDER, name), join(workflows, name), { recursive: true });
   }
   engine = await startSandbox({ stepMs: 20 });
-  pictures = await servePictures();
+  pictures = await startImageServer();
 });
 afterEach(async () => {
   await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGKILL')));

@@ -1,4 +1,4 @@
-import type { Server } from 'node:net';
+import { createServer, type Server } from 'node:net';
 
 /** Has a server listen on a free port of loopback. Gives the port. */
 export async function listen(server: Server): Promise<number> {
@@ -9,4 +9,12 @@ export async function listen(server: Server): Promise<number> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('A server that listens has a port');
   return address.port;
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise(resolve => server.close(resolve));
+  return port;
 }

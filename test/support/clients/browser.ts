@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { stripTypeScriptTypes } from 'node:module';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const FOLDER = '/client-under-test';
+const SOURCES = new URL('../../../src/client/', import.meta.url);
+const SOCKETS = new URL('./', import.meta.resolve('graphql-ws/client'));
+
+/** Starts a headless Chromium; as root on Debian, installs it where it is missing. */
+export async function startChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: findChromium() ?? installChromium(),
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+function findChromium(): string | undefined {
+  return [process.env.CHROMIUM, ...PLACES].find(place => place !== undefined && existsSync(place));
+}
+
+function installChromium(): string {
+  if (process.getuid?.() === 0) {
+    for (const words of [
+      ['update', '-q'],
+      ['install', '-yq', '--no-install-recommends', 'chromium'],
+    ]) {
+      spawnSync('apt-get', words, {
+        stdio: 'ignore',
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      });
+    }
+  }
+  const found = findChromium();
+  if (found === undefined) {
+    throw new Error('No Chromium found: apt-get install chromium, or set CHROMIUM to its path');
+  }
+  return found;
+}
+
+/**
+ * Opens a page of the gateway at `origin` with the client's modules as `window.qwen`: the sources without their types, not
+ * bundled. The page must come from the gateway: Chromium does not let a page without an address open sockets to loopback.
+ */
+export async function openClientPage(page: Page, origin: string): Promise<void> {
+  await page.route(`**${FOLDER}/**`, async route => {
+    const path = new URL(route.request().url()).pathname.slice(FOLDER.length + 1);
+    const sockets = path.startsWith('graphql-ws/');
+    const file = sockets ? new URL(path.slice('graphql-ws/'.length), SOCKETS) : new URL(path, SOURCES);
+    const text = await readFile(file, 'utf8');
+    await route.fulfill({
+      contentType: 'text/javascript',
+      body: sockets ? text : stripTypeScriptTypes(text),
+    });
+  });
+  await page.goto(`${origin}/openapi.json`);
+  const imports = { 'graphql-ws/client': `${FOLDER}/graphql-ws/client.js` };
+  await page.addScriptTag({ type: 'importmap', content: JSON.stringify({ imports }) });
+  await page.evaluate(`import('${FOLDER}/client.ts').then(module => { window.qwen = module; })`);
+}

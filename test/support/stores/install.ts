@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { access, constants } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const REDIS_NAMES = ['redis-server', 'valkey-server'];
+const REDIS_ADVICE =
+  'install redis-server 7 or newer, or valkey-server, on the PATH (Debian: apt-get install redis-server)';
+
+/** The system's Python, for which Debian's packages are built. */
+export const PYTHON = '/usr/bin/python3';
+
+/** How to get an S3 server where none is installed. */
+export const S3_ADVICE =
+  'install OpenStack Swift for Python (Debian: apt-get install python3-swift), or set TEST_S3_URL to ' +
+  's3://bucket?endpoint=http://host:9000 of an S3 server, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
+
+/** Vitest's global setup: as root on Debian, installs the stores that the tests start and that are missing. */
+export default async function setup(): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  if ((await lookForRedisServer()) === null) await install('redis-server', REDIS_ADVICE);
+  const { TEST_S3_URL: given = '' } = process.env;
+  if (given === '' && !(await hasS3Server())) await install('python3-swift', S3_ADVICE);
+}
+
+/** The program that the tests start as Redis. Rejects with what to install when there is none. */
+export async function findRedisServer(): Promise<string> {
+  const found = await lookForRedisServer();
+  if (found === null) throw new Error(`These tests need a real Redis: ${REDIS_ADVICE}`);
+  return found;
+}
+
+/** Whether the S3 server that the tests start is installed. */
+export async function hasS3Server(): Promise<boolean> {
+  return succeeds(run(PYTHON, ['-c', 'import swift.common.middleware.s3api.s3api, paste.deploy']));
+}
+
+async function install(name: string, advice: string): Promise<void> {
+  // At this run level Debian installs a service without starting it.
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+  try {
+    await run('apt-get', ['update'], { env });
+    await run('apt-get', ['install', '-y', '--no-install-recommends', name], { env });
+  } catch (error) {
+    // The tests that need it fail with the same advice; the others can run.
+    console.warn(`${name} could not be installed (${String(error)}): ${advice}`);
+  }
+}
+
+async function lookForRedisServer(): Promise<string | null> {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    for (const name of REDIS_NAMES) {
+      const path = join(folder, name);
+      if (await succeeds(access(path, constants.X_OK))) return path;
+    }
+  }
+  return null;
+}
+
+function succeeds(attempt: Promise<unknown>): Promise<boolean> {
+  return attempt.then(
+    () => true,
+    () => false,
+  );
+}
