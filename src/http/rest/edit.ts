@@ -145,7 +145,7 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
 
 /** The message with the name of its field. Some messages about images are sentences; any other continues the name. */
 function withField(field: string, message: string): string {
-  const separator = field.startsWith('image') && !message.startsWith('takes') ? ': ' : ' ';
+  const separator = field.startsWith('image') && !/^(takes|is) /.test(message) ? ': ' : ' ';
   return `${restName(field)}${separator}${message}`;
 }
 
