@@ -5,8 +5,8 @@ import { dirname, extname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { setTimeout } from 'node:timers/promises';
 import { type Client, type DownloadOptions, GatewayError, type ImageInput } from '../client/client.ts';
+import { withDeadline } from '../concurrency/deadline.ts';
 import { CommandFailure, failureCode, note, printable } from './outcome.ts';
 
 /** File names that a desktop opens in an image viewer. */
@@ -168,7 +168,7 @@ async function launch(path: string): Promise<string | null> {
     if (opener.exitCode === null) {
       opener.ref();
       // An opener that fails exits within this time; one that is still running is the viewer itself.
-      await Promise.race([once(opener, 'exit'), setTimeout(OPENER_MS, null, { ref: false })]);
+      await withDeadline(once(opener, 'exit'), OPENER_MS, () => null);
       opener.unref();
     }
     if (opener.exitCode === null || opener.exitCode === 0) return null;

@@ -1,3 +1,4 @@
+import { withDeadline } from '../concurrency/deadline.ts';
 import { type JobError, jobError } from '../jobs/errors.ts';
 import type { InputImage, Job } from '../jobs/job.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../workflows/bind/bind.ts';
@@ -84,7 +85,7 @@ export async function uploadInputs(
       bytes,
       mimeType: image.mimeType,
     });
-    const name = await before(sending, deadline - context.now());
+    const name = await withDeadline(sending, deadline - context.now(), () => null);
     if (name === null) {
       const seconds = Math.round(context.limits.uploadMs / 1000);
       return {
@@ -96,19 +97,4 @@ export async function uploadInputs(
     names.set(image.slot, name);
   }
   return { ok: true, names };
-}
-
-/** Resolves to the value, or to null after `ms`; a later result is ignored. */
-async function before<T>(work: Promise<T>, ms: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<null>(resolve => {
-    timer = setTimeout(() => resolve(null), Math.max(0, ms));
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-    // The deadline was reported already.
-    work.catch(() => null);
-  }
 }

@@ -60,7 +60,7 @@ export interface OutputImage extends Size {
   /** Length of the stored file, which is without metadata. */
   readonly bytes: number;
   /** The metadata that the engine wrote into the file; null if there was none, or too much to keep. */
-  readonly removed?: RemovedMetadata | null;
+  readonly removed: RemovedMetadata | null;
   /** The file's path below the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`. */
   readonly enginePath: string;
 }

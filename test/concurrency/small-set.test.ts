@@ -5,7 +5,7 @@ import { addTo, createSmallSet, forEachOf, isEmpty, removeFrom } from '../../src
 const things = Array.from({ length: 4 }, (_, n) => ({ n }));
 const thing = fc.constantFrom(...things);
 
-it('is a set, whatever is added and removed', () => {
+it('behaves like a Set, whatever is added and removed', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), thing)), steps => {
       const members = createSmallSet<(typeof things)[number]>();
@@ -24,7 +24,7 @@ it('is a set, whatever is added and removed', () => {
   );
 });
 
-it('may lose members while they are visited', () => {
+it('allows members to be removed while they are visited', () => {
   const members = createSmallSet<(typeof things)[number]>();
   for (const item of things) addTo(members, item);
   let visits = 0;

@@ -4,7 +4,7 @@ import { blockOtherDecoders } from '../../src/images/verify.ts';
 import { animation, failure, loader, plainImage, ultraHdr } from '../support/images.ts';
 
 // In a file of its own, because blocking is for the whole process.
-it('blocks every decoder of the process but those for pictures that are taken', async () => {
+it('blocks every decoder of the process except JPEG, PNG and WebP', async () => {
   const gif = await plainImage(2, 2).gif().toBuffer();
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
   const tiff = await plainImage(2, 2).tiff().toBuffer();

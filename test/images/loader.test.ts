@@ -4,7 +4,7 @@ import { failure, loader, plainImage } from '../support/images.ts';
 import { serve, serveTcp } from '../support/outbound/servers.ts';
 import { freePort } from '../support/servers.ts';
 
-describe('pictures by URL', () => {
+describe('images by URL', () => {
   it.each(['png', 'jpeg', 'webp'] as const)(
     'come byte for byte as a %s, whatever the server calls it',
     async format => {
@@ -19,7 +19,7 @@ describe('pictures by URL', () => {
     },
   );
 
-  it('come whole from a server that sends them byte by byte', async () => {
+  it('arrive complete from a server that sends them byte by byte', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = await serve(async (_, response) => {
       response.socket?.setNoDelay(true);
@@ -38,7 +38,7 @@ describe('pictures by URL', () => {
     [204, 'the server answered 204'],
     [206, 'the server answered 206'],
     [304, 'the server answered 304'],
-  ])('are refused with status %i', async (status, message) => {
+  ])('are rejected with status %i', async (status, message) => {
     const url = await serve((_, response) => response.writeHead(status).end());
     expect(await loader().fromUrl(`${url}/?secret=1`)).toEqual(failure('INPUT_UNREACHABLE', message));
   });
@@ -50,13 +50,13 @@ describe('pictures by URL', () => {
     ['application/json', '{"error":"no"}', 'application/json'],
     ['image/jpeg', 'hello', 'something else'],
     ['not a type', 'hello', 'something else'],
-  ])('called %s that hold %j are named', async (type, body, name) => {
+  ])('with the type %s and the body %j are described', async (type, body, name) => {
     const url = await serve((_, response) => response.setHeader('content-type', type).end(body));
     const message = `${name}, not a JPEG, PNG or WebP image`;
     expect(await loader().fromUrl(url)).toEqual(failure('INPUT_NOT_AN_IMAGE', message));
   });
 
-  it('are asked for uncompressed, and refused compressed', async () => {
+  it('are requested uncompressed, and rejected compressed', async () => {
     let asked: string | undefined;
     const body = gzipSync(await plainImage().png().toBuffer());
     const url = await serve((request, response) => {
@@ -73,8 +73,8 @@ describe('pictures by URL', () => {
   });
 });
 
-describe('the byte cap', () => {
-  it('believes neither a declared length nor its lack', async () => {
+describe('the byte limit', () => {
+  it('trusts neither a declared length nor its absence', async () => {
     let sent = 0;
     const url = await serve((request, response) => {
       if (request.url === '/declared') response.setHeader('content-length', 10_000_000);
@@ -92,7 +92,7 @@ describe('the byte cap', () => {
     expect(sent).toBeLessThan(20_000_000);
   });
 
-  it('takes a picture of exactly its size and none of a byte more', async () => {
+  it('accepts an image of exactly its size and none of a byte more', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => response.end(bytes));
     expect(await loader({ maxBytes: bytes.byteLength }).fromUrl(url)).toMatchObject({ ok: true });
@@ -106,7 +106,7 @@ describe('the byte cap', () => {
     );
   });
 
-  it('refuses an answer that is shorter than it says, and one that is longer', async () => {
+  it('rejects a response shorter than declared, and one that is longer', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => {
       response.writeHead(200, { 'content-length': bytes.byteLength });
@@ -120,8 +120,8 @@ describe('the byte cap', () => {
   });
 });
 
-describe('time', () => {
-  it('runs out on a body that drips', async () => {
+describe('the time limit', () => {
+  it('applies to a body that drips', async () => {
     const url = await serve((_, response) => {
       response.writeHead(200);
       const timer = setInterval(() => response.write('x'), 20);
@@ -131,7 +131,7 @@ describe('time', () => {
     expect(result).toEqual(failure('INPUT_UNREACHABLE', 'Connection timeout: not complete after 0.3 s'));
   });
 
-  it('runs out on headers that drip', async () => {
+  it('applies to headers that drip', async () => {
     const port = await serveTcp(socket => {
       socket.write('HTTP/1.1 200 OK\r\nx-slow: ');
       const timer = setInterval(() => socket.write('x'), 20);
@@ -141,13 +141,13 @@ describe('time', () => {
     expect(result).toEqual(failure('INPUT_UNREACHABLE', /^Connection timeout/));
   });
 
-  it('runs out on a server that does not answer', async () => {
+  it('applies to a server that does not respond', async () => {
     const url = await serve(() => {});
     const result = await loader({ headersTimeoutMs: 200 }).fromUrl(url);
     expect(result).toEqual(failure('INPUT_UNREACHABLE', 'Connection timeout'));
   });
 
-  it('runs out over redirects together', async () => {
+  it('applies to all redirects together', async () => {
     const url = await serve((_, response) => {
       setTimeout(() => response.writeHead(302, { location: '/' }).end(), 80);
     });
@@ -157,7 +157,7 @@ describe('time', () => {
 });
 
 describe('servers that fail', () => {
-  it('are named by what they did', async () => {
+  it('are reported by what they did', async () => {
     const at = (port: number) => loader().fromUrl(`http://127.0.0.1:${port}/`);
     expect(await at(await freePort())).toEqual(failure('INPUT_UNREACHABLE', 'connection refused'));
     const reset = await serveTcp(socket => socket.resetAndDestroy());
@@ -203,7 +203,7 @@ describe('redirects', () => {
     return await loader({ lookup }).fromUrl(url + path);
   }
 
-  it('are followed, but not for ever', async () => {
+  it('are followed up to a limit', async () => {
     expect(await follow('/3')).toMatchObject({ ok: true });
     expect(await follow('/4')).toEqual(failure('INPUT_UNREACHABLE', 'more than 3 redirects'));
     expect(await follow('/nowhere')).toEqual(failure('INPUT_UNREACHABLE', 'a redirect that leads nowhere'));
@@ -220,13 +220,13 @@ describe('redirects', () => {
     ['/broken', 'a redirect whose target is not an http or https URL'],
     ['/credentials', 'the URL contains credentials'],
     ['/port', 'port 22 is not allowed'],
-  ])('to %s are judged anew', async (path, message) => {
+  ])('to %s are checked again', async (path, message) => {
     expect(await follow(path)).toEqual(failure('INPUT_BLOCKED', message));
   });
 });
 
 describe('an abort', () => {
-  it('rejects with its reason and hangs up, also for who waits in line', async () => {
+  it('rejects with its reason and hangs up, also for waiting images', async () => {
     const asked = Promise.withResolvers<void>();
     const left = Promise.withResolvers<void>();
     const url = await serve((request, response) => {
@@ -252,7 +252,7 @@ describe('an abort', () => {
 });
 
 describe('a loader', () => {
-  it('works on so many pictures at once, and on the others after', async () => {
+  it('processes a limited number of images at once', async () => {
     const bytes = await plainImage().png().toBuffer();
     let now = 0;
     let most = 0;
@@ -270,7 +270,7 @@ describe('a loader', () => {
     expect(most).toBe(3);
   });
 
-  it('keeps a share of its places for those who do not ask for much, and lets those who wait take turns', async () => {
+  it('keeps slots for callers of few images, and lets waiting callers take turns', async () => {
     const bytes = await plainImage().png().toBuffer();
     const held: { path: string; end: () => void }[] = [];
     const url = await serve((request, response) => {
@@ -298,7 +298,7 @@ describe('a loader', () => {
     expect((await Promise.all(all)).every(({ ok }) => ok)).toBe(true);
   });
 
-  it('holds so many pictures that are here, whatever is being fetched', async () => {
+  it('limits local images, whatever is being fetched', async () => {
     const bytes = await plainImage().png().toBuffer();
     const asked = Promise.withResolvers<void>();
     const url = await serve(() => asked.resolve());
@@ -324,7 +324,7 @@ describe('a loader', () => {
     await expect(fetched).rejects.toBe(caller.signal.reason);
   });
 
-  it('ends what is under way when it is closed, and takes nothing after', async () => {
+  it('ends images in flight when it is closed, and rejects later ones', async () => {
     const asked = Promise.withResolvers<void>();
     const left = Promise.withResolvers<void>();
     const url = await serve(request => {

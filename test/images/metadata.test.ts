@@ -106,7 +106,7 @@ async function putBack({ stripped, removed }: Awaited<ReturnType<typeof strip>>,
 }
 
 describe.each(Object.entries(samples))('%s', (_name, make) => {
-  it('holds the prompt, and without its metadata is the same picture that says nothing', async () => {
+  it('contains the prompt, and stripped has the same pixels without it', async () => {
     const file = await make();
     expect(file.includes(PROMPT)).toBe(true);
     const { stripped } = await strip(file);
@@ -124,7 +124,7 @@ describe.each(Object.entries(samples))('%s', (_name, make) => {
     expect(await sharp(stripped).raw().toBuffer()).toEqual(await sharp(file).raw().toBuffer());
   });
 
-  it('comes out the same in whatever pieces it comes, and can be put together again, in parts too', async () => {
+  it('is stripped the same in any chunks, and can be restored, in parts too', async () => {
     const file = await make();
     const whole = await strip(file);
     await fc.assert(
@@ -143,7 +143,7 @@ describe.each(Object.entries(samples))('%s', (_name, make) => {
     expect(await putBack(whole)).toEqual(file);
   });
 
-  it('goes through as far as it goes when it is cut short', async () => {
+  it('is stripped up to its end if it is truncated', async () => {
     const file = await make();
     for (let length = 0; length < file.length; length += 7) {
       const cut = await strip(file.subarray(0, length));
@@ -153,7 +153,7 @@ describe.each(Object.entries(samples))('%s', (_name, make) => {
   });
 });
 
-it('leaves a file alone that says nothing besides the picture, or is none', async () => {
+it('does not change a file without metadata, or of another kind', async () => {
   const plain = [
     await noise().png().toBuffer(),
     await noise().jpeg().toBuffer(),
@@ -164,7 +164,7 @@ it('leaves a file alone that says nothing besides the picture, or is none', asyn
   }
 });
 
-it('ends with any file, however broken', async () => {
+it('terminates for any file, however broken', async () => {
   const heads = [
     Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
     Buffer.from([0xff, 0xd8, 0xff, 0xe0]),
@@ -180,7 +180,7 @@ it('ends with any file, however broken', async () => {
   );
 });
 
-it('keeps no more of what it removes than 4 MiB, and removes all of it', async () => {
+it('keeps at most 4 MiB of removed metadata, and removes all of it', async () => {
   const plain = await noise().png().toBuffer();
   const big = pngChunk('tEXt', `prompt\0${'x'.repeat(5 * 1024 * 1024)}`);
   const { stripped, removed } = await strip(
@@ -191,7 +191,7 @@ it('keeps no more of what it removes than 4 MiB, and removes all of it', async (
   expect(stripped.equals(plain)).toBe(true);
 });
 
-it('ends its source when nobody reads on, and tells its reader when the source breaks', async () => {
+it('destroys its source with its reader, and its reader with its source', async () => {
   const source = new PassThrough();
   const stripped = stripMetadata(source, () => undefined);
   stripped.destroy();

@@ -2,8 +2,8 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { animation, failure, loader, plainImage } from '../support/images.ts';
 
-describe('a picture that comes again', () => {
-  it('is answered as the first time, with its own bytes', async () => {
+describe('an image sent again', () => {
+  it('gives the same result, with its own bytes', async () => {
     const images = loader();
     const bytes = await plainImage().png().toBuffer();
     const first = await images.fromReader(async () => bytes);
@@ -14,7 +14,7 @@ describe('a picture that comes again', () => {
     expect(second.image.bytes).toBe(again);
   });
 
-  it('is another one when a bit of it is another', async () => {
+  it('is verified again if one bit differs', async () => {
     const images = loader();
     const bytes = await sharp({ create: { width: 90, height: 90, channels: 3, background: 'teal' } })
       .jpeg()
@@ -26,7 +26,7 @@ describe('a picture that comes again', () => {
     }
   });
 
-  it('is turned each time as EXIF says, and an animated one is its first frame each time', async () => {
+  it('is rotated per EXIF each time, and reduced to its first frame each time', async () => {
     const images = loader();
     const turned = await sharp({ create: { width: 60, height: 40, channels: 3, background: 'teal' } })
       .jpeg()
@@ -45,7 +45,7 @@ describe('a picture that comes again', () => {
     }
   });
 
-  it('says by its header what a decoder says, with words in it and without', async () => {
+  it('has the size that a decoder reports, with metadata and without', async () => {
     const plain = await plainImage().png().toBuffer();
     const words = await plainImage()
       .png()

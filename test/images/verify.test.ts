@@ -25,7 +25,7 @@ const KIND_NAMES = [
   'lossless WebP',
 ] as const;
 
-describe('a picture', () => {
+describe('an image', () => {
   it.each(KIND_NAMES)('that is a %s is kept as it is', async name => {
     const bytes = await KINDS[name]().toBuffer();
     const result = await loader().fromReader(async () => bytes);
@@ -34,7 +34,7 @@ describe('a picture', () => {
     expect(result.ok && result.image.sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 
-  it.each(KIND_NAMES)('that is a %s is refused when any of its end is missing', async name => {
+  it.each(KIND_NAMES)('that is a %s is rejected if any of its end is missing', async name => {
     const bytes = await KINDS[name]().toBuffer();
     const one = loader();
     for (const cut of [1, 2, 3, 8, 12, 13, 40, 0.01, 0.03, 0.1, 0.5, 0.9]) {
@@ -46,7 +46,7 @@ describe('a picture', () => {
     }
   });
 
-  it.each(['jpeg', 'png', 'webp'] as const)('that is a %s is measured as EXIF turns it', async format => {
+  it.each(['jpeg', 'png', 'webp'] as const)('that is a %s is measured as EXIF rotates it', async format => {
     for (const [orientation, width, height] of [
       [1, 40, 30],
       [3, 40, 30],
@@ -61,7 +61,7 @@ describe('a picture', () => {
     }
   });
 
-  it('with a gain map for brighter screens, as phones take it, is kept as it is', async () => {
+  it('with a gain map for brighter screens, as phones make it, is kept as it is', async () => {
     const bytes = await ultraHdr(64, 64);
     expect((await sharp(bytes).metadata()).gainMap).toBeDefined();
     const result = await loader().fromReader(async () => bytes);
@@ -69,7 +69,7 @@ describe('a picture', () => {
     expect(result.ok && result.image.bytes).toBe(bytes);
   });
 
-  it('with more pixels than allowed is refused before it is decoded', async () => {
+  it('with more pixels than allowed is rejected before it is decoded', async () => {
     const one = loader({ maxBytes: 10_000_000 });
     const bytes = await plainImage(1_200, 1_200).png().toBuffer();
     const message = '1200 × 1200 pixels: the limit is 1 million pixels';
@@ -91,8 +91,8 @@ describe('a picture', () => {
   });
 });
 
-describe('a damaged picture', () => {
-  it.each(KIND_NAMES)('that was a %s is taken or refused, and never thrown', async name => {
+describe('a damaged image', () => {
+  it.each(KIND_NAMES)('that was a %s is accepted or rejected, and never throws', async name => {
     const whole = await KINDS[name]().toBuffer();
     const one = loader();
     const damage = fc.array(fc.tuple(fc.nat(whole.byteLength - 1), fc.nat(255)), {
@@ -111,7 +111,7 @@ describe('a damaged picture', () => {
     );
   });
 
-  it('in PNG, with less in it than its header says, is refused although every chunk is whole', async () => {
+  it('in PNG, with fewer lines than its header says, is rejected although every chunk is complete', async () => {
     const bytes = await plainImage(120, 90).png().toBuffer();
     const start = bytes.indexOf('IDAT') - 4;
     const pixels = inflateSync(bytes.subarray(start + 8, start + 8 + bytes.readUInt32BE(start)));
@@ -127,7 +127,7 @@ describe('a damaged picture', () => {
     );
   });
 
-  it('in JPEG, without the marker of its end, is refused although every line is there', async () => {
+  it('in JPEG, without its end marker, is rejected although every line is there', async () => {
     const one = loader();
     for (let count = 0; count < 60; count += 1) {
       const bytes = await noisyImage(32, 24).jpeg().toBuffer();
@@ -139,7 +139,7 @@ describe('a damaged picture', () => {
     }
   });
 
-  it('in JPEG, is not mistaken for whole by the thumbnail in it, nor for cut short by what follows it', async () => {
+  it('in JPEG, is not mistaken for complete because of a thumbnail, nor for truncated because of trailing bytes', async () => {
     const thumbnail = await plainImage(8, 6).jpeg().toBuffer();
     const head = Buffer.of(0xff, 0xe2, 0, 0);
     head.writeUInt16BE(thumbnail.byteLength + 2, 2);
@@ -161,7 +161,7 @@ describe('a damaged picture', () => {
     }
   });
 
-  it('in JPEG, with more scans than any picture has, is refused before they are all decoded', async () => {
+  it('in JPEG, with more scans than any image has, is rejected before they are all decoded', async () => {
     const bytes = await plainImage(1_000, 1_000).jpeg({ progressive: true }).toBuffer();
     const scan = bytes.subarray(bytes.lastIndexOf(Buffer.of(0xff, 0xda)), -2);
     const bomb = Buffer.concat([
@@ -178,7 +178,7 @@ describe('a damaged picture', () => {
 });
 
 describe('an animation', () => {
-  it('leaves its first frame, as PNG', async () => {
+  it('is reduced to its first frame, as PNG', async () => {
     const bytes = await animation(8, 6);
     expect((await sharp(bytes).metadata()).pages).toBe(2);
     const result = await loader().fromReader(async () => bytes);
@@ -193,7 +193,7 @@ describe('an animation', () => {
     expect(result.image.sha256).toBe(createHash('sha256').update(result.image.bytes).digest('hex'));
   });
 
-  it('in a PNG leaves no trace of the others', async () => {
+  it('in a PNG leaves no trace of other frames', async () => {
     const still = await plainImage().png().toBuffer();
     const control = chunk('acTL', Buffer.from([0, 0, 0, 2, 0, 0, 0, 0]));
     const bytes = Buffer.concat([still.subarray(0, 33), control, still.subarray(33)]);
@@ -206,7 +206,7 @@ describe('an animation', () => {
   });
 });
 
-describe('bytes that are no JPEG, PNG or WebP', () => {
+describe('bytes other than JPEG, PNG or WebP', () => {
   it.each([
     ['image/gif', 'GIF89a\u0001\0\u0001\0'],
     [
@@ -232,7 +232,7 @@ describe('bytes that are no JPEG, PNG or WebP', () => {
     );
   });
 
-  it('are named at once, however many comments they begin with', async () => {
+  it('are described at once, however many comments they start with', async () => {
     const one = loader();
     const start = performance.now();
     const bytes = Buffer.from('<!---->'.repeat(32));
@@ -241,7 +241,7 @@ describe('bytes that are no JPEG, PNG or WebP', () => {
     expect(performance.now() - start).toBeLessThan(2_000);
   });
 
-  it('do not pass behind the first bytes of one', async () => {
+  it('are rejected behind the first bytes of an image', async () => {
     const png = await plainImage().png().toBuffer();
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
     for (const head of [png.subarray(0, 8), Buffer.from([0xff, 0xd8, 0xff]), Buffer.from('RIFF0000WEBP')]) {
@@ -253,7 +253,7 @@ describe('bytes that are no JPEG, PNG or WebP', () => {
 });
 
 describe('data URIs', () => {
-  it('are taken in base64 and percent-encoded, the declared type apart', async () => {
+  it('are accepted in base64 and percent-encoded, whatever the declared type', async () => {
     const bytes = await plainImage().png().toBuffer();
     const base64 = bytes.toString('base64');
     for (const uri of [
@@ -272,7 +272,7 @@ describe('data URIs', () => {
     }
   });
 
-  it('give back any bytes in any form, up to the cap and not beyond', () => {
+  it('return any bytes in any form, up to the limit only', () => {
     const spaces = fc.constantFrom('', ' ', '\r\n', '%0D%0A', '\t');
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), spaces, (bytes, space) => {
@@ -312,7 +312,7 @@ describe('data URIs', () => {
     ['data:image/svg+xml,<svg/>', 'INPUT_NOT_AN_IMAGE'],
     [`data:image/png;base64,${'A'.repeat(400_000)}`, 'INPUT_TOO_LARGE'],
     [`data:,${'A'.repeat(700_000)}`, 'INPUT_TOO_LARGE'],
-  ])('%.30s… is refused as %s', async (uri, code) => {
+  ])('%.30s… is rejected as %s', async (uri, code) => {
     expect(await loader().fromDataUri(uri)).toEqual(failure(code));
   });
 });

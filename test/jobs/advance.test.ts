@@ -89,13 +89,13 @@ function walk(events: readonly JobEvent[], check: (before: Job, after: Job, even
 describe('advance, for any events in any order', () => {
   const anyEvents = fc.array(event, { maxLength: 60 });
 
-  it('moves the status only along the allowed ways', () => {
+  it('changes the status only by allowed transitions', () => {
     fc.assert(
       fc.property(anyEvents, events => walk(events, (a, b) => expect(ALLOWED[a.status]).toContain(b.status))),
     );
   });
 
-  it('gives back the same object, or one whose revision is higher by one', () => {
+  it('returns the same object, or one whose revision is higher by 1', () => {
     fc.assert(
       fc.property(anyEvents, events =>
         walk(events, (a, b) => {
@@ -118,7 +118,7 @@ describe('advance, for any events in any order', () => {
     );
   });
 
-  it('holds a lane while it runs and none once it has ended', () => {
+  it('keeps the lane while the job runs, and clears it at the end', () => {
     fc.assert(
       fc.property(anyEvents, events =>
         walk(events, (_, b) => {
@@ -134,7 +134,7 @@ describe('advance, for any events in any order', () => {
     );
   });
 
-  it('leaves the job it was given untouched', () => {
+  it('does not modify the given job', () => {
     fc.assert(
       fc.property(anyEvents, events =>
         walk(events, (a, _, next) => {
@@ -152,7 +152,7 @@ describe('advance, case by case', () => {
   const lost: JobEvent = { type: 'engineLost', at: 9, reason: 'restarted', maxAttempts: 2, expiresAt: 99 };
   const run = (...events: JobEvent[]): Job => events.reduce(advance, aJob());
 
-  it('cancels a waiting job at once, and one that has a lane only when the engine let go', () => {
+  it('cancels a waiting job at once, and a running one only when the engine has stopped', () => {
     const cancel: JobEvent = { type: 'cancelRequested', at: 5, expiresAt: 99 };
     expect(run(cancel).status).toBe('CANCELED');
     const asked = run(claimed, { type: 'started', at: 3 }, cancel);
@@ -160,7 +160,7 @@ describe('advance, case by case', () => {
     expect(advance(asked, { type: 'canceled', at: 6, expiresAt: 99 }).status).toBe('CANCELED');
   });
 
-  it('puts a lost job back with its place, and ends it with ENGINE_LOST after the last attempt', () => {
+  it('returns a lost job to its old position, and ends it with ENGINE_LOST after the last attempt', () => {
     const once = run(claimed, { type: 'started', at: 3 }, lost);
     expect(once).toMatchObject({
       status: 'QUEUED',
@@ -174,7 +174,7 @@ describe('advance, case by case', () => {
     expect(twice).toMatchObject({ status: 'ERROR', attempt: 2, error: { code: 'ENGINE_LOST' } });
   });
 
-  it('does not count a run that the engine never had', () => {
+  it('does not count a run that never reached the engine', () => {
     const back = run(claimed, { type: 'handedBack', at: 4, reason: 'down', expiresAt: 99 });
     expect(back).toMatchObject({ status: 'QUEUED', attempt: 0, lane: null });
   });

@@ -24,7 +24,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 const keys = async (): Promise<string[]> => (await artifacts.list('')).map(({ key }) => key);
 
-it('are removed now, or when the store is back', async () => {
+it('leftovers are removed at once, or when the store is available again', async () => {
   const leftovers = createLeftovers(artifacts);
   await leftovers.remove(['a']);
   expect(await keys()).toEqual(['b', 'c']);
@@ -37,7 +37,7 @@ it('are removed now, or when the store is back', async () => {
   expect(await keys()).toEqual(['c']);
 });
 
-it('are forgotten once they are gone, so that nothing of the same name goes later', async () => {
+it('removed leftovers are forgotten, so that a later artifact with the same key stays', async () => {
   const leftovers = createLeftovers(artifacts);
   fault = new StoreUnavailable('away', 'ECONNREFUSED');
   await leftovers.remove(['a']);
@@ -48,7 +48,7 @@ it('are forgotten once they are gone, so that nothing of the same name goes late
   expect(await keys()).toEqual(['a', 'b', 'c']);
 });
 
-it('are told of when they cannot be removed for another reason', async () => {
+it('leftovers that cannot be removed for another reason reject', async () => {
   fault = new TypeError('our fault');
   await expect(createLeftovers(artifacts).remove(['a'])).rejects.toThrow('our fault');
 });

@@ -37,7 +37,7 @@ describe('progress', () => {
     );
   });
 
-  it('tells the same numbers for an engine that sends only `executing` and `progress`, and for one that sends states', () => {
+  it('reports the same numbers for an engine that sends only `executing` and `progress`, and for one that sends states', () => {
     const legacy: NodeReport[] = [];
     const stateful: NodeReport[] = [];
     for (const name of Object.keys(plan.nodes)) {

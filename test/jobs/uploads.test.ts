@@ -52,7 +52,7 @@ afterAll(async () => {
 
 const keys = async (): Promise<string[]> => (await artifacts.list('uploads')).map(({ key }) => key);
 
-it('sweeps what is over, and nothing that is good', async () => {
+it('sweeps expired uploads only', async () => {
   const old = await uploads.take(Readable.from([png]), ME);
   at += 600;
   const young = await uploads.take(Readable.from([png]), ME);
@@ -85,7 +85,7 @@ describe.each(['files', 'S3'])('gateways that share their artifacts: %s', kind =
   });
   afterAll(() => close());
 
-  it('leave to one another what has no record yet, and sweep it when nobody can be at it any more', async () => {
+  it('keep each other’s unfinished uploads, and sweep them after the grace period', async () => {
     let later = 0;
     const now = (): number => Date.now() + later;
     const options = { artifacts: shared, images, now, maxBytes: 100_000, ttlMs: 5_000, graceMs: GRACE_MS };
@@ -117,7 +117,7 @@ describe.each(['files', 'S3'])('gateways that share their artifacts: %s', kind =
   });
 });
 
-it('keeps the first frame of a film, as PNG', async () => {
+it('keeps the first frame of an animation, as PNG', async () => {
   const frame = { create: { width: 8, height: 8, channels: 3 as const, background: 'red' } };
   const film = await sharp(
     [
@@ -139,7 +139,7 @@ it('keeps the first frame of a film, as PNG', async () => {
   expect((await sharp(used?.bytes).metadata()).format).toBe('png');
 });
 
-it('reads what is used when its turn has come, and not for who has left', async () => {
+it('reads a used upload in turn, and not for a caller that has disconnected', async () => {
   const taken = await uploads.take(Readable.from([png]), ME);
   if (!taken.ok) throw new Error(taken.failure.message);
   const one = createImageLoader({
@@ -176,7 +176,7 @@ it('reads what is used when its turn has come, and not for who has left', async 
   await one.close();
 });
 
-it('rejects, and keeps nothing, when the source breaks', async () => {
+it('rejects, and keeps nothing, if the source fails', async () => {
   const before = await keys();
   const source = new PassThrough();
   const taken = uploads.take(source, ME);

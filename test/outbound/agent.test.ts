@@ -14,7 +14,7 @@ const answers = (...addresses: string[]) =>
   addresses.map(address => ({ address, family: address.includes(':') ? 6 : 4 }));
 
 describe('a name', () => {
-  it('is resolved once for each connection, and judged by what it was resolved to', async () => {
+  it('is resolved once per connection, and judged by the resolved addresses', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const asked: string[] = [];
@@ -46,7 +46,7 @@ describe('a name', () => {
     );
   });
 
-  it('with one bad address among good ones is refused before anything is connected', async () => {
+  it('with one bad address among good ones is rejected before connecting', async () => {
     let connections = 0;
     const port = await serveTcp(() => {
       connections += 1;
@@ -58,7 +58,7 @@ describe('a name', () => {
     expect(connections).toBe(0);
   });
 
-  it('is reached at its next address when the first does not answer', async () => {
+  it('is reached at its next address if the first does not respond', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const get = (...addresses: string[]) =>
@@ -69,7 +69,7 @@ describe('a name', () => {
     expect(await get('127.0.0.9', '127.0.0.8')).toEqual(failure('INPUT_UNREACHABLE', 'connection refused'));
   });
 
-  it('is reached by its other family when many addresses of the first do not answer', async () => {
+  it('is reached by the other family if many addresses of the first do not respond', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = new URL(await serve((_, response) => response.end(bytes)));
     const result = await loader({
@@ -79,7 +79,7 @@ describe('a name', () => {
     expect(result).toMatchObject({ ok: true });
   });
 
-  it('that is not known is named', async () => {
+  it('that does not exist is named in the message', async () => {
     const notFound = failure('INPUT_UNREACHABLE', 'host not found: nowhere.test');
     expect(await loader({ lookup: async () => [] }).fromUrl('http://nowhere.test/?key=1')).toEqual(notFound);
     const rejecting = async () => {
@@ -88,7 +88,7 @@ describe('a name', () => {
     expect(await loader({ lookup: rejecting }).fromUrl('http://nowhere.test/')).toEqual(notFound);
   });
 
-  it('whose server is silent costs the time of a connection, and an abort does not wait for it', async () => {
+  it('whose name server is silent times out like a connection, and an abort does not wait for it', async () => {
     const told: AbortSignal[] = [];
     const lookup = (_: string, signal: AbortSignal) => {
       told.push(signal);
@@ -106,7 +106,7 @@ describe('a name', () => {
     expect(told.map(signal => signal.aborted)).toEqual([true, true, true]);
   });
 
-  it('whose connection ends up at another address than the judged one is sent nothing', async () => {
+  it('whose connection ends up at another address gets no request', async () => {
     let heard = 0;
     const port = await serveTcp(socket => {
       socket.on('data', () => {
@@ -124,7 +124,7 @@ describe('a name', () => {
     expect(heard).toBe(0);
   });
 
-  it('that resolves to what is no address is refused', async () => {
+  it('that resolves to a malformed address is rejected', async () => {
     for (const address of ['', 'localhost', '127.1', 'fe80::1%eth0', '8.8.8.8%1']) {
       const result = await loader({ lookup: async () => answers(address) }).fromUrl('http://odd.test/');
       expect(result).toEqual(failure('INPUT_BLOCKED'));
@@ -133,7 +133,7 @@ describe('a name', () => {
 });
 
 describe('FETCH_ALLOW', () => {
-  it('opens hosts, addresses and networks, at all ports or at one', async () => {
+  it('allows hosts, addresses and networks, at all ports or at one', async () => {
     const bytes = await plainImage().png().toBuffer();
     const { port } = new URL(await serve((_, response) => response.end(bytes)));
     const get = async (allow: string, host = 'photos.test') => {
@@ -158,7 +158,7 @@ describe('FETCH_ALLOW', () => {
 });
 
 describe('loopback', () => {
-  it('gets no connection in any spelling unless it is opened', async () => {
+  it('gets no connection in any spelling unless it is allowed', async () => {
     let connections = 0;
     const port = await serveTcp(() => {
       connections += 1;
@@ -180,7 +180,7 @@ describe('loopback', () => {
 });
 
 describe('the networks of this host', () => {
-  it('are its own addresses and those next to them, public or not', () => {
+  it('include its own addresses and their neighbours, public or not', () => {
     const interfaces = () => ({
       eth0: [{ cidr: '93.184.216.34/24' }, { cidr: '2606:4700:1::7/64' }, { cidr: null }],
       gone: undefined,
@@ -201,7 +201,7 @@ describe('TLS', () => {
   beforeAll(() => setDefaultCACertificates([...before, trusted.cert]));
   afterAll(() => setDefaultCACertificates(before));
 
-  it('keeps the name for SNI and for the certificate, although an address is connected', async () => {
+  it('uses the name for SNI and the certificate, although it connects to an address', async () => {
     const bytes = await plainImage().png().toBuffer();
     const seen: { name: unknown; host: unknown; protocol: unknown }[] = [];
     const port = await listenInTest(
@@ -220,7 +220,7 @@ describe('TLS', () => {
     expect(seen).toHaveLength(1);
   });
 
-  it('refuses a certificate that nobody trusted signed, and a server without TLS', async () => {
+  it('rejects an untrusted certificate, and a server without TLS', async () => {
     const port = await listenInTest(
       createTlsServer(selfSigned('photos.test'), (_, response) => response.end()),
     );
@@ -234,7 +234,7 @@ describe('TLS', () => {
 });
 
 describe('a server that never ends the TLS handshake', () => {
-  it('costs the time of a connection, and loses it when that is over, on abort and on close', async () => {
+  it('times out, and loses its connection then, on abort and on close', async () => {
     const arrived = [0, 1, 2].map(() => Promise.withResolvers<void>());
     const left = [0, 1, 2].map(() => Promise.withResolvers<void>());
     let connections = 0;
@@ -271,7 +271,7 @@ describe('a server that never ends the TLS handshake', () => {
 });
 
 describe('proxies of the environment', () => {
-  it('are not heard of', async () => {
+  it('are ignored', async () => {
     const bytes = await plainImage().png().toBuffer();
     const url = await serve((_, response) => response.end(bytes));
     // Whoever asked a proxy on this port would be refused.

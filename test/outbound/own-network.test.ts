@@ -18,7 +18,7 @@ vi.mock('node:os', async importOriginal => {
 });
 
 it.each(['93.184.216.34', '93.184.216.99'])(
-  'a public address next to this server is not asked, nor a name for it: %s',
+  'a public address next to this server is not requested, nor a name for it: %s',
   async address => {
     // Were it asked, it would be told by a time that is up, or by what answers there.
     const options = { connectTimeoutMs: 100, lookup: async () => [{ address, family: 4 }] };

@@ -50,7 +50,7 @@ const notFound = async (): Promise<never> => {
 };
 
 describe('FETCH_PROXY', () => {
-  it('is gone through, also for names that only it can resolve', async () => {
+  it('is used, also for names that only it can resolve', async () => {
     const bytes = await plainImage().png().toBuffer();
     const { port } = new URL(await serve((_, response) => response.end(bytes)));
     const fetched = loader({ proxy: proxyUrl, lookup: notFound }).fromUrl(
@@ -60,7 +60,7 @@ describe('FETCH_PROXY', () => {
     expect(asked).toEqual([`GET http://pictures.test:${port}/a.png`]);
   });
 
-  it('is asked for a tunnel to what is spoken to by TLS', async () => {
+  it('opens a tunnel for https', async () => {
     const { port } = new URL(await serve((_, response) => response.end()));
     const fetched = loader({ proxy: proxyUrl, lookup: notFound }).fromUrl(`https://pictures.test:${port}/`);
     expect(await fetched).toMatchObject({ ok: false, failure: { code: 'INPUT_UNREACHABLE' } });
@@ -71,20 +71,20 @@ describe('FETCH_PROXY', () => {
     ['http://169.254.169.254/latest', '169.254.169.254 is a link-local address'],
     ['https://10.0.0.1/a.png', '10.0.0.1 is a private address'],
     ['http://inside.test/a.png', 'inside.test leads to a private address'],
-  ])('is not asked for %s', async (url, message) => {
+  ])('gets no request for %s', async (url, message) => {
     const lookup = async () => [{ address: '10.0.0.1', family: 4 }];
     const fetched = loader({ proxy: proxyUrl, lookup }).fromUrl(url);
     expect(await fetched).toEqual(failure('INPUT_BLOCKED', message));
     expect(asked).toEqual([]);
   });
 
-  it('is not asked for where a redirect leads inside', async () => {
+  it('gets no request for a redirect to a private address', async () => {
     const fetched = loader({ proxy: proxyUrl, lookup: notFound }).fromUrl('http://pictures.test/inside');
     expect(await fetched).toEqual(failure('INPUT_BLOCKED', '192.168.0.1 is a private address'));
     expect(asked).toEqual(['GET http://pictures.test/inside']);
   });
 
-  it('that is away is told as such', async () => {
+  it('that is unavailable is reported as unreachable', async () => {
     const fetched = loader({ proxy: 'http://127.0.0.1:9', lookup: notFound }).fromUrl(
       'http://pictures.test/',
     );

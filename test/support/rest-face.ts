@@ -164,6 +164,7 @@ export async function keepCompleted(
     outputs.push({
       key,
       filename: `api_${id}_0000${index + 1}_.${kind}`,
+      removed: null,
       enginePath: `QwenEdit/api_${id}_0000${index + 1}_.${kind}`,
       mimeType: `image/${kind}`,
       bytes: bytes.byteLength,

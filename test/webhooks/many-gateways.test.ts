@@ -65,7 +65,7 @@ async function submit(gateway: GatewayProcess, url: string): Promise<string> {
   return String((await answer.json()).job_id);
 }
 
-it('gateways that share a Redis share what is to be told, once each', async () => {
+it('gateways that share a Redis post each delivery once', async () => {
   const [a, b] = [await start(), await start()];
   const hook = await receiver();
   const jobs = await Promise.all(Array.from({ length: 20 }, (_, n) => submit(n % 2 ? a : b, hook.url)));
@@ -74,7 +74,7 @@ it('gateways that share a Redis share what is to be told, once each', async () =
   expect(told.toSorted()).toEqual(jobs.toSorted());
 });
 
-it('one tells what another had begun to tell when it was killed', async () => {
+it('a gateway posts the delivery that another was posting when it was killed', async () => {
   await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
   const hook = await receiver(n => (n === 0 ? 'silent' : 204));
   const dying = await start();
@@ -87,7 +87,7 @@ it('one tells what another had begun to tell when it was killed', async () => {
   expect(second?.body).toBe(first?.body);
 });
 
-it('one leaves to another what it cannot try now', async () => {
+it('a gateway without free slots leaves deliveries to another', async () => {
   await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
   const hook = await receiver(() => 'silent');
   // A claim lasts longer than a try, and that is longer than a test may take.

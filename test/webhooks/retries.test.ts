@@ -57,7 +57,7 @@ describe('the tries of a delivery', () => {
     expect(end.attempts).toHaveLength(times.length);
   });
 
-  it('never come after a day, and go on for most of one, whatever the jitter and the receiver’s wishes', () => {
+  it('end within a day, and last most of it, whatever the jitter and Retry-After', () => {
     fc.assert(
       fc.property(
         fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
@@ -74,7 +74,7 @@ describe('the tries of a delivery', () => {
     );
   });
 
-  it('end with a 2xx, and with what cannot get better', () => {
+  it('end with a 2xx, and with a permanent failure', () => {
     expect(until({ kind: 'delivered', statusCode: 202 }, () => 0).end).toMatchObject({
       status: 'DELIVERED',
       attempts: [{ statusCode: 202, error: null }],

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { createPostponement } from '../../src/webhooks/slots.ts';
 
-it('those that wait for the same come a hundred a second, from a second on, and keep no others', () => {
+it('deliveries postponed for one limit become due a hundred per second after a second, without delaying others', () => {
   let at = 1_000_000;
   const pauseFor = createPostponement(() => at);
   expect([1, 2, 3].map(() => pauseFor('a'))).toEqual([1_000, 1_010, 1_020]);

@@ -75,7 +75,7 @@ async function settled(rig: Rig, job: string): Promise<DeliveryFields> {
 }
 
 describe('a webhook', () => {
-  it('is told of the end, signed as Standard Webhooks wants it, without the prompt', async () => {
+  it('receives the end of a job, signed per Standard Webhooks, without the prompt', async () => {
     const [rig, hook] = [
       await gateway({ ...SETTINGS, PUBLIC_URL: 'https://edit.example/' }),
       await receiver(),
@@ -112,7 +112,7 @@ describe('a webhook', () => {
     expect(hook.received).toHaveLength(1);
   });
 
-  it('hears of what it asked for only, over GraphQL too', async () => {
+  it('receives only the events it lists, over GraphQL too', async () => {
     const [rig, hook] = [await gateway(), await receiver()];
     const { data } = await rig.graphql<{ editImage: { id: string } }>(
       `mutation ($input: EditImageInput!) { editImage(input: $input) {
@@ -153,7 +153,7 @@ describe('a webhook', () => {
     expect(hook.received.map(({ body }) => JSON.parse(body).type)).toEqual(['job.started']);
   });
 
-  it('is tried again with the same id and body until it takes it, each try shown', async () => {
+  it('is retried with the same id and body until it succeeds, and every try is listed', async () => {
     const hook = await receiver(n => [500, 302, 204][n] ?? 204);
     const rig = await gateway();
     const job = await submit(rig, { url: hook.url });
@@ -169,7 +169,7 @@ describe('a webhook', () => {
     ]);
   });
 
-  it('waits as long as the receiver asks, and gives up at once when it is gone', async () => {
+  it('waits as long as Retry-After says, and ends at once with 410', async () => {
     const patient = await receiver(n => (n === 0 ? { status: 503, headers: { 'retry-after': '1' } } : 204));
     const gone = await receiver(() => 410);
     const rig = await gateway();
@@ -181,7 +181,7 @@ describe('a webhook', () => {
     expect(gone.received).toHaveLength(1);
   });
 
-  it('does not hold up the job when it never answers', async () => {
+  it('does not delay the job if it never responds', async () => {
     const silent = await receiver(() => 'silent');
     const rig = await gateway({ ...SETTINGS, WEBHOOK_TIMEOUT: '300ms' });
     const stuck = await submit(rig, { url: silent.url });
@@ -192,7 +192,7 @@ describe('a webhook', () => {
     expect((await (await fetch(`${rig.url}/status/${stuck}`)).json()).status).toBe('completed');
   });
 
-  it('is signed with each secret while one takes over from another', async () => {
+  it('is signed with each secret during a rotation', async () => {
     const [rig, hook] = [
       await gateway({ ...SETTINGS, WEBHOOK_SECRET: `${SECRET},${OTHER}` }),
       await receiver(),
@@ -206,7 +206,7 @@ describe('a webhook', () => {
     }
   });
 
-  it('goes with its deleted job', async () => {
+  it('is deleted with its job', async () => {
     const hook = await receiver(() => 500);
     const rig = await gateway({ ...SETTINGS, WEBHOOK_RETRY: '1h' });
     const job = await submit(rig, { url: hook.url });
@@ -216,7 +216,7 @@ describe('a webhook', () => {
   });
 });
 
-describe('webhooks that nobody answers', () => {
+describe('webhooks without a response', () => {
   /** More than there are places. */
   const MANY = 70;
   /** Nothing runs, and no clock makes room: a try takes longer than a test may. */
@@ -246,7 +246,7 @@ describe('webhooks that nobody answers', () => {
   it.each([
     ['keys', { API_KEYS }, as(KEYS.alice), as(KEYS.bob)],
     ['addresses', TRUSTING, { 'x-forwarded-for': '192.0.2.1' }, { 'x-forwarded-for': '192.0.2.2' }],
-  ])('leave places to those of other callers, told apart by %s, at the same host too', async (...row) => {
+  ])('leave slots to other callers, told apart by %s, on the same host too', async (...row) => {
     const [, settings, many, one] = row;
     const [silent, hook] = [await receiver(() => 'silent'), await receiver()];
     const rig = await gateway({ ...QUIET, ...settings, FETCH_ALLOW: '127.0.0.0/8' });
@@ -257,7 +257,7 @@ describe('webhooks that nobody answers', () => {
     expect(silent.received).toHaveLength(16);
   });
 
-  it('leave places to other hosts’ where nobody is told apart, whatever their ports', async () => {
+  it('leave slots to other hosts if callers are not told apart, whatever their ports', async () => {
     const hook = await receiver();
     const rig = await gateway({ ...QUIET, FETCH_ALLOW: '127.0.0.0/8' });
     const silent: Receiver[] = [];
@@ -270,7 +270,7 @@ describe('webhooks that nobody answers', () => {
     expect(heard()).toBe(8);
   });
 
-  it('leave places to first tries when they are tried again', async () => {
+  it('leave slots to first tries while they are retried', async () => {
     const known = new Set<unknown>();
     const away = await receiver((_, headers) => {
       if (known.has(headers['webhook-id'])) return 'silent';
@@ -287,8 +287,8 @@ describe('webhooks that nobody answers', () => {
   });
 });
 
-describe('a webhook that was not told when its gateway ended', () => {
-  it('is told by the next', async () => {
+describe('a delivery that was pending when its gateway stopped', () => {
+  it('is posted by the next gateway', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'webhooks-'));
     opened.push({ close: () => rm(dataDir, { recursive: true }) });
     const hook = await receiver(n => (n === 0 ? 'silent' : 204));
@@ -303,7 +303,7 @@ describe('a webhook that was not told when its gateway ended', () => {
   });
 });
 
-describe('bad input', () => {
+describe('an invalid webhook', () => {
   let engine: TestEngine;
   beforeAll(async () => {
     engine = await startTestEngine();
@@ -323,7 +323,7 @@ describe('bad input', () => {
     [{ url: 'https://example.com/', events: [] }, 'webhook.events takes a list of'],
     [{ url: 'https://example.com/', events: ['progress'] }, 'webhook.events.0 takes STARTED, COMPLETED'],
     [{ url: 'https://example.com/', secret: 'x' }, 'webhook'],
-  ])('%j is refused by name', async (webhook, message) => {
+  ])('%j is rejected with the field’s name', async (webhook, message) => {
     const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url });
     const answer = await post(rig, webhook);
     expect(answer.status).toBe(400);
@@ -331,7 +331,7 @@ describe('bad input', () => {
     expect((await (await fetch(`${rig.url}/jobs`)).json()).jobs).toEqual({});
   });
 
-  it('is a webhook where no secret is set', async () => {
+  it('is any webhook if no secret is set', async () => {
     const rig = await gateway({});
     const answer = await post(rig, { url: 'https://example.com/' });
     expect([answer.status, (await answer.json()).detail]).toEqual([
@@ -340,7 +340,7 @@ describe('bad input', () => {
     ]);
   });
 
-  it('is a name that leads inside: nothing is called, and it is not tried again', async () => {
+  it('is a name of a private address: nothing is called, and it is not retried', async () => {
     const hook = await receiver();
     const { port } = new URL(hook.url);
     const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url, FETCH_ALLOW: '192.0.2.1' });

@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { withDeadline } from '../../concurrency/deadline.ts';
 import type { Log } from '../../log.ts';
 import { type RedisAddress, showAddress } from './address.ts';
 import { scriptsFor } from './scripts/index.ts';
@@ -148,26 +149,23 @@ export async function untilReady(
 ): Promise<void> {
   const redis = showAddress(address);
   let cause = 'no answer';
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const fail = (): void => reject(new Error(`Redis at ${redis} cannot be used: ${cause}`));
-      timer = setTimeout(fail, timeoutMs);
-      const failed = (error: Error): void => {
-        const text = reasonOf(error);
-        log.debug({ redis, err: error }, 'a connection to Redis failed');
-        if (!CONSEQUENCE.test(text)) cause = text;
-        if (FINAL.test(text)) fail();
-      };
-      client.on('error', failed);
-      if (client instanceof Cluster) client.on('node error', failed);
-      client.once('ready', resolve);
-      // The client retries by itself. The event above has the reason why the first attempt failed.
-      client.connect().catch((error: Error) => log.debug({ redis, err: error }, 'retrying Redis'));
-    });
-  } finally {
-    clearTimeout(timer);
-  }
+  const unusable = (): Error => new Error(`Redis at ${redis} cannot be used: ${cause}`);
+  const ready = new Promise<void>((resolve, reject) => {
+    const failed = (error: Error): void => {
+      const text = reasonOf(error);
+      log.debug({ redis, err: error }, 'a connection to Redis failed');
+      if (!CONSEQUENCE.test(text)) cause = text;
+      if (FINAL.test(text)) reject(unusable());
+    };
+    client.on('error', failed);
+    if (client instanceof Cluster) client.on('node error', failed);
+    client.once('ready', resolve);
+    // The client retries by itself. The event above has the reason why the first attempt failed.
+    client.connect().catch((error: Error) => log.debug({ redis, err: error }, 'retrying Redis'));
+  });
+  await withDeadline(ready, timeoutMs, () => {
+    throw unusable();
+  });
   logOutages(client, redis, log);
 }
 

@@ -146,7 +146,7 @@ async function contentOf(
 ): Promise<Content | null> {
   const bytes = await artifacts.size(key);
   if (bytes === null) return null;
-  if (!withMetadata || removed === undefined || removed === null) {
+  if (!withMetadata || removed === null) {
     return {
       bytes,
       asStored: true,
