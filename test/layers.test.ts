@@ -8,7 +8,10 @@ import { expect, it } from 'vitest';
  */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The programs and their composition root.
-  cli: ['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'log', 'version'],
+  cli: [
+    ...['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'concurrency'],
+    ...['log', 'version'],
+  ],
   main: ['serve'],
   serve: ['gateway', 'config', 'images', 'log'],
   gateway: [
@@ -22,7 +25,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   operations: ['graphql', 'jobs', 'concurrency', 'log'],
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],
   // What runs jobs and reports them.
-  dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'log'],
+  dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'log'],
   webhooks: ['jobs', 'outbound', 'concurrency', 'log'],
   // The ports of jobs, implemented with SQLite, Redis, files and S3.
   adapters: ['jobs', 'concurrency', 'log', 'rate'],
