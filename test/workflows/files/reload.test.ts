@@ -194,7 +194,7 @@ describe('workflows that change under a running gateway', () => {
     const loggedJobs = () =>
       log
         .split('\n')
-        .filter(line => line.includes('version of the workflow'))
+        .filter(line => line.includes('workflow version of the job'))
         .map(line => JSON.parse(line).job);
     await expect.poll(loggedJobs, SOON).toContain(waiting.id);
   });
