@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { submitByGraphQL } from '../support/requests.ts';
 import { openRawSocket, openSocket } from '../support/sockets.ts';
 
 /** https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md, message by message. */
@@ -11,14 +12,6 @@ describe('graphql-transport-ws', () => {
   afterAll(() => rig.close());
 
   const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status revision } }';
-
-  async function submit(steps: number): Promise<string> {
-    const { data } = await rig.graphql<{ editImage: { id: string } }>(
-      'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
-      { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
-    );
-    return data?.editImage.id ?? '';
-  }
 
   it('acknowledges a connection once it is initialised', async () => {
     const socket = await openRawSocket(rig.url);
@@ -75,7 +68,7 @@ describe('graphql-transport-ws', () => {
   });
 
   it('closes with 4409 for an id that is in use', async () => {
-    const id = await submit(50);
+    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
     const socket = await openSocket(rig.url);
     const payload = { query: WATCH, variables: { id } };
     socket.send({ id: 'same', type: 'subscribe', payload });
@@ -120,7 +113,7 @@ describe('graphql-transport-ws', () => {
     ['a field that is not there', '{ nothing }', /Cannot query field/],
     ['no such operation', 'query A { __typename } query B { __typename }', /operation/i],
   ])('answers %s with an error message and leaves the others alive', async (_, query, message) => {
-    const id = await submit(5);
+    const id = await submitByGraphQL(rig, { steps: 5, megapixels: 0.25 });
     const socket = await openSocket(rig.url);
     socket.send({ id: 'watch', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
     socket.send({ id: 'bad', type: 'subscribe', payload: { query } });
@@ -138,7 +131,7 @@ describe('graphql-transport-ws', () => {
   });
 
   it('stops a subscription that the client completes', async () => {
-    const id = await submit(40);
+    const id = await submitByGraphQL(rig, { steps: 40, megapixels: 0.25 });
     const socket = await openSocket(rig.url);
     socket.send({ id: 'w', type: 'subscribe', payload: { query: WATCH, variables: { id } } });
     await socket.next(({ type }) => type === 'next');

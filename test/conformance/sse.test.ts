@@ -1,6 +1,7 @@
 import { createClient } from 'graphql-sse';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { submitByGraphQL } from '../support/requests.ts';
 
 /**
  * https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md in its distinct connections mode: one request, one
@@ -13,14 +14,6 @@ describe('GraphQL over server-sent events', () => {
     rig = await startRig();
   });
   afterAll(() => rig.close());
-
-  async function submit(steps = 3): Promise<string> {
-    const { data } = await rig.graphql<{ editImage: { id: string } }>(
-      'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
-      { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
-    );
-    return data?.editImage.id ?? '';
-  }
 
   const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
 
@@ -40,7 +33,7 @@ describe('GraphQL over server-sent events', () => {
   }
 
   it.each(['POST', 'GET'] as const)('streams next events and a complete event, by %s', async method => {
-    const id = await submit();
+    const id = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
     const variables = { id };
     const answer = await stream(
       method === 'POST'
@@ -85,7 +78,7 @@ describe('GraphQL over server-sent events', () => {
   });
 
   it('serves the client of graphql-sse in its distinct mode', async () => {
-    const id = await submit();
+    const id = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
     const client = createClient({ url: `${rig.url}/graphql`, singleConnection: false });
     const statuses: unknown[] = [];
     for await (const result of client.iterate<{ jobProgress: { status: string } }>({

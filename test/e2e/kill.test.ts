@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
+import { submit } from '../support/requests.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
 let dataDir: string;
@@ -30,16 +31,6 @@ async function start(): Promise<GatewayProcess> {
   return gateway;
 }
 
-async function submit(url: string, prompt: string): Promise<string> {
-  const answer = await fetch(`${url}/edit-image`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ image1_url: `${pictures.url}/red.png`, prompt, steps: 20, megapixels: 0.25 }),
-  });
-  const { job_id }: { job_id: string } = await answer.json();
-  return job_id;
-}
-
 async function executed(): Promise<number[]> {
   const { executed: counts }: { executed: Record<string, number> } = await (
     await fetch(`${engine.url}/sandbox/stats`)
@@ -50,7 +41,11 @@ async function executed(): Promise<number[]> {
 describe('a gateway that is killed', () => {
   it('loses no job: the running one is resumed, the others run, each executed once', async () => {
     const first = await start();
-    const ids = await Promise.all(['a', 'b', 'c', 'd'].map(prompt => submit(first.url, prompt)));
+    const ids = await Promise.all(
+      ['a', 'b', 'c', 'd'].map(prompt =>
+        submit({ url: first.url, images: pictures }, { prompt, steps: 20, megapixels: 0.25 }),
+      ),
+    );
     // In the middle of the sampling of whichever runs first.
     await Promise.any(
       ids.map(id =>
@@ -77,7 +72,10 @@ describe('a gateway that is killed', () => {
 
   it('finds a run that ended while no gateway ran', async () => {
     const first = await start();
-    const id = await submit(first.url, 'a');
+    const id = await submit(
+      { url: first.url, images: pictures },
+      { prompt: 'a', steps: 20, megapixels: 0.25 },
+    );
     await watchOverWebSocket(first.url, id, ({ step }) => {
       if ((step ?? 0) >= 2) throw new Error('far enough');
     }).catch(() => undefined);
@@ -95,7 +93,10 @@ describe('a gateway that is killed', () => {
 
   it('stops on SIGTERM with exit code 0, and leaves its jobs to the next start', async () => {
     const first = await start();
-    const id = await submit(first.url, 'a');
+    const id = await submit(
+      { url: first.url, images: pictures },
+      { prompt: 'a', steps: 20, megapixels: 0.25 },
+    );
     expect(await first.end('SIGTERM')).toBe(0);
     const second = await start();
     expect((await watchOverWebSocket(second.url, id)).at(-1)).toMatchObject({ status: 'COMPLETED' });

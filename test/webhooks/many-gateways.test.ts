@@ -6,6 +6,7 @@ import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts'
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
+import { submit } from '../support/requests.ts';
 import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 
 let redis: TestRedis;
@@ -50,25 +51,14 @@ async function receiver(answer?: Answering): Promise<Receiver> {
   return started;
 }
 
-async function submit(gateway: GatewayProcess, url: string): Promise<string> {
-  const answer = await fetch(`${gateway.url}/edit-image`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      image1_url: `${pictures.url}/red.png`,
-      prompt: 'x',
-      steps: 1,
-      megapixels: 0.1,
-      webhook: { url },
-    }),
-  });
-  return String((await answer.json()).job_id);
-}
-
 it('gateways that share a Redis post each delivery once', async () => {
   const [a, b] = [await start(), await start()];
   const hook = await receiver();
-  const jobs = await Promise.all(Array.from({ length: 20 }, (_, n) => submit(n % 2 ? a : b, hook.url)));
+  const jobs = await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      submit({ url: (n % 2 ? a : b).url, images: pictures }, { webhook: { url: hook.url } }),
+    ),
+  );
   await hook.heard(jobs.length);
   const told = hook.received.map(({ body }) => String(JSON.parse(body).data.job_id));
   expect(told.toSorted()).toEqual(jobs.toSorted());
@@ -78,7 +68,7 @@ it('a gateway posts the delivery that another was posting when it was killed', a
   await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
   const hook = await receiver(n => (n === 0 ? 'silent' : 204));
   const dying = await start();
-  await submit(dying, hook.url);
+  await submit({ url: dying.url, images: pictures }, { webhook: { url: hook.url } });
   const [first] = await hook.heard(1);
   await dying.end('SIGKILL');
   await start();
@@ -92,7 +82,11 @@ it('a gateway without free slots leaves deliveries to another', async () => {
   const hook = await receiver(() => 'silent');
   // A claim lasts longer than a try, and that is longer than a test may take.
   const full = await start({ WEBHOOK_TIMEOUT: '10m' });
-  const jobs = await Promise.all(Array.from({ length: 12 }, () => submit(full, hook.url)));
+  const jobs = await Promise.all(
+    Array.from({ length: 12 }, () =>
+      submit({ url: full.url, images: pictures }, { webhook: { url: hook.url } }),
+    ),
+  );
   for (const job of jobs) {
     await expect
       .poll(async () => (await (await fetch(`${full.url}/status/${job}`)).json()).status)

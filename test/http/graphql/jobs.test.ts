@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestEngine, type TestEngine } from '../../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
+import { submitByGraphQL } from '../../support/requests.ts';
 import { watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
 
 let rig: Rig;
@@ -13,22 +14,6 @@ afterAll(async () => {
   await rig.close();
   await engine.stop();
 });
-
-async function submit(steps: number, extra: Record<string, unknown> = {}): Promise<string> {
-  const { data } = await rig.graphql<{ editImage: { id: string } }>(
-    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
-    {
-      input: {
-        images: [{ url: `${rig.images.url}/red.png` }],
-        prompt: 'x',
-        steps,
-        megapixels: 0.25,
-        ...extra,
-      },
-    },
-  );
-  return data?.editImage.id ?? '';
-}
 
 const status = async (id: string): Promise<string | undefined> =>
   (
@@ -49,8 +34,8 @@ async function sampling(id: string): Promise<void> {
 
 describe('cancel and delete', () => {
   it('stop only the running job, and free the GPU', async () => {
-    const first = await submit(50);
-    const second = await submit(3);
+    const first = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
+    const second = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
     await sampling(first);
     const { data } = await rig.graphql<{ cancelJob: { status: string } }>(
       'mutation ($id: ID!) { cancelJob(id: $id) { ... on Job { status } } }',
@@ -64,7 +49,12 @@ describe('cancel and delete', () => {
   });
 
   it('remove a job from the engine’s queue and from ours', async () => {
-    const ids = [await submit(40), await submit(2), await submit(2), await submit(2)];
+    const ids = [
+      await submitByGraphQL(rig, { steps: 40, megapixels: 0.25 }),
+      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
+      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
+      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
+    ];
     await sampling(ids[0] ?? '');
     const before = await engine.stats();
     // The second waits in the engine, the fourth here.
@@ -80,7 +70,7 @@ describe('cancel and delete', () => {
   });
 
   it('remove the record, the inputs and the outputs', async () => {
-    const id = await submit(1);
+    const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
     await watchOverWebSocket(rig.url, id);
     expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
     const remove = 'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on DeletedJob { id } } }';
@@ -95,7 +85,7 @@ describe('cancel and delete', () => {
   });
 
   it('stop a job that is deleted while it runs, and end its subscriptions', async () => {
-    const id = await submit(50);
+    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
     const watching = watchOverWebSocket(rig.url, id);
     await sampling(id);
     await rig.graphql('mutation ($id: ID!) { deleteJob(id: $id) { __typename } }', { id });
@@ -109,7 +99,7 @@ describe('jobs', () => {
   it('are paged newest first and filtered by status', async () => {
     const ids: string[] = [];
     for (let n = 0; n < 3; n += 1) {
-      const id = await submit(1);
+      const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
       await watchOverWebSocket(rig.url, id);
       ids.unshift(id);
     }
@@ -132,7 +122,7 @@ describe('jobs', () => {
   });
 
   it('are submitted again by retryJob with the same request', async () => {
-    const id = await submit(1, { seed: '7' });
+    const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25, seed: '7' });
     await watchOverWebSocket(rig.url, id);
     const retry = 'mutation ($id: ID!) { retryJob(id: $id) { ... on Job { id request { seed prompt } } } }';
     const { data } = await rig.graphql<{ retryJob: { id: string; request: object } }>(retry, { id });
@@ -170,14 +160,14 @@ describe('engines and workflows', () => {
   it('a drained engine finishes its jobs and takes no more', async () => {
     const { data } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
     const id = data?.engines[0]?.id;
-    const running = await submit(20);
+    const running = await submitByGraphQL(rig, { steps: 20, megapixels: 0.25 });
     await sampling(running);
     const drain =
       'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { state } }';
     expect(await rig.graphql(drain, { id, drained: true })).toEqual({
       data: { setEngineState: { state: 'DRAINED' } },
     });
-    const waiting = await submit(1);
+    const waiting = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
     expect((await watchOverWebSocket(rig.url, running)).at(-1)).toMatchObject({ status: 'COMPLETED' });
     expect(await status(waiting)).toBe('QUEUED');
     await rig.graphql(drain, { id, drained: false });

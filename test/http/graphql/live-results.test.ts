@@ -11,6 +11,7 @@ import { type Gateway, startGateway } from '../../../src/gateway.ts';
 import { testEnvironment } from '../../support/gateway.ts';
 import { startImageServer } from '../../support/image-server.ts';
 import { recordLog } from '../../support/log.ts';
+import { submit } from '../../support/requests.ts';
 import { type Snapshot, watchOverSse, watchOverWebSocket } from '../../support/watch.ts';
 
 const STEPS = 40;
@@ -47,25 +48,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function submit(): Promise<string> {
-  const answer = await fetch(`${gateway.url}/edit-image`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      image1_url: `${pictures.url}/red.png`,
-      prompt: 'x',
-      steps: STEPS,
-      megapixels: 0.1,
-    }),
-  });
-  return String((await answer.json()).job_id);
-}
-
 describe('results of a subscription over a socket', () => {
   it('equal those of server-sent events, executed or compiled', async () => {
     // The document is compiled while the first of them is watched.
     for (const _ of ['first', 'second']) {
-      const id = await submit();
+      const id = await submit({ url: gateway.url, images: pictures }, { steps: STEPS });
       const [overSocket, overSse] = await Promise.all([
         watchOverWebSocket(gateway.url, id),
         watchOverSse(gateway.url, id),
@@ -91,7 +78,7 @@ describe('results of a subscription over a socket', () => {
         'subscription ($jobId: ID!) { watched: jobProgress(jobId: $jobId) { step queuePosition } }';
       for await (const result of client.iterate<Watched>({
         query,
-        variables: { jobId: await submit() },
+        variables: { jobId: await submit({ url: gateway.url, images: pictures }, { steps: STEPS }) },
       })) {
         const { data = null, errors = [] } = result;
         watched.push({ data, errors });

@@ -5,20 +5,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { recordLog } from '../../support/log.ts';
 import { held } from '../../support/memory.ts';
-import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { API_KEYS, as, KEYS, submit } from '../../support/requests.ts';
 import { codesOf, openRawSocket, openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
 afterEach(() => rig.close());
-
-async function submit(steps: number, headers: Record<string, string> = {}, prompt = 'x'): Promise<string> {
-  const answer = await fetch(`${rig.url}/edit-image`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify({ image1_url: `${rig.images.url}/red.png`, prompt, steps, megapixels: 0.1 }),
-  });
-  return String((await answer.json()).job_id);
-}
 
 const watch = (id: string) => ({ query: `subscription { jobProgress(jobId: "${id}") { status } }` });
 
@@ -44,7 +35,7 @@ async function stream(
 describe('operations on one socket', () => {
   it('are limited in number', async () => {
     rig = await startRig({ OPERATIONS_PER_SOCKET: '3', SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const socket = await openSocket(rig.url);
     for (const name of ['a', 'b', 'c']) expect((await socket.run(watch(id), name)).type).toBe('next');
     expect(codesOf(await socket.run(watch(id), 'd'))).toEqual(['TOO_MANY_SUBSCRIPTIONS']);
@@ -58,7 +49,7 @@ describe('operations on one socket', () => {
 describe('subscriptions of one caller', () => {
   it('are limited in number, over sockets and event streams together', async () => {
     rig = await startRig({ API_KEYS, SUBSCRIPTIONS_PER_CALLER: '3', SANDBOX_STEP: '200ms' });
-    const id = await submit(100, as(KEYS.alice));
+    const id = await submit(rig, { steps: 100 }, as(KEYS.alice));
     const one = await openSocket(rig.url, { apiKey: KEYS.alice });
     const two = await openSocket(rig.url, { apiKey: KEYS.alice });
     expect((await one.run(watch(id), 'a')).type).toBe('next');
@@ -93,7 +84,7 @@ describe('a socket', () => {
 
   it('is closed with 4410 after its lifetime, even while it is used', async () => {
     rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const socket = await openSocket(rig.url);
     await socket.run(watch(id));
     expect((await socket.closed).code).toBe(4410);
@@ -101,7 +92,7 @@ describe('a socket', () => {
 
   it('is closed with 4411 when idle, not while an operation is in flight', async () => {
     rig = await startRig({ SOCKET_IDLE: '200ms', SANDBOX_STEP: '10ms' });
-    const id = await submit(60);
+    const id = await submit(rig, { steps: 60 });
     const busy = await openSocket(rig.url);
     const started = performance.now();
     await busy.run(watch(id), 'w');
@@ -136,7 +127,7 @@ describe('a socket', () => {
       const log = recordLog();
       rig = await startRig({ SLOW_READER }, log);
       const prompt = 'p'.repeat(9_900);
-      await Promise.all(Array.from({ length: 40 }, () => submit(1, {}, prompt)));
+      await Promise.all(Array.from({ length: 40 }, () => submit(rig, { prompt })));
       const socket = await openSocket(rig.url);
       const page = { query: '{ jobs(first: 100) { nodes { request { prompt } } } }' };
       await socket.run(page);
@@ -237,7 +228,7 @@ describe('a ping', () => {
 describe('the variables of a subscription', () => {
   it('are limited in size, unlike those of queries', async () => {
     rig = await startRig({ SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status } }';
     const { socket, run } = await openSocket(rig.url);
     const subscribe = (characters: number) => run({ query, variables: { id, junk: 'x'.repeat(characters) } });
@@ -272,7 +263,7 @@ describe('the variables of a subscription', () => {
 describe('an event stream', () => {
   it('of REST counts as a subscription, and has the same lifetime', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '1', SOCKET_LIFETIME: '600ms', SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const first = await fetch(`${rig.url}/events/${id}`);
     expect(first.status).toBe(200);
     const second = await fetch(`${rig.url}/events/${id}`);
@@ -294,7 +285,7 @@ describe('an event stream', () => {
     'ends after its lifetime, requested with Accept: %s',
     async accept => {
       rig = await startRig({ SOCKET_LIFETIME: '300ms', SANDBOX_STEP: '200ms' });
-      const id = await submit(100);
+      const id = await submit(rig, { steps: 100 });
       const answer = await fetch(`${rig.url}/graphql`, {
         method: 'POST',
         headers: { 'content-type': 'application/json', accept },
@@ -307,7 +298,7 @@ describe('an event stream', () => {
 
   it('and a waiting poll are ended when the gateway stops', async () => {
     rig = await startRig({ SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const first = await stream(id);
     const events = await fetch(`${rig.url}/events/${id}`);
     const poll = expect(fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`)).rejects.toThrow();
@@ -326,7 +317,7 @@ describe('an event stream', () => {
 
   it('and a waiting poll share the quota', async () => {
     rig = await startRig({ SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '200ms' });
-    const id = await submit(100);
+    const id = await submit(rig, { steps: 100 });
     const leave = new AbortController();
     const waiting = [1, 2].map(() =>
       fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`, { signal: leave.signal }),
