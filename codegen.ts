@@ -17,8 +17,7 @@ import { settings } from './src/config.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
-import { normalDocument } from './src/operations/persisted.ts';
-import { persistedManifest } from './src/operations/persisted-manifest.ts';
+import { normalDocument, persistedManifest } from './src/operations/persisted.ts';
 import { VERSION } from './src/version.ts';
 import { workflowJsonSchema } from './src/workflows/manifest.ts';
 

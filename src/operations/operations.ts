@@ -17,17 +17,17 @@ import {
   observe,
   type Transport,
 } from './hooks.ts';
-import { openLive } from './live.ts';
 import type { PersistedDocuments } from './persisted.ts';
 import { type SubscriptionQuota, tooManySubscriptions } from './quota.ts';
 import {
   createShareables,
   createSharedSubscriptions,
   isStream,
+  openLive,
   type SharedResult,
   type Subscribed,
   type Subscriber,
-} from './sharing.ts';
+} from './subscriptions.ts';
 
 /** The parameters of a request (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters). */
 export interface Parameters {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DocumentNode, GraphQLError, Kind, parse, print } from 'graphql';
+import { concatAST, type DocumentNode, GraphQLError, Kind, parse, print, separateOperations } from 'graphql';
 import { z } from 'zod';
 
 /** `on`: documents may be requested by their hash. `only`: all others are rejected. */
@@ -43,6 +44,16 @@ export function normalDocument(document: DocumentNode): string {
 /** SHA-256 of a text, in hex. */
 export function documentHash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** The manifest of a folder: its documents by hash, each operation with the fragments that it needs, in normal form. */
+export async function persistedManifest(folder: string): Promise<Record<string, string>> {
+  const names = (await readdir(folder)).filter(name => name.endsWith('.graphql')).sort();
+  const documents = await Promise.all(
+    names.map(async name => parse(await readFile(join(folder, name), 'utf8'))),
+  );
+  const texts = Object.values(separateOperations(concatAST(documents))).map(normalDocument);
+  return Object.fromEntries(texts.map(text => [`sha256:${documentHash(text)}`, text]));
 }
 
 /** Reads a manifest, a JSON object of documents by hash. Rejects when a document does not match its hash. */

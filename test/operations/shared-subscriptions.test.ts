@@ -5,7 +5,7 @@ import {
   createSharedSubscriptions,
   type SharedResult,
   type Subscribed,
-} from '../../src/operations/sharing.ts';
+} from '../../src/operations/subscriptions.ts';
 
 /** Subscribers as server-sent events use them: each reads from a mailbox of its own. */
 function shareResults() {

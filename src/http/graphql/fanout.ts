@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { createMailbox } from '../../concurrency/mailbox.ts';
-import type { SharedResult, Subscriber } from '../../operations/sharing.ts';
+import type { SharedResult, Subscriber } from '../../operations/subscriptions.ts';
 
 /** Where a socket's subscription writes its results. */
 export interface SocketTarget {

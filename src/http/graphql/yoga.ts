@@ -18,7 +18,7 @@ import {
   type Rejected,
   type Source,
 } from '../../operations/operations.ts';
-import type { SharedResult, Subscribed, Subscriber } from '../../operations/sharing.ts';
+import type { SharedResult, Subscribed, Subscriber } from '../../operations/subscriptions.ts';
 import { acceptsEvents } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 

@@ -5,7 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createMailbox } from '../../../src/concurrency/mailbox.ts';
 import { socketSubscriber } from '../../../src/http/graphql/fanout.ts';
-import { createSharedSubscriptions, type SharedSubscriptions } from '../../../src/operations/sharing.ts';
+import {
+  createSharedSubscriptions,
+  type SharedSubscriptions,
+} from '../../../src/operations/subscriptions.ts';
 
 /** Both ends of a socket with a subscription. */
 interface Watcher {
