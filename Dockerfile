@@ -4,7 +4,7 @@
 FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-# Never --omit=optional: the picture library comes as optional packages, one a platform.
+# Never --omit=optional: sharp ships its binaries as optional packages, one per platform.
 RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM node:24-slim
