@@ -28,10 +28,10 @@ interface Job extends Progress {
 }
 
 /**
- * Apollo Client with its normalised cache. The page shows the *query*; the subscription's results are looked at by
- * nobody, and yet the query follows, because both are the same `Job` by its id.
+ * Apollo Client with its normalised cache. The page shows the *query* and ignores the subscription's results, yet the query
+ * follows them, because both are the same `Job` by its id.
  */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
   const client = new ApolloClient({
     link: ApolloLink.split(
@@ -41,7 +41,7 @@ export const edit: Example = async (gateway, picture, show) => {
     ),
     cache: new InMemoryCache({ possibleTypes: { Error: ['InvalidInput', 'ImageRejected', 'QueueFull'] } }),
   });
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutate<{ editImage: { id?: string; message?: string } }>({
     mutation: EDIT,
     variables: { input },

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The main job with curl alone: sh examples/clients/curl.sh <picture> [gateway] [file]
+# The main job with curl alone: sh examples/clients/curl.sh <image-url> [gateway] [file]
 set -eu
-picture=${1:?Give the URL of a picture}
+image_url=${1:?Give the URL of an image}
 gateway=${2:-http://localhost:8189}
 file=${3:-edited.png}
 
 id=$(curl -fsS "$gateway/edit-image" -H 'Content-Type: application/json' \
-  -d "{\"image1_url\": \"$picture\", \"prompt\": \"Make it night\", \"steps\": 8}" |
+  -d "{\"image1_url\": \"$image_url\", \"prompt\": \"Make it night\", \"steps\": 8}" |
   sed -n 's/.*"job_id" *: *"\([^"]*\)".*/\1/p')
 
 # Live, until the job ends; -N shows each event when it comes.

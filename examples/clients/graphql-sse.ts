@@ -14,14 +14,14 @@ interface Job extends Progress {
 }
 
 /** Server-sent events in the distinct connections mode, the only one that the gateway has. */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   const client = createClient({
     url: `${gateway}/graphql`,
     singleConnection: false,
     // By itself it tries a gateway that is not there for half a minute.
     retryAttempts: 1,
   });
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   let id = '';
   for await (const { data } of client.iterate<{ editImage: { id?: string; message?: string } }>({
     query: EDIT,
@@ -37,7 +37,7 @@ export const edit: Example = async (gateway, picture, show) => {
   }
   client.dispose();
   const image = last?.images[0];
-  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no picture');
+  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no output image');
   return fetchBytes(image.url);
 };
 

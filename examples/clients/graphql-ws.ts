@@ -14,9 +14,9 @@ interface Job extends Progress {
 }
 
 /** One WebSocket for everything, mutations included. */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   const client = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   let id = '';
   for await (const { data } of client.iterate<{ editImage: { id?: string; message?: string } }>({
     query: EDIT,
@@ -32,7 +32,7 @@ export const edit: Example = async (gateway, picture, show) => {
   }
   await client.dispose();
   const image = last?.images[0];
-  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no picture');
+  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no output image');
   return fetchBytes(image.url);
 };
 

@@ -13,7 +13,7 @@ interface Job extends Progress {
 }
 
 /** Nothing but `fetch`: the subscription is a POST whose answer is a stream of server-sent events. */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   const ask = (query: string, variables: object, accept: string) =>
     fetch(`${gateway}/graphql`, {
       method: 'POST',
@@ -21,7 +21,7 @@ export const edit: Example = async (gateway, picture, show) => {
       body: JSON.stringify({ query, variables }),
     });
 
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const { data } = await (await ask(EDIT, { input }, 'application/json')).json();
   if (data.editImage.__typename !== 'Job') throw new Error(data.editImage.message);
 
@@ -41,7 +41,7 @@ export const edit: Example = async (gateway, picture, show) => {
     }
   }
   const image = last?.images[0];
-  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no picture');
+  if (image === undefined) throw new Error(last?.error?.message ?? 'There is no output image');
   return fetchBytes(image.url);
 };
 

@@ -38,7 +38,7 @@ interface Job extends Progress {
 }
 
 /** Relay's network layer: what `new Environment({ network })` is given. */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
   const fetchOperation: FetchFunction = async ({ text }, variables) => {
     const answer = await fetch(`${gateway}/graphql`, {
@@ -63,7 +63,7 @@ export const edit: Example = async (gateway, picture, show) => {
   const run = (what: RequestParameters, variables: object) =>
     network.execute(what, { ...variables }, { force: true }, null);
 
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const { editImage } = dataOf<{ editImage: { id?: string; message?: string } }>(
     await run(EDIT, { input }).toPromise(),
   );
@@ -82,7 +82,7 @@ export const edit: Example = async (gateway, picture, show) => {
   });
   await sockets.dispose();
   const image = last?.images[0];
-  if (image === undefined) throw new Error('There is no picture');
+  if (image === undefined) throw new Error('There is no output image');
   return fetchBytes(image.url);
 };
 

@@ -7,32 +7,32 @@ export interface Progress {
   readonly progress: number;
 }
 
-/** One client's way through the main job: submit an edit, follow it, fetch the picture. */
+/** One client's way through the main job: submit an edit, follow it, fetch the output image. */
 export type Example = (
   gateway: string,
-  picture: string,
+  imageUrl: string,
   show: (job: Progress) => void,
 ) => Promise<Uint8Array>;
 
 /**
- * Runs an example from the command line: `node examples/clients/urql.ts <picture> [gateway] [file]`. What goes wrong is
- * told in one line, and ends the process with 1, or with 2 when it was not given a picture.
+ * Runs an example from the command line: `node examples/clients/urql.ts <image-url> [gateway] [file]`. An error is
+ * reported in one line; the exit code is 1, or 2 without an image URL.
  */
 export async function runExample(example: Example): Promise<void> {
-  const [picture, gateway = 'http://localhost:8189', file = 'edited.png'] = process.argv.slice(2);
-  if (picture === undefined) {
+  const [imageUrl, gateway = 'http://localhost:8189', file = 'edited.png'] = process.argv.slice(2);
+  if (imageUrl === undefined) {
     const program = relative('', process.argv[1] ?? '');
-    console.error(`Give the URL of a picture: npx node ${program} <picture> [gateway] [file]`);
+    console.error(`Give the URL of an image: npx node ${program} <image-url> [gateway] [file]`);
     process.exit(2);
   }
   try {
-    const bytes = await example(gateway, picture, ({ status, progress }) =>
+    const bytes = await example(gateway, imageUrl, ({ status, progress }) =>
       console.log(status, `${progress} %`),
     );
     await writeFile(file, bytes);
     console.log(`Saved ${file}`);
   } catch (error) {
-    console.error(`There is no edited picture: ${wordsOf(error)}`);
+    console.error(`There is no edited image: ${wordsOf(error)}`);
     // A socket that a client still holds is of no use any more.
     process.exit(1);
   }

@@ -29,10 +29,10 @@ interface Job extends Progress {
 }
 
 /**
- * urql with its normalised cache. The page shows the *query*; the subscription's results are looked at by nobody, and yet
- * the query follows, because both are the same `Job` by its id.
+ * urql with its normalised cache. The page shows the *query* and ignores the subscription's results, yet the query follows
+ * them, because both are the same `Job` by its id.
  */
-export const edit: Example = async (gateway, picture, show) => {
+export const edit: Example = async (gateway, imageUrl, show) => {
   // Tells the cache which types are an `Error`; an app makes it at build time.
   const sdl = await readFile(new URL('../../schema/schema.graphql', import.meta.url), 'utf8');
   const schema = introspectionFromSchema(buildSchema(sdl));
@@ -43,7 +43,7 @@ export const edit: Example = async (gateway, picture, show) => {
     fetchSubscriptions: true,
     exchanges: [cacheExchange({ schema, keys: { OutputImage: () => null } }), fetchExchange],
   });
-  const input = { images: [{ url: picture }], prompt: 'Make it night', steps: 8 };
+  const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutation(EDIT, { input });
   const id = submitted.data?.editImage.id;
   if (id === undefined) throw new Error(submitted.data?.editImage.message ?? submitted.error?.message);

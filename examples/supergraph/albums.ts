@@ -37,7 +37,7 @@ type Job @key(fields: "id") {
 }
 `;
 
-/** What federation adds to any subgraph; a router asks for it. */
+/** What federation adds to every subgraph, queried by routers. */
 const MACHINERY = `
 scalar _Any
 scalar federation__FieldSet

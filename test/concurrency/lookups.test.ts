@@ -70,7 +70,7 @@ async function allTried(
   }
 }
 
-it('are two at once for webhooks and pictures together: threads are left to files and decoders', async () => {
+it('name lookups are two at once for webhooks and images together, which leaves threads to files and decoders', async () => {
   const hook = await startReceiver();
   opened.push(hook);
   const { port } = new URL(hook.url);
@@ -92,14 +92,14 @@ it('are two at once for webhooks and pictures together: threads are left to file
     .toBe(names.length);
 });
 
-it('are not waited for by a gateway that stops', async () => {
+it('name lookups do not delay the stop of a gateway', async () => {
   const rig = await startRig({ ...WEBHOOKS, WEBHOOK_TIMEOUT: '10m', FETCH_TIMEOUT: '10m' });
   await submit(rig, { webhook: { url: 'http://silent.test/hook' } });
   await expect.poll(asked).toEqual(['silent.test']);
   await rig.close();
 });
 
-it('are one at once for one name where callers are not told apart', async () => {
+it('name lookups are one at once per name where callers are not distinguished', async () => {
   const rig = await gateway({ WEBHOOK_TIMEOUT: '300ms' });
   const { port } = new URL(rig.images.url);
   const webhook = { url: 'http://silent.test/hook' };
@@ -111,7 +111,7 @@ it('are one at once for one name where callers are not told apart', async () => 
   expect(await other).toMatchObject({ job_id: expect.any(String) });
 });
 
-it('are one at once for one caller’s pictures: the names of others need not wait for its silent ones', async () => {
+it('name lookups are one at once for the images of one caller, so that others do not wait for its silent names', async () => {
   const rig = await gateway({ API_KEYS, FETCH_TIMEOUT: '10m' });
   const leave = new AbortController();
   const { port } = new URL(rig.images.url);
@@ -133,7 +133,7 @@ it('are one at once for one caller’s pictures: the names of others need not wa
   expect((await Promise.allSettled(edits)).map(({ status }) => status)).not.toContain('fulfilled');
 });
 
-it('are one at once for one caller’s webhooks, whatever their names', async () => {
+it('name lookups are one at once for the webhooks of one caller, whatever their names', async () => {
   const rig = await gateway({ API_KEYS, WEBHOOK_TIMEOUT: '300ms' });
   const jobs = await Promise.all(
     [1, 2, 3].map(n => submit(rig, { webhook: { url: `http://silent${n}.test/hook` } }, KEYS.alice)),

@@ -68,7 +68,7 @@ describe.each(CALLERS)('callers told apart by %s', (_, settings, greedy, other) 
     return z.record(z.string(), z.unknown()).parse(await promise);
   }
 
-  it('keep nobody waiting whose picture is here, nor all others, with many that come slowly', async () => {
+  it('many images that come slowly delay neither images that are stored already nor all other callers', async () => {
     for (let edits = 0; edits < 8; edits += 1) {
       edit(greedy, { image1_url: slowUrl, image2_url: slowUrl, image3_url: slowUrl });
     }

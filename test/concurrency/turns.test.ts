@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
 import { startRig } from '../support/gateway.ts';
 
-it('takes turns by address, when it is told to', async () => {
+it('the queue is fair between addresses with FAIR_BY=address', async () => {
   // No engine: everything waits, in the order in which it would run.
   const rig = await startRig({ COMFYUI_URL: 'http://127.0.0.1:9', FAIR_BY: 'address' });
   const submit = (from: string): Promise<string> =>

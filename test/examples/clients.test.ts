@@ -50,14 +50,14 @@ describe('examples', () => {
     '%s says in a line what it needs, or what it has not got',
     async name => {
       const file = `examples/clients/${name}.ts`;
-      const usage = `Give the URL of a picture: npx node ${file} <picture> [gateway] [file]\n`;
+      const usage = `Give the URL of an image: npx node ${file} <image-url> [gateway] [file]\n`;
       const failed = (words: string[]) => run(process.execPath, [file, ...words]);
       await expect(failed([])).rejects.toMatchObject({ code: 2, stderr: usage });
       const closed = await startImageServer();
       await closed.close();
       await expect(failed([`${rig.images.url}/red.png`, closed.url])).rejects.toMatchObject({
         code: 1,
-        stderr: expect.stringMatching(/^There is no edited picture: .*\n$/),
+        stderr: expect.stringMatching(/^There is no edited image: .*\n$/),
       });
     },
   );

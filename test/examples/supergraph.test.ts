@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-it('the supergraph starts with one command, answers, and stops with a signal', async () => {
+it('the supergraph starts with one command, responds, and stops on a signal', async () => {
   const child = spawn(process.execPath, ['examples/supergraph/main.ts'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, PORT: '0' },

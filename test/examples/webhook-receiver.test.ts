@@ -7,7 +7,7 @@ import { startRig } from '../support/gateway.ts';
 const EXAMPLE = fileURLToPath(new URL('../../examples/webhook-receiver.ts', import.meta.url));
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
-it('the receiver of webhooks prints what the gateway says, and refuses what others say', async () => {
+it('the webhook receiver prints the gateway’s events, and rejects others', async () => {
   const child = spawn(process.execPath, [EXAMPLE, '0'], {
     env: { ...process.env, WEBHOOK_SECRET },
     stdio: ['ignore', 'pipe', 'inherit'],
