@@ -17,6 +17,8 @@ const ERROR_CODES = {
   TIMED_OUT: { retryable: true },
   OUTPUT_MISSING: { retryable: true },
   QUEUE_FULL: { retryable: true },
+  JOB_NOT_FOUND: { retryable: false },
+  JOB_NOT_FINAL: { retryable: true },
   CANCELED: { retryable: true },
   EXPIRED: { retryable: false },
   UNAUTHORIZED: { retryable: false },

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { submitByGraphQL } from '../support/requests.ts';
 import { openRawSocket, openSocket } from '../support/sockets.ts';
@@ -19,6 +21,12 @@ describe('graphql-transport-ws', () => {
     socket.send({ type: 'connection_init', payload: {} });
     expect(await socket.next()).toEqual({ type: 'connection_ack' });
     socket.socket.close();
+  });
+
+  it('is served at the path with a trailing slash, as HTTP is', async () => {
+    const socket = new WebSocket(`${rig.url.replace('http', 'ws')}/graphql/`, 'graphql-transport-ws');
+    await once(socket, 'open');
+    socket.close();
   });
 
   it('answers a ping with a pong, before and after the acknowledgement', async () => {

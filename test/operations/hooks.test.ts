@@ -198,6 +198,18 @@ describe('every operation starts and ends the hook once', () => {
     expect(seen).toEqual(Array.from({ length: 5 }, () => ({ ...operation, outcomes: [outcome] })));
   });
 
+  it('rejects a subscription whose client accepts no events with a sentence', async () => {
+    for (const accept of ['application/json', 'multipart/mixed;subscriptionSpec=1.0']) {
+      const body = JSON.parse(await post({ query: UNKNOWN_JOB }, { accept }));
+      expect(body.errors).toEqual([
+        {
+          message: expect.stringContaining('send Accept: text/event-stream'),
+          extensions: { code: 'NOT_ACCEPTABLE' },
+        },
+      ]);
+    }
+  });
+
   it('ignores a request without an operation', async () => {
     await post({ variables: {} });
     await post([{ query: QUERY }]);

@@ -40,6 +40,8 @@ export type ErrorCode =
   | 'INPUT_UNREACHABLE'
   | 'INTERNAL'
   | 'INVALID_INPUT'
+  | 'JOB_NOT_FINAL'
+  | 'JOB_NOT_FOUND'
   | 'MODEL_MISSING'
   | 'NODE_MISSING'
   | 'OUTPUT_MISSING'

@@ -176,7 +176,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         const message = 'The job has not ended yet';
         return {
           kind: 'JobNotFinal',
-          code: 'INVALID_INPUT',
+          code: 'JOB_NOT_FINAL',
           message,
           job,
         } satisfies ProblemOf<'JobNotFinal'>;

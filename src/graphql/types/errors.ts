@@ -9,8 +9,8 @@ export type Problem =
   | { kind: 'InvalidInput'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'ImageRejected'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'QueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
-  | { kind: 'JobNotFound'; code: 'INVALID_INPUT'; message: string; id: string }
-  | { kind: 'JobNotFinal'; code: 'INVALID_INPUT'; message: string; job: Job };
+  | { kind: 'JobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
+  | { kind: 'JobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job };
 
 /** The problems of one kind. */
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
@@ -37,7 +37,7 @@ export function problemOf(failure: SubmitFailure): SubmitProblem {
 
 /** The problem of an id that does not exist, or not for this caller. */
 export function jobNotFound(id: string): ProblemOf<'JobNotFound'> {
-  return { kind: 'JobNotFound', code: 'INVALID_INPUT', message: 'Job not found', id };
+  return { kind: 'JobNotFound', code: 'JOB_NOT_FOUND', message: 'Job not found', id };
 }
 
 /** Adds the error types. Returns references to them. */

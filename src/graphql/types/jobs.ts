@@ -7,20 +7,20 @@ import type { JobTypes } from './job.ts';
 
 const PAGE_LIMIT = 100;
 
+interface Page extends JobPage {
+  readonly hasPreviousPage: boolean;
+}
+
 /** Adds `job`, `jobs` and `jobProgress`. */
 export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes): void {
-  const PageInfo = builder.objectRef<JobPage>('PageInfo').implement({
-    // Every subgraph with connections has this type.
+  const PageInfo = builder.objectRef<Page>('PageInfo').implement({
+    description: 'Relay’s type, with all of its fields, so that it composes with that of any other subgraph.',
     directives: { shareable: {} },
     fields: t => ({
       hasNextPage: t.exposeBoolean('hasNextPage'),
-      endCursor: t.string({
-        nullable: true,
-        resolve: page => {
-          const last = page.jobs.at(-1);
-          return last === undefined ? null : cursorOf(last);
-        },
-      }),
+      hasPreviousPage: t.exposeBoolean('hasPreviousPage'),
+      startCursor: t.string({ nullable: true, resolve: ({ jobs }) => cursorOrNull(jobs[0]) }),
+      endCursor: t.string({ nullable: true, resolve: ({ jobs }) => cursorOrNull(jobs.at(-1)) }),
     }),
   });
   const JobEdge = builder.objectRef<Job>('JobEdge').implement({
@@ -29,7 +29,7 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       node: t.field({ type: JobType, resolve: job => job }),
     }),
   });
-  const JobConnection = builder.objectRef<JobPage>('JobConnection').implement({
+  const JobConnection = builder.objectRef<Page>('JobConnection').implement({
     description: 'A page of jobs (https://relay.dev/graphql/connections.htm), newest first.',
     fields: t => ({
       edges: t.field({ type: [JobEdge], resolve: page => [...page.jobs] }),
@@ -52,13 +52,13 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
         after: t.arg.string({ description: '`endCursor` of the previous page.' }),
         status: t.arg({ type: [JobStatus], description: 'Only jobs with one of these statuses.' }),
       },
-      resolve: (_root, { first, after, status }, { jobs, caller }) => {
+      resolve: async (_root, { first, after, status }, { jobs, caller }) => {
         const count = first ?? 20;
         if (count < 0 || count > PAGE_LIMIT) throw invalid(`first takes 0 to ${PAGE_LIMIT}, got ${count}`);
-        return jobs.list(
-          { first: count, after: positionOf(after ?? null), statuses: status ?? null },
-          caller,
-        );
+        const position = positionOf(after ?? null);
+        const page = await jobs.list({ first: count, after: position, statuses: status ?? null }, caller);
+        // The job of the cursor comes before this page.
+        return { ...page, hasPreviousPage: position !== null };
       },
     }),
   }));
@@ -79,6 +79,10 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       resolve: job => job,
     }),
   );
+}
+
+function cursorOrNull(job: Job | undefined): string | null {
+  return job === undefined ? null : cursorOf(job);
 }
 
 function cursorOf(job: Job): string {

@@ -129,7 +129,10 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
     case 'RATE_LIMITED':
       return { status: 429, detail: message };
     case 'EXPIRED':
+    case 'JOB_NOT_FOUND':
       return { status: 404, detail: message };
+    case 'JOB_NOT_FINAL':
+      return { status: 409, detail: message };
     case 'OUT_OF_MEMORY':
     case 'EXECUTION_FAILED':
     case 'ENGINE_LOST':

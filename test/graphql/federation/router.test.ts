@@ -24,7 +24,9 @@ describe('composition', () => {
     const other = `
       extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ["@shareable"])
       type Query { pages: PageInfo!  size: Size! }
-      type PageInfo @shareable { hasNextPage: Boolean!  endCursor: String }
+      type PageInfo @shareable {
+        hasNextPage: Boolean!  hasPreviousPage: Boolean!  startCursor: String  endCursor: String
+      }
       type Size @shareable { width: Int!  height: Int! }`;
     expect(() =>
       parse(compose([part, { name: 'other', url: 'http://other.test/', sdl: other }])),

@@ -104,19 +104,25 @@ describe('jobs', () => {
       ids.unshift(id);
     }
     const query = `query ($first: Int, $after: String) {
-      jobs(first: $first, after: $after, status: [COMPLETED]) { edges { cursor node { id } } pageInfo { hasNextPage endCursor } }
+      jobs(first: $first, after: $after, status: [COMPLETED]) { edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
     }`;
     interface Page {
       jobs: {
         edges: { cursor: string; node: { id: string } }[];
-        pageInfo: { hasNextPage: boolean; endCursor: string };
+        pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; endCursor: string };
       };
     }
     const first = (await rig.graphql<Page>(query, { first: 2 })).data?.jobs;
     expect(first?.edges.map(({ node }) => node.id)).toEqual(ids.slice(0, 2));
-    expect(first?.pageInfo).toEqual({ hasNextPage: true, endCursor: first?.edges[1]?.cursor });
+    expect(first?.pageInfo).toEqual({
+      hasNextPage: true,
+      hasPreviousPage: false,
+      startCursor: first?.edges[0]?.cursor,
+      endCursor: first?.edges[1]?.cursor,
+    });
     const next = (await rig.graphql<Page>(query, { first: 1, after: first?.pageInfo.endCursor })).data?.jobs;
     expect(next?.edges[0]?.node.id).toBe(ids[2]);
+    expect(next?.pageInfo.hasPreviousPage).toBe(true);
     expect((await rig.graphql(query, { after: 'nonsense' })).errors?.[0]?.message).toMatch(/endCursor/);
     expect((await rig.graphql(query, { first: 101 })).errors?.[0]?.message).toMatch(/0 to 100/);
   });
@@ -130,6 +136,26 @@ describe('jobs', () => {
     expect(data?.retryJob.id).not.toBe(id);
     expect((await watchOverWebSocket(rig.url, data?.retryJob.id ?? '')).at(-1)).toMatchObject({
       status: 'COMPLETED',
+    });
+  });
+
+  it('have one code for an unknown id, and one for a job that has not ended', async () => {
+    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
+    const errors = '... on Error { __typename code retryable }';
+    const mutation = `mutation ($id: ID!, $unknown: ID!) {
+      cancel: cancelJob(id: $unknown) { ${errors} }
+      delete: deleteJob(id: $unknown) { ${errors} }
+      retry: retryJob(id: $unknown) { ${errors} }
+      early: retryJob(id: $id) { ${errors} }
+      stop: cancelJob(id: $id) { __typename }
+    }`;
+    const notFound = { __typename: 'JobNotFound', code: 'JOB_NOT_FOUND', retryable: false };
+    expect((await rig.graphql(mutation, { id, unknown: 'none' })).data).toEqual({
+      cancel: notFound,
+      delete: notFound,
+      retry: notFound,
+      early: { __typename: 'JobNotFinal', code: 'JOB_NOT_FINAL', retryable: true },
+      stop: { __typename: 'Job' },
     });
   });
 
