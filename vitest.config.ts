@@ -1,17 +1,25 @@
 import { createRequire } from 'node:module';
 import { configDefaults, defineConfig } from 'vitest/config';
 
-/** Tests that `npm run test:fast` leaves to `npm test`: they kill, guess, build, install, or start browsers and routers. */
+/**
+ * Left to `npm test` by `npm run test:fast`: files that took over 3 s, which start processes, browsers or several gateways, or
+ * wait for real time to pass.
+ */
 const SLOW = [
-  'test/{chaos,e2e,examples,fuzz}/**',
+  'test/{chaos,cli,e2e,examples,fuzz}/**',
   'test/adapters/{redis,s3}/**',
-  'test/cli/{connection,interruption,open,previews,remote,terminal}.test.ts',
-  'test/client/{browser,leaving,package,reconnecting}.test.ts',
-  'test/concurrency/**',
+  'test/client/{browser,client,failures,keys,leaving,package,reconnecting}.test.ts',
+  'test/concurrency/{lookups,slow-images}.test.ts',
+  'test/dispatch/faults.test.ts',
   'test/graphql/federation/router.test.ts',
+  'test/http/peers.test.ts',
+  'test/http/access/{matrix,tokens}.test.ts',
+  'test/http/graphql/{jobs,live-results}.test.ts',
   'test/http/limits/{pages,rate,sockets}.test.ts',
-  'test/http/rest/python-client.test.ts',
+  'test/http/rest/{life,live,python-client,uploads}.test.ts',
+  'test/sandbox/{conformance,execution,main}.test.ts',
   'test/webhooks/{many-gateways,webhooks}.test.ts',
+  'test/workflows/files/reload.test.ts',
 ];
 
 export default defineConfig(({ mode }) => ({
