@@ -59,6 +59,11 @@ export interface Operation {
   readonly variables: Readonly<Record<string, unknown>>;
 }
 
+/** Parameters with their document written out. Apart from what the client sent, which may have a key of any name. */
+export interface Resolved {
+  readonly params: Parameters;
+}
+
 /** An operation that may not be executed, with what is known of it. */
 export interface Rejected {
   readonly kind: OperationKind | null;
@@ -72,7 +77,7 @@ export interface Rejected {
  */
 export interface Operations {
   /** Writes out the document that parameters name by its hash. Never throws. */
-  resolve(params: Parameters): Parameters | Rejected;
+  resolve(params: Parameters): Resolved | Rejected;
   /** Finds the document by its text or hash, parses and validates it, and holds it against the limits. Never throws. */
   prepare(params: Parameters): Operation | Rejected;
   /** Runs a query or mutation. Never rejects: errors are masked and part of the result. */
@@ -138,9 +143,9 @@ export function createOperations(options: OperationsOptions): Operations {
     }
   }
 
-  function resolve(params: Parameters): Parameters | Rejected {
+  function resolve(params: Parameters): Resolved | Rejected {
     try {
-      return persisted.resolve(params);
+      return { params: persisted.resolve(params) };
     } catch (error) {
       return { kind: null, name: params.operationName ?? null, errors: [mask(error)] };
     }
@@ -167,8 +172,9 @@ export function createOperations(options: OperationsOptions): Operations {
     resolve,
 
     prepare(params) {
-      const resolved = resolve(params);
-      if (isRejected(resolved)) return resolved;
+      const found = resolve(params);
+      if (isRejected(found)) return found;
+      const resolved = found.params;
       const name = resolved.operationName ?? null;
       const read = documents.read(resolved.query ?? '');
       if (!read.ok) {
@@ -226,7 +232,7 @@ export function createOperations(options: OperationsOptions): Operations {
 }
 
 /** Whether there is nothing to execute. */
-export function isRejected(prepared: Parameters | Operation | Rejected): prepared is Rejected {
+export function isRejected(prepared: Resolved | Operation | Rejected): prepared is Rejected {
   return 'errors' in prepared;
 }
 

@@ -210,6 +210,12 @@ describe('every operation starts and ends the hook once', () => {
     }
   });
 
+  it('does not take a parameter named errors for a rejection', async () => {
+    const errors = [{ message: 'made up' }];
+    expect(await post({ query: QUERY, errors })).toContain('Unexpected parameter');
+    expect((await socket.run({ query: QUERY, errors })).type).toBe('next');
+  });
+
   it('ignores a request without an operation', async () => {
     await post({ variables: {} });
     await post([{ query: QUERY }]);

@@ -80,7 +80,8 @@ function useOperations(operations: Operations): Plugin<object, YogaContext> {
         setParamsHandler(() => operations.reject(named, source));
         return;
       }
-      setParams({ ...params, ...(typeof named.query === 'string' ? { query: named.query } : {}) });
+      const { query } = named.params;
+      setParams({ ...params, ...(typeof query === 'string' ? { query } : {}) });
       setParamsHandler(({ params: checked }) =>
         answer(operations, restrict(operations.prepare({ ...checked }), request), source),
       );
