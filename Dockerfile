@@ -21,5 +21,5 @@ USER node
 VOLUME /data
 EXPOSE 8189
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --start-interval=1s \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/livez').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "src/main.ts"]

@@ -261,6 +261,11 @@ export const settings = {
     .describe('Silence of an engine’s socket after which the gateway queries the state of the prompt'),
   ENGINE_PROBE: duration.prefault('10s').describe('Interval between probes of a healthy engine'),
   MAX_ATTEMPTS: whole(1, 100).default(3).describe('Maximum number of runs of a job that loses its engine'),
+  DRAIN_DELAY: duration
+    .prefault('0ms')
+    .describe(
+      'How long `/readyz` reports 503 before a gateway that was told to stop closes its connections: longer than a load balancer takes to notice',
+    ),
   PREVIEW_RATE: whole(0, 30).default(4).describe('Previews kept per second and job; 0 turns previews off'),
   JOB_TTL: duration.prefault('24h').describe('How long a finished job and its images are kept'),
   UPLOAD_TTL: duration.prefault('1h').describe('How long an unused image of `POST /upload` is kept'),
@@ -269,6 +274,9 @@ export const settings = {
     .enum(['debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe('Minimum level of log lines on standard error'),
+  LOG_REQUESTS: flag
+    .default(false)
+    .describe('Logs each HTTP request at its end: method, path, status, duration, caller and `X-Request-Id`'),
   LOG_PRETTY: flag
     .default(false)
     .describe(

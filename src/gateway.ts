@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openArtifacts } from './adapters/artifacts.ts';
 import { createEngineOutput } from './adapters/files/folder.ts';
 import { openStore } from './adapters/store.ts';
@@ -8,6 +9,7 @@ import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/access/identity.ts';
+import { createReadiness } from './http/probes.ts';
 import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
 import { httpLimits } from './http-limits.ts';
@@ -236,6 +238,7 @@ async function start(
     },
   };
   const identity = await identityFrom(config);
+  const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now });
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const http = await startHttpServer({
     services,
@@ -269,10 +272,17 @@ async function start(
         ? new Map()
         : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
     showDetails: config.NODE_ENV === 'development',
+    readiness,
+    logRequests: config.LOG_REQUESTS,
     // Measuring each operation costs time, so do it only when the lines are written.
     onOperation: config.LOG_LEVEL === 'debug' ? [...onOperation, logOperations(log)] : onOperation,
   });
-  stops.push(() => http.stop());
+  stops.push(async () => {
+    readiness.drain();
+    // Runs are handed over while their watchers are still connected, so they see another gateway's progress.
+    await Promise.all([running.stop(), delay(config.DRAIN_DELAY)]);
+    await http.stop();
+  });
   log.info({ url: http.url, engines: urls.length }, 'listening');
   return { url: http.url, sandbox, reload, stop };
 }

@@ -10,6 +10,7 @@ const EXPOSED = [
   'etag',
   'location',
   'retry-after',
+  'x-request-id',
   'x-ratelimit-limit',
   'x-ratelimit-remaining',
 ];

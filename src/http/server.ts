@@ -32,6 +32,8 @@ import { createHeldBytes } from './limits/held-bytes.ts';
 import { createStreams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
 import { createPeers, isLoopback, type TrustedProxies } from './peers.ts';
+import { probeRoutes, type ReadinessCheck } from './probes.ts';
+import { addRequestIds, logRequests, requestIdOf } from './request-log.ts';
 
 export interface HttpOptions {
   readonly services: Services;
@@ -54,6 +56,9 @@ export interface HttpOptions {
   /** Persisted documents by their hash. */
   readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
+  readonly readiness: ReadinessCheck;
+  /** Whether each request is logged. */
+  readonly logRequests: boolean;
   /** Called for each GraphQL operation. */
   readonly onOperation: readonly OnOperation[];
 }
@@ -114,6 +119,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const yoga = createYogaDoor({ operations, mask, log });
   const app = fastify({
     logger: false,
+    genReqId: requestIdOf,
     bodyLimit: options.maxBodyBytes,
     requestTimeout: limits.requestMs,
     connectionTimeout: STALLED_MS,
@@ -148,8 +154,11 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     origins: limits.origins,
     https: options.publicUrl?.startsWith('https:') === true,
   });
+  addRequestIds(app);
+  if (options.logRequests) logRequests(app, callers, log);
   addGate(app, { identity, callers, peers, rate, quota, heldBytes, isOwnHost: acceptsHost, streams });
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
+  probeRoutes(app, options.readiness);
   await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({

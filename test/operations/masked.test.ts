@@ -8,6 +8,7 @@ import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/emb
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { readConfig } from '../../src/config.ts';
 import { createIdentity } from '../../src/http/access/identity.ts';
+import { createReadiness } from '../../src/http/probes.ts';
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
 import { httpLimits } from '../../src/http-limits.ts';
 import { createImageLoader } from '../../src/images/loader.ts';
@@ -76,6 +77,8 @@ beforeAll(async () => {
     trustedProxies: null,
     sharedRates: null,
     showDetails: false,
+    readiness: createReadiness({ pingStore: async () => {}, engines: () => [], now: Date.now }),
+    logRequests: false,
     onOperation: [],
   });
 });

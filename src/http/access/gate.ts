@@ -33,6 +33,8 @@ export interface RouteRules {
   readonly body?: 'held' | 'streamed';
   /** Formats the gate's rejections. Default: as REST does. */
   readonly reject?: SendRejection;
+  /** Whether LOG_REQUESTS logs its requests. Default: true. */
+  readonly logged?: boolean;
 }
 
 declare module 'fastify' {

@@ -99,6 +99,8 @@ export interface Callers {
   remember(request: IncomingMessage, known: Known): void;
   /** Throws for a request that passed the gate as public: a mistake in a route's `config`, never of the caller. */
   of(request: IncomingMessage): Known;
+  /** Null: it was rejected before its caller was identified, or its route is public. */
+  find(request: IncomingMessage): Known | null;
 }
 
 /** How anonymous callers share the queue: all as one, or by address. */
@@ -132,5 +134,6 @@ export function createCallers(fairBy: FairBy, peers: Peers): Callers {
       if (found === undefined) throw new Error('A request reached a route before its caller was identified');
       return found;
     },
+    find: (request: KnownRequest) => request[KNOWN] ?? null,
   };
 }

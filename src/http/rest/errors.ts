@@ -17,7 +17,7 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
         return sendError(reply, 415, unsupportedType(request.headers['content-type']));
       default:
     }
-    const about = { method: request.method, route: request.routeOptions.url ?? null };
+    const about = { requestId: request.id, method: request.method, route: request.routeOptions.url ?? null };
     if (error.name === 'AbortError' && reply.raw.destroyed) {
       log.debug(about, 'the client left before the response');
       return sendError(reply, 499, 'The client closed the connection');
