@@ -14,6 +14,7 @@ import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
 import { httpLimits } from './http-limits.ts';
 import { createImageLoader } from './images/loader.ts';
+import type { Ledger } from './jobs/ports.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
@@ -22,6 +23,7 @@ import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
 import { parseAllowList } from './outbound/allow-list.ts';
 import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
+import { logJobs } from './telemetry/job-log.ts';
 import { VERSION } from './version.ts';
 import { createPost, rejectWebhookUrl } from './webhooks/post.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
@@ -120,7 +122,8 @@ async function start(
     log,
   });
   stops.push(() => store.close());
-  const { ledger, feed, previews, rates } = store;
+  const { feed, previews, rates } = store;
+  const ledger: Ledger = { ...store.ledger, onChange: logJobs(log) };
   const bytes = await openArtifacts({
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,

@@ -16,7 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   serve: ['gateway', 'config', 'images', 'log'],
   gateway: [
     ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],
-    ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'log', 'version'],
+    ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'log', 'version'],
   ],
   'http-limits': ['config', 'http', 'rate'],
   config: ['http', 'webhooks', 'adapters', 'rate'],
@@ -26,6 +26,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],
   // What runs jobs and reports them.
   dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'log'],
+  telemetry: ['jobs', 'log'],
   webhooks: ['jobs', 'outbound', 'concurrency', 'log'],
   // The ports of jobs, implemented with SQLite, Redis, files and S3.
   adapters: ['jobs', 'concurrency', 'log', 'rate'],

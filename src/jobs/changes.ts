@@ -24,6 +24,7 @@ export async function changeFrom(
     const result = await ledger.commit(next, current.revision, lease, deliveriesFor(current, next));
     switch (result) {
       case 'ok':
+        ledger.onChange?.(current, next, event.type);
         return { kind: 'ok', job: next, changed: true };
       case 'stale':
         current = await ledger.get(job.id);

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
+import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
 import type { Job, JobStatus } from './job.ts';
 
@@ -61,6 +62,12 @@ export interface Watcher {
 }
 
 /**
+ * Called with each change of a job that this process has committed, the submit included, where `before` is null. Must not
+ * throw. All gateways together see each change once.
+ */
+export type OnJobChange = (before: Job | null, after: Job, event: JobEvent['type'] | 'submitted') => void;
+
+/**
  * The durable store of jobs. Each call is atomic; once it resolves, its change survives this process. A change of a job
  * is published to its watchers as part of the commit. Every call may reject with StoreUnavailable.
  */
@@ -105,6 +112,8 @@ export interface Ledger {
   /** Calls back whenever a job starts to wait. Returns an unsubscribe function. */
   onWaiting(listener: () => void): () => void;
   readonly outbox: Outbox;
+  /** For logs and metrics; set where the parts are put together. */
+  readonly onChange?: OnJobChange;
   close(): Promise<void>;
 }
 

@@ -166,6 +166,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     switch (result.kind) {
       case 'stored':
         if (job === null) throw new Error('A lookup cannot store a job');
+        ledger.onChange?.(null, job, 'submitted');
         return { ok: true, job, repeated: false };
       case 'repeated':
         return { ok: true, job: result.job, repeated: true };
