@@ -74,7 +74,7 @@ async function operationTypes(source: GraphQLSchema): Promise<string> {
       scalars: {
         DateTime: 'string',
         JSON: 'unknown',
-        Seed: { input: 'string | number', output: 'string' },
+        EditSeed: { input: 'string | number', output: 'string' },
         URL: 'string',
       },
     },

@@ -20,7 +20,7 @@ import { percentile } from './support/statistics.ts';
 const SIZES = [1_000, 10_000, 100_000] as const;
 const ASKED = 200;
 const WARM_UP = 50;
-const PAGE = `query ($after: String, $status: [JobStatus!]) {
+const PAGE = `query ($after: String, $status: [EditJobStatus!]) {
   jobs(first: 20, after: $after, status: $status) { nodes { id status progress createdAt } pageInfo { endCursor } }
 }`;
 /** The number of jobs before the deep page, the same for every size of the ledger. */

@@ -20,7 +20,7 @@ const SECONDS = 6;
 /** More than are submitted in one run, so that none is used twice. */
 const PICTURES = 20_000;
 const EDIT =
-  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }';
+  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } ... on EditError { message } } }';
 
 export const bench: Bench = {
   title: 'editImage: submits a second, each on the disk before it is answered',

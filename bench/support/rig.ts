@@ -60,4 +60,4 @@ export async function picture(): Promise<string> {
 }
 
 const EDIT =
-  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }';
+  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } ... on EditError { message } } }';

@@ -19,20 +19,20 @@ const yoga = createYoga({
   logging: false,
   schema: createSchema({
     typeDefs: `
-      enum JobStatus { QUEUED PROCESSING COMPLETED ERROR CANCELED }
-      enum JobStage { LOADING ENCODING SAMPLING DECODING SAVING }
-      type Job {
+      enum EditJobStatus { QUEUED PROCESSING COMPLETED ERROR CANCELED }
+      enum EditJobStage { LOADING ENCODING SAMPLING DECODING SAVING }
+      type EditJob {
         id: ID!
-        status: JobStatus!
+        status: EditJobStatus!
         revision: Int!
         progress: Float!
-        stage: JobStage
+        stage: EditJobStage
         step: Int
         totalSteps: Int
         etaSeconds: Float
       }
-      type Query { job(id: ID!): Job }
-      type Subscription { jobProgress(jobId: ID!): Job! }
+      type Query { job(id: ID!): EditJob }
+      type Subscription { jobProgress(jobId: ID!): EditJob! }
     `,
     resolvers: {
       Query: { job: () => present },

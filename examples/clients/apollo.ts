@@ -6,8 +6,8 @@ import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
 const EDIT = gql`
   mutation ($input: EditImageInput!) {
     editImage(input: $input) {
-      ... on Job { id status progress }
-      ... on Error { message }
+      ... on EditJob { id status progress }
+      ... on EditError { message }
     }
   }
 `;
@@ -29,7 +29,7 @@ interface Job extends Progress {
 
 /**
  * Apollo Client with its normalised cache. The page shows the *query* and ignores the subscription's results, yet the query
- * follows them, because both are the same `Job` by its id.
+ * follows them, because both are the same `EditJob` by its id.
  */
 export const edit: Example = async (gateway, imageUrl, show) => {
   const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
@@ -39,7 +39,9 @@ export const edit: Example = async (gateway, imageUrl, show) => {
       new GraphQLWsLink(sockets),
       new HttpLink({ uri: `${gateway}/graphql` }),
     ),
-    cache: new InMemoryCache({ possibleTypes: { Error: ['InvalidInput', 'ImageRejected', 'QueueFull'] } }),
+    cache: new InMemoryCache({
+      possibleTypes: { EditError: ['EditInvalidInput', 'EditImageRejected', 'EditQueueFull'] },
+    }),
   });
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutate<{ editImage: { id?: string; message?: string } }>({

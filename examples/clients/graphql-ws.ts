@@ -2,7 +2,7 @@ import { createClient } from 'graphql-ws';
 import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
 
 const EDIT = `mutation ($input: EditImageInput!) {
-  editImage(input: $input) { __typename ... on Job { id } ... on Error { message } }
+  editImage(input: $input) { __typename ... on EditJob { id } ... on EditError { message } }
 }`;
 const WATCH = `subscription ($id: ID!) {
   jobProgress(jobId: $id) { status progress images { url } error { message } }

@@ -1,7 +1,7 @@
 import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
 
 const EDIT = `mutation ($input: EditImageInput!) {
-  editImage(input: $input) { __typename ... on Job { id } ... on Error { message } }
+  editImage(input: $input) { __typename ... on EditJob { id } ... on EditError { message } }
 }`;
 const WATCH = `subscription ($id: ID!) {
   jobProgress(jobId: $id) { status progress images { url } error { message } }
@@ -23,7 +23,7 @@ export const edit: Example = async (gateway, imageUrl, show) => {
 
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const { data } = await (await ask(EDIT, { input }, 'application/json')).json();
-  if (data.editImage.__typename !== 'Job') throw new Error(data.editImage.message);
+  if (data.editImage.__typename !== 'EditJob') throw new Error(data.editImage.message);
 
   const stream = await ask(WATCH, { id: data.editImage.id }, 'text/event-stream');
   if (stream.body === null) throw new Error('There is no stream');

@@ -5,7 +5,7 @@ import { type Example, runExample } from './run.ts';
 export const edit: Example = async (gateway, imageUrl, show) => {
   const client = createClient({ url: gateway });
   const job = await client.edit({ images: [imageUrl], prompt: 'Make it night', steps: 8 });
-  if (job.__typename !== 'Job') throw new Error(job.message);
+  if (job.__typename !== 'EditJob') throw new Error(job.message);
   for await (const snapshot of client.watch(job.id)) show(snapshot);
   return (await client.download(job.id)).bytes();
 };

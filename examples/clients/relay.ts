@@ -25,7 +25,7 @@ function operation(operationKind: 'mutation' | 'subscription', text: string): Re
 const EDIT = operation(
   'mutation',
   `mutation ($input: EditImageInput!) {
-    editImage(input: $input) { __typename ... on Job { id } ... on Error { message } }
+    editImage(input: $input) { __typename ... on EditJob { id } ... on EditError { message } }
   }`,
 );
 const WATCH = operation(

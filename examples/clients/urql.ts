@@ -7,8 +7,8 @@ import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
 const EDIT = gql<{ editImage: { id?: string; message?: string } }>`
   mutation ($input: EditImageInput!) {
     editImage(input: $input) {
-      ... on Job { id status progress }
-      ... on Error { message }
+      ... on EditJob { id status progress }
+      ... on EditError { message }
     }
   }
 `;
@@ -30,10 +30,10 @@ interface Job extends Progress {
 
 /**
  * urql with its normalised cache. The page shows the *query* and ignores the subscription's results, yet the query follows
- * them, because both are the same `Job` by its id.
+ * them, because both are the same `EditJob` by its id.
  */
 export const edit: Example = async (gateway, imageUrl, show) => {
-  // Tells the cache which types are an `Error`; an app makes it at build time.
+  // Tells the cache which types are an `EditError`; an app makes it at build time.
   const sdl = await readFile(new URL('../../schema/schema.graphql', import.meta.url), 'utf8');
   const schema = introspectionFromSchema(buildSchema(sdl));
   const client = new Client({
@@ -41,7 +41,7 @@ export const edit: Example = async (gateway, imageUrl, show) => {
     preferGetMethod: false,
     // Subscriptions by server-sent events, without another library.
     fetchSubscriptions: true,
-    exchanges: [cacheExchange({ schema, keys: { OutputImage: () => null } }), fetchExchange],
+    exchanges: [cacheExchange({ schema, keys: { EditOutputImage: () => null } }), fetchExchange],
   });
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutation(EDIT, { input });

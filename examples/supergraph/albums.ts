@@ -27,11 +27,11 @@ type Album @key(fields: "id") {
 type Photo {
   caption: String!
   "The edit that makes it: its fields come from the gateway."
-  edit: Job
+  edit: EditJob
 }
 
 "What this subgraph adds to the gateway's jobs."
-type Job @key(fields: "id") {
+type EditJob @key(fields: "id") {
   id: ID!
   album: Album
 }
@@ -43,7 +43,7 @@ scalar _Any
 scalar federation__FieldSet
 scalar link__Import
 type _Service { sdl: String! }
-union _Entity = Album | Job
+union _Entity = Album | EditJob
 directive @key(fields: federation__FieldSet!, resolvable: Boolean = true) repeatable on OBJECT | INTERFACE
 directive @link(url: String!, import: [link__Import]) repeatable on SCHEMA
 extend type Query {
@@ -74,7 +74,7 @@ export async function startAlbums(): Promise<Subgraph> {
     seenBy: (_: unknown, { request }: { request: Request }) => request.headers.get('authorization'),
   });
   const jobOf = (id: string) => ({
-    __typename: 'Job',
+    __typename: 'EditJob',
     id,
     album() {
       const entry = [...albums].find(([, photos]) => photos.some(({ jobId }) => jobId === id));

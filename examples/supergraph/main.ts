@@ -40,7 +40,7 @@ const endpoint = `${router.url}/graphql`;
 console.log(`Supergraph on ${endpoint} (open it in a browser): jobs on ${gateway.url}, albums on ${albums.url}
 
 mutation { editImage(input: { images: [{ url: "${samples.portrait}" }], prompt: "Make it night" }) {
-  __typename ... on Job { id } ... on Error { message }
+  __typename ... on EditJob { id } ... on EditError { message }
 } }
 mutation { addPhoto(albumId: "holiday", jobId: "…", caption: "At night") { id } }
 query { album(id: "holiday") { photos { caption edit { status progress images { url } } } } }

@@ -110,7 +110,7 @@ async function demo(): Promise<number> {
 async function edit(client: Client, samples: Samples, steps: number): Promise<JobSnapshot | null> {
   const images = [samples.portrait, samples.landscape];
   const submitted = await client.edit({ images, prompt: PROMPT, steps });
-  if (submitted.__typename !== 'Job') {
+  if (submitted.__typename !== 'EditJob') {
     console.error(`${submitted.code}: ${submitted.message}`);
     return null;
   }

@@ -88,13 +88,13 @@ function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
   };
 }
 
-function jobOf(result: EditResult): Extract<EditResult, { __typename: 'Job' }> {
+function jobOf(result: EditResult): Extract<EditResult, { __typename: 'EditJob' }> {
   switch (result.__typename) {
-    case 'Job':
+    case 'EditJob':
       return result;
-    case 'InvalidInput':
-    case 'ImageRejected':
-    case 'QueueFull':
+    case 'EditInvalidInput':
+    case 'EditImageRejected':
+    case 'EditQueueFull':
       throw new CommandFailure(`${result.code}: ${result.message}`, failureCode(result.retryable));
     default:
       return result satisfies never;

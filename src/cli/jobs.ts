@@ -123,13 +123,13 @@ ${REMOTE_EXIT_CODES}`,
           const result = options.delete === true ? await client.delete(id) : await client.cancel(id);
           if (options.json === true) printJson(result);
           switch (result.__typename) {
-            case 'Job':
+            case 'EditJob':
               if (options.json !== true) say(`${id}  ${result.status}`);
               break;
-            case 'DeletedJob':
+            case 'EditDeletedJob':
               if (options.json !== true) say(`${id}  deleted`);
               break;
-            case 'JobNotFound':
+            case 'EditJobNotFound':
               note(`${id}  ${result.message}`);
               done(1);
               break;

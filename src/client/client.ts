@@ -15,7 +15,7 @@ import {
   EditImageDocument,
   type EditImageInput,
   type EditImageMutation,
-  type ImageSource,
+  type EditImageSource,
   JobDocument,
   type JobSnapshotFragment,
   JobsDocument,
@@ -41,12 +41,12 @@ import { createWebSocket } from './websocket.ts';
 export type { HeaderSource, TransportName } from './connection.ts';
 export { GatewayError, type GatewayErrorKind } from './errors.ts';
 export type {
+  EditErrorCode as ErrorCode,
   EditImageInput,
-  ErrorCode,
-  JobPriority,
+  EditJobPriority as JobPriority,
+  EditJobStage as JobStage,
+  EditJobStatus as JobStatus,
   JobSnapshotFragment as JobSnapshot,
-  JobStage,
-  JobStatus,
 } from './generated/operations.ts';
 export type { Download, DownloadOptions, ImageInput } from './images.ts';
 export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
@@ -189,7 +189,7 @@ export function createClient(options: ClientOptions): Client {
     submit(signal => upload(connection, image, signal), given);
 
   async function edit(input: EditInput, given?: RetryOptions): Promise<EditResult> {
-    const send = async (image: Blob): Promise<ImageSource> => {
+    const send = async (image: Blob): Promise<EditImageSource> => {
       // With the caller's own key the input must stay the same, and each upload has a new id.
       if (image.size < UPLOAD_FROM_BYTES || input.idempotencyKey != null) return asDataUri(image);
       try {

@@ -41,7 +41,7 @@ class Failure<Kind extends GatewayErrorKind> extends Error {
 }
 
 /**
- * Thrown when there is no result. An error that is part of the schema, such as `ImageRejected`, is never thrown: it is a
+ * Thrown when there is no result. An error that is part of the schema, such as `EditImageRejected`, is never thrown: it is a
  * member of the result union, discriminated by `__typename`. Narrowing `kind` narrows the other fields.
  */
 export type GatewayError = { [Kind in GatewayErrorKind]: Failure<Kind> }[GatewayErrorKind];

@@ -1,18 +1,18 @@
 import { type Connection, readJson, request } from './connection.ts';
 import { errorOfHttp, messageOf, notFound, refused, unreachable } from './errors.ts';
-import type { ImageSource } from './generated/operations.ts';
+import type { EditImageSource } from './generated/operations.ts';
 
-/** An input image: its URL, its bytes, or an `ImageSource` of the schema. */
-export type ImageInput = string | URL | Blob | Uint8Array<ArrayBuffer> | ImageSource;
+/** An input image: its URL, its bytes, or an `EditImageSource` of the schema. */
+export type ImageInput = string | URL | Blob | Uint8Array<ArrayBuffer> | EditImageSource;
 
 /** Bytes per `String.fromCharCode`: the number of arguments is limited. */
 const CHUNK = 0x8000;
 
-/** The `ImageSource` of an image; `send` decides how bytes are sent. */
+/** The `EditImageSource` of an image; `send` decides how bytes are sent. */
 export async function toImageSource(
   image: ImageInput,
-  send: (bytes: Blob) => Promise<ImageSource>,
-): Promise<ImageSource> {
+  send: (bytes: Blob) => Promise<EditImageSource>,
+): Promise<EditImageSource> {
   if (typeof image === 'string') return /^data:/i.test(image) ? { dataUri: image } : { url: image };
   if (image instanceof URL) return { url: image.href };
   if (image instanceof Blob) return send(image);
@@ -21,7 +21,7 @@ export async function toImageSource(
 }
 
 /** The bytes within the operation, without a media type: the gateway detects the format. */
-export async function asDataUri(image: Blob): Promise<ImageSource> {
+export async function asDataUri(image: Blob): Promise<EditImageSource> {
   const bytes = new Uint8Array(await image.arrayBuffer());
   let text = '';
   for (let start = 0; start < bytes.length; start += CHUNK) {

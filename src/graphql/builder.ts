@@ -18,7 +18,7 @@ interface SchemaTypes {
     ID: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Date };
     JSON: { Input: unknown; Output: unknown };
-    Seed: { Input: string; Output: string };
+    EditSeed: { Input: string; Output: string };
     URL: { Input: string; Output: string };
     /** An entity as a router represents it. */
     _Any: { Input: unknown; Output: unknown };

@@ -33,7 +33,7 @@ const LARGEST_PAGE = 100;
 /** Assumed members of a list without a page size. */
 const LIST_MEMBERS = 5;
 /** A mutation fetches images or changes an engine; a preview is read and encoded. */
-const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'PreviewImage.dataUri': 20 };
+const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'EditPreviewImage.dataUri': 20 };
 const NOTHING: Measured = { depth: 0, aliases: 0, directives: 0, cost: 0, fields: 0 };
 
 /**

@@ -73,7 +73,7 @@ describe('text from a gateway', () => {
     const refused = await run(['jobs']);
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('red') });
     expect(refused.err).not.toMatch(OBEYED);
-    answer = { data: { cancelJob: { __typename: 'JobNotFound', message: EVIL } } };
+    answer = { data: { cancelJob: { __typename: 'EditJobNotFound', message: EVIL } } };
     const gone = await run(['cancel', 'x']);
     expect(gone).toMatchObject({ code: 1, err: expect.stringContaining('red') });
     expect(gone.err).not.toMatch(OBEYED);
@@ -95,10 +95,10 @@ describe('text from a gateway', () => {
 
   it('decides by `retryable` how a rejected submit exits', async () => {
     const words = ['edit', 'https://example.com/a.png', '-p', 'x'];
-    const full = { __typename: 'QueueFull', code: 'QUEUE_FULL', message: EVIL, retryable: true };
+    const full = { __typename: 'EditQueueFull', code: 'QUEUE_FULL', message: EVIL, retryable: true };
     answer = { data: { editImage: full } };
     expect(await run(words)).toMatchObject({ code: 75, err: expect.stringContaining('QUEUE_FULL: red') });
-    answer = { data: { editImage: { ...full, __typename: 'InvalidInput', retryable: false } } };
+    answer = { data: { editImage: { ...full, __typename: 'EditInvalidInput', retryable: false } } };
     expect(await run(words)).toMatchObject({ code: 1, out: '' });
   });
 

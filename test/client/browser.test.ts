@@ -14,7 +14,7 @@ interface Outcome {
 const FLOW = `async ({ image, steps, transports }) => {
   const client = qwen.createClient({ url: location.origin, transports });
   const edit = await client.edit({ images: [image], prompt: 'x', steps, megapixels: 0.25 });
-  if (edit.__typename !== 'Job') throw new Error(edit.message);
+  if (edit.__typename !== 'EditJob') throw new Error(edit.message);
   const revisions = [];
   let status = '';
   for await (const job of client.watch(edit.id)) {

@@ -30,7 +30,7 @@ function input(more: Partial<EditInput> = {}): EditInput {
 /** Submits a valid edit. */
 async function start(client: Client, more: Partial<EditInput> = {}): Promise<string> {
   const result = await client.edit(input(more));
-  if (result.__typename !== 'Job') throw new Error(result.message);
+  if (result.__typename !== 'EditJob') throw new Error(result.message);
   return result.id;
 }
 
@@ -144,7 +144,7 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     );
     expect(error).toBe(reason);
     expect((await client.job(id))?.status).toBe('PROCESSING');
-    expect((await client.cancel(id)).__typename).toBe('Job');
+    expect((await client.cancel(id)).__typename).toBe('EditJob');
     expect(await failureOf(client.wait(id, { signal: AbortSignal.abort(reason) }))).toBe(reason);
   });
 
@@ -276,31 +276,31 @@ describe('results', () => {
 
   it('are discriminated by __typename', async () => {
     expect(await client.edit(input({ steps: 0 }))).toMatchObject({
-      __typename: 'InvalidInput',
+      __typename: 'EditInvalidInput',
       code: 'INVALID_INPUT',
       field: 'steps',
     });
     expect(await client.edit(input({ images: [`${rig.images.url}/missing`] }))).toMatchObject({
-      __typename: 'ImageRejected',
+      __typename: 'EditImageRejected',
       code: 'INPUT_UNREACHABLE',
       retryable: true,
       field: 'images.0',
     });
-    expect(await client.cancel('unknown')).toMatchObject({ __typename: 'JobNotFound' });
-    expect(await client.delete('unknown')).toMatchObject({ __typename: 'JobNotFound' });
-    expect(await client.retry('unknown')).toMatchObject({ __typename: 'JobNotFound' });
+    expect(await client.cancel('unknown')).toMatchObject({ __typename: 'EditJobNotFound' });
+    expect(await client.delete('unknown')).toMatchObject({ __typename: 'EditJobNotFound' });
+    expect(await client.retry('unknown')).toMatchObject({ __typename: 'EditJobNotFound' });
     expect(await client.job('unknown')).toBeNull();
   });
 
   it('of a retry are a new job, or the one that has not ended', async () => {
     const id = await start(client, { steps: 50 });
-    expect(await client.retry(id)).toMatchObject({ __typename: 'JobNotFinal', job: { id } });
-    expect(await client.cancel(id)).toMatchObject({ __typename: 'Job', status: 'CANCELED' });
+    expect(await client.retry(id)).toMatchObject({ __typename: 'EditJobNotFinal', job: { id } });
+    expect(await client.cancel(id)).toMatchObject({ __typename: 'EditJob', status: 'CANCELED' });
     const again = await client.retry(id);
-    expect(again.__typename).toBe('Job');
-    if (again.__typename !== 'Job') return;
+    expect(again.__typename).toBe('EditJob');
+    if (again.__typename !== 'EditJob') return;
     expect(again.id).not.toBe(id);
-    expect(await client.delete(again.id)).toEqual({ __typename: 'DeletedJob', id: again.id });
+    expect(await client.delete(again.id)).toEqual({ __typename: 'EditDeletedJob', id: again.id });
   });
 
   it('of a list are pages', async () => {

@@ -179,7 +179,7 @@ describe('a retried submit', () => {
   }
 
   it('keeps the idempotency key of an edit', async () => {
-    const { answer, keys } = later(3, { data: { editImage: { __typename: 'Job', id: 'x' } } });
+    const { answer, keys } = later(3, { data: { editImage: { __typename: 'EditJob', id: 'x' } } });
     const retries: GatewayError[] = [];
     const client = await clientOf(answer);
     const edit = client.edit(

@@ -32,7 +32,7 @@ describe.each<TransportName>(['websocket', 'sse'])('a gateway with keys, over %s
   it('give a caller access to their own jobs only', async () => {
     const client = clientWith(alice.key);
     const job = await client.edit(input());
-    if (job.__typename !== 'Job') throw new Error(job.message);
+    if (job.__typename !== 'EditJob') throw new Error(job.message);
     expect((await client.wait(job.id)).status).toBe('COMPLETED');
     expect((await (await client.download(job.id)).bytes()).byteLength).toBeGreaterThan(0);
 
@@ -40,7 +40,7 @@ describe.each<TransportName>(['websocket', 'sse'])('a gateway with keys, over %s
     expect(await other.job(job.id)).toBeNull();
     await expect(other.wait(job.id)).rejects.toMatchObject({ kind: 'not-found' });
     await expect(other.download(job.id)).rejects.toMatchObject({ kind: 'not-found', status: 404 });
-    expect((await other.cancel(job.id)).__typename).toBe('JobNotFound');
+    expect((await other.cancel(job.id)).__typename).toBe('EditJobNotFound');
   });
 
   it.each([
@@ -71,9 +71,9 @@ describe('limits of a gateway', () => {
       const client = createClient({ url: rig.url, transports: [transport] });
       const input = { images: [`${rig.images.url}/red.png`], prompt: 'x', steps: 1, megapixels: 0.25 };
       const job = await client.edit(input);
-      if (job.__typename !== 'Job') throw new Error(job.message);
+      if (job.__typename !== 'EditJob') throw new Error(job.message);
       expect((await client.wait(job.id)).status).toBe('COMPLETED');
-      expect((await client.retry('x')).__typename).toBe('JobNotFound');
+      expect((await client.retry('x')).__typename).toBe('EditJobNotFound');
       expect((await rig.graphql('{ __typename }')).errors?.[0]?.message).toMatch(/Only persisted documents/);
       await client.close();
       await rig.close();

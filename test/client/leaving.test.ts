@@ -24,7 +24,7 @@ const input = () => ({ images: [`${rig.images.url}/red.png`], prompt: 'x', steps
 async function startJob(): Promise<string> {
   const client = createClient({ url: rig.url });
   const job = await client.edit(input());
-  if (job.__typename !== 'Job') throw new Error(job.message);
+  if (job.__typename !== 'EditJob') throw new Error(job.message);
   return job.id;
 }
 

@@ -48,7 +48,7 @@ describe('the package', () => {
       import { createClient } from 'qwen-edit-gateway/client';
       const client = createClient({ url: '${rig.url}' });
       const edit = await client.edit({ images: ['${rig.images.url}/red.png'], prompt: 'x', steps: 2, megapixels: 0.25 });
-      if (edit.__typename !== 'Job') throw new Error(edit.message);
+      if (edit.__typename !== 'EditJob') throw new Error(edit.message);
       console.log((await client.wait(edit.id)).status);`;
     expect(await run(folder, ['--input-type=module', '--eval', program])).toBe('COMPLETED\n');
   });
@@ -62,7 +62,7 @@ describe('the package', () => {
       const client = createClient({ url: 'http://localhost:8189' });
       export async function edit(): Promise<Uint8Array | null> {
         const job = await client.edit({ images: [new Uint8Array(1)], prompt: 'x' });
-        if (job.__typename !== 'Job') return null;
+        if (job.__typename !== 'EditJob') return null;
         for await (const snapshot of client.watch(job.id)) if (isFinal(snapshot)) break;
         try {
           return await (await client.download(job.id)).bytes();

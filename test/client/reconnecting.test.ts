@@ -41,7 +41,7 @@ describe('a connection without traffic', () => {
     const client = createClient({ url });
     const images = [`${rig.images.url}/red.png`];
     const job = await client.edit({ images, prompt: 'x', steps: 2, megapixels: 0.25 });
-    if (job.__typename !== 'Job') throw new Error(job.message);
+    if (job.__typename !== 'EditJob') throw new Error(job.message);
     return job.id;
   }
 
@@ -82,7 +82,7 @@ describe('a WebSocket without watches', () => {
     const proxy = await ended(startSilentProxy(rig.url));
     const client = clientOf({ url: proxy.url, patience: 2_000, transports: ['websocket'] });
     const job = await client.edit({ images: [`${rig.images.url}/red.png`], prompt: 'x' });
-    if (job.__typename !== 'Job') throw new Error(job.message);
+    if (job.__typename !== 'EditJob') throw new Error(job.message);
     const watch = client.watch(job.id);
     await watch.next();
     proxy.silence();

@@ -38,7 +38,7 @@ async function one(engines: readonly TestEngine[]): Promise<TestEngine> {
 
 async function submit(rig: Rig, fields: Record<string, unknown> = {}): Promise<string> {
   const { data } = await rig.graphql<{ editImage: { id: string } }>(
-    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }',
+    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } } }',
     {
       input: {
         images: [{ url: `${rig.images.url}/red.png` }],
@@ -65,7 +65,7 @@ async function watch(rig: Rig, id: string, act?: () => Promise<unknown>): Promis
 const last = (snapshots: readonly Snapshot[]): Snapshot | undefined => snapshots.at(-1);
 const cancel = (rig: Rig, id: string) =>
   rig.graphql<{ cancelJob: { status: string } }>(
-    'mutation ($id: ID!) { cancelJob(id: $id) { ... on Job { status } } }',
+    'mutation ($id: ID!) { cancelJob(id: $id) { ... on EditJob { status } } }',
     { id },
   );
 

@@ -29,7 +29,7 @@ async function picture(width: number, height: number): Promise<string> {
 
 async function submit(dataUri: string, megapixels: number): Promise<string> {
   const { data, errors } = await rig.graphql<{ editImage: { id: string } }>(
-    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } ... on Error { message } } }',
+    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } ... on EditError { message } } }',
     { input: { images: [{ dataUri }], prompt: 'p', steps: 1, megapixels } },
   );
   if (data === null) throw new Error(JSON.stringify(errors));

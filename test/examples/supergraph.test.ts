@@ -28,11 +28,11 @@ it('the supergraph starts with one command, responds, and stops on a signal', as
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({
       query:
-        'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Job { album { id } } } }',
+        'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on EditJob { album { id } } } }',
       variables: { input: { images: [{ url: picture }], prompt: 'Make it night', steps: 1 } },
     }),
   });
-  expect(await answer.json()).toEqual({ data: { editImage: { __typename: 'Job', album: null } } });
+  expect(await answer.json()).toEqual({ data: { editImage: { __typename: 'EditJob', album: null } } });
   child.kill('SIGTERM');
   expect(await ended).toBe(0);
 });

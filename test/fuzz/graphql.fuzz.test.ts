@@ -144,10 +144,10 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
     for (const [field, value] of Object.entries(data ?? {})) {
       const { __typename, id } = named.parse(value);
       if (errors === undefined && variables !== undefined) report.count(`${way} ${field} ${__typename}`);
-      if (__typename === 'Job' && id !== undefined && !pool.includes(id)) pool.push(id);
-      if (__typename === 'DeletedJob') pool = pool.filter(kept => kept !== id);
+      if (__typename === 'EditJob' && id !== undefined && !pool.includes(id)) pool.push(id);
+      if (__typename === 'EditDeletedJob') pool = pool.filter(kept => kept !== id);
       if (pool.length > POOL) pool.shift();
-      if (__typename === 'Engine') {
+      if (__typename === 'EditEngine') {
         await rig.graphql(`mutation { setEngineState(id: "${engineId}", drained: false) { id } }`);
       }
     }
@@ -184,16 +184,16 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
   for (const way of ['HTTP', 'socket']) {
     expect(counts.get(`${way} without errors`), way).toBeGreaterThan(RUNS / 4);
     for (const answered of [
-      'job Job',
-      'jobs JobConnection',
+      'job EditJob',
+      'jobs EditJobConnection',
       'engines ',
       'workflows ',
-      'editImage Job',
-      'cancelJob Job',
-      'retryJob Job',
-      'deleteJob DeletedJob',
-      'setEngineState Engine',
-      'jobProgress Job',
+      'editImage EditJob',
+      'cancelJob EditJob',
+      'retryJob EditJob',
+      'deleteJob EditDeletedJob',
+      'setEngineState EditEngine',
+      'jobProgress EditJob',
     ]) {
       // About one in twenty has variables, one per root field.
       expect(counts.get(`${way} ${answered}`) ?? 0, `${way} ${answered}`).toBeGreaterThan(RUNS / 1000);

@@ -184,7 +184,7 @@ describe('a gateway behind a proxy', () => {
   };
   const submit = async (rig: Rig, address: string): Promise<string> => {
     const input = { images: [{ url: `${rig.images.url}/red.png` }], prompt: address, steps: 1 };
-    const query = 'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id } } }';
+    const query = 'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } } }';
     return (await ask(rig, address, query, { input })).data.editImage.id;
   };
 

@@ -79,7 +79,7 @@ describe('a document', () => {
   it('is limited in its depth, through fragments too', async () => {
     const found = await codes(deep(11));
     expect(found).toContain('DOCUMENT_LIMIT');
-    const inFragments = `{ jobs { ...A } } fragment A on JobConnection { nodes { request { ...B } } } fragment B on EditRequest { ${'x { '.repeat(8)} y ${'} '.repeat(8)} }`;
+    const inFragments = `{ jobs { ...A } } fragment A on EditJobConnection { nodes { request { ...B } } } fragment B on EditRequest { ${'x { '.repeat(8)} y ${'} '.repeat(8)} }`;
     expect(await codes(inFragments)).toContain('DOCUMENT_LIMIT');
     expect(await codes('{ jobs { edges { node { request { images { slot } } } } } }')).toEqual([]);
   });
@@ -89,7 +89,7 @@ describe('a document', () => {
     const answer = await postGraphQL(rig.url, `{ ${many(2100, () => '__typename')} }`);
     expect(answer.errors?.[0]?.message).toContain('2000');
     const entities = (count: number) =>
-      `{ _entities(representations: [${many(count, () => '{ __typename: "Job", id: "none" }')}]) { __typename } }`;
+      `{ _entities(representations: [${many(count, () => '{ __typename: "EditJob", id: "none" }')}]) { __typename } }`;
     expect(await codes(entities(240))).toEqual([]);
     expect(await codes(entities(250))).toEqual(['GRAPHQL_PARSE_FAILED']);
   });
@@ -128,7 +128,7 @@ describe('a document', () => {
 
   it('is limited in its number of mutations by their cost', async () => {
     const edit =
-      'editImage(input: { images: [{ url: "http://127.0.0.1:1/x" }], prompt: "x" }) { ... on Error { code } }';
+      'editImage(input: { images: [{ url: "http://127.0.0.1:1/x" }], prompt: "x" }) { ... on EditError { code } }';
     expect(await codes(`mutation { ${edit} }`, strict)).toEqual([]);
     expect(await codes(`mutation { ${many(7, i => `e${i}: ${edit}`)} }`, strict)).toEqual(['DOCUMENT_LIMIT']);
   });
@@ -141,7 +141,7 @@ describe('the schema', () => {
   });
   it('is hidden where introspection is off', async () => {
     expect((await codes(query, strict)).length).toBeGreaterThan(0);
-    expect((await codes('{ __type(name: "Job") { name } }', strict)).length).toBeGreaterThan(0);
+    expect((await codes('{ __type(name: "EditJob") { name } }', strict)).length).toBeGreaterThan(0);
     expect(await codes('{ __typename }', strict)).toEqual([]);
   });
 });

@@ -88,7 +88,7 @@ const PIXEL =
 
 /** Submits a job that runs for a while. */
 async function submit(steps: number): Promise<string> {
-  const edit = `mutation { editImage(input: { images: [{ dataUri: "${PIXEL}" }], prompt: "x", steps: ${steps}, megapixels: 0.1 }) { ... on Job { id } } }`;
+  const edit = `mutation { editImage(input: { images: [{ dataUri: "${PIXEL}" }], prompt: "x", steps: ${steps}, megapixels: 0.1 }) { ... on EditJob { id } } }`;
   const id: unknown = JSON.parse(await post({ query: edit })).data.editImage.id;
   seen.splice(0);
   return String(id);

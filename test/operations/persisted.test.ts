@@ -52,7 +52,7 @@ const UNKNOWN = `sha256:${'0'.repeat(64)}`;
 describe('persisted documents', () => {
   it('are the operations of the schema folder', () => {
     expect(jobs.hash).toMatch(/^sha256:[0-9a-f]{64}$/);
-    expect(jobs.text).toContain('fragment JobSnapshot on Job');
+    expect(jobs.text).toContain('fragment JobSnapshot on EditJob');
   });
 
   it.each(['on', 'only'] as const)('are executed by their hash in mode %s', async mode => {

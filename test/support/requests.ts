@@ -102,7 +102,7 @@ export async function submit(
 }
 
 const EDIT = `mutation ($input: EditImageInput!) {
-  editImage(input: $input) { ... on Job { id } ... on Error { code message } }
+  editImage(input: $input) { ... on EditJob { id } ... on EditError { code message } }
 }`;
 
 /** The same over GraphQL. */

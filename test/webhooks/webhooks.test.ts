@@ -116,7 +116,7 @@ describe('a webhook', () => {
     const [rig, hook] = [await gateway(), await receiver()];
     const { data } = await rig.graphql<{ editImage: { id: string } }>(
       `mutation ($input: EditImageInput!) { editImage(input: $input) {
-         ... on Job { id request { webhook { url events } } } ... on Error { message } } }`,
+         ... on EditJob { id request { webhook { url events } } } ... on EditError { message } } }`,
       {
         input: {
           images: [{ url: `${rig.images.url}/red.png` }],
@@ -236,7 +236,7 @@ describe('webhooks without a response', () => {
     };
     const body = { image1_url: await dataUri, prompt: 'x', webhook: { url } };
     const { job_id } = await ask('/edit-image', { method: 'POST', body: JSON.stringify(body) });
-    const query = 'mutation ($id: ID!) { cancelJob(id: $id) { __typename ... on Job { status } } }';
+    const query = 'mutation ($id: ID!) { cancelJob(id: $id) { __typename ... on EditJob { status } } }';
     const cancel = JSON.stringify({ query, variables: { id: job_id } });
     const { data } = await ask('/graphql', { method: 'POST', body: cancel });
     expect(data).toMatchObject({ cancelJob: { status: 'CANCELED' } });

@@ -11,27 +11,27 @@ export type FindJob = (id: string) => Promise<PeerJob | null>;
 /** The types that the measured query meets, as `schema/schema.graphql` has them. */
 export const PEER_TYPES = `
   scalar DateTime
-  enum JobStatus { QUEUED PROCESSING COMPLETED ERROR CANCELED }
-  enum JobStage { LOADING ENCODING SAMPLING DECODING SAVING }
-  type Job {
+  enum EditJobStatus { QUEUED PROCESSING COMPLETED ERROR CANCELED }
+  enum EditJobStage { LOADING ENCODING SAMPLING DECODING SAVING }
+  type EditJob {
     id: ID!
-    status: JobStatus!
+    status: EditJobStatus!
     revision: Int!
     progress: Float!
-    stage: JobStage
+    stage: EditJobStage
     step: Int
     totalSteps: Int
     etaSeconds: Float
     createdAt: DateTime!
   }
-  type Query { job(id: ID!): Job }
+  type Query { job(id: ID!): EditJob }
 `;
 
 /** The resolvers over it. */
 export function peerResolvers(find: FindJob) {
   return {
     Query: { job: (_root: unknown, { id }: { id: string }) => find(id) },
-    Job: { createdAt: (job: PeerJob) => new Date(job.createdAt) },
+    EditJob: { createdAt: (job: PeerJob) => new Date(job.createdAt) },
   };
 }
 

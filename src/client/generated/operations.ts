@@ -2,34 +2,8 @@
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
-export type EditImageInput = {
-  /** 1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one. */
-  cfg?: number | null | undefined;
-  /** A repeated key with the same input returns the same job; with other input it is an error. */
-  idempotencyKey?: string | null | undefined;
-  /** 1 to 3 images, in the order of their numbers in the prompt ("image 1" …). */
-  images: Array<ImageSource>;
-  /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. */
-  megapixels?: number | null | undefined;
-  /** What to avoid. Has no effect at cfg 1. */
-  negativePrompt?: string | null | undefined;
-  /** Other parameters of the workflow, see `workflows`. */
-  parameters?: unknown;
-  priority?: JobPriority | null | undefined;
-  /** What to change. */
-  prompt: string;
-  /** The same seed and input give the same image. Random by default. */
-  seed?: string | number | null | undefined;
-  /** 1 to 100. Default: that of the workflow, 40 for the standard one. */
-  steps?: number | null | undefined;
-  /** Accepted only where the operator has set WEBHOOK_SECRET. */
-  webhook?: WebhookInput | null | undefined;
-  /** Default: the first that an engine can run. */
-  workflow?: string | null | undefined;
-};
-
 /** Why a request or a job failed. */
-export type ErrorCode =
+export type EditErrorCode =
   | 'CANCELED'
   | 'ENGINE_LOST'
   | 'EXECUTION_FAILED'
@@ -52,8 +26,34 @@ export type ErrorCode =
   | 'UNAUTHORIZED'
   | 'WORKFLOW_INVALID';
 
+export type EditImageInput = {
+  /** 1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one. */
+  cfg?: number | null | undefined;
+  /** A repeated key with the same input returns the same job; with other input it is an error. */
+  idempotencyKey?: string | null | undefined;
+  /** 1 to 3 images, in the order of their numbers in the prompt ("image 1" …). */
+  images: Array<EditImageSource>;
+  /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. */
+  megapixels?: number | null | undefined;
+  /** What to avoid. Has no effect at cfg 1. */
+  negativePrompt?: string | null | undefined;
+  /** Other parameters of the workflow, see `workflows`. */
+  parameters?: unknown;
+  priority?: EditJobPriority | null | undefined;
+  /** What to change. */
+  prompt: string;
+  /** The same seed and input give the same image. Random by default. */
+  seed?: string | number | null | undefined;
+  /** 1 to 100. Default: that of the workflow, 40 for the standard one. */
+  steps?: number | null | undefined;
+  /** Accepted only where the operator has set WEBHOOK_SECRET. */
+  webhook?: EditWebhookInput | null | undefined;
+  /** Default: the first that an engine can run. */
+  workflow?: string | null | undefined;
+};
+
 /** Where an image comes from: exactly one of these. */
-export type ImageSource =
+export type EditImageSource =
   {   /** `data:image/png;base64,…` */
   dataUri: string; jobId?: never; uploadId?: never; url?: never; }
   |  { dataUri?: never;   /** The result of an earlier job, to chain edits. */
@@ -63,12 +63,12 @@ export type ImageSource =
   |  { dataUri?: never; jobId?: never; uploadId?: never;   /** JPEG, PNG or WebP at a public address. */
   url: string; };
 
-export type JobPriority =
+export type EditJobPriority =
   | 'HIGH'
   | 'LOW'
   | 'NORMAL';
 
-export type JobStage =
+export type EditJobStage =
   /** Latents are decoded to pixels. */
   | 'DECODING'
   /** Prompt and images are encoded. */
@@ -80,7 +80,7 @@ export type JobStage =
   /** The file is saved. */
   | 'SAVING';
 
-export type JobStatus =
+export type EditJobStatus =
   /** The job was canceled. */
   | 'CANCELED'
   /** The images are ready. */
@@ -93,7 +93,7 @@ export type JobStatus =
   | 'QUEUED';
 
 /** Events that can be posted to a webhook. */
-export type WebhookEvent =
+export type EditWebhookEvent =
   /** The job was canceled. */
   | 'CANCELED'
   /** The images are ready. */
@@ -104,28 +104,28 @@ export type WebhookEvent =
   | 'STARTED';
 
 /** Where to post a job’s events, signed as Standard Webhooks. */
-export type WebhookInput = {
+export type EditWebhookInput = {
   /** At least one. */
-  events?: Array<WebhookEvent> | null | undefined;
+  events?: Array<EditWebhookEvent> | null | undefined;
   url: string;
 };
 
-type Fault_ImageRejected_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+type Fault_EditImageRejected_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
-type Fault_InvalidInput_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+type Fault_EditInvalidInput_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
-type Fault_JobNotFinal_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+type Fault_EditJobNotFinal_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
-type Fault_JobNotFound_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+type Fault_EditJobNotFound_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
-type Fault_QueueFull_Fragment = { code: ErrorCode, message: string, retryable: boolean };
+type Fault_EditQueueFull_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 export type FaultFragment =
-  | Fault_ImageRejected_Fragment
-  | Fault_InvalidInput_Fragment
-  | Fault_JobNotFinal_Fragment
-  | Fault_JobNotFound_Fragment
-  | Fault_QueueFull_Fragment
+  | Fault_EditImageRejected_Fragment
+  | Fault_EditInvalidInput_Fragment
+  | Fault_EditJobNotFinal_Fragment
+  | Fault_EditJobNotFound_Fragment
+  | Fault_EditQueueFull_Fragment
 ;
 
 export type EditImageMutationVariables = Exact<{
@@ -134,10 +134,10 @@ export type EditImageMutationVariables = Exact<{
 
 
 export type EditImageMutation = { editImage:
-    | { __typename: 'ImageRejected', field: string | null, code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'InvalidInput', field: string | null, code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
-    | { __typename: 'QueueFull', retryAfterSeconds: number, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
 export type CancelJobMutationVariables = Exact<{
@@ -146,8 +146,8 @@ export type CancelJobMutationVariables = Exact<{
 
 
 export type CancelJobMutation = { cancelJob:
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
-    | { __typename: 'JobNotFound', code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
    };
 
 export type DeleteJobMutationVariables = Exact<{
@@ -156,8 +156,8 @@ export type DeleteJobMutationVariables = Exact<{
 
 
 export type DeleteJobMutation = { deleteJob:
-    | { __typename: 'DeletedJob', id: string }
-    | { __typename: 'JobNotFound', code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditDeletedJob', id: string }
+    | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
    };
 
 export type RetryJobMutationVariables = Exact<{
@@ -166,38 +166,38 @@ export type RetryJobMutationVariables = Exact<{
 
 
 export type RetryJobMutation = { retryJob:
-    | { __typename: 'ImageRejected', field: string | null, code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'InvalidInput', field: string | null, code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'Job', id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }
-    | { __typename: 'JobNotFinal', code: ErrorCode, message: string, retryable: boolean, job: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } }
-    | { __typename: 'JobNotFound', code: ErrorCode, message: string, retryable: boolean }
-    | { __typename: 'QueueFull', retryAfterSeconds: number, code: ErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
+    | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
-export type JobSnapshotFragment = { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null };
+export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
   id: string | number;
 }>;
 
 
-export type JobQuery = { job: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
+export type JobQuery = { job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
 
 export type JobsQueryVariables = Exact<{
   first?: number | null | undefined;
   after?: string | null | undefined;
-  status?: Array<JobStatus> | JobStatus | null | undefined;
+  status?: Array<EditJobStatus> | EditJobStatus | null | undefined;
 }>;
 
 
-export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type JobProgressSubscriptionVariables = Exact<{
   jobId: string | number;
 }>;
 
 
-export type JobProgressSubscription = { jobProgress: { id: string, status: JobStatus, revision: number, progress: number, stage: JobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: ErrorCode, message: string, retryable: boolean, node: string | null } | null } };
+export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
 import type { Operation } from '../connection.ts';
 
@@ -206,29 +206,29 @@ export const EditImageDocument: Operation<EditImageMutation, EditImageMutationVa
   text: `mutation EditImage($input: EditImageInput!) {
   editImage(input: $input) {
     __typename
-    ... on Job {
+    ... on EditJob {
       ...JobSnapshot
     }
     ...Fault
-    ... on InvalidInput {
+    ... on EditInvalidInput {
       field
     }
-    ... on ImageRejected {
+    ... on EditImageRejected {
       field
     }
-    ... on QueueFull {
+    ... on EditQueueFull {
       retryAfterSeconds
     }
   }
 }
 
-fragment Fault on Error {
+fragment Fault on EditError {
   code
   message
   retryable
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision
@@ -276,20 +276,20 @@ export const CancelJobDocument: Operation<CancelJobMutation, CancelJobMutationVa
   text: `mutation CancelJob($id: ID!) {
   cancelJob(id: $id) {
     __typename
-    ... on Job {
+    ... on EditJob {
       ...JobSnapshot
     }
     ...Fault
   }
 }
 
-fragment Fault on Error {
+fragment Fault on EditError {
   code
   message
   retryable
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision
@@ -337,14 +337,14 @@ export const DeleteJobDocument: Operation<DeleteJobMutation, DeleteJobMutationVa
   text: `mutation DeleteJob($id: ID!) {
   deleteJob(id: $id) {
     __typename
-    ... on DeletedJob {
+    ... on EditDeletedJob {
       id
     }
     ...Fault
   }
 }
 
-fragment Fault on Error {
+fragment Fault on EditError {
   code
   message
   retryable
@@ -356,20 +356,20 @@ export const RetryJobDocument: Operation<RetryJobMutation, RetryJobMutationVaria
   text: `mutation RetryJob($id: ID!) {
   retryJob(id: $id) {
     __typename
-    ... on Job {
+    ... on EditJob {
       ...JobSnapshot
     }
     ...Fault
-    ... on InvalidInput {
+    ... on EditInvalidInput {
       field
     }
-    ... on ImageRejected {
+    ... on EditImageRejected {
       field
     }
-    ... on QueueFull {
+    ... on EditQueueFull {
       retryAfterSeconds
     }
-    ... on JobNotFinal {
+    ... on EditJobNotFinal {
       job {
         ...JobSnapshot
       }
@@ -377,13 +377,13 @@ export const RetryJobDocument: Operation<RetryJobMutation, RetryJobMutationVaria
   }
 }
 
-fragment Fault on Error {
+fragment Fault on EditError {
   code
   message
   retryable
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision
@@ -434,7 +434,7 @@ export const JobDocument: Operation<JobQuery, JobQueryVariables> = {
   }
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision
@@ -479,7 +479,7 @@ fragment JobSnapshot on Job {
 
 export const JobsDocument: Operation<JobsQuery, JobsQueryVariables> = {
   name: 'Jobs',
-  text: `query Jobs($first: Int, $after: String, $status: [JobStatus!]) {
+  text: `query Jobs($first: Int, $after: String, $status: [EditJobStatus!]) {
   jobs(first: $first, after: $after, status: $status) {
     nodes {
       ...JobSnapshot
@@ -491,7 +491,7 @@ export const JobsDocument: Operation<JobsQuery, JobsQueryVariables> = {
   }
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision
@@ -542,7 +542,7 @@ export const JobProgressDocument: Operation<JobProgressSubscription, JobProgress
   }
 }
 
-fragment JobSnapshot on Job {
+fragment JobSnapshot on EditJob {
   id
   status
   revision

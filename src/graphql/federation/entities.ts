@@ -25,7 +25,7 @@ export function addFederation(builder: Builder, { JobType }: JobTypes, sdl: stri
     serialize: value => value,
     parseValue: value => value,
   });
-  const Entity = builder.unionType('_Entity', { types: [JobType], resolveType: () => 'Job' });
+  const Entity = builder.unionType('_Entity', { types: [JobType], resolveType: () => 'EditJob' });
   const Service = builder.objectRef<{ sdl: string }>('_Service').implement({
     fields: t => ({ sdl: t.exposeString('sdl', { description: 'The subgraph’s schema.' }) }),
   });
@@ -81,7 +81,7 @@ function costOfEach({ schema, fragments, fieldNodes }: GraphQLResolveInfo): numb
     (sum, { selectionSet }) =>
       selectionSet === undefined
         ? sum
-        : sum + measureSelections(schema, known, selectionSet, schema.getType('Job')).cost,
+        : sum + measureSelections(schema, known, selectionSet, schema.getType('EditJob')).cost,
     0,
   );
 }
@@ -91,12 +91,12 @@ function idOf(representation: unknown): string {
     throw invalid(`representations takes objects, got ${show(representation)}`);
   }
   const typename = '__typename' in representation ? representation.__typename : undefined;
-  if (typename !== 'Job') throw invalid(`representations takes the type Job, got ${show(typename)}`);
+  if (typename !== 'EditJob') throw invalid(`representations takes the type EditJob, got ${show(typename)}`);
   const id = 'id' in representation ? representation.id : undefined;
   // Another subgraph may keep the key as a number.
   if (typeof id === 'number') return String(id);
   if (typeof id === 'string') return id;
-  throw invalid(`representations takes a Job by its id, got ${show(id)}`);
+  throw invalid(`representations takes an EditJob by its id, got ${show(id)}`);
 }
 
 function invalid(message: string): GraphQLError {

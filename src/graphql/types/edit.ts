@@ -39,7 +39,7 @@ const inputSchema = z.object({
 export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorTypes): void {
   const { JobType, JobPriority, WebhookEvent } = jobTypes;
 
-  const ImageSourceInput = builder.inputType('ImageSource', {
+  const ImageSourceInput = builder.inputType('EditImageSource', {
     description: 'Where an image comes from: exactly one of these.',
     isOneOf: true,
     fields: t => ({
@@ -50,7 +50,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
   });
 
-  const WebhookInput = builder.inputType('WebhookInput', {
+  const WebhookInput = builder.inputType('EditWebhookInput', {
     description: 'Where to post a job’s events, signed as Standard Webhooks.',
     fields: t => ({
       url: t.field({ type: 'URL', required: true }),
@@ -72,7 +72,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       prompt: t.string({ required: true, description: 'What to change.' }),
       negativePrompt: t.string({ defaultValue: '', description: 'What to avoid. Has no effect at cfg 1.' }),
       seed: t.field({
-        type: 'Seed',
+        type: 'EditSeed',
         description: 'The same seed and input give the same image. Random by default.',
       }),
       steps: t.int({ description: '1 to 100. Default: that of the workflow, 40 for the standard one.' }),
@@ -98,12 +98,12 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
   });
 
-  const nameOf = (value: Job | Problem): string => ('kind' in value ? value.kind : 'Job');
+  const nameOf = (value: Job | Problem): string => ('kind' in value ? value.kind : 'EditJob');
   const EditImageResult = builder.unionType('EditImageResult', {
     types: [JobType, errors.InvalidInput, errors.ImageRejected, errors.QueueFull],
     resolveType: nameOf,
   });
-  const RetryJobResult = builder.unionType('RetryJobResult', {
+  const RetryJobResult = builder.unionType('EditRetryJobResult', {
     types: [
       JobType,
       errors.JobNotFound,
@@ -114,17 +114,17 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     ],
     resolveType: nameOf,
   });
-  const CancelJobResult = builder.unionType('CancelJobResult', {
+  const CancelJobResult = builder.unionType('EditCancelJobResult', {
     types: [JobType, errors.JobNotFound],
     resolveType: nameOf,
   });
-  const DeletedJob = builder.objectRef<{ id: string }>('DeletedJob').implement({
+  const DeletedJob = builder.objectRef<{ id: string }>('EditDeletedJob').implement({
     description: 'The job was deleted, with its images.',
     fields: t => ({ id: t.exposeID('id') }),
   });
-  const DeleteJobResult = builder.unionType('DeleteJobResult', {
+  const DeleteJobResult = builder.unionType('EditDeleteJobResult', {
     types: [DeletedJob, errors.JobNotFound],
-    resolveType: (value: { id: string } | Problem) => ('kind' in value ? value.kind : 'DeletedJob'),
+    resolveType: (value: { id: string } | Problem) => ('kind' in value ? value.kind : 'EditDeletedJob'),
   });
 
   builder.mutationFields(t => ({
@@ -137,11 +137,11 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         if (!parsed.success) {
           const { field, message } = firstIssue(parsed.error);
           return {
-            kind: 'InvalidInput',
+            kind: 'EditInvalidInput',
             code: 'INVALID_INPUT',
             message,
             field,
-          } satisfies ProblemOf<'InvalidInput'>;
+          } satisfies ProblemOf<'EditInvalidInput'>;
         }
         const edit = toEdit(parsed.data, input.images.map(sourceOf));
         return answer(await jobs.submit(edit, caller, signal));
@@ -175,11 +175,11 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         if (job === null) return jobNotFound(id);
         const message = 'The job has not ended yet';
         return {
-          kind: 'JobNotFinal',
+          kind: 'EditJobNotFinal',
           code: 'JOB_NOT_FINAL',
           message,
           job,
-        } satisfies ProblemOf<'JobNotFinal'>;
+        } satisfies ProblemOf<'EditJobNotFinal'>;
       },
     }),
   }));

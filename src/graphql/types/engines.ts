@@ -15,7 +15,7 @@ const STATES = {
 
 /** Adds `engines`. */
 export function addEngines(builder: Builder): void {
-  const EngineState = builder.enumType('EngineState', {
+  const EngineState = builder.enumType('EditEngineState', {
     values: {
       STARTING: { description: STATES.STARTING },
       READY: { description: STATES.READY },
@@ -25,7 +25,7 @@ export function addEngines(builder: Builder): void {
       DRAINED: { description: STATES.DRAINED },
     },
   });
-  const EngineType = builder.objectRef<EngineStatus>('Engine').implement({
+  const EngineType = builder.objectRef<EngineStatus>('EditEngine').implement({
     description: 'A ComfyUI server, or the sandbox.',
     directives: OPERATOR_TAG,
     fields: t => ({

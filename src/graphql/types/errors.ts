@@ -6,43 +6,48 @@ import type { JobTypes } from './job.ts';
 
 /** An error that a caller can act on, as a member of a result union. */
 export type Problem =
-  | { kind: 'InvalidInput'; code: ErrorCode; message: string; field: string | null }
-  | { kind: 'ImageRejected'; code: ErrorCode; message: string; field: string | null }
-  | { kind: 'QueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
-  | { kind: 'JobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
-  | { kind: 'JobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job };
+  | { kind: 'EditInvalidInput'; code: ErrorCode; message: string; field: string | null }
+  | { kind: 'EditImageRejected'; code: ErrorCode; message: string; field: string | null }
+  | { kind: 'EditQueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
+  | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
+  | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job };
 
 /** The problems of one kind. */
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
 
 /** Why a submit was rejected. */
-export type SubmitProblem = ProblemOf<'InvalidInput' | 'ImageRejected' | 'QueueFull'>;
+export type SubmitProblem = ProblemOf<'EditInvalidInput' | 'EditImageRejected' | 'EditQueueFull'>;
 
 /** The problem of a rejected submit. */
 export function problemOf(failure: SubmitFailure): SubmitProblem {
   const { code, message, field } = failure;
   switch (code) {
     case 'QUEUE_FULL':
-      return { kind: 'QueueFull', code, message, retryAfterSeconds: failure.retryAfterSeconds ?? 10 };
+      return { kind: 'EditQueueFull', code, message, retryAfterSeconds: failure.retryAfterSeconds ?? 10 };
     case 'INPUT_UNREACHABLE':
     case 'INPUT_BLOCKED':
     case 'INPUT_TOO_LARGE':
     case 'INPUT_NOT_AN_IMAGE':
     case 'EXPIRED':
-      return { kind: 'ImageRejected', code, message, field };
+      return { kind: 'EditImageRejected', code, message, field };
     default:
-      return { kind: 'InvalidInput', code, message: field === null ? message : `${field} ${message}`, field };
+      return {
+        kind: 'EditInvalidInput',
+        code,
+        message: field === null ? message : `${field} ${message}`,
+        field,
+      };
   }
 }
 
 /** The problem of an id that does not exist, or not for this caller. */
-export function jobNotFound(id: string): ProblemOf<'JobNotFound'> {
-  return { kind: 'JobNotFound', code: 'JOB_NOT_FOUND', message: 'Job not found', id };
+export function jobNotFound(id: string): ProblemOf<'EditJobNotFound'> {
+  return { kind: 'EditJobNotFound', code: 'JOB_NOT_FOUND', message: 'Job not found', id };
 }
 
 /** Adds the error types. Returns references to them. */
 export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum }: JobTypes) {
-  const ErrorInterface = builder.interfaceRef<Problem>('Error').implement({
+  const ErrorInterface = builder.interfaceRef<Problem>('EditError').implement({
     description: 'An error that the caller can act on.',
     fields: t => ({
       message: t.string({ resolve: problem => problem.message }),
@@ -56,27 +61,27 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
 
   const field = { nullable: true, description: 'The input field with the error.' } as const;
 
-  const InvalidInput = builder.objectRef<ProblemOf<'InvalidInput'>>('InvalidInput').implement({
+  const InvalidInput = builder.objectRef<ProblemOf<'EditInvalidInput'>>('EditInvalidInput').implement({
     description: 'The input is invalid.',
     interfaces: [ErrorInterface],
     fields: t => ({ field: t.exposeString('field', field) }),
   });
-  const ImageRejected = builder.objectRef<ProblemOf<'ImageRejected'>>('ImageRejected').implement({
+  const ImageRejected = builder.objectRef<ProblemOf<'EditImageRejected'>>('EditImageRejected').implement({
     description: 'An image could not be fetched, or cannot be used.',
     interfaces: [ErrorInterface],
     fields: t => ({ field: t.exposeString('field', field) }),
   });
-  const QueueFull = builder.objectRef<ProblemOf<'QueueFull'>>('QueueFull').implement({
+  const QueueFull = builder.objectRef<ProblemOf<'EditQueueFull'>>('EditQueueFull').implement({
     description: 'Too many jobs are waiting.',
     interfaces: [ErrorInterface],
     fields: t => ({ retryAfterSeconds: t.exposeFloat('retryAfterSeconds') }),
   });
-  const JobNotFound = builder.objectRef<ProblemOf<'JobNotFound'>>('JobNotFound').implement({
+  const JobNotFound = builder.objectRef<ProblemOf<'EditJobNotFound'>>('EditJobNotFound').implement({
     description: 'The job does not exist, or belongs to another caller.',
     interfaces: [ErrorInterface],
     fields: t => ({ id: t.exposeID('id') }),
   });
-  const JobNotFinal = builder.objectRef<ProblemOf<'JobNotFinal'>>('JobNotFinal').implement({
+  const JobNotFinal = builder.objectRef<ProblemOf<'EditJobNotFinal'>>('EditJobNotFinal').implement({
     description: 'The job has not ended yet.',
     interfaces: [ErrorInterface],
     fields: t => ({ job: t.field({ type: JobType, resolve: problem => problem.job }) }),

@@ -36,25 +36,24 @@ const STAGE_MEANINGS = {
   SAVING: 'The file is saved.',
 } as const;
 
-/** Adds `Job` and what it is made of. Returns the references that other files need. */
+/** Adds `EditJob` and what it is made of. Returns the references that other files need. */
 export function addJob(builder: Builder) {
-  const JobStatus = builder.enumType('JobStatus', { values: described(JOB_STATUSES, STATUS_MEANINGS) });
-  const JobPriority = builder.enumType('JobPriority', { values: JOB_PRIORITIES });
-  const JobStage = builder.enumType('JobStage', { values: described(STAGES, STAGE_MEANINGS) });
-  const ErrorCode = builder.enumType('ErrorCode', {
+  const JobStatus = builder.enumType('EditJobStatus', { values: described(JOB_STATUSES, STATUS_MEANINGS) });
+  const JobPriority = builder.enumType('EditJobPriority', { values: JOB_PRIORITIES });
+  const JobStage = builder.enumType('EditJobStage', { values: described(STAGES, STAGE_MEANINGS) });
+  const ErrorCode = builder.enumType('EditErrorCode', {
     description: 'Why a request or a job failed.',
     values: errorCodes,
   });
 
   const { WebhookEvent, WebhookType, WebhookDelivery } = addWebhook(builder);
 
-  const SizeType = builder.objectRef<Size>('Size').implement({
+  const SizeType = builder.objectRef<Size>('EditImageSize').implement({
     description: 'Pixels.',
-    directives: { shareable: {} },
     fields: t => ({ width: t.exposeInt('width'), height: t.exposeInt('height') }),
   });
 
-  const JobErrorType = builder.objectRef<JobError>('JobError').implement({
+  const JobErrorType = builder.objectRef<JobError>('EditJobError').implement({
     description: 'Why a job failed.',
     fields: t => ({
       code: t.field({ type: ErrorCode, resolve: error => error.code }),
@@ -67,7 +66,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const OutputImageType = builder.objectRef<Of<OutputImage>>('OutputImage').implement({
+  const OutputImageType = builder.objectRef<Of<OutputImage>>('EditOutputImage').implement({
     description: 'A finished image.',
     fields: t => ({
       url: t.field({
@@ -88,7 +87,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('PreviewImage').implement({
+  const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('EditPreviewImage').implement({
     description: 'The newest preview of a running job; removed when it ends.',
     fields: t => ({
       url: t.field({
@@ -111,7 +110,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const InputImageType = builder.objectRef<InputImage>('InputImage').implement({
+  const InputImageType = builder.objectRef<InputImage>('EditInputImage').implement({
     description: 'An input image of the job.',
     fields: t => ({
       slot: t.exposeInt('slot', { description: 'Its number in the prompt ("image 1").' }),
@@ -129,7 +128,7 @@ export function addJob(builder: Builder) {
       images: t.field({ type: [InputImageType], resolve: request => [...request.images] }),
       prompt: t.exposeString('prompt'),
       negativePrompt: t.exposeString('negativePrompt'),
-      seed: t.field({ type: 'Seed', resolve: request => request.seed }),
+      seed: t.field({ type: 'EditSeed', resolve: request => request.seed }),
       steps: t.exposeInt('steps'),
       cfg: t.exposeFloat('cfg'),
       megapixels: t.exposeFloat('megapixels'),
@@ -139,7 +138,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const JobType = builder.objectRef<Job>('Job').implement({
+  const JobType = builder.objectRef<Job>('EditJob').implement({
     description: 'One image edit.',
     directives: { key: { fields: 'id' } },
     fields: t => ({

@@ -23,13 +23,13 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       endCursor: t.string({ nullable: true, resolve: ({ jobs }) => cursorOrNull(jobs.at(-1)) }),
     }),
   });
-  const JobEdge = builder.objectRef<Job>('JobEdge').implement({
+  const JobEdge = builder.objectRef<Job>('EditJobEdge').implement({
     fields: t => ({
       cursor: t.string({ resolve: cursorOf }),
       node: t.field({ type: JobType, resolve: job => job }),
     }),
   });
-  const JobConnection = builder.objectRef<Page>('JobConnection').implement({
+  const JobConnection = builder.objectRef<Page>('EditJobConnection').implement({
     description: 'A page of jobs (https://relay.dev/graphql/connections.htm), newest first.',
     fields: t => ({
       edges: t.field({ type: [JobEdge], resolve: page => [...page.jobs] }),

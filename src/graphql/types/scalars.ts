@@ -3,9 +3,9 @@ import { SEED_MAX } from '../../workflows/bind/bind.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 
-/** Adds `Seed` and `URL`. */
+/** Adds `EditSeed` and `URL`. */
 export function addScalars(builder: Builder): void {
-  builder.scalarType('Seed', {
+  builder.scalarType('EditSeed', {
     description:
       'An integer from 0 to 18446744073709551615 (2^64-1). Returned as a decimal string; accepted as a string or an ' +
       'integer. JSON numbers above 2^53 lose digits: send them as strings.',
@@ -13,7 +13,7 @@ export function addScalars(builder: Builder): void {
     parseValue: readSeed,
     parseLiteral(node) {
       if (node.kind === Kind.INT || node.kind === Kind.STRING) return readSeed(node.value);
-      throw new GraphQLError(`Seed takes an integer or a decimal string, got a ${node.kind}`, {
+      throw new GraphQLError(`EditSeed takes an integer or a decimal string, got a ${node.kind}`, {
         nodes: node,
       });
     },
@@ -31,11 +31,11 @@ export function addScalars(builder: Builder): void {
 
 function readSeed(value: unknown): string {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && !Number.isSafeInteger(value)) {
-    throw new GraphQLError(`Seed got ${value}, too large for a JSON number: send it as a string`);
+    throw new GraphQLError(`EditSeed got ${value}, too large for a JSON number: send it as a string`);
   }
   const text = typeof value === 'number' ? String(value) : value;
   if (typeof text !== 'string' || !/^\d{1,20}$/.test(text) || BigInt(text) > SEED_MAX) {
-    throw new GraphQLError(`Seed takes an integer from 0 to ${SEED_MAX}, got ${show(value)}`);
+    throw new GraphQLError(`EditSeed takes an integer from 0 to ${SEED_MAX}, got ${show(value)}`);
   }
   return BigInt(text).toString();
 }

@@ -4,7 +4,7 @@ import type { Builder } from '../builder.ts';
 
 /** Adds the webhook types. Returns the references that other files need. */
 export function addWebhook(builder: Builder) {
-  const WebhookEvent = builder.enumType('WebhookEvent', {
+  const WebhookEvent = builder.enumType('EditWebhookEvent', {
     description: 'Events that can be posted to a webhook.',
     values: {
       STARTED: { description: 'A run started; sent again when an engine was lost.' },
@@ -14,7 +14,7 @@ export function addWebhook(builder: Builder) {
     } satisfies Record<Event, { description: string }>,
   });
 
-  const WebhookType = builder.objectRef<Webhook>('Webhook').implement({
+  const WebhookType = builder.objectRef<Webhook>('EditWebhook').implement({
     description: 'Where a job’s events are posted.',
     fields: t => ({
       url: t.exposeString('url'),
@@ -22,7 +22,7 @@ export function addWebhook(builder: Builder) {
     }),
   });
 
-  const WebhookDeliveryStatus = builder.enumType('WebhookDeliveryStatus', {
+  const WebhookDeliveryStatus = builder.enumType('EditWebhookDeliveryStatus', {
     values: {
       PENDING: { description: 'Will be tried, for up to a day after the event.' },
       DELIVERED: { description: 'The receiver answered with a 2xx status.' },
@@ -30,7 +30,7 @@ export function addWebhook(builder: Builder) {
     } satisfies Record<DeliveryStatus, { description: string }>,
   });
 
-  const WebhookAttempt = builder.objectRef<DeliveryAttempt>('WebhookAttempt').implement({
+  const WebhookAttempt = builder.objectRef<DeliveryAttempt>('EditWebhookAttempt').implement({
     description: 'One attempt at a delivery.',
     fields: t => ({
       at: t.field({ type: 'DateTime', resolve: attempt => new Date(attempt.at) }),
@@ -43,7 +43,7 @@ export function addWebhook(builder: Builder) {
     }),
   });
 
-  const WebhookDelivery = builder.objectRef<Delivery>('WebhookDelivery').implement({
+  const WebhookDelivery = builder.objectRef<Delivery>('EditWebhookDelivery').implement({
     description: 'One event for a job’s webhook.',
     fields: t => ({
       id: t.exposeID('id', { description: 'Sent as the header `webhook-id`, the same in every attempt.' }),

@@ -16,8 +16,8 @@ const TYPES = { integer: 'INTEGER', number: 'NUMBER', string: 'STRING', boolean:
 
 /** Adds `workflows`. */
 export function addWorkflows(builder: Builder): void {
-  const ParameterType = builder.enumType('ParameterType', { values: Object.values(TYPES) });
-  const Parameter = builder.objectRef<FormField>('WorkflowParameter').implement({
+  const ParameterType = builder.enumType('EditParameterType', { values: Object.values(TYPES) });
+  const Parameter = builder.objectRef<FormField>('EditWorkflowParameter').implement({
     description:
       'A parameter of a workflow. An edit sets `steps`, `cfg` and `megapixels` by its fields of those names, others in `parameters`.',
     fields: t => ({
@@ -39,14 +39,16 @@ export function addWorkflows(builder: Builder): void {
       description: t.exposeString('description'),
     }),
   });
-  const Requirement = builder.objectRef<{ file: string; folder: string }>('WorkflowRequirement').implement({
-    description: 'A file of model weights that the engine needs.',
-    fields: t => ({
-      file: t.exposeString('file'),
-      folder: t.exposeString('folder', { description: 'Below ComfyUI’s models folder.' }),
-    }),
-  });
-  const WorkflowType = builder.objectRef<Entry>('Workflow').implement({
+  const Requirement = builder
+    .objectRef<{ file: string; folder: string }>('EditWorkflowRequirement')
+    .implement({
+      description: 'A file of model weights that the engine needs.',
+      fields: t => ({
+        file: t.exposeString('file'),
+        folder: t.exposeString('folder', { description: 'Below ComfyUI’s models folder.' }),
+      }),
+    });
+  const WorkflowType = builder.objectRef<Entry>('EditWorkflow').implement({
     description: 'A ComfyUI graph that can run edits.',
     fields: t => ({
       name: t.exposeString('name'),

@@ -12,8 +12,8 @@ mutation Edit {
     }
   ) {
     __typename
-    ... on Job { id status }
-    ... on Error { code message }
+    ... on EditJob { id status }
+    ... on EditError { code message }
   }
 }
 

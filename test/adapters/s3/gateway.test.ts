@@ -163,7 +163,7 @@ describe('while the bucket is unreachable', () => {
     expect(await jobsOf(gateway)).toEqual([done]);
     expect((await fetch(`${gateway.url}/download/${done}`)).status).toBe(200);
     // The key is still unused.
-    expect((await graphql(gateway, submit)).body).toEqual({ data: { editImage: { __typename: 'Job' } } });
+    expect((await graphql(gateway, submit)).body).toEqual({ data: { editImage: { __typename: 'EditJob' } } });
     const [made = ''] = (await jobsOf(gateway)).filter(id => id !== done);
     expect(await waitForEnd(gateway.url, made)).toMatchObject({ status: 'COMPLETED' });
     for (const id of [done, made]) {

@@ -18,7 +18,7 @@ import { type Rig, startRig } from '../../support/gateway.ts';
 import { aJob } from '../../support/jobs.ts';
 
 const ENTITIES = `query ($representations: [_Any!]!) {
-  _entities(representations: $representations) { ... on Job { id revision status request { prompt } } }
+  _entities(representations: $representations) { ... on EditJob { id revision status request { prompt } } }
 }`;
 
 describe('_entities', () => {
@@ -95,7 +95,7 @@ describe('_entities', () => {
     return jobs.map(({ id }) => id);
   }
 
-  const represent = (id: unknown) => ({ __typename: 'Job', id });
+  const represent = (id: unknown) => ({ __typename: 'EditJob', id });
 
   it('loads a hundred jobs with one read, in the requested order', async () => {
     const ids = await keep(100);
@@ -125,9 +125,9 @@ describe('_entities', () => {
   });
 
   it.each([
-    ['another type', [{ __typename: 'Album', id: '1' }], /takes the type Job, got .*Album/],
-    ['no type', [{ id: '1' }], /takes the type Job/],
-    ['no key', [{ __typename: 'Job' }], /by its id/],
+    ['another type', [{ __typename: 'Album', id: '1' }], /takes the type EditJob, got .*Album/],
+    ['no type', [{ id: '1' }], /takes the type EditJob/],
+    ['no key', [{ __typename: 'EditJob' }], /by its id/],
     ['what is no object', ['x'], /takes objects/],
     ['a crowd', Array.from({ length: 1001 }, (_, n) => represent(`${n}`)), /at most 1000, got 1001/],
   ])('rejects %s', async (_, representations, message) => {
@@ -149,11 +149,11 @@ describe('many entities', () => {
   });
   afterAll(() => rig.close());
 
-  const representations = Array.from({ length: 1_000 }, (_, n) => ({ __typename: 'Job', id: `${n}` }));
+  const representations = Array.from({ length: 1_000 }, (_, n) => ({ __typename: 'EditJob', id: `${n}` }));
   const asked = (names: readonly string[], fields: string) =>
     rig.graphql<Record<string, unknown[]>>(
       `query ($r: [_Any!]!) {
-        ${names.map(name => `${name}: _entities(representations: $r) { ... on Job { ${fields} } }`).join(' ')}
+        ${names.map(name => `${name}: _entities(representations: $r) { ... on EditJob { ${fields} } }`).join(' ')}
       }`,
       { r: representations },
     );
@@ -188,7 +188,7 @@ describe('_service', () => {
   it('returns the SDL that is checked in', async () => {
     const { data } = await rig.graphql<{ _service: { sdl: string } }>('{ _service { sdl } }');
     expect(data?._service.sdl).toBe(printSubgraph(buildApiSchema()));
-    expect(data?._service.sdl).toContain('type Job @key(fields: "id")');
+    expect(data?._service.sdl).toContain('type EditJob @key(fields: "id")');
     expect(data?._service.sdl).toContain('directive @oneOf on INPUT_OBJECT');
     // What is there for routers alone is no part of the graph.
     expect(data?._service.sdl).not.toMatch(/_entities|_Service|_Any/);

@@ -47,7 +47,7 @@ describe.each(['sse', 'ws'] as const)(
           steps: 2,
           megapixels: 0.25,
         });
-        if (job.__typename !== 'Job') throw new Error(job.message);
+        if (job.__typename !== 'EditJob') throw new Error(job.message);
         expect((await client.wait(job.id)).status).toBe('COMPLETED');
         await client.close();
 

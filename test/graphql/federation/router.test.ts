@@ -15,19 +15,18 @@ describe('composition', () => {
 
   it('composes the subgraph alone', () => {
     const supergraph = compose([part]);
-    expect(supergraph).toMatch(/input ImageSource @join__type\(graph: JOBS\) @oneOf/);
+    expect(supergraph).toMatch(/input EditImageSource @join__type\(graph: JOBS\) @oneOf/);
     expect(supergraph).toMatch(/setEngineState\(.*@inaccessible/);
-    expect(supergraph).toMatch(/engines: \[Engine!\]! .*@tag\(name: "operator"\)/);
+    expect(supergraph).toMatch(/engines: \[EditEngine!\]! .*@tag\(name: "operator"\)/);
   });
 
   it('shares types that every subgraph has', () => {
     const other = `
       extend schema @link(url: "https://specs.apollo.dev/federation/v2.6", import: ["@shareable"])
-      type Query { pages: PageInfo!  size: Size! }
+      type Query { pages: PageInfo! }
       type PageInfo @shareable {
         hasNextPage: Boolean!  hasPreviousPage: Boolean!  startCursor: String  endCursor: String
-      }
-      type Size @shareable { width: Int!  height: Int! }`;
+      }`;
     expect(() =>
       parse(compose([part, { name: 'other', url: 'http://other.test/', sdl: other }])),
     ).not.toThrow();
@@ -75,10 +74,10 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
 
   async function edit(steps: number): Promise<string> {
     const { editImage } = await ask<{ editImage: { __typename: string; id: string } }>(
-      'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Job { id } } }',
+      'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on EditJob { id } } }',
       { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps, megapixels: 0.25 } },
     );
-    expect(editImage.__typename).toBe('Job');
+    expect(editImage.__typename).toBe('EditJob');
     return editImage.id;
   }
 
@@ -97,11 +96,11 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
 
   it('returns errors that a caller can act on as members of the result', async () => {
     const { editImage } = await ask<{ editImage: object }>(
-      'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on Error { code retryable } ... on ImageRejected { field } } }',
+      'mutation ($input: EditImageInput!) { editImage(input: $input) { __typename ... on EditError { code retryable } ... on EditImageRejected { field } } }',
       { input: { images: [{ url: `${rig.images.url}/missing` }], prompt: 'x' } },
     );
     expect(editImage).toEqual({
-      __typename: 'ImageRejected',
+      __typename: 'EditImageRejected',
       code: 'INPUT_UNREACHABLE',
       retryable: true,
       field: 'images.0',

@@ -149,28 +149,29 @@ const GRAPHQL: Record<string, Row> = {
   },
   'Query._service': { query: '{ _service { sdl } }', may: ['no', 'yes', 'yes', 'yes'], yes: () => true },
   'Query._entities': {
-    query: '{ _entities(representations: [{ __typename: "Job", id: ":job" }]) { ... on Job { id } } }',
+    query:
+      '{ _entities(representations: [{ __typename: "EditJob", id: ":job" }]) { ... on EditJob { id } } }',
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ _entities }) => hasItems(_entities),
   },
   'Mutation.editImage': {
     query:
-      'mutation { editImage(input: { images: [{ url: ":pictures/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } ... on Error { code } } }',
+      'mutation { editImage(input: { images: [{ url: ":pictures/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on EditJob { id } ... on EditError { code } } }',
     may: ['no', 'yes', 'yes', 'yes'],
     yes: ({ editImage }) => isJob(editImage),
   },
   'Mutation.cancelJob': {
-    query: 'mutation { cancelJob(id: ":own") { ... on Job { id } ... on Error { code } } }',
+    query: 'mutation { cancelJob(id: ":own") { ... on EditJob { id } ... on EditError { code } } }',
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ cancelJob }) => isJob(cancelJob),
   },
   'Mutation.retryJob': {
-    query: 'mutation { retryJob(id: ":job") { ... on Job { id } ... on Error { code } } }',
+    query: 'mutation { retryJob(id: ":job") { ... on EditJob { id } ... on EditError { code } } }',
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ retryJob }) => isJob(retryJob),
   },
   'Mutation.deleteJob': {
-    query: 'mutation { deleteJob(id: ":own") { ... on DeletedJob { id } ... on Error { code } } }',
+    query: 'mutation { deleteJob(id: ":own") { ... on EditDeletedJob { id } ... on EditError { code } } }',
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ deleteJob }) => isJob(deleteJob),
   },

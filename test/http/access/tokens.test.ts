@@ -83,7 +83,7 @@ describe('a token', () => {
   it('gives no access to jobs of another subject, or of a key with the same name', async () => {
     const sent = await postGraphQL(
       rig.url,
-      `mutation { editImage(input: { images: [{ url: "${rig.images.url}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on Job { id } } }`,
+      `mutation { editImage(input: { images: [{ url: "${rig.images.url}/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }) { ... on EditJob { id } } }`,
       {},
       as(await sign({ sub: 'alice' })),
     );

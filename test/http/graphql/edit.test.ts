@@ -5,10 +5,10 @@ import { type Snapshot, watchOverSse, watchOverWebSocket } from '../../support/w
 const EDIT = `mutation ($input: EditImageInput!) {
   editImage(input: $input) {
     __typename
-    ... on Job { id status progress revision request { seed steps cfg megapixels prompt images { slot width height } } }
-    ... on Error { code message retryable }
-    ... on ImageRejected { field }
-    ... on InvalidInput { field }
+    ... on EditJob { id status progress revision request { seed steps cfg megapixels prompt images { slot width height } } }
+    ... on EditError { code message retryable }
+    ... on EditImageRejected { field }
+    ... on EditInvalidInput { field }
   }
 }`;
 
@@ -59,7 +59,7 @@ describe('an edit over GraphQL', () => {
         megapixels: 0.25,
       });
       expect(job).toMatchObject({
-        __typename: 'Job',
+        __typename: 'EditJob',
         status: 'QUEUED',
         request: {
           seed,
@@ -143,7 +143,7 @@ describe('an edit over GraphQL', () => {
     const answers = await Promise.all([1, 2, 3, 4].map(() => edit(input)));
     expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
     expect(await edit({ ...input, prompt: 'y' })).toMatchObject({
-      __typename: 'InvalidInput',
+      __typename: 'EditInvalidInput',
       field: 'idempotencyKey',
     });
   });
@@ -151,23 +151,23 @@ describe('an edit over GraphQL', () => {
 
 describe('bad input over GraphQL', () => {
   it.each([
-    [{ prompt: ' ' }, 'InvalidInput', 'prompt', /not empty/],
-    [{ steps: 0 }, 'InvalidInput', 'steps', /1 to 100, got 0/],
-    [{ steps: 101 }, 'InvalidInput', 'steps', /1 to 100, got 101/],
-    [{ cfg: 0.5 }, 'InvalidInput', 'cfg', /1 to 20, got 0.5/],
-    [{ megapixels: 900 }, 'InvalidInput', 'megapixels', /got 900/],
-    [{ workflow: 'qwen-image-edit-pluss' }, 'InvalidInput', 'workflow', /qwen-image-edit-plus/],
-    [{ parameters: { sampler: 'x' } }, 'InvalidInput', 'parameters.sampler', /is not a parameter/],
-    [{ images: [] }, 'InvalidInput', 'images', /1 to 3/],
-    [{ images: [{ url: 'PICTURES/page.html' }] }, 'ImageRejected', 'images.0', /text\/html/],
+    [{ prompt: ' ' }, 'EditInvalidInput', 'prompt', /not empty/],
+    [{ steps: 0 }, 'EditInvalidInput', 'steps', /1 to 100, got 0/],
+    [{ steps: 101 }, 'EditInvalidInput', 'steps', /1 to 100, got 101/],
+    [{ cfg: 0.5 }, 'EditInvalidInput', 'cfg', /1 to 20, got 0.5/],
+    [{ megapixels: 900 }, 'EditInvalidInput', 'megapixels', /got 900/],
+    [{ workflow: 'qwen-image-edit-pluss' }, 'EditInvalidInput', 'workflow', /qwen-image-edit-plus/],
+    [{ parameters: { sampler: 'x' } }, 'EditInvalidInput', 'parameters.sampler', /is not a parameter/],
+    [{ images: [] }, 'EditInvalidInput', 'images', /1 to 3/],
+    [{ images: [{ url: 'PICTURES/page.html' }] }, 'EditImageRejected', 'images.0', /text\/html/],
     [
       { images: [{ url: 'PICTURES/red.png' }, { url: 'PICTURES/missing' }] },
-      'ImageRejected',
+      'EditImageRejected',
       'images.1',
       /404/,
     ],
-    [{ images: [{ url: 'http://10.0.0.1/a.png' }] }, 'ImageRejected', 'images.0', /private/],
-    [{ images: [{ dataUri: 'data:image/png;base64,!!' }] }, 'InvalidInput', 'images.0', /base64/],
+    [{ images: [{ url: 'http://10.0.0.1/a.png' }] }, 'EditImageRejected', 'images.0', /private/],
+    [{ images: [{ dataUri: 'data:image/png;base64,!!' }] }, 'EditInvalidInput', 'images.0', /base64/],
   ])('%j returns %s for %s', async (fields, typename, field, message) => {
     const text = JSON.stringify({ images: [{ url: 'PICTURES/red.png' }], prompt: 'x', ...fields });
     const answer = await edit(JSON.parse(text.replaceAll('PICTURES', rig.images.url)));
@@ -195,7 +195,7 @@ describe('bad input over GraphQL', () => {
     [
       'a seed that is too large',
       '{ images: [{ url: "http://a.test/" }], prompt: "x", seed: 18446744073709551616 }',
-      /Seed takes/,
+      /EditSeed takes/,
     ],
     ['a URL of another scheme', '{ images: [{ url: "file:///etc/passwd" }], prompt: "x" }', /URL takes/],
   ])('rejects %s by its type', async (_, input, message) => {

@@ -38,7 +38,7 @@ describe('cancel and delete', () => {
     const second = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
     await sampling(first);
     const { data } = await rig.graphql<{ cancelJob: { status: string } }>(
-      'mutation ($id: ID!) { cancelJob(id: $id) { ... on Job { status } } }',
+      'mutation ($id: ID!) { cancelJob(id: $id) { ... on EditJob { status } } }',
       { id: first },
     );
     expect(data?.cancelJob.status).toBe('CANCELED');
@@ -73,11 +73,13 @@ describe('cancel and delete', () => {
     const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
     await watchOverWebSocket(rig.url, id);
     expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
-    const remove = 'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on DeletedJob { id } } }';
+    const remove = 'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on EditDeletedJob { id } } }';
     expect(await rig.graphql(remove, { id })).toEqual({
-      data: { deleteJob: { __typename: 'DeletedJob', id } },
+      data: { deleteJob: { __typename: 'EditDeletedJob', id } },
     });
-    expect(await rig.graphql(remove, { id })).toEqual({ data: { deleteJob: { __typename: 'JobNotFound' } } });
+    expect(await rig.graphql(remove, { id })).toEqual({
+      data: { deleteJob: { __typename: 'EditJobNotFound' } },
+    });
     expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(404);
     const { readdir } = await import('node:fs/promises');
     const files = await readdir(rig.dataDir, { recursive: true });
@@ -130,7 +132,8 @@ describe('jobs', () => {
   it('are submitted again by retryJob with the same request', async () => {
     const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25, seed: '7' });
     await watchOverWebSocket(rig.url, id);
-    const retry = 'mutation ($id: ID!) { retryJob(id: $id) { ... on Job { id request { seed prompt } } } }';
+    const retry =
+      'mutation ($id: ID!) { retryJob(id: $id) { ... on EditJob { id request { seed prompt } } } }';
     const { data } = await rig.graphql<{ retryJob: { id: string; request: object } }>(retry, { id });
     expect(data?.retryJob).toMatchObject({ request: { seed: '7', prompt: 'x' } });
     expect(data?.retryJob.id).not.toBe(id);
@@ -141,7 +144,7 @@ describe('jobs', () => {
 
   it('have one code for an unknown id, and one for a job that has not ended', async () => {
     const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
-    const errors = '... on Error { __typename code retryable }';
+    const errors = '... on EditError { __typename code retryable }';
     const mutation = `mutation ($id: ID!, $unknown: ID!) {
       cancel: cancelJob(id: $unknown) { ${errors} }
       delete: deleteJob(id: $unknown) { ${errors} }
@@ -149,13 +152,13 @@ describe('jobs', () => {
       early: retryJob(id: $id) { ${errors} }
       stop: cancelJob(id: $id) { __typename }
     }`;
-    const notFound = { __typename: 'JobNotFound', code: 'JOB_NOT_FOUND', retryable: false };
+    const notFound = { __typename: 'EditJobNotFound', code: 'JOB_NOT_FOUND', retryable: false };
     expect((await rig.graphql(mutation, { id, unknown: 'none' })).data).toEqual({
       cancel: notFound,
       delete: notFound,
       retry: notFound,
-      early: { __typename: 'JobNotFinal', code: 'JOB_NOT_FINAL', retryable: true },
-      stop: { __typename: 'Job' },
+      early: { __typename: 'EditJobNotFinal', code: 'JOB_NOT_FINAL', retryable: true },
+      stop: { __typename: 'EditJob' },
     });
   });
 

@@ -50,16 +50,17 @@ describe('a compiled query is answered directly, with the same response as Yogaâ
       'with fragments and aliases',
       () =>
         ask(
-          '{ a: jobs(first: 1) { ...P } b: jobs { ...P } } fragment P on JobConnection { nodes { id progress } pageInfo { hasNextPage endCursor } }',
+          '{ a: jobs(first: 1) { ...P } b: jobs { ...P } } fragment P on EditJobConnection { nodes { id progress } pageInfo { hasNextPage endCursor } }',
         ),
     ],
     [
       'with a list of enums',
-      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: ['COMPLETED'] }),
+      () =>
+        ask('query ($s: [EditJobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: ['COMPLETED'] }),
     ],
     [
       'with one enum for a list',
-      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: 'COMPLETED' }),
+      () => ask('query ($s: [EditJobStatus!]) { jobs(status: $s) { nodes { status } } }', { s: 'COMPLETED' }),
     ],
     ['with a default for a variable', () => ask('query ($n: Int = 1) { jobs(first: $n) { nodes { id } } }')],
     [
@@ -70,8 +71,8 @@ describe('a compiled query is answered directly, with the same response as Yogaâ
       'of a federation router',
       () =>
         ask(
-          'query ($r: [_Any!]!) { _entities(representations: $r) { __typename ... on Job { id status } } }',
-          { r: [{ __typename: 'Job', id }] },
+          'query ($r: [_Any!]!) { _entities(representations: $r) { __typename ... on EditJob { id status } } }',
+          { r: [{ __typename: 'EditJob', id }] },
         ),
     ],
     ['by its hash', () => json({ documentId: listed })],
@@ -128,7 +129,7 @@ describe('an operation that is not compiled is answered directly, with the same 
     ],
     [
       'a fragment named like a property of every object',
-      () => ask('{ engines { ...toString } } fragment toString on Engine { id }'),
+      () => ask('{ engines { ...toString } } fragment toString on EditEngine { id }'),
     ],
     ['a missing variable', () => ask(JOB)],
     ['a null variable', () => ask(JOB, { id: null })],
@@ -139,20 +140,20 @@ describe('an operation that is not compiled is answered directly, with the same 
     ],
     [
       'an unknown enum value',
-      () => ask('query ($s: [JobStatus!]) { jobs(status: $s) { nodes { id } } }', { s: ['LOST'] }),
+      () => ask('query ($s: [EditJobStatus!]) { jobs(status: $s) { nodes { id } } }', { s: ['LOST'] }),
     ],
     ['an argument that is out of range', () => ask('{ jobs(first: 101) { nodes { id } } }')],
     [
       'a field error',
       () =>
         ask('query ($r: [_Any!]!) { _entities(representations: $r) { __typename } }', {
-          r: [{ __typename: 'Engine' }],
+          r: [{ __typename: 'EditEngine' }],
         }),
     ],
     [
       'a mutation',
       () =>
-        ask('mutation ($id: ID!) { retryJob(id: $id) { __typename ... on Error { code message } } }', {
+        ask('mutation ($id: ID!) { retryJob(id: $id) { __typename ... on EditError { code message } } }', {
           id: 'none',
         }),
     ],

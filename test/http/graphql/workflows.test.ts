@@ -110,7 +110,7 @@ describe('workflows', () => {
     const submit = async (input: Record<string, unknown>) => {
       const { data } = await rig.graphql<{ editImage: Record<string, unknown> }>(
         `mutation ($input: EditImageInput!) {
-          editImage(input: $input) { __typename ... on InvalidInput { field message } }
+          editImage(input: $input) { __typename ... on EditInvalidInput { field message } }
         }`,
         { input: { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'p', ...input } },
       );
@@ -123,11 +123,11 @@ describe('workflows', () => {
       for (const value of options ?? []) {
         const steps = 1;
         expect(await submit({ workflow, steps, megapixels: 0.1, parameters: { [name]: value } })).toEqual({
-          __typename: 'Job',
+          __typename: 'EditJob',
         });
       }
       expect(await submit({ workflow, parameters: { [name]: 'neither' } })).toMatchObject({
-        __typename: 'InvalidInput',
+        __typename: 'EditInvalidInput',
         field: `parameters.${name}`,
       });
     }

@@ -191,7 +191,7 @@ describe('POST /upload', () => {
 });
 
 const EDIT =
-  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on Job { id request { images { source width height } } } ... on Error { code message } } }';
+  'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id request { images { source width height } } } ... on EditError { code message } } }';
 
 describe('an edit', () => {
   it('uses an upload, over GraphQL and REST', async () => {

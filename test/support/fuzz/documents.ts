@@ -59,10 +59,10 @@ export function createDocuments(schema: GraphQLSchema, { pictures, ids }: Subjec
       },
       { requiredKeys: ['images', 'prompt', 'steps', 'megapixels'] },
     );
-    const selection = schema.getType('Job');
+    const selection = schema.getType('EditJob');
     if (!isObjectType(selection)) throw new Error('A job has fields');
     return fc.tuple(input, selectionOf(selection, 2)).map(([value, fields]) => {
-      const asked = `... on Job { id } ... on Job ${fields} ... on Error { message code retryable }`;
+      const asked = `... on EditJob { id } ... on EditJob ${fields} ... on EditError { message code retryable }`;
       return `mutation { editImage(input: ${literal(value)}) { __typename ${asked} } }`;
     });
   }

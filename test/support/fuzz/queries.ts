@@ -54,8 +54,8 @@ export function queries(schema: GraphQLSchema, ids: readonly string[]): fc.Arbit
         );
       case '_Any':
         return fc.oneof(
-          fc.constantFrom(...ids).map(id => ({ __typename: 'Job', id })),
-          fc.constantFrom({}, { __typename: 'Engine' }, 'Job'),
+          fc.constantFrom(...ids).map(id => ({ __typename: 'EditJob', id })),
+          fc.constantFrom({}, { __typename: 'EditEngine' }, 'EditJob'),
         );
       default:
         return fc.oneof(

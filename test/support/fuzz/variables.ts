@@ -49,7 +49,7 @@ function scalar(name: string): fc.Arbitrary<unknown> {
       return fc.double({ min: 1, max: 20, noNaN: true });
     case 'Boolean':
       return fc.boolean();
-    case 'Seed':
+    case 'EditSeed':
       return fc.oneof(fc.nat(), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String));
     case 'JSON':
       return fc.dictionary(fc.string({ maxLength: 10 }), fc.jsonValue(), { maxKeys: 3 });

@@ -81,7 +81,7 @@ async function submit(url: string, input: Record<string, unknown> = {}): Promise
   const { editImage } = await graphql<{ editImage: Submitted }>(
     url,
     `mutation ($input: EditImageInput!) {
-      editImage(input: $input) { __typename ... on Job { id request { workflow } } ... on Error { message } }
+      editImage(input: $input) { __typename ... on EditJob { id request { workflow } } ... on EditError { message } }
     }`,
     {
       input: {
