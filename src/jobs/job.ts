@@ -50,6 +50,8 @@ export interface EditRequest {
   readonly workflowVersion: string;
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly webhook: Webhook | null;
+  /** What of the caller's request was ignored, one sentence each. Unset: nothing. */
+  readonly warnings?: readonly string[];
 }
 
 /** One image that a job made; its bytes, without metadata, are in Artifacts under `key`. */

@@ -49,6 +49,9 @@ const webhook = z.strictObject(
 
 const seedRule = takes(`an integer from 0 to ${SEED_MAX}, as a number or a decimal string`);
 
+/** The lowest and the highest value of each number of an edit. A workflow may allow less. */
+export const RANGES = { steps: [1, 100], cfg: [1, 20], megapixels: [0.1, 4] } as const;
+
 /** The fields of an edit that REST and GraphQL share; each message says what the field takes and what it got. */
 export const editFields = {
   prompt: z
@@ -64,9 +67,9 @@ export const editFields = {
     .transform(value => BigInt(value))
     .refine(value => value >= 0n && value <= SEED_MAX, seedRule)
     .transform(value => value.toString()),
-  steps: integerFrom(1, 100),
-  cfg: numberFrom(1, 20),
-  megapixels: numberFrom(0.1, 4),
+  steps: integerFrom(...RANGES.steps),
+  cfg: numberFrom(...RANGES.cfg),
+  megapixels: numberFrom(...RANGES.megapixels),
   workflow: z.string(takes('the name of a workflow')).min(1, takes('the name of a workflow')),
   priority: z.enum(JOB_PRIORITIES, takes(JOB_PRIORITIES.join(', '))),
   parameters: z.record(z.string(), z.unknown(), takes('an object')),
@@ -100,6 +103,8 @@ export interface EditInput {
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly webhook: Webhook | null;
   readonly idempotencyKey: string | null;
+  /** What of the request was ignored, one sentence each. They are kept with the job. */
+  readonly warnings?: readonly string[] | undefined;
 }
 
 /** The first error of a parse, by the field's own name: `steps takes an integer from 1 to 100, got 0`. */
@@ -144,13 +149,14 @@ export function fillIn(
       workflowVersion: workflow.version,
       parameters: parameters.values,
       webhook: input.webhook,
+      ...(input.warnings === undefined || input.warnings.length === 0 ? {} : { warnings: input.warnings }),
     },
   };
 }
 
-/** A hash of the input, except for the idempotency key. The order of fields does not matter. */
+/** A hash of what an input requests. The order of fields does not matter. */
 export function fingerprint(input: EditInput): string {
-  const { idempotencyKey: _, images, ...rest } = input;
+  const { idempotencyKey: _, warnings: __, images, ...rest } = input;
   const canonical = { ...rest, images: images.map(({ slot, source }) => ({ slot, source })) };
   return createHash('sha256')
     .update(JSON.stringify(sortKeys(canonical)))

@@ -57,6 +57,7 @@ async function debugFieldsOf(options: RestOptions, job: Job, operator: boolean):
       .filter(({ key }) => stored.has(key))
       .map(({ enginePath }) => pathOf(enginePath)),
     request: requestOf(job),
+    ...(job.request.warnings === undefined ? {} : { warnings: [...job.request.warnings] }),
     events: job.log.map(({ at, event, detail }) => ({ at: new Date(at).toISOString(), event, detail })),
     engine: job.engine,
     ...(operator && job.engineReport !== null ? { engine_report: job.engineReport } : {}),

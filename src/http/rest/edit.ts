@@ -1,14 +1,17 @@
 import type { FastifyInstance } from 'fastify';
 import { type EditInput, firstIssue, type ImageSource } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
+import type { ExtraParameter } from '../../workflows/manifest.ts';
 import { sendError } from '../errors.ts';
 import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
 import type { RestOptions } from './context.ts';
+import { asNumber } from './contract/numbers.ts';
 import { type EditBody, editBody, editHeaders, STORED_IMAGE } from './contract/requests.ts';
 import type { EditResponse } from './contract/responses.ts';
 import { POLL_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
+import { unknownFieldWarnings } from './unknown-fields.ts';
 
 /**
  * POST `/edit-image`. Accepts only bodies with a JSON content type: a page of another origin cannot send one without a
@@ -22,14 +25,10 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     done(null, parseBody(bytes)),
   );
 
-  /** The fields of a body that only the chosen workflow declares. */
-  function extraParameters(body: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const chosen = workflows.choose(typeof body.workflow === 'string' ? body.workflow : null);
-    if (!chosen.ok) return {};
-    const names = chosen.workflow.manifest.extraParameters.map(({ name }) => name);
-    return Object.fromEntries(
-      names.flatMap(name => (Object.hasOwn(body, name) ? [[name, body[name]] as const] : [])),
-    );
+  /** The fields that only the chosen workflow declares. */
+  function extraParameters({ workflow }: EditBody): readonly ExtraParameter[] {
+    const chosen = workflows.choose(workflow ?? null);
+    return chosen.ok ? chosen.workflow.manifest.extraParameters : [];
   }
 
   const route = { bodyLimit: options.maxBodyBytes };
@@ -47,7 +46,11 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
       return sendError(reply, 400, firstIssue(headers.error).message.replace(/^\S+/, 'Idempotency-Key'));
     }
 
-    const edit = toEditInput(parsed.data, extraParameters(body), headers.data['idempotency-key'] ?? null);
+    const extra = extraParameters(parsed.data);
+    const edit = {
+      ...toEditInput(parsed.data, valuesOf(extra, body), headers.data['idempotency-key'] ?? null),
+      warnings: unknownFieldWarnings(Object.keys(body), [...FIELDS, ...extra.map(({ name }) => name)]),
+    };
     const outcome = await jobs.submit(edit, options.callerOf(request), goneSignal(reply));
     if (!outcome.ok) {
       const { status, detail } = describeFailure(outcome.failure);
@@ -56,14 +59,30 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
       return sendError(reply, status, detail);
     }
     const { job } = outcome;
+    const { warnings = [] } = job.request;
     reply.header('location', `/status/${job.id}`);
     reply.header('retry-after', POLL_SECONDS);
     return {
       job_id: job.id,
       status: restStatus(job),
       message: 'Image editing started',
+      ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     } satisfies EditResponse;
   });
+}
+
+const FIELDS = Object.keys(editBody.shape);
+
+/** The values that a body has for the parameters of a workflow; a text is taken as the number that it spells. */
+function valuesOf(
+  parameters: readonly ExtraParameter[],
+  body: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    parameters
+      .filter(({ name }) => Object.hasOwn(body, name))
+      .map(({ name, type }) => [name, asNumber(type, body[name])]),
+  );
 }
 
 /** Whether a required field is missing: null and blank strings count as missing. */

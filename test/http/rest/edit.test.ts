@@ -93,7 +93,17 @@ describe('POST /edit-image', () => {
     ['"steps": 0', 'steps takes an integer from 1 to 100, got 0'],
     ['"steps": 101', 'steps takes an integer from 1 to 100, got 101'],
     ['"steps": 40.5', 'steps takes an integer from 1 to 100, got 40.5'],
-    ['"steps": "40"', 'steps takes an integer from 1 to 100, got "40"'],
+    ['"steps": "abc"', 'steps takes an integer from 1 to 100, got "abc"'],
+    ['"steps": "101"', 'steps takes an integer from 1 to 100, got "101"'],
+    ['"steps": "30.5"', 'steps takes an integer from 1 to 100, got "30.5"'],
+    ['"steps": ""', 'steps takes an integer from 1 to 100, got ""'],
+    ['"cfg": "4,5"', 'cfg takes a number from 1 to 20, got "4,5"'],
+    ['"cfg": "NaN"', 'cfg takes a number from 1 to 20, got "NaN"'],
+    ['"megapixels": "1e400"', 'megapixels takes a number from 0.1 to 4, got "1e400"'],
+    [
+      '"seed": "99999999999999999999"',
+      'seed takes an integer from 0 to 18446744073709551615, as a number or a decimal string, got 99999999999999999999',
+    ],
     ['"steps": true', 'steps takes an integer from 1 to 100, got true'],
     ['"steps": [18446744073709551615]', 'steps takes an integer from 1 to 100, got [18446744073709552000]'],
     ['"steps": 18446744073709551615', 'steps takes an integer from 1 to 100, got 18446744073709551615'],
@@ -138,16 +148,73 @@ describe('POST /edit-image', () => {
     expect(body.detail).toMatch(/^workflow takes one of .*qwen-image-edit-plus.*got "qwen-image-edit-plsu"/);
   });
 
-  it('ignores unknown fields', async () => {
-    const answer = await edit({ ...valid, callback_url: 'http://x', width: -5, parameters: 'x' });
+  it('takes numbers that come as texts', async () => {
+    const { body } = await edit({
+      ...valid,
+      steps: ' 2.0 ',
+      cfg: '4.5',
+      megapixels: '2e-1',
+      seed: '18_446_744_073_709_551_615',
+    });
+    expect(Object.keys(body)).toEqual(['job_id', 'status', 'message']);
+    expect(await requestOf(body.job_id)).toMatchObject({
+      steps: 2,
+      cfg: 4.5,
+      megapixels: 0.2,
+      seed: '18446744073709551615',
+    });
+  });
+
+  it('ignores unknown fields, and names them in the response and to operators', async () => {
+    const answer = await edit({
+      ...valid,
+      image4_url: 'http://x',
+      image_url: 'http://x',
+      negativ_prompt: 'x',
+      negativePrompt: 'x',
+      Steps: 5,
+      width: -5,
+    });
     expect(answer.status).toBe(200);
-    expect(await requestOf(answer.body.job_id)).toMatchObject({ parameters: {} });
+    const warnings = [
+      'The unknown field "image4_url" was ignored: the images are image1_url, image2_url, image3_url',
+      'The unknown field "image_url" was ignored; did you mean "image1_url"?',
+      'The unknown field "negativ_prompt" was ignored; did you mean "negative_prompt"?',
+      'The unknown field "negativePrompt" was ignored; did you mean "negative_prompt"?',
+      'The unknown field "Steps" was ignored; did you mean "steps"?',
+      'The unknown field "width" was ignored',
+    ];
+    expect(answer.body.warnings).toEqual(warnings);
+    const { body } = await fetchJson(`${gateway.url}/debug/job/${answer.body.job_id}`);
+    expect(body).toMatchObject({ warnings, request: { steps: 1, negative_prompt: '', parameters: {} } });
+  });
+
+  it('names few of very many unknown fields, without their control characters', async () => {
+    const many = Object.fromEntries(Array.from({ length: 50_000 }, (_, index) => [`x${index}`, 1]));
+    const name = `a\u001b[31m\u202e${'y'.repeat(500_000)}`;
+    const { body } = await edit({ ...valid, [name]: 1, ...many });
+    expect(body.warnings).toHaveLength(11);
+    expect(body.warnings).toContain('49991 more unknown fields were ignored');
+    expect(JSON.stringify(body).length).toBeLessThan(1500);
+    expect(String(body.warnings)).not.toMatch(/\p{C}/u);
+  });
+
+  it('keeps the warnings of a repeated request', async () => {
+    const headers = { 'idempotency-key': crypto.randomUUID() };
+    const first = await edit({ ...valid, foo: 1 }, headers);
+    const again = await edit({ ...valid, foo: 1 }, headers);
+    expect(first.body.warnings).toEqual(['The unknown field "foo" was ignored']);
+    expect(again.body).toMatchObject({ job_id: first.body.job_id, warnings: first.body.warnings });
   });
 
   it('accepts the parameters of the chosen workflow as fields', async () => {
     const workflow = 'qwen-image-edit-2511';
     const { body } = await edit({ ...valid, workflow, weights: 'fp8mixed' });
+    expect(body).not.toHaveProperty('warnings');
     expect(await requestOf(body.job_id)).toMatchObject({ workflow, parameters: { weights: 'fp8mixed' } });
+    expect((await edit({ ...valid, weights: 'fp8mixed' })).body.warnings).toEqual([
+      'The unknown field "weights" was ignored',
+    ]);
     expect(await edit({ ...valid, workflow, weights: 'fp4' })).toMatchObject({
       status: 400,
       body: { detail: 'weights takes one of bf16, fp8mixed, int8_convrot, got "fp4"' },

@@ -88,7 +88,8 @@ const document = (version: string): ZodOpenApiObject => ({
       post: {
         operationId: 'editImage',
         summary: 'Submit an image editing job with up to 3 input images',
-        description: 'Fields that the chosen workflow declares are accepted too; others are ignored.',
+        description:
+          'Fields that the chosen workflow declares are accepted too; any other is ignored, with a warning.',
         tags: ['Edit'],
         requestParams: { header: editHeaders },
         requestBody: { required: true, content: { 'application/json': { schema: editBody } } },

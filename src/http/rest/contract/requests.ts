@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
-import { editFields, takes } from '../../../jobs/request.ts';
+import { editFields, RANGES, takes } from '../../../jobs/request.ts';
+import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 
 /** The values of `?format=`; `jpg` is an alias of `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;
@@ -37,18 +38,16 @@ function queryInteger(minimum: number, maximum: number, description: string) {
   const rule = takes(`an integer from ${minimum} to ${maximum}`);
   return z
     .string(rule)
-    .regex(/^\d{1,9}$/, rule)
-    .transform(Number)
-    .refine(value => value >= minimum && value <= maximum, {
-      error: issue => `takes an integer from ${minimum} to ${maximum}, got ${String(issue.input)}`,
+    .transform((text, context) => {
+      const value = integerIn(text);
+      if (value !== null && value >= minimum && value <= maximum) return Number(value);
+      context.addIssue({ code: 'custom', message: rule.error({ input: value ?? text }) });
+      return z.NEVER;
     })
     .optional()
     .meta({
       description,
-      override: ({ jsonSchema }) => {
-        delete jsonSchema.pattern;
-        Object.assign(jsonSchema, { type: 'integer', minimum, maximum });
-      },
+      override: { type: 'integer', minimum, maximum },
     });
 }
 
@@ -62,7 +61,9 @@ const WEBHOOK: oas31.SchemaObject = {
   additionalProperties: false,
 };
 
-/** The body of POST `/edit-image`. Other fields are ignored, unless the workflow declares them. */
+const AS_TEXT = 'A text is taken as the number that it spells.';
+
+/** The body of POST `/edit-image`. Other fields are ignored with a warning, unless the workflow declares them. */
 export const editBody = z
   .object({
     image1_url: imageUrl.meta({
@@ -83,28 +84,22 @@ export const editBody = z
     negative_prompt: editFields.negativePrompt
       .nullish()
       .meta({ description: 'What to avoid. Has no effect at cfg 1.' }),
-    seed: editFields.seed.nullish().meta({
+    seed: laxSeed(editFields.seed).meta({
       description:
         'The same seed and input give the same image: 0 to 18446744073709551615 (2^64-1), as a number or a decimal string. ' +
         'Default: random.',
-      override: {
-        anyOf: [
-          { type: 'integer', minimum: 0 },
-          { type: 'string', pattern: '^\\d{1,20}$' },
-          { type: 'null' },
-        ],
-      },
       example: 12345,
     }),
-    steps: editFields.steps.nullish().meta({
-      description: 'Number of diffusion steps. Default: that of the workflow, 40 for the standard one.',
+    steps: laxInteger(editFields.steps, ...RANGES.steps).meta({
+      description: `Number of diffusion steps. Default: that of the workflow, 40 for the standard one. ${AS_TEXT}`,
     }),
-    cfg: editFields.cfg.nullish().meta({
-      description: 'Classifier-free guidance. Default: that of the workflow, 4.0 for the standard one.',
+    cfg: laxNumber(editFields.cfg, ...RANGES.cfg).meta({
+      description: `Classifier-free guidance. Default: that of the workflow, 4.0 for the standard one. ${AS_TEXT}`,
     }),
-    megapixels: editFields.megapixels.nullish().meta({
+    megapixels: laxNumber(editFields.megapixels, ...RANGES.megapixels).meta({
       description:
-        'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
+        'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. ' +
+        AS_TEXT,
     }),
     workflow: editFields.workflow.nullish().meta({
       description: 'The workflow to run. Default: the first one that an engine can run.',

@@ -15,6 +15,10 @@ const revision = count.optional().meta({
 });
 const promptId = z.string().nullable().meta({ description: 'The id of the job on its engine.' });
 
+const warnings = z.array(z.string()).meta({
+  description: 'Fields that were ignored because they are unknown, one sentence each. Unset: none.',
+});
+
 /** Every error. */
 export const errorResponse = z
   .object({ detail: z.string() })
@@ -33,7 +37,12 @@ export const healthResponse = z
 
 /** POST `/edit-image`. */
 export const editResponse = z
-  .object({ job_id: z.string(), status: z.enum(REST_STATUSES), message: z.string() })
+  .object({
+    job_id: z.string(),
+    status: z.enum(REST_STATUSES),
+    message: z.string(),
+    warnings: warnings.optional(),
+  })
   .meta({ id: 'EditAccepted' });
 
 /** A job that has not ended. */
@@ -165,6 +174,7 @@ const debugFields = z
       parameters: z.record(z.string(), z.unknown()),
       priority: z.string(),
     }),
+    warnings: warnings.optional(),
     events: z.array(z.object({ at: time, event: z.string(), detail: z.string().nullable() })),
     engine: z.string().nullable(),
     engine_report: z.string().optional().meta({ description: 'The engine’s own report of a failure.' }),
