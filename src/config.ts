@@ -260,7 +260,7 @@ export const settings = {
     .prefault('3s')
     .describe('Silence of an engine’s socket after which the gateway queries the state of the prompt'),
   ENGINE_PROBE: duration.prefault('10s').describe('Interval between probes of a healthy engine'),
-  MAX_ATTEMPTS: whole(1, 100).default(3).describe('Maximum number of runs of a job that loses its engine'),
+  MAX_ATTEMPTS: whole(1, 100).default(3).describe('Lost runs after which a job ends with ENGINE_LOST'),
   DRAIN_DELAY: duration
     .prefault('0ms')
     .describe(

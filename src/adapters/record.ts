@@ -12,9 +12,12 @@ export function encodeState(job: Job): string {
   return JSON.stringify(state);
 }
 
+/** What records of earlier versions lack. */
+const LATER_FIELDS = { losses: 0, suspect: false, lostOn: null, notBefore: null };
+
 /** Joins the two halves. Their form is not checked: the stores read only what they wrote. */
 export function decodeJob({ request, state }: JobRecord): Job {
-  return { ...JSON.parse(state), request: JSON.parse(request) };
+  return { ...LATER_FIELDS, ...JSON.parse(state), request: JSON.parse(request) };
 }
 
 /** The fields of a job that the stores index. */

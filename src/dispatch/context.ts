@@ -17,7 +17,7 @@ export interface RunLimits {
   readonly engineGraceMs: number;
   /** Silence after which the engine is asked where the prompt is. */
   readonly watchdogMs: number;
-  /** Runs of a job whose engine was lost each time. */
+  /** Lost runs of a job after which it fails. */
   readonly maxAttempts: number;
   /** Previews kept per second. */
   readonly previewRate: number;

@@ -33,7 +33,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
   );
   const lanes: Lane[] = engines.flatMap(engine =>
     Array.from({ length: options.lanesPerEngine }, (_, index) =>
-      startLane({ context, engine, index, leaseMs: options.leaseMs }),
+      startLane({ context, engine, engines, index, leaseMs: options.leaseMs }),
     ),
   );
   const housekeeping = startHousekeeping({

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { changeFrom } from '../jobs/changes.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
+import { chooseJob, laneName, lanesOf } from './choose.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';
 import { runJob } from './run.ts';
@@ -10,6 +11,8 @@ import { runJob } from './run.ts';
 export interface LaneOptions {
   readonly context: DispatchContext;
   readonly engine: Engine;
+  /** All engines of this process. */
+  readonly engines: readonly Engine[];
   /** 0 for the first lane of an engine. */
   readonly index: number;
   readonly leaseMs: number;
@@ -24,6 +27,8 @@ export interface Lane {
 const CANDIDATES = [4, 1_000] as const;
 /** A notification of waiting jobs may be lost, for example when the store restarts: look anyway. */
 const POLL_MS = 2_000;
+/** How often a lane looks whether the job that runs alone on its engine has ended. */
+const ALONE_POLL_MS = 250;
 /** A busy engine leaves a new job to an idle one for this long. */
 const COURTESY_MS = 25;
 /** After an error of the store. */
@@ -33,9 +38,9 @@ const RETRY_MS = 1_000;
  * Starts one lane, a place in an engine's queue: while it holds the lane's lease, it claims the job that should run next and
  * drives it to its end, one after another.
  */
-export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lane {
+export function startLane({ context, engine, engines, index, leaseMs }: LaneOptions): Lane {
   const { ledger, log } = context;
-  const name = `${engine.id}#${index}`;
+  const name = laneName(engine.id, index);
   const stopping = new AbortController();
 
   async function loop(): Promise<void> {
@@ -91,21 +96,22 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     }
   }
 
-  /** Claims the next job that this engine can run; null when there was none for a while. */
+  /** Claims the next job that this engine may run; null when there was none for a while. */
   async function claim(lease: Lease, signal: AbortSignal): Promise<Job | null> {
     const waiting = listenForWork(signal);
     try {
       // Queried after listening started, so that a job that comes in between is not missed.
       const first = await next();
-      if (first === null) {
-        await waiting.heard;
+      if (first.job === null) {
+        waiting.endIn(first.againMs);
+        await waiting.ended;
         return null;
       }
       if (index > 0) {
         await pause(COURTESY_MS, signal);
         if (signal.aborted) return null;
       }
-      const job = index > 0 ? await next() : first;
+      const { job } = index > 0 ? await next() : first;
       if (job === null) return null;
       const result = await changeFrom(
         ledger,
@@ -119,31 +125,59 @@ export function startLane({ context, engine, index, leaseMs }: LaneOptions): Lan
     }
   }
 
-  async function next(): Promise<Job | null> {
+  /** The job to claim, or null and how long to wait at most before the next look. */
+  async function next(): Promise<{ job: Job | null; againMs: number }> {
+    const choosing = {
+      engine: engine.id,
+      canRun: ({ request }: Job) => engine.canRun(request.workflow, request.workflowVersion),
+      othersCanRun: ({ request }: Job) =>
+        engines.some(
+          other =>
+            other.id !== engine.id &&
+            other.status().state === 'READY' &&
+            other.canRun(request.workflow, request.workflowVersion),
+        ),
+    };
+    let againAt: number | null = null;
     for (const limit of CANDIDATES) {
       const waiting = await ledger.waiting(limit);
-      const job = waiting.find(({ request }) => engine.canRun(request.workflow, request.workflowVersion));
-      if (job !== undefined) return job;
-      if (waiting.length < limit) return null;
+      const at = context.now();
+      const choice = chooseJob(waiting, choosing, at);
+      if (choice.job !== null) {
+        const others = await ledger.inLanes(lanesOf(engine.id));
+        if (others.some(({ suspect }) => suspect)) return { job: null, againMs: ALONE_POLL_MS };
+        return { job: choice.job, againMs: 0 };
+      }
+      againAt = choice.againAt;
+      if (waiting.length < limit) break;
     }
-    return null;
+    const untilAgain = againAt === null ? POLL_MS : againAt - context.now();
+    return { job: null, againMs: Math.min(POLL_MS, Math.max(0, untilAgain)) };
   }
 
-  function listenForWork(signal: AbortSignal): { heard: Promise<void>; cancel(): void } {
-    let cancel = (): void => {};
-    const heard = new Promise<void>(resolve => {
-      const timer = setTimeout(resolve, POLL_MS);
-      const stopListening = ledger.onWaiting(resolve);
-      const aborted = (): void => resolve();
-      signal.addEventListener('abort', aborted);
-      cancel = () => {
+  /** Listens for waiting jobs; `ended` resolves when one comes, the time is over, or `signal` aborts. */
+  function listenForWork(signal: AbortSignal): {
+    ended: Promise<void>;
+    endIn(ms: number): void;
+    cancel(): void;
+  } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let timer: NodeJS.Timeout | undefined;
+    const stopListening = ledger.onWaiting(resolve);
+    const aborted = (): void => resolve();
+    signal.addEventListener('abort', aborted);
+    return {
+      ended: promise,
+      endIn(ms) {
+        timer = setTimeout(resolve, ms);
+      },
+      cancel() {
         clearTimeout(timer);
         stopListening();
         signal.removeEventListener('abort', aborted);
         resolve();
-      };
-    });
-    return { heard, cancel };
+      },
+    };
   }
 
   /** Resolves to false when `signal` aborts first. */

@@ -4,6 +4,7 @@ import { type JobError, jobError } from '../jobs/errors.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
 import type { BoundPrompt } from '../workflows/bind/bind.ts';
+import { besideOthers, lanesOf } from './choose.ts';
 import { collectOutputs, OutputMissing } from './collect.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';
@@ -20,6 +21,8 @@ import { createPreviewKeeper, type HeldJob, holdJob, RunOver } from './held-job.
 import { findPrompt, stopPrompt } from './lookup.ts';
 import { bindJob, uploadInputs } from './prepare.ts';
 
+/** How often a job that has its engine for itself looks whether the others have ended. */
+const TURN_POLL_MS = 250;
 /** Retries of a job after the engine ran out of memory. */
 const MEMORY_RETRIES = 1;
 
@@ -96,6 +99,9 @@ async function begin(run: Run): Promise<void> {
   let prompt: BoundPrompt;
   let socket: EngineSocket;
   try {
+    const turn = await awaitTurn(run);
+    if (turn === 'yield') return handBack(run, 'another job runs alone on the engine');
+    if (turn === 'stopped') return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
     const uploads = await uploadInputs(context, engine, held.job, () => run.wantsCancel() || run.leaving());
     if (uploads.ok === 'stopped') return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
     if (!uploads.ok) return fail(run, uploads.error);
@@ -128,6 +134,20 @@ async function begin(run: Run): Promise<void> {
     }
     default:
       return submitted satisfies never;
+  }
+}
+
+/** Resolves once the job may run beside the jobs in the engine's other lanes; see `besideOthers`. */
+async function awaitTurn(run: Run): Promise<'go' | 'yield' | 'stopped'> {
+  const { context, engine, held } = run;
+  for (;;) {
+    if (run.wantsCancel() || run.leaving()) return 'stopped';
+    const others = (await context.ledger.inLanes(lanesOf(engine.id))).filter(({ id }) => id !== held.job.id);
+    const turn = besideOthers(held.job, others);
+    if (turn !== 'wait') return turn;
+    // What comes into the inbox is known by other means, or of a prompt that does not exist yet.
+    run.inbox.drain();
+    await run.inbox.wait(TURN_POLL_MS);
   }
 }
 

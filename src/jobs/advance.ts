@@ -33,9 +33,12 @@ export type JobEvent =
   | { type: 'cancelRequested'; at: number; expiresAt: number }
   /** The engine has stopped working on it. */
   | { type: 'canceled'; at: number; expiresAt: number }
-  /** The lane returned it before the engine had it; the attempt does not count. */
+  /** The lane returned it before the engine had it. */
   | { type: 'handedBack'; at: number; reason: string; expiresAt: number }
-  /** The engine lost it: it returns to its old position unless it has had `maxAttempts`. */
+  /**
+   * The engine lost it: it returns to its old position, unless `maxAttempts` runs were lost for which only this job can
+   * have been the cause.
+   */
   | { type: 'engineLost'; at: number; reason: string; maxAttempts: number; expiresAt: number }
   /** The engine ran out of memory and was told to free some: run it again. */
   | { type: 'outOfMemory'; at: number; reason: string; engineReport: string | null };
@@ -53,7 +56,7 @@ export function advance(job: Job, event: JobEvent): Job {
         lane: event.lane,
         engine: event.engine,
         promptId: event.promptId,
-        attempt: job.attempt + 1,
+        notBefore: null,
       });
     case 'bound':
       if (job.lane === null || sameSize(job.size, event.size)) return job;
@@ -62,6 +65,7 @@ export function advance(job: Job, event: JobEvent): Job {
       if (job.status !== 'QUEUED' || job.lane === null) return job;
       return change(job, event, null, {
         status: 'PROCESSING',
+        attempt: job.attempt + 1,
         startedAt: event.at,
         progress: 0,
         queuePosition: null,
@@ -99,15 +103,9 @@ export function advance(job: Job, event: JobEvent): Job {
     case 'handedBack':
       if (job.lane === null) return job;
       if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
-      return backToQueue(job, event, event.reason, { attempt: Math.max(0, job.attempt - 1) });
-    case 'engineLost':
-      if (job.lane === null) return job;
-      if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
-      if (job.attempt >= event.maxAttempts) {
-        const message = `The engine was lost ${job.attempt} times while running this job: ${event.reason}`;
-        return finish(job, event, 'ERROR', event.reason, { error: jobError('ENGINE_LOST', message) });
-      }
       return backToQueue(job, event, event.reason, {});
+    case 'engineLost':
+      return engineLost(job, event);
     case 'outOfMemory':
       if (job.lane === null) return job;
       if (job.cancelRequested) return job;
@@ -118,6 +116,32 @@ export function advance(job: Job, event: JobEvent): Job {
     default:
       return event satisfies never;
   }
+}
+
+/** The pause after the first lost run; each further one is three times longer. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+/**
+ * A job that only waited in the queue of a lost engine is not the cause. As it may be one, it has an engine for itself
+ * from then on; what is lost then is lost by it, begun or not.
+ */
+function engineLost(job: Job, event: Extract<JobEvent, { type: 'engineLost' }>): Job {
+  if (job.lane === null) return job;
+  if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
+  const began = job.status === 'PROCESSING';
+  const losses = job.losses + (began || job.suspect ? 1 : 0);
+  if (losses >= event.maxAttempts) {
+    const message = `Given up after ${losses} lost run${losses === 1 ? '' : 's'}; the last one: ${event.reason}`;
+    return finish(job, event, 'ERROR', event.reason, { losses, error: jobError('ENGINE_LOST', message) });
+  }
+  const pause = losses === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 3 ** (losses - 1));
+  return backToQueue(job, event, event.reason, {
+    losses,
+    suspect: true,
+    lostOn: began ? job.engine : job.lostOn,
+    notBefore: event.at + pause,
+  });
 }
 
 function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>): Job {

@@ -105,8 +105,16 @@ export interface Job {
   readonly engine: string | null;
   /** Chosen by the gateway and saved before it is sent to ComfyUI. */
   readonly promptId: string | null;
-  /** Number of runs so far. */
+  /** Number of runs so far that an engine began. */
   readonly attempt: number;
+  /** How many runs ended because the engine was lost, while only this job can have been the cause. */
+  readonly losses: number;
+  /** The engine was lost while it had this job: from then on the job has an engine for itself. */
+  readonly suspect: boolean;
+  /** The engine that was lost last while it ran this job: another one is preferred. */
+  readonly lostOn: string | null;
+  /** When the next run may be claimed, in milliseconds since 1970; null: at once. */
+  readonly notBefore: number | null;
   /** How many of them ended because the engine ran out of memory. */
   readonly memoryFailures: number;
   readonly cancelRequested: boolean;
@@ -170,6 +178,10 @@ export function createJob(fields: {
     engine: null,
     promptId: null,
     attempt: 0,
+    losses: 0,
+    suspect: false,
+    lostOn: null,
+    notBefore: null,
     memoryFailures: 0,
     cancelRequested: false,
     progress: 0,

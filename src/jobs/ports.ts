@@ -103,6 +103,8 @@ export interface Ledger {
   /** False if another process has taken over the lane. */
   renewLane(lease: Lease, ttlMs: number): Promise<boolean>;
   releaseLane(lease: Lease): Promise<void>;
+  /** The jobs in the lanes whose names begin with `prefix`, in no order. */
+  inLanes(prefix: string): Promise<Job[]>;
   /** Jobs whose lane has been free for `graceMs`: their engine was removed from the configuration. */
   stranded(graceMs: number): Promise<Job[]>;
   /** Waiting jobs created before `createdBefore`, oldest first. */

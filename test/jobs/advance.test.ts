@@ -134,6 +134,30 @@ describe('advance, for any events in any order', () => {
     );
   });
 
+  it('counts the runs that an engine began, and none that it did not', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, b, { type }) => {
+          const began = type === 'started' && a !== b;
+          expect(b.attempt).toBe(a.attempt + (began ? 1 : 0));
+        }),
+      ),
+    );
+  });
+
+  it('never ends a job with ENGINE_LOST that only waited behind another, and pauses longer after each lost run', () => {
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, b) => {
+          const lost = b.error?.code === 'ENGINE_LOST';
+          if (lost) expect(a.status === 'PROCESSING' || a.suspect).toBe(true);
+          expect(b.losses).toBeLessThanOrEqual(a.losses + 1);
+          if (a.status !== 'PROCESSING' && !a.suspect) expect(b.losses).toBe(a.losses);
+        }),
+      ),
+    );
+  });
+
   it('does not modify the given job', () => {
     fc.assert(
       fc.property(anyEvents, events =>
@@ -176,7 +200,28 @@ describe('advance, case by case', () => {
 
   it('does not count a run that never reached the engine', () => {
     const back = run(claimed, { type: 'handedBack', at: 4, reason: 'down', expiresAt: 99 });
-    expect(back).toMatchObject({ status: 'QUEUED', attempt: 0, lane: null });
+    expect(back).toMatchObject({ status: 'QUEUED', attempt: 0, lane: null, suspect: false });
+  });
+
+  it('does not count a run that only waited in the engine’s queue, and runs the job alone from then on', () => {
+    const back = run(claimed, lost);
+    expect(back).toMatchObject({ status: 'QUEUED', attempt: 0, losses: 0, suspect: true, lostOn: null });
+    expect(back.notBefore).toBe(lost.at);
+    // Alone it can only be the cause itself, although no event said that it began.
+    const alone = [claimed, lost].reduce(advance, back);
+    expect(alone).toMatchObject({ status: 'QUEUED', attempt: 0, losses: 1 });
+    expect([claimed, lost].reduce(advance, alone)).toMatchObject({ error: { code: 'ENGINE_LOST' } });
+  });
+
+  it('pauses half a second after the first lost run, and three times longer after each', () => {
+    const patient: JobEvent = { ...lost, maxAttempts: 9 };
+    let job = aJob();
+    const pauses: number[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      job = [claimed, { type: 'started', at: 3 } as const, patient].reduce(advance, job);
+      pauses.push((job.notBefore ?? 0) - patient.at);
+    }
+    expect(pauses).toEqual([500, 1_500, 4_500, 13_500, 30_000, 30_000]);
   });
 
   it('keeps a history of transitions, not of progress', () => {

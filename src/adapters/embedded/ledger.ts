@@ -82,6 +82,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     ),
     extendLane: db.prepare('UPDATE lanes SET expires_at = ? WHERE lane = ? AND token = ?'),
     inLane: db.prepare('SELECT request, state FROM jobs WHERE lane = ?'),
+    inLanes: db.prepare('SELECT request, state FROM jobs WHERE lane IS NOT NULL AND substr(lane, 1, ?) = ?'),
     stranded: db.prepare(
       `SELECT request, state FROM jobs LEFT JOIN lanes USING (lane)
        WHERE lane IS NOT NULL AND coalesce(lanes.expires_at, 0) < ?`,
@@ -249,6 +250,10 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     async releaseLane(lease) {
       sql.extendLane.run(now(), lease.lane, lease.token);
+    },
+    async inLanes(prefix) {
+      // `substr` counts code points.
+      return sql.inLanes.all([...prefix].length, prefix).map(jobOf);
     },
     async stranded(graceMs) {
       return sql.stranded.all(now() - graceMs).map(jobOf);

@@ -137,6 +137,9 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     async releaseLane({ lane, token }) {
       await extendLane(lane, token, 0);
     },
+    async inLanes(lanes) {
+      return asPresentJobs(await reach(client.qeReadLanes(`${prefix}:held`, prefix, lanes)));
+    },
     async stranded(graceMs) {
       const reply = await reach(client.qeReadStranded(`${prefix}:held`, prefix, time(), graceMs));
       return asPresentJobs(reply);

@@ -191,7 +191,7 @@ export function addJob(builder: Builder) {
         description: 'Deliveries to the job’s webhook, oldest first.',
         resolve: async (job, _, { jobs }) => [...(await jobs.deliveries(job))],
       }),
-      attempt: t.exposeInt('attempt', { description: 'Runs that started.' }),
+      attempt: t.exposeInt('attempt', { description: 'Runs that an engine began.' }),
       createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
       startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),
       finishedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.finishedAt) }),

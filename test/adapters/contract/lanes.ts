@@ -51,6 +51,19 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().store.ledger.commit(late, claimed.revision, second?.lease ?? null)).toBe('ok');
   });
 
+  it('finds the jobs in the lanes of one engine', async () => {
+    const inLanes = async (prefix: string): Promise<string[]> =>
+      (await under().store.ledger.inLanes(prefix)).map(({ id }) => id).sort();
+    const first = await under().commit(await under().stored(), claim('e:1#0'));
+    const second = await under().commit(await under().stored(), claim('e:1#1'));
+    await under().commit(await under().stored(), claim('e:12#0'));
+    await under().stored();
+    expect(await inLanes('e:1#')).toEqual([first.id, second.id].sort());
+    expect(await inLanes('e:')).toHaveLength(3);
+    await under().commit(first, { type: 'canceled', ...END });
+    expect(await under().store.ledger.inLanes('e:1#')).toEqual([second]);
+  });
+
   it('frees a released lane', async () => {
     const first = await under().store.ledger.acquireLane('e#0', 60_000);
     if (first !== null) await under().store.ledger.releaseLane(first.lease);

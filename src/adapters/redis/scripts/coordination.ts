@@ -33,6 +33,21 @@ redis.call('HSET', key('lane-ends'), ARGV[3], whole(clock(ARGV[2]) + tonumber(AR
 return 1
 `;
 
+/** Jobs in lanes. */
+export const readLanes = `
+-- Purpose: reads the jobs in the lanes whose names begin with a text. A lane has one job at most, so these are few.
+-- KEYS[1]: hash of lanes by job.
+-- ARGV: 1 prefix of the keys, 2 the text.
+-- Returns: {state, request, …}.
+${NAMES}${READ}
+local found = {}
+local held = redis.call('HGETALL', KEYS[1])
+for n = 1, #held, 2 do
+  if held[n + 1]:sub(1, #ARGV[2]) == ARGV[2] then read(found, held[n]) end
+end
+return found
+`;
+
 /** Jobs in lanes without a holder. */
 export const readStranded = `
 -- Purpose: reads the jobs in lanes whose lease ended some time ago. A lane has one job at most, so these are few.

@@ -1,5 +1,5 @@
 import type { Result } from 'ioredis';
-import { acquireLane, extendLane, identify, readStranded, takeRate } from './coordination.ts';
+import { acquireLane, extendLane, identify, readLanes, readStranded, takeRate } from './coordination.ts';
 import { commit, countJobs, findRepeated, listJobs, readMany, readRange, remove, submit } from './jobs.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
@@ -18,6 +18,7 @@ declare module 'ioredis' {
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimDeliveries(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -54,6 +55,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeIdentify: identify,
     qeAcquireLane: acquireLane,
     qeExtendLane: extendLane,
+    qeReadLanes: readLanes,
     qeReadStranded: readStranded,
     qeTakeRate: takeRate,
     qeClaimDeliveries: claimDeliveries,
