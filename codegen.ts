@@ -13,7 +13,8 @@ import {
   printSchema,
   separateOperations,
 } from 'graphql';
-import { settings } from './src/config.ts';
+import { describeSetting, describeSettings } from './src/config/describe.ts';
+import type { SettingName } from './src/config/settings.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
@@ -28,6 +29,47 @@ import { workflowJsonSchema } from './src/workflows/manifest.ts';
 
 const OPERATIONS = 'schema/operations';
 
+/** The settings that most operators need. */
+const README_SETTINGS: readonly SettingName[] = [
+  ...(['COMFYUI_URL', 'HOST', 'PORT', 'API_KEYS', 'PUBLIC_URL', 'CORS_ORIGINS', 'DATA_DIR'] as const),
+  ...(['JOB_TTL', 'REDIS_URL', 'WEBHOOK_SECRET'] as const),
+];
+
+const PATHS = describeSettings()
+  .flatMap(({ settings }) => settings)
+  .filter(({ fileVariable }) => fileVariable === null)
+  .map(({ name }) => `\`${name}\``);
+
+const SETTINGS_INTRODUCTION = `<!-- Generated from src/config by \`npm run codegen\`. -->
+
+# Configuration
+
+Settings are environment variables, or lines of a file: \`node --env-file=.env src/main.ts\`. An empty variable counts as
+unset. All invalid settings are reported at once, by name, with exit code 78; \`qwen-edit serve --check\` does only that. A
+change takes effect with the next start.
+
+## Secrets in files
+
+Every setting can come from a file: \`<NAME>_FILE\` names it, as in \`API_KEYS_FILE=/run/secrets/api_keys\`. White space around
+the content is ignored. A file that cannot be read or is empty, and a setting that is set in both ways, are reported like
+any other fault, without the content. The exceptions:
+${PATHS.join(', ')}.
+
+These may hold secrets: \`API_KEYS\` (hashes), \`COMFYUI_URL\` and \`FETCH_PROXY\` (with a password), \`REDIS_URL\`,
+\`WEBHOOK_SECRET\`, \`AWS_SECRET_ACCESS_KEY\`, \`AWS_SESSION_TOKEN\`.
+
+## Kinds of values
+
+| takes | form |
+| --- | --- |
+| flag | \`1\`, \`true\`, \`yes\`, \`on\`, or \`0\`, \`false\`, \`no\`, \`off\` |
+| integer | digits, in the range that is given |
+| duration | an integer and \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`, at most 24 days |
+| size | an integer and \`B\`, \`KiB\`, \`MiB\` or \`GiB\` |
+| rate | requests per duration: \`100/1m\`; or \`off\` |
+| list | parts separated by commas |
+`;
+
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 const schema = lexicographicSortSchema(buildApiSchema());
 const generated = new Map<string, string>([
@@ -39,7 +81,8 @@ const generated = new Map<string, string>([
   ['src/client/generated/operations.ts', await operationTypes(schema)],
 ]);
 
-generated.set('README.md', await withSettings('README.md'));
+generated.set('README.md', await readmeWithSettings('README.md'));
+generated.set('docs/configuration.md', settingsPage());
 
 const stale: string[] = [];
 for (const [path, content] of generated) {
@@ -101,25 +144,43 @@ function operationTexts(documents: readonly DocumentNode[]): string {
   ].join('\n');
 }
 
-/** The README with the table of settings from `src/config.ts`. */
-async function withSettings(path: string): Promise<string> {
+/** The README with the settings that most operators need. */
+async function readmeWithSettings(path: string): Promise<string> {
   const text = await readFile(path, 'utf8');
   const [before, , after] = text.split(/(?<=<!-- settings -->\n)|(?=<!-- \/settings -->)/);
   if (before === undefined || after === undefined) throw new Error(`${path} has no place for the settings`);
-  return `${before}${settingsTable()}\n${after}`;
+  const rows = README_SETTINGS.map(describeSetting).map(
+    ({ name, fallback, about }) => `| \`${name}\` | ${codeOr(fallback, 'none')} | ${cell(about)} |`,
+  );
+  return `${before}| variable | default | meaning |\n| --- | --- | --- |\n${rows.join('\n')}\n${after}`;
 }
 
-function settingsTable(): string {
-  const rows = Object.entries(settings).map(([name, { def, description = '' }]) => {
-    const fallback = 'defaultValue' in def ? showDefault(def.defaultValue) : 'none';
-    return `| \`${name}\` | ${fallback} | ${description.replaceAll('|', '\\|')} |`;
+/** `docs/configuration.md`. */
+function settingsPage(): string {
+  const sections = describeSettings().map(({ subject, settings }) => {
+    const rows = settings.map(({ name, takes, range, fallback, example, about }) => {
+      const value = range === '' ? takes : `${takes}, ${range}`;
+      const given = `\`${name}=${example}\``;
+      return `| \`${name}\` | ${value} | ${codeOr(fallback, '')} | ${cell(about)}<br>${given} |`;
+    });
+    return [
+      `## ${subject}`,
+      '',
+      '| variable | takes | default | meaning, example |',
+      '| --- | --- | --- | --- |',
+      ...rows,
+      '',
+    ].join('\n');
   });
-  return ['| variable | default | meaning |', '| --- | --- | --- |', ...rows].join('\n');
+  return `${SETTINGS_INTRODUCTION}\n${sections.join('\n')}`;
 }
 
-function showDefault(value: unknown): string {
-  if (value === '' || (Array.isArray(value) && value.length === 0)) return 'none';
-  return typeof value === 'boolean' ? (value ? '`1`' : '`0`') : `\`${String(value)}\``;
+function codeOr(text: string | null, otherwise: string): string {
+  return text === null ? otherwise : `\`${text}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
 }
 
 function json(value: unknown): string {

@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openArtifacts } from './adapters/artifacts.ts';
+import type { AwsCredentials } from './adapters/artifacts-location.ts';
 import { createEngineOutput } from './adapters/files/folder.ts';
 import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
@@ -20,7 +21,6 @@ import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
 import { logOperations, type OnOperation } from './operations/hooks.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
-import { parseAllowList } from './outbound/allow-list.ts';
 import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { logJobs } from './telemetry/job-log.ts';
@@ -127,12 +127,13 @@ async function start(
   const bytes = await openArtifacts({
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,
+    credentials: awsCredentials(config),
     now,
     log,
   });
   stops.push(() => bytes.close());
   const { artifacts } = bytes;
-  const allow = parseAllowList(config.FETCH_ALLOW);
+  const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
   const images = createImageLoader({
@@ -288,6 +289,14 @@ async function start(
   });
   log.info({ url: http.url, engines: urls.length }, 'listening');
   return { url: http.url, sandbox, reload, stop };
+}
+
+/** Undefined lets the AWS SDK find them. */
+function awsCredentials(config: Config): AwsCredentials | undefined {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config;
+  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  const { AWS_SESSION_TOKEN: sessionToken } = config;
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
 async function identityFrom(config: Config): Promise<Identity> {

@@ -1,3 +1,4 @@
+import type { Environment } from './config/files.ts';
 import { readConfig } from './config.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
@@ -6,15 +7,24 @@ import { createLog, createPrettyLog, type Log } from './log.ts';
 /** Exit code for invalid settings: EX_CONFIG of sysexits.h. */
 export const BAD_CONFIG = 78;
 
+/** Prints the faults of the settings on standard error, or that there are none. Returns the exit code. */
+export function checkSettings(environment: Environment): 0 | typeof BAD_CONFIG {
+  const result = readConfig(environment);
+  if (result.ok) {
+    console.log('The settings are valid');
+    return 0;
+  }
+  for (const fault of result.faults) console.error(fault);
+  return BAD_CONFIG;
+}
+
 /**
  * Runs the gateway in this process: reads the settings from an environment, prints its address on standard output and
  * logs to standard error. SIGINT and SIGTERM stop it with exit code 0; a second one exits at once with 1. SIGHUP reloads
  * the workflows. Resolves with null when it listens. When it cannot start, prints the reasons on standard error and
  * resolves with the exit code: 78 for invalid settings, else 1.
  */
-export async function serve(
-  environment: Readonly<Record<string, string | undefined>>,
-): Promise<1 | typeof BAD_CONFIG | null> {
+export async function serve(environment: Environment): Promise<1 | typeof BAD_CONFIG | null> {
   const result = readConfig(environment);
   if (!result.ok) {
     for (const fault of result.faults) console.error(fault);

@@ -19,7 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'log', 'version'],
   ],
   'http-limits': ['config', 'http', 'rate'],
-  config: ['http', 'webhooks', 'adapters', 'rate'],
+  config: ['http', 'webhooks', 'adapters', 'outbound', 'rate'],
   // How callers reach the gateway.
   http: ['operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
   operations: ['graphql', 'jobs', 'concurrency', 'log'],

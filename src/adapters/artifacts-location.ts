@@ -34,6 +34,14 @@ export interface S3Location {
   readonly forcePathStyle: boolean;
 }
 
+/** An access key of AWS or of another S3 service. */
+export interface AwsCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Of temporary credentials. */
+  readonly sessionToken?: string;
+}
+
 export type ArtifactsUrlResult =
   | { readonly ok: true; readonly value: ArtifactsLocation }
   | { readonly ok: false; readonly fault: string };

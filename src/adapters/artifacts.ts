@@ -1,6 +1,6 @@
 import type { Artifacts, Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import type { ArtifactsLocation } from './artifacts-location.ts';
+import type { ArtifactsLocation, AwsCredentials } from './artifacts-location.ts';
 import { createFileArtifacts } from './files/artifacts.ts';
 import { startDraftSweep } from './files/drafts.ts';
 import { openS3Artifacts } from './s3/artifacts.ts';
@@ -9,6 +9,8 @@ export interface OpenArtifactsOptions {
   readonly location: ArtifactsLocation;
   /** Lets a store that can sign URLs offer `signedUrl`. */
   readonly signedUrls: boolean;
+  /** For S3. If unset, those that the AWS SDK finds. */
+  readonly credentials?: AwsCredentials | undefined;
   readonly now: Clock;
   readonly log: Log;
 }
@@ -20,14 +22,14 @@ export interface OpenArtifactsOptions {
 export async function openArtifacts(
   options: OpenArtifactsOptions,
 ): Promise<{ readonly artifacts: Artifacts; close(): Promise<void> }> {
-  const { location, signedUrls, now, log } = options;
+  const { location, signedUrls, credentials, now, log } = options;
   switch (location.kind) {
     case 'files': {
       const sweep = startDraftSweep({ root: location.root, now, log });
       return { artifacts: createFileArtifacts(location.root), close: () => sweep.stop() };
     }
     case 's3':
-      return openS3Artifacts(location, { signedUrls });
+      return openS3Artifacts(location, { signedUrls, credentials });
     default:
       return location satisfies never;
   }

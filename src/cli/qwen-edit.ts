@@ -62,27 +62,31 @@ ${WATCHING_EXIT_CODES}`,
 function addServe(program: Command, done: Done): void {
   program
     .command('serve')
-    .description('Run the gateway. The README lists its settings, which are environment variables.')
+    .description('Run the gateway. Its settings are environment variables, see docs/configuration.md.')
+    .option('--check', 'only check the settings')
     .addHelpText(
       'after',
       `
 SIGTERM and SIGINT stop it, SIGHUP reloads the workflows.
 
+Every setting can come from a file: API_KEYS_FILE=/run/secrets/api_keys sets API_KEYS.
+
 Examples:
   qwen-edit serve                                              on the sandbox, which runs no model
   COMFYUI_URL=http://127.0.0.1:8188 qwen-edit serve            on a ComfyUI
   PORT=9000 WORKFLOWS_DIR=./my-workflows qwen-edit serve
+  qwen-edit serve --check && systemctl restart qwen-edit
 
 Exit codes:
-  0   stopped by a signal
+  0   stopped by a signal; with --check, the settings are valid
   1   could not start, or could not stop cleanly
   2   the command line is not valid
   78  a setting is not valid; each fault was printed with the variable's name`,
     )
-    .action(async () => {
+    .action(async ({ check }: { check?: boolean }) => {
       // Loaded here, because the gateway takes several times as long to load as any other command.
-      const { serve } = await import('../serve.ts');
-      const failed = await serve(process.env);
+      const { checkSettings, serve } = await import('../serve.ts');
+      const failed = check === true ? checkSettings(process.env) : await serve(process.env);
       if (failed !== null) done(failed);
     });
 }

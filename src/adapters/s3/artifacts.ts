@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
-import { partsOfKey, type S3Location } from '../artifacts-location.ts';
+import { type AwsCredentials, partsOfKey, type S3Location } from '../artifacts-location.ts';
 import { createS3Client, loadS3Packages, type S3Packages } from './client.ts';
 import { asStoreFault, isMissing, isOutOfRange, reach, reasonOf } from './errors.ts';
 
@@ -15,13 +15,15 @@ const CONCURRENT_PARTS = 2;
  */
 export async function openS3Artifacts(
   location: S3Location,
-  options: { signedUrls: boolean },
+  options: { signedUrls: boolean; credentials?: AwsCredentials | undefined },
 ): Promise<{ artifacts: Artifacts; close(): Promise<void> }> {
   const packages = await loadS3Packages();
-  const client = createS3Client(packages, location, location.endpoint);
+  const client = createS3Client(packages, location, location.endpoint, options.credentials);
   // A signature is valid for one host.
   const signer =
-    location.publicEndpoint === null ? client : createS3Client(packages, location, location.publicEndpoint);
+    location.publicEndpoint === null
+      ? client
+      : createS3Client(packages, location, location.publicEndpoint, options.credentials);
   const close = async (): Promise<void> => {
     client.destroy();
     signer.destroy();

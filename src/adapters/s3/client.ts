@@ -1,5 +1,5 @@
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
-import type { S3Location } from '../artifacts-location.ts';
+import type { AwsCredentials, S3Location } from '../artifacts-location.ts';
 
 type Client = typeof import('@aws-sdk/client-s3');
 type Storage = typeof import('@aws-sdk/lib-storage');
@@ -35,11 +35,12 @@ const ANSWER_MS = 60_000;
 /** High, because a download holds its socket as long as its reader takes and must not block other requests. */
 const SOCKETS = 10_000;
 
-/** A client for an endpoint of the service, with the credentials of the AWS environment. */
+/** A client for an endpoint of the service. Without credentials it uses those that the AWS SDK finds. */
 export function createS3Client(
   { client }: S3Packages,
   location: S3Location,
   endpoint: string | null,
+  credentials: AwsCredentials | undefined,
 ): S3Client {
   const agent = { keepAlive: true, maxSockets: SOCKETS };
   const config: S3ClientConfig = {
@@ -52,6 +53,7 @@ export function createS3Client(
       httpsAgent: agent,
     },
   };
+  if (credentials !== undefined) config.credentials = credentials;
   if (location.region !== null) config.region = location.region;
   if (endpoint !== null) {
     config.endpoint = endpoint;

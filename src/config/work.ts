@@ -1,0 +1,210 @@
+import { z } from 'zod';
+import { parseArtifactsUrl } from '../adapters/artifacts-location.ts';
+import { parseRedisUrl } from '../adapters/redis/address.ts';
+import { parseAllowList } from '../outbound/allow-list.ts';
+import { parseWebhookSecrets } from '../webhooks/message.ts';
+import {
+  bytes,
+  duration,
+  flag,
+  folder,
+  list,
+  oneOf,
+  parsed,
+  parsedOrThrown,
+  readableFile,
+  text,
+  webUrl,
+  whole,
+} from './kinds.ts';
+
+const ENGINE_RULE = 'takes http:// or https:// URLs, comma-separated';
+
+/** The settings of engines, jobs and stores, and of the process, by subject. */
+export const workSubjects = {
+  Engines: {
+    COMFYUI_URL: list
+      .pipe(z.array(webUrl(ENGINE_RULE)))
+      .default([])
+      .meta({
+        example: 'http://gpu-1:8188,http://user:secret@gpu-2:8188',
+        description:
+          'URLs of the ComfyUI servers, comma-separated, with optional basic credentials. Default: the sandbox',
+      }),
+    COMFYUI_OUTPUT_DIR: folder.default('/workspace/ComfyUI/output').meta({
+      example: '/opt/ComfyUI/output',
+      description: 'Output folder of ComfyUI, the start of `image_path` in REST',
+    }),
+    LANES_PER_ENGINE: whole(1, 16).default(2).meta({
+      example: '1',
+      description: 'Prompts in an engine’s queue at the same time: one runs, the next is ready',
+    }),
+    UPLOAD_TIMEOUT: duration
+      .prefault('60s')
+      .meta({ example: '2m', description: 'Maximum time to send a job’s images to an engine' }),
+    STALL_TIMEOUT: duration.prefault('10m').meta({
+      example: '20m',
+      description: 'Maximum time without progress of a run; extended automatically for a job with slow steps',
+    }),
+    RUN_TIMEOUT: duration.prefault('1h').meta({ example: '3h', description: 'Maximum duration of a run' }),
+    STOP_TIMEOUT: duration.prefault('30s').meta({
+      example: '1m',
+      description:
+        'Maximum time for an engine to stop a prompt; an engine that takes longer gets no jobs for a while',
+    }),
+    ENGINE_GRACE: duration
+      .prefault('15s')
+      .meta({ example: '1m', description: 'How long an engine may be unreachable before its jobs are lost' }),
+    WATCHDOG: duration.prefault('3s').meta({
+      example: '5s',
+      description: 'Silence of an engine’s socket after which the gateway queries the state of the prompt',
+    }),
+    ENGINE_PROBE: duration
+      .prefault('10s')
+      .meta({ example: '30s', description: 'Interval between probes of a healthy engine' }),
+    MAX_ATTEMPTS: whole(1, 100)
+      .default(3)
+      .meta({ example: '5', description: 'Lost runs after which a job ends with ENGINE_LOST' }),
+    PREVIEW_RATE: whole(0, 30)
+      .default(4)
+      .meta({ example: '0', description: 'Previews kept per second and job; 0 turns previews off' }),
+    SANDBOX_STEP: duration
+      .prefault('150ms')
+      .meta({ example: '500ms', description: 'Duration of a sampling step in the sandbox' }),
+  },
+  Workflows: {
+    WORKFLOWS_DIR: folder.optional().meta({
+      example: './my-workflows',
+      description: 'Folder of the workflows. Default: the workflows in this package',
+    }),
+    WORKFLOW: text.optional().meta({
+      example: 'qwen-image-edit-plus',
+      description: 'Name of the default workflow. Default: the first one that an engine can run',
+    }),
+  },
+  Jobs: {
+    MAX_QUEUE: whole(1, 1_000_000)
+      .default(1000)
+      .meta({ example: '200', description: 'Maximum number of waiting jobs' }),
+    FAIR_BY: oneOf(['caller', 'address']).default('caller').meta({
+      example: 'address',
+      description:
+        'How anonymous callers share the job queue, image downloads and webhooks: `caller`: all of them as one caller; `address`: each address as a caller',
+    }),
+    QUEUE_TIMEOUT: duration
+      .prefault('24h')
+      .meta({ example: '1h', description: 'Maximum time that a job waits for an engine' }),
+    JOB_TTL: duration
+      .prefault('24h')
+      .meta({ example: '7d', description: 'How long a finished job and its images are kept' }),
+    UPLOAD_TTL: duration
+      .prefault('1h')
+      .meta({ example: '10m', description: 'How long an unused image of `POST /upload` is kept' }),
+  },
+  Storage: {
+    DATA_DIR: folder.default('./data').meta({
+      example: '/var/lib/qwen-edit',
+      description: 'Folder of the job file (SQLite), input images and output images',
+    }),
+    ARTIFACTS_URL: parsed(parseArtifactsUrl).meta({ takes: 'URL' }).optional().meta({
+      example: 's3://images/edits?endpoint=https://s3.example.com',
+      description:
+        'Where input and output images are stored: `file:///folder` or `s3://bucket/prefix?endpoint=…`. Default: in `DATA_DIR`',
+    }),
+    AWS_ACCESS_KEY_ID: text.optional().meta({
+      example: 'AKIAIOSFODNN7EXAMPLE',
+      description:
+        'Access key for `s3://`; needs `AWS_SECRET_ACCESS_KEY`. Default: a profile or role, as the AWS SDK finds it',
+    }),
+    AWS_SECRET_ACCESS_KEY: text.optional().meta({
+      example: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+      description: 'Secret of `AWS_ACCESS_KEY_ID`',
+    }),
+    AWS_SESSION_TOKEN: text
+      .optional()
+      .meta({ example: 'IQoJb3JpZ2luX2VjEXAMPLE', description: 'Token of temporary credentials' }),
+    DOWNLOAD_REDIRECT: flag.default(false).meta({
+      example: '1',
+      description:
+        'With S3: redirects a download that needs no conversion to a signed URL, which is valid for five minutes',
+    }),
+    REDIS_URL: parsedOrThrown(url => {
+      parseRedisUrl(url);
+      return url;
+    })
+      .meta({ takes: 'URL' })
+      .optional()
+      .meta({
+        example: 'rediss://user:secret@redis.example.com:6380/0',
+        description:
+          'Store shared by several gateways: redis://, rediss://, redis+sentinel://host,host/master or redis+cluster://host,host. Default: the embedded store',
+      }),
+    REDIS_CA_FILE: readableFile.optional().meta({
+      example: '/etc/ssl/redis-ca.pem',
+      description: 'PEM file of the authority that signed Redis’ certificate',
+    }),
+    LEASE: duration
+      .prefault('10s')
+      .meta({ example: '30s', description: 'How long after a gateway dies another one takes over its runs' }),
+  },
+  Images: {
+    MAX_IMAGE_BYTES: bytes
+      .prefault('10MiB')
+      .meta({ example: '20MiB', description: 'Maximum size of an image file' }),
+    MAX_IMAGE_PIXELS: whole(1, 1_000_000_000)
+      .default(50_000_000)
+      .meta({ example: '100000000', description: 'Maximum number of pixels of an image' }),
+    FETCH_ALLOW: parsedOrThrown(parseAllowList).meta({ takes: 'list' }).prefault('').meta({
+      example: 'images.lan,10.0.0.0/8',
+      description:
+        'Hosts and CIDRs, comma-separated, that image URLs and webhooks may use although they are not public',
+    }),
+    FETCH_PROXY: webUrl('takes the http:// or https:// URL of a proxy').optional().meta({
+      example: 'http://proxy.lan:3128',
+      description:
+        'HTTP proxy for image URLs and webhooks; `HTTP_PROXY` and the like are ignored. The proxy must not reach internal hosts: the gateway checks the addresses that it resolves itself, but the proxy resolves the name again',
+    }),
+    FETCH_TIMEOUT: duration
+      .prefault('30s')
+      .meta({ example: '1m', description: 'Maximum time to fetch an image' }),
+  },
+  Webhooks: {
+    WEBHOOK_SECRET: parsed(parseWebhookSecrets).meta({ takes: 'list' }).optional().meta({
+      example: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+      description:
+        'Secrets that sign webhooks: `whsec_` and 24 to 64 bytes as base64; several, comma-separated, during a rotation. Default: webhooks are rejected',
+    }),
+    WEBHOOK_TIMEOUT: duration
+      .prefault('15s')
+      .meta({ example: '30s', description: 'Maximum time of a webhook attempt' }),
+    WEBHOOK_RETRY: duration.prefault('5s').meta({
+      example: '1m',
+      description:
+        'Pause before the second attempt of a webhook; each further pause is three times longer, for a day',
+    }),
+  },
+  Process: {
+    DRAIN_DELAY: duration.prefault('0ms').meta({
+      example: '10s',
+      description:
+        'How long `/readyz` reports 503 before a gateway that was told to stop closes its connections: longer than a load balancer takes to notice',
+    }),
+    LOG_LEVEL: oneOf(['debug', 'info', 'warn', 'error', 'silent'])
+      .default('info')
+      .meta({ example: 'debug', description: 'Minimum level of log lines on standard error' }),
+    LOG_REQUESTS: flag.default(false).meta({
+      example: '1',
+      description:
+        'Logs each HTTP request at its end: method, path, status, duration, caller and `X-Request-Id`',
+    }),
+    LOG_PRETTY: flag.default(false).meta({
+      example: '1',
+      description:
+        'Formats log lines for reading when standard error is a terminal and pino-pretty is installed; `npm run dev` sets it',
+    }),
+    NODE_ENV: text.optional().meta({
+      example: 'production',
+      description: '`production` rejects the sandbox; `development` shows the details of internal errors',
+    }),
+  },
+} as const;
