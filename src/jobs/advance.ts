@@ -76,7 +76,12 @@ export function advance(job: Job, event: JobEvent): Job {
     case 'previewed':
       if (job.status !== 'PROCESSING') return job;
       if (job.preview !== null && event.preview.sequence <= job.preview.sequence) return job;
-      return { ...job, revision: job.revision + 1, preview: event.preview };
+      return {
+        ...job,
+        revision: job.revision + 1,
+        preview: event.preview,
+        previewRevisions: job.previewRevisions + 1,
+      };
     case 'moved':
       if (job.status !== 'QUEUED') return job;
       if (job.queuePosition === event.queuePosition && job.etaSeconds === event.etaSeconds) return job;

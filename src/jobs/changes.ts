@@ -1,4 +1,5 @@
 import { createMailbox, type Stream } from '../concurrency/mailbox.ts';
+import { createThrottle } from '../concurrency/throttle.ts';
 import { advance, type JobEvent } from './advance.ts';
 import { deliveriesFor } from './delivery.ts';
 import { isFinal, type Job } from './job.ts';
@@ -43,20 +44,46 @@ export async function changeFrom(
 /** Snapshots of one job. */
 export type JobStream = Stream<Job>;
 
+/** Which snapshots a watcher wants. */
+export interface WatchOptions {
+  /** False: none for a change that only replaced the preview, and none has a preview. Default: true. */
+  readonly previews?: boolean | undefined;
+  /** How many per second at most, from PER_SECOND. The final one comes at once. Unset: each change. */
+  readonly maxPerSecond?: number | undefined;
+}
+
+/** The range of `maxPerSecond`: below, a job would seem to hang; above, no screen shows more. */
+export const PER_SECOND = { minimum: 0.1, maximum: 60 } as const;
+
 /**
  * Streams the current snapshot, then every newer one up to the final one; null if there is no such job. Subscribes
  * before reading the snapshot, so no change is missed. A slow reader gets only the newest snapshot: the stream holds at
  * most one.
  */
-export async function watchJob(ledger: Ledger, feed: Feed, id: string): Promise<JobStream | null> {
+export async function watchJob(
+  ledger: Ledger,
+  feed: Feed,
+  id: string,
+  { previews = true, maxPerSecond }: WatchOptions = {},
+): Promise<JobStream | null> {
   let lastRevision = 0;
+  let lastChange = 0;
   let leave = (): void => {};
-  const mailbox = createMailbox<Job>(() => leave());
+  const mailbox = createMailbox<Job>(() => {
+    throttle?.stop();
+    leave();
+  });
+  const throttle = maxPerSecond === undefined ? null : createThrottle(1000 / maxPerSecond, mailbox.offer);
 
   function offer(job: Job): void {
     if (job.revision <= lastRevision) return;
     lastRevision = job.revision;
-    mailbox.offer(job);
+    const change = job.revision - job.previewRevisions;
+    if (!previews && change <= lastChange) return;
+    lastChange = change;
+    const shown = previews || job.preview === null ? job : { ...job, preview: null };
+    if (throttle === null || isFinal(job.status)) mailbox.offer(shown);
+    else throttle.offer(shown);
     if (isFinal(job.status)) mailbox.end();
   }
 

@@ -1,4 +1,4 @@
-import type { Job, WebhookEvent } from './job.ts';
+import type { Job, Labels, WebhookEvent } from './job.ts';
 
 /** DELIVERED and FAILED are final. */
 export type DeliveryStatus = 'PENDING' | 'DELIVERED' | 'FAILED';
@@ -25,7 +25,8 @@ export type DeliverySnapshot = Pick<
   | 'startedAt'
   | 'finishedAt'
   | 'expiresAt'
->;
+> &
+  Labels;
 
 /** One event to be posted to one webhook: an entry of the outbox. Immutable; a change makes a new record. */
 export interface Delivery {
@@ -50,7 +51,7 @@ export interface Delivery {
  * and revision, so the same change always makes the same delivery.
  */
 export function deliveriesFor(before: Job, next: Job): readonly Delivery[] {
-  const { webhook } = next.request;
+  const { webhook, label, metadata } = next.request;
   const event = eventOf(before, next);
   if (webhook === null || event === null || !webhook.events.includes(event)) return [];
   const at = next.finishedAt ?? next.startedAt ?? next.createdAt;
@@ -63,7 +64,19 @@ export function deliveriesFor(before: Job, next: Job): readonly Delivery[] {
       url: webhook.url,
       event,
       at,
-      job: { status, revision, attempt, outputs, error, createdAt, startedAt, finishedAt, expiresAt },
+      job: {
+        status,
+        revision,
+        attempt,
+        outputs,
+        error,
+        createdAt,
+        startedAt,
+        finishedAt,
+        expiresAt,
+        label,
+        metadata,
+      },
       status: 'PENDING',
       attempts: [],
       nextAttemptAt: at,

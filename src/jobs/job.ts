@@ -35,8 +35,15 @@ export interface InputImage extends Size {
   readonly source: string;
 }
 
+/** What a caller notes on a job for its own use: it has no effect on the edit. */
+export interface Labels {
+  /** One line; null if there is none. */
+  readonly label: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 /** An edit with every default and the seed filled in. Never changes after submit. */
-export interface EditRequest {
+export interface EditRequest extends Labels {
   readonly images: readonly InputImage[];
   readonly prompt: string;
   readonly negativePrompt: string;
@@ -128,6 +135,8 @@ export interface Job {
   readonly etaSeconds: number | null;
   readonly size: Size | null;
   readonly preview: PreviewFrame | null;
+  /** How many of the revisions only replaced the preview. */
+  readonly previewRevisions: number;
 
   readonly outputs: readonly OutputImage[];
   readonly error: JobError | null;
@@ -192,6 +201,7 @@ export function createJob(fields: {
     etaSeconds: null,
     size: null,
     preview: null,
+    previewRevisions: 0,
     outputs: [],
     error: null,
     engineReport: null,

@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
-import type { Job, JobStatus } from './job.ts';
+import type { Job, JobStatus, Labels } from './job.ts';
 
 /** Milliseconds since 1970. Replaceable in tests. */
 export type Clock = () => number;
@@ -44,6 +44,8 @@ export interface JobQuery {
   /** Only this caller's jobs; null: every caller's. */
   readonly owner: string | null;
   readonly statuses: readonly JobStatus[] | null;
+  /** Only jobs with this label, if any, and with all of these entries. Unset: all jobs. */
+  readonly labels?: Labels | undefined;
   readonly first: number;
   /** Return the jobs that follow this one, newest first. */
   readonly after: { readonly createdAt: number; readonly id: string } | null;

@@ -9,6 +9,7 @@ import {
   type EditRequest,
   JOB_PRIORITIES,
   type JobPriority,
+  type Labels,
   WEBHOOK_EVENTS,
   type Webhook,
 } from './job.ts';
@@ -90,7 +91,7 @@ export type ImageSource =
   | { kind: 'job'; id: string };
 
 /** An edit as submitted; unset settings are filled in from the workflow. */
-export interface EditInput {
+export interface EditInput extends Labels {
   readonly images: readonly { slot: 1 | 2 | 3; source: ImageSource; field: string }[];
   readonly prompt: string;
   readonly negativePrompt: string;
@@ -149,6 +150,8 @@ export function fillIn(
       workflowVersion: workflow.version,
       parameters: parameters.values,
       webhook: input.webhook,
+      label: input.label,
+      metadata: input.metadata,
       ...(input.warnings === undefined || input.warnings.length === 0 ? {} : { warnings: input.warnings }),
     },
   };

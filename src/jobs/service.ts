@@ -1,4 +1,4 @@
-import { changeFrom, type JobStream, watchJob } from './changes.ts';
+import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
 import type { Delivery } from './delivery.ts';
 import { type Caller, isFinal, type Job, maySee } from './job.ts';
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
@@ -30,7 +30,7 @@ export interface Jobs {
   /** Reads the store once for any number of ids. */
   getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
   list(query: Omit<JobQuery, 'owner'>, caller: Caller): Promise<JobPage>;
-  watch(id: string, caller: Caller): Promise<JobStream | null>;
+  watch(id: string, caller: Caller, options?: WatchOptions): Promise<JobStream | null>;
   /** Resolves once the engine has stopped, or with `pending` after `cancelWaitMs`. */
   cancel(id: string, caller: Caller): Promise<CancelOutcome>;
   /** Cancels the job, then removes its record, inputs and outputs. False if there is no such job. */
@@ -109,8 +109,8 @@ export function createJobs(options: JobsOptions): Jobs {
       return jobs.map(job => (job !== null && maySee(job, caller) ? job : null));
     },
     list: (query, caller) => ledger.list({ ...query, owner: caller.operator ? null : caller.id }),
-    async watch(id, caller) {
-      return (await visible(id, caller)) === null ? null : watchJob(ledger, feed, id);
+    async watch(id, caller, wanted) {
+      return (await visible(id, caller)) === null ? null : watchJob(ledger, feed, id, wanted);
     },
     cancel,
     async remove(id, caller) {

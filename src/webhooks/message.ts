@@ -18,6 +18,8 @@ export function payloadOf(delivery: Delivery, publicUrl: string | null): string 
       status: job.status.toLowerCase(),
       revision: job.revision,
       attempt: job.attempt,
+      label: job.label,
+      metadata: job.metadata,
       images: job.outputs.map(({ width, height, mimeType, bytes }, index) => ({
         url: `${publicUrl ?? ''}/download/${jobId}${index > 0 ? `?index=${index}` : ''}`,
         width,

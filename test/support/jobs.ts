@@ -31,6 +31,8 @@ export function aJob(fields: Partial<Parameters<typeof createJob>[0]> = {}): Job
       workflowVersion: 'v1',
       parameters: {},
       webhook: null,
+      label: null,
+      metadata: {},
     },
     ...fields,
   });

@@ -21,6 +21,8 @@ const DELIVERY: Delivery = {
     startedAt: 0,
     finishedAt: 0,
     expiresAt: null,
+    label: null,
+    metadata: {},
   },
   status: 'PENDING',
   attempts: [],

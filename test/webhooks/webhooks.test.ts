@@ -80,7 +80,8 @@ describe('a webhook', () => {
       await gateway({ ...SETTINGS, PUBLIC_URL: 'https://edit.example/' }),
       await receiver(),
     ];
-    const job = await submit(rig, { url: hook.url });
+    const own = { label: 'for the shop', metadata: { order: '4711' } };
+    const job = await submit(rig, { url: hook.url }, own);
     const [call] = await hook.heard(1);
     if (call === undefined) throw new Error('Nothing came');
     const headers = {
@@ -95,6 +96,7 @@ describe('a webhook', () => {
         job_id: job,
         status: 'completed',
         attempt: 1,
+        ...own,
         error: null,
         images: [{ url: `https://edit.example/download/${job}`, mime_type: 'image/png' }],
       },

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 
 /** Version of the tables below; raise it with every change of them. */
-const SCHEMA_VERSION = 2;
+const SCHEMA_VERSION = 3;
 
 /** Page cache: enough to list a thousand jobs from anywhere in a large file, for which SQLite's default of 2 MB is not. */
 const CACHE_KIB = 16 * 1024;
@@ -46,6 +46,7 @@ export function createTables(db: DatabaseSync): void {
 
 /**
  * `jobs.request` never changes and `jobs.state` changes with each commit, so that a commit writes little.
+ * `tags` has a row for each label and metadata entry of a job (`jobs/labels.ts`), in the order of lists.
  * `deliveries.due_at` is when a delivery may be tried, or when its claim ends; null means never again.
  */
 const TABLES = `
@@ -71,6 +72,15 @@ const TABLES = `
   CREATE INDEX jobs_queued_of ON jobs (share) WHERE status = 'QUEUED';
   CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
   CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE tags (
+    tag TEXT NOT NULL,
+    owner TEXT,
+    created_at INTEGER NOT NULL,
+    job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    PRIMARY KEY (tag, created_at DESC, job_id DESC)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX tags_of_owner ON tags (owner, tag, created_at DESC, job_id DESC);
+  CREATE INDEX tags_of_job ON tags (job_id);
   CREATE TABLE idempotency (
     owner TEXT NOT NULL,
     key TEXT NOT NULL,

@@ -1,23 +1,22 @@
 import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { promisify } from 'node:util';
 import type { Delivery } from '../../jobs/delivery.ts';
 import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
+import { tagsOf } from '../../jobs/labels.ts';
 import type {
   Clock,
   CommitResult,
   Idempotency,
-  JobPage,
-  JobQuery,
   Ledger,
   SubmitOptions,
   SubmitResult,
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
-import { columnsOf, decodeJob, encodeState } from '../record.ts';
+import { columnsOf, encodeState } from '../record.ts';
 import { openDatabase } from './database.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
+import { jobOf, listJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
@@ -56,6 +55,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
+    insertTag: db.prepare('INSERT INTO tags (tag, owner, created_at, job_id) VALUES (?, ?, ?, ?)'),
     insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
     findKey: db.prepare('SELECT fingerprint, job_id FROM idempotency WHERE owner = ? AND key = ?'),
     get: db.prepare('SELECT request, state FROM jobs WHERE id = ?'),
@@ -148,6 +148,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       JSON.stringify(job.request),
       encodeState(job),
     );
+    for (const tag of tagsOf(job.request)) sql.insertTag.run(tag, job.owner, job.createdAt, job.id);
     if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
     cache.added();
     return { kind: 'stored' };
@@ -202,9 +203,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       );
       return ids.map(id => found.get(id) ?? null);
     },
-    async list(query) {
-      return listJobs(db, query);
-    },
+    list: query => listJobs(db, query),
     async commit(next, fromRevision, lease, deliveries = []) {
       const result = await group.run(() => commit(next, fromRevision, lease, deliveries));
       if (result !== 'ok') return result;
@@ -276,32 +275,4 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       db.close();
     },
   };
-}
-
-function listJobs(db: DatabaseSync, query: JobQuery): JobPage {
-  const where: string[] = [];
-  const values: SQLInputValue[] = [];
-  if (query.owner !== null) {
-    where.push('owner = ?');
-    values.push(query.owner);
-  }
-  if (query.statuses !== null) {
-    where.push(`status IN (${query.statuses.map(() => '?').join(', ') || 'NULL'})`);
-    values.push(...query.statuses);
-  }
-  if (query.after !== null) {
-    where.push('(created_at, id) < (?, ?)');
-    values.push(query.after.createdAt, query.after.id);
-  }
-  const filter = where.length > 0 ? `WHERE ${where.join(' AND ')}` : '';
-  const found = db
-    .prepare(`SELECT request, state FROM jobs ${filter} ORDER BY created_at DESC, id DESC LIMIT ?`)
-    .all(...values, query.first + 1);
-  const jobs = found.slice(0, query.first).map(jobOf);
-  return { jobs, hasNextPage: found.length > query.first };
-}
-
-/** Both columns are NOT NULL TEXT in a STRICT table. */
-function jobOf(row: Record<string, SQLOutputValue>): Job {
-  return decodeJob({ request: String(row.request), state: String(row.state) });
 }

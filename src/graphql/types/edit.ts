@@ -221,6 +221,8 @@ function toEdit(input: z.output<typeof inputSchema>, sources: readonly ImageSour
     priority: input.priority ?? 'NORMAL',
     parameters: input.parameters ?? {},
     webhook: input.webhook ?? null,
+    label: null,
+    metadata: {},
     idempotencyKey: input.idempotencyKey ?? null,
   };
 }

@@ -88,6 +88,8 @@ function requestOf({ request, priority }: Job): DebugFields['request'] {
     workflow: request.workflow,
     parameters: { ...request.parameters },
     priority: priority.toLowerCase(),
+    label: request.label,
+    metadata: { ...request.metadata },
   };
 }
 

@@ -117,6 +117,8 @@ function toEditInput(
     priority: body.priority ?? 'NORMAL',
     parameters,
     webhook: body.webhook ?? null,
+    label: body.label ?? null,
+    metadata: body.metadata ?? {},
     idempotencyKey,
   };
 }

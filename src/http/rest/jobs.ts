@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Delivery } from '../../jobs/delivery.ts';
+import type { Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';
@@ -19,7 +20,10 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     );
     return {
       jobs: Object.fromEntries(
-        page.jobs.map(job => [job.id, { status: restStatus(job), progress: restProgress(job) }]),
+        page.jobs.map(job => [
+          job.id,
+          { status: restStatus(job), progress: restProgress(job), ...labelsOf(job) },
+        ]),
       ),
     } satisfies JobsResponse;
   });
@@ -45,6 +49,16 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     const deliveries = await jobs.deliveries(job);
     return { deliveries: deliveries.map(deliveryFields) } satisfies DeliveriesResponse;
   });
+}
+
+/** A job without labels is listed with the fields of the REST contract alone. */
+function labelsOf({
+  request: { label, metadata },
+}: Job): Pick<JobsResponse['jobs'][string], 'label' | 'metadata'> {
+  return {
+    ...(label === null ? {} : { label }),
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { ...metadata } }),
+  };
 }
 
 function deliveryFields(delivery: Delivery): DeliveriesResponse['deliveries'][number] {

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest';
 import { feedContract } from './feed.ts';
+import { labelContract } from './labels.ts';
 import { laneContract } from './lanes.ts';
 import { listContract } from './lists.ts';
 import { outboxContract } from './outbox.ts';
@@ -22,6 +23,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     recordContract(under);
     queueContract(under);
     listContract(under);
+    labelContract(under);
     laneContract(under);
     feedContract(under);
     outboxContract(under);

@@ -36,7 +36,7 @@ export interface UnderTest {
   stored(fields?: Parameters<typeof aJob>[0]): Promise<Job>;
   commit(job: Job, event: JobEvent): Promise<Job>;
   /** The ids of every page, one after another. */
-  pages(query: Pick<JobQuery, 'owner' | 'statuses'>, first: number): Promise<string[]>;
+  pages(query: Pick<JobQuery, 'owner' | 'statuses' | 'labels'>, first: number): Promise<string[]>;
 }
 
 /** Adds the helpers to a store. */

@@ -48,7 +48,7 @@ it('rejects a file whose tables have another version', async () => {
   const path = join(root, 'jobs.sqlite');
   const options = { path, feed: createEmbeddedFeed(), now: Date.now };
   await openEmbeddedLedger(options).close();
-  for (const version of [1, 3]) {
+  for (const version of [2, 4]) {
     const db = new DatabaseSync(path);
     db.exec(`PRAGMA user_version = ${version}`);
     db.close();

@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis';
 import { acquireLane, extendLane, identify, readLanes, readStranded, takeRate } from './coordination.ts';
-import { commit, countJobs, findRepeated, listJobs, readMany, readRange, remove, submit } from './jobs.ts';
+import { commit, countJobs, findRepeated, readMany, readRange, remove, submit } from './jobs.ts';
+import { listJobs, listTagged } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
 type Argument = string | number;
@@ -14,6 +15,7 @@ declare module 'ioredis' {
     qeReadMany(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadRange(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -33,8 +35,9 @@ declare module 'ioredis' {
  *
  * | key | content |
  * | --- | --- |
- * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key |
+ * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags |
  * | `list:<status or *>` and `list:<status or *>:<owner>` | sorted sets of ids by time of submit |
+ * | `tag:<tag>` and `tag:<tag>:<owner>` | sorted sets of ids by time of submit, for each label and metadata entry |
  * | `held` | hash: lanes by job |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `keys` | hash: job ids by idempotency key |
@@ -51,6 +54,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeReadMany: readMany,
     qeReadRange: readRange,
     qeListJobs: listJobs,
+    qeListTagged: listTagged,
     qeCountJobs: countJobs,
     qeIdentify: identify,
     qeAcquireLane: acquireLane,

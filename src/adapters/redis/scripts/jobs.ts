@@ -1,6 +1,6 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
-import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED } from './parts.ts';
+import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED, TAGS } from './parts.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
@@ -8,9 +8,10 @@ export const submit = (sharded: boolean): string => `
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 maximum of waiting jobs, 4 field of the idempotency key or '', 5 fingerprint,
 --   6 owner as ':name' or '', 7 time of submit, 8 score without the caller's other jobs, 9 revision, 10 status,
---   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or ''.
+--   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or '',
+--   17 tags separated by spaces.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
-${NAMES}${READ}${REPEATED}${INDEX}${announcing(sharded)}
+${NAMES}${READ}${REPEATED}${INDEX}${TAGS}${announcing(sharded)}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
@@ -27,9 +28,10 @@ score = string.format('%.0f', score)
 redis.call('HSET', KEYS[1], 'revision', ARGV[9], 'state', ARGV[14], 'request', ARGV[15],
   'owner', ARGV[6], 'created', ARGV[7], 'score', score, 'share', ARGV[16],
   'status', ARGV[10], 'waiting', ARGV[11], 'lane', ARGV[12], 'expires', ARGV[13],
-  'key', field, 'fingerprint', ARGV[5])
+  'key', field, 'fingerprint', ARGV[5], 'tags', ARGV[17])
 index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] }, NOWHERE,
   { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
+tagged(id, ARGV[17], ARGV[6], ARGV[7], true)
 if field ~= '' then redis.call('HSET', key('keys'), field, id) end
 if ARGV[11] == '1' then announce('waiting', id) end
 return { 'stored' }
@@ -67,11 +69,13 @@ export const remove = (sharded: boolean): string => `
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there is no such job.
-${NAMES}${INDEX}${DROP_DELIVERIES}${announcing(sharded)}
-local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share')
+${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${announcing(sharded)}
+local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share',
+  'tags')
 if not old[1] then return 0 end
 index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
   { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
+tagged(ARGV[2], old[10] or '', old[5], old[6], false)
 if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
 dropDeliveries(ARGV[2])
 redis.call('DEL', KEYS[1])
@@ -110,48 +114,6 @@ export const readRange = `
 ${NAMES}${READ}
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])) do read(found, id) end
-return found
-`;
-
-/** Reads a page of a list. */
-export const listJobs = `
--- Purpose: merges lists of jobs, newest first, and reads a page of them.
--- KEYS[1]: any of our keys, for the slot.
--- ARGV: 1 prefix, 2 maximum of jobs, 3 and 4 time of submit and id of the job before the page, both '' for the first
---   page, 5… names of the lists.
--- Returns: {state, request, …}.
-${NAMES}${READ}
--- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
-local function before(a, b)
-  for n = 1, math.min(#a, #b) do
-    local x, y = a:byte(n), b:byte(n)
-    if x ~= y then return x < y end
-  end
-  return #a < #b
-end
--- Counts the entries of a list before the page, also when the job before the page is no longer in the list.
-local function skipped(list)
-  if ARGV[4] == '' then return 0 end
-  local count = redis.call('ZCOUNT', list, '(' .. ARGV[3], '+inf')
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', list, ARGV[3], ARGV[3])) do
-    if not before(id, ARGV[4]) then count = count + 1 end
-  end
-  return count
-end
-local limit = tonumber(ARGV[2])
-local entries = {}
-for n = 5, #ARGV do
-  local list = key('list:' .. ARGV[n])
-  local first = skipped(list)
-  local ids = redis.call('ZREVRANGE', list, first, first + limit - 1, 'WITHSCORES')
-  for i = 1, #ids, 2 do entries[#entries + 1] = { id = ids[i], created = tonumber(ids[i + 1]) } end
-end
-table.sort(entries, function(a, b)
-  if a.created ~= b.created then return a.created > b.created end
-  return before(b.id, a.id)
-end)
-local found = {}
-for n = 1, math.min(limit, #entries) do read(found, entries[n].id) end
 return found
 `;
 

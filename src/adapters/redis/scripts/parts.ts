@@ -84,6 +84,40 @@ local function index(id, fixed, was, is)
 end
 `;
 
+/** Adds a job to the lists of its tags, or removes it from them. `tags` is a text of tags separated by spaces. */
+export const TAGS = `
+local function tagged(id, tags, owner, created, present)
+  for tag in tags:gmatch('%S+') do
+    local names = { key('tag:' .. tag) }
+    if owner ~= '' then names[2] = key('tag:' .. tag .. owner) end
+    for _, name in ipairs(names) do
+      if present then redis.call('ZADD', name, created, id) else redis.call('ZREM', name, id) end
+    end
+  end
+end
+`;
+
+/** Where a page begins in a list of ids by time of submit, newest first. */
+export const PAGES = `
+-- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
+local function before(a, b)
+  for n = 1, math.min(#a, #b) do
+    local x, y = a:byte(n), b:byte(n)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+-- Counts the entries of a list before the page, also when the job before the page is no longer in the list.
+local function skipped(list, created, id)
+  if id == '' then return 0 end
+  local count = redis.call('ZCOUNT', list, '(' .. created, '+inf')
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', list, created, created)) do
+    if not before(other, id) then count = count + 1 end
+  end
+  return count
+end
+`;
+
 /** Publishes a message; on a cluster only within the slot of the channel's name, instead of to all nodes. */
 export function announcing(sharded: boolean): string {
   return `

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
+import { labelFields } from '../../../jobs/labels.ts';
 import { editFields, RANGES, takes } from '../../../jobs/request.ts';
 import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 
@@ -61,6 +62,13 @@ const WEBHOOK: oas31.SchemaObject = {
   additionalProperties: false,
 };
 
+const METADATA: oas31.SchemaObject = {
+  type: 'object',
+  maxProperties: 16,
+  propertyNames: { pattern: '^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$' },
+  additionalProperties: { type: 'string', maxLength: 512 },
+};
+
 const AS_TEXT = 'A text is taken as the number that it spells.';
 
 /** The body of POST `/edit-image`. Other fields are ignored with a warning, unless the workflow declares them. */
@@ -114,6 +122,17 @@ export const editBody = z
         'of a job. Accepted only where the operator has set WEBHOOK_SECRET.',
       override: { anyOf: [WEBHOOK, { type: 'null' }] },
       example: { url: 'https://example.com/hook', events: ['completed', 'error', 'canceled'] },
+    }),
+    label: labelFields.label.nullish().meta({
+      description: 'A line of your own to find the job by: 1 to 200 characters. Has no effect on the image.',
+      example: 'spring catalogue',
+    }),
+    metadata: labelFields.metadata.nullish().meta({
+      description:
+        'Up to 16 texts of your own by key, to find the job by. Keys: 1 to 64 of A-Z a-z 0-9 _ . : / -, with a letter ' +
+        'or digit first. Values: at most 512 characters.',
+      override: { anyOf: [METADATA, { type: 'null' }] },
+      example: { order: '4711' },
     }),
   })
   .meta({ id: 'EditRequest', additionalProperties: true });

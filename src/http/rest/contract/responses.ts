@@ -121,7 +121,20 @@ export const statusResponse = z.union([jobInProgress, jobCompleted, jobFailed]).
 
 /** GET `/jobs`. */
 export const jobsResponse = z
-  .object({ jobs: z.record(z.string(), z.object({ status: z.enum(REST_STATUSES), progress })) })
+  .object({
+    jobs: z.record(
+      z.string(),
+      z.object({
+        status: z.enum(REST_STATUSES),
+        progress,
+        label: z.string().optional().meta({ description: 'Of a job that was submitted with one.' }),
+        metadata: z
+          .record(z.string(), z.string())
+          .optional()
+          .meta({ description: 'Of a job that was submitted with some.' }),
+      }),
+    ),
+  })
   .meta({ id: 'JobList' });
 
 /** DELETE `/jobs/{job_id}`. */
@@ -173,6 +186,8 @@ const debugFields = z
       workflow: z.string(),
       parameters: z.record(z.string(), z.unknown()),
       priority: z.string(),
+      label: z.string().nullable(),
+      metadata: z.record(z.string(), z.string()),
     }),
     warnings: warnings.optional(),
     events: z.array(z.object({ at: time, event: z.string(), detail: z.string().nullable() })),

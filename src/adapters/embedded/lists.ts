@@ -1,0 +1,118 @@
+import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Job, JobStatus } from '../../jobs/job.ts';
+import { tagsOf } from '../../jobs/labels.ts';
+import type { JobPage, JobQuery } from '../../jobs/ports.ts';
+import { decodeJob } from '../record.ts';
+
+/** Both columns are NOT NULL TEXT in a STRICT table. */
+export function jobOf(row: Record<string, SQLOutputValue>): Job {
+  return decodeJob({ request: String(row.request), state: String(row.state) });
+}
+
+/** A page of jobs, newest first. */
+export async function listJobs(db: DatabaseSync, query: JobQuery): Promise<JobPage> {
+  const tags = query.labels === undefined ? [] : tagsOf(query.labels);
+  const found =
+    tags.length === 0
+      ? allJobs(db, query, query.first + 1)
+      : await taggedJobs(db, tags, query, query.first + 1);
+  return { jobs: found.slice(0, query.first), hasNextPage: found.length > query.first };
+}
+
+/** Conditions that are joined by AND, with their values. */
+interface Conditions {
+  readonly parts: string[];
+  readonly values: SQLInputValue[];
+}
+
+function allJobs(db: DatabaseSync, { owner, statuses, after }: JobQuery, limit: number): Job[] {
+  const where: Conditions = { parts: ['TRUE'], values: [] };
+  addOwner(where, owner);
+  addStatuses(where, statuses);
+  if (after !== null) {
+    where.parts.push('(created_at, id) < (?, ?)');
+    where.values.push(after.createdAt, after.id);
+  }
+  return db
+    .prepare(
+      `SELECT request, state FROM jobs WHERE ${where.parts.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`,
+    )
+    .all(...where.values, limit)
+    .map(jobOf);
+}
+
+/** Entries of the index that one statement looks at: about a millisecond, in which the process does nothing else. */
+const STEP = 1_000;
+
+/**
+ * Walks through the jobs with the rarest tag, newest first, and takes those that have all tags and one of the statuses.
+ * Other work gets its turn after each STEP.
+ */
+async function taggedJobs(
+  db: DatabaseSync,
+  tags: readonly string[],
+  query: JobQuery,
+  limit: number,
+): Promise<Job[]> {
+  const [rarest = '', ...others] = byRarity(db, tags, query.owner);
+  const page: Conditions = { parts: ['TRUE'], values: [] };
+  addStatuses(page, query.statuses);
+  for (const tag of others) {
+    page.parts.push(
+      'EXISTS (SELECT 1 FROM tags WHERE tag = ? AND created_at = step.created_at AND job_id = step.job_id)',
+    );
+    page.values.push(tag);
+  }
+  const found: Job[] = [];
+  let after = query.after;
+  for (;;) {
+    const of: Conditions = { parts: ['tag = ?'], values: [rarest] };
+    addOwner(of, query.owner);
+    if (after !== null) {
+      of.parts.push('(created_at, job_id) < (?, ?)');
+      of.values.push(after.createdAt, after.id);
+    }
+    const step = `SELECT created_at, job_id FROM tags WHERE ${of.parts.join(' AND ')} ORDER BY created_at DESC, job_id DESC`;
+    const rows = db
+      .prepare(
+        `SELECT request, state FROM (${step} LIMIT ${STEP}) AS step CROSS JOIN jobs ON jobs.id = step.job_id
+         WHERE ${page.parts.join(' AND ')} ORDER BY step.created_at DESC, step.job_id DESC LIMIT ?`,
+      )
+      .all(...of.values, ...page.values, limit - found.length);
+    found.push(...rows.map(jobOf));
+    if (found.length >= limit) return found;
+    const last = db.prepare(`${step} LIMIT 1 OFFSET ${STEP - 1}`).get(...of.values);
+    if (last === undefined) return found;
+    after = { createdAt: Number(last.created_at), id: String(last.job_id) };
+    await nextTurn();
+  }
+}
+
+/** The tags, the one with the fewest jobs first. Counts no more than STEP of each. */
+function byRarity(db: DatabaseSync, tags: readonly string[], owner: string | null): string[] {
+  if (tags.length === 1) return [...tags];
+  const counted = tags.map(tag => {
+    const where: Conditions = { parts: ['tag = ?'], values: [tag] };
+    addOwner(where, owner);
+    const row = db
+      .prepare(
+        `SELECT count(*) AS n FROM (SELECT 1 FROM tags WHERE ${where.parts.join(' AND ')} LIMIT ${STEP})`,
+      )
+      .get(...where.values);
+    return { tag, count: Number(row?.n ?? 0) };
+  });
+  return counted.sort((a, b) => a.count - b.count).map(({ tag }) => tag);
+}
+
+function addOwner({ parts, values }: Conditions, owner: string | null): void {
+  if (owner === null) return;
+  parts.push('owner = ?');
+  values.push(owner);
+}
+
+function addStatuses({ parts, values }: Conditions, statuses: readonly JobStatus[] | null): void {
+  if (statuses === null) return;
+  parts.push(`status IN (${statuses.map(() => '?').join(', ') || 'NULL'})`);
+  values.push(...statuses);
+}
