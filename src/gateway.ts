@@ -10,6 +10,7 @@ import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/access/identity.ts';
+import { startMetricsServer } from './http/metrics.ts';
 import { createReadiness } from './http/probes.ts';
 import { restRoutes } from './http/rest/index.ts';
 import { startHttpServer } from './http/server.ts';
@@ -24,6 +25,15 @@ import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
 import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { logJobs } from './telemetry/job-log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import {
+  countImages,
+  countWebhooks,
+  reportEngines,
+  reportQueue,
+  timeLedger,
+} from './telemetry/part-metrics.ts';
+import { createOperationMetrics, createRequestMetrics } from './telemetry/request-metrics.ts';
 import { VERSION } from './version.ts';
 import { createPost, rejectWebhookUrl } from './webhooks/post.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
@@ -123,7 +133,18 @@ async function start(
   });
   stops.push(() => store.close());
   const { feed, previews, rates } = store;
-  const ledger: Ledger = { ...store.ledger, onChange: logJobs(log) };
+  const metrics = createMetrics(now);
+  stops.push(async () => metrics.stop());
+  const { registry } = metrics;
+  const logJob = logJobs(log);
+  const ledger: Ledger = {
+    ...timeLedger(registry, store.ledger),
+    onChange(before, job, event) {
+      logJob(before, job, event);
+      metrics.jobs.onChange(before, job, event);
+    },
+  };
+  reportQueue(registry, ledger, now);
   const bytes = await openArtifacts({
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,
@@ -136,7 +157,7 @@ async function start(
   const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
-  const images = createImageLoader({
+  const loader = createImageLoader({
     allow,
     maxBytes: config.MAX_IMAGE_BYTES,
     maxPixels: config.MAX_IMAGE_PIXELS,
@@ -144,7 +165,8 @@ async function start(
     lookup,
     proxy: config.FETCH_PROXY,
   });
-  stops.push(() => images.close());
+  stops.push(() => loader.close());
+  const images = countImages(registry, loader);
 
   const pace = createPace();
   const uploads = createUploads({
@@ -188,7 +210,8 @@ async function start(
     const proxy = config.FETCH_PROXY;
     const post = createPost({ allow, secrets, publicUrl, timeoutMs, userAgent, now, lookup, proxy });
     const { outbox } = ledger;
-    const sender = startWebhookSender({ outbox, post, firstPauseMs, tryMs: timeoutMs, now, log });
+    const counted = countWebhooks(registry, post);
+    const sender = startWebhookSender({ outbox, post: counted, firstPauseMs, tryMs: timeoutMs, now, log });
     stops.push(() => sender.stop());
   }
 
@@ -228,6 +251,11 @@ async function start(
     queueTimeoutMs: config.QUEUE_TIMEOUT,
   });
   dispatcher = running;
+  reportEngines(registry, {
+    engines,
+    lanesPerEngine: config.LANES_PER_ENGINE,
+    heldBy: metrics.jobs.heldBy,
+  });
   stops.push(() => running.stop());
 
   const services: Services = {
@@ -241,6 +269,13 @@ async function start(
       return engine?.status() ?? null;
     },
   };
+  const onOperations = [...onOperation, createOperationMetrics(registry)];
+  if (config.METRICS_PORT !== undefined) {
+    const { HOST: host, METRICS_PORT: port } = config;
+    const server = await startMetricsServer({ host, port, render: metrics.render, log });
+    stops.push(() => server.stop());
+    log.info({ url: server.url }, 'metrics');
+  }
   const identity = await identityFrom(config);
   const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now });
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
@@ -278,8 +313,9 @@ async function start(
     showDetails: config.NODE_ENV === 'development',
     readiness,
     logRequests: config.LOG_REQUESTS,
-    // Measuring each operation costs time, so do it only when the lines are written.
-    onOperation: config.LOG_LEVEL === 'debug' ? [...onOperation, logOperations(log)] : onOperation,
+    onOperation: config.LOG_LEVEL === 'debug' ? [...onOperations, logOperations(log)] : onOperations,
+    onRequest: createRequestMetrics(registry),
+    renderMetrics: config.METRICS_PORT === undefined ? metrics.render : null,
   });
   stops.push(async () => {
     readiness.drain();

@@ -21,12 +21,12 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   'http-limits': ['config', 'http', 'rate'],
   config: ['http', 'webhooks', 'adapters', 'outbound', 'rate'],
   // How callers reach the gateway.
-  http: ['operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
+  http: ['telemetry', 'operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
+  telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],
   operations: ['graphql', 'jobs', 'concurrency', 'log'],
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],
   // What runs jobs and reports them.
   dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'log'],
-  telemetry: ['jobs', 'log'],
   webhooks: ['jobs', 'outbound', 'concurrency', 'log'],
   // The ports of jobs, implemented with SQLite, Redis, files and S3.
   adapters: ['jobs', 'concurrency', 'log', 'rate'],

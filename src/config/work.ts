@@ -189,6 +189,11 @@ export const workSubjects = {
       description:
         'How long `/readyz` reports 503 before a gateway that was told to stop closes its connections: longer than a load balancer takes to notice',
     }),
+    METRICS_PORT: whole(0, 65_535).optional().meta({
+      description:
+        'Serves `/metrics` on this port of `HOST` without credentials, instead of to operators on `PORT`; 0 picks a free one',
+      example: '9464',
+    }),
     LOG_LEVEL: oneOf(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
       .meta({ example: 'debug', description: 'Minimum level of log lines on standard error' }),

@@ -2,7 +2,8 @@
  * `STARTING`: not probed yet. `READY`: takes jobs. `DOWN`: does not respond. `UNFIT`: responds, but can run none of the
  * workflows. `SET_ASIDE`: failed too often. `DRAINED`: takes no more jobs, set by an operator.
  */
-export type EngineState = 'STARTING' | 'READY' | 'DOWN' | 'UNFIT' | 'SET_ASIDE' | 'DRAINED';
+export const ENGINE_STATES = ['STARTING', 'READY', 'DOWN', 'UNFIT', 'SET_ASIDE', 'DRAINED'] as const;
+export type EngineState = (typeof ENGINE_STATES)[number];
 
 /** What the dispatcher knows of an engine's health. Times are milliseconds since 1970. A change makes a new object. */
 export interface EngineHealth {

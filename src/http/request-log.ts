@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../log.ts';
+import type { OnRequest } from '../telemetry/request-metrics.ts';
 import type { Callers } from './access/identity.ts';
 
 /** Ids that clients and proxies make: UUIDs, ULIDs, `req_…`, trace ids. Anything else could forge log lines. */
@@ -43,6 +44,17 @@ export function logRequests(app: FastifyInstance, callers: Callers, log: Log): v
   };
   app.addHook('onResponse', (request, reply, done) => {
     write(request, reply, reply.statusCode);
+    done();
+  });
+}
+
+/** Calls back at the end of each request that is not a probe or a scrape. */
+export function observeRequests(app: FastifyInstance, onRequest: OnRequest): void {
+  app.addHook('onResponse', ({ method, routeOptions }, reply, done) => {
+    const { url, config } = routeOptions;
+    if (config.logged !== false) {
+      onRequest({ method, route: url ?? null, status: reply.statusCode, durationMs: reply.elapsedTime });
+    }
     done();
   });
 }

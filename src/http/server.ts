@@ -10,6 +10,7 @@ import { createOperations, type Source } from '../operations/operations.ts';
 import { createPersisted, type PersistedMode } from '../operations/persisted.ts';
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
+import type { OnRequest } from '../telemetry/request-metrics.ts';
 import { addGate } from './access/gate.ts';
 import {
   type Callers,
@@ -31,9 +32,10 @@ import { isOwnHost } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
 import { createStreams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
+import { metricsRoute, type RenderMetrics } from './metrics.ts';
 import { createPeers, isLoopback, type TrustedProxies } from './peers.ts';
 import { probeRoutes, type ReadinessCheck } from './probes.ts';
-import { addRequestIds, logRequests, requestIdOf } from './request-log.ts';
+import { addRequestIds, logRequests, observeRequests, requestIdOf } from './request-log.ts';
 
 export interface HttpOptions {
   readonly services: Services;
@@ -57,6 +59,9 @@ export interface HttpOptions {
   readonly documents: ReadonlyMap<string, string>;
   readonly showDetails: boolean;
   readonly readiness: ReadinessCheck;
+  readonly onRequest: OnRequest;
+  /** Null: served elsewhere. */
+  readonly renderMetrics: RenderMetrics | null;
   /** Whether each request is logged. */
   readonly logRequests: boolean;
   /** Called for each GraphQL operation. */
@@ -156,9 +161,11 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   });
   addRequestIds(app);
   if (options.logRequests) logRequests(app, callers, log);
+  observeRequests(app, options.onRequest);
   addGate(app, { identity, callers, peers, rate, quota, heldBytes, isOwnHost: acceptsHost, streams });
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
+  if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
   await app.register(options.rest(callers));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({

@@ -79,6 +79,8 @@ beforeAll(async () => {
     showDetails: false,
     readiness: createReadiness({ pingStore: async () => {}, engines: () => [], now: Date.now }),
     logRequests: false,
+    onRequest: () => {},
+    renderMetrics: null,
     onOperation: [],
   });
 });

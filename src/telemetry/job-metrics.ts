@@ -1,0 +1,173 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Job } from '../jobs/job.ts';
+import type { Clock, OnJobChange } from '../jobs/ports.ts';
+
+/** From a sandbox's tenth of a second to an hour on a slow engine. */
+const RUN_BUCKETS = [0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
+/** A wait may last as long as QUEUE_TIMEOUT. */
+const WAIT_BUCKETS = [0.05, 0.25, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400];
+
+/** A job that a lane of this gateway holds. Times are milliseconds since 1970. */
+interface Held {
+  readonly job: string;
+  readonly engine: string;
+  /** When its run started; null while it waits in the engine's queue. */
+  readonly runSince: number | null;
+  readonly stage: Job['stage'];
+  readonly stageSince: number;
+}
+
+export interface JobMetrics {
+  readonly onChange: OnJobChange;
+  /** How many jobs the lanes of this gateway hold, by engine. */
+  heldBy(engine: string): number;
+}
+
+/**
+ * Counts and times jobs as this gateway commits their changes; all gateways of a fleet add up. Labels are names of
+ * workflows, engines and codes, so their number is bounded by the configuration.
+ */
+export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
+  const registers = [registry];
+  const submitted = new Counter({
+    name: 'qwen_edit_jobs_submitted_total',
+    help: 'Jobs that were accepted',
+    labelNames: ['workflow', 'priority'],
+    registers,
+  });
+  const ended = new Counter({
+    name: 'qwen_edit_jobs_ended_total',
+    help: 'Jobs that ended; code is empty unless the outcome is failed',
+    labelNames: ['workflow', 'outcome', 'code'],
+    registers,
+  });
+  const waited = new Histogram({
+    name: 'qwen_edit_job_wait_seconds',
+    help: 'Time from the submit of a job to the start of its first run',
+    labelNames: ['workflow'],
+    buckets: WAIT_BUCKETS,
+    registers,
+  });
+  const ran = new Histogram({
+    name: 'qwen_edit_job_run_seconds',
+    help: 'Duration of the last run of a job that ended',
+    labelNames: ['workflow', 'outcome'],
+    buckets: RUN_BUCKETS,
+    registers,
+  });
+  const staged = new Histogram({
+    name: 'qwen_edit_job_stage_seconds',
+    help: 'Time that runs spent in a stage',
+    labelNames: ['workflow', 'stage'],
+    buckets: RUN_BUCKETS,
+    registers,
+  });
+  const started = new Counter({
+    name: 'qwen_edit_runs_started_total',
+    help: 'Runs that an engine started',
+    labelNames: ['engine'],
+    registers,
+  });
+  const lost = new Counter({
+    name: 'qwen_edit_runs_lost_total',
+    help: 'Runs that did not reach their end and were queued again or given up; by event',
+    labelNames: ['engine', 'event'],
+    registers,
+  });
+
+  /** By lane, so that a job which is deleted or taken over leaves its place to the next one. */
+  const held = new Map<string, Held>();
+  /** Milliseconds of finished runs, by engine. */
+  const busyMs = new Map<string, number>();
+
+  // Computed at a scrape, so that a run counts while it lasts and not at once at its end.
+  new Counter({
+    name: 'qwen_edit_engine_busy_seconds_total',
+    help: 'Time that an engine executed jobs of this gateway; its rate is the busy share of the GPU',
+    labelNames: ['engine'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [engine, ms] of busyMs) this.inc({ engine }, ms / 1000);
+      for (const { engine, runSince } of held.values()) {
+        if (runSince !== null) this.inc({ engine }, Math.max(0, now() - runSince) / 1000);
+      }
+    },
+  });
+  new Gauge({
+    name: 'qwen_edit_jobs_held',
+    help: 'Jobs that the lanes of this gateway hold, by engine: running, or waiting in the engine’s own queue',
+    labelNames: ['engine', 'state'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { engine, runSince } of held.values()) {
+        this.inc({ engine, state: runSince === null ? 'waiting' : 'running' });
+      }
+    },
+  });
+
+  /** Closes the books on a run: its time as busy time, and the stage that it was in. */
+  function leave(before: Job, at: number): void {
+    const entry = before.lane === null ? undefined : held.get(before.lane);
+    if (before.lane === null || entry?.job !== before.id) return;
+    held.delete(before.lane);
+    if (entry.runSince === null) return;
+    busyMs.set(entry.engine, (busyMs.get(entry.engine) ?? 0) + Math.max(0, at - entry.runSince));
+    leaveStage(before.request.workflow, entry, at);
+  }
+
+  function leaveStage(workflow: string, { stage, stageSince }: Held, at: number): void {
+    if (stage !== null) staged.observe({ workflow, stage }, Math.max(0, at - stageSince) / 1000);
+  }
+
+  function enter(job: Job, lane: string): void {
+    if (job.engine === null) return;
+    const at = now();
+    const known = held.get(lane);
+    const before = known?.job === job.id ? known : undefined;
+    const runSince = job.status === 'PROCESSING' ? (before?.runSince ?? at) : null;
+    if (before !== undefined && before.stage !== job.stage) leaveStage(job.request.workflow, before, at);
+    const stageSince = before !== undefined && before.stage === job.stage ? before.stageSince : at;
+    held.set(lane, { job: job.id, engine: job.engine, runSince, stage: job.stage, stageSince });
+  }
+
+  function end(before: Job | null, job: Job): void {
+    const { workflow } = job.request;
+    const outcome = OUTCOMES[job.status];
+    if (outcome === null) return;
+    ended.inc({ workflow, outcome, code: job.error?.code ?? '' });
+    const startedAt = before?.startedAt ?? null;
+    if (startedAt === null || job.finishedAt === null) return;
+    ran.observe({ workflow, outcome }, Math.max(0, job.finishedAt - startedAt) / 1000);
+  }
+
+  return {
+    heldBy: engine => [...held.values()].filter(entry => entry.engine === engine).length,
+    onChange(before, job, event) {
+      // Most changes are steps within a stage.
+      if (event === 'progressed' && before?.stage === job.stage) return;
+      if (event === 'previewed') return;
+      const { workflow } = job.request;
+      if (event === 'submitted') submitted.inc({ workflow, priority: job.priority });
+      if (event === 'started' && job.engine !== null) {
+        started.inc({ engine: job.engine });
+        if (job.attempt <= 1) waited.observe({ workflow }, Math.max(0, now() - job.createdAt) / 1000);
+      }
+      if ((event === 'engineLost' || event === 'outOfMemory') && before?.engine != null) {
+        lost.inc({ engine: before.engine, event });
+      }
+      if (job.lane !== null) enter(job, job.lane);
+      else if (before !== null) leave(before, now());
+      if (before === null || before.status !== job.status) end(before, job);
+    },
+  };
+}
+
+const OUTCOMES: Record<Job['status'], 'completed' | 'failed' | 'canceled' | null> = {
+  QUEUED: null,
+  PROCESSING: null,
+  COMPLETED: 'completed',
+  ERROR: 'failed',
+  CANCELED: 'canceled',
+};

@@ -1,0 +1,110 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { OnOperation, Outcome, Transport } from '../operations/hooks.ts';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
+
+/** A finished HTTP request. */
+export interface RequestInfo {
+  readonly method: string;
+  /** The pattern of its route, such as `/status/:job_id`; null: no route. */
+  readonly route: string | null;
+  readonly status: number;
+  readonly durationMs: number;
+}
+
+/** Called at the end of each HTTP request. Must not throw. */
+export type OnRequest = (request: RequestInfo) => void;
+
+/** Times HTTP requests by route. Streams and downloads count with the time that they were open. */
+export function createRequestMetrics(registry: Registry): OnRequest {
+  const duration = new Histogram({
+    name: 'qwen_edit_http_request_seconds',
+    help: 'Duration of HTTP requests; route is empty where there is none',
+    labelNames: ['method', 'route', 'status'],
+    buckets: SECONDS,
+    registers: [registry],
+  });
+  // Finding a metric by its labels costs more than the rest of a count.
+  const known = new Map<string, Histogram.Internal<'method' | 'route' | 'status'>>();
+  return ({ method, route, status, durationMs }) => {
+    const key = `${status} ${method} ${route}`;
+    let child = known.get(key);
+    if (child === undefined) {
+      child = duration.labels({ method, route: route ?? '', status: String(status) });
+      known.set(key, child);
+    }
+    child.observe(durationMs / 1000);
+  };
+}
+
+/** Callers choose the names of their operations, so only this many become labels. */
+const MAX_NAMES = 50;
+
+/** Counts GraphQL operations over every transport, and watchers. Beyond the first names, operations count as `other`. */
+export function createOperationMetrics(registry: Registry): OnOperation {
+  const registers = [registry];
+  const ended = new Counter({
+    name: 'qwen_edit_graphql_operations_total',
+    help: 'GraphQL operations that ended',
+    labelNames: ['kind', 'name', 'transport', 'outcome'],
+    registers,
+  });
+  const duration = new Histogram({
+    name: 'qwen_edit_graphql_operation_seconds',
+    help: 'Duration of GraphQL queries and mutations',
+    labelNames: ['kind', 'name'],
+    buckets: SECONDS,
+    registers,
+  });
+  // Plain numbers, because results are the hot path: they are published at a scrape.
+  const watchers = new Map<Transport, number>();
+  const delivered = new Map<Transport, number>();
+  new Gauge({
+    name: 'qwen_edit_watchers',
+    help: 'Open GraphQL subscriptions',
+    labelNames: ['transport'],
+    registers,
+    collect() {
+      for (const [transport, count] of watchers) this.set({ transport }, count);
+    },
+  });
+  new Counter({
+    name: 'qwen_edit_snapshots_delivered_total',
+    help: 'Results that were delivered to subscriptions',
+    labelNames: ['transport'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [transport, count] of delivered) this.inc({ transport }, count);
+    },
+  });
+  const add = (counts: Map<Transport, number>, transport: Transport, count: number): void => {
+    counts.set(transport, (counts.get(transport) ?? 0) + count);
+  };
+
+  // Only operations that were valid add a name.
+  const names = new Set<string>();
+  const labelOf = (name: string | null, outcome: Outcome): string => {
+    if (name === null) return '';
+    if (outcome !== 'rejected' && names.size < MAX_NAMES) names.add(name);
+    return names.has(name) ? name : 'other';
+  };
+
+  return ({ kind, name: given, transport }) => {
+    const live = kind === 'subscription';
+    if (live) add(watchers, transport, 1);
+    let results = 0;
+    return {
+      result() {
+        results++;
+        if (live) add(delivered, transport, 1);
+      },
+      end(outcome: Outcome, durationMs) {
+        if (live) add(watchers, transport, -1);
+        const name = labelOf(given, outcome);
+        ended.inc({ kind: kind ?? '', name, transport, outcome });
+        if (!live && kind !== null && results > 0) duration.observe({ kind, name }, durationMs / 1000);
+      },
+    };
+  };
+}
