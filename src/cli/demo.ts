@@ -137,10 +137,10 @@ function printNextSteps({ url }: Gateway, image: string, id: string): void {
   GraphiQL   ${url}/graphql
   REST docs  ${url}/docs
 
-  curl -X POST ${url}/edit-image -H 'Content-Type: application/json' \\
+  curl '${url}/edit-image' -H 'Content-Type: application/json' \\
     -d '{"image1_url": "${image}", "prompt": "Make it night"}'
-  curl ${url}/status/${id}
-  curl ${url}/download/${id} -o edited.png
+  curl '${url}/status/${id}'
+  curl -f '${url}/download/${id}' -o edited.png
 
 Ctrl-C stops it.`);
 }

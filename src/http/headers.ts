@@ -8,6 +8,7 @@ import helmet, { type HelmetOptions } from 'helmet';
 const EXPOSED = [
   'content-disposition',
   'etag',
+  'link',
   'location',
   'retry-after',
   'x-request-id',

@@ -1,6 +1,7 @@
 import { GraphQLError } from 'graphql';
+import { cursorOf, positionOf } from '../../jobs/cursor.ts';
 import type { Job } from '../../jobs/job.ts';
-import type { JobPage } from '../../jobs/ports.ts';
+import type { JobPage, JobQuery } from '../../jobs/ports.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
@@ -55,7 +56,7 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       resolve: async (_root, { first, after, status }, { jobs, caller }) => {
         const count = first ?? 20;
         if (count < 0 || count > PAGE_LIMIT) throw invalid(`first takes 0 to ${PAGE_LIMIT}, got ${count}`);
-        const position = positionOf(after ?? null);
+        const position = readCursor(after);
         const page = await jobs.list({ first: count, after: position, statuses: status ?? null }, caller);
         // The job of the cursor comes before this page.
         return { ...page, hasPreviousPage: position !== null };
@@ -85,18 +86,11 @@ function cursorOrNull(job: Job | undefined): string | null {
   return job === undefined ? null : cursorOf(job);
 }
 
-function cursorOf(job: Job): string {
-  return Buffer.from(`${job.createdAt}:${job.id}`).toString('base64url');
-}
-
-function positionOf(cursor: string | null): { createdAt: number; id: string } | null {
-  if (cursor === null) return null;
-  const [, createdAt, id] =
-    /^(\d{1,15}):([\w-]{1,64})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
-  if (createdAt === undefined || id === undefined) {
-    throw invalid(`after takes the endCursor of a page, got ${show(cursor)}`);
-  }
-  return { createdAt: Number(createdAt), id };
+function readCursor(cursor: string | null | undefined): JobQuery['after'] {
+  if (cursor == null) return null;
+  const position = positionOf(cursor);
+  if (position === null) throw invalid(`after takes the endCursor of a page, got ${show(cursor)}`);
+  return position;
 }
 
 function invalid(message: string): GraphQLError {

@@ -37,6 +37,12 @@ export function mayConnect(
   return URL.canParse(origin) && new URL(origin).host === host;
 }
 
+/** Whether, according to its browser, a page of a foreign origin sent a request. */
+export function isOfForeignPage(headers: IncomingHttpHeaders, allowed: readonly string[]): boolean {
+  if (!mayConnect(headers.origin, headers.host, allowed)) return true;
+  return headers.origin === undefined && headers['sec-fetch-site'] === 'cross-site';
+}
+
 /**
  * Whether a Host header on loopback names this gateway: by an IP address, as `localhost`, or as PUBLIC_URL does. A foreign
  * page can make its own name resolve to 127.0.0.1 (DNS rebinding). The browser then takes the gateway for the page's

@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
 import { sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
+import { LIST_LIMIT } from './contract/requests.ts';
 import type { DebugFields, FilesResponse } from './contract/responses.ts';
-import { LIST_LIMIT } from './jobs.ts';
 import { imageExists, imagePath, statusOf } from './status-fields.ts';
 
 /** GET `/debug/files` and GET `/debug/job/{job_id}`, for operators. */

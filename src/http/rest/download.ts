@@ -5,12 +5,12 @@ import type { ImageMimeType } from '../../images/formats.ts';
 import { type Range, restore, wholeBytes } from '../../images/metadata/restore.ts';
 import type { Job, OutputImage } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
-import { firstIssue } from '../../jobs/request.ts';
 import type { Log } from '../../log.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators } from './conditions.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { type DownloadQuery, downloadQuery } from './contract/requests.ts';
+import { readQuery } from './query.ts';
 import { restStatus } from './status-fields.ts';
 
 const DEFAULT_QUALITY = 80;
@@ -45,17 +45,17 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
     async handler(request: JobRequest, reply) {
       const job = await findJob(options, request);
       if (job === null) return sendJobNotFound(reply);
-      const query = downloadQuery.safeParse(request.query);
-      if (!query.success) return sendError(reply, 400, firstIssue(query.error).message);
+      const query = readQuery(downloadQuery, request.query);
+      if (!query.ok) return sendError(reply, 400, query.fault);
       if (job.status !== 'COMPLETED') {
         return sendError(reply, 400, `Image not ready. Current status: ${restStatus(job)}`);
       }
-      const index = query.data.index ?? 0;
+      const index = query.value.index ?? 0;
       const output = job.outputs[index];
       if (output === undefined) return sendImageNotFound(reply);
-      const conversion = conversionOf(query.data, output);
+      const conversion = conversionOf(query.value, output);
       // Conversion drops metadata by itself.
-      const withMetadata = conversion === null && query.data.metadata === 'keep';
+      const withMetadata = conversion === null && query.value.metadata === 'keep';
       const content = await contentOf(artifacts, output, withMetadata);
       if (content === null) return sendImageNotFound(reply);
       const file = validatorsOf(job, index, content.bytes, conversion);

@@ -1,23 +1,38 @@
 import type { FastifyInstance } from 'fastify';
+import { cursorOf } from '../../jobs/cursor.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
-import type { Job } from '../../jobs/job.ts';
+import type { Job, JobStatus } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
+import { isOfForeignPage } from '../limits/cross-site.ts';
 import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
-import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';
-import { restProgress, restStatus } from './status-fields.ts';
+import { type JobsQuery, jobsQuery, LIST_LIMIT } from './contract/requests.ts';
+import type { DeliveriesResponse, JobsResponse, RestStatus } from './contract/responses.ts';
+import { readQuery } from './query.ts';
+import { POLL_SECONDS } from './status.ts';
+import { restProgress, restStatus, statusOf } from './status-fields.ts';
 
-/** How many jobs a response lists at most: the newest. */
-export const LIST_LIMIT = 1000;
-
-/** GET `/jobs`, DELETE `/jobs/{job_id}`, GET `/preview/{job_id}` and GET `/webhooks/{job_id}`. */
+/** GET `/jobs`, DELETE `/jobs/{job_id}`, POST `/jobs/{job_id}/cancel`, GET `/preview/{job_id}` and GET `/webhooks/{job_id}`. */
 export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
   const { jobs, previews } = options.services;
 
-  app.get('/jobs', async request => {
+  app.get('/jobs', async (request, reply) => {
+    const query = readQuery(jobsQuery, request.query);
+    if (!query.ok) return sendError(reply, 400, query.fault);
+    const { limit = LIST_LIMIT, after = null, status, label } = query.value;
+    const statuses = status === undefined ? null : [...new Set(status.flatMap(name => STATUSES[name]))];
     const page = await jobs.list(
-      { statuses: null, first: LIST_LIMIT, after: null },
+      {
+        statuses,
+        labels: label === undefined ? undefined : { label, metadata: {} },
+        first: limit,
+        after,
+      },
       options.callerOf(request),
     );
+    const last = page.jobs.at(-1);
+    const next = page.hasNextPage && last !== undefined ? nextPage(query.value, last) : null;
+    if (next !== null) reply.header('link', `<${next}>; rel="next"`);
+    const isPage = Object.keys(query.value).length > 0;
     return {
       jobs: Object.fromEntries(
         page.jobs.map(job => [
@@ -25,6 +40,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
           { status: restStatus(job), progress: restProgress(job), ...labelsOf(job) },
         ]),
       ),
+      ...(isPage && next !== null ? { next } : {}),
     } satisfies JobsResponse;
   });
 
@@ -32,6 +48,19 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     const id = jobIdOf(request);
     if (id === null || !(await jobs.remove(id, options.callerOf(request)))) return sendJobNotFound(reply);
     return { message: 'Job deleted' };
+  });
+
+  app.post('/jobs/:job_id/cancel', async (request: JobRequest, reply) => {
+    // A form needs no preflight, so a page of another origin could send one.
+    if (isOfForeignPage(request.headers, options.origins)) {
+      return sendError(reply, 403, 'Requests of other sites are not accepted');
+    }
+    const id = jobIdOf(request);
+    const outcome = id === null ? null : await jobs.cancel(id, options.callerOf(request));
+    if (outcome === null || outcome.kind === 'not-found') return sendJobNotFound(reply);
+    // The engine has not stopped in time: the job ends as soon as it does.
+    if (outcome.kind === 'pending') reply.code(202).header('retry-after', POLL_SECONDS);
+    return statusOf(options, outcome.job);
   });
 
   app.get('/preview/:job_id', async (request: JobRequest, reply) => {
@@ -59,6 +88,25 @@ function labelsOf({
     ...(label === null ? {} : { label }),
     ...(Object.keys(metadata).length === 0 ? {} : { metadata: { ...metadata } }),
   };
+}
+
+/** The statuses of jobs that have a status of REST. */
+const STATUSES: Record<RestStatus, readonly JobStatus[]> = {
+  queued: ['QUEUED'],
+  processing: ['PROCESSING'],
+  completed: ['COMPLETED'],
+  error: ['ERROR', 'CANCELED'],
+};
+
+/** The path of the page that follows a job, with the limit and the filter of this one. */
+function nextPage({ limit, status, label }: JobsQuery, last: Job): string {
+  const query = new URLSearchParams({
+    ...(limit === undefined ? {} : { limit: String(limit) }),
+    ...(status === undefined ? {} : { status: status.join(',') }),
+    ...(label === undefined ? {} : { label }),
+    after: cursorOf(last),
+  });
+  return `/jobs?${query}`;
 }
 
 function deliveryFields(delivery: Delivery): DeliveriesResponse['deliveries'][number] {

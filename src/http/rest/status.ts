@@ -1,10 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { isFinal, isWaiting, type Job } from '../../jobs/job.ts';
-import { firstIssue } from '../../jobs/request.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { statusQuery } from './contract/requests.ts';
+import { readQuery } from './query.ts';
 import { describeStatus, liveStatusOf, type Surroundings, surroundingsOf } from './status-fields.ts';
 
 /** Seconds after which a client should poll an unfinished job again. */
@@ -23,16 +23,16 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
   const config = { lifetime: (request: FastifyRequest) => (waits(request) ? 'stream' : 'short') } as const;
 
   app.get('/status/:job_id', { config }, async (request: JobRequest, reply) => {
-    const query = statusQuery.safeParse(request.query);
-    if (!query.success) return sendError(reply, 400, firstIssue(query.error).message);
+    const query = readQuery(statusQuery, request.query);
+    if (!query.ok) return sendError(reply, 400, query.fault);
     const job = await findJob(options, request);
     if (job === null) return sendJobNotFound(reply);
-    const { wait, revision = job.revision } = query.data;
+    const { wait, revision = job.revision } = query.value;
     const atOnce = wait === undefined || wait === 0 || job.revision > revision || isFinal(job.status);
     const newest = atOnce ? job : await nextChange(job, revision, wait, reply);
     if (newest === null) return sendJobNotFound(reply);
     if (!isFinal(newest.status)) reply.header('retry-after', POLL_SECONDS);
-    const live = wait !== undefined || query.data.revision !== undefined;
+    const live = wait !== undefined || query.value.revision !== undefined;
     if (live) return liveStatusOf(options, newest);
     const text = cache.textOf(newest);
     return reply.type('application/json; charset=utf-8').send(typeof text === 'string' ? text : await text);

@@ -1,22 +1,24 @@
 import type { Readable } from 'node:stream';
-import multipart, { type MultipartFile } from '@fastify/multipart';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import multipart from '@fastify/multipart';
+import type { FastifyInstance } from 'fastify';
 import type { Upload, UploadResult } from '../../jobs/uploads.ts';
 import { sendError } from '../errors.ts';
-import { mayConnect } from '../limits/cross-site.ts';
+import { isOfForeignPage } from '../limits/cross-site.ts';
 import type { RestOptions } from './context.ts';
 import type { UploadResponse } from './contract/responses.ts';
+import { formFault, readFormImage } from './form.ts';
+import { unknownFieldWarnings } from './unknown-fields.ts';
 
 /** Content types of bodies that are the image itself. Its format is detected from its bytes. */
 const RAW_TYPES = ['image/png', 'image/jpeg', 'image/webp', 'application/octet-stream'];
-/** Fields that a form may have in addition to its file. They are ignored. */
+/** Fields that a form may have in addition to its file. They are ignored with a warning. */
 const MAX_FIELDS = 10;
 
 const EXPECTED =
   'Send the image as the body with Content-Type: image/png, image/jpeg or image/webp, or as a file of multipart/form-data';
 
 /**
- * POST `/upload`: stores an image for later edits, sent as the body or as the first file of a form. It is streamed to the
+ * POST `/upload`: stores an image for later edits, sent as the body or as the only file of a form. It is streamed to the
  * store; only a few chunks of it are in memory.
  */
 export async function uploadRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
@@ -31,24 +33,36 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
 
   app.post('/upload', { config: { body: 'streamed' } }, async (request, reply) => {
     // Forms need no preflight, so a page of another origin could fill the disk with them.
-    if (isCrossOrigin(request, options.origins)) {
+    if (isOfForeignPage(request.headers, options.origins)) {
       return sendError(reply, 403, 'Forms of other sites are not accepted');
     }
     const caller = options.callerOf(request);
     let result: UploadResult;
+    let fields: readonly string[] = [];
     try {
-      const source = await sourceOf(request);
-      if (source === null) return sendError(reply, 415, EXPECTED);
-      result = await options.uploads.take(source, caller);
+      if (request.isMultipart()) {
+        const image = await readFormImage(request);
+        if (image === null) return sendError(reply, 415, EXPECTED);
+        result = await options.uploads.take(image.source, caller).finally(() => image.source.destroy());
+        fields = image.fields;
+      } else {
+        if (!isStream(request.body)) return sendError(reply, 415, EXPECTED);
+        result = await options.uploads.take(request.body, caller);
+      }
     } catch (error) {
       // The client has closed the connection.
       if (request.raw.destroyed && !request.raw.complete)
         return sendError(reply, 499, 'The client closed the connection');
       const fault = request.isMultipart() ? formFault(error) : null;
       if (fault === null) throw error;
-      return sendError(reply.header('connection', 'close'), 400, `The form cannot be read: ${fault}`);
+      return sendError(reply.header('connection', 'close'), 400, fault);
     }
-    if (result.ok) return reply.code(201).send(responseOf(result.upload));
+    if (result.ok) {
+      const warnings = unknownFieldWarnings(fields, [], 'form field');
+      return reply
+        .code(201)
+        .send({ ...responseOf(result.upload), ...(warnings.length === 0 ? {} : { warnings }) });
+    }
     // Does not wait for the rest of the body.
     if (!request.raw.complete) reply.header('connection', 'close');
     const { code, message } = result.failure;
@@ -56,25 +70,8 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
   });
 }
 
-async function sourceOf(request: FastifyRequest): Promise<Readable | null> {
-  if (!request.isMultipart()) return isStream(request.body) ? request.body : null;
-  const part: MultipartFile | undefined = await request.file();
-  return part?.file ?? null;
-}
-
-/** The message of an error of the form parser, whose errors have no code; null: another error. */
-function formFault(error: unknown): string | null {
-  return error instanceof Error && !('code' in error) && error.name === 'Error' ? error.message : null;
-}
-
 function isStream(body: unknown): body is Readable {
   return typeof body === 'object' && body !== null && 'pipe' in body;
-}
-
-/** Whether, according to its browser, a page of a foreign origin sent this. */
-function isCrossOrigin({ headers }: FastifyRequest, origins: readonly string[]): boolean {
-  if (!mayConnect(headers.origin, headers.host, origins)) return true;
-  return headers.origin === undefined && headers['sec-fetch-site'] === 'cross-site';
 }
 
 function responseOf(upload: Upload): UploadResponse {

@@ -65,6 +65,8 @@ describe('the debug routes', () => {
         workflow: 'qwen-image-edit-plus',
         parameters: {},
         priority: 'normal',
+        label: null,
+        metadata: {},
       },
       events: [{ at: new Date(job.createdAt).toISOString(), event: 'submitted', detail: null }],
       engine: null,

@@ -60,6 +60,8 @@ describe('POST /edit-image', () => {
       workflow: 'qwen-image-edit-plus',
       parameters: {},
       priority: 'normal',
+      label: null,
+      metadata: {},
     });
   });
 

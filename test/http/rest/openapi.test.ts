@@ -109,6 +109,12 @@ describe('the OpenAPI document', () => {
     hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/${job.id}`));
     hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/none`));
     hold('/jobs', 'get', await fetchJson(`${face.url}/jobs`));
+    hold('/jobs', 'get', await fetchJson(`${face.url}/jobs?limit=1`));
+    hold('/jobs', 'get', await fetchJson(`${face.url}/jobs?limit=0`));
+    const cancel = (id: string) => postJson(`${face.url}/jobs/${id}/cancel`, {});
+    hold('/jobs/{job_id}/cancel', 'post', await cancel(job.id));
+    hold('/jobs/{job_id}/cancel', 'post', await cancel(waiting.id));
+    hold('/jobs/{job_id}/cancel', 'post', await cancel('none'));
     hold('/debug/files', 'get', await fetchJson(`${face.url}/debug/files`));
     hold('/edit-image', 'post', await postJson(`${face.url}/edit-image`, {}));
     hold('/upload', 'post', await postJson(`${face.url}/upload`, {}));

@@ -42,14 +42,14 @@ async function upload(
   return { status: answer.status, body: await answer.json() };
 }
 
-function form(bytes: Uint8Array, name = 'file'): FormData {
+function form(bytes: Uint8Array, name = 'file', after: readonly string[] = []): FormData {
   const given = new FormData();
-  given.append('note', 'a field before it');
   given.append(
     name,
     new Blob([new Uint8Array(bytes)], { type: 'application/x-nonsense' }),
     '../../etc/passwd',
   );
+  for (const field of after) given.append(field, 'a field after it');
   return given;
 }
 
@@ -120,6 +120,61 @@ describe('POST /upload', () => {
       400,
       /^The form cannot be read: /,
     ],
+    [
+      'a form with two files',
+      () => {
+        const two = form(png, 'first', ['a']);
+        two.append('second', new Blob([new Uint8Array(png)]), 'b.png');
+        return upload(two, {});
+      },
+      400,
+      /^The form has more than one file: send one image per request/,
+    ],
+    [
+      'a form with two large files',
+      () => {
+        const large = Buffer.concat([png, Buffer.alloc(900_000)]);
+        const two = form(large);
+        two.append('second', new Blob([new Uint8Array(large)]), 'b.png');
+        return upload(two, {});
+      },
+      400,
+      /^The form has more than one file: send one image per request/,
+    ],
+    [
+      'a form with many fields after its file',
+      () =>
+        upload(
+          form(
+            png,
+            'file',
+            Array.from({ length: 50 }, (_, index) => `f${index}`),
+          ),
+          {},
+        ),
+      400,
+      /^The form has too many fields/,
+    ],
+    [
+      'a form without a chosen file',
+      () => upload(form(Buffer.alloc(0)), {}),
+      400,
+      /^The image was not accepted: /,
+    ],
+    [
+      'a form that breaks off after its file',
+      () =>
+        upload(
+          Buffer.concat([
+            Buffer.from('--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\n'),
+            png,
+            Buffer.from('\r\n--x\r\nContent-Disposition: form-data; name="g"\r\n\r\nhal'),
+          ]),
+          { 'content-type': 'multipart/form-data; boundary=x' },
+        ),
+      400,
+      /^The form cannot be read: /,
+    ],
     ['JSON', () => upload(Buffer.from('{}'), { 'content-type': 'application/json' }), 415, TAKES],
     ['no type', () => upload(png, {}), 415, TAKES],
     ['a form without a file', () => upload(new FormData(), {}), 415, TAKES],
@@ -128,6 +183,18 @@ describe('POST /upload', () => {
     const answer = await send();
     expect(answer).toEqual({ status, body: { detail: expect.stringMatching(detail) } });
     expect(await stored()).toEqual(before);
+  });
+
+  it('names the other fields of a form, which it ignores', async () => {
+    const given = new FormData();
+    given.append('note', 'a field before it');
+    for (const [name, value] of form(png, 'file', ['prompt'])) given.append(name, value);
+    const { status, body } = await upload(given, {});
+    expect(status).toBe(201);
+    expect(body).toMatchObject({
+      width: 120,
+      warnings: ['The unknown form field "note" was ignored', 'The unknown form field "prompt" was ignored'],
+    });
   });
 
   it('keeps nothing of an aborted upload', async () => {

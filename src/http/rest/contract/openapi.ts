@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
-import { downloadQuery, editBody, editHeaders, eventsHeaders, jobPath, statusQuery } from './requests.ts';
+import {
+  downloadQuery,
+  editBody,
+  editHeaders,
+  eventsHeaders,
+  jobPath,
+  jobsQuery,
+  statusQuery,
+} from './requests.ts';
 import {
   debugResponse,
   deleteResponse,
@@ -130,7 +138,7 @@ const document = (version: string): ZodOpenApiObject => ({
         },
         responses: {
           '201': json('Stored until an hour (the default) after its last use.', uploadResponse),
-          '400': error('Not a complete JPEG, PNG or WebP image.'),
+          '400': error('Not a complete JPEG, PNG or WebP image, or a form with several files.'),
           '413': error('The image is too large.'),
           '415': error('Neither an image nor a form with one.'),
           ...failures,
@@ -222,9 +230,24 @@ const document = (version: string): ZodOpenApiObject => ({
     '/jobs': {
       get: {
         operationId: 'listJobs',
-        summary: 'The newest 1000 jobs with their status',
+        summary: 'Jobs with their status, newest first',
+        description:
+          'The newest 1000 jobs. A page that has a next one names its URL in the header Link (RFC 8288).',
         tags: ['Jobs'],
-        responses: { '200': json('Jobs by id.', jobsResponse), ...failures },
+        requestParams: { query: jobsQuery },
+        responses: {
+          '200': {
+            ...json('Jobs by id.', jobsResponse),
+            headers: {
+              Link: {
+                description: '`<url>; rel="next"`, if there are more jobs.',
+                schema: { type: 'string' },
+              },
+            },
+          },
+          '400': error('The query is invalid.'),
+          ...failures,
+        },
       },
     },
     '/jobs/{job_id}': {
@@ -234,6 +257,24 @@ const document = (version: string): ZodOpenApiObject => ({
         tags: ['Jobs'],
         requestParams: { path: jobPath },
         responses: { '200': json('The job is deleted.', deleteResponse), '404': noJob, ...failures },
+      },
+    },
+    '/jobs/{job_id}/cancel': {
+      post: {
+        operationId: 'cancelJob',
+        summary: 'Stop a job and keep its record',
+        description: 'The response is sent once the engine has stopped. A job that has ended stays as it is.',
+        tags: ['Jobs'],
+        requestParams: { path: jobPath },
+        responses: {
+          '200': json('The job has ended; this is its status.', statusResponse),
+          '202': {
+            ...json('The job ends as soon as its engine has stopped.', statusResponse),
+            headers: pollAgain,
+          },
+          '404': noJob,
+          ...failures,
+        },
       },
     },
     '/debug/files': {

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
+import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
 import { editFields, RANGES, takes } from '../../../jobs/request.ts';
 import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
+import { REST_STATUSES } from './responses.ts';
 
 /** The values of `?format=`; `jpg` is an alias of `jpeg`. */
 const FORMATS = ['png', 'jpeg', 'jpg', 'webp'] as const;
@@ -42,7 +44,10 @@ function queryInteger(minimum: number, maximum: number, description: string) {
     .transform((text, context) => {
       const value = integerIn(text);
       if (value !== null && value >= minimum && value <= maximum) return Number(value);
-      context.addIssue({ code: 'custom', message: rule.error({ input: value ?? text }) });
+      context.addIssue({
+        code: 'custom',
+        message: rule.error({ input: value === null || value < 0n ? text : value }),
+      });
       return z.NEVER;
     })
     .optional()
@@ -167,6 +172,42 @@ export const statusQuery = z.object({
   ),
 });
 
+/** How many jobs a page of GET `/jobs` has at most, and by default. */
+export const LIST_LIMIT = 1000;
+
+const statusRule = takes(`one or several of ${REST_STATUSES.join(', ')}, separated by commas`);
+const cursorRule = takes('the `after` of the Link header of a page');
+
+/** The query of GET `/jobs`. */
+export const jobsQuery = z.object({
+  limit: queryInteger(1, LIST_LIMIT, `How many jobs, newest first. Default: ${LIST_LIMIT}.`),
+  after: z
+    .string(cursorRule)
+    .transform((text, context) => {
+      const position = positionOf(text);
+      if (position !== null) return position;
+      context.addIssue({ code: 'custom', message: cursorRule.error({ input: text }) });
+      return z.NEVER;
+    })
+    .optional()
+    .meta({ description: 'Lists the jobs of the next page: its URL is in the header Link of a page.' }),
+  status: z
+    .union([z.string(), z.array(z.string())], statusRule)
+    .transform((given, context) => {
+      const names = [given].flat().flatMap(text => text.split(','));
+      const parsed = z.array(z.enum(REST_STATUSES)).safeParse(names);
+      if (parsed.success) return parsed.data;
+      context.addIssue({ code: 'custom', message: statusRule.error({ input: names.join(',') }) });
+      return z.NEVER;
+    })
+    .optional()
+    .meta({
+      description: `Only jobs with these statuses: one or several of ${REST_STATUSES.join(', ')}, separated by commas.`,
+      override: { type: 'string' },
+    }),
+  label: labelFields.label.optional().meta({ description: 'Only jobs with this label.' }),
+});
+
 /** The headers of GET `/events/{job_id}`. */
 export const eventsHeaders = z.object({
   'last-event-id': z.string().optional().meta({
@@ -191,4 +232,5 @@ export const downloadQuery = z.object({
 });
 
 export type EditBody = z.output<typeof editBody>;
+export type JobsQuery = z.output<typeof jobsQuery>;
 export type DownloadQuery = z.output<typeof downloadQuery>;

@@ -4,7 +4,7 @@ import { errorCodes } from '../../../jobs/errors.ts';
 import { STAGES } from '../../../workflows/manifest.ts';
 
 /** The statuses of the REST contract; a canceled job has the status `error`. */
-const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
+export const REST_STATUSES = ['queued', 'processing', 'completed', 'error'] as const;
 export type RestStatus = (typeof REST_STATUSES)[number];
 
 const progress = z.number().min(0).max(100).meta({ description: 'Percent, with at most one decimal.' });
@@ -134,6 +134,10 @@ export const jobsResponse = z
           .meta({ description: 'Of a job that was submitted with some.' }),
       }),
     ),
+    next: z
+      .string()
+      .optional()
+      .meta({ description: 'The path of the next page, if there is one and the request has a query.' }),
   })
   .meta({ id: 'JobList' });
 
@@ -213,6 +217,7 @@ export const uploadResponse = z
     mime_type: z.enum(['image/png', 'image/jpeg', 'image/webp']),
     bytes: count,
     expires_at: time.meta({ description: 'When it expires. Each edit that uses it postpones that.' }),
+    warnings: warnings.optional(),
   })
   .meta({ id: 'Upload' });
 
