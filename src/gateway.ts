@@ -189,7 +189,7 @@ async function start(
     workflows,
     rejectWebhook: url =>
       secrets === undefined
-        ? 'is not accepted: the operator has not set WEBHOOK_SECRET'
+        ? { field: 'webhook', message: 'is not accepted: the operator has not set WEBHOOK_SECRET' }
         : rejectWebhookUrl(url, allow),
     now,
     maxQueue: config.MAX_QUEUE,

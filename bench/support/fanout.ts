@@ -11,7 +11,7 @@ export interface FanoutCase extends Ticks {
 }
 
 const ENGINE =
-  'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { id } }';
+  'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { ... on EditEngine { id } } }';
 
 /** CPU of a gateway for each delivered message, in microseconds; its run of the job is in it, the engine is not. */
 export async function gatewayFanout({ watchers, times, everyMs }: FanoutCase): Promise<number> {

@@ -18,8 +18,8 @@ interface SchemaTypes {
     ID: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Date };
     JSON: { Input: unknown; Output: unknown };
-    EditSeed: { Input: string; Output: string };
-    URL: { Input: string; Output: string };
+    EditSeed: { Input: unknown; Output: string };
+    URL: { Input: unknown; Output: string };
     /** An entity as a router represents it. */
     _Any: { Input: unknown; Output: unknown };
   };

@@ -32,6 +32,6 @@ function addTypes(builder: Builder): JobTypes {
   addJobQueries(builder, jobTypes);
   addEdits(builder, jobTypes, errors);
   addWorkflows(builder);
-  addEngines(builder);
+  addEngines(builder, errors);
   return jobTypes;
 }

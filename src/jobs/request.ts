@@ -48,7 +48,13 @@ const webhook = z.strictObject(
   { error: issue => `takes an object of url and events, got ${show(issue.input)}` },
 );
 
-const seedRule = takes(`an integer from 0 to ${SEED_MAX}, as a number or a decimal string`);
+const seedForms = takes(`an integer from 0 to ${SEED_MAX}, as a number or a decimal string`);
+const seedRule = {
+  error: (issue: { input?: unknown }) =>
+    Number.isInteger(issue.input) && Number(issue.input) > Number.MAX_SAFE_INTEGER
+      ? `got ${show(issue.input)}, too large for a JSON number: send it as a string`
+      : seedForms.error(issue),
+};
 
 /** The lowest and the highest value of each number of an edit. A workflow may allow less. */
 export const RANGES = { steps: [1, 100], cfg: [1, 20], megapixels: [0.1, 4] } as const;
@@ -64,7 +70,7 @@ export const editFields = {
     .string(takes('a text'))
     .max(PROMPT_MAX, takes(`a text of at most ${PROMPT_MAX} characters`)),
   seed: z
-    .union([z.int(), z.bigint(), z.string().regex(/^\d{1,20}$/)], seedRule)
+    .union([z.int(seedRule), z.bigint(seedRule), z.string(seedRule).regex(/^\d{1,20}$/, seedRule)], seedRule)
     .transform(value => BigInt(value))
     .refine(value => value >= 0n && value <= SEED_MAX, seedRule)
     .transform(value => value.toString()),
@@ -114,6 +120,12 @@ export function firstIssue(error: z.ZodError): { field: string; message: string 
   const field = issue?.path.map(String).join('.') ?? '';
   const message = issue?.message ?? 'not valid';
   return { field, message: field === '' ? message : `${field} ${message}` };
+}
+
+/** A message behind the name of its field. Some messages about images are sentences; any other continues the name. */
+export function withField(field: string, message: string): string {
+  const separator = field.startsWith('image') && !/^(takes|is) /.test(message) ? ': ' : ' ';
+  return `${field}${separator}${message}`;
 }
 
 /** A request without its images. */

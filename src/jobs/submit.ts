@@ -26,6 +26,12 @@ export interface SubmitFailure {
 
 export type SubmitOutcome = { ok: true; job: Job; repeated: boolean } | { ok: false; failure: SubmitFailure };
 
+/** Why a webhook is rejected: the field, and a message to follow its name. */
+export interface WebhookFault {
+  readonly field: 'webhook' | 'webhook.url';
+  readonly message: string;
+}
+
 export interface SubmitterOptions {
   readonly ledger: Ledger;
   readonly artifacts: Artifacts;
@@ -35,8 +41,8 @@ export interface SubmitterOptions {
   /** Unset: there are no uploads. */
   readonly uploads?: Uploads | undefined;
   readonly workflows: WorkflowCatalog;
-  /** Why a webhook's URL is rejected, to follow the field's name; null if it is accepted. Unset: rejects all. */
-  readonly rejectWebhook?: ((url: string) => string | null) | undefined;
+  /** Why a webhook is rejected; null if it is accepted. Unset: rejects all. */
+  readonly rejectWebhook?: ((url: string) => WebhookFault | null) | undefined;
   readonly now: Clock;
   readonly maxQueue: number;
   /** Estimated seconds until a full queue has room again. */
@@ -53,10 +59,15 @@ export interface Submitter {
   resubmit(job: Job, caller: Caller): Promise<SubmitOutcome>;
 }
 
+const NO_WEBHOOKS: WebhookFault = {
+  field: 'webhook',
+  message: 'is not available here: webhooks are not set up',
+};
+
 export function createSubmitter(options: SubmitterOptions): Submitter {
   const { ledger, artifacts, leftovers, images, uploads, workflows, now, maxQueue, secondsToRoom, find } =
     options;
-  const rejectWebhook = options.rejectWebhook ?? (() => 'is not available here: webhooks are not set up');
+  const rejectWebhook = options.rejectWebhook ?? (() => NO_WEBHOOKS);
 
   async function submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome> {
     const chosen = workflows.choose(input.workflow);
@@ -64,7 +75,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     const settings = fillIn(input, chosen.workflow);
     if (!settings.ok) return reject('INVALID_INPUT', settings.message, settings.field);
     const fault = input.webhook === null ? null : rejectWebhook(input.webhook.url);
-    if (fault !== null) return reject('INVALID_INPUT', fault, 'webhook');
+    if (fault !== null) return reject('INVALID_INPUT', fault.message, fault.field);
 
     const idempotency =
       input.idempotencyKey === null ? null : { key: input.idempotencyKey, fingerprint: fingerprint(input) };

@@ -15,7 +15,7 @@ export function createMask(log: Log, showDetails: boolean): Mask {
     const original = error instanceof GraphQLError ? error.originalError : error;
     // Errors of input and documents are GraphQLErrors all the way down.
     if (error instanceof GraphQLError && (original === undefined || original instanceof GraphQLError))
-      return error;
+      return withCode(error);
     const retryAfterSeconds = storeRetryAfter(original);
     if (retryAfterSeconds !== null) {
       log.error({ err: original }, 'the store is out of reach');
@@ -39,6 +39,17 @@ export function createMask(log: Log, showDetails: boolean): Mask {
       extensions: { code: 'INTERNAL_SERVER_ERROR', reference, ...(showDetails ? { detail } : {}) },
     });
   };
+}
+
+/**
+ * Adds a code to an error without one: graphql-js reports a variable or an argument that does not fit its type, which the
+ * caller has to change. Nothing was executed where it has no path, so the response is then a 400 for clients that accept
+ * `application/graphql-response+json`.
+ */
+function withCode(error: GraphQLError): GraphQLError {
+  error.extensions.code ??= 'BAD_USER_INPUT';
+  if (error.path === undefined) error.extensions.http ??= { spec: true, status: 400 };
+  return error;
 }
 
 /** The result with each of its errors masked. */

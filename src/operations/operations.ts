@@ -158,7 +158,7 @@ export function createOperations(options: OperationsOptions): Operations {
     onLeave: () => void,
   ): Promise<Subscribed> {
     const shareable = shareableOf(known.document, definition, given, context);
-    if ('errors' in shareable) return { errors: shareable.errors };
+    if ('errors' in shareable) return { errors: shareable.errors.map(mask) };
     const { key, variables } = shareable;
     try {
       const open = () => openLive({ schema, known, operationName, variables, context }, mask);

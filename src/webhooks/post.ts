@@ -3,6 +3,7 @@ import { request } from 'undici';
 import { runUntil } from '../concurrency/deadline.ts';
 import type { Delivery } from '../jobs/delivery.ts';
 import type { Clock } from '../jobs/ports.ts';
+import type { WebhookFault } from '../jobs/submit.ts';
 import { judgeAddress } from '../outbound/address.ts';
 import { createOutboundAgent } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
@@ -36,19 +37,25 @@ const GONE = 410;
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
 /**
- * Why a URL cannot be a webhook, to follow the field's name; null if it can. Addresses are checked here, so that the
+ * Why a URL cannot be a webhook; null if it can. Addresses are checked here, so that the
  * caller learns of them at once; names only when they are called, because they may change.
  */
-export function rejectWebhookUrl(text: string, allow: AllowList): string | null {
+export function rejectWebhookUrl(text: string, allow: AllowList): WebhookFault | null {
   try {
     const { host, port } = hostAndPort(parseUrl(text));
     if (isIP(host) === 0 || allow.allowsHost(host, port) || allow.allowsAddress(host, port)) return null;
     const verdict = judgeAddress(host);
-    return verdict.ok ? null : `takes a URL that can be called from outside: ${host} is ${verdict.kind}`;
+    return verdict.ok
+      ? null
+      : fault(`takes a URL that can be called from outside: ${host} is ${verdict.kind}`);
   } catch (error) {
-    if (error instanceof OutboundError) return `takes an http(s) URL: ${error.failure.message}`;
+    if (error instanceof OutboundError) return fault(`takes an http(s) URL: ${error.failure.message}`);
     throw error;
   }
+}
+
+function fault(message: string): WebhookFault {
+  return { field: 'webhook.url', message };
 }
 
 /**

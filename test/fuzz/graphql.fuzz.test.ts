@@ -148,7 +148,7 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
       if (__typename === 'EditDeletedJob') pool = pool.filter(kept => kept !== id);
       if (pool.length > POOL) pool.shift();
       if (__typename === 'EditEngine') {
-        await rig.graphql(`mutation { setEngineState(id: "${engineId}", drained: false) { id } }`);
+        await rig.graphql(`mutation { setEngineState(id: "${engineId}", drained: false) { __typename } }`);
       }
     }
   }

@@ -4,26 +4,49 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 /** Why a request or a job failed. */
 export type EditErrorCode =
+  /** The job was canceled. Retryable. */
   | 'CANCELED'
+  /** The engine went away in each attempt. Retryable. */
   | 'ENGINE_LOST'
+  /** There is no engine with this id. Not retryable. */
+  | 'ENGINE_NOT_FOUND'
+  /** A node of the graph failed. Not retryable. */
   | 'EXECUTION_FAILED'
+  /** The images of the job were deleted. Not retryable. */
   | 'EXPIRED'
+  /** The URL of an image may not be fetched. Not retryable. */
   | 'INPUT_BLOCKED'
+  /** It is not a JPEG, PNG or WebP image. Not retryable. */
   | 'INPUT_NOT_AN_IMAGE'
+  /** An image has too many bytes or pixels. Not retryable. */
   | 'INPUT_TOO_LARGE'
+  /** The server of an image did not send it. Retryable. */
   | 'INPUT_UNREACHABLE'
+  /** An error of the gateway. Retryable. */
   | 'INTERNAL'
+  /** A field of the input is not valid. Not retryable. */
   | 'INVALID_INPUT'
+  /** The job has not ended yet. Retryable. */
   | 'JOB_NOT_FINAL'
+  /** The job is unknown, expired, deleted, or another caller’s. Not retryable. */
   | 'JOB_NOT_FOUND'
+  /** The engine lacks a model of the workflow. Not retryable. */
   | 'MODEL_MISSING'
+  /** The engine lacks a node of the workflow. Not retryable. */
   | 'NODE_MISSING'
+  /** The run ended without an output image. Retryable. */
   | 'OUTPUT_MISSING'
+  /** The engine ran out of memory. Retryable. */
   | 'OUT_OF_MEMORY'
+  /** Too many jobs are waiting. Retryable. */
   | 'QUEUE_FULL'
+  /** The caller sent too many requests. Retryable. */
   | 'RATE_LIMITED'
+  /** The job took longer than the operator allows. Retryable. */
   | 'TIMED_OUT'
+  /** The caller may not do this. Not retryable. */
   | 'UNAUTHORIZED'
+  /** The workflow is unknown, or its graph is not valid. Not retryable. */
   | 'WORKFLOW_INVALID';
 
 export type EditImageInput = {
@@ -110,6 +133,8 @@ export type EditWebhookInput = {
   url: string;
 };
 
+type Fault_EditEngineNotFound_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
+
 type Fault_EditImageRejected_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 type Fault_EditInvalidInput_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
@@ -121,6 +146,7 @@ type Fault_EditJobNotFound_Fragment = { code: EditErrorCode, message: string, re
 type Fault_EditQueueFull_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 export type FaultFragment =
+  | Fault_EditEngineNotFound_Fragment
   | Fault_EditImageRejected_Fragment
   | Fault_EditInvalidInput_Fragment
   | Fault_EditJobNotFinal_Fragment

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DEFAULT_WEBHOOK_EVENTS, type Job } from '../../jobs/job.ts';
 import { type EditInput, editFields, firstIssue, type ImageSource } from '../../jobs/request.ts';
 import type { SubmitOutcome } from '../../jobs/submit.ts';
+import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import {
   type ErrorTypes,
@@ -15,9 +16,26 @@ import type { JobTypes } from './job.ts';
 
 type EditResult = Job | SubmitProblem;
 
+/** GraphQL has checked that exactly one is set, and the types of all but `url`, whose scalar takes any value. */
+const imageSource = z
+  .object({
+    url: z.unknown().optional(),
+    dataUri: z.string().nullish(),
+    uploadId: z.string().nullish(),
+    jobId: z.string().nullish(),
+  })
+  .transform(({ url, dataUri, uploadId, jobId }, context): ImageSource => {
+    if (typeof uploadId === 'string') return { kind: 'upload', id: uploadId };
+    if (typeof jobId === 'string') return { kind: 'job', id: jobId };
+    if (typeof dataUri === 'string') return { kind: 'dataUri', dataUri };
+    if (typeof url === 'string') return { kind: 'url', url };
+    context.addIssue({ code: 'custom', message: `takes an http(s) URL, got ${show(url)}` });
+    return z.NEVER;
+  });
+
 const inputSchema = z.object({
   images: z
-    .array(z.unknown())
+    .array(imageSource)
     .min(1, 'takes 1 to 3 images, got none')
     .max(3, {
       error: issue => `takes 1 to 3 images, got ${Array.isArray(issue.input) ? issue.input.length : 'more'}`,
@@ -143,8 +161,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
             field,
           } satisfies ProblemOf<'EditInvalidInput'>;
         }
-        const edit = toEdit(parsed.data, input.images.map(sourceOf));
-        return answer(await jobs.submit(edit, caller, signal));
+        return answer(await jobs.submit(toEdit(parsed.data), caller, signal));
       },
     }),
     cancelJob: t.field({
@@ -189,24 +206,9 @@ function answer(outcome: SubmitOutcome): EditResult {
   return outcome.ok ? outcome.job : problemOf(outcome.failure);
 }
 
-interface GivenSource {
-  readonly url?: string | null | undefined;
-  readonly dataUri?: string | null | undefined;
-  readonly uploadId?: string | null | undefined;
-  readonly jobId?: string | null | undefined;
-}
-
-function sourceOf({ url, dataUri, uploadId, jobId }: GivenSource): ImageSource {
-  // Validation has enforced @oneOf: exactly one is set.
-  if (typeof url === 'string') return { kind: 'url', url };
-  if (typeof uploadId === 'string') return { kind: 'upload', id: uploadId };
-  if (typeof jobId === 'string') return { kind: 'job', id: jobId };
-  return { kind: 'dataUri', dataUri: dataUri ?? '' };
-}
-
-function toEdit(input: z.output<typeof inputSchema>, sources: readonly ImageSource[]): EditInput {
+function toEdit(input: z.output<typeof inputSchema>): EditInput {
   return {
-    images: sources.map((source, index) => ({
+    images: input.images.map((source, index) => ({
       slot: index === 0 ? 1 : index === 1 ? 2 : 3,
       source,
       field: `images.${index}`,

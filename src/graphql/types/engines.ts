@@ -3,6 +3,7 @@ import { describeProblem } from '../../workflows/check/engine.ts';
 import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
+import type { ErrorTypes, ProblemOf } from './errors.ts';
 
 const STATES = {
   STARTING: 'Not probed yet.',
@@ -13,8 +14,10 @@ const STATES = {
   DRAINED: 'Takes no more jobs, set by an operator.',
 } as const;
 
-/** Adds `engines`. */
-export function addEngines(builder: Builder): void {
+type EngineNotFound = ProblemOf<'EditEngineNotFound'>;
+
+/** Adds `engines` and `setEngineState`. */
+export function addEngines(builder: Builder, errors: ErrorTypes): void {
   const EngineState = builder.enumType('EditEngineState', {
     values: {
       STARTING: { description: STATES.STARTING },
@@ -74,19 +77,26 @@ export function addEngines(builder: Builder): void {
       resolve: (_root, _args, { engines, caller }) => [...enginesFor(caller, engines())],
     }),
   );
+  const SetEngineStateResult = builder.unionType('EditSetEngineStateResult', {
+    types: [EngineType, errors.EngineNotFound],
+    resolveType: (value: EngineStatus | EngineNotFound) => ('kind' in value ? value.kind : 'EditEngine'),
+  });
   builder.mutationField('setEngineState', t =>
     t.field({
-      type: EngineType,
-      nullable: true,
+      type: SetEngineStateResult,
       // Meant for a gateway itself, not for a supergraph.
       directives: { inaccessible: {} },
       description:
-        'Drains an engine: it finishes its jobs and takes no more. Null when there is no engine with this id.',
+        'Drains an engine: it finishes its jobs and takes no more. With `drained: false` it takes jobs again.',
       args: { id: t.arg.id({ required: true }), drained: t.arg.boolean({ required: true }) },
       resolve: (_root, { id, drained }, { setEngineDrained, caller }) => {
         needOperator(caller);
-        return setEngineDrained(id, drained);
+        return setEngineDrained(id, drained) ?? engineNotFound(id);
       },
     }),
   );
+}
+
+function engineNotFound(id: string): EngineNotFound {
+  return { kind: 'EditEngineNotFound', code: 'ENGINE_NOT_FOUND', message: 'Engine not found', id };
 }

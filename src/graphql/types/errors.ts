@@ -1,5 +1,6 @@
 import { type ErrorCode, isRetryable } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
+import { withField } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
@@ -10,7 +11,8 @@ export type Problem =
   | { kind: 'EditImageRejected'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'EditQueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
   | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
-  | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job };
+  | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job }
+  | { kind: 'EditEngineNotFound'; code: 'ENGINE_NOT_FOUND'; message: string; id: string };
 
 /** The problems of one kind. */
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
@@ -34,7 +36,7 @@ export function problemOf(failure: SubmitFailure): SubmitProblem {
       return {
         kind: 'EditInvalidInput',
         code,
-        message: field === null ? message : `${field} ${message}`,
+        message: field === null ? message : withField(field, message),
         field,
       };
   }
@@ -53,7 +55,7 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
       message: t.string({ resolve: problem => problem.message }),
       code: t.field({ type: ErrorCodeEnum, resolve: problem => problem.code }),
       retryable: t.boolean({
-        description: 'Whether the same request may succeed later.',
+        description: 'Whether the same request may succeed later: the same for each error of a code.',
         resolve: problem => isRetryable(problem.code),
       }),
     }),
@@ -86,7 +88,12 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     interfaces: [ErrorInterface],
     fields: t => ({ job: t.field({ type: JobType, resolve: problem => problem.job }) }),
   });
-  return { InvalidInput, ImageRejected, QueueFull, JobNotFound, JobNotFinal };
+  const EngineNotFound = builder.objectRef<ProblemOf<'EditEngineNotFound'>>('EditEngineNotFound').implement({
+    description: 'There is no engine with this id.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ id: t.exposeID('id') }),
+  });
+  return { InvalidInput, ImageRejected, QueueFull, JobNotFound, JobNotFinal, EngineNotFound };
 }
 
 export type ErrorTypes = ReturnType<typeof addErrors>;

@@ -1,5 +1,5 @@
 import type { Size } from '../../images/formats.ts';
-import { errorCodes, isRetryable, type JobError } from '../../jobs/errors.ts';
+import { describeCode, errorCodes, isRetryable, type JobError } from '../../jobs/errors.ts';
 import {
   type EditRequest,
   type InputImage,
@@ -38,12 +38,16 @@ const STAGE_MEANINGS = {
 
 /** Adds `EditJob` and what it is made of. Returns the references that other files need. */
 export function addJob(builder: Builder) {
-  const JobStatus = builder.enumType('EditJobStatus', { values: described(JOB_STATUSES, STATUS_MEANINGS) });
+  const JobStatus = builder.enumType('EditJobStatus', {
+    values: described(JOB_STATUSES, name => STATUS_MEANINGS[name]),
+  });
   const JobPriority = builder.enumType('EditJobPriority', { values: JOB_PRIORITIES });
-  const JobStage = builder.enumType('EditJobStage', { values: described(STAGES, STAGE_MEANINGS) });
+  const JobStage = builder.enumType('EditJobStage', {
+    values: described(STAGES, name => STAGE_MEANINGS[name]),
+  });
   const ErrorCode = builder.enumType('EditErrorCode', {
     description: 'Why a request or a job failed.',
-    values: errorCodes,
+    values: described(errorCodes, describeCode),
   });
 
   const { WebhookEvent, WebhookType, WebhookDelivery } = addWebhook(builder);
@@ -59,7 +63,7 @@ export function addJob(builder: Builder) {
       code: t.field({ type: ErrorCode, resolve: error => error.code }),
       message: t.exposeString('message'),
       retryable: t.boolean({
-        description: 'Whether the same request may succeed later.',
+        description: 'Whether the same request may succeed later: the same for each error of a code.',
         resolve: error => isRetryable(error.code),
       }),
       node: t.exposeString('node', { nullable: true, description: 'Id of the graph node that failed.' }),
@@ -213,10 +217,10 @@ function dateOf(time: number | null): Date | null {
 
 function described<K extends string>(
   names: readonly K[],
-  meanings: Readonly<Record<K, string>>,
+  meaningOf: (name: K) => string,
 ): Record<K, { description: string }> {
   const values: Partial<Record<K, { description: string }>> = {};
-  for (const name of names) values[name] = { description: meanings[name] };
+  for (const name of names) values[name] = { description: meaningOf(name) };
   return values as Record<K, { description: string }>;
 }
 

@@ -55,7 +55,7 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       },
       resolve: async (_root, { first, after, status }, { jobs, caller }) => {
         const count = first ?? 20;
-        if (count < 0 || count > PAGE_LIMIT) throw invalid(`first takes 0 to ${PAGE_LIMIT}, got ${count}`);
+        if (count < 0 || count > PAGE_LIMIT) throw invalid('first', `takes 0 to ${PAGE_LIMIT}, got ${count}`);
         const position = readCursor(after);
         const page = await jobs.list({ first: count, after: position, statuses: status ?? null }, caller);
         // The job of the cursor comes before this page.
@@ -89,10 +89,10 @@ function cursorOrNull(job: Job | undefined): string | null {
 function readCursor(cursor: string | null | undefined): JobQuery['after'] {
   if (cursor == null) return null;
   const position = positionOf(cursor);
-  if (position === null) throw invalid(`after takes the endCursor of a page, got ${show(cursor)}`);
+  if (position === null) throw invalid('after', `takes the endCursor of a page, got ${show(cursor)}`);
   return position;
 }
 
-function invalid(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT' } });
+function invalid(field: string, message: string): GraphQLError {
+  return new GraphQLError(`${field} ${message}`, { extensions: { code: 'BAD_USER_INPUT', field } });
 }

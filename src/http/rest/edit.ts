@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { type EditInput, firstIssue, type ImageSource } from '../../jobs/request.ts';
+import { type EditInput, firstIssue, type ImageSource, withField } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { ExtraParameter } from '../../workflows/manifest.ts';
 import { sendError } from '../errors.ts';
@@ -142,7 +142,10 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
     case 'MODEL_MISSING':
     case 'NODE_MISSING': {
       const conflict = field === 'idempotencyKey';
-      return { status: conflict ? 409 : 400, detail: field === null ? message : withField(field, message) };
+      return {
+        status: conflict ? 409 : 400,
+        detail: field === null ? message : withField(restName(field), message),
+      };
     }
     case 'UNAUTHORIZED':
       return { status: 401, detail: message };
@@ -151,6 +154,7 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
       return { status: 429, detail: message };
     case 'EXPIRED':
     case 'JOB_NOT_FOUND':
+    case 'ENGINE_NOT_FOUND':
       return { status: 404, detail: message };
     case 'JOB_NOT_FINAL':
       return { status: 409, detail: message };
@@ -165,12 +169,6 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
     default:
       return code satisfies never;
   }
-}
-
-/** The message with the name of its field. Some messages about images are sentences; any other continues the name. */
-function withField(field: string, message: string): string {
-  const separator = field.startsWith('image') && !/^(takes|is) /.test(message) ? ': ' : ' ';
-  return `${restName(field)}${separator}${message}`;
 }
 
 /** The name that a field of the domain has in REST. */

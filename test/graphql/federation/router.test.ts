@@ -139,7 +139,7 @@ describe.each(['sse', 'ws'] as const)('a router that subscribes over %s', subscr
   });
 
   it('hides what is not for the supergraph', async () => {
-    const answer = await send('mutation { setEngineState(id: "x", drained: true) { id } }');
+    const answer = await send('mutation { setEngineState(id: "x", drained: true) { __typename } }');
     expect((await answer.json()).errors[0].message).toMatch(/Cannot query field "setEngineState"/);
   });
 

@@ -177,7 +177,7 @@ const GRAPHQL: Record<string, Row> = {
     yes: ({ deleteJob }) => isJob(deleteJob),
   },
   'Mutation.setEngineState': {
-    query: 'mutation { setEngineState(id: ":engine", drained: false) { id } }',
+    query: 'mutation { setEngineState(id: ":engine", drained: false) { ... on EditEngine { id } } }',
     may: ['no', 'no', 'no', 'yes'],
     yes: ({ setEngineState }) => isJob(setEngineState),
   },

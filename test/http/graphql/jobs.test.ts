@@ -192,7 +192,7 @@ describe('engines and workflows', () => {
     const running = await submitByGraphQL(rig, { steps: 20, megapixels: 0.25 });
     await sampling(running);
     const drain =
-      'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { state } }';
+      'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { ... on EditEngine { state } ... on EditError { __typename code retryable } ... on EditEngineNotFound { id } } }';
     expect(await rig.graphql(drain, { id, drained: true })).toEqual({
       data: { setEngineState: { state: 'DRAINED' } },
     });
@@ -201,8 +201,14 @@ describe('engines and workflows', () => {
     expect(await status(waiting)).toBe('QUEUED');
     await rig.graphql(drain, { id, drained: false });
     expect((await watchOverWebSocket(rig.url, waiting)).at(-1)).toMatchObject({ status: 'COMPLETED' });
-    expect(await rig.graphql(drain, { id: 'nobody', drained: true })).toEqual({
-      data: { setEngineState: null },
+    const notFound = {
+      __typename: 'EditEngineNotFound',
+      code: 'ENGINE_NOT_FOUND',
+      retryable: false,
+      id: 'none',
+    };
+    expect(await rig.graphql(drain, { id: 'none', drained: true })).toEqual({
+      data: { setEngineState: notFound },
     });
   });
 });
