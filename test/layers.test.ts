@@ -10,7 +10,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The programs and their composition root.
   cli: [
     ...['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'concurrency'],
-    ...['log', 'version'],
+    ...['adapters', 'log', 'version'],
   ],
   main: ['serve'],
   serve: ['gateway', 'config', 'images', 'log'],

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
+import { serveSnapshots } from './embedded/snapshots.ts';
 
 /** The store of jobs: their records, live changes and previews. */
 export interface Store {
@@ -35,5 +36,15 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
   }
   const feed = createEmbeddedFeed();
   const ledger = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
-  return { ledger, feed, previews: createMemoryPreviews(), rates: null, close: () => ledger.close() };
+  const snapshots = await serveSnapshots(ledger.copy, dataDir, log);
+  return {
+    ledger,
+    feed,
+    previews: createMemoryPreviews(),
+    rates: null,
+    async close() {
+      await snapshots?.stop();
+      await ledger.close();
+    },
+  };
 }

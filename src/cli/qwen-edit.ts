@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 
+import { addBackup } from './backup.ts';
 import { addEdit } from './edit.ts';
 import { addCancel, addDownload, addJobs, addWatch } from './jobs.ts';
 import { CommandFailure, type Done, type ExitCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
@@ -56,6 +57,7 @@ ${WATCHING_EXIT_CODES}`,
   addCancel(program, done);
   addDownload(program);
   addWorkflows(program, done);
+  addBackup(program);
   return program;
 }
 

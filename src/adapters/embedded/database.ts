@@ -1,4 +1,4 @@
-import { DatabaseSync } from 'node:sqlite';
+import { backup, DatabaseSync } from 'node:sqlite';
 
 /** Version of the tables below; raise it with every change of them. */
 const SCHEMA_VERSION = 3;
@@ -32,6 +32,34 @@ export function openDatabase(path: string): DatabaseSync {
     }
     throw error;
   }
+}
+
+/** Pages of a database, of which some are copied. */
+export interface Pages {
+  readonly copied: number;
+  readonly total: number;
+}
+
+/** Copies a database into a file. */
+export type CopyDatabase = (path: string, onProgress: (pages: Pages) => void) => Promise<void>;
+
+/** Pages that are copied at a time: 400 KiB, for which the database's other users wait. */
+const PAGES_PER_STEP = 100;
+
+/**
+ * Copies the whole database into a file, in the state that it has at the end. The connection can be used meanwhile: its
+ * changes go into the copy, too (https://sqlite.org/c3ref/backup_finish.html).
+ */
+export async function copyDatabase(
+  db: DatabaseSync,
+  path: string,
+  onProgress: (pages: Pages) => void,
+): Promise<void> {
+  await backup(db, path, {
+    rate: PAGES_PER_STEP,
+    progress: ({ totalPages, remainingPages }) =>
+      onProgress({ copied: totalPages - remainingPages, total: totalPages }),
+  });
 }
 
 /** Creates the tables of a new file. Throws when the file has tables of another version. */

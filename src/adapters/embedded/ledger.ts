@@ -14,7 +14,7 @@ import type {
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
-import { openDatabase } from './database.ts';
+import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
 import { jobOf, listJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
@@ -28,6 +28,11 @@ export interface EmbeddedLedgerOptions {
   readonly now: Clock;
 }
 
+export interface EmbeddedLedger extends Ledger {
+  /** Copies the SQLite file, in the state that it has at the end, while it is used. */
+  readonly copy: CopyDatabase;
+}
+
 /**
  * The ledger of a gateway that runs alone: one SQLite file in WAL mode, held exclusively by this process. A commit
  * resolves once it is flushed, so it survives `kill -9` and a power cut. SQLite would flush within each transaction and
@@ -36,7 +41,7 @@ export interface EmbeddedLedgerOptions {
  *
  * Throws when another process holds the file or its tables have another version.
  */
-export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): Ledger {
+export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): EmbeddedLedger {
   mkdirSync(dirname(path), { recursive: true });
   const db = openDatabase(path);
   // The leases belong to the process that held the file before. It is gone, since we hold the file now.
@@ -265,6 +270,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     onWaiting: waitingListeners.add,
     outbox,
+    copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     async close() {
       group.runPending();
       waitingListeners.clear();
