@@ -18,7 +18,7 @@ const JOB = gql`
 `;
 const WATCH = gql`
   subscription ($id: ID!) {
-    jobProgress(jobId: $id) { id status progress images { url } }
+    jobProgress(jobId: $id, previews: false) { id status progress images { url } }
   }
 `;
 

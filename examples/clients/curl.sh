@@ -13,7 +13,7 @@ id=$(curl -fsS "$gateway/edit-image" -H 'Content-Type: application/json' \
 curl -fsSN "$gateway/events/$id"
 # The same over GraphQL:
 # curl -fsSN "$gateway/graphql" -H 'Content-Type: application/json' -H 'Accept: text/event-stream' \
-#   -d "{\"query\": \"subscription { jobProgress(jobId: \\\"$id\\\") { status progress } }\"}"
+#   -d "{\"query\": \"subscription { jobProgress(jobId: \\\"$id\\\", previews: false) { status progress } }\"}"
 
 curl -fsS "$gateway/download/$id" -o "$file"
 echo "Saved $file"

@@ -5,7 +5,7 @@ const EDIT = `mutation ($input: EditImageInput!) {
   editImage(input: $input) { __typename ... on EditJob { id } ... on EditError { message } }
 }`;
 const WATCH = `subscription ($id: ID!) {
-  jobProgress(jobId: $id) { status progress images { url } error { message } }
+  jobProgress(jobId: $id, previews: false) { status progress images { url } error { message } }
 }`;
 
 interface Job extends Progress {

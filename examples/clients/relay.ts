@@ -30,7 +30,7 @@ const EDIT = operation(
 );
 const WATCH = operation(
   'subscription',
-  'subscription ($id: ID!) { jobProgress(jobId: $id) { id status progress images { url } } }',
+  'subscription ($id: ID!) { jobProgress(jobId: $id, previews: false) { id status progress images { url } } }',
 );
 
 interface Job extends Progress {

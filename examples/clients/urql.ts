@@ -19,7 +19,7 @@ const JOB = gql<{ job: Job | null }>`
 `;
 const WATCH = gql<{ jobProgress: Job }>`
   subscription ($id: ID!) {
-    jobProgress(jobId: $id) { id status progress images { url } }
+    jobProgress(jobId: $id, previews: false) { id status progress images { url } }
   }
 `;
 

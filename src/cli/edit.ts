@@ -4,7 +4,7 @@ import { SEED_MAX } from '../workflows/bind/bind.ts';
 import { addWaitOptions, checkWaitOptions, type WaitOptions, waitForJob } from './follow.ts';
 import { readImages } from './image-files.ts';
 import { CommandFailure, failureCode, note, printJson, say, WATCHING_EXIT_CODES } from './outcome.ts';
-import { addRemoteOptions, takeNumber, takeWhole, withClient } from './remote.ts';
+import { addRemoteOptions, entriesOf, takeEntry, takeNumber, takeWhole, withClient } from './remote.ts';
 
 interface EditOptions extends WaitOptions {
   readonly prompt: string;
@@ -16,6 +16,8 @@ interface EditOptions extends WaitOptions {
   readonly workflow?: string;
   readonly priority?: 'LOW' | 'NORMAL' | 'HIGH';
   readonly param: Readonly<Record<string, unknown>>;
+  readonly label?: string;
+  readonly meta: Readonly<Record<string, string>>;
   readonly key?: string;
   readonly watch?: boolean;
 }
@@ -39,6 +41,12 @@ export function addEdit(program: Command): void {
         .argParser(takeParameter)
         .default({}, 'none'),
     )
+    .option('--label <text>', 'a line of your own to find the job by')
+    .addOption(
+      new Option('--meta <key=value>', 'a text of your own to find the job by; can be repeated')
+        .argParser(takeEntry)
+        .default({}, 'none'),
+    )
     .option('--key <text>', 'idempotency key: sent again, it returns the same job')
     .option('-o, --out <file>', 'wait, and save the output image to this file; - for standard output')
     .option('--watch', 'wait, and show the progress');
@@ -55,6 +63,7 @@ Examples:
   qwen-edit edit https://example.com/photo.jpg -p "As a watercolour" --steps 20 --seed 7 --watch
   cat photo.jpg | qwen-edit edit - -p "Make it night" -o - > night.png
   id=$(qwen-edit edit photo.jpg -p "Make it night"); qwen-edit watch $id
+  qwen-edit edit photo.jpg -p "Make it night" --label spring --meta order=4711
 
 ${WATCHING_EXIT_CODES}`,
     )
@@ -72,7 +81,20 @@ ${WATCHING_EXIT_CODES}`,
 }
 
 function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
-  const { prompt, negativePrompt, seed, steps, cfg, megapixels, workflow, priority, param, key } = options;
+  const {
+    prompt,
+    negativePrompt,
+    seed,
+    steps,
+    cfg,
+    megapixels,
+    workflow,
+    priority,
+    param,
+    label,
+    meta,
+    key,
+  } = options;
   return {
     images,
     prompt,
@@ -84,6 +106,8 @@ function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
     workflow,
     priority,
     ...(Object.keys(param).length === 0 ? {} : { parameters: param }),
+    label,
+    metadata: entriesOf(meta),
     idempotencyKey: key,
   };
 }

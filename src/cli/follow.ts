@@ -68,7 +68,13 @@ async function followJob(
       : createProgressView(process.stderr, { leavesSignals: true, redraws: previews !== null });
   let last: JobSnapshot | null = null;
   try {
-    for await (const job of client.watch(id, { signal, onRetry: ({ message }) => view.lost(message) })) {
+    const watch = client.watch(id, {
+      signal,
+      // As JSON each snapshot is printed whole.
+      previews: options.json === true || previews !== null,
+      onRetry: ({ message }) => view.lost(message),
+    });
+    for await (const job of watch) {
       view.show(job);
       previews?.show(job);
       last = job;

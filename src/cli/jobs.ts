@@ -14,12 +14,14 @@ import {
   WATCHING_EXIT_CODES,
 } from './outcome.ts';
 import { describe } from './progress.ts';
-import { addRemoteOptions, type Remote, takeWhole, withClient } from './remote.ts';
+import { addRemoteOptions, entriesOf, type Remote, takeEntry, takeWhole, withClient } from './remote.ts';
 
 interface JobsOptions extends Remote {
   readonly first: number;
   readonly after?: string;
   readonly status?: JobStatus[];
+  readonly label?: string;
+  readonly meta: Readonly<Record<string, string>>;
 }
 
 interface DownloadOptions extends Remote {
@@ -37,18 +39,26 @@ export function addJobs(program: Command): void {
     .option('--first <number>', 'how many, 1 to 100', takeWhole(1, 100), 20)
     .option('--after <cursor>', 'the page after this cursor, which the page before printed')
     .addOption(new Option('--status <list>', 'only these, comma separated').argParser(takeStatuses))
+    .option('--label <text>', 'only those with this label')
+    .addOption(
+      new Option('--meta <key=value>', 'only those with this entry; can be repeated')
+        .argParser(takeEntry)
+        .default({}, 'none'),
+    )
     .addHelpText(
       'after',
       `
 Examples:
   qwen-edit jobs
   qwen-edit jobs --status queued,processing
+  qwen-edit jobs --label spring --meta order=4711
   qwen-edit jobs --first 100 --json | jq -r .id
 
 ${REMOTE_EXIT_CODES}`,
     )
-    .action(async ({ first, after, status, ...options }: JobsOptions) => {
-      const page = await withClient(options, client => client.jobs({ first, after, status }));
+    .action(async ({ first, after, status, label, meta, ...options }: JobsOptions) => {
+      const wanted = { first, after, status, label, metadata: entriesOf(meta) };
+      const page = await withClient(options, client => client.jobs(wanted));
       for (const job of page.nodes) {
         if (options.json === true) printJson(job);
         else say(lineOf(job));

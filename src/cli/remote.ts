@@ -46,6 +46,21 @@ export function takeWhole(from: number, to?: number): (text: string) => number {
   };
 }
 
+/** `key=value`, added to those before; the value is a text as it is. */
+export function takeEntry(text: string, before: Record<string, string>): Record<string, string> {
+  const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (key === undefined || value === undefined) throw new InvalidArgumentError('Expected key=value.');
+  return { ...before, [key]: value };
+}
+
+/** The entries as GraphQL takes them; undefined when there are none. */
+export function entriesOf(
+  metadata: Readonly<Record<string, string>>,
+): { key: string; value: string }[] | undefined {
+  const entries = Object.entries(metadata).map(([key, value]) => ({ key, value }));
+  return entries.length === 0 ? undefined : entries;
+}
+
 const SOCKET_TIMEOUTS = { handshakeTimeout: 5_000, closeTimeout: 1_000 };
 
 /**

@@ -98,6 +98,13 @@ export interface RetryOptions extends CallOptions {
   readonly onRetry?: (failure: GatewayError) => void;
 }
 
+export interface WatchOptions extends RetryOptions {
+  /** False: no snapshot when only the preview changed, and none has a preview. Default: true. */
+  readonly previews?: boolean | undefined;
+  /** Snapshots per second at most, 0.1 to 60; the final one comes at once. Default: each change. */
+  readonly maxPerSecond?: number | undefined;
+}
+
 /**
  * A client of a gateway, for Node and browsers. Every method rejects with a GatewayError when there is no result, and with
  * the signal's reason when that aborts.
@@ -119,7 +126,7 @@ export interface Client {
    * Yields the current state of the job, then its changes up to the final state. Reconnects without repeating a revision. A
    * slow reader gets the newest state and misses others.
    */
-  watch(id: string, options?: RetryOptions): JobWatch;
+  watch(id: string, options?: WatchOptions): JobWatch;
   /** Resolves with the job's final state, which may be ERROR or CANCELED. */
   wait(id: string, options?: RetryOptions): Promise<JobSnapshot>;
   /** Downloads an output image of a completed job. */
@@ -176,8 +183,8 @@ export function createClient(options: ClientOptions): Client {
   const fetchJob = async (id: string, signal?: AbortSignal): Promise<JobSnapshot | null> =>
     (await run(JobDocument, { id }, signal)).job;
   const follow = createWatch({ transports, fetchJob, patience });
-  const watch = (id: string, { signal, onRetry }: RetryOptions = {}): JobWatch =>
-    follow(id, untilClosed(signal), onRetry);
+  const watch = (id: string, { signal, onRetry, ...how }: WatchOptions = {}): JobWatch =>
+    follow({ jobId: id, ...how }, untilClosed(signal), onRetry);
 
   function submit<T>(send: (signal: AbortSignal) => Promise<T>, given: RetryOptions = {}): Promise<T> {
     const signal = untilClosed(given.signal);
@@ -217,7 +224,7 @@ export function createClient(options: ClientOptions): Client {
     watch,
     async wait(id, given) {
       let last: JobSnapshot | null = null;
-      for await (const job of watch(id, given)) last = job;
+      for await (const job of watch(id, { ...given, previews: false })) last = job;
       if (last === null || !isFinal(last)) throw notFound(`The job ${id} no longer exists`);
       return last;
     },

@@ -1,6 +1,10 @@
 import type { Transport } from './connection.ts';
 import { GatewayError, notFound, unreachable } from './errors.ts';
-import { JobProgressDocument, type JobSnapshotFragment as JobSnapshot } from './generated/operations.ts';
+import {
+  JobProgressDocument,
+  type JobProgressSubscriptionVariables,
+  type JobSnapshotFragment as JobSnapshot,
+} from './generated/operations.ts';
 import { backoff, createPatience, pause } from './retry.ts';
 
 export interface Watching {
@@ -23,9 +27,12 @@ export function isFinal(job: Pick<JobSnapshot, 'status'>): boolean {
   return job.status !== 'QUEUED' && job.status !== 'PROCESSING';
 }
 
+/** The variables of the subscription. */
+export type Wanted = JobProgressSubscriptionVariables & { readonly jobId: string };
+
 /** `signal` ends the watch with its reason; `onRetry` is called before each retry, with its reason. */
 export type Watch = (
-  id: string,
+  wanted: Wanted,
   signal: AbortSignal,
   onRetry: ((failure: GatewayError) => void) | undefined,
 ) => JobWatch;
@@ -37,7 +44,7 @@ export function createWatch(watching: Watching): Watch {
   const order = [...watching.transports];
   if (order.length === 0) throw new TypeError('There is no transport for a watch');
 
-  return (id, signal, onRetry) => {
+  return (wanted, signal, onRetry) => {
     const returned = new AbortController();
     const latest = createLatest<JobSnapshot>();
     let started = false;
@@ -47,7 +54,7 @@ export function createWatch(watching: Watching): Watch {
     function start(): void {
       started = true;
       const either = AbortSignal.any([signal, returned.signal]);
-      follow({ watching, order, id, signal: either, onRetry, take: latest.offer }).then(
+      follow({ watching, order, wanted, signal: either, onRetry, take: latest.offer }).then(
         latest.end,
         latest.fail,
       );
@@ -87,7 +94,7 @@ export function createWatch(watching: Watching): Watch {
 interface Following {
   readonly watching: Watching;
   readonly order: Transport[];
-  readonly id: string;
+  readonly wanted: Wanted;
   readonly signal: AbortSignal;
   readonly onRetry: ((failure: GatewayError) => void) | undefined;
   readonly take: (job: JobSnapshot) => void;
@@ -97,7 +104,7 @@ interface Following {
  * Resolves after the final snapshot. Never yields a revision twice, nor an older one after a newer. Releases everything,
  * however it ends.
  */
-async function follow({ watching, order, id, signal, onRetry, take }: Following): Promise<void> {
+async function follow({ watching, order, wanted, signal, onRetry, take }: Following): Promise<void> {
   const patience = createPatience(watching.patience);
   const either = AbortSignal.any([signal, patience.signal]);
   let revision = 0;
@@ -108,7 +115,7 @@ async function follow({ watching, order, id, signal, onRetry, take }: Following)
     for (;;) {
       const transport = order[place % order.length];
       if (transport === undefined) throw new TypeError('There is no transport for a watch');
-      const { reached, end } = await subscribeOnce(transport, id, either, job => {
+      const { reached, end } = await subscribeOnce(transport, wanted, either, job => {
         patience.find();
         prefer(order, transport);
         place = 0;
@@ -118,7 +125,7 @@ async function follow({ watching, order, id, signal, onRetry, take }: Following)
         take(job);
       });
       if (end === 'final') return;
-      const failure = end === 'completed' ? await whyCompleted(watching, id, either) : end;
+      const failure = end === 'completed' ? await whyCompleted(watching, wanted.jobId, either) : end;
       if (!failure.retryable) throw failure;
       // A retry does not help at first: the caller's own watches fill the limit. Later the gateway may still be
       // counting this watch's lost connection.
@@ -147,7 +154,7 @@ interface Attempt {
 /** Runs one subscription until it ends. Rejects with the signal's reason when that aborts. */
 async function subscribeOnce(
   transport: Transport,
-  id: string,
+  wanted: Wanted,
   signal: AbortSignal,
   show: (job: JobSnapshot) => void,
 ): Promise<Attempt> {
@@ -161,17 +168,13 @@ async function subscribeOnce(
         reject(signal.reason);
       };
       signal.addEventListener('abort', onAbort);
-      const subscription = transport.subscribe(
-        JobProgressDocument,
-        { jobId: id },
-        {
-          next({ jobProgress }) {
-            show(jobProgress);
-            if (isFinal(jobProgress)) resolve({ reached: true, end: 'final' });
-          },
-          end: error => resolve({ reached: subscription.reached, end: error ?? 'completed' }),
+      const subscription = transport.subscribe(JobProgressDocument, wanted, {
+        next({ jobProgress }) {
+          show(jobProgress);
+          if (isFinal(jobProgress)) resolve({ reached: true, end: 'final' });
         },
-      );
+        end: error => resolve({ reached: subscription.reached, end: error ?? 'completed' }),
+      });
       stop = subscription.stop;
     });
   } finally {

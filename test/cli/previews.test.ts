@@ -21,6 +21,8 @@ const BASE: JobSnapshot = {
   etaSeconds: null,
   attempt: 1,
   engine: null,
+  label: null,
+  metadata: [],
   size: null,
   preview: null,
   images: [],

@@ -113,6 +113,8 @@ function addOwner({ parts, values }: Conditions, owner: string | null): void {
 
 function addStatuses({ parts, values }: Conditions, statuses: readonly JobStatus[] | null): void {
   if (statuses === null) return;
-  parts.push(`status IN (${statuses.map(() => '?').join(', ') || 'NULL'})`);
-  values.push(...statuses);
+  // Each once: a caller may send more than SQLite has variables for.
+  const each = [...new Set(statuses)];
+  parts.push(`status IN (${each.map(() => '?').join(', ') || 'NULL'})`);
+  values.push(...each);
 }

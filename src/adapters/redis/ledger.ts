@@ -61,7 +61,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   /** The same for the jobs with all of the tags. */
   async function listTagged({ owner, statuses, after, first }: JobQuery, tags: string[]): Promise<Job[]> {
     const lists = tags.map(tag => tag + ownerSuffix(owner));
-    const only = statuses === null ? '' : ` ${statuses.join(' ')} `;
+    const only = statuses === null ? '' : ` ${[...new Set(statuses)].join(' ')} `;
     const found: Job[] = [];
     let from = [String(after?.createdAt ?? ''), after?.id ?? ''];
     for (;;) {

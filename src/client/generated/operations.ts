@@ -56,8 +56,12 @@ export type EditImageInput = {
   idempotencyKey?: string | null | undefined;
   /** 1 to 3 images, in the order of their numbers in the prompt ("image 1" …). */
   images: Array<EditImageSource>;
+  /** A line of the caller’s own to find the job by, of 1 to 200 characters. Has no effect on the image. */
+  label?: string | null | undefined;
   /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. */
   megapixels?: number | null | undefined;
+  /** Up to 16 texts of the caller’s own, each under another key. */
+  metadata?: Array<EditMetadataInput> | null | undefined;
   /** What to avoid. Has no effect at cfg 1. */
   negativePrompt?: string | null | undefined;
   /** Other parameters of the workflow, see `workflows`. */
@@ -115,6 +119,14 @@ export type EditJobStatus =
   /** Waits to start. */
   | 'QUEUED';
 
+/** A text of the caller’s own, by its key. */
+export type EditMetadataInput = {
+  /** 1 to 64 of `A-Z a-z 0-9 _ . : / -`, with a letter or digit first. */
+  key: string;
+  /** At most 512 characters. */
+  value: string;
+};
+
 /** Events that can be posted to a webhook. */
 export type EditWebhookEvent =
   /** The job was canceled. */
@@ -162,7 +174,7 @@ export type EditImageMutationVariables = Exact<{
 export type EditImageMutation = { editImage:
     | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -172,7 +184,7 @@ export type CancelJobMutationVariables = Exact<{
 
 
 export type CancelJobMutation = { cancelJob:
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -194,36 +206,40 @@ export type RetryJobMutationVariables = Exact<{
 export type RetryJobMutation = { retryJob:
     | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
-    | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
-export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
+export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
   id: string | number;
 }>;
 
 
-export type JobQuery = { job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
+export type JobQuery = { job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
 
 export type JobsQueryVariables = Exact<{
   first?: number | null | undefined;
   after?: string | null | undefined;
   status?: Array<EditJobStatus> | EditJobStatus | null | undefined;
+  label?: string | null | undefined;
+  metadata?: Array<EditMetadataInput> | EditMetadataInput | null | undefined;
 }>;
 
 
-export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type JobProgressSubscriptionVariables = Exact<{
   jobId: string | number;
+  previews?: boolean | null | undefined;
+  maxPerSecond?: number | null | undefined;
 }>;
 
 
-export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
+export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
 import type { Operation } from '../connection.ts';
 
@@ -266,6 +282,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height
@@ -327,6 +348,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height
@@ -421,6 +447,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height
@@ -472,6 +503,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height
@@ -505,8 +541,14 @@ fragment JobSnapshot on EditJob {
 
 export const JobsDocument: Operation<JobsQuery, JobsQueryVariables> = {
   name: 'Jobs',
-  text: `query Jobs($first: Int, $after: String, $status: [EditJobStatus!]) {
-  jobs(first: $first, after: $after, status: $status) {
+  text: `query Jobs($first: Int, $after: String, $status: [EditJobStatus!], $label: String, $metadata: [EditMetadataInput!]) {
+  jobs(
+    first: $first
+    after: $after
+    status: $status
+    label: $label
+    metadata: $metadata
+  ) {
     nodes {
       ...JobSnapshot
     }
@@ -529,6 +571,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height
@@ -562,8 +609,8 @@ fragment JobSnapshot on EditJob {
 
 export const JobProgressDocument: Operation<JobProgressSubscription, JobProgressSubscriptionVariables> = {
   name: 'JobProgress',
-  text: `subscription JobProgress($jobId: ID!) {
-  jobProgress(jobId: $jobId) {
+  text: `subscription JobProgress($jobId: ID!, $previews: Boolean, $maxPerSecond: Float) {
+  jobProgress(jobId: $jobId, previews: $previews, maxPerSecond: $maxPerSecond) {
     ...JobSnapshot
   }
 }
@@ -580,6 +627,11 @@ fragment JobSnapshot on EditJob {
   etaSeconds
   attempt
   engine
+  label
+  metadata {
+    key
+    value
+  }
   size {
     width
     height

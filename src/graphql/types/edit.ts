@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DEFAULT_WEBHOOK_EVENTS, type Job } from '../../jobs/job.ts';
+import { labelFields } from '../../jobs/labels.ts';
 import { type EditInput, editFields, firstIssue, type ImageSource } from '../../jobs/request.ts';
 import type { SubmitOutcome } from '../../jobs/submit.ts';
 import { show } from '../../workflows/messages.ts';
@@ -33,6 +34,9 @@ const imageSource = z
     return z.NEVER;
   });
 
+const LABEL = 'A line of the caller’s own to find the job by, of 1 to 200 characters.';
+const METADATA = 'Up to 16 texts of the caller’s own, each under another key.';
+
 const inputSchema = z.object({
   images: z
     .array(imageSource)
@@ -50,12 +54,14 @@ const inputSchema = z.object({
   priority: editFields.priority.nullish(),
   parameters: editFields.parameters.nullish(),
   webhook: editFields.webhook.nullish(),
+  label: labelFields.label.nullish(),
+  metadata: labelFields.entries.nullish(),
   idempotencyKey: editFields.idempotencyKey.nullish(),
 });
 
 /** Adds `editImage`, `cancelJob`, `deleteJob` and `retryJob`. */
 export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorTypes): void {
-  const { JobType, JobPriority, WebhookEvent } = jobTypes;
+  const { JobType, JobPriority, WebhookEvent, MetadataInput } = jobTypes;
 
   const ImageSourceInput = builder.inputType('EditImageSource', {
     description: 'Where an image comes from: exactly one of these.',
@@ -109,6 +115,8 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         type: WebhookInput,
         description: 'Accepted only where the operator has set WEBHOOK_SECRET.',
       }),
+      label: t.string({ description: `${LABEL} Has no effect on the image.` }),
+      metadata: t.field({ type: [MetadataInput], description: METADATA }),
       idempotencyKey: t.string({
         description:
           'A repeated key with the same input returns the same job; with other input it is an error.',
@@ -223,8 +231,8 @@ function toEdit(input: z.output<typeof inputSchema>): EditInput {
     priority: input.priority ?? 'NORMAL',
     parameters: input.parameters ?? {},
     webhook: input.webhook ?? null,
-    label: null,
-    metadata: {},
+    label: input.label ?? null,
+    metadata: input.metadata ?? {},
     idempotencyKey: input.idempotencyKey ?? null,
   };
 }

@@ -142,6 +142,24 @@ export function addJob(builder: Builder) {
     }),
   });
 
+  const MetadataEntry = builder.objectRef<readonly [string, string]>('EditMetadataEntry').implement({
+    description: 'A text of the caller’s own, by its key.',
+    fields: t => ({
+      key: t.string({ resolve: ([key]) => key }),
+      value: t.string({ resolve: ([, value]) => value }),
+    }),
+  });
+  const MetadataInput = builder.inputType('EditMetadataInput', {
+    description: 'A text of the caller’s own, by its key.',
+    fields: t => ({
+      key: t.string({
+        required: true,
+        description: '1 to 64 of `A-Z a-z 0-9 _ . : / -`, with a letter or digit first.',
+      }),
+      value: t.string({ required: true, description: 'At most 512 characters.' }),
+    }),
+  });
+
   const JobType = builder.objectRef<Job>('EditJob').implement({
     description: 'One image edit.',
     directives: { key: { fields: 'id' } },
@@ -173,6 +191,16 @@ export function addJob(builder: Builder) {
         resolve: job => job.size,
       }),
       request: t.field({ type: EditRequestType, resolve: job => job.request }),
+      label: t.string({
+        nullable: true,
+        description: 'As the caller gave it.',
+        resolve: job => job.request.label,
+      }),
+      metadata: t.field({
+        type: [MetadataEntry],
+        description: 'As the caller gave it.',
+        resolve: job => Object.entries(job.request.metadata),
+      }),
       images: t.field({
         type: [OutputImageType],
         resolve: job => job.outputs.map(value => ({ job, value })),
@@ -208,7 +236,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  return { JobType, JobStatus, JobPriority, ErrorCode, WebhookEvent };
+  return { JobType, JobStatus, JobPriority, ErrorCode, WebhookEvent, MetadataInput };
 }
 
 function dateOf(time: number | null): Date | null {

@@ -1,19 +1,29 @@
 import { GraphQLError } from 'graphql';
+import { z } from 'zod';
+import { PER_SECOND, type WatchOptions } from '../../jobs/changes.ts';
 import { cursorOf, positionOf } from '../../jobs/cursor.ts';
 import type { Job } from '../../jobs/job.ts';
+import { labelFields } from '../../jobs/labels.ts';
 import type { JobPage, JobQuery } from '../../jobs/ports.ts';
+import { firstIssue } from '../../jobs/request.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 
 const PAGE_LIMIT = 100;
 
+/** The arguments of `jobs` by which jobs are found. */
+const labelFilter = z.object({
+  label: labelFields.label.nullish().transform(label => label ?? null),
+  metadata: labelFields.entries.nullish().transform(metadata => metadata ?? {}),
+});
+
 interface Page extends JobPage {
   readonly hasPreviousPage: boolean;
 }
 
 /** Adds `job`, `jobs` and `jobProgress`. */
-export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes): void {
+export function addJobQueries(builder: Builder, { JobType, JobStatus, MetadataInput }: JobTypes): void {
   const PageInfo = builder.objectRef<Page>('PageInfo').implement({
     description: 'Relay’s type, with all of its fields, so that it composes with that of any other subgraph.',
     directives: { shareable: {} },
@@ -52,12 +62,19 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
         first: t.arg.int({ defaultValue: 20, description: '0 to 100.' }),
         after: t.arg.string({ description: '`endCursor` of the previous page.' }),
         status: t.arg({ type: [JobStatus], description: 'Only jobs with one of these statuses.' }),
+        label: t.arg.string({ description: 'Only jobs with exactly this label.' }),
+        metadata: t.arg({ type: [MetadataInput], description: 'Only jobs with all of these entries.' }),
       },
-      resolve: async (_root, { first, after, status }, { jobs, caller }) => {
+      resolve: async (_root, { first, after, status, label, metadata }, { jobs, caller }) => {
         const count = first ?? 20;
         if (count < 0 || count > PAGE_LIMIT) throw invalid('first', `takes 0 to ${PAGE_LIMIT}, got ${count}`);
         const position = readCursor(after);
-        const page = await jobs.list({ first: count, after: position, statuses: status ?? null }, caller);
+        const labels = labelFilter.safeParse({ label, metadata });
+        if (!labels.success) throw inputError(firstIssue(labels.error));
+        const page = await jobs.list(
+          { first: count, after: position, statuses: status ?? null, labels: labels.data },
+          caller,
+        );
         // The job of the cursor comes before this page.
         return { ...page, hasPreviousPage: position !== null };
       },
@@ -70,9 +87,20 @@ export function addJobQueries(builder: Builder, { JobType, JobStatus }: JobTypes
       description:
         'The current state of the job, then each change, then the final state; then the stream completes. A slow ' +
         'client gets the newest state, not a backlog.',
-      args: { jobId: t.arg.id({ required: true }) },
-      subscribe: async (_root, { jobId }, { jobs, caller }) => {
-        const stream = await jobs.watch(jobId, caller);
+      args: {
+        jobId: t.arg.id({ required: true }),
+        previews: t.arg.boolean({
+          defaultValue: true,
+          description: 'False: nothing is sent when only the preview changed, and `preview` is null.',
+        }),
+        maxPerSecond: t.arg.float({
+          description:
+            `${PER_SECOND.minimum} to ${PER_SECOND.maximum}: the state is sent at most this often, the newest one each ` +
+            'time, and the final one at once. Default: each change.',
+        }),
+      },
+      subscribe: async (_root, { jobId, previews, maxPerSecond }, { jobs, caller }) => {
+        const stream = await jobs.watch(jobId, caller, watchOptions(previews, maxPerSecond));
         if (stream === null)
           throw new GraphQLError('Job not found', { extensions: { code: 'JOB_NOT_FOUND' } });
         return stream;
@@ -93,6 +121,18 @@ function readCursor(cursor: string | null | undefined): JobQuery['after'] {
   return position;
 }
 
+function watchOptions(previews: boolean | null | undefined, rate: number | null | undefined): WatchOptions {
+  const { minimum, maximum } = PER_SECOND;
+  if (rate != null && (rate < minimum || rate > maximum)) {
+    throw invalid('maxPerSecond', `takes a number from ${minimum} to ${maximum}, got ${rate}`);
+  }
+  return { previews: previews ?? true, maxPerSecond: rate ?? undefined };
+}
+
 function invalid(field: string, message: string): GraphQLError {
-  return new GraphQLError(`${field} ${message}`, { extensions: { code: 'BAD_USER_INPUT', field } });
+  return inputError({ field, message: `${field} ${message}` });
+}
+
+function inputError({ field, message }: { field: string; message: string }): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', field } });
 }

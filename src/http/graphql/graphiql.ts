@@ -18,7 +18,7 @@ mutation Edit {
 }
 
 subscription Watch($jobId: ID! = "the id") {
-  jobProgress(jobId: $jobId) {
+  jobProgress(jobId: $jobId, previews: false) {
     status progress stage step totalSteps etaSeconds queuePosition
     images { url width height }
   }

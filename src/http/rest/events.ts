@@ -3,8 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
 import { isFinal, type Job } from '../../jobs/job.ts';
-import { sendJobNotFound } from '../errors.ts';
+import { sendError, sendJobNotFound } from '../errors.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
+import { eventsQuery } from './contract/requests.ts';
+import { readQuery } from './query.ts';
 import { liveStatusOf } from './status-fields.ts';
 
 /** How often an idle stream sends a comment: proxies close silent connections, nginx after a minute. */
@@ -13,14 +15,18 @@ const KEEP_ALIVE_MS = 12_000;
 /**
  * GET `/events/{job_id}`: the response of `/status` as server-sent events (HTML Living Standard, 9.2), now and at each
  * change, until the job ends. A browser's EventSource reconnects when a stream ends, with the id of the last event: if
- * nothing can follow that, 204 stops it.
+ * nothing can follow that, 204 stops it. `?previews=false` and `?max_per_second=` make events fewer.
  */
 export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
   const route = { exposeHeadRoute: false, config: { lifetime: 'stream' } } as const;
   app.get('/events/:job_id', route, async (request: JobRequest, reply) => {
+    const query = readQuery(eventsQuery, request.query);
+    if (!query.ok) return sendError(reply, 400, query.fault);
+    const { previews, max_per_second: maxPerSecond } = query.value;
     const id = jobIdOf(request);
     const caller = options.callerOf(request);
-    const jobs = id === null ? null : await options.services.jobs.watch(id, caller);
+    const jobs =
+      id === null ? null : await options.services.jobs.watch(id, caller, { previews, maxPerSecond });
     if (jobs === null) return sendJobNotFound(reply);
     const first = await jobs.next();
     const seen = lastEventId(request.headers['last-event-id']);

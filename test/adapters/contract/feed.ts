@@ -42,6 +42,32 @@ export function feedContract(under: () => UnderTest): void {
     expect(revisions.length).toBeLessThan(53);
   });
 
+  it('leaves out changes of the preview alone for a watcher without previews', async () => {
+    const job = await under().stored();
+    const { ledger, feed } = under().store;
+    const stream = await watchJob(ledger, feed, job.id, { previews: false });
+    if (stream === null) throw new Error('the job is there');
+    await stream.next();
+    let now = await under().commit(job, claim('e#0'));
+    now = await under().commit(now, { type: 'started', at: 6 });
+    const frame = { mimeType: 'image/jpeg', width: 8, height: 8 } as const;
+    for (let step = 1; step <= 3; step += 1) {
+      const taken = { stage: 'SAMPLING', step, totalSteps: 3, etaSeconds: null } as const;
+      now = await under().commit(now, { type: 'progressed', at: 7, progress: step * 20, ...taken });
+      let seen = (await stream.next()).value;
+      // The store announces changes in order, and may combine those before the first read.
+      while (seen?.step !== step) seen = (await stream.next()).value;
+      expect(seen).toEqual({ ...now, preview: null });
+      for (let sequence = 1; sequence <= 5; sequence += 1) {
+        const preview = { ...frame, sequence: step * 10 + sequence };
+        now = await under().commit(now, { type: 'previewed', at: 7, preview });
+      }
+    }
+    now = await under().commit(now, { type: 'canceled', ...END });
+    expect((await stream.next()).value).toEqual(now);
+    expect((await stream.next()).done).toBe(true);
+  });
+
   it('ends the stream of a deleted job, and gives none for an unknown job', async () => {
     const job = await under().stored();
     const stream = await watchJob(under().store.ledger, under().store.feed, job.id);

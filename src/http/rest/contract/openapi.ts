@@ -5,6 +5,7 @@ import {
   editBody,
   editHeaders,
   eventsHeaders,
+  eventsQuery,
   jobPath,
   jobsQuery,
   statusQuery,
@@ -168,13 +169,14 @@ const document = (version: string): ZodOpenApiObject => ({
           'Server-sent events until the job ends: `id` is the revision, `data` the status as JSON. ' +
           'With curl: `curl -N`.',
         tags: ['Jobs'],
-        requestParams: { path: jobPath, header: eventsHeaders },
+        requestParams: { path: jobPath, query: eventsQuery, header: eventsHeaders },
         responses: {
           '200': {
             description: 'The stream. The `data` of each event is a response of `/status`.',
             content: { 'text/event-stream': { schema: z.string() } },
           },
           '204': { description: 'The job has ended, and the client has its last event.' },
+          '400': error('The query is invalid.'),
           '404': noJob,
           ...failures,
         },

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
+import { PER_SECOND } from '../../../jobs/changes.ts';
 import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
 import { editFields, RANGES, takes } from '../../../jobs/request.ts';
-import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
+import { decimalIn, integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 import { REST_STATUSES } from './responses.ts';
 
 /** The values of `?format=`; `jpg` is an alias of `jpeg`. */
@@ -206,6 +207,34 @@ export const jobsQuery = z.object({
       override: { type: 'string' },
     }),
   label: labelFields.label.optional().meta({ description: 'Only jobs with this label.' }),
+});
+
+const rateRule = takes(`a number from ${PER_SECOND.minimum} to ${PER_SECOND.maximum}`);
+
+/** The query of GET `/events/{job_id}`. */
+export const eventsQuery = z.object({
+  previews: z
+    .enum(['true', 'false'], takes('true or false'))
+    .optional()
+    .transform(text => text !== 'false')
+    .meta({
+      description: '`false`: no event when only the preview changed. Default: an event at each change.',
+      override: { type: 'boolean', default: true },
+    }),
+  max_per_second: z
+    .string(rateRule)
+    .transform((text, context) => {
+      const value = decimalIn(text);
+      if (value !== null && value >= PER_SECOND.minimum && value <= PER_SECOND.maximum) return value;
+      context.addIssue({ code: 'custom', message: rateRule.error({ input: text }) });
+      return z.NEVER;
+    })
+    .optional()
+    .meta({
+      description:
+        'Events per second at most: the newest state each time, and the final one at once. Default: no limit.',
+      override: { type: 'number', ...PER_SECOND },
+    }),
 });
 
 /** The headers of GET `/events/{job_id}`. */
