@@ -25,7 +25,8 @@ export function createPace(): Pace {
   const averages = new Map<string, number>();
 
   function key(engine: string, job: Job, what: Measure): string {
-    const area = job.size === null ? job.request.megapixels : (job.size.width * job.size.height) / 1_048_576;
+    const area =
+      job.size === null ? (job.request.megapixels ?? 1) : (job.size.width * job.size.height) / 1_048_576;
     // Attention grows with the canvas and with each image: only jobs that are equal in both are compared.
     const quarterMegapixels = Math.round(area * 4);
     return [what, engine, job.request.workflow, quarterMegapixels, job.request.images.length].join('|');

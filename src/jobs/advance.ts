@@ -10,8 +10,8 @@ const LOG_LIMIT = 60;
 export type JobEvent =
   /** A lane took the job and chose the id of its prompt. */
   | { type: 'claimed'; at: number; lane: string; engine: string; promptId: string }
-  /** The workflow was bound, so the size is known. */
-  | { type: 'bound'; at: number; size: Size }
+  /** The workflow was bound, so the size is known, unless its graph decides it. */
+  | { type: 'bound'; at: number; size: Size | null }
   /** The engine started to execute the prompt. */
   | { type: 'started'; at: number }
   | {
@@ -225,8 +225,9 @@ function change(
   return { ...job, ...fields, log, revision: job.revision + 1 };
 }
 
-function sameSize(a: Size | null, b: Size): boolean {
-  return a !== null && a.width === b.width && a.height === b.height;
+function sameSize(a: Size | null, b: Size | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.width === b.width && a.height === b.height;
 }
 
 function roundTenth(value: number): number {

@@ -51,7 +51,8 @@ export interface EditRequest extends Labels {
   readonly seed: string;
   readonly steps: number;
   readonly cfg: number;
-  readonly megapixels: number;
+  /** In units of 1024 × 1024 pixels; null where the workflow's graph decides the size. */
+  readonly megapixels: number | null;
   readonly workflow: string;
   /** Content hash of the workflow's files at the time of submit. */
   readonly workflowVersion: string;

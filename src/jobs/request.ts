@@ -1,7 +1,7 @@
 import { createHash, randomInt } from 'node:crypto';
 import { z } from 'zod';
 import { SEED_MAX } from '../workflows/bind/bind.ts';
-import { defaultsFor, validateParameters } from '../workflows/bind/parameters.ts';
+import { defaultsFor, ownSizeMessage, validateParameters } from '../workflows/bind/parameters.ts';
 import { show } from '../workflows/messages.ts';
 import type { Workflow } from '../workflows/workflow.ts';
 import {
@@ -140,10 +140,18 @@ export function fillIn(
   if (!parameters.ok) return { ok: false, field: parameters.field, message: parameters.message };
   const defaults = defaultsFor(workflow.manifest, parameters.values);
   const numbers = { steps: input.steps, cfg: input.cfg, megapixels: input.megapixels };
-  const filled = { steps: 0, cfg: 0, megapixels: 0 };
+  const filled: { steps: number; cfg: number; megapixels: number | null } = {
+    steps: 0,
+    cfg: 0,
+    megapixels: null,
+  };
   for (const name of ['steps', 'cfg', 'megapixels'] as const) {
     const rule = workflow.manifest.parameters[name];
     const value = numbers[name] ?? defaults[name];
+    if (rule === undefined || value === null) {
+      if (numbers[name] === null) continue;
+      return { ok: false, field: name, message: ownSizeMessage(workflow.name) };
+    }
     if (value < rule.minimum || value > rule.maximum) {
       const message = `takes ${rule.minimum} to ${rule.maximum} in the workflow ${workflow.name}, got ${show(value)}`;
       return { ok: false, field: name, message };

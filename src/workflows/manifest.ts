@@ -155,7 +155,13 @@ export const manifestSchema = z
       })
       .describe('the input that takes each field of a request'),
     parameters: z
-      .strictObject({ steps: numberRange, cfg: numberRange, megapixels: numberRange })
+      .strictObject({
+        steps: numberRange,
+        cfg: numberRange,
+        megapixels: numberRange
+          .describe('{"default": …, "minimum": …, "maximum": …}; unset when the graph decides its own size')
+          .optional(),
+      })
       .describe('defaults and ranges of steps, cfg and megapixels'),
     extraParameters: z.array(extraParameter).default([]),
     templates: z
@@ -199,6 +205,11 @@ export function workflowJsonSchema(): Record<string, unknown> {
 export function listTargets(given: Target | readonly Target[] | undefined): readonly Target[] {
   if (given === undefined) return [];
   return 'node' in given ? [given] : given;
+}
+
+/** Whether edits can set the size; otherwise the graph decides it. */
+export function takesSize({ inputs }: Pick<Manifest, 'inputs'>): boolean {
+  return inputs.width !== undefined || inputs.megapixels !== undefined;
 }
 
 /** The allowed values of a parameter, or null when it does not list them. */

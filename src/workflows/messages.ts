@@ -77,6 +77,15 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
   return best;
 }
 
+/**
+ * Whether a word looks like a candidate that was mistyped: one or two characters differ. A longer difference, such as a
+ * suffix, makes another name.
+ */
+export function isTypo(word: string, candidates: Iterable<string>): boolean {
+  const found = nearest(word, candidates);
+  return found !== null && editDistance(word.toLowerCase(), found.toLowerCase()) <= 2;
+}
+
 /** The Damerau–Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of neighbours. */
 function editDistance(left: string, right: string): number {
   let beforeLast: number[] = [];

@@ -34,28 +34,35 @@ export interface FormField {
   readonly description: string;
 }
 
+type NumberRange = Manifest['parameters']['steps'];
+
 /**
  * What a caller can set on a workflow besides the images and the prompts: `steps` and `cfg` where the graph has an input
- * for them, `megapixels`, then the workflow's extra parameters.
+ * for them, `megapixels` unless the graph decides its size, then the workflow's extra parameters.
  */
 export function formOf({ inputs, parameters, extraParameters }: Manifest): FormField[] {
-  const range = (name: 'steps' | 'cfg' | 'megapixels', type: FormField['type'], description: string) => ({
+  const { steps, cfg, megapixels } = parameters;
+  const number = (name: string, range: NumberRange, description: string): FormField => ({
     name,
-    type,
-    ...parameters[name],
+    type: name === 'steps' ? 'integer' : 'number',
+    ...range,
     options: null,
     description,
   });
   return [
-    ...(inputs.steps === undefined ? [] : [range('steps', 'integer', 'Sampling steps.')]),
+    ...(inputs.steps === undefined ? [] : [number('steps', steps, 'Sampling steps.')]),
     ...(inputs.cfg === undefined
       ? []
-      : [range('cfg', 'number', 'Guidance. At 1 the negative prompt has no effect.')]),
-    range(
-      'megapixels',
-      'number',
-      'Size of the result, in units of 1024 × 1024 pixels, with the shape of image 1.',
-    ),
+      : [number('cfg', cfg, 'Guidance. At 1 the negative prompt has no effect.')]),
+    ...(megapixels === undefined
+      ? []
+      : [
+          number(
+            'megapixels',
+            megapixels,
+            'Size of the result, in units of 1024 × 1024 pixels, with the shape of image 1.',
+          ),
+        ]),
     ...extraParameters.map(parameter => ({
       name: parameter.name,
       type: parameter.type,

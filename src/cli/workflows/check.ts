@@ -1,22 +1,10 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import { z } from 'zod';
-import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
-import { checkAgainstEngine } from '../../workflows/check/engine.ts';
-import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
+import type { Command } from 'commander';
 import { didYouMean } from '../../workflows/messages.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
 import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
-import {
-  checkAgainstKnowledge,
-  explainProblem,
-  type Findings,
-  filesOf,
-  shippedKnowledge,
-  source,
-} from './knowledge.ts';
+import { engineFindings, engineOption, objectInfoOf } from './engine.ts';
+import { checkAgainstKnowledge, type Findings, shippedKnowledge } from './knowledge.ts';
 import { dirOption, readWorkflows } from './list.ts';
-
-const ENGINE_TIMEOUT_MS = 60_000;
 
 interface CheckOptions {
   dir: string;
@@ -31,7 +19,7 @@ export function addCheck(workflows: Command, done: Done): void {
       'Print what is wrong with workflows, and where. With an engine they are checked against its nodes and model files, without one against the nodes that this program knows.',
     )
     .argument('[names...]', 'check only these workflows')
-    .option('--engine <url>', 'a ComfyUI to check against', engineUrl)
+    .addOption(engineOption('a ComfyUI to check against'))
     .addOption(dirOption())
     .addHelpText(
       'after',
@@ -48,11 +36,6 @@ ${EXIT_CODES}`,
     });
 }
 
-function engineUrl(text: string): string {
-  if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;
-  throw new InvalidArgumentError('It takes a URL such as http://127.0.0.1:8188.');
-}
-
 /** Prints the findings; resolves with whether there are no problems. */
 async function check(names: readonly string[], { dir, engine }: CheckOptions): Promise<boolean> {
   const { workflows, broken } = await readWorkflows(dir);
@@ -62,7 +45,7 @@ async function check(names: readonly string[], { dir, engine }: CheckOptions): P
   if (unknown !== undefined) {
     throw new CommandFailure(`There is no workflow "${unknown}" in ${dir}${didYouMean(unknown, present)}`, 2);
   }
-  const findingsOf = engine === undefined ? await offlineCheck() : engineCheck(await objectInfoOf(engine));
+  const findingsOf = engine === undefined ? await offlineCheck() : await engineCheck(engine);
   const all = [
     ...broken.map(({ name, problems }) => ({ name, check: () => ({ problems, notes: [] }) })),
     ...workflows.map(workflow => ({ name: workflow.name, check: () => findingsOf(workflow) })),
@@ -81,36 +64,9 @@ async function offlineCheck(): Promise<(workflow: Workflow) => Findings> {
   return workflow => checkAgainstKnowledge(workflow, known);
 }
 
-function engineCheck(info: ObjectInfo): (workflow: Workflow) => Findings {
-  const files = filesOf(info);
-  return workflow => {
-    const problems = checkAgainstEngine(workflow, info);
-    const reported = problems.flatMap(problem => (problem.kind === 'model-missing' ? problem.file : []));
-    const lacksClass = problems.some(problem => problem.kind === 'node-missing');
-    // The files of options that are not the default, and those of a missing loader, which lists none.
-    const others = workflow.manifest.requires.models.filter(
-      ({ file }) => !files.has(file) && !reported.includes(file),
-    );
-    return {
-      problems: problems.map(problem => explainProblem(problem, workflow, info)),
-      notes: others.map(
-        ({ file, folder, from }) =>
-          `the file ${file} was not found in models/${folder}${source(from)}${lacksClass ? '' : '; only some parameters need it'}`,
-      ),
-    };
-  };
-}
-
-async function objectInfoOf(url: string): Promise<ObjectInfo> {
-  const client = createEngineClient({ url, timeoutMs: ENGINE_TIMEOUT_MS });
-  try {
-    return parseObjectInfo(await client.objectInfo());
-  } catch (error) {
-    if (!(error instanceof EngineUnreachable || error instanceof z.ZodError)) throw error;
-    throw new CommandFailure(`--engine: ${client.url} does not respond like ComfyUI: ${error.message}`);
-  } finally {
-    await client.close();
-  }
+async function engineCheck(url: string): Promise<(workflow: Workflow) => Findings> {
+  const info = await objectInfoOf(url);
+  return workflow => engineFindings(workflow, info);
 }
 
 function print(name: string, { problems, notes }: Findings): void {

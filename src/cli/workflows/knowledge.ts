@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 import { readNodeClasses } from '../../sandbox/nodes/object-info.ts';
 import {
   checkAgainstEngine,
@@ -7,9 +8,10 @@ import {
   type WorkflowProblem,
 } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
-import { isModelFile, nodeLabel } from '../../workflows/graph.ts';
-import { didYouMean, nearest } from '../../workflows/messages.ts';
+import { isModelFile, nodeLabel, nodeOf } from '../../workflows/graph.ts';
+import { didYouMean, isTypo } from '../../workflows/messages.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
+import type { WidgetsOf } from './editor/convert.ts';
 
 /** The node classes of one version of ComfyUI and of common node packs. */
 export interface Knowledge {
@@ -36,6 +38,30 @@ export async function shippedKnowledge(): Promise<Knowledge[]> {
   });
 }
 
+/** Types of inputs that have a widget in the editor. */
+const WIDGET_TYPES: ReadonlySet<string> = new Set(['INT', 'FLOAT', 'STRING', 'BOOLEAN', 'COMBO']);
+
+/** The widgets of the classes of an engine. */
+export function widgetsOf(info: ObjectInfo): WidgetsOf {
+  return classType => {
+    const inputs = info.get(classType)?.inputs;
+    if (inputs === undefined) return null;
+    return [...inputs].flatMap(([name, { type, options, linkOnly }]) =>
+      linkOnly || !WIDGET_TYPES.has(type) ? [] : [{ name, type, options }],
+    );
+  };
+}
+
+/** The widgets of the classes that the project knows: besides those above, many of which only the order is known. */
+export async function shippedWidgets(known: readonly Knowledge[]): Promise<WidgetsOf> {
+  const file = new URL('./editor/widget-names.json', import.meta.url);
+  const names = new Map(Object.entries(widgetNames.parse(JSON.parse(await readFile(file, 'utf8')))));
+  const newest = widgetsOf(known.at(-1)?.info ?? new Map());
+  return classType => newest(classType) ?? names.get(classType)?.map(name => ({ name })) ?? null;
+}
+
+const widgetNames = z.record(z.string(), z.array(z.string()));
+
 /**
  * Checks a workflow without an engine. What fails on every known version is a problem, what fails on some is a note. An
  * unknown class is a problem only when its name is close to a known one: others come from node packs. Model files are
@@ -43,12 +69,19 @@ export async function shippedKnowledge(): Promise<Knowledge[]> {
  */
 export function checkAgainstKnowledge(workflow: Workflow, known: readonly Knowledge[]): Findings {
   const foreign = new Set<string>();
+  const unlisted = new Set<string>();
   const found = new Map<string, { text: string; versions: string[] }>();
   for (const { version, info } of known) {
     for (const problem of checkAgainstEngine(workflow, info)) {
       if (problem.kind === 'model-missing') continue;
-      if (problem.kind === 'node-missing' && nearest(problem.classType, info.keys()) === null) {
+      if (problem.kind === 'node-missing' && !isTypo(problem.classType, info.keys())) {
         foreign.add(problem.classType);
+        continue;
+      }
+      if (problem.kind === 'input-invalid' && isOfPack(workflow, problem)) {
+        unlisted.add(
+          `${nodeLabel(workflow.graph, problem.node)}: input ${problem.input} has a value of a node pack`,
+        );
         continue;
       }
       const key = problemKey(problem);
@@ -63,9 +96,21 @@ export function checkAgainstKnowledge(workflow: Workflow, known: readonly Knowle
     problems: everywhere.map(({ text }) => text),
     notes: [
       ...somewhere.map(({ text, versions }) => `on ComfyUI ${versions.join(', ')}: ${text}`),
+      ...[...unlisted].map(text => `${text}: check it with --engine`),
       ...[...foreign].map(name => `the class ${name} is unknown: check it with --engine`),
     ],
   };
+}
+
+/** Samplers and schedulers that node packs (RES4LYF, Efficiency, Easy-Use) add to the lists of ComfyUI's own nodes. */
+const OF_PACKS =
+  /^(res_|deis_|dpmpp_.*s$|rk_|ralston|bong_tangent|beta57|constant$|AYS|GITS|align_your_steps)/;
+
+function isOfPack({ graph }: Workflow, { node, input }: { node: string; input: string }): boolean {
+  const value = nodeOf(graph, node)?.inputs[input];
+  return (
+    (input === 'sampler_name' || input === 'scheduler') && typeof value === 'string' && OF_PACKS.test(value)
+  );
 }
 
 /** A problem in words for the author of a workflow: where it is, what is wrong, and the nearest name that `info` has. */

@@ -1,19 +1,21 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { loadWorkflow, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts';
-import { type Graph, nodeLabel } from '../../workflows/graph.ts';
+import { nodeLabel } from '../../workflows/graph.ts';
 import { listTargets, type Manifest } from '../../workflows/manifest.ts';
 import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
-import { adaptGraph, readPublishedGraph } from './exported.ts';
-import { checkAgainstKnowledge, shippedKnowledge } from './knowledge.ts';
+import { engineOption } from './engine.ts';
 import { dirOption } from './list.ts';
-import { scaffoldManifest } from './scaffold.ts';
+import { expertise, type Made, makeFirst } from './make.ts';
+import { readSource } from './source.ts';
 
 interface NewOptions {
   from: string;
   name?: string;
+  output?: string;
+  engine?: string;
   dir: string;
   force: boolean;
   keepGraph: boolean;
@@ -24,12 +26,22 @@ export function addNew(workflows: Command, done: Done): void {
   workflows
     .command('new')
     .description(
-      'Create a workflow from a graph that ComfyUI exported by "Export (API)": a folder with the graph and a draft of its manifest, for you to review.',
+      'Create a workflow from a graph that people published: a folder with the graph and a draft of its manifest, for you to review.',
     )
-    .requiredOption('--from <graph.json>', 'the exported graph')
+    .requiredOption(
+      '--from <file>',
+      'the graph: exported by "Export (API)", saved by the editor of ComfyUI, or a PNG, WebP or JPEG that carries it',
+    )
     .option(
       '--name <name>',
       'lowercase letters, digits, dots, dashes and underscores (default: from the name of the file)',
+    )
+    .option(
+      '--output <node>',
+      'the node whose images are the result: its id, title or class (default: the one nearest to the last sampler)',
+    )
+    .addOption(
+      engineOption('a ComfyUI that tells the inputs of node classes that this program does not know'),
     )
     .option('--force', 'overwrite a workflow of that name', false)
     .option('--keep-graph', 'do not change the nodes of the graph', false)
@@ -38,10 +50,13 @@ export function addNew(workflows: Command, done: Done): void {
       'after',
       `
 A graph without inputs for the size of each job gets them: the node that scales the image becomes an ImageScale, or
-one is added. Nodes that the result does not need are removed. Each such change is printed.
+one is added. The node of the result becomes a SaveImage, loaders of base64 texts or URLs a LoadImage. Nodes that the
+result does not need are removed. Each such change is printed.
 
 Examples:
   qwen-edit workflows new --from ~/Downloads/my_edit_api.json
+  qwen-edit workflows new --from ComfyUI_00042_.png --name my-edit --output 60
+  qwen-edit workflows new --from my_edit.json --engine http://127.0.0.1:8188
   qwen-edit workflows new --from exported.json --name my-edit --dir ./my-workflows --force
 
 ${EXIT_CODES}`,
@@ -51,28 +66,29 @@ ${EXIT_CODES}`,
     });
 }
 
-/** Writes the workflow; resolves with whether the check without an engine finds no problems. */
+/** Writes the workflow; resolves with whether the check finds no problems. */
 async function create(options: NewOptions): Promise<boolean> {
   const name = nameOf(options);
-  const given = await readGraph(options.from);
-  const { graph, changes } = options.keepGraph ? { graph: given, changes: [] } : adaptGraph(given);
-  const drafted = scaffoldManifest(name, graph);
-  if (!drafted.ok) {
-    throw new CommandFailure(
-      `${options.from}: cannot draft a manifest; the graph lacks: ${drafted.missing.join('; ')}. Write workflow.json by hand if it has them under other names.`,
-    );
-  }
+  const sources = await readSource(options.from);
+  const expert = await expertise(options.engine ?? null);
+  const made = makeFirst(name, sources, expert, options);
+  if (!made.ok) throw new CommandFailure(`--from: ${options.from}: ${made.message}`);
   const folder = join(resolve(options.dir), name);
   if (!options.force && existsSync(folder)) {
     throw new CommandFailure(`${folder} already exists: choose another --name, or --force to overwrite it`);
   }
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'graph.json'), json(graph));
-  await writeFile(join(folder, 'workflow.json'), json(written(drafted.manifest, options.dir)));
+  await writeFile(join(folder, 'graph.json'), json(made.graph));
+  await writeFile(join(folder, 'workflow.json'), json(written(made.manifest, options.dir)));
   say(`Wrote ${folder}`);
-  for (const change of changes) say(`  changed: ${change}`);
-  printChoices(drafted.manifest, graph);
-  return printFindings(folder, name);
+  for (const change of made.changes) say(`  changed: ${change}`);
+  printChoices(made);
+  const workflow = await loadWorkflow(folder, name);
+  const findings =
+    'manifest' in workflow ? expert.findings(workflow) : { problems: workflow.problems, notes: [] };
+  for (const text of findings.problems) say(`  problem: ${text}`);
+  for (const text of [...made.notes, ...findings.notes]) say(`  note: ${text}`);
+  return findings.problems.length === 0;
 }
 
 function nameOf({ name, from }: NewOptions): string {
@@ -85,7 +101,7 @@ function nameOf({ name, from }: NewOptions): string {
     );
   }
   // For a file with a common name, the name of its folder says more.
-  const stem = basename(from).replace(/\.json$/i, '');
+  const stem = basename(from).replace(/\.(json|png|webp|jpe?g)$/i, '');
   const word = /^(graph|api|workflow|workflow_api)$/i.test(stem) ? basename(dirname(resolve(from))) : stem;
   const made = word
     .toLowerCase()
@@ -96,19 +112,6 @@ function nameOf({ name, from }: NewOptions): string {
   throw new CommandFailure(`--name is needed: ${from} has no letters or digits to use as a name`, 2);
 }
 
-async function readGraph(path: string): Promise<Graph> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandFailure(`--from: ${path} cannot be read as JSON: ${reason}`);
-  }
-  const found = readPublishedGraph(value);
-  if (found.ok) return found.graph;
-  throw new CommandFailure(`--from: ${path} ${found.message}`);
-}
-
 /** Without `$schema`, unless the folder is that of the shipped workflows: its relative path is wrong elsewhere. */
 function written(manifest: Manifest, dir: string): Manifest {
   if (resolve(dir) === resolve(SHIPPED_WORKFLOWS)) return manifest;
@@ -116,26 +119,22 @@ function written(manifest: Manifest, dir: string): Manifest {
   return rest;
 }
 
-function printChoices({ inputs, images, output, parameters }: Manifest, graph: Graph): void {
+function printChoices({ manifest, graph, published, others }: Made): void {
+  const { inputs, images, output, parameters } = manifest;
   const label = (node: string) => nodeLabel(graph, node);
   say('Guessed from the graph; review it in workflow.json:');
-  for (const { slot, target } of images) say(`  image ${slot}: ${label(target.node)}`);
+  for (const { slot, required, target } of images) {
+    say(`  image ${slot}: ${label(target.node)}${required && slot > 1 ? ', required' : ''}`);
+  }
   for (const [field, target] of Object.entries(inputs)) {
     for (const { node, input } of listTargets(target)) say(`  ${field}: ${label(node)}, input ${input}`);
   }
-  say(`  output: ${label(output.node)}`);
+  if (inputs.width === undefined && inputs.megapixels === undefined) {
+    say('  size: the graph decides it, so edits cannot set megapixels');
+  }
+  const choice = others.map(({ id }) => nodeLabel(published, id)).join(', ');
+  say(`  output: ${label(output.node)}${choice === '' ? '' : `; --output chooses another: ${choice}`}`);
   say(`  defaults: ${parameters.steps.default} steps, cfg ${parameters.cfg.default}`);
-}
-
-async function printFindings(folder: string, name: string): Promise<boolean> {
-  const workflow = await loadWorkflow(folder, name);
-  const findings =
-    'manifest' in workflow
-      ? checkAgainstKnowledge(workflow, await shippedKnowledge())
-      : { problems: workflow.problems, notes: [] };
-  for (const text of findings.problems) say(`  problem: ${text}`);
-  for (const text of findings.notes) say(`  note: ${text}`);
-  return findings.problems.length === 0;
 }
 
 function json(value: unknown): string {

@@ -1,5 +1,6 @@
 import { guessStage, USUAL_WEIGHTS } from '../../workflows/bind/plan.ts';
-import { orphansOfSlot } from '../../workflows/bind/slots.ts';
+import { nodesOfSlot, orphansOfSlot } from '../../workflows/bind/slots.ts';
+import type { ObjectInfo } from '../../workflows/check/object-info.ts';
 import {
   type Graph,
   isLink,
@@ -17,42 +18,52 @@ import {
   STAGES,
   type Target,
 } from '../../workflows/manifest.ts';
-import { canvasOf, hasSize, outputOf, sortedIds } from './exported.ts';
+import { CFG, constantBehind, SEED, STEPS, type Wanted } from './adapt/constants.ts';
+import { negativeOf, positiveOf, promptOf, samplersOf, settingOf } from './adapt/samplers.ts';
+import { type SizeTargets, sizeOf } from './adapt/sizes.ts';
+import { sortedIds } from './ids.ts';
 
 /**
  * Drafts a manifest from the usual nodes of a graph: a sampler with seed, steps and cfg, the prompts behind its
- * conditionings, LoadImage for the images (in the order in which the encoder takes them), a scaling node, SaveImage. Its
- * author is expected to review it. Fails with the parts that were not found.
+ * conditionings, LoadImage for the images (in the order in which the encoder takes them), what sets the size. Its author
+ * is expected to review it. `output` is the node whose images are the result; `info` tells which inputs are optional.
+ * Fails with the parts that were not found.
  */
 export function scaffoldManifest(
   name: string,
   graph: Graph,
+  output: string,
+  info: ObjectInfo,
 ): { ok: true; manifest: Manifest } | { ok: false; missing: string[] } {
-  const all = sortedIds(graph);
-  const output = outputOf(graph);
-  // Exports often contain nodes that the result does not need.
-  const needed = new Set(output === null ? all : upstream(graph, [output]));
-  const ids = all.filter(id => needed.has(id));
-  const seed = firstOf(graph, ids, ['seed', 'noise_seed'], 'number');
-  const conditioned = ids.filter(id => isLink(nodeOf(graph, id)?.inputs.positive)).slice(0, 1);
-  const samplers = [...conditioned, ...ids];
-  const positive = behind(graph, samplers, ['positive', 'conditioning']);
-  const prompt = promptAmong(graph, positive);
-  const images = imagesOf(graph, ids, positive);
-  const size = sizeTargets(graph, ids);
-  if (seed === null || output === null || prompt === null || images.length === 0 || size === null) {
+  // A graph that is kept as it is may contain nodes that the result does not need.
+  const needed = new Set(upstream(graph, [output]));
+  const ids = sortedIds(graph).filter(id => needed.has(id));
+  const samplers = samplersOf(graph).filter(id => needed.has(id));
+  const [sampler] = samplers;
+  const seeds = seedsOf(graph, samplers, ids);
+  const prompt = sampler === undefined ? null : (promptOf(graph, sampler)?.constant ?? null);
+  const images = sampler === undefined ? [] : imagesOf(graph, ids, positiveOf(graph, sampler));
+  const [seed] = seeds;
+  if (sampler === undefined || seed === undefined || prompt === null || images.length === 0) {
     const parts: [string, boolean][] = [
-      ['a sampler with a seed', seed !== null],
+      ['a sampler with a positive conditioning or a guider', sampler !== undefined],
+      ['a seed', seed !== undefined],
       ['a prompt behind the sampler', prompt !== null],
       ['LoadImage', images.length > 0],
-      ['a node that takes width and height, or megapixels', size !== null],
-      ['SaveImage', output !== null],
     ];
     return { ok: false, missing: parts.filter(([, found]) => !found).map(([part]) => part) };
   }
-  const negative = promptAmong(graph, behind(graph, samplers, ['negative']));
-  const steps = firstOf(graph, samplers, ['steps'], 'number');
-  const cfg = firstOf(graph, samplers, ['cfg'], 'number');
+  const negative = negativeOf(graph, sampler)?.constant ?? null;
+  // One constant may set several inputs of a graph, but takes one field of a request.
+  const taken = [...seeds];
+  const free = (target: Target | null) => {
+    if (target === null || taken.some(other => isSame(other, target))) return null;
+    taken.push(target);
+    return target;
+  };
+  const steps = free(settingOf(graph, sampler, ['steps'], STEPS));
+  const cfg = free(settingOf(graph, sampler, ['cfg'], CFG));
+  const size = sizeOf(graph);
   const draft: ManifestInput = {
     $schema: '../../schema/workflow.schema.json',
     name,
@@ -66,8 +77,8 @@ export function scaffoldManifest(
     inputs: {
       prompt,
       // A graph that uses one prompt for both sides has no input for a negative one.
-      ...(negative === null || negative.node === prompt.node ? {} : { negativePrompt: negative }),
-      seed,
+      ...(negative === null || isSame(negative, prompt) ? {} : { negativePrompt: negative }),
+      seed: seeds.length === 1 ? seed : seeds,
       ...(steps === null ? {} : { steps }),
       ...(cfg === null ? {} : { cfg }),
       ...size,
@@ -75,7 +86,7 @@ export function scaffoldManifest(
     parameters: {
       steps: rangeAround(numberAt(graph, steps) ?? 40, 1, 100),
       cfg: rangeAround(numberAt(graph, cfg) ?? 4, 1, 20),
-      megapixels: { default: 1, minimum: 0.1, maximum: 4 },
+      ...(size === null ? {} : { megapixels: { default: 1, minimum: 0.1, maximum: 4 } }),
     },
     size: sizeRules(graph, size),
     stages: STAGES.flatMap(stage => {
@@ -89,63 +100,62 @@ export function scaffoldManifest(
   for (const image of manifest.images) {
     if (!image.required) image.nodes = orphansOfSlot(manifest, graph, image.slot);
   }
+  for (const image of manifest.images) {
+    if (!image.required && isNeeded(manifest, graph, image.slot, info))
+      Object.assign(image, { required: true, nodes: [] });
+  }
   return { ok: true, manifest };
 }
 
-type ConstantType = 'number' | 'string';
+/** The seeds of all samplers, so that one value decides the result; else the first seed of any node. */
+function seedsOf(graph: Graph, samplers: readonly string[], ids: readonly string[]): Target[] {
+  const names = ['seed', 'noise_seed'];
+  const found = samplers.map(id => settingOf(graph, id, names, SEED)).filter(target => target !== null);
+  const all = found.length > 0 ? found : [firstOf(graph, ids, names, SEED)].filter(target => target !== null);
+  return all.filter((target, index) => all.findIndex(other => isSame(other, target)) === index);
+}
 
-/** The input of the first node that has one of these names and holds a constant, or that of the primitive behind it. */
+function isSame(left: Target, right: Target): boolean {
+  return left.node === right.node && left.input === right.input;
+}
+
 function firstOf(
   graph: Graph,
   ids: readonly string[],
   names: readonly string[],
-  type: ConstantType,
+  wanted: Wanted,
 ): Target | null {
-  for (const id of ids) {
-    const found = constant(graph, id, names) ?? primitiveBehind(graph, id, names, type);
-    if (found !== null) return found;
+  for (const node of ids) {
+    for (const input of names) {
+      const found = constantBehind(graph, { node, input }, wanted);
+      if (found !== null) return found;
+    }
   }
   return null;
 }
 
-function constant(graph: Graph, id: string, names: readonly string[]): Target | null {
-  const inputs = nodeOf(graph, id)?.inputs ?? {};
-  const input = names.find(name => Object.hasOwn(inputs, name) && !isLink(inputs[name]));
-  return input === undefined ? null : { node: id, input };
-}
-
-/** The only constant of this type on the node that is linked to one of these inputs, as primitives and seed nodes have. */
-function primitiveBehind(
-  graph: Graph,
-  id: string,
-  names: readonly string[],
-  type: ConstantType,
-): Target | null {
-  const link = names.map(name => nodeOf(graph, id)?.inputs[name]).find(isLink);
-  if (link === undefined) return null;
-  const inputs = Object.entries(nodeOf(graph, link[0])?.inputs ?? {});
-  const [only, ...others] = inputs.filter(([, value]) => typeof value === type);
-  return only === undefined || others.length > 0 ? null : { node: link[0], input: only[0] };
-}
-
-/** Everything upstream of these inputs, nearest first, for the first node that links one of them. */
-function behind(graph: Graph, ids: readonly string[], inputs: readonly string[]): string[] {
-  const links = ids.map(id => inputs.map(input => nodeOf(graph, id)?.inputs[input]).filter(isLink));
-  const starts = links.find(found => found.length > 0) ?? [];
-  return upstream(
-    graph,
-    starts.map(([node]) => node),
-  );
-}
-
-function promptAmong(graph: Graph, ids: readonly string[]): Target | null {
-  return firstOf(graph, ids, ['prompt', 'text'], 'string');
+/**
+ * Whether a graph without the image of this slot would lack an input that it needs, so that the image cannot be
+ * optional. Of an unknown class only an encoder is expected to do without one.
+ */
+function isNeeded(manifest: Manifest, graph: Graph, slot: number, info: ObjectInfo): boolean {
+  const removed = nodesOfSlot(manifest, graph, slot);
+  return Object.entries(graph).some(([id, node]) => {
+    if (removed.has(id)) return false;
+    const inputs = info.get(node.class_type)?.inputs;
+    return linksOf(node).some(
+      ({ input, link }) =>
+        removed.has(link[0]) &&
+        (inputs?.get(input)?.required ??
+          (inputs === undefined && !/Encode|QwenImage|Conditioning/.test(node.class_type))),
+    );
+  });
 }
 
 /** LoadImage nodes in the order of the encoder's image inputs, then any others; three at most. */
 function imagesOf(graph: Graph, ids: readonly string[], positive: readonly string[]): string[] {
   const isLoader = (id: string) =>
-    nodeOf(graph, id)?.class_type === 'LoadImage' && constant(graph, id, ['image']) !== null;
+    nodeOf(graph, id)?.class_type === 'LoadImage' && typeof nodeOf(graph, id)?.inputs.image === 'string';
   const imageLinks = (id: string) =>
     linksOf(nodeOf(graph, id)).filter(({ input }) => input.startsWith('image'));
   const encoded = positive.map(imageLinks).find(links => links.length > 0) ?? [];
@@ -155,19 +165,9 @@ function imagesOf(graph: Graph, ids: readonly string[], positive: readonly strin
   return [...new Set([...named, ...ids.filter(isLoader)])].slice(0, 3);
 }
 
-type SizeTargets = Pick<ManifestInput['inputs'], 'width' | 'height' | 'megapixels'>;
-
-function sizeTargets(graph: Graph, ids: readonly string[]): SizeTargets | null {
-  const places = [...new Set([...canvasOf(graph), ...ids])];
-  const node = places.find(id => hasSize(nodeOf(graph, id)));
-  if (node !== undefined) return { width: { node, input: 'width' }, height: { node, input: 'height' } };
-  const scaler = places.find(id => constant(graph, id, ['megapixels']) !== null);
-  return scaler === undefined ? null : { megapixels: { node: scaler, input: 'megapixels' } };
-}
-
 /** The rules of the size that differ from the defaults. */
-function sizeRules(graph: Graph, { megapixels }: SizeTargets): ManifestInput['size'] {
-  const [scaler] = listTargets(megapixels);
+function sizeRules(graph: Graph, size: SizeTargets | null): ManifestInput['size'] {
+  const [scaler] = listTargets(size !== null && 'megapixels' in size ? size.megapixels : undefined);
   if (scaler !== undefined) {
     const steps = nodeOf(graph, scaler.node)?.inputs.resolution_steps;
     return { multipleOf: typeof steps === 'number' ? steps : 1 };

@@ -58,7 +58,7 @@ export type EditImageInput = {
   images: Array<EditImageSource>;
   /** A line of the caller’s own to find the job by, of 1 to 200 characters. Has no effect on the image. */
   label?: string | null | undefined;
-  /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. */
+  /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. Unset for a workflow whose graph decides the size. */
   megapixels?: number | null | undefined;
   /** Up to 16 texts of the caller’s own, each under another key. */
   metadata?: Array<EditMetadataInput> | null | undefined;

@@ -103,7 +103,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       cfg: t.float({ description: '1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one.' }),
       megapixels: t.float({
         description:
-          'Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0.',
+          'Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. Unset for a workflow whose graph decides the size.',
       }),
       workflow: t.string({ description: 'Default: the first that an engine can run.' }),
       parameters: t.field({

@@ -135,7 +135,10 @@ export function addJob(builder: Builder) {
       seed: t.field({ type: 'EditSeed', resolve: request => request.seed }),
       steps: t.exposeInt('steps'),
       cfg: t.exposeFloat('cfg'),
-      megapixels: t.exposeFloat('megapixels'),
+      megapixels: t.exposeFloat('megapixels', {
+        nullable: true,
+        description: 'Null when the graph of the workflow decides the size.',
+      }),
       workflow: t.exposeString('workflow'),
       parameters: t.field({ type: 'JSON', resolve: request => request.parameters }),
       webhook: t.field({ type: WebhookType, nullable: true, resolve: request => request.webhook }),

@@ -5,6 +5,7 @@ import type { Workflow } from '../workflow.ts';
 import {
   fillTemplate,
   fits,
+  ownSizeMessage,
   type ParameterValues,
   SETTINGS,
   settingRule,
@@ -33,15 +34,15 @@ export interface BindRequest {
   readonly seed: string;
   readonly steps: number;
   readonly cfg: number;
-  /** In units of 1024 x 1024 pixels. */
-  readonly megapixels: number;
+  /** In units of 1024 x 1024 pixels; null where the graph decides the size. */
+  readonly megapixels: number | null;
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
 export interface BoundPrompt {
   graph: Graph;
-  /** The working size in pixels, which is the size of the output image. */
-  size: Size;
+  /** The working size in pixels, which is the size of the output image; null when the graph decides it. */
+  size: Size | null;
   /** The node under which `/history` lists the result. */
   outputNode: string;
   plan: ProgressPlan;
@@ -96,8 +97,8 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   put(inputs.prompt, request.prompt);
   put(inputs.negativePrompt, request.negativePrompt);
   put(inputs.seed, BigInt(request.seed).toString());
-  put(inputs.width, size.width);
-  put(inputs.height, size.height);
+  put(inputs.width, size?.width);
+  put(inputs.height, size?.height);
   for (const name of SETTINGS) put(inputs[name], request[name]);
   put({ node: output.node, input: output.prefixInput }, `QwenEdit/api_${request.jobId}`);
 
@@ -106,8 +107,9 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   return { graph, size, outputNode: nodeId(whole, output.node), plan };
 }
 
-/** The size computed here when the graph takes one, else the size that its own scaling node will produce. */
-function sizeOf(manifest: Manifest, first: BindImage, megapixels: number): Size {
+/** The size computed here when the graph takes one, else the size that its own scaling node will produce, if known. */
+function sizeOf(manifest: Manifest, first: BindImage, megapixels: number | null): Size | null {
+  if (megapixels === null) return null;
   return manifest.inputs.width === undefined
     ? encodedSize(scaledSize(first, megapixels, manifest.size.multipleOf))
     : workingSize(first, megapixels, manifest.size);
@@ -129,7 +131,9 @@ function checkRequest(manifest: Manifest, request: BindRequest): ParameterValues
   }
   for (const name of SETTINGS) {
     const rule = settingRule(manifest, name);
-    if (!fits(rule, request[name])) fail(name, `takes ${takesOf(rule)}, got ${request[name]}`);
+    if (rule === null) {
+      if (request[name] !== null) fail(name, ownSizeMessage(manifest.name));
+    } else if (!fits(rule, request[name])) fail(name, `takes ${takesOf(rule)}, got ${request[name]}`);
   }
   const parameters = validateParameters(manifest, request.parameters);
   return parameters.ok ? parameters.values : fail(parameters.field, parameters.message);

@@ -9,15 +9,21 @@ export type ParameterRule = Pick<
   'type' | 'minimum' | 'maximum' | 'maximumLength' | 'options'
 >;
 
-/** The numbers that every request has besides the extra parameters. */
+/** The numbers that a request has besides the extra parameters; `megapixels` only where the workflow takes a size. */
 export const SETTINGS = ['steps', 'cfg', 'megapixels'] as const;
 
 /** The default maximum length of a string without options, in characters. */
 const MAXIMUM_LENGTH = 1000;
 
-/** The rule of `steps`, `cfg` or `megapixels`, with its default. */
+/** The rule of `steps`, `cfg` or `megapixels`, with its default; null for a size that the graph decides. */
 export function settingRule(manifest: Manifest, name: (typeof SETTINGS)[number]) {
-  return { type: name === 'steps' ? 'integer' : 'number', ...manifest.parameters[name] } as const;
+  const range = manifest.parameters[name];
+  return range === undefined ? null : ({ type: name === 'steps' ? 'integer' : 'number', ...range } as const);
+}
+
+/** Why a request cannot set `megapixels` on a workflow whose graph decides its size; continues the name of the field. */
+export function ownSizeMessage(workflow: string): string {
+  return `is not a setting of the workflow ${workflow}, whose graph decides the size of the output image: leave it unset`;
 }
 
 /**
@@ -57,17 +63,19 @@ export function validateParameters(
  */
 export function defaultsFor(manifest: Manifest, chosen: Readonly<Record<string, unknown>> = {}) {
   const { steps, cfg, megapixels } = manifest.parameters;
-  const defaults = { steps: steps.default, cfg: cfg.default, megapixels: megapixels.default };
+  const defaults = { steps: steps.default, cfg: cfg.default };
+  let area = megapixels?.default ?? null;
   const parameters: ParameterValues = {};
   for (const parameter of manifest.extraParameters) {
     const value = chosen[parameter.name] ?? parameter.default;
     parameters[parameter.name] = fits(parameter, value) ? value : parameter.default;
     for (const entry of parameter.options ?? []) {
       if (typeof entry !== 'object' || entry.value !== parameters[parameter.name]) continue;
-      for (const name of SETTINGS) defaults[name] = entry.defaults?.[name] ?? defaults[name];
+      for (const name of ['steps', 'cfg'] as const) defaults[name] = entry.defaults?.[name] ?? defaults[name];
+      area = area === null ? null : (entry.defaults?.megapixels ?? area);
     }
   }
-  return { ...defaults, parameters };
+  return { ...defaults, megapixels: area, parameters };
 }
 
 /** Whether a parameter takes this value. */

@@ -62,7 +62,8 @@ export function checkAgainstEngine(
   const graphs = sets.map(slots => bind(slots, defaults));
   for (const end of ['minimum', 'maximum'] as const) {
     const { steps, cfg, megapixels } = workflow.manifest.parameters;
-    graphs.push(bind(sets[0] ?? [], { steps: steps[end], cfg: cfg[end], megapixels: megapixels[end] }));
+    const area = megapixels?.[end] ?? null;
+    graphs.push(bind(sets[0] ?? [], { steps: steps[end], cfg: cfg[end], megapixels: area }));
   }
   const found = new Map<string, WorkflowProblem>();
   for (const problem of graphs.flatMap(graph => checkGraphAgainstEngine(graph, info, workflow))) {

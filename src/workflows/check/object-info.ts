@@ -13,10 +13,13 @@ export interface NodeInput {
   readonly maximum: number | null;
   /** Whether the input takes uploads: `options` then lacks some files that it takes, such as those in subfolders. */
   readonly upload: boolean;
+  /** Whether the input takes only a link although its type has a widget. */
+  readonly linkOnly: boolean;
 }
 
 /** One node class of an engine. */
 export interface NodeClass {
+  /** In the order of the class, the required ones first. */
   readonly inputs: ReadonlyMap<string, NodeInput>;
   /** The type of each output. */
   readonly outputs: readonly string[];
@@ -53,15 +56,19 @@ function parseClass(value: unknown): NodeClass {
   if (!parsed.success) return { inputs: new Map(), outputs: [] };
   const { input, output } = parsed.data;
   const inputs = new Map<string, NodeInput>();
-  for (const [name, spec] of Object.entries(input.optional ?? {})) inputs.set(name, parseInput(spec, false));
   for (const [name, spec] of Object.entries(input.required ?? {})) inputs.set(name, parseInput(spec, true));
+  for (const [name, spec] of Object.entries(input.optional ?? {})) {
+    if (!inputs.has(name)) inputs.set(name, parseInput(spec, false));
+  }
   return { inputs, outputs: output.map(type => (typeof type === 'string' ? type : 'COMBO')) };
 }
 
 function parseInput(spec: unknown, required: boolean): NodeInput {
   const [type, given]: unknown[] = Array.isArray(spec) ? spec : [spec];
   const parsed = configSchema.safeParse(given ?? {});
-  const config = parsed.success ? parsed.data : { min: null, max: null, options: null };
+  const config: z.output<typeof configSchema> = parsed.success
+    ? parsed.data
+    : { min: null, max: null, options: null };
   const listed = Array.isArray(type) ? type : type === 'COMBO' ? config.options : null;
   return {
     type: Array.isArray(type) ? 'COMBO' : typeof type === 'string' ? type : '*',
@@ -69,6 +76,7 @@ function parseInput(spec: unknown, required: boolean): NodeInput {
     options: listed?.filter(isOption) ?? null,
     minimum: config.min,
     maximum: config.max,
+    linkOnly: config.forceInput === true,
     upload: Object.entries(config).some(([key, value]) => key.endsWith('_upload') && value === true),
   };
 }

@@ -8,13 +8,16 @@ export type Report = (field: string, message: string) => void;
 
 /** Reports what is wrong with the parameters of a manifest: their ranges, defaults, options and templates. */
 export function checkParameters(manifest: Manifest, graph: Graph, report: Report): void {
-  for (const name of SETTINGS) checkRule(settingRule(manifest, name), `parameters.${name}`, report);
+  for (const name of SETTINGS) {
+    const rule = settingRule(manifest, name);
+    if (rule !== null) checkRule(rule, `parameters.${name}`, report);
+  }
   const { steps, megapixels } = manifest.parameters;
   for (const key of ['minimum', 'maximum'] as const) {
     if (!Number.isInteger(steps[key]))
       report(`parameters.steps.${key}`, `got ${steps[key]}; takes an integer`);
   }
-  if (megapixels.minimum <= 0) {
+  if (megapixels !== undefined && megapixels.minimum <= 0) {
     report('parameters.megapixels.minimum', `got ${megapixels.minimum}; takes a number above 0`);
   }
 
@@ -84,7 +87,10 @@ function checkOptions(manifest: Manifest, parameter: ExtraParameter, field: stri
     for (const name of SETTINGS) {
       const given = option.defaults?.[name];
       const rule = settingRule(manifest, name);
-      if (given !== undefined && !fits(rule, given))
+      if (given === undefined) continue;
+      if (rule === null)
+        report(`${field}.options.${index}.defaults.${name}`, `got ${given}; the graph decides its own size`);
+      else if (!fits(rule, given))
         report(`${field}.options.${index}.defaults.${name}`, `got ${given}; takes ${takesOf(rule)}`);
     }
   });

@@ -1,7 +1,7 @@
 import { expandTemplate } from '../bind/parameters.ts';
 import { nodesOfSlot, orphansOfSlot } from '../bind/slots.ts';
 import { type Graph, isLink, isModelFile, nodeLabel, nodeOf, resolveNode } from '../graph.ts';
-import { listTargets, type Manifest, optionValues, type Target } from '../manifest.ts';
+import { listTargets, type Manifest, optionValues, type Target, takesSize } from '../manifest.ts';
 import { didYouMean } from '../messages.ts';
 import type { Workflow } from '../workflow.ts';
 import { checkGraph } from './graph.ts';
@@ -132,18 +132,21 @@ function checkImages(manifest: Manifest, graph: Graph, places: readonly Place[],
   });
 }
 
-function checkSizes({ inputs, size }: Manifest, report: Report): void {
-  const { width, height, megapixels } = inputs;
+function checkSizes(manifest: Manifest, report: Report): void {
+  const { inputs, size, parameters } = manifest;
+  const { width, height } = inputs;
   if ((width === undefined) !== (height === undefined)) {
     report(
       `inputs.${width === undefined ? 'width' : 'height'}`,
       'is missing; width and height need each other',
     );
-  } else if (width === undefined && megapixels === undefined) {
+  } else if (!takesSize(manifest) && parameters.megapixels !== undefined) {
     report(
       'inputs.width',
-      'is missing; takes the input of the working width (with height), or set megapixels',
+      'is missing; takes the input of the working width (with height), or set megapixels; a graph that decides its own size has no parameters.megapixels',
     );
+  } else if (takesSize(manifest) && parameters.megapixels === undefined) {
+    report('parameters.megapixels', 'is missing; takes {"default": …, "minimum": …, "maximum": …}');
   }
   const { minSide, maxSide, multipleOf } = size;
   if (Math.ceil(minSide / multipleOf) > Math.floor(maxSide / multipleOf)) {

@@ -201,9 +201,12 @@ describe('qwen-edit workflows new', () => {
       file('poor.json', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }),
       file('図.json', {}),
     ]);
-    expect(editor).toMatchObject({ code: 1, err: expect.stringContaining('Export (API)') });
+    expect(editor).toMatchObject({ code: 1, err: expect.stringContaining('has no nodes') });
     expect(torn).toMatchObject({ code: 1, err: expect.stringContaining('cannot be read as JSON') });
-    expect(poor).toMatchObject({ code: 1, err: expect.stringContaining('a sampler with a seed; a prompt') });
+    expect(poor).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('the graph lacks: a node that saves an image'),
+    });
     expect(nameless).toMatchObject({ code: 2, err: expect.stringContaining('--name is needed') });
     expect(await qwenEdit(['workflows', 'check', '--dir', dir])).toMatchObject({
       code: 1,

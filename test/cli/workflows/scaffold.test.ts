@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { expertise } from '../../../src/cli/workflows/make.ts';
 import { scaffoldManifest } from '../../../src/cli/workflows/scaffold.ts';
 import { bindWorkflow } from '../../../src/workflows/bind/bind.ts';
 import { danglingLinks } from '../../../src/workflows/check/graph.ts';
@@ -7,11 +8,13 @@ import { loadWorkflows } from '../../../src/workflows/files/load.ts';
 import { workflowJsonSchema } from '../../../src/workflows/manifest.ts';
 import { requestFor, SHIPPED_FOLDER, shipped } from '../../support/comfyui/workflows.ts';
 
+const { info } = await expertise(null);
+
 describe('scaffoldManifest', () => {
   it('drafts the manifest of every shipped graph', async () => {
     const { workflows } = await loadWorkflows(SHIPPED_FOLDER);
     for (const { name, graph, manifest } of workflows) {
-      const made = scaffoldManifest('mine', graph);
+      const made = scaffoldManifest('mine', graph, manifest.output.node, info);
       if (!made.ok) throw new Error(`${name} lacks ${made.missing.join(', ')}`);
       const { inputs, images, output, requires } = made.manifest;
       expect(inputs).toEqual(manifest.inputs);
@@ -31,7 +34,7 @@ describe('scaffoldManifest', () => {
     const longer = structuredClone(graph);
     longer['200'] = { class_type: 'ImageInvert', inputs: { image: ['106', 0] } };
     for (const id of ['110', '111']) Object.assign(longer[id]?.inputs ?? {}, { image2: ['200', 0] });
-    const made = scaffoldManifest('mine', longer);
+    const made = scaffoldManifest('mine', longer, '60', info);
     expect(made.ok && made.manifest.images[1]).toMatchObject({
       slot: 2,
       target: { node: '106' },
@@ -41,14 +44,14 @@ describe('scaffoldManifest', () => {
 
   it('reports what it did not find', () => {
     expect(
-      scaffoldManifest('mine', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }),
+      scaffoldManifest('mine', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }, '1', info),
     ).toEqual({
       ok: false,
       missing: [
-        'a sampler with a seed',
+        'a sampler with a positive conditioning or a guider',
+        'a seed',
         'a prompt behind the sampler',
-        'a node that takes width and height, or megapixels',
-        'SaveImage',
+        'LoadImage',
       ],
     });
   });

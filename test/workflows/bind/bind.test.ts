@@ -181,9 +181,8 @@ describe('bindWorkflow, for any workflow and any request', () => {
             if (typeof value === 'number') expect(Number.isFinite(value)).toBe(true);
           }
         }
-        expect(size.width % 16 === 0 && size.height % 16 === 0 && size.width > 0 && size.height > 0).toBe(
-          true,
-        );
+        const { width = 0, height = 0 } = size ?? {};
+        expect(width % 16 === 0 && height % 16 === 0 && width > 0 && height > 0).toBe(true);
 
         expect(Object.keys(plan.nodes).sort()).toEqual(expected.sort());
         const sampling = request.steps * (request.cfg === 1 ? 0.5 : 1);

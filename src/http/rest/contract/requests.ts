@@ -112,7 +112,7 @@ export const editBody = z
     }),
     megapixels: laxNumber(editFields.megapixels, ...RANGES.megapixels).meta({
       description:
-        'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. ' +
+        'Size of the output image in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. Unset for a workflow whose graph decides the size. ' +
         AS_TEXT,
     }),
     workflow: editFields.workflow.nullish().meta({

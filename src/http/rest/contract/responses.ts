@@ -186,7 +186,7 @@ const debugFields = z
         .meta({ description: 'A decimal string, since many JSON parsers cannot hold larger numbers.' }),
       steps: count,
       cfg: z.number(),
-      megapixels: z.number(),
+      megapixels: z.number().nullable(),
       workflow: z.string(),
       parameters: z.record(z.string(), z.unknown()),
       priority: z.string(),

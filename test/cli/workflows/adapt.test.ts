@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { adaptGraph, readPublishedGraph } from '../../../src/cli/workflows/exported.ts';
+import { adaptGraph as adapt } from '../../../src/cli/workflows/adapt/adapt.ts';
+import { expertise } from '../../../src/cli/workflows/make.ts';
+import { readPublished } from '../../../src/cli/workflows/published.ts';
 import { scaffoldManifest } from '../../../src/cli/workflows/scaffold.ts';
 import { bindWorkflow } from '../../../src/workflows/bind/bind.ts';
 import { checkWorkflow } from '../../../src/workflows/check/workflow.ts';
@@ -43,10 +45,18 @@ function exported(scaler?: { class_type: string; inputs: Record<string, unknown>
   };
 }
 
+const { info } = await expertise(null);
+
+function adaptGraph(graph: Graph) {
+  const adapted = adapt(graph);
+  if (!adapted.ok) throw new Error(adapted.message);
+  return { graph: adapted.graph, changes: adapted.changes };
+}
+
 const REMOVED = 'removed, since the result does not need them: node 2 (EmptySD3LatentImage)';
 
-function scaffold(graph: Graph) {
-  const made = scaffoldManifest('mine', graph);
+function scaffold(graph: Graph, output = '12') {
+  const made = scaffoldManifest('mine', graph, output, info);
   if (!made.ok) throw new Error(made.missing.join(', '));
   const workflow = workflowOf(graph, made.manifest);
   expect(checkWorkflow(workflow)).toEqual([]);
@@ -71,7 +81,7 @@ describe('adaptGraph', () => {
     const { manifest, ...workflow } = scaffold(graph);
     expect(manifest.inputs).toMatchObject({ width: { node: '13' }, height: { node: '13' } });
     const bound = bindWorkflow({ manifest, ...workflow }, requestFor([1]));
-    expect(bound.graph['13']?.inputs).toMatchObject(bound.size);
+    expect(bound.graph['13']?.inputs).toMatchObject({ ...bound.size });
   });
 
   it.each([
@@ -192,27 +202,24 @@ describe('scaffoldManifest, for a graph of primitives', () => {
   });
 });
 
-describe('readPublishedGraph', () => {
+describe('readPublished', () => {
   const graph = exported();
 
   it.each([
     ['by itself', graph],
     ['as the body of POST /prompt', { client_id: 'x', prompt: graph }],
     ['as a request to a hosted worker', { input: { workflow: graph, images: [] } }],
+    ['with entries that are no nodes', { ...graph, extra: {}, version: 1 }],
   ])('finds a graph %s', (_, json) => {
-    expect(readPublishedGraph(json)).toEqual({ ok: true, graph });
+    expect(readPublished(json)).toEqual({ kind: 'api', graph });
   });
 
   it.each([
-    [
-      'the editor’s format',
-      { nodes: [], links: [], version: 0.4 },
-      /format of the ComfyUI editor.*Export \(API\)/,
-    ],
-    ['a graph with another field', { ...graph, extra: {} }, /"extra" is not a node/],
-    ['a list', [1, 2], /is not a graph in API format; takes/],
+    ['a file of the editor without nodes', { nodes: [], links: [], version: 0.4 }, /has no nodes/],
+    ['a node whose inputs are a list', { '5': { class_type: 'A', inputs: [] } }, /faulty node "5": inputs/],
+    ['a list', [1, 2], /is not a graph: takes/],
     ['an empty object', {}, /is not a graph/],
   ])('says what the file is instead: %s', (_, json, message) => {
-    expect(readPublishedGraph(json)).toMatchObject({ ok: false, message: expect.stringMatching(message) });
+    expect(readPublished(json)).toMatchObject({ kind: 'none', message: expect.stringMatching(message) });
   });
 });

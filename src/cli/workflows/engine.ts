@@ -1,0 +1,52 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
+import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import { checkAgainstEngine } from '../../workflows/check/engine.ts';
+import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
+import type { Workflow } from '../../workflows/workflow.ts';
+import { CommandFailure } from '../outcome.ts';
+import { explainProblem, type Findings, filesOf, source } from './knowledge.ts';
+
+const ENGINE_TIMEOUT_MS = 60_000;
+
+/** `--engine`, whose description says what the command uses it for. */
+export function engineOption(description: string): Option {
+  return new Option('--engine <url>', description).argParser(engineUrl);
+}
+
+function engineUrl(text: string): string {
+  if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;
+  throw new InvalidArgumentError('It takes a URL such as http://127.0.0.1:8188.');
+}
+
+/** The node classes of an engine. Throws a CommandFailure when it does not respond. */
+export async function objectInfoOf(url: string): Promise<ObjectInfo> {
+  const client = createEngineClient({ url, timeoutMs: ENGINE_TIMEOUT_MS });
+  try {
+    return parseObjectInfo(await client.objectInfo());
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable || error instanceof z.ZodError)) throw error;
+    throw new CommandFailure(`--engine: ${client.url} does not respond like ComfyUI: ${error.message}`);
+  } finally {
+    await client.close();
+  }
+}
+
+/** Checks a workflow against the node classes and model files of an engine. */
+export function engineFindings(workflow: Workflow, info: ObjectInfo): Findings {
+  const files = filesOf(info);
+  const problems = checkAgainstEngine(workflow, info);
+  const reported = problems.flatMap(problem => (problem.kind === 'model-missing' ? problem.file : []));
+  const lacksClass = problems.some(problem => problem.kind === 'node-missing');
+  // The files of options that are not the default, and those of a missing loader, which lists none.
+  const others = workflow.manifest.requires.models.filter(
+    ({ file }) => !files.has(file) && !reported.includes(file),
+  );
+  return {
+    problems: problems.map(problem => explainProblem(problem, workflow, info)),
+    notes: others.map(
+      ({ file, folder, from }) =>
+        `the file ${file} was not found in models/${folder}${source(from)}${lacksClass ? '' : '; only some parameters need it'}`,
+    ),
+  };
+}
