@@ -1,18 +1,20 @@
 import { z } from 'zod';
 import { type ExecutionFailure, readFailure } from './events.ts';
+import { type EngineFile, filesOf } from './files.ts';
 
 /** Responses of a ComfyUI server, read leniently: only what is used must be present (`server.py`). */
 
-export interface EngineFile {
-  readonly filename: string;
-  readonly subfolder: string;
-  readonly type: string;
+/** A prompt in the queue or the history. */
+export interface EnginePrompt {
+  readonly id: string;
+  /** The client id of its submit, which ComfyUI keeps in `extra_data`; null if there was none. */
+  readonly clientId: string | null;
 }
 
 export interface QueueView {
-  readonly running: readonly string[];
+  readonly running: readonly EnginePrompt[];
   /** In the order in which they will run. */
-  readonly pending: readonly string[];
+  readonly pending: readonly EnginePrompt[];
 }
 
 export type HistoryOutcome =
@@ -26,22 +28,26 @@ export interface HistoryEntry {
   readonly files: Readonly<Record<string, readonly EngineFile[]>>;
 }
 
+/** The number, id, graph and `extra_data` of a prompt, and what follows (`execution.py`, PromptQueue). */
 const queueItem = z.tuple([z.number(), z.string()], z.unknown());
+const extraData = z.object({ client_id: z.string().nullable().catch(null) });
+type QueueItem = z.infer<typeof queueItem>;
+
+function promptOf(item: QueueItem): EnginePrompt {
+  const extra = extraData.safeParse(item[3]);
+  return { id: item[1], clientId: extra.success ? extra.data.client_id : null };
+}
+
 const queueAnswer = z.object({ queue_running: z.array(queueItem), queue_pending: z.array(queueItem) });
 
 /** Reads GET /queue. The pending list is a heap: it is sorted here by (number, prompt id). Throws a ZodError. */
 export function readQueue(json: unknown): QueueView {
   const { queue_running, queue_pending } = queueAnswer.parse(json);
-  const ids = (items: z.infer<typeof queueItem>[]): string[] =>
-    items.sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1)).map(item => item[1]);
-  return { running: ids(queue_running), pending: ids(queue_pending) };
+  const prompts = (items: QueueItem[]): EnginePrompt[] =>
+    items.sort((a, b) => a[0] - b[0] || (a[1] < b[1] ? -1 : 1)).map(promptOf);
+  return { running: prompts(queue_running), pending: prompts(queue_pending) };
 }
 
-const file = z.object({
-  filename: z.string(),
-  subfolder: z.string().catch(''),
-  type: z.string().catch('output'),
-});
 const historyEntry = z.object({
   outputs: z.record(z.string(), z.record(z.string(), z.unknown())).catch({}),
   status: z
@@ -58,16 +64,23 @@ export function readHistory(json: unknown, promptId: string): HistoryEntry | nul
   if (found === undefined) return null;
   const entry = historyEntry.parse(found);
   const files: Record<string, EngineFile[]> = {};
-  for (const [node, output] of Object.entries(entry.outputs)) {
-    // Nodes may put anything here: only entries that name a file count.
-    files[node] = Object.values(output)
-      .flatMap(value => (Array.isArray(value) ? value : []))
-      .flatMap(value => {
-        const parsed = file.safeParse(value);
-        return parsed.success ? [parsed.data] : [];
-      });
-  }
+  for (const [node, output] of Object.entries(entry.outputs)) files[node] = filesOf(output);
   return { outcome: readOutcome(entry), files };
+}
+
+const historyPrompt = z.object({ prompt: queueItem });
+
+/**
+ * Reads GET /history: the id of the newest prompt that was submitted with this client id; null when there is none. Throws
+ * a ZodError.
+ */
+export function readHistoryOf(json: unknown, clientId: string): string | null {
+  let found: string | null = null;
+  for (const [id, entry] of Object.entries(z.record(z.string(), z.unknown()).parse(json))) {
+    const parsed = historyPrompt.safeParse(entry);
+    if (parsed.success && promptOf(parsed.data.prompt).clientId === clientId) found = id;
+  }
+  return found;
 }
 
 function readOutcome(entry: z.infer<typeof historyEntry>): HistoryOutcome {

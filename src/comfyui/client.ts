@@ -3,25 +3,49 @@ import { Agent, type Dispatcher, FormData, request } from 'undici';
 import { z } from 'zod';
 import type { Graph } from '../workflows/graph.ts';
 import {
-  type EngineFile,
   type HistoryEntry,
   type QueueView,
   type Rejection,
   readAccepted,
   readFeatures,
   readHistory,
+  readHistoryOf,
   readQueue,
   readRejection,
   readSystemStats,
   type SystemStats,
 } from './answers.ts';
+import type { EngineFile } from './files.ts';
 
-/** The engine did not respond, or not as ComfyUI would. Says nothing about what it did with the request. */
+/**
+ * The engine did not respond, or not as ComfyUI would. Says nothing about what it did with the request, unless `refused`.
+ * The message names the request, and no host.
+ */
 export class EngineUnreachable extends Error {
   override name = 'EngineUnreachable';
+  /** The status of the response; null when there was none. */
+  readonly status: number | null;
+
+  constructor(message: string, options: { status?: number; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.status = options.status ?? null;
+  }
+
+  /** No response, or a proxy's response that the server behind it gives none. */
+  get isDown(): boolean {
+    return this.status === null || (this.status >= 502 && this.status <= 504);
+  }
+
+  /** The connection was refused, so the request did not reach the engine. */
+  get refused(): boolean {
+    return codeOf(this.cause) === 'ECONNREFUSED';
+  }
 }
 
-export type SubmitAnswer = { kind: 'accepted' } | { kind: 'rejected'; rejection: Rejection };
+/** `promptId`: the engine's id of the prompt, which need not be the one that was requested. */
+export type SubmitAnswer =
+  | { kind: 'accepted'; promptId: string }
+  | { kind: 'rejected'; rejection: Rejection };
 
 export interface EngineDownload {
   readonly stream: Readable;
@@ -42,6 +66,8 @@ export interface EngineClient {
   submit(prompt: { promptId: string; clientId: string; graph: Graph }): Promise<SubmitAnswer>;
   queue(): Promise<QueueView>;
   history(promptId: string): Promise<HistoryEntry | null>;
+  /** The id of the newest prompt in the recent history that was submitted with this client id; null when there is none. */
+  historyOf(clientId: string): Promise<string | null>;
   /** Deletes pending prompts; running and unknown ones are ignored silently. */
   deletePending(promptId: string): Promise<void>;
   /** Interrupts the prompt if it runs. An engine that cannot target a prompt (before 0.3.57) interrupts whatever runs. */
@@ -61,6 +87,9 @@ export interface EngineClientOptions {
   /** Milliseconds to wait for a response; large, because ComfyUI's only event loop stalls at times. */
   readonly timeoutMs: number;
 }
+
+/** Entries of the history that are searched for a client id: the newest. */
+const HISTORY_ITEMS = 64;
 
 /** Creates a client; it connects with the first call. */
 export function createEngineClient(options: EngineClientOptions): EngineClient {
@@ -85,15 +114,16 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     path: string,
     init: Partial<Dispatcher.RequestOptions> = {},
   ): Promise<Dispatcher.ResponseData> {
+    const method = init.method ?? 'GET';
     try {
       return await request(`${root}${path}`, {
         dispatcher: agent,
-        method: init.method ?? 'GET',
+        method,
         body: init.body ?? null,
         headers: { ...headers, ...(init.headers as Record<string, string> | undefined) },
       });
     } catch (error) {
-      throw new EngineUnreachable(`${root}${path}: ${reason(error)}`, { cause: error });
+      throw new EngineUnreachable(`${nameOf(method, path)}: ${reasonOf(error)}`, { cause: error });
     }
   }
 
@@ -103,29 +133,35 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     init?: Partial<Dispatcher.RequestOptions>,
   ) {
     const answer = await call(path, init);
-    return bodyOf(answer, path, parse);
+    return bodyOf(answer, nameOf(init?.method ?? 'GET', path), parse);
   }
 
   async function bodyOf<T>(
     answer: Dispatcher.ResponseData,
-    path: string,
+    name: string,
     parse: (json: unknown) => T,
   ): Promise<T> {
+    const { statusCode: status } = answer;
+    let text: string;
     try {
-      const text = await answer.body.text();
-      if (answer.statusCode !== 200) throw new Error(`answered ${answer.statusCode}`);
+      text = await answer.body.text();
+    } catch (error) {
+      throw new EngineUnreachable(`${name}: ${reasonOf(error)}`, { cause: error });
+    }
+    if (status !== 200) throw new EngineUnreachable(`${name} answered ${status}`, { status });
+    try {
       // Python writes NaN and Infinity, which are not JSON; no number of a graph is read from these responses.
       return parse(JSON.parse(text.replace(/(?<=[[:,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, 'null')));
-    } catch (error) {
-      throw new EngineUnreachable(`${root}${path}: ${reason(error)}`, { cause: error });
+    } catch (cause) {
+      throw new EngineUnreachable(`${name} answered as ComfyUI does not`, { status, cause });
     }
   }
 
   async function post(path: string, body: unknown): Promise<void> {
     const answer = await call(path, jsonBody(body));
     await answer.body.dump();
-    if (answer.statusCode !== 200)
-      throw new EngineUnreachable(`${root}${path}: answered ${answer.statusCode}`);
+    const { statusCode: status } = answer;
+    if (status !== 200) throw new EngineUnreachable(`POST ${path} answered ${status}`, { status });
   }
 
   return {
@@ -133,7 +169,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     systemStats: () => readJson('/system_stats', readSystemStats),
     async previewMetadata() {
       const answer = await call('/features');
-      if (answer.statusCode !== 404) return bodyOf(answer, '/features', readFeatures);
+      if (answer.statusCode !== 404) return bodyOf(answer, 'GET /features', readFeatures);
       await answer.body.dump();
       return false;
     },
@@ -150,17 +186,21 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return stored.subfolder === '' ? stored.name : `${stored.subfolder}/${stored.name}`;
     },
     async submit({ promptId, clientId, graph }) {
-      const path = '/prompt';
-      const answer = await call(path, jsonBody({ prompt: graph, prompt_id: promptId, client_id: clientId }));
+      const answer = await call(
+        '/prompt',
+        jsonBody({ prompt: graph, prompt_id: promptId, client_id: clientId }),
+      );
       if (answer.statusCode === 400) {
         const rejection = readRejection(await jsonOf(answer));
-        if (rejection === null) throw new EngineUnreachable(`${root}${path}: answered 400 without a reason`);
+        if (rejection === null)
+          throw new EngineUnreachable('POST /prompt answered 400 without a reason', { status: 400 });
         return { kind: 'rejected', rejection };
       }
-      const { nodes } = await bodyOf(answer, path, readAccepted);
-      if (nodes.length === 0) return { kind: 'accepted' };
+      const accepted = await bodyOf(answer, 'POST /prompt', readAccepted);
+      const { nodes } = accepted;
+      if (nodes.length === 0) return { kind: 'accepted', promptId: accepted.promptId };
       // ComfyUI dropped some outputs and would run the rest, which is not the request.
-      await post('/queue', { delete: [promptId] });
+      await post('/queue', { delete: [accepted.promptId] });
       const rejection = {
         type: 'prompt_outputs_failed_validation',
         message: 'Part of the graph was rejected',
@@ -172,20 +212,22 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     queue: () => readJson('/queue', readQueue),
     history: promptId =>
       readJson(`/history/${encodeURIComponent(promptId)}`, json => readHistory(json, promptId)),
+    historyOf: clientId =>
+      readJson(`/history?max_items=${HISTORY_ITEMS}`, json => readHistoryOf(json, clientId)),
     deletePending: promptId => post('/queue', { delete: [promptId] }),
     interrupt: promptId => post('/interrupt', { prompt_id: promptId }),
     free: () => post('/free', { unload_models: true, free_memory: true }),
     deleteHistory: promptId => post('/history', { delete: [promptId] }),
     async view({ filename, subfolder, type }) {
-      const path = `/view?${new URLSearchParams({ filename, subfolder, type })}`;
-      const answer = await call(path);
-      if (answer.statusCode === 200) {
+      const answer = await call(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+      const { statusCode: status } = answer;
+      if (status === 200) {
         const mimeType = String(answer.headers['content-type'] ?? 'application/octet-stream');
         return { stream: answer.body, mimeType };
       }
       await answer.body.dump();
-      if (answer.statusCode === 404) return null;
-      throw new EngineUnreachable(`${root}${path}: answered ${answer.statusCode}`);
+      if (status === 404) return null;
+      throw new EngineUnreachable(`GET /view answered ${status}`, { status });
     },
     socketUrl: clientId => ({
       url: `${root.replace(/^http/, 'ws')}/ws?clientId=${encodeURIComponent(clientId)}`,
@@ -211,8 +253,16 @@ async function jsonOf(answer: Dispatcher.ResponseData): Promise<unknown> {
   }
 }
 
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : null;
-  return code === null || error.message.includes(code) ? error.message : `${code} ${error.message}`.trim();
+/** The code of a network error, else its message, which may name hosts. */
+export function reasonOf(error: unknown): string {
+  return codeOf(error) ?? (error instanceof Error ? error.message : String(error));
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+}
+
+/** A request as messages name it: without its query. */
+function nameOf(method: string, path: string): string {
+  return `${method} ${path.split('?', 1)[0]}`;
 }

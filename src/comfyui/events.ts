@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type EngineFile, filesOf } from './files.ts';
 
 export interface NodeProgress {
   readonly node: string;
@@ -27,6 +28,8 @@ export type EngineEvent =
   | { type: 'idle'; promptId: string | null }
   | { type: 'stepped'; promptId: string | null; node: string; value: number; max: number }
   | { type: 'progress'; promptId: string; nodes: readonly NodeProgress[] }
+  /** A node has finished and wrote these files. */
+  | { type: 'executed'; promptId: string; node: string; files: readonly EngineFile[] }
   | { type: 'succeeded'; promptId: string }
   | { type: 'failed'; promptId: string; failure: ExecutionFailure }
   | { type: 'interrupted'; promptId: string }
@@ -49,6 +52,7 @@ const schemas = {
     display_node: id.nullish(),
     prompt_id: id.nullish(),
   }),
+  executed: z.object({ prompt_id: id, node: id, output: z.record(z.string(), z.unknown()) }),
   stepped: z.object({ value: z.number(), max: z.number(), prompt_id: id.nullish(), node: id.nullish() }),
   progress: z.object({
     prompt_id: id,
@@ -76,7 +80,7 @@ const schemas = {
 const envelope = z.object({ type: z.string(), data: z.unknown() });
 
 /**
- * Reads a text frame. Null for frames that are not used: events of custom nodes, `executed`, invalid JSON, and a blocked
+ * Reads a text frame. Null for frames that are not used: events of custom nodes, invalid JSON, and a blocked
  * execution, which is reported as an error but ends nothing (`execution.py`, ExecutionBlocked).
  */
 export function readTextFrame(text: string): EngineEvent | null {
@@ -121,6 +125,13 @@ export function readTextFrame(text: string): EngineEvent | null {
           // A node that was expanded shares its display id with its parts: only the node itself can finish it.
           finished: node.state === 'finished' && (node.display_node_id ?? node.node_id) === node.node_id,
         })),
+      }));
+    case 'executed':
+      return read(schemas.executed, data, d => ({
+        type: 'executed',
+        promptId: d.prompt_id,
+        node: d.node,
+        files: filesOf(d.output),
       }));
     case 'execution_success':
       return read(promptOnly, data, d => ({ type: 'succeeded', promptId: d.prompt_id }));

@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { EngineUnreachable } from './client.ts';
+import { EngineUnreachable, reasonOf } from './client.ts';
 import { type EngineEvent, readBinaryFrame, readTextFrame } from './events.ts';
 
 /** Frames larger than this are not previews: the connection is closed. */
@@ -22,6 +22,8 @@ export interface EngineSocketOptions {
   onEvent(event: EngineEvent): void;
   /** Called once when an open socket closes, unless `close` closed it. */
   onClose(): void;
+  /** Its abort ends the opening. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -41,11 +43,15 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     let closing = false;
     let reason = 'it closed before it was ready';
     let flagsTimer: NodeJS.Timeout | undefined;
+    const abort = (): void => socket.terminate();
+    options.signal?.addEventListener('abort', abort);
+    if (options.signal?.aborted) abort();
 
     function ready(): void {
       if (settled) return;
       settled = true;
       clearTimeout(flagsTimer);
+      options.signal?.removeEventListener('abort', abort);
       resolve({ close });
     }
 
@@ -76,13 +82,14 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     });
     // 'close' always follows 'error'.
     socket.on('error', error => {
-      reason = error.message;
+      reason = reasonOf(error);
     });
     socket.on('close', () => {
       clearTimeout(flagsTimer);
+      options.signal?.removeEventListener('abort', abort);
       if (!settled) {
         settled = true;
-        reject(new EngineUnreachable(`the engine's socket did not open: ${reason}`));
+        reject(new EngineUnreachable(`its WebSocket does not open: ${reason}`));
       } else if (!closing) {
         options.onClose();
       }

@@ -1,12 +1,15 @@
 import sharp from 'sharp';
-import type { EngineFile, HistoryEntry } from '../comfyui/answers.ts';
-import type { EngineClient } from '../comfyui/client.ts';
+import type { HistoryEntry } from '../comfyui/answers.ts';
+import { type EngineClient, EngineUnreachable, reasonOf } from '../comfyui/client.ts';
+import type { EngineFile } from '../comfyui/files.ts';
 import type { ImageMimeType } from '../images/formats.ts';
 import { collectRemoved, type Removed } from '../images/metadata/restore.ts';
 import { stripMetadata } from '../images/metadata/strip.ts';
 import type { OutputImage, RemovedMetadata } from '../jobs/job.ts';
 import type { Artifacts } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
+import type { BoundPrompt } from '../workflows/bind/bind.ts';
+import type { Graph } from '../workflows/graph.ts';
 
 const KINDS: Record<string, { mimeType: ImageMimeType; extension: string }> = {
   png: { mimeType: 'image/png', extension: 'png' },
@@ -32,8 +35,7 @@ export interface Collecting {
 /**
  * Streams the files that the history lists for the output node into Artifacts, without the metadata that the engine wrote
  * into them, which is stored beside each, and measures them. Throws OutputMissing when there is no file or one is not an
- * image, EngineUnreachable when the engine does not respond; a download that breaks off rejects with its own error, and
- * the file can be fetched again.
+ * image, EngineUnreachable when the engine does not respond or a download breaks off: the files can be fetched again.
  */
 export async function collectOutputs(
   collecting: Collecting,
@@ -41,13 +43,57 @@ export async function collectOutputs(
   entry: HistoryEntry,
   outputNode: string,
 ): Promise<OutputImage[]> {
-  const files = (entry.files[outputNode] ?? []).filter(file => file.type === 'output');
+  const named = entry.files[outputNode] ?? [];
+  const stored = named.filter(({ type }) => type === 'output');
+  // A graph that ends in a preview only has temporary files, which the engine keeps until it ends.
+  const files = stored.length > 0 ? stored : named.filter(({ type }) => type === 'temp');
   if (files.length === 0) throw new OutputMissing('The engine finished without an image');
   const outputs: OutputImage[] = [];
   for (const [index, file] of files.entries()) {
     outputs.push(await collect(collecting, `outputs/${jobId}/${index + 1}`, file));
   }
   return outputs;
+}
+
+/** The last bytes of every PNG: the chunk IEND (https://www.w3.org/TR/png-3/#11IEND). */
+const PNG_END = Buffer.from([0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82]);
+
+/**
+ * Finds the image of a prompt of which the engine has no other trace, by the name that SaveImage gives it
+ * (`folder_paths.py`, get_save_image_path), which is the job's own. Resolves with none when there is none, when it is not
+ * whole because the engine ended while it was written, and when the graph makes several images, of which some may be
+ * missing. Throws EngineUnreachable.
+ */
+export async function findOutputs(
+  collecting: Collecting,
+  jobId: string,
+  { graph, outputNode }: Pick<BoundPrompt, 'graph' | 'outputNode'>,
+): Promise<OutputImage[]> {
+  const node = graph[outputNode];
+  const prefix = node?.inputs.filename_prefix;
+  if (node?.class_type !== 'SaveImage' || typeof prefix !== 'string' || makesSeveral(graph)) return [];
+  const slash = prefix.lastIndexOf('/');
+  const subfolder = prefix.slice(0, Math.max(0, slash));
+  const filename = `${prefix.slice(slash + 1)}_00001_.png`;
+  const { artifacts } = collecting;
+  try {
+    const output = await collect(collecting, `outputs/${jobId}/1`, { filename, subfolder, type: 'output' });
+    const range = { start: output.bytes - PNG_END.length, end: output.bytes - 1 };
+    const tail = output.bytes < PNG_END.length ? null : await artifacts.get(output.key, range);
+    if (tail !== null && PNG_END.equals(Buffer.concat(await tail.toArray()))) return [output];
+    await artifacts.remove(output.key);
+    return [];
+  } catch (error) {
+    if (error instanceof OutputMissing) return [];
+    throw error;
+  }
+}
+
+function makesSeveral(graph: Graph): boolean {
+  return Object.values(graph).some(({ inputs }) => {
+    const size = inputs.batch_size ?? inputs.amount;
+    return size !== undefined && size !== 1;
+  });
 }
 
 async function collect(
@@ -60,7 +106,16 @@ async function collect(
   const extension = /\.(png|jpe?g|webp)$/i.exec(file.filename)?.[1]?.toLowerCase() ?? 'png';
   const key = `${name}.${extension === 'jpeg' ? 'jpg' : extension}`;
   const removed = collectRemoved();
-  const bytes = await artifacts.put(key, stripMetadata(download.stream, removed.onRemoved));
+  let broken: Error | null = null;
+  download.stream.once('error', error => {
+    broken = error;
+  });
+  const stripped = stripMetadata(download.stream, removed.onRemoved);
+  const bytes = await artifacts.put(key, stripped).catch(error => {
+    // Else it is the store that failed.
+    if (broken === null) throw error;
+    throw new EngineUnreachable(`GET /view broke off: ${reasonOf(broken)}`, { cause: broken });
+  });
   const measured = await measure(artifacts, key);
   if (measured === null) {
     await artifacts.remove(key);

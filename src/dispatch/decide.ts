@@ -5,6 +5,8 @@ import type { Observation } from './observation.ts';
 /** What following a run remembers between two steps. Times are milliseconds since 1970. A change makes a new object. */
 export interface FollowState {
   readonly socketOpen: boolean;
+  /** It is being opened. */
+  readonly socketOpening: boolean;
   /** When to open the socket again, while it is closed. */
   readonly socketRetryAt: number;
   readonly socketRetryMs: number;
@@ -17,6 +19,10 @@ export interface FollowState {
   readonly endKnown: boolean;
   /** Since when the engine has not responded; null while it does. */
   readonly unreachableSince: number | null;
+  /** Since when the engine responds, but not to where the prompt is; null while it does. */
+  readonly unsureSince: number | null;
+  /** A prompt that is absent before this time may still arrive. */
+  readonly arrivesBy: number;
   /** The time limit that the run exceeded, as a message; null while it is within all. */
   readonly exceeded: string | null;
   /** Since when the prompt is to stop; null while it may run. */
@@ -33,7 +39,7 @@ export type Step =
   | { readonly do: 'giveUp' }
   /** Close a socket that no longer gets events; see `socketClosed`. */
   | { readonly do: 'closeSocket' }
-  /** See `socketOpened` and `socketFailed`. */
+  /** Start to open it, see `socketOpening`; later `socketOpened` or `socketFailed`. */
   | { readonly do: 'openSocket' }
   /** Ask queue and history where the prompt is; see `looked`. */
   | { readonly do: 'look' }
@@ -41,7 +47,7 @@ export type Step =
   | { readonly do: 'wait'; readonly until: number };
 
 /** What a look found. */
-export type Found = 'pending' | 'running' | 'ended' | 'absent' | 'unreachable';
+export type Found = 'pending' | 'running' | 'ended' | 'absent' | 'unread' | 'hidden' | 'unreachable';
 
 const SOCKET_RETRY_FIRST_MS = 100;
 const SOCKET_RETRY_LAST_MS = 4_000;
@@ -50,14 +56,20 @@ const END_LOOK_MS = 30;
 /** An entry that is missing this long after the end was reported will not come. */
 const END_PATIENCE_MS = 3_000;
 const UNREACHABLE_LOOK_MS = 1_000;
+/** Between looks while no events arrive. */
+const POLL_MS = 1_000;
 const STOP_RETRY_MS = 1_000;
 /** The longest wait, so that a limit is noticed in time although no event comes. */
 const LONGEST_WAIT_MS = 1_000;
 
-/** At the start: with the socket that was opened before the submit, or none when a run is resumed. */
-export function startFollowing(socketOpen: boolean, at: number): FollowState {
+/**
+ * At the start: with the socket that was opened before the submit, or none when a run is resumed or gets no events.
+ * `arrivesBy`: until then the engine may take the prompt, because the submit got no clear answer.
+ */
+export function startFollowing(socketOpen: boolean, at: number, arrivesBy = at): FollowState {
   return {
     socketOpen,
+    socketOpening: false,
     socketRetryAt: at,
     socketRetryMs: SOCKET_RETRY_FIRST_MS,
     socketSince: at,
@@ -65,6 +77,8 @@ export function startFollowing(socketOpen: boolean, at: number): FollowState {
     lookedAt: at,
     endKnown: false,
     unreachableSince: null,
+    unsureSince: null,
+    arrivesBy,
     exceeded: null,
     stopSince: null,
     stopAt: 0,
@@ -80,7 +94,7 @@ export function noticed(
   at: number,
   limits: RunLimits,
 ): FollowState {
-  const exceeded = state.exceeded ?? exceededLimit(seen, job.startedAt, at, limits);
+  const exceeded = state.exceeded ?? exceededLimit(state, seen, job.startedAt, at, limits);
   const ends = seen.endedAt !== null && !state.endKnown;
   return {
     ...state,
@@ -101,18 +115,27 @@ export function decide(state: FollowState, seen: Observation, at: number, limits
     if (at >= state.stopAt) return { do: 'stop' };
   }
   if (state.socketOpen && isDeaf(state, seen, at, limits)) return { do: 'closeSocket' };
-  if (!state.socketOpen && at >= state.socketRetryAt) return { do: 'openSocket' };
+  if (at >= socketDueAt(state)) return { do: 'openSocket' };
   const lookAt = lookDueAt(state, seen, at, limits);
   if (at >= lookAt) return { do: 'look' };
   return {
     do: 'wait',
     until: Math.min(
       lookAt,
-      state.socketOpen ? Number.POSITIVE_INFINITY : state.socketRetryAt,
+      socketDueAt(state),
       state.stopSince === null ? Number.POSITIVE_INFINITY : state.stopAt,
       at + LONGEST_WAIT_MS,
     ),
   };
+}
+
+function socketDueAt(state: FollowState): number {
+  return state.socketOpen || state.socketOpening ? Number.POSITIVE_INFINITY : state.socketRetryAt;
+}
+
+/** The socket is being opened; meanwhile the run goes on. */
+export function socketOpening(state: FollowState): FollowState {
+  return { ...state, socketOpening: true };
 }
 
 /** The socket closed, by itself or by us: it is opened again at once. */
@@ -125,6 +148,7 @@ export function socketOpened(state: FollowState, at: number): FollowState {
   return {
     ...state,
     socketOpen: true,
+    socketOpening: false,
     socketRetryMs: SOCKET_RETRY_FIRST_MS,
     socketSince: at,
     lookNow: true,
@@ -135,6 +159,7 @@ export function socketOpened(state: FollowState, at: number): FollowState {
 export function socketFailed(state: FollowState, at: number): FollowState {
   return {
     ...state,
+    socketOpening: false,
     socketRetryAt: at + state.socketRetryMs,
     socketRetryMs: Math.min(SOCKET_RETRY_LAST_MS, state.socketRetryMs * 2),
   };
@@ -154,7 +179,13 @@ export function looked(
   limits: RunLimits,
 ): { readonly state: FollowState; readonly over: 'ended' | 'absent' | 'unreachable' | null } {
   const unreachableSince = found === 'unreachable' ? (state.unreachableSince ?? at) : null;
-  const next = { ...state, lookNow: false, lookedAt: at, unreachableSince };
+  const isUnsure = found === 'unread' || found === 'hidden';
+  const unsureSince = isUnsure
+    ? (state.unsureSince ?? at)
+    : found === 'unreachable'
+      ? state.unsureSince
+      : null;
+  const next = { ...state, lookNow: false, lookedAt: at, unreachableSince, unsureSince };
   switch (found) {
     case 'pending':
     case 'running':
@@ -164,7 +195,17 @@ export function looked(
     case 'absent': {
       // A prompt that is known to have ended was not lost: its entry is on the way.
       const isComing = seen.endedAt !== null && at - seen.endedAt < END_PATIENCE_MS;
-      return { state: next, over: isComing ? null : 'absent' };
+      return { state: next, over: isComing || at < state.arrivesBy ? null : 'absent' };
+    }
+    case 'unread': {
+      // It has ended, or was lost; the history may become readable.
+      const isLost = at - (unsureSince ?? at) >= limits.engineGraceMs;
+      return { state: next, over: isLost ? 'absent' : null };
+    }
+    case 'hidden': {
+      // As long as events of it come, or may come, it runs.
+      const isLost = at - Math.max(unsureSince ?? at, seen.heardAt) >= limits.runMs;
+      return { state: next, over: isLost ? 'absent' : null };
     }
     case 'unreachable': {
       const isLost = unreachableSince !== null && at - unreachableSince >= limits.engineGraceMs;
@@ -177,9 +218,10 @@ export function looked(
 
 function lookDueAt(state: FollowState, seen: Observation, at: number, limits: RunLimits): number {
   if (state.lookNow) return at;
-  if (state.endKnown) return state.lookedAt + END_LOOK_MS;
-  if (state.unreachableSince !== null)
+  if (state.unreachableSince !== null || state.unsureSince !== null)
     return state.lookedAt + Math.min(UNREACHABLE_LOOK_MS, limits.watchdogMs);
+  if (state.endKnown) return state.lookedAt + END_LOOK_MS;
+  if (!state.socketOpen) return state.lookedAt + Math.min(POLL_MS, limits.watchdogMs);
   // As long as events of the prompt come there is nothing to ask.
   return Math.max(state.lookedAt, seen.heardAt) + limits.watchdogMs;
 }
@@ -195,6 +237,7 @@ function isDeaf(state: FollowState, seen: Observation, at: number, limits: RunLi
 }
 
 function exceededLimit(
+  state: FollowState,
   seen: Observation,
   startedAt: number | null,
   at: number,
@@ -204,8 +247,11 @@ function exceededLimit(
   if (at - startedAt > limits.runMs) {
     return `The run took longer than ${Math.round(limits.runMs / 1000)} s`;
   }
+  // Without events there is no progress to see.
+  if (!state.socketOpen) return null;
   // A job whose own steps are slow gets time for several of them.
   const patience = Math.max(limits.stallMs, 5 * seen.longestPause);
-  if (at - seen.movedAt > patience) return `The run made no progress for ${Math.round(patience / 1000)} s`;
+  if (at - Math.max(seen.movedAt, state.socketSince) > patience)
+    return `The run made no progress for ${Math.round(patience / 1000)} s`;
   return null;
 }

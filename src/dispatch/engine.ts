@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SystemStats } from '../comfyui/answers.ts';
-import type { EngineClient } from '../comfyui/client.ts';
+import { type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
+import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../comfyui/socket.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
@@ -14,18 +16,21 @@ import {
   nextHealth,
   startHealth,
 } from './engine-state.ts';
+import { findPrompt, type PromptName, stopPrompt } from './lookup.ts';
 
 export interface EngineStatus {
   readonly id: string;
   readonly url: string;
   readonly state: EngineState;
-  /** Why it is not READY. */
+  /** Why it is not READY, or not live. */
   readonly reason: string | null;
   readonly stats: SystemStats | null;
   /** Whether it can interrupt a single prompt. */
   readonly targetedInterrupt: boolean;
   /** Whether previews carry the id of their prompt. */
   readonly previewMetadata: boolean;
+  /** Whether its WebSocket opens: without it jobs are followed by polling, so they have no steps and no previews. */
+  readonly live: boolean;
   /** Names of the workflows that it can run. */
   readonly workflows: readonly string[];
   /** Why it cannot run the others, by workflow. */
@@ -52,13 +57,20 @@ export interface Engine {
   ranOutOfMemory(): void;
   ranWell(): void;
   drain(drained: boolean): void;
+  /** Opens a socket for the events of prompts with this client id. Rejects with EngineUnreachable. */
+  openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket>;
   /** Stops a prompt that was given up while the engine was unreachable, once it responds. */
-  abandon(promptId: string): void;
+  abandon(name: PromptName): void;
   /** The name under which it has the bytes with this hash; forgotten when the engine is lost. */
   uploadedAs(sha256: string): string | null;
   rememberUpload(sha256: string, name: string): void;
   stop(): Promise<void>;
 }
+
+/** See EngineSocketOptions. */
+export type RunSocketOptions = Pick<EngineSocketOptions, 'onEvent' | 'onClose'> & {
+  readonly signal: AbortSignal;
+};
 
 export interface EngineOptions {
   readonly client: EngineClient;
@@ -70,13 +82,16 @@ export interface EngineOptions {
 }
 
 const UPLOADS_REMEMBERED = 1_000;
+/** How long a prompt that was given up may still arrive, in milliseconds. */
+const ABANDONED_MS = 60_000;
 
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
 export function startEngine({ client, workflows, now, log, probeMs }: EngineOptions): Engine {
   const id = client.url.replace(/^https?:\/\//, '');
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
-  const abandoned = new Set<string>();
+  /** Prompts that were given up, with the time until which they may arrive. */
+  const abandoned = new Map<PromptName, number>();
   const uploaded = new LRUCache<string, string>({ max: UPLOADS_REMEMBERED });
 
   let health = startHealth(now());
@@ -84,6 +99,11 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
   let previewMetadata = false;
   /** Nodes and files of the engine, with the problems of each workflow that was checked against them. */
   let inventory: { info: ObjectInfo; found: WeakMap<Workflow, readonly WorkflowProblem[]> } | null = null;
+  /** Why its WebSocket does not open; null when it does. */
+  let deaf: string | null = null;
+  /** The next probe tests the WebSocket. */
+  let testSocket = true;
+  let testing: Promise<void> | null = null;
   /** Ends the pause before the next probe. */
   let wake: (() => void) | null = null;
 
@@ -125,12 +145,58 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     for (const workflow of workflows.all()) problemsOf(workflow);
   }
 
-  async function stopAbandoned(): Promise<void> {
-    for (const promptId of abandoned) {
-      await client.deletePending(promptId);
-      const { running } = await client.queue();
-      if (running.includes(promptId)) await client.interrupt(promptId);
-      else abandoned.delete(promptId);
+  /** Stops the prompts that were given up. Returns how many of them run; what a proxy forbids is tried again. */
+  async function stopAbandoned(): Promise<number> {
+    let running = 0;
+    for (const [name, until] of abandoned) {
+      try {
+        const place = await findPrompt(client, name);
+        if (place.kind === 'running') running += 1;
+        if (place.kind === 'running' || place.kind === 'pending') {
+          await stopPrompt(client, place.promptId, canTarget(stats));
+        } else if (place.kind === 'ended' || now() > until) {
+          abandoned.delete(name);
+        }
+      } catch (error) {
+        if (!(error instanceof EngineUnreachable) || error.isDown) throw error;
+        log.debug({ engine: id, ...name, reason: error.message }, 'could not stop a prompt');
+      }
+    }
+    return running;
+  }
+
+  async function openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket> {
+    try {
+      const socket = await openEngineSocket({
+        ...client.socketUrl(clientId),
+        answersFlags: previewMetadata,
+        ...options,
+      });
+      if (deaf !== null) log.info({ engine: id }, 'the WebSocket of the engine opens again');
+      deaf = null;
+      testSocket = false;
+      return socket;
+    } catch (error) {
+      // The engine itself may be away: the next probe that it answers tells.
+      testSocket = true;
+      throw error;
+    }
+  }
+
+  /** Tests the WebSocket of an engine that has just answered a probe. */
+  async function tryItsSocket(): Promise<void> {
+    const ignore = (): void => undefined;
+    const options = { onEvent: ignore, onClose: ignore, signal: stopping.signal };
+    try {
+      const socket = await openSocket(`probe-${randomUUID()}`, options);
+      await socket.close();
+    } catch (error) {
+      if (stopping.signal.aborted || health.state === 'DOWN') return;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (deaf === null) {
+        log.warn({ engine: id, reason }, 'jobs of the engine run without steps and previews');
+      }
+      deaf = `${reason}; jobs run without steps and previews`;
     }
   }
 
@@ -139,9 +205,11 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       stats = await client.systemStats();
       const reading = needsInventory(health, now());
       if (reading) await readInventory();
-      await stopAbandoned();
+      const running = await stopAbandoned();
       const unfit = whyUnfit(problems());
-      apply({ type: 'responded', readInventory: reading, abandoned: abandoned.size, unfit });
+      apply({ type: 'responded', readInventory: reading, abandoned: running, unfit });
+      // Beside the probes, because a proxy may let the handshake hang.
+      if (testSocket || deaf !== null) testing ??= tryItsSocket().finally(() => (testing = null));
     } catch (error) {
       apply({ type: 'probeFailed', reason: error instanceof Error ? error.message : String(error) });
     }
@@ -177,10 +245,11 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
         id,
         url: client.url,
         state: health.state,
-        reason: health.reason,
+        reason: health.reason ?? deaf,
         stats,
-        targetedInterrupt: stats !== null && canTarget(stats.version),
+        targetedInterrupt: canTarget(stats),
         previewMetadata,
+        live: deaf === null && health.state !== 'STARTING' && health.state !== 'DOWN',
         workflows: health.inventoryAt === null ? [] : runnable,
         problems: found,
       };
@@ -209,8 +278,9 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     ranOutOfMemory: () => apply({ type: 'ranOutOfMemory' }),
     ranWell: () => apply({ type: 'ranWell' }),
     drain: drained => apply({ type: 'drained', drained }),
-    abandon(promptId) {
-      abandoned.add(promptId);
+    openSocket,
+    abandon(name) {
+      abandoned.set(name, now() + ABANDONED_MS);
     },
     async stop() {
       stopping.abort();
@@ -218,6 +288,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       await client.close();
       wake?.();
       await looping;
+      await testing;
     },
   };
 }
@@ -233,8 +304,8 @@ function whyUnfit(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): st
  * Whether POST /interrupt honours a prompt id. An engine older than 0.3.57 ignores it and stops whatever runs
  * (ComfyUI pull request 9607). An unknown version counts as old: the careful way works on both.
  */
-function canTarget(version: string): boolean {
-  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(version) ?? [];
+function canTarget(stats: SystemStats | null): boolean {
+  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(stats?.version ?? '') ?? [];
   if (major === undefined) return false;
   const number = Number(major) * 1e6 + Number(minor) * 1e3 + Number(patch);
   return number >= 3_057;

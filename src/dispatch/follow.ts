@@ -1,7 +1,7 @@
 import type { HistoryEntry } from '../comfyui/answers.ts';
 import { EngineUnreachable } from '../comfyui/client.ts';
 import type { EngineEvent } from '../comfyui/events.ts';
-import { type EngineSocket, openEngineSocket } from '../comfyui/socket.ts';
+import type { EngineSocket } from '../comfyui/socket.ts';
 import type { ProgressPlan } from '../workflows/bind/plan.ts';
 import type { DispatchContext } from './context.ts';
 import {
@@ -11,29 +11,25 @@ import {
   socketClosed,
   socketFailed,
   socketOpened,
+  socketOpening,
   startFollowing,
   stopped,
 } from './decide.ts';
 import type { Engine } from './engine.ts';
+import { collectEvidence } from './evidence.ts';
 import { type HeldJob, type PreviewKeeper, RunOver } from './held-job.ts';
+import { type Inbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt, type Whereabouts } from './lookup.ts';
 import { createObserver } from './observation.ts';
 
-/** What wakes a run. */
-export type RunSignal =
-  | { kind: 'event'; event: EngineEvent }
-  | { kind: 'socket-closed' }
-  /** A cancel was requested; `wantsCancel` says so too. */
-  | { kind: 'cancel' }
-  /** The job was deleted. */
-  | { kind: 'gone' }
-  /** This process ends. */
-  | { kind: 'leave' };
+/** A socket that is retried at this pause has been closed for a while, in milliseconds. */
+const DEAF_RETRY_MS = 1_000;
 
 export type FollowResult =
-  | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null }
-  /** The engine responds and does not know the prompt, or no longer. */
-  | { kind: 'absent'; exceeded: string | null }
+  /** `heard`: events said so, and the history does not. */
+  | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null; heard: boolean }
+  /** The engine responds and does not know the prompt, or no longer; `reason` says what was seen. */
+  | { kind: 'absent'; exceeded: string | null; reason: string }
   /** The engine did not respond for too long. */
   | { kind: 'unreachable'; reason: string }
   /** The engine does not stop the prompt. */
@@ -45,42 +41,60 @@ export interface FollowOptions {
   readonly context: DispatchContext;
   readonly engine: Engine;
   readonly held: HeldJob;
-  readonly promptId: string;
+  readonly clientId: string;
   readonly plan: ProgressPlan;
+  /** The node whose files are the output images. */
+  readonly outputNode: string;
   readonly inbox: Inbox<RunSignal>;
   readonly previews: PreviewKeeper;
   readonly wantsCancel: () => boolean;
-  /** The socket that was opened before the submit; null when a run is resumed. */
+  /** The socket that was opened before the submit; null when a run is resumed, or the engine's sockets do not open. */
   readonly socket: EngineSocket | null;
+  /** Whether the engine answered with the id of the prompt. */
+  readonly confirmed: boolean;
+  /** Milliseconds for which the engine may still take a prompt that it does not have. */
+  readonly arrivesInMs: number;
 }
 
 /**
  * Follows a prompt that the engine has, until the engine's queue or history says that it is over. Events are hints: they
- * make the progress live and the end quick. What they miss is found by looking at queue and history. When to do what is
- * decided in `decide.ts`; this function does it.
+ * make the progress live and the end quick, and tell of the end where the history cannot. What they miss is found by
+ * looking at queue and history. When to do what is decided in `decide.ts`; this function does it.
  */
 export async function followPrompt(options: FollowOptions): Promise<FollowResult> {
-  const { context, engine, held, promptId, inbox, previews } = options;
+  const { context, engine, held, clientId, inbox, previews } = options;
   const { limits, now, log } = context;
   const observer = createObserver({
-    promptId,
+    promptId: clientId,
     plan: options.plan,
     engine: engine.id,
     pace: context.pace,
     now,
     job: () => held.job,
   });
-  let socket = options.socket;
-  let state = startFollowing(socket !== null, now());
+  const evidence = collectEvidence();
+  const leaving = new AbortController();
+  let { socket } = options;
+  let opening: Promise<EngineSocket | null> = Promise.resolve(null);
+  let { confirmed } = options;
+  /** The engine was away in between: then what it no longer knows was lost by a restart. */
+  let away = false;
+  let state = startFollowing(socket !== null, now(), now() + options.arrivesInMs);
 
-  async function openSocket(): Promise<void> {
-    try {
-      socket = await openRunSocket(engine, promptId, inbox);
-      state = socketOpened(state, now());
-    } catch (error) {
-      log.debug({ engine: engine.id, err: error }, 'the engine socket did not open');
-      state = socketFailed(state, now());
-    }
+  /** Opens it beside the run: a proxy may let the handshake hang. How it went comes into the inbox. */
+  function openSocket(): void {
+    state = socketOpening(state);
+    opening = openRunSocket(engine, clientId, inbox, leaving.signal).then(
+      opened => {
+        inbox.push({ kind: 'socket-opened', socket: opened });
+        return opened;
+      },
+      error => {
+        log.debug({ engine: engine.id, err: error }, 'the engine socket did not open');
+        inbox.push({ kind: 'socket-failed' });
+        return null;
+      },
+    );
   }
 
   async function closeSocket(): Promise<void> {
@@ -95,7 +109,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   async function look(): Promise<FollowResult | null> {
     let place: Whereabouts | { kind: 'unreachable'; reason: string };
     try {
-      place = await findPrompt(engine.client, promptId);
+      const promptId = held.job.promptId ?? clientId;
+      place = await findPrompt(engine.client, { promptId, clientId, confirmed });
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
       place = { kind: 'unreachable', reason: error.message };
@@ -103,6 +118,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     const after = looked(state, place.kind, observer.seen, now(), limits);
     state = after.state;
     const { exceeded } = state;
+    if ('promptId' in place) await rename(place.promptId);
     switch (place.kind) {
       case 'pending': {
         const { etaSeconds } = held.job;
@@ -114,18 +130,42 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         return null;
       case 'ended':
         await start();
-        return { kind: 'ended', entry: place.entry, exceeded };
+        return { kind: 'ended', entry: place.entry, exceeded, heard: false };
       case 'absent':
-        return after.over === null ? null : { kind: 'absent', exceeded };
+      case 'unread':
+      case 'hidden': {
+        const heard = evidence.entry(options.outputNode);
+        // Where the queue cannot be read, the prompt may go on after its output node.
+        if (heard !== null && (place.kind !== 'hidden' || state.endKnown)) {
+          await start();
+          return { kind: 'ended', entry: heard, exceeded, heard: true };
+        }
+        return after.over === null ? null : { kind: 'absent', exceeded, reason: whyAbsent(place, away) };
+      }
       case 'unreachable':
+        away = true;
         return after.over === null ? null : place;
       default:
         return place satisfies never;
     }
   }
 
+  /** The engine has the prompt under this id: stored before anything else, so that it can be found again. */
+  async function rename(promptId: string): Promise<void> {
+    confirmed = true;
+    if (promptId !== held.job.promptId) await held.apply({ type: 'renamed', at: now(), promptId });
+  }
+
   async function start(): Promise<void> {
-    if (held.job.status === 'QUEUED') await held.apply({ type: 'started', at: now() });
+    if (held.job.status === 'QUEUED') {
+      await held.apply({ type: 'started', at: now(), live: socket !== null });
+      return;
+    }
+    // A socket that closes for a moment is not worth a line in the job's log.
+    const isDeaf = socket === null && state.socketRetryMs > DEAF_RETRY_MS;
+    if (isDeaf || (socket !== null && held.job.live === false)) {
+      await held.apply({ type: 'listening', at: now(), live: !isDeaf });
+    }
   }
 
   /** Stores what events have shown since the last time. */
@@ -139,6 +179,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
 
   async function stop(): Promise<FollowResult | null> {
     try {
+      const promptId = held.job.promptId ?? clientId;
       await stopPrompt(engine.client, promptId, engine.status().targetedInterrupt);
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
@@ -148,14 +189,29 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     return look();
   }
 
+  /** Takes in an event. The observer knows the prompt by the id that was requested, whatever id the engine gave it. */
+  function hear(event: EngineEvent): void {
+    const isOurs = 'promptId' in event && event.promptId === held.job.promptId;
+    if (isOurs) evidence.take(event);
+    observer.take(isOurs ? { ...event, promptId: clientId } : event);
+  }
+
   /** Returns true when this process ends. Throws RunOver when the job was deleted. */
   function take(signal: RunSignal): boolean {
     switch (signal.kind) {
       case 'event':
-        observer.take(signal.event);
+        hear(signal.event);
+        return false;
+      case 'socket-opened':
+        ({ socket } = signal);
+        state = socketOpened(state, now());
+        return false;
+      case 'socket-failed':
+        state = socketFailed(state, now());
         return false;
       case 'socket-closed':
         socket = null;
+        away = true;
         state = socketClosed(state, now());
         return false;
       case 'gone':
@@ -184,7 +240,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
           result = await look();
           break;
         case 'openSocket':
-          await openSocket();
+          openSocket();
           break;
         case 'closeSocket':
           await closeSocket();
@@ -201,57 +257,27 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       if (result !== null) return result;
     }
   } finally {
-    await socket?.close();
+    leaving.abort();
+    // It may have opened without being taken from the inbox.
+    for (const open of new Set([socket, await opening])) await open?.close();
   }
 }
 
-/** Opens the socket on which the engine sends a prompt's events; they and its end go to the inbox. */
-export function openRunSocket(
-  engine: Engine,
-  promptId: string,
-  inbox: Inbox<RunSignal>,
-): Promise<EngineSocket> {
-  return openEngineSocket({
-    ...engine.client.socketUrl(promptId),
-    answersFlags: engine.status().previewMetadata,
-    onEvent: event => inbox.push({ kind: 'event', event }),
-    onClose: () => inbox.push({ kind: 'socket-closed' }),
-  });
-}
-
-/** A queue with one reader, which waits for the next item with a deadline. */
-export interface Inbox<T> {
-  push(item: T): void;
-  /** Removes and returns all items. */
-  drain(): T[];
-  /** Resolves when there is an item, at the latest after `ms`. */
-  wait(ms: number): Promise<void>;
-}
-
-/** Makes an empty inbox; it holds a timer only during `wait`. */
-export function createInbox<T>(): Inbox<T> {
-  let items: T[] = [];
-  let wake: (() => void) | null = null;
-  return {
-    push(item) {
-      items.push(item);
-      wake?.();
-    },
-    drain() {
-      const drained = items;
-      items = [];
-      return drained;
-    },
-    async wait(ms) {
-      if (items.length > 0) return;
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, Math.max(0, ms));
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      wake = null;
-    },
-  };
+/** What was seen of a prompt that is lost. */
+function whyAbsent(
+  place: Extract<Whereabouts, { kind: 'absent' | 'unread' | 'hidden' }>,
+  away: boolean,
+): string {
+  switch (place.kind) {
+    case 'absent':
+      return away
+        ? 'the engine no longer knows the prompt: it was restarted'
+        : 'neither the queue nor the history of the engine has the prompt, and no event told its end';
+    case 'unread':
+      return `the engine's queue no longer has the prompt, and its history cannot be read: ${place.reason}`;
+    case 'hidden':
+      return `the engine does not say where the prompt is: ${place.reason}`;
+    default:
+      return place satisfies never;
+  }
 }

@@ -121,6 +121,8 @@ export function createObserver(options: {
       case 'preview':
         preview = event;
         return;
+      case 'executed':
+        return;
       case 'idle':
       case 'succeeded':
       case 'failed':

@@ -1,12 +1,15 @@
+import { EngineUnreachable } from '../comfyui/client.ts';
 import { withDeadline } from '../concurrency/deadline.ts';
 import { type JobError, jobError } from '../jobs/errors.ts';
 import type { InputImage, Job } from '../jobs/job.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../workflows/bind/bind.ts';
 import type { DispatchContext } from './context.ts';
-import type { Engine } from './engine.ts';
+import { persistently, type Run } from './settle.ts';
 
 /** Where our uploads live in the engine's input folder. */
 const SUBFOLDER = 'qwen-edit';
+/** The status of an answer to a body that is too large (RFC 9110, 15.5.14). */
+const TOO_LARGE = 413;
 
 export type Prepared = { ok: true; prompt: BoundPrompt } | { ok: false; error: JobError };
 
@@ -56,19 +59,16 @@ export type UploadResult =
   | { ok: 'stopped' };
 
 /**
- * Uploads the job's images to the engine, each once. `stopped()` is checked before each of them. Throws
- * EngineUnreachable.
+ * Uploads the job's images to the engine, each once; one that is answered with an error is sent again for a while. Stops
+ * when the run is canceled or left. Throws EngineUnreachable.
  */
-export async function uploadInputs(
-  context: DispatchContext,
-  engine: Engine,
-  job: Job,
-  stopped: () => boolean,
-): Promise<UploadResult> {
+export async function uploadInputs(run: Run): Promise<UploadResult> {
+  const { context, engine } = run;
+  const { job } = run.held;
   const names = new Map<number, string>();
   const deadline = context.now() + context.limits.uploadMs;
   for (const image of job.request.images) {
-    if (stopped()) return { ok: 'stopped' };
+    if (run.wantsCancel() || run.leaving()) return { ok: 'stopped' };
     const known = engine.uploadedAs(image.sha256);
     if (known !== null) {
       names.set(image.slot, known);
@@ -79,22 +79,32 @@ export async function uploadInputs(
       return { ok: false, error: jobError('EXPIRED', `Input image ${image.slot} no longer exists`) };
     }
     const bytes = Buffer.concat(await content.toArray());
-    const sending = engine.client.upload({
-      name: uploadName(image),
-      subfolder: SUBFOLDER,
-      bytes,
-      mimeType: image.mimeType,
-    });
-    const name = await withDeadline(sending, deadline - context.now(), () => null);
-    if (name === null) {
+    const file = { name: uploadName(image), subfolder: SUBFOLDER, bytes, mimeType: image.mimeType };
+    const sending = persistently(run, () => engine.client.upload(file), mayAnswerOtherwise);
+    let sent: Awaited<typeof sending> | null;
+    try {
+      sent = await withDeadline(sending, deadline - context.now(), () => null);
+    } catch (error) {
+      if (!(error instanceof EngineUnreachable) || error.status !== TOO_LARGE) throw error;
+      const message = `The engine does not take input image ${image.slot}: its ${bytes.length} bytes are too many`;
+      return { ok: false, error: jobError('INPUT_TOO_LARGE', message) };
+    }
+    if (sent?.kind === 'stopped') return { ok: 'stopped' };
+    if (sent?.kind === 'late') throw sent.error;
+    if (sent === null) {
       const seconds = Math.round(context.limits.uploadMs / 1000);
       return {
         ok: false,
         error: jobError('TIMED_OUT', `Uploading the images to the engine took longer than ${seconds} s`),
       };
     }
-    engine.rememberUpload(image.sha256, name);
-    names.set(image.slot, name);
+    engine.rememberUpload(image.sha256, sent.value);
+    names.set(image.slot, sent.value);
   }
   return { ok: true, names };
+}
+
+/** Whether the engine, or a proxy before it, answered with an error that may pass. */
+function mayAnswerOtherwise(error: unknown): error is EngineUnreachable {
+  return error instanceof EngineUnreachable && error.status !== null && error.status !== TOO_LARGE;
 }

@@ -1,40 +1,24 @@
 import { EngineUnreachable } from '../comfyui/client.ts';
 import type { EngineSocket } from '../comfyui/socket.ts';
-import { type JobError, jobError } from '../jobs/errors.ts';
+import type { JobError } from '../jobs/errors.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
 import type { BoundPrompt } from '../workflows/bind/bind.ts';
 import { besideOthers, lanesOf } from './choose.ts';
-import { collectOutputs, OutputMissing } from './collect.ts';
 import type { DispatchContext } from './context.ts';
 import type { Engine } from './engine.ts';
-import { isOutOfMemory, nameFailure, nameRejection, reportOf } from './failures.ts';
-import {
-  createInbox,
-  type FollowResult,
-  followPrompt,
-  type Inbox,
-  openRunSocket,
-  type RunSignal,
-} from './follow.ts';
-import { createPreviewKeeper, type HeldJob, holdJob, RunOver } from './held-job.ts';
+import { nameRejection } from './failures.ts';
+import { type FollowResult, followPrompt } from './follow.ts';
+import { createPreviewKeeper, holdJob, RunOver } from './held-job.ts';
+import { createInbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt } from './lookup.ts';
 import { bindJob, uploadInputs } from './prepare.ts';
+import { attempt, canceled, fail, finish, handBack, lost, nameOfPrompt, type Run } from './settle.ts';
 
 /** How often a job that has its engine for itself looks whether the others have ended. */
 const TURN_POLL_MS = 250;
-/** Retries of a job after the engine ran out of memory. */
-const MEMORY_RETRIES = 1;
-
-interface Run {
-  readonly context: DispatchContext;
-  readonly engine: Engine;
-  readonly held: HeldJob;
-  readonly promptId: string;
-  readonly inbox: Inbox<RunSignal>;
-  wantsCancel(): boolean;
-  leaving(): boolean;
-}
+/** How long an engine may still take a prompt after a submit without a clear answer, in milliseconds. */
+const ARRIVAL_MS = 3_000;
 
 /**
  * Drives a claimed job to its end, or back to the queue, and resolves when the lane is free again. A job that the lane's
@@ -49,8 +33,9 @@ export async function runJob(
   left: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const promptId = claimed.promptId;
-  if (promptId === null) throw new Error(`Job ${claimed.id} has a lane and no prompt id`);
+  // A job that an earlier version claimed has no client id.
+  const clientId = claimed.clientId ?? claimed.promptId;
+  if (clientId === null) throw new Error(`Job ${claimed.id} has a lane and no prompt id`);
   const inbox = createInbox<RunSignal>();
   let cancel = claimed.cancelRequested;
   let gone = false;
@@ -71,8 +56,9 @@ export async function runJob(
     context,
     engine,
     held: holdJob(context.ledger, claimed, lease, signal),
-    promptId,
+    clientId,
     inbox,
+    signal,
     wantsCancel: () => cancel || gone,
     leaving: () => signal.aborted,
   };
@@ -97,43 +83,74 @@ export async function runJob(
 async function begin(run: Run): Promise<void> {
   const { context, engine, held } = run;
   let prompt: BoundPrompt;
-  let socket: EngineSocket;
+  let socket: EngineSocket | null;
   try {
     const turn = await awaitTurn(run);
     if (turn === 'yield') return handBack(run, 'another job runs alone on the engine');
-    if (turn === 'stopped') return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
-    const uploads = await uploadInputs(context, engine, held.job, () => run.wantsCancel() || run.leaving());
-    if (uploads.ok === 'stopped') return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
+    if (turn === 'stopped') return stopped(run);
+    const uploads = await uploadInputs(run);
+    if (uploads.ok === 'stopped') return stopped(run);
     if (!uploads.ok) return fail(run, uploads.error);
     const prepared = bindJob(context, held.job, uploads.names);
     if (!prepared.ok) return fail(run, prepared.error);
     prompt = prepared.prompt;
     await held.apply({ type: 'bound', at: context.now(), size: prompt.size });
     if (run.wantsCancel()) return canceled(run);
-    socket = await openRunSocket(engine, run.promptId, run.inbox);
+    socket = await openSocket(run);
   } catch (error) {
     if (!(error instanceof EngineUnreachable)) throw error;
-    // Nothing was submitted: another engine may take the job at once, and the attempt does not count.
     engine.lost(error.message);
-    return handBack(run, error.message);
+    // Nothing was submitted: another engine may take the job at once. One that answers may do so for ever: that counts.
+    return error.isDown ? handBack(run, error.message) : lost(run, error.message);
   }
   const submitted = await submit(run, prompt);
   switch (submitted.kind) {
     case 'accepted':
-      return finish(run, prompt, await follow(run, prompt, socket));
+      // Saved before anything else: a prompt under an id that is not known is found only while the engine keeps it.
+      await held.apply({ type: 'renamed', at: context.now(), promptId: submitted.promptId });
+      return finish(run, prompt, await follow(run, prompt, socket, { confirmed: true, arrivesInMs: 0 }));
     case 'rejected':
-      await socket.close();
+      await socket?.close();
       return fail(run, submitted.error);
+    case 'unsent':
+      await socket?.close();
+      engine.lost(submitted.reason);
+      return handBack(run, submitted.reason);
+    case 'denied':
+      await socket?.close();
+      engine.lost(submitted.reason);
+      return lost(run, submitted.reason);
     case 'unknown': {
       // The response was lost, not necessarily the prompt: it is looked up, never submitted blindly again.
-      await socket.close();
-      const result = await follow(run, prompt, null);
+      await socket?.close();
+      const result = await follow(run, prompt, null, { confirmed: false, arrivesInMs: ARRIVAL_MS });
       if (result.kind !== 'absent' || run.wantsCancel()) return finish(run, prompt, result);
+      engine.abandon(nameOfPrompt(run));
       engine.lost(submitted.reason);
       return lost(run, submitted.reason);
     }
     default:
       return submitted satisfies never;
+  }
+}
+
+/** Ends a run that the engine has no prompt of: it was canceled, or this process ends. */
+async function stopped(run: Run): Promise<void> {
+  return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
+}
+
+/**
+ * Opens the socket before the submit, so that no event is missed. Null when it does not open and the engine responds
+ * otherwise: the run is then followed by polling, and the socket tried again. Throws EngineUnreachable.
+ */
+async function openSocket({ engine, clientId, inbox, signal }: Run): Promise<EngineSocket | null> {
+  if (!engine.status().live) return null;
+  try {
+    return await openRunSocket(engine, clientId, inbox, signal);
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable)) throw error;
+    await engine.client.systemStats();
+    return null;
   }
 }
 
@@ -152,11 +169,13 @@ async function awaitTurn(run: Run): Promise<'go' | 'yield' | 'stopped'> {
 }
 
 async function resume(run: Run): Promise<void> {
-  const { context, held } = run;
+  const { context, held, clientId } = run;
   const prepared = bindJob(context, held.job, new Map());
   if (!prepared.ok) return fail(run, prepared.error);
   context.log.info({ job: held.job.id, engine: run.engine.id }, 'resuming a run');
-  const result = await follow(run, prepared.prompt, null);
+  // Until the engine answered, the requested id is stored, which it need not use.
+  const confirmed = held.job.status === 'PROCESSING' || held.job.promptId !== clientId;
+  const result = await follow(run, prepared.prompt, null, { confirmed, arrivesInMs: 0 });
   // Claimed, but not started as far as is known: the attempt does not count.
   if (result.kind === 'absent' && held.job.status === 'QUEUED' && !run.wantsCancel()) {
     return handBack(run, 'the gateway stopped before the engine had the prompt');
@@ -164,33 +183,44 @@ async function resume(run: Run): Promise<void> {
   return finish(run, prepared.prompt, result);
 }
 
-function follow(run: Run, prompt: BoundPrompt, socket: EngineSocket | null): Promise<FollowResult> {
-  const { context, engine, held, promptId, inbox, wantsCancel } = run;
+function follow(
+  run: Run,
+  prompt: BoundPrompt,
+  socket: EngineSocket | null,
+  submit: { confirmed: boolean; arrivesInMs: number },
+): Promise<FollowResult> {
+  const { context, engine, held, clientId, inbox, wantsCancel } = run;
   const previews = createPreviewKeeper(context.previews, context.limits.previewRate, context.now);
   return followPrompt({
     context,
     engine,
     held,
-    promptId,
+    clientId,
     plan: prompt.plan,
+    outputNode: prompt.outputNode,
     inbox,
     previews,
     wantsCancel,
     socket,
+    ...submit,
   });
 }
 
 type Submitted =
-  | { kind: 'accepted' }
+  | { kind: 'accepted'; promptId: string }
   | { kind: 'rejected'; error: JobError }
+  /** The engine did not get it. */
+  | { kind: 'unsent'; reason: string }
+  /** It was answered, and not taken: by a proxy, for example. */
+  | { kind: 'denied'; reason: string }
   | { kind: 'unknown'; reason: string };
 
-async function submit({ engine, promptId }: Run, prompt: BoundPrompt): Promise<Submitted> {
+async function submit({ engine, clientId }: Run, prompt: BoundPrompt): Promise<Submitted> {
   try {
-    const answer = await engine.client.submit({ promptId, clientId: promptId, graph: prompt.graph });
+    const answer = await engine.client.submit({ promptId: clientId, clientId, graph: prompt.graph });
     switch (answer.kind) {
       case 'accepted':
-        return { kind: 'accepted' };
+        return { kind: 'accepted', promptId: answer.promptId };
       case 'rejected':
         return { kind: 'rejected', error: nameRejection(answer.rejection) };
       default:
@@ -198,157 +228,23 @@ async function submit({ engine, promptId }: Run, prompt: BoundPrompt): Promise<S
     }
   } catch (error) {
     if (!(error instanceof EngineUnreachable)) throw error;
-    return { kind: 'unknown', reason: error.message };
+    const { status, message: reason } = error;
+    if (error.refused) return { kind: 'unsent', reason };
+    // A 408 says that time was over, not what became of the request.
+    if (status !== null && status >= 400 && status < 500 && status !== 408) return { kind: 'denied', reason };
+    return { kind: 'unknown', reason };
   }
-}
-
-async function finish(run: Run, prompt: BoundPrompt, result: FollowResult): Promise<void> {
-  const { engine, promptId } = run;
-  switch (result.kind) {
-    case 'left':
-      return;
-    case 'unreachable':
-      engine.abandon(promptId);
-      engine.lost(result.reason);
-      return lost(run, result.reason);
-    case 'stuck': {
-      const why = 'it does not stop a prompt that it was told to stop';
-      engine.abandon(promptId);
-      engine.lost(why);
-      return result.exceeded === null ? canceled(run) : fail(run, jobError('TIMED_OUT', result.exceeded));
-    }
-    case 'absent':
-      if (run.wantsCancel()) return canceled(run);
-      if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
-      return lost(run, 'the engine no longer knows the prompt: it was restarted');
-    case 'ended':
-      return settle(run, prompt, result);
-    default:
-      return result satisfies never;
-  }
-}
-
-async function settle(
-  run: Run,
-  prompt: BoundPrompt,
-  result: Extract<FollowResult, { kind: 'ended' }>,
-): Promise<void> {
-  const { context, engine, held } = run;
-  const { outcome } = result.entry;
-  if (run.wantsCancel()) return canceled(run);
-  switch (outcome.kind) {
-    case 'interrupted':
-      if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
-      return fail(run, jobError('CANCELED', 'The job was interrupted at the engine'));
-    case 'failed': {
-      const report = reportOf(outcome.failure);
-      const { exceptionType, node } = outcome.failure;
-      context.log.warn({ job: held.job.id, engine: engine.id, exceptionType, node }, 'execution failed');
-      // A node's message may repeat the prompt, so the report is logged at debug only; operators find it at the job.
-      context.log.debug({ job: held.job.id, report }, 'report of the failed execution');
-      if (!isOutOfMemory(outcome.failure)) return fail(run, nameFailure(outcome.failure, held.job), report);
-      engine.ranOutOfMemory();
-      await attempt(run, 'free memory', () => engine.client.free());
-      if (held.job.memoryFailures >= MEMORY_RETRIES) {
-        return fail(run, nameFailure(outcome.failure, held.job), report);
-      }
-      await forget(run);
-      await held.apply({
-        type: 'outOfMemory',
-        at: context.now(),
-        reason: outcome.failure.message,
-        engineReport: report,
-      });
-      return;
-    }
-    case 'succeeded':
-      return collect(run, prompt, result);
-    default:
-      return outcome satisfies never;
-  }
-}
-
-async function collect(
-  run: Run,
-  prompt: BoundPrompt,
-  result: Extract<FollowResult, { kind: 'ended' }>,
-): Promise<void> {
-  const { context, engine, held } = run;
-  try {
-    const { artifacts, log } = context;
-    const outputs = await collectOutputs(
-      { client: engine.client, artifacts, log },
-      held.job.id,
-      result.entry,
-      prompt.outputNode,
-    );
-    const at = context.now();
-    const started = held.job.startedAt;
-    if (started !== null) context.pace.measured(engine.id, held.job, 'JOB', 1, (at - started) / 1000);
-    await held.apply({ type: 'completed', at, outputs, expiresAt: at + context.limits.jobTtlMs });
-    engine.ranWell();
-    await forget(run);
-  } catch (error) {
-    if (error instanceof OutputMissing) return fail(run, jobError('OUTPUT_MISSING', error.message));
-    if (!(error instanceof EngineUnreachable)) throw error;
-    engine.lost(error.message);
-    await lost(run, `the engine became unreachable before its image was fetched (${error.message})`);
-  }
-}
-
-async function fail(run: Run, error: JobError, engineReport: string | null = null): Promise<void> {
-  const at = run.context.now();
-  await run.held.apply({
-    type: 'failed',
-    at,
-    error,
-    engineReport,
-    expiresAt: at + run.context.limits.jobTtlMs,
-  });
-  await forget(run);
-}
-
-async function canceled(run: Run): Promise<void> {
-  const at = run.context.now();
-  await run.held.apply({ type: 'canceled', at, expiresAt: at + run.context.limits.jobTtlMs });
-  await forget(run);
-}
-
-async function handBack(run: Run, reason: string): Promise<void> {
-  const at = run.context.now();
-  await run.held.apply({ type: 'handedBack', at, reason, expiresAt: at + run.context.limits.jobTtlMs });
-}
-
-async function lost(run: Run, reason: string): Promise<void> {
-  const { context, held } = run;
-  const at = context.now();
-  const { maxAttempts, jobTtlMs } = context.limits;
-  context.log.warn({ job: held.job.id, engine: run.engine.id, reason }, 'engine lost the job');
-  await held.apply({ type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs });
 }
 
 /** The job is no longer ours. A deleted one must stop using the GPU; one that was taken over must go on. */
 async function giveUp(run: Run, { reason }: RunOver): Promise<void> {
   if (reason === 'fenced') return;
-  const { engine, promptId } = run;
+  const { engine } = run;
   await attempt(run, 'stop a deleted job', async () => {
-    await stopPrompt(engine.client, promptId, engine.status().targetedInterrupt);
-    const place = await findPrompt(engine.client, promptId);
-    if (place.kind === 'running' || place.kind === 'pending') engine.abandon(promptId);
+    const place = await findPrompt(engine.client, nameOfPrompt(run));
+    if (!('promptId' in place) || place.kind === 'ended') return;
+    await stopPrompt(engine.client, place.promptId, engine.status().targetedInterrupt);
+    const after = await findPrompt(engine.client, nameOfPrompt(run));
+    if (after.kind === 'running' || after.kind === 'pending') engine.abandon(nameOfPrompt(run));
   });
-}
-
-/** The engine's history entry holds the whole graph: it is useless once the job has ended. */
-async function forget(run: Run): Promise<void> {
-  await attempt(run, 'forget the prompt', () => run.engine.client.deleteHistory(run.promptId));
-}
-
-/** Sends the engine a request on whose success the job does not depend. */
-async function attempt({ context, engine }: Run, what: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    if (!(error instanceof EngineUnreachable)) throw error;
-    context.log.warn({ engine: engine.id, reason: error.message }, `could not ${what}`);
-  }
 }

@@ -6,14 +6,21 @@ import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } fro
 /** Lines of a job's history that are kept; the oldest are dropped. */
 const LOG_LIMIT = 60;
 
+/** What the log of a job says when no events arrive. */
+const DEAF = 'no events of the engine arrive: no steps and no previews';
+
 /** Everything that can happen to a job. `at` is milliseconds since 1970. */
 export type JobEvent =
-  /** A lane took the job and chose the id of its prompt. */
+  /** A lane took the job and chose the id to request for its prompt. */
   | { type: 'claimed'; at: number; lane: string; engine: string; promptId: string }
   /** The workflow was bound, so the size is known, unless its graph decides it. */
   | { type: 'bound'; at: number; size: Size | null }
   /** The engine started to execute the prompt. */
-  | { type: 'started'; at: number }
+  | { type: 'started'; at: number; live?: boolean }
+  /** The engine has the prompt under an id of its own. */
+  | { type: 'renamed'; at: number; promptId: string }
+  /** Events of the run arrive, or no longer do. */
+  | { type: 'listening'; at: number; live: boolean }
   | {
       type: 'progressed';
       at: number;
@@ -55,6 +62,7 @@ export function advance(job: Job, event: JobEvent): Job {
       return change(job, event, event.engine, {
         lane: event.lane,
         engine: event.engine,
+        clientId: event.promptId,
         promptId: event.promptId,
         notBefore: null,
       });
@@ -63,14 +71,21 @@ export function advance(job: Job, event: JobEvent): Job {
       return change(job, event, null, { size: event.size });
     case 'started':
       if (job.status !== 'QUEUED' || job.lane === null) return job;
-      return change(job, event, null, {
+      return change(job, event, event.live === false ? DEAF : null, {
         status: 'PROCESSING',
+        live: event.live ?? true,
         attempt: job.attempt + 1,
         startedAt: event.at,
         progress: 0,
         queuePosition: null,
         etaSeconds: null,
       });
+    case 'renamed':
+      if (job.lane === null || job.promptId === event.promptId) return job;
+      return change(job, event, event.promptId, { promptId: event.promptId });
+    case 'listening':
+      if (job.status !== 'PROCESSING' || job.live === event.live) return job;
+      return change(job, event, event.live ? null : DEAF, { live: event.live });
     case 'progressed':
       return progressed(job, event);
     case 'previewed':
@@ -173,6 +188,7 @@ function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>):
 
 const idle = {
   lane: null,
+  live: null,
   step: null,
   totalSteps: null,
   queuePosition: null,
@@ -208,6 +224,7 @@ function backToQueue(
     stage: null,
     progress: 0,
     engine: null,
+    clientId: null,
     promptId: null,
     startedAt: null,
     ...fields,

@@ -111,8 +111,15 @@ export interface Job {
   /** The lane that runs this job; null while it waits for one and after its end. */
   readonly lane: string | null;
   readonly engine: string | null;
-  /** Chosen by the gateway and saved before it is sent to ComfyUI. */
+  /**
+   * Chosen by the gateway for each run, and saved before it is sent to ComfyUI: the client id of the run's socket, and the
+   * id that is requested for its prompt.
+   */
+  readonly clientId: string | null;
+  /** The engine's id of the prompt: the requested one, unless the engine chose another. */
   readonly promptId: string | null;
+  /** Whether events of the run arrive: without them it has no steps and no previews. Null unless it runs. */
+  readonly live: boolean | null;
   /** Number of runs so far that an engine began. */
   readonly attempt: number;
   /** How many runs ended because the engine was lost, while only this job can have been the cause. */
@@ -186,7 +193,9 @@ export function createJob(fields: {
     status: 'QUEUED',
     lane: null,
     engine: null,
+    clientId: null,
     promptId: null,
+    live: null,
     attempt: 0,
     losses: 0,
     suspect: false,

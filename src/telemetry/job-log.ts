@@ -39,7 +39,11 @@ export function logJobs(log: Log): OnJobChange {
       case 'canceled':
         if (before !== null) logOutcome(log, before, job, event);
         return;
+      case 'renamed':
+        log.debug({ ...about, promptId: job.promptId }, 'the engine numbers its prompts itself');
+        return;
       case 'bound':
+      case 'listening':
       case 'progressed':
       case 'previewed':
       case 'moved':

@@ -7,8 +7,8 @@ import { buffer } from 'node:stream/consumers';
 import sharp from 'sharp';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
-import { createEngineClient, type EngineClient } from '../../src/comfyui/client.ts';
-import { collectOutputs } from '../../src/dispatch/collect.ts';
+import { createEngineClient, type EngineClient, EngineUnreachable } from '../../src/comfyui/client.ts';
+import { collectOutputs, findOutputs } from '../../src/dispatch/collect.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
 import { type RecordedLog, recordLog } from '../support/log.ts';
 import { collectGarbage } from '../support/memory.ts';
@@ -147,6 +147,45 @@ it('keeps nothing when the engine disconnects in the middle, and rejects', async
       })(),
     ),
   );
-  await expect(collect('a.png')).rejects.toMatchObject({ code: 'UND_ERR_SOCKET' });
+  await expect(collect('a.png')).rejects.toThrow(
+    new EngineUnreachable('GET /view broke off: UND_ERR_SOCKET'),
+  );
   expect(await artifacts.list('')).toEqual([]);
+});
+
+it('takes a temporary file only when there is no output file', async () => {
+  const png = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })
+    .png()
+    .toBuffer();
+  for (const name of ['a.png', 'b.png']) files.set(name, () => Readable.from([png]));
+  const file = (filename: string, type: string) => ({ filename, subfolder: '', type });
+  const entry = (...list: ReturnType<typeof file>[]) => ({
+    outcome: { kind: 'succeeded' as const },
+    files: { '9': list },
+  });
+  const collecting = { client, artifacts, log };
+  const both = entry(file('a.png', 'temp'), file('b.png', 'output'));
+  expect(await collectOutputs(collecting, 'job', both, '9')).toMatchObject([{ filename: 'b.png' }]);
+  const preview = entry(file('a.png', 'temp'), file('c.png', 'input'));
+  expect(await collectOutputs(collecting, 'job', preview, '9')).toMatchObject([{ filename: 'a.png' }]);
+});
+
+it('finds a whole image by the name of its job, and no part of one', async () => {
+  const png = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })
+    .png()
+    .toBuffer();
+  const save = { class_type: 'SaveImage', inputs: { filename_prefix: 'QwenEdit/api_x', images: ['8', 0] } };
+  const find = (graph: Record<string, typeof save>) =>
+    findOutputs({ client, artifacts, log }, 'job', { graph, outputNode: '9' });
+  expect(await find({ '9': save })).toEqual([]);
+  files.set('api_x_00001_.png', () => Readable.from([png.subarray(0, png.length - 20)]));
+  expect(await find({ '9': save })).toEqual([]);
+  expect(await artifacts.list('')).toEqual([]);
+  files.set('api_x_00001_.png', () => Readable.from([png]));
+  expect(await find({ '9': save })).toMatchObject([{ filename: 'api_x_00001_.png', bytes: png.length }]);
+  const batch = {
+    class_type: 'EmptySD3LatentImage',
+    inputs: { filename_prefix: '', images: [], batch_size: 2 },
+  };
+  expect(await find({ '5': batch, '9': save })).toEqual([]);
 });

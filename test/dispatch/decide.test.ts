@@ -11,6 +11,7 @@ import {
   socketClosed,
   socketFailed,
   socketOpened,
+  socketOpening,
   startFollowing,
   stopped,
 } from '../../src/dispatch/decide.ts';
@@ -76,6 +77,20 @@ describe('a run', () => {
     expect(socketOpened(state, 0).socketRetryMs).toBe(100);
   });
 
+  it('goes on while the socket is being opened, and looks each second as long as none is open', () => {
+    const opening = socketOpening({ ...startFollowing(false, 0), lookNow: false });
+    expect(decide(opening, STARTED, 500, LIMITS)).toEqual({ do: 'wait', until: 1_000 });
+    expect(decide(opening, STARTED, 1_000, LIMITS)).toEqual({ do: 'look' });
+    expect(decide(socketFailed(opening, 300), STARTED, 400, LIMITS)).toEqual({ do: 'openSocket' });
+  });
+
+  it('makes no visible progress without a socket, which is not a stall', () => {
+    const closed = socketClosed(startFollowing(true, 0), 0);
+    expect(notice(closed, STARTED, 3_000_000).exceeded).toBeNull();
+    expect(notice(socketOpened(closed, 3_000_000), STARTED, 3_600_000).exceeded).toBeNull();
+    expect(notice(closed, STARTED, 3_600_001).exceeded).toBe('The run took longer than 3600 s');
+  });
+
   it('closes a socket that is silent for three watchdogs, or four of the job’s own pauses', () => {
     const looking = { ...startFollowing(true, 0), lookedAt: 20_000 };
     expect(decide(looking, STARTED, 9_000, LIMITS).do).toBe('wait');
@@ -98,6 +113,23 @@ describe('a run', () => {
 
   it('is absent at the first look that does not find it', () => {
     expect(looked(startFollowing(true, 0), 'absent', STARTED, 100, LIMITS).over).toBe('absent');
+  });
+
+  it('is not absent while it may still arrive', () => {
+    const state = startFollowing(false, 0, 3_000);
+    expect(looked(state, 'absent', NOTHING_SEEN, 2_999, LIMITS).over).toBeNull();
+    expect(looked(state, 'absent', NOTHING_SEEN, 3_000, LIMITS).over).toBe('absent');
+  });
+
+  it('gives a history that cannot be read the engine’s grace, and a hidden queue the time of a run', () => {
+    const unread = looked(startFollowing(true, 0), 'unread', STARTED, 1_000, LIMITS);
+    expect(unread.over).toBeNull();
+    expect(looked(unread.state, 'unread', STARTED, 15_999, LIMITS).over).toBeNull();
+    expect(looked(unread.state, 'unread', STARTED, 16_000, LIMITS).over).toBe('absent');
+    const hidden = looked(startFollowing(true, 0), 'hidden', STARTED, 1_000, LIMITS);
+    const heard = { ...STARTED, heardAt: 2_000_000 };
+    expect(looked(hidden.state, 'hidden', heard, 5_599_999, LIMITS).over).toBeNull();
+    expect(looked(hidden.state, 'hidden', heard, 5_600_000, LIMITS).over).toBe('absent');
   });
 
   it('gives the engine its grace before it counts as unreachable', () => {
@@ -151,7 +183,7 @@ interface Moment {
 }
 
 const anyMoment = fc.record<Moment>({
-  found: fc.constantFrom<Found>('pending', 'running', 'absent', 'ended', 'unreachable'),
+  found: fc.constantFrom<Found>('pending', 'running', 'absent', 'unread', 'hidden', 'ended', 'unreachable'),
   opens: fc.boolean(),
   tookMs: fc.nat(5_000),
   event: fc.boolean(),

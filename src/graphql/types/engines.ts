@@ -34,7 +34,7 @@ export function addEngines(builder: Builder, errors: ErrorTypes): void {
     fields: t => ({
       id: t.exposeID('id'),
       state: t.field({ type: EngineState, resolve: engine => engine.state }),
-      reason: t.exposeString('reason', { nullable: true, description: 'Why it is not READY.' }),
+      reason: t.exposeString('reason', { nullable: true, description: 'Why it is not READY, or not live.' }),
       sandbox: t.boolean({
         description: 'True for the sandbox, which runs no model.',
         resolve: engine => engine.stats?.sandbox ?? false,
@@ -56,6 +56,10 @@ export function addEngines(builder: Builder, errors: ErrorTypes): void {
       }),
       previewMetadata: t.exposeBoolean('previewMetadata', {
         description: 'Whether its previews carry the id of their prompt.',
+      }),
+      live: t.exposeBoolean('live', {
+        description:
+          'Whether its WebSocket opens. Without it jobs are followed by polling: they have no steps and no previews.',
       }),
       workflows: t.stringList({
         description: 'Names of workflows that it can run.',

@@ -226,6 +226,11 @@ export function addJob(builder: Builder) {
         description: 'Deliveries to the job’s webhook, oldest first.',
         resolve: async (job, _, { jobs }) => [...(await jobs.deliveries(job))],
       }),
+      live: t.exposeBoolean('live', {
+        nullable: true,
+        description:
+          'Whether steps and previews of the run arrive: false while the events of its engine do not. Null unless it runs.',
+      }),
       attempt: t.exposeInt('attempt', { description: 'Runs that an engine began.' }),
       createdAt: t.field({ type: 'DateTime', resolve: job => new Date(job.createdAt) }),
       startedAt: t.field({ type: 'DateTime', nullable: true, resolve: job => dateOf(job.startedAt) }),

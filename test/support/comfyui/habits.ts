@@ -16,6 +16,8 @@ export interface Habits {
   emptyHistory: boolean;
   /** The connection ends when the answer to POST /prompt has come, and before it is passed on; so many times. */
   losePromptAnswers: number;
+  /** The answer to POST /prompt never comes; so many times. */
+  holdPromptAnswers: number;
 }
 
 /** A proxy with habits. */
@@ -44,6 +46,7 @@ export async function startHabitProxy(target: string, initial: Partial<Habits> =
     ownPromptIds: false,
     emptyHistory: false,
     losePromptAnswers: 0,
+    holdPromptAnswers: 0,
     ...initial,
   };
   const requests: string[] = [];
@@ -84,7 +87,9 @@ export async function startHabitProxy(target: string, initial: Partial<Habits> =
           void buffer(answer).then(bytes => {
             const parsed = promptAnswer.safeParse(JSON.parse(bytes.toString()));
             if (parsed.success) promptIds.push(parsed.data.prompt_id);
-            if (habits.losePromptAnswers > 0) {
+            if (habits.holdPromptAnswers > 0) {
+              habits.holdPromptAnswers -= 1;
+            } else if (habits.losePromptAnswers > 0) {
               habits.losePromptAnswers -= 1;
               response.destroy();
             } else {

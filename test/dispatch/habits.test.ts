@@ -1,0 +1,267 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import type { SandboxOptions } from '../../src/sandbox/server.ts';
+import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyui/habits.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { fetchJson, postGraphQL, submit } from '../support/requests.ts';
+import { type Snapshot, waitForEnd, waitUntil, watchOverSse } from '../support/watch.ts';
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+interface Stage {
+  readonly rig: Rig;
+  readonly engine: TestEngine;
+  readonly proxy: HabitProxy;
+}
+
+/** A gateway in front of a sandbox behind a proxy with habits. */
+async function start(
+  habits: Partial<Habits>,
+  options: SandboxOptions = {},
+  settings: Record<string, string> = {},
+): Promise<Stage> {
+  const engine = await startTestEngine({ stepMs: 20, ...options });
+  closers.push(() => engine.stop());
+  const proxy = await startHabitProxy(engine.url, habits);
+  closers.push(() => proxy.stop());
+  const rig = await startRig({
+    COMFYUI_URL: proxy.url,
+    WATCHDOG: '200ms',
+    ENGINE_GRACE: '1s',
+    ENGINE_PROBE: '300ms',
+    ...settings,
+  });
+  closers.push(() => rig.close());
+  return { rig, engine, proxy };
+}
+
+const edit = (rig: Rig, steps = 5): Promise<string> => submit(rig, { steps });
+
+const debugged = z.object({
+  events: z.array(z.object({ event: z.string(), detail: z.string().nullable() })),
+});
+
+async function eventsOf(rig: Rig, id: string): Promise<{ event: string; detail: string | null }[]> {
+  return debugged.parse((await fetchJson(`${rig.url}/debug/job/${id}`)).body).events;
+}
+
+const engineList = z.object({
+  engines: z.array(z.object({ state: z.string(), reason: z.string().nullable(), live: z.boolean() })),
+});
+
+async function engineOf(rig: Rig) {
+  const { data } = await postGraphQL(rig.url, '{ engines { state reason live } }');
+  return engineList.parse(data).engines[0];
+}
+
+async function executions(engine: TestEngine): Promise<number[]> {
+  return Object.values((await engine.stats()).executed);
+}
+
+const expectDone = (job: Snapshot): void =>
+  expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1, progress: 100 });
+
+describe('an engine whose history does not tell the end', () => {
+  it.each<[string, Partial<Habits>]>([
+    ['is empty', { emptyHistory: true }],
+    ['is forbidden', { answers: [{ method: 'GET', path: /^\/history/, status: 403 }] }],
+    ['is not found', { answers: [{ method: 'GET', path: /^\/history/, status: 404 }] }],
+    ['fails', { answers: [{ method: 'GET', path: /^\/history/, status: 500 }] }],
+    ['cannot be read, nor the queue', { answers: [{ path: /^\/(history|queue)/, status: 403 }] }],
+  ])(
+    'because it %s: the images that events named are fetched, and the prompt runs once',
+    async (_, habits) => {
+      const { rig, engine } = await start(habits);
+      const id = await edit(rig);
+      expectDone(await waitForEnd(rig.url, id));
+      expect(await executions(engine)).toEqual([1]);
+      expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
+    },
+  );
+
+  it('fails a job with the reason that an event told', async () => {
+    const { rig, engine } = await start({ emptyHistory: true });
+    await engine.fault({ failNode: { class: 'VAEDecode', message: 'tensor mismatch' } });
+    expect(await waitForEnd(rig.url, await edit(rig))).toMatchObject({
+      status: 'ERROR',
+      attempt: 1,
+      error: { code: 'EXECUTION_FAILED', message: 'The node VAEDecode failed: tensor mismatch' },
+    });
+  });
+
+  it('and whose events were lost: the image is found by its name', async () => {
+    const { rig, engine } = await start({ emptyHistory: true });
+    await engine.fault({ loseEvents: ['executed', 'execution_success', 'executing_null'] });
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(await executions(engine)).toEqual([1]);
+  });
+
+  it('nor events nor files: the job runs again, and no one says that the engine was restarted', async () => {
+    const { rig, engine } = await start({
+      emptyHistory: true,
+      answers: [{ path: /^\/view/, status: 404 }],
+    });
+    await engine.fault({ loseEvents: ['executed', 'execution_success', 'executing_null'] });
+    const id = await edit(rig);
+    const job = await waitForEnd(rig.url, id);
+    expect(job).toMatchObject({ status: 'ERROR', attempt: 3, error: { code: 'ENGINE_LOST' } });
+    expect(job.error?.message).toMatch(/neither the queue nor the history of the engine has the prompt/);
+    expect(JSON.stringify(await eventsOf(rig, id))).not.toContain('restarted');
+  });
+
+  it('says that the engine was restarted when it was', async () => {
+    const { rig, engine } = await start({});
+    const id = await edit(rig, 10);
+    await waitUntil(rig.url, id, ({ step }) => (step ?? 0) >= 2);
+    await engine.fault({ restart: true, restartMs: 200 });
+    expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 2 });
+    expect(await eventsOf(rig, id)).toContainEqual({
+      event: 'engineLost',
+      detail: 'the engine no longer knows the prompt: it was restarted',
+    });
+  });
+});
+
+describe('images that cannot be fetched', () => {
+  it('at first: they are fetched again, and the prompt runs once', async () => {
+    const { rig, engine, proxy } = await start(
+      { answers: [{ path: /^\/view/, status: 502, times: 4 }] },
+      {},
+      { ENGINE_GRACE: '10s' },
+    );
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(await executions(engine)).toEqual([1]);
+    expect(proxy.requests.filter(request => request === 'GET /view')).toHaveLength(5);
+  });
+
+  it('at all: the job ends after three runs and says what happened', async () => {
+    const { rig } = await start({ answers: [{ path: /^\/view/, status: 502 }] });
+    const job = await waitForEnd(rig.url, await edit(rig, 1));
+    expect(job).toMatchObject({
+      status: 'ERROR',
+      attempt: 3,
+      error: {
+        code: 'ENGINE_LOST',
+        message:
+          'Given up after 3 lost runs; the last one: its images could not be fetched for 1 s: GET /view answered 502',
+      },
+    });
+  });
+
+  it('can be given up by a cancel', async () => {
+    const { rig, proxy } = await start(
+      { answers: [{ path: /^\/view/, status: 502 }] },
+      {},
+      { ENGINE_GRACE: '1h' },
+    );
+    const id = await edit(rig, 1);
+    await expect.poll(() => proxy.requests.includes('GET /view'), { timeout: 10_000 }).toBe(true);
+    expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+  });
+});
+
+describe('an engine whose WebSocket does not open', () => {
+  it.each<[string, Habits['webSockets']]>([
+    ['is forbidden', { status: 403 }],
+    ['is cut', 'reset'],
+    ['gets no answer', 'silence'],
+  ])('because it %s: jobs are followed by polling, and the engine stays READY', async (_, webSockets) => {
+    const { rig, engine } = await start({ webSockets });
+    const states = new Set<string | undefined>();
+    const id = await edit(rig);
+    const snapshots = await watchOverSse(rig.url, id, async () => {
+      states.add((await engineOf(rig))?.state);
+    });
+    const job = snapshots.at(-1);
+    expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(snapshots.some(({ status }) => status === 'PROCESSING')).toBe(true);
+    expect(snapshots.every(({ step, preview }) => step === null && preview === null)).toBe(true);
+    expect([...states]).toEqual(['READY']);
+    expect(await executions(engine)).toEqual([1]);
+    expect(await eventsOf(rig, id)).toContainEqual({
+      event: 'started',
+      detail: 'no events of the engine arrive: no steps and no previews',
+    });
+  });
+
+  it('says so, and is used again as soon as it opens', async () => {
+    const { rig, proxy } = await start({ webSockets: { status: 502 } }, { stepMs: 40 });
+    await expect
+      .poll(() => engineOf(rig), { timeout: 10_000 })
+      .toEqual({
+        state: 'READY',
+        reason: expect.stringMatching(
+          /^its WebSocket does not open: .*502.*; jobs run without steps and previews$/,
+        ),
+        live: false,
+      });
+    const id = await edit(rig, 100);
+    const blind = await waitUntil(rig.url, id, ({ status }) => status === 'PROCESSING');
+    expect(blind.step).toBeNull();
+    expect(await liveOf(rig, id)).toBe(false);
+    proxy.adopt({ webSockets: null });
+    // The running job gets its events, and so does the next.
+    await waitUntil(rig.url, id, ({ step }) => step !== null);
+    await expect.poll(() => liveOf(rig, id)).toBe(true);
+    await expect.poll(() => engineOf(rig)).toEqual({ state: 'READY', reason: null, live: true });
+    await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' });
+    const next = await watchOverSse(rig.url, await edit(rig, 20));
+    expect(next.some(({ step }) => step !== null)).toBe(true);
+    expect(next.some(({ preview }) => preview !== null)).toBe(true);
+  });
+
+  it('can be canceled, and a slow run without events is not taken for one without progress', async () => {
+    const { rig, engine } = await start({ webSockets: 'reset' }, { stepMs: 60 }, { STALL_TIMEOUT: '500ms' });
+    expectDone(await waitForEnd(rig.url, await edit(rig, 25)));
+    const id = await edit(rig, 100);
+    await waitUntil(rig.url, id, ({ status }) => status === 'PROCESSING');
+    expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+  });
+});
+
+async function liveOf(rig: Rig, id: string): Promise<unknown> {
+  const { data } = await postGraphQL(rig.url, 'query ($id: ID!) { job(id: $id) { live } }', { id });
+  return z.object({ job: z.object({ live: z.boolean().nullable() }) }).parse(data).job.live;
+}
+
+describe('an engine that numbers its prompts itself', () => {
+  it('runs a job once, with steps and previews, and the job has the engine’s id', async () => {
+    const { rig, engine, proxy } = await start({ ownPromptIds: true });
+    const id = await edit(rig, 10);
+    const snapshots = await watchOverSse(rig.url, id);
+    expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(snapshots.some(({ step }) => (step ?? 0) > 2)).toBe(true);
+    expect(snapshots.some(({ preview }) => preview !== null)).toBe(true);
+    expect(await executions(engine)).toEqual([1]);
+    expect((await fetchJson(`${rig.url}/status/${id}`)).body.prompt_id).toBe(proxy.promptIds[0]);
+  });
+
+  it.each(['legacy', '0.8.0'] as const)('stops only our prompt on a cancel (%s)', async version => {
+    const { rig, engine, proxy } = await start({ ownPromptIds: true }, { version, stepMs: 40 });
+    const [running, waiting] = [await edit(rig, 100), await edit(rig, 100)];
+    await waitUntil(rig.url, running, ({ step }) => (step ?? 0) > 1);
+    await expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
+    expect((await fetch(`${rig.url}/jobs/${waiting}`, { method: 'DELETE' })).status).toBe(200);
+    expect((await engine.stats()).pending).toEqual([]);
+    expect((await engine.stats()).running).toBe(proxy.promptIds[0]);
+    expect((await fetch(`${rig.url}/jobs/${running}`, { method: 'DELETE' })).status).toBe(200);
+    expect((await engine.stats()).running).toBeNull();
+  });
+
+  it('is not given a prompt twice when its answer was lost', async () => {
+    const { rig, engine } = await start({ ownPromptIds: true, losePromptAnswers: 1 });
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(await executions(engine)).toEqual([1]);
+  });
+
+  it('is not given one twice when its answer was lost and the prompt ended before it was looked for', async () => {
+    const { rig, engine } = await start({ ownPromptIds: true, losePromptAnswers: 1 }, { stepMs: 0 });
+    expectDone(await waitForEnd(rig.url, await edit(rig, 1)));
+    expect(await executions(engine)).toEqual([1]);
+  });
+});

@@ -1,0 +1,76 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyui/habits.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
+import { fetchJson, submit } from '../support/requests.ts';
+import { waitForEnd, waitUntil } from '../support/watch.ts';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+/** An engine with habits, and gateway processes that follow one another on the same data. */
+async function stage(habits: Partial<Habits>) {
+  const engine: TestEngine = await startTestEngine({ stepMs: 100 });
+  closers.push(() => engine.stop());
+  const proxy: HabitProxy = await startHabitProxy(engine.url, habits);
+  closers.push(() => proxy.stop());
+  const images = await startImageServer();
+  closers.push(() => images.close());
+  const dataDir = await mkdtemp(join(tmpdir(), 'own-ids-'));
+  closers.push(() => rm(dataDir, { recursive: true, force: true }));
+  async function start(): Promise<GatewayProcess> {
+    const gateway = await startGatewayProcess(dataDir, {
+      COMFYUI_URL: proxy.url,
+      WATCHDOG: '200ms',
+      ENGINE_PROBE: '300ms',
+    });
+    closers.push(() => gateway.end('SIGKILL'));
+    return gateway;
+  }
+  return { engine, proxy, images, start };
+}
+
+// Processes start slowly on a busy machine.
+const TIMEOUT_MS = 60_000;
+
+describe('a gateway that is killed, on an engine that numbers its prompts itself', {
+  timeout: TIMEOUT_MS,
+}, () => {
+  it('resumes the run under the engine’s id', async () => {
+    const { engine, proxy, images, start } = await stage({ ownPromptIds: true });
+    const first = await start();
+    const id = await submit({ url: first.url, images }, { steps: 100 });
+    await waitUntil(first.url, id, ({ step }) => (step ?? 0) >= 2);
+    await first.end('SIGKILL');
+    const second = await start();
+    await waitUntil(second.url, id, ({ step }) => step !== null);
+    expect(await waitForEnd(second.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(Object.entries((await engine.stats()).executed)).toEqual([[proxy.promptIds[0], 1]]);
+    expect((await fetchJson(`${second.url}/status/${id}`)).body.prompt_id).toBe(proxy.promptIds[0]);
+  });
+
+  it.each([
+    ['while the prompt runs', 100],
+    ['and the prompt has ended meanwhile', 1],
+  ])('before it got the engine’s id, %s: finds the prompt by its client id', async (_, steps) => {
+    const { engine, proxy, images, start } = await stage({ ownPromptIds: true, holdPromptAnswers: 1 });
+    const first = await start();
+    const id = await submit({ url: first.url, images }, { steps });
+    await expect.poll(() => proxy.promptIds.length, { timeout: 10_000 }).toBe(1);
+    await first.end('SIGKILL');
+    if (steps === 1) {
+      await expect
+        .poll(async () => Object.keys((await engine.stats()).completed).length, { timeout: 10_000 })
+        .toBe(1);
+    }
+    const second = await start();
+    expect(await waitForEnd(second.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    expect(Object.values((await engine.stats()).executed)).toEqual([1]);
+  });
+});
