@@ -8,6 +8,7 @@ import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
+import { createWaiting } from './dispatch/waiting.ts';
 import type { Services } from './graphql/context.ts';
 import { createIdentity, type Identity } from './http/access/identity.ts';
 import { startMetricsServer } from './http/metrics.ts';
@@ -263,6 +264,7 @@ async function start(
     previews,
     workflows,
     engines,
+    waitingFor: createWaiting({ ahead: jobs.ahead, engines, now }),
     setEngineDrained(id, drained) {
       const engine = running.engines.find(candidate => candidate.id === id);
       engine?.drain(drained);

@@ -13,7 +13,15 @@ export function encodeState(job: Job): string {
 }
 
 /** What records of earlier versions lack. */
-const LATER_FIELDS = { losses: 0, suspect: false, lostOn: null, notBefore: null, clientId: null, live: null };
+const LATER_FIELDS = {
+  losses: 0,
+  suspect: false,
+  lostOn: null,
+  notBefore: null,
+  clientId: null,
+  live: null,
+  waitCode: null,
+};
 
 /** Joins the two halves. Their form is not checked: the stores read only what they wrote. */
 export function decodeJob({ request, state }: JobRecord): Job {

@@ -27,7 +27,7 @@ export function createProgressView(
   if (stream.isTTY) return barView(stream, options);
   let last = '';
   return printingView(stream, job => {
-    const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)}`;
+    const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)} ${job.waitingFor?.code}`;
     if (key !== last) stream.write(`${describe(job)}\n`);
     last = key;
   });
@@ -83,7 +83,7 @@ function printingView(losses: NodeJS.WriteStream, print: (job: JobSnapshot) => v
 export function describe(job: JobSnapshot): string {
   const parts = [`${job.progress.toFixed(1).padStart(5)} %`, (job.stage ?? job.status).padEnd(9)];
   if (job.step != null && job.totalSteps != null) parts.push(`step ${job.step}/${job.totalSteps}`);
-  if (job.queuePosition != null && job.status === 'QUEUED') parts.push(`${job.queuePosition} ahead`);
+  if (job.waitingFor != null) parts.push(job.waitingFor.message);
   if (job.etaSeconds != null && job.status === 'PROCESSING') parts.push(`ETA ${duration(job.etaSeconds)}`);
   return printable(parts.join('  '));
 }

@@ -40,7 +40,7 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
     context,
     strandedAfterMs: 2 * options.leaseMs,
     queueTimeoutMs: options.queueTimeoutMs,
-    readyEngines: () => engines.filter(engine => engine.status().state === 'READY').length,
+    engines: () => engines.map(engine => engine.status()),
   });
 
   return {

@@ -122,7 +122,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     switch (place.kind) {
       case 'pending': {
         const { etaSeconds } = held.job;
-        await held.apply({ type: 'moved', at: now(), queuePosition: place.ahead, etaSeconds });
+        const waitCode = 'ENGINE_QUEUE';
+        await held.apply({ type: 'moved', at: now(), queuePosition: place.ahead, etaSeconds, waitCode });
         return null;
       }
       case 'running':

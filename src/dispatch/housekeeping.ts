@@ -2,14 +2,15 @@ import { changeFrom } from '../jobs/changes.ts';
 import { jobError } from '../jobs/errors.ts';
 import { isWaiting } from '../jobs/job.ts';
 import type { DispatchContext } from './context.ts';
+import type { EngineStatus } from './engine.ts';
+import { waitReason } from './waiting.ts';
 
 export interface HousekeepingOptions {
   readonly context: DispatchContext;
   /** Milliseconds without a holder of its lane after which a job is queued again. */
   readonly strandedAfterMs: number;
   readonly queueTimeoutMs: number;
-  /** Number of engines that take jobs now. */
-  readonly readyEngines: () => number;
+  readonly engines: () => readonly EngineStatus[];
 }
 
 const SWEEP_MS = 5_000;
@@ -20,11 +21,11 @@ const SWEEP_BATCH = 200;
 
 /**
  * Does what no lane does: queues jobs again whose engine was removed from the configuration, fails jobs that waited too long,
- * and updates the queue positions of watched jobs.
+ * and tells the watchers of waiting jobs their place in the queue and why they wait.
  */
 export function startHousekeeping(options: HousekeepingOptions): { stop(): Promise<void> } {
   const { context } = options;
-  const positions = createPositionUpdater(context, options.readyEngines);
+  const positions = createPositionUpdater(context, options.engines);
   const sweep = every(context, SWEEP_MS, async () => {
     await recoverStranded(context, options.strandedAfterMs);
     await endOverdue(context, options.queueTimeoutMs);
@@ -75,8 +76,11 @@ async function endOverdue(context: DispatchContext, queueTimeoutMs: number): Pro
   }
 }
 
-/** Updates the queue positions of watched jobs; a job that changes meanwhile is left to the next round. */
-function createPositionUpdater(context: DispatchContext, readyEngines: () => number): () => Promise<void> {
+/** Updates what watched jobs wait for; a job that changes meanwhile is left to the next round. */
+function createPositionUpdater(
+  context: DispatchContext,
+  allEngines: () => readonly EngineStatus[],
+): () => Promise<void> {
   const { ledger, feed, pace } = context;
   let turn = 0;
   return async () => {
@@ -85,14 +89,18 @@ function createPositionUpdater(context: DispatchContext, readyEngines: () => num
     const ids = watched.slice(from, from + POSITIONS_PER_ROUND);
     turn = from + ids.length;
     if (ids.length === 0) return;
+    const engines = allEngines();
+    const ready = engines.filter(({ state }) => state === 'READY').length;
     for (const job of await ledger.getMany(ids)) {
       if (job === null || !isWaiting(job)) continue;
       const ahead = await ledger.ahead(job);
       if (ahead === null) continue;
       const seconds = pace.wholeJob(job);
-      const rounds = Math.ceil((ahead + 1) / Math.max(1, readyEngines()));
+      const rounds = Math.ceil((ahead + 1) / Math.max(1, ready));
       const etaSeconds = seconds === null ? null : Math.round(rounds * seconds * 10) / 10;
-      const event = { type: 'moved', at: context.now(), queuePosition: ahead, etaSeconds } as const;
+      const at = context.now();
+      const waitCode = waitReason(job, { at, ahead, engines, operator: false })?.code ?? null;
+      const event = { type: 'moved', at, queuePosition: ahead, etaSeconds, waitCode } as const;
       await changeFrom(ledger, job, event, null);
     }
   };

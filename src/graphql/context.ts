@@ -1,7 +1,8 @@
 import type { EngineStatus } from '../dispatch/engine.ts';
-import type { Caller } from '../jobs/job.ts';
+import type { Caller, Job } from '../jobs/job.ts';
 import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
+import type { WaitReason } from '../jobs/waiting.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 
 /** Services for resolvers. */
@@ -10,6 +11,8 @@ export interface Services {
   readonly previews: Previews;
   readonly workflows: WorkflowCatalog;
   readonly engines: () => readonly EngineStatus[];
+  /** Why a job waits now, in words for this caller; null when it does not. */
+  readonly waitingFor: (job: Job, caller: Caller) => Promise<WaitReason | null>;
   readonly setEngineDrained: (id: string, drained: boolean) => EngineStatus | null;
 }
 

@@ -2,6 +2,7 @@ import type { Size } from '../images/formats.ts';
 import type { Stage } from '../workflows/manifest.ts';
 import { type JobError, jobError } from './errors.ts';
 import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } from './job.ts';
+import type { WaitCode } from './waiting.ts';
 
 /** Lines of a job's history that are kept; the oldest are dropped. */
 const LOG_LIMIT = 60;
@@ -31,8 +32,14 @@ export type JobEvent =
       etaSeconds: number | null;
     }
   | { type: 'previewed'; at: number; preview: PreviewFrame }
-  /** Its position in the queue changed. */
-  | { type: 'moved'; at: number; queuePosition: number | null; etaSeconds: number | null }
+  /** Its position in the queue changed, or why it waits. */
+  | {
+      type: 'moved';
+      at: number;
+      queuePosition: number | null;
+      etaSeconds: number | null;
+      waitCode: WaitCode | null;
+    }
   /** The output images are in Artifacts. */
   | { type: 'completed'; at: number; outputs: readonly OutputImage[]; expiresAt: number }
   | { type: 'failed'; at: number; error: JobError; engineReport: string | null; expiresAt: number }
@@ -64,6 +71,7 @@ export function advance(job: Job, event: JobEvent): Job {
         engine: event.engine,
         clientId: event.promptId,
         promptId: event.promptId,
+        waitCode: null,
         notBefore: null,
       });
     case 'bound':
@@ -98,14 +106,7 @@ export function advance(job: Job, event: JobEvent): Job {
         previewRevisions: job.previewRevisions + 1,
       };
     case 'moved':
-      if (job.status !== 'QUEUED') return job;
-      if (job.queuePosition === event.queuePosition && job.etaSeconds === event.etaSeconds) return job;
-      return {
-        ...job,
-        revision: job.revision + 1,
-        queuePosition: event.queuePosition,
-        etaSeconds: event.etaSeconds,
-      };
+      return moved(job, event);
     case 'completed':
       if (job.status !== 'PROCESSING') return job;
       return finish(job, event, 'COMPLETED', null, { progress: 100, outputs: event.outputs });
@@ -186,6 +187,14 @@ function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>):
   };
 }
 
+function moved(job: Job, event: Extract<JobEvent, { type: 'moved' }>): Job {
+  if (job.status !== 'QUEUED') return job;
+  const { queuePosition, etaSeconds, waitCode } = event;
+  const unchanged =
+    job.queuePosition === queuePosition && job.etaSeconds === etaSeconds && job.waitCode === waitCode;
+  return unchanged ? job : { ...job, revision: job.revision + 1, queuePosition, etaSeconds, waitCode };
+}
+
 const idle = {
   lane: null,
   live: null,
@@ -193,6 +202,7 @@ const idle = {
   totalSteps: null,
   queuePosition: null,
   etaSeconds: null,
+  waitCode: null,
   preview: null,
 };
 

@@ -2,6 +2,7 @@ import type { ImageMimeType, Size } from '../images/formats.ts';
 import type { Edit } from '../images/metadata/strip.ts';
 import type { Stage } from '../workflows/manifest.ts';
 import type { JobError } from './errors.ts';
+import type { WaitCode } from './waiting.ts';
 
 export const JOB_STATUSES = ['QUEUED', 'PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
 export type JobStatus = (typeof JOB_STATUSES)[number];
@@ -141,6 +142,8 @@ export interface Job {
   readonly totalSteps: number | null;
   readonly queuePosition: number | null;
   readonly etaSeconds: number | null;
+  /** Why it waits, as watchers were told last. The present reason is looked up. */
+  readonly waitCode: WaitCode | null;
   readonly size: Size | null;
   readonly preview: PreviewFrame | null;
   /** How many of the revisions only replaced the preview. */
@@ -209,6 +212,7 @@ export function createJob(fields: {
     totalSteps: null,
     queuePosition: null,
     etaSeconds: null,
+    waitCode: null,
     size: null,
     preview: null,
     previewRevisions: 0,

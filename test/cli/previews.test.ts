@@ -18,6 +18,7 @@ const BASE: JobSnapshot = {
   step: null,
   totalSteps: null,
   queuePosition: null,
+  waitingFor: null,
   etaSeconds: null,
   attempt: 1,
   engine: null,

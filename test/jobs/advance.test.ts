@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { advance, type JobEvent } from '../../src/jobs/advance.ts';
 import { jobError } from '../../src/jobs/errors.ts';
 import { isFinal, type Job, type JobStatus } from '../../src/jobs/job.ts';
+import { WAIT_CODES } from '../../src/jobs/waiting.ts';
 import { aJob } from '../support/jobs.ts';
 
 const at = fc.integer({ min: 1_000, max: 2_000_000 });
@@ -47,6 +48,7 @@ const event: fc.Arbitrary<JobEvent> = fc.oneof(
     at,
     queuePosition: fc.option(fc.nat(9)),
     etaSeconds: fc.constant(null),
+    waitCode: fc.option(fc.constantFrom(...WAIT_CODES)),
   }),
   fc.record({ type: fc.constant('completed' as const), at, outputs: fc.constant([]), expiresAt }),
   fc.record({

@@ -63,7 +63,14 @@ beforeAll(async () => {
   const config = readConfig({});
   if (!config.ok) throw new Error(config.faults.join());
   server = await startHttpServer({
-    services: { jobs, previews, workflows, engines: () => [], setEngineDrained: () => null },
+    services: {
+      jobs,
+      previews,
+      workflows,
+      engines: () => [],
+      waitingFor: async () => null,
+      setEngineDrained: () => null,
+    },
     identity: createIdentity({ keys: [], tokens: null }),
     rest: () => async () => {},
     log,
@@ -77,7 +84,11 @@ beforeAll(async () => {
     trustedProxies: null,
     sharedRates: null,
     showDetails: false,
-    readiness: createReadiness({ pingStore: async () => {}, engines: () => [], now: Date.now }),
+    readiness: createReadiness({
+      pingStore: async () => {},
+      engines: () => [],
+      now: Date.now,
+    }),
     logRequests: false,
     onRequest: () => {},
     renderMetrics: null,

@@ -98,7 +98,14 @@ export async function startFace(
   });
   await app.register(
     restRoutes({
-      services: { jobs, previews, workflows, engines: () => [], setEngineDrained: () => null },
+      services: {
+        jobs,
+        previews,
+        workflows,
+        engines: () => [],
+        waitingFor: async () => null,
+        setEngineDrained: () => null,
+      },
       artifacts,
       uploads,
       origins: [],

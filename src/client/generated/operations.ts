@@ -127,6 +127,27 @@ export type EditMetadataInput = {
   value: string;
 };
 
+/** Why a job waits. */
+export type EditWaitCode =
+  /** No engine responds. */
+  | 'ENGINES_DOWN'
+  /** An operator has drained the engines. */
+  | 'ENGINES_DRAINED'
+  /** The engines failed repeatedly and are tried again later. */
+  | 'ENGINES_SET_ASIDE'
+  /** The engines are being probed. */
+  | 'ENGINES_STARTING'
+  /** The engines lack a node or a model of its workflow. */
+  | 'ENGINES_UNFIT'
+  /** An engine has it in its own queue. */
+  | 'ENGINE_QUEUE'
+  /** Other jobs run first. */
+  | 'JOBS_AHEAD'
+  /** It is next, and every engine that can run it is busy. */
+  | 'LANES_BUSY'
+  /** Its engine was lost: it pauses before its next run. */
+  | 'PAUSED';
+
 /** Events that can be posted to a webhook. */
 export type EditWebhookEvent =
   /** The job was canceled. */
@@ -174,7 +195,7 @@ export type EditImageMutationVariables = Exact<{
 export type EditImageMutation = { editImage:
     | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -184,7 +205,7 @@ export type CancelJobMutationVariables = Exact<{
 
 
 export type CancelJobMutation = { cancelJob:
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -206,20 +227,20 @@ export type RetryJobMutationVariables = Exact<{
 export type RetryJobMutation = { retryJob:
     | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
-    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
-    | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
+    | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
-export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
+export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
   id: string | number;
 }>;
 
 
-export type JobQuery = { job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
+export type JobQuery = { job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } | null };
 
 export type JobsQueryVariables = Exact<{
   first?: number | null | undefined;
@@ -230,7 +251,7 @@ export type JobsQueryVariables = Exact<{
 }>;
 
 
-export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
+export type JobsQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type JobProgressSubscriptionVariables = Exact<{
   jobId: string | number;
@@ -239,7 +260,7 @@ export type JobProgressSubscriptionVariables = Exact<{
 }>;
 
 
-export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
+export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { url: string, mimeType: string, width: number, height: number } | null, images: Array<{ url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
 import type { Operation } from '../connection.ts';
 
@@ -279,6 +300,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine
@@ -345,6 +370,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine
@@ -444,6 +473,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine
@@ -500,6 +533,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine
@@ -568,6 +605,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine
@@ -624,6 +665,10 @@ fragment JobSnapshot on EditJob {
   step
   totalSteps
   queuePosition
+  waitingFor {
+    code
+    message
+  }
   etaSeconds
   attempt
   engine

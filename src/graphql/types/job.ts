@@ -9,6 +9,7 @@ import {
   type OutputImage,
   type PreviewFrame,
 } from '../../jobs/job.ts';
+import type { WaitCode, WaitReason } from '../../jobs/waiting.ts';
 import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
@@ -163,6 +164,28 @@ export function addJob(builder: Builder) {
     }),
   });
 
+  const WaitCodeType = builder.enumType('EditWaitCode', {
+    description: 'Why a job waits.',
+    values: {
+      JOBS_AHEAD: { description: 'Other jobs run first.' },
+      LANES_BUSY: { description: 'It is next, and every engine that can run it is busy.' },
+      ENGINE_QUEUE: { description: 'An engine has it in its own queue.' },
+      PAUSED: { description: 'Its engine was lost: it pauses before its next run.' },
+      ENGINES_STARTING: { description: 'The engines are being probed.' },
+      ENGINES_DOWN: { description: 'No engine responds.' },
+      ENGINES_UNFIT: { description: 'The engines lack a node or a model of its workflow.' },
+      ENGINES_DRAINED: { description: 'An operator has drained the engines.' },
+      ENGINES_SET_ASIDE: { description: 'The engines failed repeatedly and are tried again later.' },
+    } satisfies Record<WaitCode, object>,
+  });
+  const WaitType = builder.objectRef<WaitReason>('EditWait').implement({
+    description: 'Why a job waits.',
+    fields: t => ({
+      code: t.field({ type: WaitCodeType, resolve: ({ code }) => code }),
+      message: t.exposeString('message', { description: 'One sentence for people.' }),
+    }),
+  });
+
   const JobType = builder.objectRef<Job>('EditJob').implement({
     description: 'One image edit.',
     directives: { key: { fields: 'id' } },
@@ -181,6 +204,12 @@ export function addJob(builder: Builder) {
         nullable: true,
         description: 'Jobs ahead of this one; null when it does not wait.',
         resolve: async (job, _, { jobs }) => (await jobs.ahead(job)) ?? job.queuePosition,
+      }),
+      waitingFor: t.field({
+        type: WaitType,
+        nullable: true,
+        description: 'Why the job waits; null unless it is QUEUED.',
+        resolve: (job, _, { waitingFor, caller }) => waitingFor(job, caller),
       }),
       etaSeconds: t.exposeFloat('etaSeconds', {
         nullable: true,

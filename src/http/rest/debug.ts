@@ -40,8 +40,9 @@ export function debugRoutes(app: FastifyInstance, options: RestOptions): void {
   app.get('/debug/job/:job_id', route, async (request: JobRequest, reply) => {
     const job = await findJob(options, request);
     if (job === null) return sendJobNotFound(reply);
-    const fields = await debugFieldsOf(options, job, options.callerOf(request).operator);
-    return { ...(await statusOf(options, job)), ...fields };
+    const caller = options.callerOf(request);
+    const fields = await debugFieldsOf(options, job, caller.operator);
+    return { ...(await statusOf(options, job, caller)), ...fields };
   });
 }
 

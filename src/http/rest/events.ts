@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
-import { isFinal, type Job } from '../../jobs/job.ts';
+import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { eventsQuery } from './contract/requests.ts';
@@ -42,7 +42,12 @@ export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
         // Keeps nginx from buffering the events.
         'x-accel-buffering': 'no',
       })
-      .send(Readable.from(frames(options, first.value, seen, jobs), { objectMode: false, highWaterMark: 1 }));
+      .send(
+        Readable.from(frames(options, first.value, seen, jobs, caller), {
+          objectMode: false,
+          highWaterMark: 1,
+        }),
+      );
   });
 }
 
@@ -56,11 +61,12 @@ async function* frames(
   first: Job,
   seen: number,
   jobs: JobStream,
+  caller: Caller,
 ): AsyncGenerator<string, void> {
   try {
     // A comment, so that the headers are sent at once.
     yield ': watching\n\n';
-    if (first.revision > seen) yield await frameOf(options, first);
+    if (first.revision > seen) yield await frameOf(options, first, caller);
     if (isFinal(first.status)) return;
     let next = jobs.next();
     for (;;) {
@@ -70,7 +76,7 @@ async function* frames(
         continue;
       }
       if (result.done === true) return;
-      yield await frameOf(options, result.value);
+      yield await frameOf(options, result.value, caller);
       if (isFinal(result.value.status)) return;
       next = jobs.next();
     }
@@ -79,6 +85,6 @@ async function* frames(
   }
 }
 
-async function frameOf(options: RestOptions, job: Job): Promise<string> {
-  return `id: ${job.revision}\ndata: ${JSON.stringify(await liveStatusOf(options, job))}\n\n`;
+async function frameOf(options: RestOptions, job: Job, caller: Caller): Promise<string> {
+  return `id: ${job.revision}\ndata: ${JSON.stringify(await liveStatusOf(options, job, caller))}\n\n`;
 }

@@ -60,7 +60,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     if (outcome === null || outcome.kind === 'not-found') return sendJobNotFound(reply);
     // The engine has not stopped in time: the job ends as soon as it does.
     if (outcome.kind === 'pending') reply.code(202).header('retry-after', POLL_SECONDS);
-    return statusOf(options, outcome.job);
+    return statusOf(options, outcome.job, options.callerOf(request));
   });
 
   app.get('/preview/:job_id', async (request: JobRequest, reply) => {

@@ -1,4 +1,5 @@
-import { isWaiting, type Job } from '../../jobs/job.ts';
+import { type Caller, isWaiting, type Job } from '../../jobs/job.ts';
+import type { WaitReason } from '../../jobs/waiting.ts';
 import type { RestOptions } from './context.ts';
 import type { RestStatus, StatusResponse } from './contract/responses.ts';
 
@@ -40,26 +41,29 @@ export async function imageExists(options: RestOptions, job: Job): Promise<boole
 export interface Surroundings {
   /** Number of jobs that run before this one; null when it does not wait. */
   readonly position: number | null;
+  /** Why it waits; null when it does not. */
+  readonly wait: WaitReason | null;
   /** Whether the output image is stored; false for a job without one. */
   readonly imageReady: boolean;
 }
 
 /** Looks them up in the queue and the store. */
-export async function surroundingsOf(options: RestOptions, job: Job): Promise<Surroundings> {
+export async function surroundingsOf(options: RestOptions, job: Job, caller: Caller): Promise<Surroundings> {
   return {
     position: isWaiting(job) ? await options.services.jobs.ahead(job) : null,
+    wait: await options.services.waitingFor(job, caller),
     imageReady: job.status === 'COMPLETED' && (await imageExists(options, job)),
   };
 }
 
 /** The response of `/status` for a job. */
-export async function statusOf(options: RestOptions, job: Job): Promise<StatusResponse> {
-  return describeStatus(options, job, await surroundingsOf(options, job));
+export async function statusOf(options: RestOptions, job: Job, caller: Caller): Promise<StatusResponse> {
+  return describeStatus(options, job, await surroundingsOf(options, job, caller));
 }
 
 /** The response of `/status` with the job's revision, for clients that wait for the next one. */
-export async function liveStatusOf(options: RestOptions, job: Job): Promise<StatusResponse> {
-  return { ...(await statusOf(options, job)), revision: job.revision };
+export async function liveStatusOf(options: RestOptions, job: Job, caller: Caller): Promise<StatusResponse> {
+  return { ...(await statusOf(options, job, caller)), revision: job.revision };
 }
 
 /** The response of `/status` for a job in known surroundings. */
@@ -76,6 +80,9 @@ export function describeStatus(options: RestOptions, job: Job, around: Surroundi
         ...(job.step === null ? {} : { step: job.step }),
         ...(job.totalSteps === null ? {} : { total_steps: job.totalSteps }),
         ...(position === null ? {} : { queue_position: position }),
+        ...(around.wait === null
+          ? {}
+          : { waiting_for: { ...around.wait, code: around.wait.code.toLowerCase() } }),
         ...(job.etaSeconds === null ? {} : { eta_seconds: oneDecimal(job.etaSeconds) }),
       };
     }

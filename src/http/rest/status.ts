@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
-import { isFinal, isWaiting, type Job } from '../../jobs/job.ts';
+import { type Caller, isFinal, isWaiting, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { statusQuery } from './contract/requests.ts';
@@ -33,8 +33,8 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     if (newest === null) return sendJobNotFound(reply);
     if (!isFinal(newest.status)) reply.header('retry-after', POLL_SECONDS);
     const live = wait !== undefined || query.value.revision !== undefined;
-    if (live) return liveStatusOf(options, newest);
-    const text = cache.textOf(newest);
+    if (live) return liveStatusOf(options, newest, options.callerOf(request));
+    const text = cache.textOf(newest, options.callerOf(request));
     return reply.type('application/json; charset=utf-8').send(typeof text === 'string' ? text : await text);
   });
 
@@ -92,12 +92,10 @@ function createStatusCache(options: RestOptions) {
     return job.status !== 'COMPLETED' || performance.now() - cached.checkedAt < RECHECK_MS;
   }
 
-  async function lookUp(job: Job, cached: Cached | undefined): Promise<string> {
+  async function lookUp(job: Job, cached: Cached | undefined, caller: Caller): Promise<string> {
     const checkedAt = performance.now();
-    const around = await surroundingsOf(options, job);
-    if (cached?.revision === job.revision && isWaiting(job) && around.position === cached.position) {
-      return cached.text;
-    }
+    const around = await surroundingsOf(options, job, caller);
+    if (cached?.revision === job.revision && isWaiting(job) && sameWait(around, cached)) return cached.text;
     const text = JSON.stringify(describeStatus(options, job, around));
     cache.set(job.id, { ...around, revision: job.revision, checkedAt, text });
     return text;
@@ -105,9 +103,13 @@ function createStatusCache(options: RestOptions) {
 
   return {
     /** A promise only where something has to be looked up. */
-    textOf(job: Job): string | Promise<string> {
+    textOf(job: Job, caller: Caller): string | Promise<string> {
       const cached = cache.get(job.id);
-      return cached !== undefined && isCurrent(job, cached) ? cached.text : lookUp(job, cached);
+      return cached !== undefined && isCurrent(job, cached) ? cached.text : lookUp(job, cached, caller);
     },
   };
+}
+
+function sameWait(a: Surroundings, b: Surroundings): boolean {
+  return a.position === b.position && a.wait?.message === b.wait?.message;
 }

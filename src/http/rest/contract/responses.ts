@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import 'zod-openapi';
 import { errorCodes } from '../../../jobs/errors.ts';
+import { WAIT_CODES } from '../../../jobs/waiting.ts';
 import { STAGES } from '../../../workflows/manifest.ts';
 
 /** The statuses of the REST contract; a canceled job has the status `error`. */
@@ -56,6 +57,13 @@ const jobInProgress = z
     step: count.optional().meta({ description: 'Sampler steps completed.' }),
     total_steps: count.optional(),
     queue_position: count.optional().meta({ description: 'Jobs that run before this one.' }),
+    waiting_for: z
+      .object({
+        code: z.enum(WAIT_CODES.map(code => code.toLowerCase())),
+        message: z.string().meta({ description: 'One sentence for people.' }),
+      })
+      .optional()
+      .meta({ description: 'Why a queued job waits.' }),
     eta_seconds: z
       .number()
       .optional()

@@ -1,0 +1,19 @@
+/** Why a job waits. A caller can act on the code; the message says it to people. */
+export const WAIT_CODES = [
+  'JOBS_AHEAD',
+  'LANES_BUSY',
+  'ENGINE_QUEUE',
+  'PAUSED',
+  'ENGINES_STARTING',
+  'ENGINES_DOWN',
+  'ENGINES_UNFIT',
+  'ENGINES_DRAINED',
+  'ENGINES_SET_ASIDE',
+] as const;
+
+export type WaitCode = (typeof WAIT_CODES)[number];
+
+export interface WaitReason {
+  readonly code: WaitCode;
+  readonly message: string;
+}

@@ -1,0 +1,150 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { EngineStatus } from '../../src/dispatch/engine.ts';
+import { ENGINE_STATES, type EngineState } from '../../src/dispatch/engine-state.ts';
+import { waitReason } from '../../src/dispatch/waiting.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import { startTestEngine } from '../support/comfyui/sandbox.ts';
+import { startRig } from '../support/gateway.ts';
+import { aJob } from '../support/jobs.ts';
+import { API_KEYS, as, fetchJson, KEYS, postGraphQL, submit } from '../support/requests.ts';
+import { openSocket } from '../support/sockets.ts';
+import { eventually, waitUntil } from '../support/watch.ts';
+
+const job = aJob();
+const { workflow } = job.request;
+
+function engine(state: EngineState, fields: Partial<EngineStatus> = {}): EngineStatus {
+  return {
+    id: 'gpu:8188',
+    url: 'http://gpu:8188',
+    state,
+    reason: state === 'READY' ? null : `because of ${state}`,
+    stats: null,
+    targetedInterrupt: true,
+    previewMetadata: true,
+    live: true,
+    workflows: state === 'UNFIT' || state === 'STARTING' ? [] : [workflow],
+    problems: new Map(),
+    ...fields,
+  };
+}
+
+const reasonOf = (engines: EngineStatus[], { of = job, ahead = 0, operator = false } = {}) =>
+  waitReason(of, { at: 1_000, ahead, engines, operator });
+
+describe('waitReason', () => {
+  it.each([
+    ['JOBS_AHEAD', '1 job is ahead', 1],
+    ['JOBS_AHEAD', '7 jobs are ahead', 7],
+    ['LANES_BUSY', 'It is next: every engine that can run it is busy', 0],
+  ])('is %s (%s) where an engine can take it after %i jobs', (code, message, ahead) => {
+    expect(reasonOf([engine('DOWN'), engine('READY')], { ahead })).toEqual({ code, message });
+  });
+
+  it.each([
+    ['ENGINES_STARTING', 'The engines are being probed', ['STARTING', 'DOWN']],
+    ['ENGINES_SET_ASIDE', 'Every engine failed repeatedly and is tried again later', ['SET_ASIDE', 'DOWN']],
+    ['ENGINES_DRAINED', 'Every engine is drained by an operator', ['DRAINED', 'DOWN']],
+    ['ENGINES_DOWN', 'No engine responds', ['DOWN', 'DOWN']],
+  ] as const)('is %s where no engine takes jobs, however many are ahead', (code, message, states) => {
+    const engines = states.map(state => engine(state));
+    expect(reasonOf(engines, { ahead: 9 })).toEqual({ code, message });
+    const told = reasonOf(engines, { ahead: 9, operator: true })?.message;
+    expect(told).toContain(message);
+    expect(told).toContain(`gpu:8188: because of ${states[0]}`);
+  });
+
+  it('names what the engines lack, once', () => {
+    const problems = new Map([
+      [workflow, [{ kind: 'node-missing', classType: 'TextEncodeQwenImageEditPlus' } as const]],
+    ]);
+    const unfit = engine('UNFIT', { problems });
+    const ready = engine('READY', { workflows: ['other'], problems });
+    const reason = reasonOf([unfit, ready, engine('DOWN')]);
+    expect(reason).toEqual({
+      code: 'ENGINES_UNFIT',
+      message: `No engine can run the workflow ${workflow}: an engine lacks the node TextEncodeQwenImageEditPlus`,
+    });
+  });
+
+  it('is the engine’s own queue for a job with a lane, and the pause after a loss', () => {
+    const held: Job = { ...job, lane: 'gpu:8188#1', engine: 'gpu:8188' };
+    expect(reasonOf([engine('READY')], { of: held })?.code).toBe('ENGINE_QUEUE');
+    const paused: Job = { ...job, notBefore: 2_400 };
+    expect(reasonOf([engine('READY')], { of: paused })).toEqual({
+      code: 'PAUSED',
+      message: 'Its engine was lost: it runs again in 2 s',
+    });
+  });
+
+  it('exists exactly for queued jobs, whatever state the engines are in', () => {
+    for (const state of ENGINE_STATES) {
+      expect(reasonOf([engine(state)])).not.toBeNull();
+      for (const status of ['PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const) {
+        expect(reasonOf([engine(state)], { of: { ...job, status } })).toBeNull();
+      }
+    }
+  });
+});
+
+describe('a waiting job', () => {
+  const QUERY = 'query ($id: ID!) { job(id: $id) { waitingFor { code message } } }';
+
+  it('says over GraphQL, REST and events that no engine responds, and why only to operators', async () => {
+    const rig = await startRig({ COMFYUI_URL: 'http://127.0.0.1:9', API_KEYS });
+    onTestFinished(() => rig.close());
+    const id = await submit(rig, {}, as(KEYS.alice));
+    const read = async (key: string) => {
+      const { body } = await fetchJson(`${rig.url}/status/${id}`, { headers: as(key) });
+      return Object(body).waiting_for;
+    };
+    await eventually(
+      () => read(KEYS.alice),
+      wait => wait.code === 'engines_down',
+    );
+    expect(await read(KEYS.alice)).toEqual({ code: 'engines_down', message: 'No engine responds' });
+    expect((await read(KEYS.olga)).message).toMatch(/^No engine responds \(127\.0\.0\.1:9: .*\)$/);
+    expect(await read(KEYS.alice)).toEqual({ code: 'engines_down', message: 'No engine responds' });
+    const { data } = await postGraphQL(rig.url, QUERY, { id }, as(KEYS.alice));
+    expect(data).toEqual({ job: { waitingFor: { code: 'ENGINES_DOWN', message: 'No engine responds' } } });
+
+    const socket = await openSocket(rig.url, { apiKey: KEYS.alice });
+    onTestFinished(() => socket.socket.close());
+    const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { waitingFor { code } } }';
+    socket.send({ id: 'w', type: 'subscribe', payload: { query, variables: { id } } });
+    const { payload } = await socket.receive('next', 'w');
+    expect(payload).toEqual({ data: { jobProgress: { waitingFor: { code: 'ENGINES_DOWN' } } } });
+  });
+
+  it('tells its watchers when the reason changes', async () => {
+    const engine = await startTestEngine({ stepMs: 5 });
+    onTestFinished(() => engine.stop());
+    const rig = await startRig({ COMFYUI_URL: engine.url });
+    onTestFinished(() => rig.close());
+    const [{ id: engineId }] = await eventually(
+      async () =>
+        (await rig.graphql<{ engines: [{ id: string; state: string }] }>('{ engines { id state } }')).data
+          ?.engines ?? [{ id: '', state: '' }],
+      ([{ state }]) => state === 'READY',
+    );
+    const drain = (drained: boolean) =>
+      rig.graphql(
+        'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { __typename } }',
+        { id: engineId, drained },
+      );
+    await drain(true);
+    const id = await submit(rig);
+    const socket = await openSocket(rig.url);
+    onTestFinished(() => socket.socket.close());
+    const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status waitingFor { code } } }';
+    socket.send({ id: 'w', type: 'subscribe', payload: { query, variables: { id } } });
+    expect(await socket.receive('next', 'w')).toMatchObject({
+      payload: { data: { jobProgress: { waitingFor: { code: 'ENGINES_DRAINED' } } } },
+    });
+    await drain(false);
+    const last = await waitUntil(rig.url, id, ({ status }) => status === 'COMPLETED');
+    expect(last.status).toBe('COMPLETED');
+    const running = await fetchJson(`${rig.url}/status/${id}`);
+    expect(running.body).not.toHaveProperty('waiting_for');
+  });
+});
