@@ -133,7 +133,7 @@ async function start(
     log,
   });
   stops.push(() => store.close());
-  const { feed, previews, rates } = store;
+  const { feed, previews, durations, rates } = store;
   const metrics = createMetrics(now);
   stops.push(async () => metrics.stop());
   const { registry } = metrics;
@@ -169,7 +169,8 @@ async function start(
   stops.push(() => loader.close());
   const images = countImages(registry, loader);
 
-  const pace = createPace();
+  const pace = createPace({ durations, now, log });
+  stops.push(() => pace.stop());
   const uploads = createUploads({
     artifacts,
     images,

@@ -34,6 +34,7 @@ const gateway = await startGateway(config.config, createLog('silent'), async ({ 
     ledger: { ...opened, stranded: async () => [] },
     feed,
     previews: createMemoryPreviews(),
+    durations: opened.durations,
     rates: null,
     close: () => opened.close(),
   };

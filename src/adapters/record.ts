@@ -1,5 +1,8 @@
 import { isWaiting, type Job } from '../jobs/job.ts';
 
+/** Engines of which durations are kept; the one that was put longest ago is dropped. */
+export const ENGINES_KEPT = 100;
+
 /** A job in two halves of JSON: `request` never changes, `state` is rewritten with every commit. */
 export interface JobRecord {
   readonly request: string;

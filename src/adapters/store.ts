@@ -1,16 +1,17 @@
 import { join } from 'node:path';
-import type { Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
 import { serveSnapshots } from './embedded/snapshots.ts';
 
-/** The store of jobs: their records, live changes and previews. */
+/** The store of jobs: their records, live changes, previews, and how long they took. */
 export interface Store {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
+  readonly durations: Durations;
   /** Null in the embedded store, which has a single gateway. */
   readonly rates: SharedRates | null;
   close(): Promise<void>;
@@ -41,6 +42,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     ledger,
     feed,
     previews: createMemoryPreviews(),
+    durations: ledger.durations,
     rates: null,
     async close() {
       await snapshots?.stop();

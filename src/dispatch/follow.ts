@@ -21,6 +21,7 @@ import { type HeldJob, type PreviewKeeper, RunOver } from './held-job.ts';
 import { type Inbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt, type Whereabouts } from './lookup.ts';
 import { createObserver } from './observation.ts';
+import { nameOf } from './pace.ts';
 
 /** A socket that is retried at this pause has been closed for a while, in milliseconds. */
 const DEAF_RETRY_MS = 1_000;
@@ -64,13 +65,15 @@ export interface FollowOptions {
 export async function followPrompt(options: FollowOptions): Promise<FollowResult> {
   const { context, engine, held, clientId, inbox, previews } = options;
   const { limits, now, log } = context;
+  const { plan } = options;
+  const { workflow } = held.job.request;
   const observer = createObserver({
     promptId: clientId,
-    plan: options.plan,
-    engine: engine.id,
-    pace: context.pace,
+    plan,
+    expect: () => context.pace.expect(nameOf(engine), workflow, plan),
+    learn: nodes => context.pace.learn(nameOf(engine), { workflow, shape: plan.shape, nodes, job: null }),
+    startedAt: held.job.startedAt,
     now,
-    job: () => held.job,
   });
   const evidence = collectEvidence();
   const leaving = new AbortController();
@@ -173,7 +176,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   async function report(): Promise<void> {
     if (!observer.seen.started) return;
     await start();
-    await held.apply({ type: 'progressed', at: now(), ...observer.progress(held.job) });
+    const progress = observer.progress();
+    if (progress !== null) await held.apply({ type: 'progressed', at: now(), ...progress });
     const preview = observer.takePreview();
     if (preview !== null) await previews.keep(preview, held);
   }
@@ -235,7 +239,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       let result: FollowResult | null = null;
       switch (step.do) {
         case 'wait':
-          await inbox.wait(step.until - now());
+          await inbox.wait(Math.min(step.until, observer.tickAt()) - now());
           break;
         case 'look':
           result = await look();
@@ -258,6 +262,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       if (result !== null) return result;
     }
   } finally {
+    observer.over();
     leaving.abort();
     // It may have opened without being taken from the inbox.
     for (const open of new Set([socket, await opening])) await open?.close();

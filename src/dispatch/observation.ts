@@ -1,8 +1,8 @@
 import type { EngineEvent } from '../comfyui/events.ts';
-import type { Job } from '../jobs/job.ts';
-import { measure, observe, type ProgressState, remainingWeights, startProgress } from '../jobs/progress.ts';
+import type { RunSample } from '../jobs/durations.ts';
+import type { Expectation } from '../jobs/expectation.ts';
+import { measure, type NodeReport, observe, type Progress, startProgress } from '../jobs/progress.ts';
 import type { ProgressPlan } from '../workflows/bind/plan.ts';
-import type { Pace } from './pace.ts';
 
 type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
 
@@ -28,54 +28,51 @@ export interface Observer {
   /** A look found the prompt running. */
   foundRunning(): void;
   takePreview(): PreviewEvent | null;
-  /** The job's progress now; `etaSeconds` is null until a similar job was measured. */
-  progress(job: Job): {
-    progress: number;
-    stage: ReturnType<typeof measure>['stage'];
-    step: number | null;
-    totalSteps: number | null;
-    etaSeconds: number | null;
-  };
+  /** The job's progress now; null while it is about what was returned the last time. */
+  progress(): Progress | null;
+  /** When, in milliseconds since 1970, `progress` is worth another look although no event came. */
+  tickAt(): number;
+  /** The run is over: what was measured is learned unless it was before. */
+  over(): void;
 }
 
-/** Follows one prompt through the events of its socket, and measures the speed of its nodes. */
+/** The progress moves between events by so much of the run at a time, within these bounds. */
+const TICK_SHARE = 0.02;
+const TICK_MIN_MS = 250;
+const TICK_MAX_MS = 1_000;
+/** A change of the percentage that is worth a change of the job while stage and step stay. */
+const WORTH_PERCENT = 1;
+
+/** Follows one prompt through the events of its socket. `startedAt` is when it started if an earlier process saw that. */
 export function createObserver(options: {
   promptId: string;
   plan: ProgressPlan;
-  engine: string;
-  pace: Pace;
+  /** What earlier runs tell of this one; more may be known a moment later. */
+  expect: () => Expectation;
+  /** Called at most once, when the prompt has ended, with the nodes that ran to their end. */
+  learn: (nodes: RunSample['nodes']) => void;
+  startedAt: number | null;
   now: () => number;
-  job: () => Job;
 }): Observer {
-  const { promptId, plan, pace, now } = options;
-  let state: ProgressState = startProgress(plan);
+  const { promptId, plan, now } = options;
+  let state = startProgress(plan);
+  let learned = false;
   let started = false;
   let endedAt: number | null = null;
   let heardAt = now();
   let movedAt = now();
   let longestPause = 0;
   let preview: PreviewEvent | null = null;
-  /** When the current node started, or its newest step ended. */
-  let measuredFrom: { node: string; at: number; fraction: number } | null = null;
+  let returned: Progress | null = null;
+  let checkedAt = 0;
 
-  function moved(next: ProgressState): void {
-    if (next === state) return;
+  function report(...reports: readonly NodeReport[]): void {
+    begin();
     const at = now();
-    const node = plan.nodes[state.current ?? ''];
-    if (measuredFrom !== null && node !== undefined && state.current === measuredFrom.node) {
-      const reached = next.current === state.current && !next.done.has(measuredFrom.node) ? next.fraction : 1;
-      const weight = node.weight * (reached - measuredFrom.fraction);
-      // The first step of a sampler also loads the model: it says little about the others.
-      const warmingUp = node.stage === 'SAMPLING' && measuredFrom.fraction === 0 && reached < 1;
-      if (weight > 0 && !warmingUp) {
-        pace.measured(options.engine, options.job(), node.stage, weight, (at - measuredFrom.at) / 1000);
-      }
-      if (weight > 0) measuredFrom = { node: measuredFrom.node, at, fraction: reached };
-    }
-    if (next.current !== null && next.current !== measuredFrom?.node) {
-      measuredFrom = { node: next.current, at, fraction: next.fraction };
-    }
-    if (started) longestPause = Math.max(longestPause, at - movedAt);
+    if (reports.some(({ kind }) => kind === 'executing')) state = { ...state, expected: options.expect() };
+    const next = reports.reduce((before, one) => observe(before, one, at), state);
+    if (next === state) return;
+    longestPause = Math.max(longestPause, at - movedAt);
     movedAt = at;
     state = next;
   }
@@ -84,6 +81,14 @@ export function createObserver(options: {
     if (started) return;
     started = true;
     movedAt = now();
+    state = { ...state, expected: options.expect() };
+    state = observe(state, { kind: 'started' }, Math.min(now(), options.startedAt ?? now()));
+  }
+
+  function over(): void {
+    if (learned || state.measured.length === 0) return;
+    learned = true;
+    options.learn(state.measured);
   }
 
   function take(event: EngineEvent): void {
@@ -96,38 +101,40 @@ export function createObserver(options: {
         begin();
         return;
       case 'cached':
-        begin();
-        moved(observe(state, { kind: 'cached', nodes: event.nodes }));
+        report({ kind: 'cached', nodes: event.nodes });
         return;
       case 'executing':
-        begin();
-        moved(observe(state, { kind: 'executing', node: event.node }));
+        // Without an id it greets a new socket: the node started before.
+        report({ kind: 'executing', node: event.node, late: event.promptId === null });
         return;
       case 'stepped':
-        begin();
-        moved(observe(state, { kind: 'stepped', node: event.node, value: event.value, max: event.max }));
+        report({ kind: 'stepped', node: event.node, value: event.value, max: event.max });
         return;
-      case 'progress': {
-        begin();
-        let next = state;
-        for (const { node, value, max, finished } of event.nodes) {
-          if (finished) next = observe(next, { kind: 'finished', node });
-          else if (value > 0) next = observe(next, { kind: 'stepped', node, value, max });
-          else next = observe(next, { kind: 'executing', node });
-        }
-        moved(next);
+      case 'progress':
+        report(
+          ...event.nodes.map(({ node, value, max, finished }): NodeReport => {
+            if (finished) return { kind: 'finished', node };
+            return value > 0 ? { kind: 'stepped', node, value, max } : { kind: 'executing', node };
+          }),
+        );
         return;
-      }
       case 'preview':
         preview = event;
         return;
       case 'executed':
         return;
-      case 'idle':
       case 'succeeded':
+        // Old versions do not report the end of the last node.
+        if (started && state.current !== null) report({ kind: 'finished', node: state.current.id });
+        endedAt ??= now();
+        over();
+        return;
+      case 'idle':
       case 'failed':
       case 'interrupted':
-        if (event.promptId === promptId) endedAt ??= now();
+        if (event.promptId !== promptId) return;
+        endedAt ??= now();
+        over();
         return;
       default:
         event satisfies never;
@@ -145,9 +152,27 @@ export function createObserver(options: {
       preview = null;
       return taken;
     },
-    progress(job) {
-      const eta = started ? pace.remaining(options.engine, job, remainingWeights(state)) : null;
-      return { ...measure(state), etaSeconds: eta === null ? null : Math.round(eta * 10) / 10 };
+    progress() {
+      checkedAt = now();
+      const next = measure(state, endedAt ?? checkedAt);
+      const isNews =
+        returned === null ||
+        next.stage !== returned.stage ||
+        next.step !== returned.step ||
+        next.totalSteps !== returned.totalSteps ||
+        next.progress >= returned.progress + WORTH_PERCENT ||
+        (next.etaSeconds === null) !== (returned.etaSeconds === null);
+      if (!isNews) return null;
+      returned = next;
+      return next;
     },
+    tickAt() {
+      if (!started || endedAt !== null) return Number.POSITIVE_INFINITY;
+      const { progress, etaSeconds } = returned ?? measure(state, now());
+      if (etaSeconds === null) return Number.POSITIVE_INFINITY;
+      const total = (etaSeconds * 1000) / Math.max(0.01, 1 - progress / 100);
+      return checkedAt + Math.min(TICK_MAX_MS, Math.max(TICK_MIN_MS, total * TICK_SHARE));
+    },
+    over,
   };
 }

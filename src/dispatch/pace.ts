@@ -1,65 +1,146 @@
+import {
+  type EngineDurations,
+  isSameShape,
+  learn,
+  noDurations,
+  type RunSample,
+  wholeJob,
+} from '../jobs/durations.ts';
+import { type Expectation, expectJob, expectRun, nearest } from '../jobs/expectation.ts';
 import type { Job } from '../jobs/job.ts';
-import type { Stage } from '../workflows/manifest.ts';
+import type { Clock, Durations } from '../jobs/ports.ts';
+import type { Log } from '../log.ts';
+import type { ProgressPlan, RunShape } from '../workflows/bind/plan.ts';
+import type { Engine } from './engine.ts';
 
-/** What is measured: seconds per unit of a stage's weight, or of a whole job. */
-export type Measure = Stage | 'JOB';
-
-/** Measured speeds of jobs with the same workflow, size and number of images. */
+/** What earlier runs took, to tell how long others take. Shared with other gateways through the store. */
 export interface Pace {
-  /** Records that `weight` units took `seconds`. */
-  measured(engine: string, job: Job, what: Measure, weight: number, seconds: number): void;
-  /** Seconds for the remaining weights; null until the sampling of a similar job was measured. */
-  remaining(engine: string, job: Job, weights: ReadonlyMap<Stage, number>): number | null;
+  /** What to expect of a run, as far as this process knows; what others learned is read for the next call. */
+  expect(engine: EngineName, workflow: string, plan: ProgressPlan): Expectation;
+  /** Adds a run. It is stored in the background; a failure to store it is logged. */
+  learn(engine: EngineName, sample: RunSample): void;
+  /** Adds a whole job, from its start to its stored images. */
+  completed(engine: EngineName, job: Job, seconds: number): void;
   /** Seconds for a whole job like this one on any engine; null until one was measured. */
   wholeJob(job: Job): number | null;
   /** Estimated seconds until one of the ready engines takes the next job, 1 to 300; 10 while nothing was measured. */
   secondsToRoom(readyEngines: number): number;
+  /** Resolves when what was learned is stored. */
+  stop(): Promise<void>;
 }
 
-/** Weight of the newest measurement in the moving average. */
-const SMOOTHING = 0.3;
-const ANY_JOB = 'any job';
+export interface EngineName {
+  readonly id: string;
+  /** As the engine names it; null when unknown. */
+  readonly device: string | null;
+}
 
-/** Starts without measurements. Keeps moving averages per engine and over all engines. */
-export function createPace(): Pace {
-  const averages = new Map<string, number>();
+/** How an engine is named in the records. */
+export function nameOf({ id, status }: Pick<Engine, 'id' | 'status'>): EngineName {
+  return { id, device: status().stats?.device ?? null };
+}
 
-  function key(engine: string, job: Job, what: Measure): string {
-    const area =
-      job.size === null ? (job.request.megapixels ?? 1) : (job.size.width * job.size.height) / 1_048_576;
-    // Attention grows with the canvas and with each image: only jobs that are equal in both are compared.
-    const quarterMegapixels = Math.round(area * 4);
-    return [what, engine, job.request.workflow, quarterMegapixels, job.request.images.length].join('|');
+export interface PaceOptions {
+  readonly durations: Durations;
+  readonly now: Clock;
+  readonly log: Log;
+}
+
+/** What other gateways learned of an engine is read when it was not for so long, and of all engines. */
+const FRESH_MS = 2_000;
+const ALL_FRESH_MS = 60_000;
+
+const MEGAPIXEL = 1024 * 1024;
+
+/** Starts to read what is stored. */
+export function createPace({ durations, now, log }: PaceOptions): Pace {
+  const known = new Map<string, EngineDurations>();
+  const readAt = new Map<string, number>();
+  /** One access to the store after another, so that an older record never replaces a newer one. */
+  let access: Promise<void> = Promise.resolve();
+
+  function enqueue(what: string, work: () => Promise<void>): void {
+    access = access.then(work).catch(error => log.debug({ err: error }, `${what} failed`));
   }
 
-  function learn(name: string, value: number): void {
-    const before = averages.get(name);
-    averages.set(name, before === undefined ? value : before + SMOOTHING * (value - before));
+  function readAll(): void {
+    readAt.set('', now());
+    enqueue('reading the durations of earlier runs', async () => {
+      for (const stored of await durations.all()) known.set(stored.engine, stored);
+    });
   }
 
-  function known(engine: string, job: Job, what: Measure): number | null {
-    return averages.get(key(engine, job, what)) ?? averages.get(key('*', job, what)) ?? null;
+  async function readOne(engine: string): Promise<void> {
+    const stored = await durations.of(engine);
+    if (stored !== null) known.set(engine, stored);
+    readAt.set(engine, now());
   }
 
+  function isStale(engine: string, ms: number): boolean {
+    return now() - (readAt.get(engine) ?? Number.NEGATIVE_INFINITY) > ms;
+  }
+
+  function own({ id, device }: EngineName): EngineDurations {
+    const found = known.get(id);
+    return found === undefined ? noDurations(id, device) : { ...found, device };
+  }
+
+  function add(engine: EngineName, sample: RunSample): void {
+    // Known at once, for a run that starts now, and added to what is stored then.
+    known.set(engine.id, learn(own(engine), sample));
+    enqueue('storing the durations of a run', async () => {
+      const stored = (await durations.of(engine.id)) ?? noDurations(engine.id, engine.device);
+      const next = learn({ ...stored, device: engine.device }, sample);
+      await durations.put(next);
+      known.set(engine.id, next);
+    });
+  }
+
+  readAll();
   return {
-    measured(engine, job, what, weight, seconds) {
-      if (!(weight > 0) || !(seconds >= 0)) return;
-      learn(key(engine, job, what), seconds / weight);
-      learn(key('*', job, what), seconds / weight);
-      if (what === 'JOB') learn(ANY_JOB, seconds);
+    expect(engine, workflow, plan) {
+      if (isStale('', ALL_FRESH_MS)) readAll();
+      if (isStale(engine.id, FRESH_MS)) {
+        readAt.set(engine.id, now());
+        enqueue('reading the durations of earlier runs', () => readOne(engine.id));
+      }
+      return expectRun(plan, workflow, own(engine), [...known.values()]);
     },
-    remaining(engine, job, weights) {
-      const perStep = known(engine, job, 'SAMPLING');
-      if (perStep === null) return null;
-      let seconds = 0;
-      for (const [stage, weight] of weights) seconds += weight * (known(engine, job, stage) ?? perStep);
-      return seconds;
+    learn: add,
+    completed(engine, job, seconds) {
+      const { workflow, steps } = job.request;
+      const shape = shapeOf(job);
+      // The shape of its nodes, which the graph told exactly.
+      const known = own(engine).shapes.find(
+        of => of.workflow === workflow && isSameShape({ ...of, tokens: shape.tokens }, shape),
+      );
+      add(engine, { workflow, shape: known ?? shape, nodes: [], job: { steps, seconds } });
     },
-    wholeJob: job => known('*', job, 'JOB'),
+    wholeJob(job) {
+      const shape = shapeOf(job);
+      const { workflow, steps } = job.request;
+      const shapes = [...known.values()]
+        .flatMap(of => of.shapes)
+        .filter(of => of.workflow === workflow && of.jobs.length > 0);
+      const best = nearest(shapes, shape);
+      return best === null ? null : expectJob(best, shape, steps);
+    },
     secondsToRoom(readyEngines) {
-      const seconds = averages.get(ANY_JOB);
-      if (seconds === undefined || readyEngines === 0) return 10;
-      return Math.min(300, Math.max(1, Math.ceil(seconds / readyEngines)));
+      const newest = [...known.values()].flatMap(
+        ({ shapes }) => shapes.find(({ jobs }) => jobs.length > 0) ?? [],
+      );
+      const seconds = newest.flatMap(shape => wholeJob(shape, shape.jobs.at(-1)?.[0] ?? 1) ?? []);
+      if (seconds.length === 0 || readyEngines === 0) return 10;
+      const mean = seconds.reduce((sum, each) => sum + each, 0) / seconds.length;
+      return Math.min(300, Math.max(1, Math.ceil(mean / readyEngines)));
     },
+    stop: () => access,
   };
+}
+
+/** The shape of a job that may not be bound yet. Graphs scale reference images to one size, about a megapixel. */
+function shapeOf({ request, size }: Job): RunShape {
+  const pixels = size === null ? (request.megapixels ?? 1) * MEGAPIXEL : size.width * size.height;
+  const tokens = (pixels + request.images.length * MEGAPIXEL) / 256;
+  return { images: request.images.length, pixels, tokens, passes: request.cfg === 1 ? 1 : 2 };
 }

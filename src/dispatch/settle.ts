@@ -9,6 +9,7 @@ import type { FollowResult } from './follow.ts';
 import type { HeldJob } from './held-job.ts';
 import type { Inbox, RunSignal } from './inbox.ts';
 import type { PromptName } from './lookup.ts';
+import { nameOf } from './pace.ts';
 import { type Persisted, persist } from './patience.ts';
 
 /** Retries of a job after the engine ran out of memory. */
@@ -145,7 +146,7 @@ async function complete(run: Run, outputs: Awaited<ReturnType<typeof collectOutp
   const { context, engine, held } = run;
   const at = context.now();
   const started = held.job.startedAt;
-  if (started !== null) context.pace.measured(engine.id, held.job, 'JOB', 1, (at - started) / 1000);
+  if (started !== null) context.pace.completed(nameOf(engine), held.job, (at - started) / 1000);
   await held.apply({ type: 'completed', at, outputs, expiresAt: at + context.limits.jobTtlMs });
   engine.ranWell();
   await forget(run);

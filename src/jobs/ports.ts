@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
+import type { EngineDurations } from './durations.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
 
 /** Milliseconds since 1970. Replaceable in tests. */
@@ -144,6 +145,19 @@ export interface Outbox {
   of(jobId: string): Promise<readonly Delivery[]>;
   /** Calls back whenever this process stores a delivery. Returns an unsubscribe function. */
   onAdded(listener: () => void): () => void;
+}
+
+/**
+ * What runs took on the engines, shared by all gateways and kept across restarts. Losing it costs nothing but good
+ * estimates. Calls may reject with StoreUnavailable.
+ */
+export interface Durations {
+  /** Of every engine. */
+  all(): Promise<readonly EngineDurations[]>;
+  /** Null when nothing is known of the engine. */
+  of(engine: string): Promise<EngineDurations | null>;
+  /** Replaces what is known of an engine. The engines that were put longest ago are dropped above a hundred. */
+  put(durations: EngineDurations): Promise<void>;
 }
 
 /** Live snapshots of jobs. */

@@ -318,14 +318,14 @@ describe('many engines', () => {
     expect(executed).toEqual([1, 1, 1]);
   });
 
-  it('old and new versions of the protocol give the same progress', async () => {
+  it('old and new versions of the protocol give the same steps', async () => {
     const seen = await Promise.all(
       (['legacy', '0.8.0'] as const).map(async version => {
         const { rig } = await start([{ version }]);
         const snapshots = await watch(rig, await submit(rig, { steps: 5 }));
         return snapshots
           .filter(({ stage }) => stage === 'SAMPLING')
-          .map(({ step, progress }) => `${step} ${progress}`);
+          .map(({ step, totalSteps }) => `${step} of ${totalSteps}`);
       }),
     );
     expect([...new Set(seen[0])]).toEqual([...new Set(seen[1])]);

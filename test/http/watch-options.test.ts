@@ -39,12 +39,14 @@ beforeAll(async () => {
   if (!config.ok) throw new Error(config.faults.join('; '));
   const feed = createEmbeddedFeed();
   gateway = await startGateway(config.config, createLog('silent'), async ({ dataDir, now }) => {
-    ledger = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
+    const opened = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
+    ledger = opened;
     return {
       // The jobs are in a lane without a holder.
       ledger: { ...ledger, stranded: async () => [] },
       feed,
       previews: createMemoryPreviews(),
+      durations: opened.durations,
       rates: null,
       close: () => ledger.close(),
     };

@@ -7,6 +7,7 @@ import { tagsOf } from '../../jobs/labels.ts';
 import type {
   Clock,
   CommitResult,
+  Durations,
   Idempotency,
   Ledger,
   SubmitOptions,
@@ -15,6 +16,7 @@ import type {
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
+import { createEmbeddedDurations } from './durations.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
 import { jobOf, listJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
@@ -28,9 +30,11 @@ export interface EmbeddedLedgerOptions {
   readonly now: Clock;
 }
 
+/** The ledger, with what else is in its file. */
 export interface EmbeddedLedger extends Ledger {
   /** Copies the SQLite file, in the state that it has at the end, while it is used. */
   readonly copy: CopyDatabase;
+  readonly durations: Durations;
 }
 
 /**
@@ -271,6 +275,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     onWaiting: waitingListeners.add,
     outbox,
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
+    durations: createEmbeddedDurations(db, now),
     async close() {
       group.runPending();
       waitingListeners.clear();

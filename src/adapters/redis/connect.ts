@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Clock, Feed, Ledger, Previews } from '../../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Previews } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { SharedRates } from '../../rate.ts';
 import { parseRedisUrl, type RedisAddress, showAddress } from './address.ts';
@@ -12,6 +12,7 @@ import {
   openSubscriber,
   untilReady,
 } from './client.ts';
+import { createRedisDurations } from './durations.ts';
 import { createKeys, DEFAULT_PREFIX } from './keys.ts';
 import { createRedisLedger } from './ledger.ts';
 import { createRedisFeed, createRedisPreviews } from './live.ts';
@@ -38,6 +39,7 @@ export interface RedisStore {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly previews: Previews;
+  readonly durations: Durations;
   readonly rates: SharedRates;
   /** Closes every connection, as `ledger.close` does. */
   close(): Promise<void>;
@@ -113,6 +115,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     ledger,
     feed,
     previews: createRedisPreviews(client, keys),
+    durations: createRedisDurations(client, keys),
     rates: createRedisRates(client, keys),
     close: ledger.close,
   };

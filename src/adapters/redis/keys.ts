@@ -27,6 +27,8 @@ export function createKeys(prefix: string) {
     preview: (id: string) => `${prefix}:preview:${id}`,
     /** String: when a caller's rate budget is full again. */
     rate: (key: string) => `${prefix}:rate:${key}`,
+    /** Hash: durations by engine; `durations-put` is a sorted set of the engines by time. */
+    durations: `${prefix}:durations`,
     /** String: a random name of the stored data, to notice when Redis lost them. */
     identity: `${prefix}:identity`,
     /** Channel: snapshots of a job. */

@@ -103,7 +103,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   put({ node: output.node, input: output.prefixInput }, `QwenEdit/api_${request.jobId}`);
 
   const { steps, cfg } = request;
-  const plan = planProgress(manifest, whole, graph, { steps, cfg, images: images.length });
+  const plan = planProgress(manifest, whole, graph, { steps, cfg, images, size });
   return { graph, size, outputNode: nodeId(whole, output.node), plan };
 }
 

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { durationsContract } from './durations.ts';
 import { feedContract } from './feed.ts';
 import { labelContract } from './labels.ts';
 import { laneContract } from './lanes.ts';
@@ -10,7 +11,7 @@ import { type LedgerUnderTest, type UnderTest, underTest } from './under-test.ts
 
 export type { LedgerUnderTest } from './under-test.ts';
 
-/** The promises of the Ledger and Feed ports, test by test, for every adapter. */
+/** The promises of the Ledger, Feed and Durations ports, test by test, for every adapter. */
 export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest>): void {
   describe(`ledger: ${name}`, () => {
     let present: UnderTest;
@@ -27,5 +28,6 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     laneContract(under);
     feedContract(under);
     outboxContract(under);
+    durationsContract(under);
   });
 }

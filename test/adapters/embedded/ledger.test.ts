@@ -16,6 +16,7 @@ async function open(folder?: string): Promise<LedgerUnderTest> {
   return {
     ledger,
     feed,
+    durations: ledger.durations,
     advanceClock(ms) {
       clock += ms;
     },

@@ -90,3 +90,21 @@ export const identify = `
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
 return redis.call('GET', KEYS[1])
 `;
+
+/** Replaces what is known of the durations of one engine. */
+export const putDurations = `
+-- Purpose: stores a record, and drops those of the engines that were put longest ago above a limit.
+-- KEYS[1]: hash: records by engine. The sorted set beside it has the times of the puts.
+-- ARGV: 1 engine, 2 record, 3 how many engines are kept.
+-- Returns: nothing.
+local times = KEYS[1] .. '-put'
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', times, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000), ARGV[1])
+local old = redis.call('ZRANGE', times, 0, -tonumber(ARGV[3]) - 1)
+for _, engine in ipairs(old) do
+  redis.call('HDEL', KEYS[1], engine)
+  redis.call('ZREM', times, engine)
+end
+return nil
+`;

@@ -1,5 +1,13 @@
 import type { Result } from 'ioredis';
-import { acquireLane, extendLane, identify, readLanes, readStranded, takeRate } from './coordination.ts';
+import {
+  acquireLane,
+  extendLane,
+  identify,
+  putDurations,
+  readLanes,
+  readStranded,
+  takeRate,
+} from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, remove, submit } from './jobs.ts';
 import { listJobs, listTagged } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
@@ -25,6 +33,7 @@ declare module 'ioredis' {
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimDeliveries(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeSettleDelivery(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qePutDurations(key: string, ...args: Argument[]): Result<unknown, Context>;
   }
 }
 
@@ -64,6 +73,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeTakeRate: takeRate,
     qeClaimDeliveries: claimDeliveries,
     qeSettleDelivery: settleDelivery,
+    qePutDurations: putDurations,
   };
   return Object.fromEntries(Object.entries(texts).map(([name, lua]) => [name, { lua, numberOfKeys: 1 }]));
 }
