@@ -33,10 +33,12 @@ export const labelFields = {
     .regex(ONE_LINE, takes(LABEL_RULE)),
   /** An object, as in JSON. A fault of a key is one of the whole object: the key may be too long for a field's path. */
   metadata: z
-    .record(z.string(), z.unknown(), takes('an object of texts'))
+    // The keys are checked before z.record, which drops a key `__proto__`, and with it a filter.
+    .unknown()
     .superRefine((given, context) => {
-      const keys = Object.keys(given);
       const report = (message: string): void => context.addIssue({ code: 'custom', message });
+      if (!isObject(given)) return report(`takes an object of texts, got ${show(given)}`);
+      const keys = Object.keys(given);
       if (keys.length > ENTRIES_MAX) report(`takes ${ENTRIES_RULE}, got ${keys.length}`);
       const wrong = keys.find(key => !KEY.test(key));
       if (wrong !== undefined) report(`takes keys of ${KEY_RULE}, got ${show(wrong)}`);
@@ -60,6 +62,10 @@ export const labelFields = {
     })
     .transform(given => Object.fromEntries(given.map(({ key, value: text }) => [key, text]))),
 };
+
+function isObject(given: unknown): given is object {
+  return typeof given === 'object' && given !== null && !Array.isArray(given);
+}
 
 /** Base64 characters of a tag: 132 bits, so that no two of a store are the same by chance. */
 const TAG_LENGTH = 22;

@@ -53,6 +53,27 @@ describe('qwen-edit edit', () => {
     expect((await sharp(bytes).metadata()).format).toBe('png');
   });
 
+  it('labels a job, which jobs then finds', async () => {
+    const edit = (...own: string[]) => ['edit', `${rig.images.url}/red.png`, '-p', 'x', ...own, ...FAST];
+    const [labelled, , wrong] = await Promise.all([
+      qwenEdit(edit('--label', 'for the shop', '--meta', 'order=1=2', '--meta', 'empty=')),
+      qwenEdit(edit('--label', 'for the shop')),
+      qwenEdit(edit('--meta', 'order')),
+    ]);
+    const id = labelled.out.trim();
+    const { out } = await qwenEdit(['jobs', '--label', 'for the shop', '--meta', 'order=1=2', '--json']);
+    const jobs = out
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line));
+    const metadata = [
+      { key: 'order', value: '1=2' },
+      { key: 'empty', value: '' },
+    ];
+    expect(jobs).toMatchObject([{ id, label: 'for the shop', metadata }]);
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('Expected key=value.')]);
+  });
+
   it('prints the id of the job, with which the other commands work', async () => {
     const settings = ['--seed', '18446744073709551615', '--priority', 'high', '--key', 'k', '--cfg', '3'];
     const words = ['edit', `${rig.images.url}/red.png`, '-p', 'x', ...settings, ...FAST];

@@ -16,14 +16,14 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
   const { jobs, previews } = options.services;
 
   app.get('/jobs', async (request, reply) => {
-    const query = readQuery(jobsQuery, request.query);
+    const query = readQuery(jobsQuery, withMetadata(request.query));
     if (!query.ok) return sendError(reply, 400, query.fault);
-    const { limit = LIST_LIMIT, after = null, status, label } = query.value;
+    const { limit = LIST_LIMIT, after = null, status, label = null, metadata = {} } = query.value;
     const statuses = status === undefined ? null : [...new Set(status.flatMap(name => STATUSES[name]))];
     const page = await jobs.list(
       {
         statuses,
-        labels: label === undefined ? undefined : { label, metadata: {} },
+        labels: { label, metadata },
         first: limit,
         after,
       },
@@ -98,12 +98,26 @@ const STATUSES: Record<RestStatus, readonly JobStatus[]> = {
   error: ['ERROR', 'CANCELED'],
 };
 
+const METADATA = 'metadata.';
+
+/** The query with its parameters `metadata.<key>` as one object, `metadata`. */
+function withMetadata(query: unknown): unknown {
+  const given = Object.entries(query ?? {});
+  const entries = given.filter(([name]) => name.startsWith(METADATA));
+  if (entries.length === 0) return query;
+  return Object.fromEntries([
+    ...given.filter(([name]) => !name.startsWith(METADATA)),
+    ['metadata', Object.fromEntries(entries.map(([name, value]) => [name.slice(METADATA.length), value]))],
+  ]);
+}
+
 /** The path of the page that follows a job, with the limit and the filter of this one. */
-function nextPage({ limit, status, label }: JobsQuery, last: Job): string {
+function nextPage({ limit, status, label, metadata = {} }: JobsQuery, last: Job): string {
   const query = new URLSearchParams({
     ...(limit === undefined ? {} : { limit: String(limit) }),
     ...(status === undefined ? {} : { status: status.join(',') }),
     ...(label === undefined ? {} : { label }),
+    ...Object.fromEntries(Object.entries(metadata).map(([key, value]) => [METADATA + key, value])),
     after: cursorOf(last),
   });
   return `/jobs?${query}`;

@@ -23,6 +23,36 @@ describe('label and metadata over REST', () => {
     expect((await fetchJson(`${rig.url}/jobs`, { headers: as(KEYS.bob) })).body.jobs).toEqual({});
   });
 
+  it('find the jobs with all of the entries, over pages', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      ids.push(await submit(rig, { metadata: { 'a.b/c': 'x & y=z', n: String(n) } }, as(KEYS.alice)));
+    }
+    const found: string[] = [];
+    let path: string | null = '/jobs?limit=2&metadata.a.b%2Fc=x%20%26%20y%3Dz';
+    for (; path !== null; ) {
+      const { body } = await fetchJson(`${rig.url}${path}`, { headers: as(KEYS.alice) });
+      found.push(...Object.keys(Object(body.jobs)));
+      path = typeof body.next === 'string' ? body.next : null;
+    }
+    expect(found.sort()).toEqual([...ids].sort());
+    const one = `${rig.url}/jobs?metadata.n=1&metadata.a.b%2Fc=x+%26+y%3Dz`;
+    const { body } = await fetchJson(one, { headers: as(KEYS.alice) });
+    expect(Object.keys(Object(body.jobs))).toEqual([ids[1]]);
+    expect((await fetchJson(one, { headers: as(KEYS.bob) })).body.jobs).toEqual({});
+  });
+
+  it.each([
+    ['metadata=x', 'metadata takes an object of texts, got "x"'],
+    ['metadata.=x', /^metadata takes keys of .* got ""$/],
+    ['metadata.n=1&metadata.n=2', 'metadata.n takes a text of at most 512 characters, got ["1","2"]'],
+    ['metadata.__proto__=x', /^metadata takes keys of .* got "__proto__"$/],
+  ])('reject ?%s', async (query, detail) => {
+    const answer = await fetchJson(`${rig.url}/jobs?${query}`, { headers: as(KEYS.alice) });
+    expect(answer.status).toBe(400);
+    expect(answer.body.detail).toEqual(typeof detail === 'string' ? detail : expect.stringMatching(detail));
+  });
+
   it('leave the list of a job without them as it was', async () => {
     const id = await submit(rig, { label: null, metadata: {} }, as(KEYS.bob));
     const { body } = await fetchJson(`${rig.url}/jobs`, { headers: as(KEYS.bob) });

@@ -173,6 +173,13 @@ export const statusQuery = z.object({
   ),
 });
 
+/** The names of the parameters have the prefix, so that OpenAPI's form of an object in a query is what the route takes. */
+const METADATA_QUERY: oas31.SchemaObject = {
+  type: 'object',
+  propertyNames: { pattern: '^metadata\\.[A-Za-z0-9][A-Za-z0-9_.:/-]{0,63}$' },
+  additionalProperties: { type: 'string', maxLength: 512 },
+};
+
 /** How many jobs a page of GET `/jobs` has at most, and by default. */
 export const LIST_LIMIT = 1000;
 
@@ -207,6 +214,12 @@ export const jobsQuery = z.object({
       override: { type: 'string' },
     }),
   label: labelFields.label.optional().meta({ description: 'Only jobs with this label.' }),
+  metadata: labelFields.metadata.optional().meta({
+    param: { style: 'form', explode: true },
+    description:
+      'Only jobs with all of these entries, each as a parameter of its own: `metadata.order=4711`.',
+    override: METADATA_QUERY,
+  }),
 });
 
 const rateRule = takes(`a number from ${PER_SECOND.minimum} to ${PER_SECOND.maximum}`);
