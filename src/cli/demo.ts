@@ -59,7 +59,9 @@ function readOptions() {
 
 async function demo(): Promise<number> {
   const samples = await serveSamples();
-  const port = await freePort(Number(process.env.PORT ?? 8189));
+  const wanted = process.env.PORT || '8189';
+  // Anything but a port is a fault of the settings, which are read below.
+  const port = /^\d{1,5}$/.test(wanted) && Number(wanted) <= 65_535 ? await freePort(Number(wanted)) : wanted;
   const allowed = [process.env.FETCH_ALLOW, samples.address].filter(Boolean).join(',');
   const result = readConfig({
     DATA_DIR: join('data', 'demo'),

@@ -1,12 +1,18 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { EditInput, EditResult, GatewayError } from '../client/client.ts';
 import { SEED_MAX } from '../workflows/bind/bind.ts';
-import { addWaitOptions, checkWaitOptions, type WaitOptions, waitForJob } from './follow.ts';
+import {
+  addOutputOptions,
+  addWaitOptions,
+  checkWaitOptions,
+  followSubmitted,
+  type SubmitOptions,
+} from './follow.ts';
 import { readImages } from './image-files.ts';
-import { CommandFailure, failureCode, note, printJson, say, WATCHING_EXIT_CODES } from './outcome.ts';
+import { CommandFailure, failureCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addRemoteOptions, entriesOf, takeEntry, takeNumber, takeWhole, withClient } from './remote.ts';
 
-interface EditOptions extends WaitOptions {
+interface EditOptions extends SubmitOptions {
   readonly prompt: string;
   readonly negativePrompt?: string;
   readonly seed?: string;
@@ -19,7 +25,6 @@ interface EditOptions extends WaitOptions {
   readonly label?: string;
   readonly meta: Readonly<Record<string, string>>;
   readonly key?: string;
-  readonly watch?: boolean;
 }
 
 /** Adds `edit`. */
@@ -47,10 +52,8 @@ export function addEdit(program: Command): void {
         .argParser(takeEntry)
         .default({}, 'none'),
     )
-    .option('--key <text>', 'idempotency key: sent again, it returns the same job')
-    .option('-o, --out <file>', 'wait, and save the output image to this file; - for standard output')
-    .option('--watch', 'wait, and show the progress');
-  addRemoteOptions(addWaitOptions(command))
+    .option('--key <text>', 'idempotency key: sent again, it returns the same job');
+  addRemoteOptions(addWaitOptions(addOutputOptions(command)))
     .addHelpText(
       'after',
       `
@@ -68,14 +71,11 @@ Examples:
 ${WATCHING_EXIT_CODES}`,
     )
     .action(async (words: string[], options: EditOptions) => {
-      const { out, watch, json } = options;
       await checkWaitOptions(options);
       const images = await readImages(words);
       await withClient(options, async client => {
         const job = jobOf(await client.edit(inputOf(images, options), { onRetry: noteFirst() }));
-        if (out !== undefined || watch === true) await waitForJob(client, job.id, options);
-        else if (json === true) printJson(job);
-        if (out === undefined && json !== true) say(job.id);
+        await followSubmitted(client, job, options);
       });
     });
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Client, JobSnapshot } from '../client/client.ts';
 import { PREVIEW_CHOICES, type PreviewChoice } from './graphics.ts';
 import { checkOutput, openImage, saveImage } from './image-files.ts';
-import { CommandFailure, failureCode, say, untilInterrupted } from './outcome.ts';
+import { CommandFailure, failureCode, printJson, say, untilInterrupted } from './outcome.ts';
 import { choosePreviews } from './previews.ts';
 import { createJsonView, createProgressView } from './progress.ts';
 import type { Remote } from './remote.ts';
@@ -27,6 +27,30 @@ export function addWaitOptions(command: Command): Command {
         .default('auto')
         .env('QWEN_EDIT_PREVIEW'),
     );
+}
+
+/** The options of a command that submits a job. */
+export interface SubmitOptions extends WaitOptions {
+  readonly watch?: boolean;
+}
+
+/** Adds `--out` and `--watch`. */
+export function addOutputOptions(command: Command): Command {
+  return command
+    .option('-o, --out <file>', 'wait, and save the output image to this file; - for standard output')
+    .option('--watch', 'wait, and show the progress');
+}
+
+/** Waits for a job that was just submitted, with `--out` and `--watch`; otherwise prints its id. */
+export async function followSubmitted(
+  client: Client,
+  job: JobSnapshot,
+  options: SubmitOptions,
+): Promise<void> {
+  const { out, watch, json } = options;
+  if (out !== undefined || watch === true) await waitForJob(client, job.id, options);
+  else if (json === true) printJson(job);
+  if (out === undefined && json !== true) say(job.id);
 }
 
 /** Throws CommandFailure for options that could only fail once the job has ended. */

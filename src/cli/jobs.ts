@@ -1,11 +1,21 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { JOB_STATUSES, type JobSnapshot, type JobStatus } from '../client/client.ts';
-import { addWaitOptions, checkWaitOptions, type WaitOptions, waitForJob } from './follow.ts';
+import { createInterface } from 'node:readline/promises';
+import { type Command, Option } from 'commander';
+import type { RetryResult } from '../client/client.ts';
+import {
+  addOutputOptions,
+  addWaitOptions,
+  checkWaitOptions,
+  followSubmitted,
+  type SubmitOptions,
+  type WaitOptions,
+  waitForJob,
+} from './follow.ts';
 import { checkOutput, openImage, saveImage } from './image-files.ts';
 import {
   CommandFailure,
   DOWNLOAD_EXIT_CODES,
   type Done,
+  failureCode,
   note,
   printJson,
   REMOTE_EXIT_CODES,
@@ -13,16 +23,7 @@ import {
   untilInterrupted,
   WATCHING_EXIT_CODES,
 } from './outcome.ts';
-import { describe } from './progress.ts';
-import { addRemoteOptions, entriesOf, type Remote, takeEntry, takeWhole, withClient } from './remote.ts';
-
-interface JobsOptions extends Remote {
-  readonly first: number;
-  readonly after?: string;
-  readonly status?: JobStatus[];
-  readonly label?: string;
-  readonly meta: Readonly<Record<string, string>>;
-}
+import { addRemoteOptions, type Remote, takeWhole, withClient } from './remote.ts';
 
 interface DownloadOptions extends Remote {
   readonly out?: string;
@@ -30,55 +31,6 @@ interface DownloadOptions extends Remote {
   readonly format?: 'png' | 'jpeg' | 'webp';
   readonly quality?: number;
   readonly open?: boolean;
-}
-
-/** Adds `jobs`. */
-export function addJobs(program: Command): void {
-  addRemoteOptions(program.command('jobs'))
-    .description('List jobs, newest first.')
-    .option('--first <number>', 'how many, 1 to 100', takeWhole(1, 100), 20)
-    .option('--after <cursor>', 'the page after this cursor, which the page before printed')
-    .addOption(new Option('--status <list>', 'only these, comma separated').argParser(takeStatuses))
-    .option('--label <text>', 'only those with this label')
-    .addOption(
-      new Option('--meta <key=value>', 'only those with this entry; can be repeated')
-        .argParser(takeEntry)
-        .default({}, 'none'),
-    )
-    .addHelpText(
-      'after',
-      `
-Examples:
-  qwen-edit jobs
-  qwen-edit jobs --status queued,processing
-  qwen-edit jobs --label spring --meta order=4711
-  qwen-edit jobs --first 100 --json | jq -r .id
-
-${REMOTE_EXIT_CODES}`,
-    )
-    .action(async ({ first, after, status, label, meta, ...options }: JobsOptions) => {
-      const wanted = { first, after, status, label, metadata: entriesOf(meta) };
-      const page = await withClient(options, client => client.jobs(wanted));
-      for (const job of page.nodes) {
-        if (options.json === true) printJson(job);
-        else say(lineOf(job));
-      }
-      if (page.pageInfo.hasNextPage) note(`More: --after ${page.pageInfo.endCursor}`);
-    });
-}
-
-function lineOf(job: JobSnapshot): string {
-  const failed = job.status === 'ERROR' ? `  ${job.error?.code}` : '';
-  return `${job.id}  ${job.createdAt}  ${job.status.padEnd(10)}  ${describe(job)}${failed}`.trimEnd();
-}
-
-function takeStatuses(text: string): JobStatus[] {
-  return text.split(',').map(word => {
-    const name = word.trim().toUpperCase();
-    const status = JOB_STATUSES.find(candidate => candidate === name);
-    if (status !== undefined) return status;
-    throw new InvalidArgumentError(`Expected ${JOB_STATUSES.map(known => known.toLowerCase()).join(', ')}.`);
-  });
 }
 
 /** Adds `watch`. */
@@ -149,6 +101,98 @@ ${REMOTE_EXIT_CODES}`,
         }
       });
     });
+}
+
+/** Adds `retry`. */
+export function addRetry(program: Command): void {
+  const command = program
+    .command('retry')
+    .description('Submit the request of a job that has ended again, as a new job.')
+    .argument('<id>');
+  addRemoteOptions(addWaitOptions(addOutputOptions(command)))
+    .addHelpText(
+      'after',
+      `
+The new job has the same images, prompt and seed. Without --out or --watch it prints the new job's id and does not
+wait. Ctrl-C ends the waiting, not the job.
+
+Examples:
+  qwen-edit retry 0b9c…
+  qwen-edit retry 0b9c… -o out.png --open
+  qwen-edit jobs --status error --json | jq -r .id | xargs -n 1 qwen-edit retry
+
+${WATCHING_EXIT_CODES}`,
+    )
+    .action(async (id: string, options: SubmitOptions) => {
+      await checkWaitOptions(options);
+      await withClient(options, async client => {
+        await followSubmitted(client, retriedJob(id, await client.retry(id)), options);
+      });
+    });
+}
+
+function retriedJob(id: string, result: RetryResult): Extract<RetryResult, { __typename: 'EditJob' }> {
+  switch (result.__typename) {
+    case 'EditJob':
+      return result;
+    case 'EditJobNotFound':
+      throw new CommandFailure(`Job not found: ${id}`);
+    case 'EditJobNotFinal':
+      throw new CommandFailure(`${result.message}\n  qwen-edit watch ${id}\n  qwen-edit cancel ${id}`);
+    case 'EditInvalidInput':
+    case 'EditImageRejected':
+    case 'EditQueueFull':
+      throw new CommandFailure(`${result.code}: ${result.message}`, failureCode(result.retryable));
+    default:
+      return result satisfies never;
+  }
+}
+
+/** Adds `delete`. */
+export function addDelete(program: Command, done: Done): void {
+  addRemoteOptions(program.command('delete'))
+    .description('Delete jobs and their images, and stop those that run.')
+    .argument('<ids...>')
+    .option('-y, --yes', 'do not ask on a terminal')
+    .addHelpText(
+      'after',
+      `
+On a terminal it asks first, because nothing brings a job back. Elsewhere it does not.
+
+Examples:
+  qwen-edit delete 0b9c…
+  qwen-edit delete --yes 0b9c… 77aa…
+  qwen-edit jobs --status error --json | jq -r .id | xargs qwen-edit delete
+
+${REMOTE_EXIT_CODES}`,
+    )
+    .action(async (ids: string[], { yes, ...options }: Remote & { yes?: boolean }) => {
+      if (yes !== true && !(await confirms(ids.length))) throw new CommandFailure('Nothing was deleted');
+      await withClient(options, async client => {
+        for (const id of ids) {
+          const result = await client.delete(id);
+          if (options.json === true) printJson(result);
+          if (result.__typename === 'EditDeletedJob') {
+            if (options.json !== true) say(`${id}  deleted`);
+          } else {
+            note(`${id}  ${result.message}`);
+            done(1);
+          }
+        }
+      });
+    });
+}
+
+/** Asks on a terminal; true elsewhere. */
+async function confirms(count: number): Promise<boolean> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return true;
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const what = count === 1 ? 'the job and its images' : `${count} jobs and their images`;
+    return /^y(es)?$/i.test((await terminal.question(`Delete ${what}? [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
 }
 
 /** Adds `download`. */

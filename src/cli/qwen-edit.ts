@@ -3,7 +3,8 @@ import { VERSION } from '../version.ts';
 
 import { addBackup } from './backup.ts';
 import { addEdit } from './edit.ts';
-import { addCancel, addDownload, addJobs, addWatch } from './jobs.ts';
+import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
+import { addJobs } from './list.ts';
 import { CommandFailure, type Done, type ExitCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addWorkflows } from './workflows/commands.ts';
 
@@ -45,6 +46,7 @@ function buildProgram(done: Done): Command {
 Examples:
   qwen-edit serve
   qwen-edit edit photo.jpg -p "Make it night" -o night.png
+  qwen-edit jobs --status processing
   qwen-edit workflows list
   qwen-edit workflows check --engine http://127.0.0.1:8188
 
@@ -54,7 +56,9 @@ ${WATCHING_EXIT_CODES}`,
   addEdit(program);
   addWatch(program);
   addJobs(program);
+  addRetry(program);
   addCancel(program, done);
+  addDelete(program, done);
   addDownload(program);
   addWorkflows(program, done);
   addBackup(program);

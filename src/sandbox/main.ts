@@ -4,8 +4,8 @@ import { startSandbox } from './server.ts';
 
 const HELP = `A ComfyUI-compatible engine that runs no model, to try and test clients without a GPU.
 
-  --port <number>     default 8188
-  --host <address>    default 127.0.0.1
+  --port <number>     default PORT, else 8188; 0 picks a free one
+  --host <address>    default HOST, else 127.0.0.1
   --step-ms <number>  mean milliseconds of a sampling step, default 150
   --version <name>    0.3.64, 0.8.0 or legacy; default 0.8.0
   --dir <path>        where input/ and output/ are; default a temporary directory, removed on exit
@@ -18,8 +18,8 @@ class UsageError extends Error {}
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      port: { type: 'string', default: '8188' },
-      host: { type: 'string', default: '127.0.0.1' },
+      port: { type: 'string' },
+      host: { type: 'string' },
       'step-ms': { type: 'string', default: '150' },
       version: { type: 'string', default: '0.8.0' },
       dir: { type: 'string' },
@@ -34,13 +34,16 @@ async function main(): Promise<void> {
   if (process.env.NODE_ENV === 'production') {
     throw new UsageError('the sandbox runs no model and does not start with NODE_ENV=production');
   }
+  const port = readPort(values.port);
   const sandbox = await startSandbox({
-    port: readNumber('--port', values.port, 65_535),
-    host: values.host,
+    port,
+    host: values.host ?? (process.env.HOST || '127.0.0.1'),
     stepMs: readNumber('--step-ms', values['step-ms'], 3_600_000),
     version: readVersion(values.version),
     control: values.control,
     ...(values.dir === undefined ? {} : { dir: values.dir }),
+  }).catch(error => {
+    throw explained(error, port);
   });
   process.stdout.write(`${sandbox.url}\n`);
   const stop = (): void => {
@@ -48,6 +51,21 @@ async function main(): Promise<void> {
   };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
+}
+
+function readPort(option: string | undefined): number {
+  const [name, text] = option === undefined ? ['PORT', process.env.PORT || '8188'] : ['--port', option];
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`${name} takes an integer from 0 to 65535, got "${text}"`);
+}
+
+/** A port in use is the one fault that a second start at the same place always meets. */
+function explained(error: unknown, port: number): unknown {
+  const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  return inUse
+    ? new Error(`Port ${port} is in use (EADDRINUSE): set --port or PORT, 0 picks a free one`)
+    : error;
 }
 
 function readNumber(option: string, text: string, max: number): number {

@@ -43,6 +43,23 @@ describe('npm run sandbox', () => {
     expect(await main.end).toEqual({ code: 0, out: `${url}\n`, error: '' });
   });
 
+  it('listens on PORT and HOST, which its arguments override', async () => {
+    const probe = startMain([], { PORT: '0' });
+    const { port } = new URL(await probe.line);
+    probe.kill('SIGTERM');
+    await probe.end;
+    const main = startMain([], { PORT: port, HOST: 'localhost' });
+    expect(new URL(await main.line).port).toBe(port);
+    main.kill('SIGTERM');
+    await main.end;
+    const bad = await startMain([], { PORT: '80a' }).end;
+    expect([bad.code, bad.error]).toEqual([1, 'PORT takes an integer from 0 to 65535, got "80a"\n']);
+    const overridden = startMain(['--port', '0'], { PORT: '80a' });
+    expect(await overridden.line).toMatch(/^http:/);
+    overridden.kill('SIGTERM');
+    await overridden.end;
+  });
+
   it('does not start in production', async () => {
     const { code, error } = await startMain(['--port', '0'], { NODE_ENV: 'production' }).end;
     expect([code, error]).toEqual([1, expect.stringContaining('NODE_ENV=production')]);
@@ -61,7 +78,8 @@ describe('npm run sandbox', () => {
     const first = startMain(['--port', '0']);
     const { port } = new URL(await first.line);
     const { code, error } = await startMain(['--port', port]).end;
-    expect([code, error]).toEqual([1, expect.stringContaining('EADDRINUSE')]);
+    const fault = `Port ${port} is in use (EADDRINUSE): set --port or PORT, 0 picks a free one\n`;
+    expect([code, error]).toEqual([1, fault]);
     first.kill('SIGTERM');
     await first.end;
   });
