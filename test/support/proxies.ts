@@ -142,6 +142,9 @@ export async function startSilentProxy(target: string, { swallow = false } = {})
 export interface Passed {
   readonly kind: 'http' | 'websocket';
   readonly headers: IncomingHttpHeaders;
+  readonly path: string;
+  /** The body of a request that was sent as JSON, once it has gone through. */
+  body?: string;
   /** The first message of the client on a WebSocket. */
   readonly firstMessage?: string;
 }
@@ -157,8 +160,16 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   const { hostname, port } = new URL(target);
   const passed: Passed[] = [];
   const server = createHttpServer((request, response) => {
-    passed.push({ kind: 'http', headers: request.headers });
-    const { method, url: path, headers } = request;
+    const { method, url: path = '', headers } = request;
+    const entry: Passed = { kind: 'http', headers, path };
+    passed.push(entry);
+    if (headers['content-type']?.includes('json') === true) {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.once('end', () => {
+        entry.body = Buffer.concat(chunks).toString();
+      });
+    }
     const onward = send({ hostname, port, method, path, headers }, answer => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
@@ -178,7 +189,12 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       socket.pipe(onward).pipe(socket);
     });
     socket.once('data', (frame: Buffer) => {
-      passed.push({ kind: 'websocket', headers: request.headers, firstMessage: textOf(frame) });
+      passed.push({
+        kind: 'websocket',
+        headers: request.headers,
+        path: request.url ?? '',
+        firstMessage: textOf(frame),
+      });
     });
     for (const [one, other] of [
       [socket, onward],

@@ -20,6 +20,7 @@ describe('parseObjectInfo', () => {
       minimum: null,
       maximum: null,
       upload: false,
+      linkOnly: false,
     };
     expect(info.get('Old')?.inputs.get('method')).toEqual(method);
     expect(info.get('New')?.inputs.get('method')).toEqual(method);
