@@ -21,6 +21,8 @@ export interface RunContext extends Pick<NodeContext, 'files' | 'instant' | 'wor
   assertAlive(): void;
   /** Called before each node; throws the NodeFailure of a fault. */
   beforeNode(classType: string): void;
+  /** Takes the time that a node of this class is set to take, a sampler's steps aside. Throws Interrupted or Dropped. */
+  spend(classType: string): Promise<void>;
   /** Sets the node being executed, which the greeting of a new socket contains. */
   setNode(node: string | null): void;
 }
@@ -126,6 +128,7 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
     sendProgress();
     sendToClient('executing', { node: id, display_node: id, prompt_id: promptId });
     context.beforeNode(node.class_type);
+    await context.spend(node.class_type);
     const result = await runNode(node.class_type, inputs, nodeContext(id));
     context.assertAlive();
     cache.set(id, result);

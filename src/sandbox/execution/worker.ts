@@ -57,6 +57,9 @@ function count(table: Record<string, number>, id: string): void {
 
 /** How far the duration of a step deviates from the mean, in either direction. */
 const JITTER = 0.1;
+/** The same for durations that are set. */
+const SET_JITTER = 0.05;
+const SAMPLER = 'KSampler';
 
 /** Starts the worker. */
 export function startWorker(options: WorkerOptions): Worker {
@@ -71,6 +74,8 @@ export function startWorker(options: WorkerOptions): Worker {
   let generation = 0;
   let dead = false;
   let clearCache = false;
+  /** Classes that have loaded their models. */
+  const loaded = new Set<string>();
   let node: string | null = null;
   let owner: string | null = null;
 
@@ -88,26 +93,41 @@ export function startWorker(options: WorkerOptions): Worker {
     };
     // When the work requested so far ends. The time that drawing a preview takes counts as part of its step.
     let due = now();
+    let sampling = false;
+    async function pass(mean: number, jitter: number): Promise<void> {
+      const span = mean * (1 - jitter + 2 * jitter * random());
+      due = Math.max(due + span, now());
+      for (let left = span; left > 0; left = due - now()) {
+        if (!isAlive() || (interrupted && options.interruptsWithinStep)) break;
+        await pause.sleep(left);
+      }
+      await checkpoint();
+      // Steps that take no time must still let sockets and requests be served.
+      if (mean === 0) await new Promise(resolve => setImmediate(resolve));
+    }
     return {
       hub,
       cache,
       files: options.files,
       progressStates: options.progressStates,
-      instant: faults.stepMs === 0,
+      instant: faults.stepMs === 0 && faults.durations === null,
       isOutput: options.isOutput,
       listsCachedOutputs: options.listsCachedOutputs,
       checkpoint,
       assertAlive,
       async work(steps) {
-        const span = steps * faults.stepMs * (1 - JITTER + 2 * JITTER * random());
-        due = Math.max(due + span, now());
-        for (let left = span; left > 0; left = due - now()) {
-          if (!isAlive() || (interrupted && options.interruptsWithinStep)) break;
-          await pause.sleep(left);
-        }
-        await checkpoint();
-        // Steps that take no time must still let sockets and requests be served.
-        if (faults.stepMs === 0) await new Promise(resolve => setImmediate(resolve));
+        const { durations, stepMs } = faults;
+        if (durations === null) await pass(steps * stepMs, JITTER);
+        // Of the set durations only a sampler's is one of steps; the others are spent already.
+        else if (sampling) await pass(steps * (durations[SAMPLER]?.ms ?? 0), SET_JITTER);
+      },
+      async spend(classType) {
+        sampling = classType === SAMPLER;
+        const set = faults.durations?.[classType];
+        if (set === undefined) return;
+        const load = loaded.has(classType) ? 0 : set.loadMs;
+        loaded.add(classType);
+        await pass(load + (sampling ? 0 : set.ms), SET_JITTER);
       },
       beforeNode(classType) {
         if (faults.failNode?.class === classType)
@@ -163,7 +183,10 @@ export function startWorker(options: WorkerOptions): Worker {
         await pause.parked();
         continue;
       }
-      if (clearCache) cache.clear();
+      if (clearCache) {
+        cache.clear();
+        loaded.clear();
+      }
       clearCache = false;
       await run(item);
     }
@@ -184,6 +207,7 @@ export function startWorker(options: WorkerOptions): Worker {
       halted = true;
       dead = false;
       cache.clear();
+      loaded.clear();
       owner = null;
       node = null;
       pause.wake();

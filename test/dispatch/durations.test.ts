@@ -1,0 +1,128 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type Rig, startRig } from '../support/gateway.ts';
+import { sharedRedis } from '../support/stores/redis.ts';
+import { type Snapshot, watchOverWebSocket } from '../support/watch.ts';
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+/** An engine on which decoding takes far more of the time than the manifest says. */
+async function slowToDecode(): Promise<TestEngine> {
+  const engine = await startTestEngine({ stepMs: 0 });
+  closers.push(() => engine.stop());
+  await engine.fault({
+    durations: {
+      CLIPLoader: { ms: 100 },
+      TextEncodeQwenImageEditPlus: { ms: 40, loadMs: 100 },
+      KSampler: { ms: 20, loadMs: 50 },
+      VAEDecode: { ms: 600 },
+    },
+  });
+  return engine;
+}
+
+async function folder(): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'durations-'));
+  closers.push(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+async function gatewayOn(engine: TestEngine, settings: Record<string, string> = {}): Promise<Rig> {
+  const rig = await startRig({ COMFYUI_URL: engine.url, ...settings });
+  let open = true;
+  const { close } = rig;
+  const closeOnce = async (): Promise<void> => {
+    if (open) await close();
+    open = false;
+  };
+  closers.push(closeOnce);
+  return { ...rig, close: closeOnce };
+}
+
+async function edit(rig: Rig, fields: Record<string, unknown> = {}): Promise<Snapshot[]> {
+  const { data } = await rig.graphql<{ editImage: { id: string } }>(
+    'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } } }',
+    {
+      input: {
+        images: [{ url: `${rig.images.url}/red.png` }],
+        prompt: String(Math.random()),
+        steps: 5,
+        megapixels: 0.25,
+        ...fields,
+      },
+    },
+  );
+  return watchOverWebSocket(rig.url, data?.editImage.id ?? '');
+}
+
+/** The percentage with which decoding began. */
+function whenDecoding(snapshots: readonly Snapshot[]): number {
+  return snapshots.find(({ stage }) => stage === 'DECODING')?.progress ?? Number.NaN;
+}
+
+describe('the percentage tells the time that a run takes', () => {
+  it('from the second run of a shape on, without a stage that goes back or a percentage that falls', async () => {
+    const rig = await gatewayOn(await slowToDecode());
+    expect(whenDecoding(await edit(rig))).toBeGreaterThan(80);
+    const second = await edit(rig);
+    expect(whenDecoding(second)).toBeLessThan(60);
+    const progress = second.map(snapshot => snapshot.progress);
+    expect(progress).toEqual(progress.toSorted((one, other) => one - other));
+    const shown = second.flatMap(({ stage }) => stage ?? []);
+    const stages = shown.filter((stage, n) => stage !== shown[n - 1]);
+    // Whether saving takes noticeable time depends on the machine.
+    expect(stages.slice(0, 3)).toEqual(['ENCODING', 'SAMPLING', 'DECODING']);
+    expect(stages.slice(3)).toEqual(stages.slice(3).filter(stage => stage === 'SAVING'));
+  });
+
+  it('moves while a long node reports nothing', async () => {
+    const rig = await gatewayOn(await slowToDecode());
+    await edit(rig);
+    const decoding = (await edit(rig)).filter(
+      ({ stage, status }) => stage === 'DECODING' && status === 'PROCESSING',
+    );
+    expect(new Set(decoding.map(({ progress }) => progress)).size).toBeGreaterThan(1);
+  });
+
+  it('in the first run of another shape, from the nearest one that ran', async () => {
+    const rig = await gatewayOn(await slowToDecode());
+    await edit(rig);
+    expect(whenDecoding(await edit(rig, { steps: 8, megapixels: 0.3 }))).toBeLessThan(70);
+  });
+
+  it('after a restart of the gateway, which keeps what it learned beside its jobs', async () => {
+    const engine = await slowToDecode();
+    const DATA_DIR = await folder();
+    const first = await gatewayOn(engine, { DATA_DIR });
+    await edit(first);
+    await first.close();
+    expect(whenDecoding(await edit(await gatewayOn(engine, { DATA_DIR })))).toBeLessThan(60);
+  });
+
+  it('in a gateway that shares Redis with the one that learned it', async () => {
+    const redis = await sharedRedis();
+    closers.push(() => redis.stop());
+    const engine = await slowToDecode();
+    const settings = { REDIS_URL: redis.url };
+    const first = await gatewayOn(engine, settings);
+    await edit(first);
+    await first.close();
+    expect(whenDecoding(await edit(await gatewayOn(engine, settings)))).toBeLessThan(60);
+  });
+
+  it('when a restarted engine loads its models again', async () => {
+    const engine = await slowToDecode();
+    const rig = await gatewayOn(engine);
+    await edit(rig);
+    await edit(rig);
+    await engine.fault({ restart: true, restartMs: 50 });
+    const [loading] = (await edit(rig)).filter(({ stage }) => stage === 'ENCODING');
+    expect(loading?.progress).toBeGreaterThan(5);
+  });
+});
