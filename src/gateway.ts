@@ -224,7 +224,7 @@ async function start(
     log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox is used, no model is run');
     urls.push(engine.url);
   }
-  const running = startDispatcher({
+  const running = await startDispatcher({
     context: {
       ledger,
       feed,
@@ -266,9 +266,8 @@ async function start(
     workflows,
     engines,
     waitingFor: createWaiting({ ahead: jobs.ahead, engines, now }),
-    setEngineDrained(id, drained) {
-      const engine = running.engines.find(candidate => candidate.id === id);
-      engine?.drain(drained);
+    async setEngineDrained(id, drained) {
+      const engine = await running.drain(id, drained);
       return engine?.status() ?? null;
     },
   };

@@ -1,5 +1,6 @@
 import type { EngineClient } from '../comfyui/client.ts';
 import type { DispatchContext } from './context.ts';
+import { keepDrains } from './drains.ts';
 import { type Engine, startEngine } from './engine.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { type Lane, startLane } from './lane.ts';
@@ -16,11 +17,16 @@ export interface DispatcherOptions {
 
 export interface Dispatcher {
   readonly engines: readonly Engine[];
+  /**
+   * Drains an engine, or no longer, for every gateway on the store. Null when there is no engine with this id. Rejects
+   * with StoreUnavailable.
+   */
+  drain(id: string, drained: boolean): Promise<Engine | null>;
   stop(): Promise<void>;
 }
 
-/** Starts to probe the engines, and starts their lanes. */
-export function startDispatcher(options: DispatcherOptions): Dispatcher {
+/** Starts to probe the engines, and starts their lanes. Rejects when the store cannot be read. */
+export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
   const { context } = options;
   const engines = options.clients.map(client =>
     startEngine({
@@ -31,6 +37,15 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
       probeMs: options.probeMs,
     }),
   );
+  const drains = keepDrains(context.ledger.drains, engines, context.log);
+  try {
+    // Before a lane takes a job.
+    await drains.update();
+  } catch (error) {
+    await drains.stop();
+    await Promise.all(engines.map(engine => engine.stop()));
+    throw error;
+  }
   const lanes: Lane[] = engines.flatMap(engine =>
     Array.from({ length: options.lanesPerEngine }, (_, index) =>
       startLane({ context, engine, engines, index, leaseMs: options.leaseMs }),
@@ -45,8 +60,16 @@ export function startDispatcher(options: DispatcherOptions): Dispatcher {
 
   return {
     engines,
+    async drain(id, drained) {
+      const engine = engines.find(candidate => candidate.id === id);
+      if (engine === undefined) return null;
+      await context.ledger.drains.set(id, drained);
+      await drains.update();
+      return engine;
+    },
     async stop() {
       await housekeeping.stop();
+      await drains.stop();
       await Promise.all(lanes.map(lane => lane.stop()));
       await Promise.all(engines.map(engine => engine.stop()));
     },

@@ -277,7 +277,9 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     lost: reason => apply({ type: 'lost', reason }),
     ranOutOfMemory: () => apply({ type: 'ranOutOfMemory' }),
     ranWell: () => apply({ type: 'ranWell' }),
-    drain: drained => apply({ type: 'drained', drained }),
+    drain(drained) {
+      if (drained !== health.drained) apply({ type: 'drained', drained });
+    },
     openSocket,
     abandon(name) {
       abandoned.set(name, now() + ABANDONED_MS);

@@ -13,7 +13,7 @@ export interface Services {
   readonly engines: () => readonly EngineStatus[];
   /** Why a job waits now, in words for this caller; null when it does not. */
   readonly waitingFor: (job: Job, caller: Caller) => Promise<WaitReason | null>;
-  readonly setEngineDrained: (id: string, drained: boolean) => EngineStatus | null;
+  readonly setEngineDrained: (id: string, drained: boolean) => Promise<EngineStatus | null>;
 }
 
 /** The context of one operation: services, and what is known of its caller. */

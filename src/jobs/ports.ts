@@ -117,9 +117,19 @@ export interface Ledger {
   /** Calls back whenever a job starts to wait. Returns an unsubscribe function. */
   onWaiting(listener: () => void): () => void;
   readonly outbox: Outbox;
+  readonly drains: Drains;
   /** For logs and metrics; set where the parts are put together. */
   readonly onChange?: OnJobChange;
   close(): Promise<void>;
+}
+
+/** The engines that an operator drained, by id. Calls may reject with StoreUnavailable. */
+export interface Drains {
+  read(): Promise<ReadonlySet<string>>;
+  /** Kept until it is set otherwise, also by another process. */
+  set(engine: string, drained: boolean): Promise<void>;
+  /** Calls back when any process has set one, or may have. Returns an unsubscribe function. */
+  onChange(listener: () => void): () => void;
 }
 
 /** A delivery that one process may try now. */

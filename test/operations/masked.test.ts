@@ -69,7 +69,7 @@ beforeAll(async () => {
       workflows,
       engines: () => [],
       waitingFor: async () => null,
-      setEngineDrained: () => null,
+      setEngineDrained: async () => null,
     },
     identity: createIdentity({ keys: [], tokens: null }),
     rest: () => async () => {},

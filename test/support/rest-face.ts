@@ -104,7 +104,7 @@ export async function startFace(
         workflows,
         engines: () => [],
         waitingFor: async () => null,
-        setEngineDrained: () => null,
+        setEngineDrained: async () => null,
       },
       artifacts,
       uploads,

@@ -65,12 +65,17 @@ export async function copyDatabase(
 /** Creates the tables of a new file. Throws when the file has tables of another version. */
 export function createTables(db: DatabaseSync): void {
   const version = Number(db.prepare('PRAGMA user_version').get()?.user_version ?? 0);
-  if (version === SCHEMA_VERSION) return;
-  if (version !== 0) {
+  if (version !== 0 && version !== SCHEMA_VERSION) {
     throw new Error(`The job file has version ${version}; this gateway reads version ${SCHEMA_VERSION}`);
   }
-  db.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+  if (version === 0) db.exec(`BEGIN; ${TABLES} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT;`);
+  db.exec(LATER_TABLES);
 }
+
+/** Tables that no other refers to, so that a file without them is as good. */
+const LATER_TABLES = `
+  CREATE TABLE IF NOT EXISTS drained_engines (engine TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+`;
 
 /**
  * `jobs.request` never changes and `jobs.state` changes with each commit, so that a commit writes little.

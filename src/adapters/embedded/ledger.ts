@@ -16,6 +16,7 @@ import type {
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
+import { createEmbeddedDrains } from './drains.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
 import { jobOf, listJobs } from './lists.ts';
@@ -56,6 +57,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
   const flush = createFlush(() => promisify(fdatasync)(log));
+  const drains = createEmbeddedDrains(db, flush);
   const cache = createReadCache();
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
@@ -274,6 +276,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     onWaiting: waitingListeners.add,
     outbox,
+    drains,
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
     async close() {

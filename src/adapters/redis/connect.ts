@@ -71,15 +71,17 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const subscriber = createSubscriber({
     open: () => openSubscriber(target, client, keys.prefix),
     sharded: address.kind === 'cluster',
-    channels: () => [keys.waiting, ...feed.channels()],
+    channels: () => [keys.waiting, keys.drained, ...feed.channels()],
     onMessage(channel, text) {
       if (channel === keys.waiting) ledger.announceWaiting();
+      else if (channel === keys.drained) ledger.drains.announce();
       else feed.message(channel, text);
     },
     async onRejoined() {
       await checkIdentity();
       await feed.refresh();
       ledger.announceWaiting();
+      ledger.drains.announce();
     },
     log,
   });

@@ -35,6 +35,8 @@ export function createKeys(prefix: string) {
     feed: (id: string) => `${feed}${id}`,
     /** The job of a feed channel; null for another channel. */
     jobOf: (channel: string) => (channel.startsWith(feed) ? channel.slice(feed.length) : null),
+    /** Set: ids of drained engines. Each change is published on the channel of the same name. */
+    drained: `${prefix}:drained`,
     /** Channel: a job started to wait. */
     waiting: `${prefix}:waiting`,
   };

@@ -4,6 +4,7 @@ import type { Clock, CommitResult, Idempotency, JobQuery, Ledger, SubmitResult }
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
+import { createRedisDrains, type RedisDrains } from './drains.ts';
 import type { Keys } from './keys.ts';
 import { createRedisOutbox } from './outbox.ts';
 import { asJob, asJobs, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
@@ -17,8 +18,9 @@ export interface RedisLedgerOptions {
   close(): Promise<void>;
 }
 
-/** The ledger, with the method that the subscriber needs. */
+/** The ledger, with what the subscriber needs. */
 export interface RedisLedger extends Ledger {
+  readonly drains: RedisDrains;
   /** Calls the listeners for waiting jobs soon: a burst of submits causes one call. */
   announceWaiting(): void;
 }
@@ -40,6 +42,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   const { prefix } = keys;
   const laneTokens = `${prefix}:lane-tokens`;
   const outbox = createRedisOutbox({ client, keys, now });
+  const drains = createRedisDrains(client, keys);
   const waitingListeners = createListeners();
   let announcement: NodeJS.Timeout | null = null;
   const time = (): string => (now === null ? '' : String(now()));
@@ -181,8 +184,10 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       }, ANNOUNCE_DELAY_MS);
     },
     outbox,
+    drains,
     async close() {
       waitingListeners.clear();
+      drains.close();
       if (announcement !== null) clearTimeout(announcement);
       outbox.close();
       await close();

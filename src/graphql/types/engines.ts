@@ -91,11 +91,11 @@ export function addEngines(builder: Builder, errors: ErrorTypes): void {
       // Meant for a gateway itself, not for a supergraph.
       directives: { inaccessible: {} },
       description:
-        'Drains an engine: it finishes its jobs and takes no more. With `drained: false` it takes jobs again.',
+        'Drains an engine: it finishes its jobs and takes no more, on every gateway of the store and after restarts. With `drained: false` it takes jobs again.',
       args: { id: t.arg.id({ required: true }), drained: t.arg.boolean({ required: true }) },
-      resolve: (_root, { id, drained }, { setEngineDrained, caller }) => {
+      resolve: async (_root, { id, drained }, { setEngineDrained, caller }) => {
         needOperator(caller);
-        return setEngineDrained(id, drained) ?? engineNotFound(id);
+        return (await setEngineDrained(id, drained)) ?? engineNotFound(id);
       },
     }),
   );

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { drainContract } from './drains.ts';
 import { durationsContract } from './durations.ts';
 import { feedContract } from './feed.ts';
 import { labelContract } from './labels.ts';
@@ -29,5 +30,6 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     feedContract(under);
     outboxContract(under);
     durationsContract(under);
+    drainContract(under);
   });
 }

@@ -1,4 +1,4 @@
-import { CLOCK, NAMES, READ } from './parts.ts';
+import { announcing, CLOCK, NAMES, READ } from './parts.ts';
 
 /** Takes a free lane. */
 export const acquireLane = `
@@ -107,4 +107,16 @@ for _, engine in ipairs(old) do
   redis.call('ZREM', times, engine)
 end
 return nil
+`;
+
+/** Drains an engine, or no longer. */
+export const setDrained = (sharded: boolean): string => `
+-- Purpose: adds an engine to the drained ones or removes it, and publishes that.
+-- KEYS[1]: set of drained engines.
+-- ARGV: 1 prefix, 2 engine, 3 '1' to drain it, or '0'.
+-- Returns: 1 when that changed something.
+${NAMES}${announcing(sharded)}
+local changed = redis.call(ARGV[3] == '1' and 'SADD' or 'SREM', KEYS[1], ARGV[2])
+announce('drained', ARGV[2])
+return changed
 `;

@@ -6,6 +6,7 @@ import {
   putDurations,
   readLanes,
   readStranded,
+  setDrained,
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, remove, submit } from './jobs.ts';
@@ -28,6 +29,7 @@ declare module 'ioredis' {
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeSetDrained(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -68,6 +70,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeIdentify: identify,
     qeAcquireLane: acquireLane,
     qeExtendLane: extendLane,
+    qeSetDrained: setDrained(sharded),
     qeReadLanes: readLanes,
     qeReadStranded: readStranded,
     qeTakeRate: takeRate,
