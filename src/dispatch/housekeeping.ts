@@ -1,6 +1,5 @@
 import { changeFrom } from '../jobs/changes.ts';
 import { jobError } from '../jobs/errors.ts';
-import { isWaiting } from '../jobs/job.ts';
 import type { DispatchContext } from './context.ts';
 import type { EngineStatus } from './engine.ts';
 import { waitReason } from './waiting.ts';
@@ -91,8 +90,7 @@ function createPositionUpdater(
     if (ids.length === 0) return;
     const engines = allEngines();
     const ready = engines.filter(({ state }) => state === 'READY').length;
-    for (const job of await ledger.getMany(ids)) {
-      if (job === null || !isWaiting(job)) continue;
+    for (const job of await ledger.waitingAmong(ids)) {
       const ahead = await ledger.ahead(job);
       if (ahead === null) continue;
       const seconds = pace.wholeJob(job);

@@ -98,6 +98,8 @@ export interface Ledger {
   remove(id: string): Promise<boolean>;
   /** The jobs that should run next, best first. */
   waiting(limit: number): Promise<Job[]>;
+  /** Those of these jobs that wait for a lane, in any order. Reads no other records. */
+  waitingAmong(ids: readonly string[]): Promise<Job[]>;
   /** Number of jobs queued before this one, 0 for the next; null if it does not wait. */
   ahead(job: Job): Promise<number | null>;
   count(): Promise<{ waiting: number; running: number }>;

@@ -71,6 +71,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     findKey: db.prepare('SELECT fingerprint, job_id FROM idempotency WHERE owner = ? AND key = ?'),
     get: db.prepare('SELECT request, state FROM jobs WHERE id = ?'),
     getMany: db.prepare('SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))'),
+    waitingAmong: db.prepare(
+      'SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND waiting = 1',
+    ),
     update: db.prepare(
       `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?
        WHERE id = ? AND revision = ?`,
@@ -235,6 +238,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     async waiting(limit) {
       return sql.waiting.all(limit).map(jobOf);
+    },
+    async waitingAmong(ids) {
+      return sql.waitingAmong.all(JSON.stringify(ids)).map(jobOf);
     },
     async ahead(job) {
       if (!isWaiting(job)) return null;

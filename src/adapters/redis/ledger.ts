@@ -150,6 +150,10 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       return asNumber(await reach(client.qeRemove(keys.record(id), prefix, id))) === 1;
     },
     waiting: limit => readRange(keys.queue, '+inf', limit),
+    async waitingAmong(ids) {
+      if (ids.length === 0) return [];
+      return asPresentJobs(await reach(client.qeReadWaiting(keys.queue, prefix, ...ids)));
+    },
     async ahead(job) {
       return isWaiting(job) ? reach(client.zrank(keys.queue, job.id)) : null;
     },

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { aJob } from '../../support/jobs.ts';
-import { claim, OPEN, type UnderTest } from './under-test.ts';
+import { claim, END, OPEN, type UnderTest } from './under-test.ts';
 
 /** The queue: its order, its bound and its listeners. */
 export function queueContract(under: () => UnderTest): void {
@@ -19,6 +19,26 @@ export function queueContract(under: () => UnderTest): void {
     expect(await under().store.ledger.count()).toEqual({ waiting: 3, running: 1 });
     await under().commit(taken, { type: 'engineLost', at: 6, reason: 'gone', maxAttempts: 3, expiresAt: 9 });
     expect(await order()).toEqual([high.id, early.id, late.id, low.id]);
+  });
+
+  it('finds among many jobs those that wait, and no others', async () => {
+    const jobs = [
+      await under().stored(),
+      await under().stored(),
+      await under().stored(),
+      await under().stored(),
+    ];
+    const [first, taken, canceled, last] = jobs;
+    if (!first || !taken || !canceled || !last) throw new Error('four are stored');
+    await under().commit(taken, claim('e#0'));
+    await under().commit(canceled, { type: 'cancelRequested', ...END });
+    const ids = [...jobs.map(job => job.id), 'no-such-job'];
+    const found = await under().store.ledger.waitingAmong(ids);
+    expect(new Map(found.map(job => [job.id, job]))).toEqual(
+      new Map([first, last].map(job => [job.id, job])),
+    );
+    expect(await under().store.ledger.waitingAmong([taken.id])).toEqual([]);
+    expect(await under().store.ledger.waitingAmong([])).toEqual([]);
   });
 
   it('orders jobs of the same moment by their ids, in the queue and in lists', async () => {

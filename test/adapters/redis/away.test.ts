@@ -78,6 +78,7 @@ function calls({ ledger, feed, previews, rates }: Store, job: Job): Record<strin
     commit: () => ledger.commit(advance(job, CLAIM), job.revision, null),
     remove: () => ledger.remove(job.id),
     waiting: () => ledger.waiting(1),
+    waitingAmong: () => ledger.waitingAmong([job.id]),
     ahead: () => ledger.ahead(job),
     count: () => ledger.count(),
     acquireLane: () => ledger.acquireLane('e#0', 1),

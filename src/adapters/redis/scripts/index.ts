@@ -9,7 +9,7 @@ import {
   setDrained,
   takeRate,
 } from './coordination.ts';
-import { commit, countJobs, findRepeated, readMany, readRange, remove, submit } from './jobs.ts';
+import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
 import { listJobs, listTagged } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
@@ -22,6 +22,7 @@ declare module 'ioredis' {
     qeRemove(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeFindRepeated(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadMany(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadWaiting(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadRange(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -63,6 +64,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeRemove: remove(sharded),
     qeFindRepeated: findRepeated,
     qeReadMany: readMany,
+    qeReadWaiting: readWaiting,
     qeReadRange: readRange,
     qeListJobs: listJobs,
     qeListTagged: listTagged,

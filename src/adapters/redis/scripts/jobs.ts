@@ -105,6 +105,20 @@ for n = 2, #ARGV do read(found, ARGV[n]) end
 return found
 `;
 
+/** Reads those of many jobs that wait. */
+export const readWaiting = `
+-- Purpose: reads the jobs that are in the queue, and no others.
+-- KEYS[1]: the queue.
+-- ARGV: 1 prefix, 2… ids.
+-- Returns: {state, request, …}.
+${NAMES}${READ}
+local found = {}
+for n = 2, #ARGV do
+  if redis.call('ZSCORE', KEYS[1], ARGV[n]) then read(found, ARGV[n]) end
+end
+return found
+`;
+
 /** Reads the first jobs of a sorted set. */
 export const readRange = `
 -- Purpose: reads the jobs of a sorted set with the lowest scores, lowest first.
