@@ -284,7 +284,7 @@ async function start(
   const http = await startHttpServer({
     services,
     identity,
-    rest: callers =>
+    rest: (callers, streams) =>
       restRoutes({
         services,
         artifacts,
@@ -294,6 +294,7 @@ async function start(
         version: VERSION,
         features: () => featuresOf(workflows.all(), canRun),
         engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
+        endingOf: streams.endingOf,
         callerOf: request => callers.of(request.raw).caller,
         keepPrivate: identity.required,
         maxBodyBytes,

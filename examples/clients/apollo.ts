@@ -1,7 +1,7 @@
 import { ApolloClient, ApolloLink, gql, HttpLink, InMemoryCache } from '@apollo/client';
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions';
 import { createClient } from 'graphql-ws';
-import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
+import { type Example, fetchBytes, type Progress, reconnecting, runExample } from './run.ts';
 
 const EDIT = gql`
   mutation ($input: EditImageInput!) {
@@ -32,7 +32,7 @@ interface Job extends Progress {
  * follows them, because both are the same `EditJob` by its id.
  */
 export const edit: Example = async (gateway, imageUrl, show) => {
-  const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
+  const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql`, ...reconnecting() });
   const client = new ApolloClient({
     link: ApolloLink.split(
       ({ operationType }) => operationType === 'subscription',

@@ -1,5 +1,5 @@
 import { createClient } from 'graphql-ws';
-import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
+import { type Example, fetchBytes, type Progress, reconnecting, runExample } from './run.ts';
 
 const EDIT = `mutation ($input: EditImageInput!) {
   editImage(input: $input) { __typename ... on EditJob { id } ... on EditError { message } }
@@ -15,7 +15,7 @@ interface Job extends Progress {
 
 /** One WebSocket for everything, mutations included. */
 export const edit: Example = async (gateway, imageUrl, show) => {
-  const client = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
+  const client = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql`, ...reconnecting() });
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   let id = '';
   for await (const { data } of client.iterate<{ editImage: { id?: string; message?: string } }>({

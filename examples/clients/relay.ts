@@ -7,7 +7,7 @@ import {
   type RequestParameters,
   type SubscribeFunction,
 } from 'relay-runtime';
-import { type Example, fetchBytes, type Progress, runExample } from './run.ts';
+import { type Example, fetchBytes, type Progress, reconnecting, runExample } from './run.ts';
 
 /** In an app the compiler writes these. */
 function operation(operationKind: 'mutation' | 'subscription', text: string): RequestParameters {
@@ -39,7 +39,7 @@ interface Job extends Progress {
 
 /** Relay's network layer: what `new Environment({ network })` is given. */
 export const edit: Example = async (gateway, imageUrl, show) => {
-  const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql` });
+  const sockets = createClient({ url: `${gateway.replace(/^http/, 'ws')}/graphql`, ...reconnecting() });
   const fetchOperation: FetchFunction = async ({ text }, variables) => {
     const answer = await fetch(`${gateway}/graphql`, {
       method: 'POST',

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { relative } from 'node:path';
+import type { ClientOptions } from 'graphql-ws';
 
 /** What a watcher is shown of a job. */
 export interface Progress {
@@ -44,6 +45,19 @@ function wordsOf(error: unknown): string {
   const own = 'message' in error && error.message !== '' ? `${error.message}` : 'the connection failed';
   const cause = 'cause' in error && error.cause !== undefined ? wordsOf(error.cause) : '';
   return own.includes(cause) ? own : `${own}: ${cause}`;
+}
+
+/**
+ * Options of graphql-ws with which a subscription goes on after the gateway was restarted: while it is down, each attempt
+ * fails, which graphql-ws takes for final. The pauses between the attempts grow and are random. A gateway that was never
+ * reached is an error at once.
+ */
+export function reconnecting(): Pick<ClientOptions, 'on' | 'shouldRetry'> {
+  let reached = false;
+  const connected = (): void => {
+    reached = true;
+  };
+  return { on: { connected }, shouldRetry: () => reached };
 }
 
 /** The bytes behind a URL. */

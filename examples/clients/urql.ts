@@ -48,7 +48,18 @@ export const edit: Example = async (gateway, imageUrl, show) => {
   const id = submitted.data?.editImage.id;
   if (id === undefined) throw new Error(submitted.data?.editImage.message ?? submitted.error?.message);
 
-  const watching = client.subscription(WATCH, { id }).subscribe(() => {});
+  let retry: NodeJS.Timeout | undefined;
+  let stop = (): void => {};
+  // A gateway that stops ends the stream before the job: then subscribe again, not all watchers at the same time.
+  function watch(): void {
+    stop = client.subscription(WATCH, { id }).subscribe(({ data, hasNext }) => {
+      const status = data?.jobProgress.status;
+      if (hasNext || (status !== undefined && status !== 'QUEUED' && status !== 'PROCESSING')) return;
+      stop();
+      retry = setTimeout(watch, 500 + Math.random() * 1_000);
+    }).unsubscribe;
+  }
+  watch();
   const url = await new Promise<string>((resolve, reject) => {
     client.query(JOB, { id }).subscribe(({ data, error }) => {
       if (error !== undefined) reject(error);
@@ -60,7 +71,8 @@ export const edit: Example = async (gateway, imageUrl, show) => {
         reject(new Error(data.job.status));
     });
   });
-  watching.unsubscribe();
+  clearTimeout(retry);
+  stop();
   return fetchBytes(url);
 };
 

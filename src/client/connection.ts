@@ -137,8 +137,8 @@ export type TransportName = 'websocket' | 'sse';
 /** Receives the results of a subscription: any number of `next`, then one `end`. */
 export interface Sink<Result> {
   next(result: Result): void;
-  /** Without an error, the server completed the subscription. */
-  end(error?: GatewayError): void;
+  /** Without an error, the server completed the subscription. It may want no retry for `pause` milliseconds. */
+  end(error?: GatewayError, pause?: number): void;
 }
 
 /** A subscription in flight. */

@@ -3,6 +3,8 @@ import { errorOf, errorOfResponse, GatewayError, messageOf, unreachable } from '
 
 /** The gateway sends at least a comment every 12 seconds: after this silence the connection counts as broken. */
 const SILENCE_MS = 30_000;
+/** A gateway cannot make a watch wait longer than this. */
+const LONGEST_PAUSE_MS = 10_000;
 
 /** Subscriptions by server-sent events, in the distinct connections mode: each is a request of its own. */
 export function createSse(connection: Connection): Transport {
@@ -25,13 +27,13 @@ export function createSse(connection: Connection): Transport {
         clearTimeout(quiet);
         quiet = setTimeout(giveUp, SILENCE_MS);
       };
-      const end = (error: GatewayError | null): void => {
+      const end = ({ error, pause }: End): void => {
         clearTimeout(quiet);
         if (silence !== null) sink.end(silence);
-        else if (!stopped.signal.aborted) sink.end(error ?? undefined);
+        else if (!stopped.signal.aborted) sink.end(error ?? undefined, pause);
       };
       run(connection, operation, variables, sink, heard, stopped.signal).then(end, (thrown: unknown) =>
-        end(failureOf(thrown)),
+        end({ error: failureOf(thrown) }),
       );
       return subscription;
     },
@@ -44,7 +46,14 @@ function failureOf(thrown: unknown): GatewayError {
     : unreachable(`The event stream broke off: ${messageOf(thrown)}`, thrown);
 }
 
-/** Resolves with the reason why it ended; null when the gateway completed it. Calls `heard` for each event or comment. */
+interface End {
+  /** Why the stream ended; null when the gateway completed it. */
+  readonly error: GatewayError | null;
+  /** The milliseconds after which the gateway wants to see the client again. */
+  readonly pause?: number | undefined;
+}
+
+/** Resolves when it has ended. Calls `heard` for each event or comment. */
 async function run<Result, Variables>(
   connection: Connection,
   operation: Operation<Result, Variables>,
@@ -52,28 +61,35 @@ async function run<Result, Variables>(
   sink: Sink<Result>,
   heard: () => void,
   signal: AbortSignal,
-): Promise<GatewayError | null> {
+): Promise<End> {
   const response = await post(connection, operation, variables, 'text/event-stream', signal);
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
   if (!response.ok || !isStream || response.body === null) {
-    return errorOfResponse(response, await readJson(response, signal), connection.endpoint);
+    return { error: errorOfResponse(response, await readJson(response, signal), connection.endpoint) };
   }
   heard();
-  for await (const { event, data } of readEvents(response.body)) {
+  let pause: number | undefined;
+  for await (const { event, data, retry } of readEvents(response.body)) {
     heard();
-    if (event === 'complete') return null;
+    if (retry !== undefined) pause = Math.min(retry, LONGEST_PAUSE_MS);
+    if (event === 'complete') return { error: null };
     if (event !== 'next') continue;
     const result: { data?: Result | null; errors?: unknown } = JSON.parse(data);
-    if (result.data == null) return errorOf(result.errors);
+    if (result.data == null) return { error: errorOf(result.errors) };
     sink.next(result.data);
   }
-  return unreachable('The event stream broke off');
+  const error = unreachable(
+    pause === undefined ? 'The event stream broke off' : 'The gateway ended the event stream before the job',
+  );
+  return { error, pause };
 }
 
 /** One server-sent event. */
 export interface ServerEvent {
   readonly event: string;
   readonly data: string;
+  /** Milliseconds after which to reconnect, if it says so. */
+  readonly retry?: number | undefined;
 }
 
 /**
@@ -106,12 +122,14 @@ export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenera
 
 function readEvent(block: string): ServerEvent {
   let event: string | null = null;
+  let retry: number | undefined;
   const data: string[] = [];
   for (const line of block.split('\n')) {
     const [, field = '', value = ''] = /^([^:]*):? ?(.*)$/s.exec(line) ?? [];
     if (field === 'event') event = value;
     if (field === 'data') data.push(value);
+    if (field === 'retry' && /^\d{1,9}$/.test(value)) retry = Number(value);
   }
   const name = event ?? (data.length === 0 ? 'comment' : 'message');
-  return { event: name, data: data.join('\n') };
+  return { event: name, data: data.join('\n'), retry };
 }

@@ -115,7 +115,7 @@ async function follow({ watching, order, wanted, signal, onRetry, take }: Follow
     for (;;) {
       const transport = order[place % order.length];
       if (transport === undefined) throw new TypeError('There is no transport for a watch');
-      const { reached, end } = await subscribeOnce(transport, wanted, either, job => {
+      const { reached, end, least } = await subscribeOnce(transport, wanted, either, job => {
         patience.find();
         prefer(order, transport);
         place = 0;
@@ -138,7 +138,7 @@ async function follow({ watching, order, wanted, signal, onRetry, take }: Follow
       }
       failures += 1;
       onRetry?.(failure);
-      await pause(backoff(failures), either);
+      await pause(Math.max(least, backoff(failures)), either);
     }
   } finally {
     patience.find();
@@ -149,6 +149,8 @@ interface Attempt {
   readonly reached: boolean;
   /** `completed`: by the server, before the job ended. */
   readonly end: 'final' | 'completed' | GatewayError;
+  /** The shortest pause before a retry, in milliseconds. */
+  readonly least: number;
 }
 
 /** Runs one subscription until it ends. Rejects with the signal's reason when that aborts. */
@@ -171,9 +173,10 @@ async function subscribeOnce(
       const subscription = transport.subscribe(JobProgressDocument, wanted, {
         next({ jobProgress }) {
           show(jobProgress);
-          if (isFinal(jobProgress)) resolve({ reached: true, end: 'final' });
+          if (isFinal(jobProgress)) resolve({ reached: true, end: 'final', least: 0 });
         },
-        end: error => resolve({ reached: subscription.reached, end: error ?? 'completed' }),
+        end: (error, least = 0) =>
+          resolve({ reached: subscription.reached, end: error ?? 'completed', least }),
       });
       stop = subscription.stop;
     });

@@ -30,7 +30,7 @@ import { createYogaDoor } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
-import { createStreams } from './limits/lifetime.ts';
+import { createStreams, type Streams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
 import { metricsRoute, type RenderMetrics } from './metrics.ts';
 import { createPeers, isLoopback, type TrustedProxies } from './peers.ts';
@@ -40,8 +40,8 @@ import { addRequestIds, logRequests, observeRequests, requestIdOf } from './requ
 export interface HttpOptions {
   readonly services: Services;
   readonly identity: Identity;
-  /** Makes the REST routes; `callers` has the caller of each request. */
-  readonly rest: (callers: Callers) => FastifyPluginAsync;
+  /** Makes the REST routes; `callers` has the caller of each request, `streams` the responses that stay open. */
+  readonly rest: (callers: Callers, streams: Streams) => FastifyPluginAsync;
   readonly log: Log;
   readonly host: string;
   readonly port: number;
@@ -166,7 +166,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
-  await app.register(options.rest(callers));
+  await app.register(options.rest(callers, streams));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,
@@ -190,10 +190,9 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       await sockets.stop();
       const deadline = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
       try {
-        const closed = app.close();
-        // Streams would not end by themselves.
-        streams.stop();
-        await Promise.all([closed, yoga.dispose()]);
+        // Streams would not end by themselves. First, because closing the server cuts responses that it takes for sent.
+        await streams.stop();
+        await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);
       }

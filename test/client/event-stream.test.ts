@@ -46,11 +46,15 @@ describe('a stream of server-sent events', () => {
   });
 
   it('has comments and unnamed events, and drops an incomplete one at the end', async () => {
-    const bytes = new TextEncoder().encode(':\n\ndata: 1\n\nid: 4\ndata:2\n\nevent: next\ndata: half');
+    const bytes = new TextEncoder().encode(
+      ':\n\ndata: 1\n\nid: 4\ndata:2\n\n: bye\nretry: 1500\n\nretry: x\n\nevent: next\ndata: half',
+    );
     expect(await read([bytes])).toEqual([
       { event: 'comment', data: '' },
       { event: 'message', data: '1' },
       { event: 'message', data: '2' },
+      { event: 'comment', data: '', retry: 1500 },
+      { event: 'comment', data: '' },
     ]);
   });
 });

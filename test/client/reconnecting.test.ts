@@ -92,6 +92,25 @@ describe('a WebSocket without watches', () => {
 });
 
 describe('a stream that ends before the job', () => {
+  it('is requested again when the gateway says, and goes on with the newest state', async () => {
+    const requests: number[] = [];
+    const gateway = await ended(
+      startStandIn((_request, response) => {
+        requests.push(performance.now());
+        const revision = requests.length === 1 ? 3 : 4;
+        const status = requests.length === 1 ? 'PROCESSING' : 'COMPLETED';
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.end(`${nextEvent({ ...snapshot(revision), status })}: bye\nretry: 700\n\n`);
+      }),
+    );
+    const client = clientOf({ url: gateway.url, transports: ['sse'] });
+    const retries: string[] = [];
+    const watch = client.watch('job', { onRetry: ({ message }) => retries.push(message) });
+    expect(await revisionsOf(watch)).toEqual([3, 4]);
+    expect(retries).toEqual(['The gateway ended the event stream before the job']);
+    expect((requests[1] ?? 0) - (requests[0] ?? 0)).toBeGreaterThan(690);
+  });
+
   it('is requested again until patience is over', async () => {
     let requests = 0;
     const router = await ended(

@@ -14,8 +14,10 @@ import { edit as qwenClient } from '../../examples/clients/qwen-client.ts';
 import { edit as relay } from '../../examples/clients/relay.ts';
 import type { Progress } from '../../examples/clients/run.ts';
 import { edit as urql } from '../../examples/clients/urql.ts';
-import { type Rig, startRig } from '../support/gateway.ts';
+import { startSandbox } from '../../src/sandbox/server.ts';
+import { type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
+import { until } from '../support/watch.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -73,5 +75,46 @@ describe('examples', () => {
     expect(output).toContain(`Saved ${saved}`);
     expect((await sharp(await readFile(saved)).metadata()).format).toBe('png');
     await rm(folder, { recursive: true });
+  });
+
+  it('go on watching after the gateway was restarted', { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'examples-'));
+    const engines = await Promise.all(Array.from({ length: 4 }, () => startSandbox({ stepMs: 600 })));
+    const settings = { COMFYUI_URL: engines.map(engine => engine.url).join() };
+    let gateway = await startGatewayProcess(folder, settings);
+    try {
+      const { url } = gateway;
+      const image = `${rig.images.url}/red.png`;
+      const watchers = Object.entries({ qwenClient, plainFetch, graphqlWs, graphqlSse, relay, urql, apollo });
+      const seen = new Map<string, Progress[]>();
+      const edits = Promise.all(
+        watchers.map(async ([name, edit]) => {
+          seen.set(name, []);
+          const bytes = await edit(url, image, job => seen.get(name)?.push({ ...job }));
+          return [name, (await sharp(bytes).metadata()).format];
+        }),
+      );
+      const saved = join(folder, 'edited.png');
+      const curl = run('sh', ['examples/clients/curl.sh', image, url, saved]);
+      await Promise.race([edits, until(() => [...seen.values()].every(({ length }) => length > 0))]);
+      // That of curl comes last.
+      await until(async () => {
+        const { jobs } = await (await fetch(`${url}/jobs`)).json();
+        return Object.keys(jobs).length === watchers.length + 1;
+      });
+      expect(await gateway.end('SIGTERM')).toBe(0);
+      gateway = await startGatewayProcess(folder, { ...settings, PORT: new URL(url).port });
+      expect(await edits).toEqual(watchers.map(([name]) => [name, 'png']));
+      for (const [name, jobs] of seen) {
+        const progress = jobs.map(job => job.progress);
+        expect([name, progress]).toEqual([name, [...progress].sort((a, b) => a - b)]);
+        expect([name, jobs.at(-1)?.status]).toEqual([name, 'COMPLETED']);
+      }
+      expect(await curl).toContain(`Saved ${saved}`);
+    } finally {
+      await gateway.end('SIGKILL');
+      await Promise.all(engines.map(engine => engine.stop()));
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

@@ -113,6 +113,7 @@ export async function startFace(
       version: '2.0.0',
       features: () => ['multi-image-support', 'nunchaku-optimization'],
       engineKind: () => 'comfyui',
+      endingOf: () => new AbortController().signal,
       callerOf: () => options.caller ?? { id: null, operator: true },
       keepPrivate: false,
       maxBodyBytes: MAX_BODY_BYTES,

@@ -5,6 +5,7 @@ import type { Mask } from '../../operations/errors.ts';
 import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/identity.ts';
 import { rejectAsGraphQL } from '../access/rejections.ts';
+import { untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { goneSignal, type Streams } from '../limits/lifetime.ts';
@@ -86,9 +87,11 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         // Keeps nginx from buffering server-sent events.
         reply.header('x-accel-buffering', 'no');
         const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
-        if (live) options.streams.add(reply.raw, known.expiresAt);
-        reply.code(answer.status).send(live ? answer.body : await answer.text());
-        return reply;
+        reply.code(answer.status);
+        if (!live || answer.body === null) return reply.send(await answer.text());
+        options.streams.add(reply.raw, known.expiresAt);
+        const events = untilEnding(answer.body, options.streams.endingOf(reply.raw));
+        return reply.send(Readable.from(events, { objectMode: false, highWaterMark: 1 }));
       },
     });
   };

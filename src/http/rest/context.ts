@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import type { Services } from '../../graphql/context.ts';
 import type { Caller, Job } from '../../jobs/job.ts';
@@ -16,6 +17,8 @@ export interface RestOptions {
   /** What the connected engines can do now. */
   readonly features: () => string[];
   readonly engineKind: () => 'sandbox' | 'comfyui';
+  /** Aborts when a response that stays open has to end. */
+  readonly endingOf: (response: ServerResponse) => AbortSignal;
   readonly callerOf: (request: FastifyRequest) => Caller;
   /** Other origins whose pages may use the gateway. */
   readonly origins: readonly string[];

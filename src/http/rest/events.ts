@@ -4,6 +4,7 @@ import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
 import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
+import { farewell } from '../farewell.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { eventsQuery } from './contract/requests.ts';
 import { readQuery } from './query.ts';
@@ -14,8 +15,9 @@ const KEEP_ALIVE_MS = 12_000;
 
 /**
  * GET `/events/{job_id}`: the response of `/status` as server-sent events (HTML Living Standard, 9.2), now and at each
- * change, until the job ends. A browser's EventSource reconnects when a stream ends, with the id of the last event: if
- * nothing can follow that, 204 stops it. `?previews=false` and `?max_per_second=` make events fewer.
+ * change, until the job ends. A stream that has to end before tells its client to come back. A browser's EventSource
+ * reconnects when a stream ends, with the id of the last event: if nothing can follow that, 204 stops it.
+ * `?previews=false` and `?max_per_second=` make events fewer.
  */
 export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
   const route = { exposeHeadRoute: false, config: { lifetime: 'stream' } } as const;
@@ -34,7 +36,11 @@ export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
       await jobs.return();
       return reply.code(204).send();
     }
-    reply.raw.once('close', () => void jobs.return());
+    const leave = (): void => void jobs.return();
+    reply.raw.once('close', leave);
+    const ending = options.endingOf(reply.raw);
+    ending.addEventListener('abort', leave);
+    if (ending.aborted) leave();
     return reply
       .headers({
         'content-type': 'text/event-stream; charset=utf-8',
@@ -43,7 +49,7 @@ export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
         'x-accel-buffering': 'no',
       })
       .send(
-        Readable.from(frames(options, first.value, seen, jobs, caller), {
+        Readable.from(frames(options, first.value, seen, jobs, caller, ending), {
           objectMode: false,
           highWaterMark: 1,
         }),
@@ -62,6 +68,7 @@ async function* frames(
   seen: number,
   jobs: JobStream,
   caller: Caller,
+  ending: AbortSignal,
 ): AsyncGenerator<string, void> {
   try {
     // A comment, so that the headers are sent at once.
@@ -75,7 +82,10 @@ async function* frames(
         yield ': alive\n\n';
         continue;
       }
-      if (result.done === true) return;
+      if (result.done === true) {
+        if (ending.aborted) yield farewell();
+        return;
+      }
       yield await frameOf(options, result.value, caller);
       if (isFinal(result.value.status)) return;
       next = jobs.next();

@@ -54,6 +54,9 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     };
     const timer = setTimeout(leave, seconds * 1000);
     reply.raw.once('close', leave);
+    const ending = options.endingOf(reply.raw);
+    ending.addEventListener('abort', leave);
+    if (ending.aborted) leave();
     try {
       let newest = job;
       for await (const snapshot of stream) {
@@ -64,6 +67,7 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     } finally {
       clearTimeout(timer);
       reply.raw.off('close', leave);
+      ending.removeEventListener('abort', leave);
       await stream.return();
     }
   }

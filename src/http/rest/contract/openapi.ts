@@ -166,7 +166,8 @@ const document = (version: string): ZodOpenApiObject => ({
         operationId: 'watchJob',
         summary: 'Live status of a job',
         description:
-          'Server-sent events until the job ends: `id` is the revision, `data` the status as JSON. ' +
+          'Server-sent events until the job ends: `id` is the revision, `data` the status as JSON. A stream that ends before ' +
+          'says by `retry` when to reconnect; with `Last-Event-ID` it goes on. ' +
           'With curl: `curl -N`.',
         tags: ['Jobs'],
         requestParams: { path: jobPath, query: eventsQuery, header: eventsHeaders },
