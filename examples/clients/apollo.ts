@@ -13,12 +13,12 @@ const EDIT = gql`
 `;
 const JOB = gql`
   query ($id: ID!) {
-    job(id: $id) { id status progress images { url } }
+    job(id: $id) { id status progress images { id url } }
   }
 `;
 const WATCH = gql`
   subscription ($id: ID!) {
-    jobProgress(jobId: $id, previews: false) { id status progress images { url } }
+    jobProgress(jobId: $id, previews: false) { id status progress images { id url } }
   }
 `;
 

@@ -14,12 +14,12 @@ const EDIT = gql<{ editImage: { id?: string; message?: string } }>`
 `;
 const JOB = gql<{ job: Job | null }>`
   query ($id: ID!) {
-    job(id: $id) { id status progress images { url } }
+    job(id: $id) { id status progress images { id url } }
   }
 `;
 const WATCH = gql<{ jobProgress: Job }>`
   subscription ($id: ID!) {
-    jobProgress(jobId: $id, previews: false) { id status progress images { url } }
+    jobProgress(jobId: $id, previews: false) { id status progress images { id url } }
   }
 `;
 
@@ -41,7 +41,7 @@ export const edit: Example = async (gateway, imageUrl, show) => {
     preferGetMethod: false,
     // Subscriptions by server-sent events, without another library.
     fetchSubscriptions: true,
-    exchanges: [cacheExchange({ schema, keys: { EditOutputImage: () => null } }), fetchExchange],
+    exchanges: [cacheExchange({ schema }), fetchExchange],
   });
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutation(EDIT, { input });

@@ -32,8 +32,12 @@ export interface Measured extends Measure {
 const LARGEST_PAGE = 100;
 /** Assumed members of a list without a page size. */
 const LIST_MEMBERS = 5;
-/** A mutation fetches images or changes an engine; a preview is read and encoded. */
-const WEIGHTS: Readonly<Record<string, number>> = { Mutation: 50, 'EditPreviewImage.dataUri': 20 };
+/** A mutation fetches images or changes an engine; a preview is read and encoded; an input image is looked up. */
+const WEIGHTS: Readonly<Record<string, number>> = {
+  Mutation: 50,
+  'EditPreviewImage.dataUri': 20,
+  'EditInputImage.url': 5,
+};
 const NOTHING: Measured = { depth: 0, aliases: 0, directives: 0, cost: 0, fields: 0 };
 
 /**

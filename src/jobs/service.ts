@@ -1,6 +1,6 @@
 import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
 import type { Delivery } from './delivery.ts';
-import { type Caller, isFinal, type Job, maySee } from './job.ts';
+import { type Caller, type InputImage, isFinal, type Job, maySee } from './job.ts';
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
@@ -37,6 +37,8 @@ export interface Jobs {
   remove(id: string, caller: Caller): Promise<boolean>;
   /** Submits a new job with exactly the same request. */
   retry(id: string, caller: Caller): Promise<RetryOutcome>;
+  /** Whether the file of an input image is stored. */
+  hasInput(image: InputImage): Promise<boolean>;
   /** Deliveries to the job's webhook, done and pending, oldest first. */
   deliveries(job: Job): Promise<readonly Delivery[]>;
   /** Number of jobs queued before this one; null if it does not wait. */
@@ -123,6 +125,7 @@ export function createJobs(options: JobsOptions): Jobs {
       if (!isFinal(job.status)) return { ok: false, failure: null, reason: 'not-final' };
       return submitter.resubmit(job, caller);
     },
+    hasInput: async ({ key }) => (await artifacts.size(key)) !== null,
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
     ahead: job => ledger.ahead(job),
     async sweep(limit) {

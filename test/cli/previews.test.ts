@@ -37,7 +37,13 @@ const BASE: JobSnapshot = {
 function frame(number: number): JobSnapshot {
   return {
     ...BASE,
-    preview: { url: `/preview/job?frame=${number}`, mimeType: 'image/jpeg', width: 8, height: 8 },
+    preview: {
+      id: 'job:preview',
+      url: `/preview/job?frame=${number}`,
+      mimeType: 'image/jpeg',
+      width: 8,
+      height: 8,
+    },
   };
 }
 

@@ -1,25 +1,12 @@
 import type { Size } from '../../images/formats.ts';
 import { describeCode, errorCodes, isRetryable, type JobError } from '../../jobs/errors.ts';
-import {
-  type EditRequest,
-  type InputImage,
-  JOB_PRIORITIES,
-  JOB_STATUSES,
-  type Job,
-  type OutputImage,
-  type PreviewFrame,
-} from '../../jobs/job.ts';
+import { JOB_PRIORITIES, JOB_STATUSES, type Job } from '../../jobs/job.ts';
 import type { WaitCode, WaitReason } from '../../jobs/waiting.ts';
 import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
+import { addImages } from './images.ts';
 import { addWebhook } from './webhook.ts';
-
-/** A part of a job, with the job. */
-interface Of<T> {
-  readonly job: Job;
-  readonly value: T;
-}
 
 const STATUS_MEANINGS = {
   QUEUED: 'Waits to start.',
@@ -71,78 +58,28 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const OutputImageType = builder.objectRef<Of<OutputImage>>('EditOutputImage').implement({
-    description: 'A finished image.',
-    fields: t => ({
-      url: t.field({
-        type: 'URL',
-        resolve: ({ job, value }, _, { baseUrl }) => {
-          const index = job.outputs.indexOf(value);
-          return `${baseUrl}/download/${job.id}${index > 0 ? `?index=${index}` : ''}`;
-        },
-      }),
-      width: t.int({ resolve: ({ value }) => value.width }),
-      height: t.int({ resolve: ({ value }) => value.height }),
-      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
-      bytes: t.int({
-        description: 'Size of the file at `url`.',
-        resolve: ({ value }) => value.bytes,
-      }),
-      filename: t.string({ resolve: ({ value }) => value.filename }),
-    }),
-  });
+  const { OutputImageType, PreviewImageType, InputImageType } = addImages(builder);
 
-  const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('EditPreviewImage').implement({
-    description: 'The newest preview of a running job; removed when it ends.',
-    fields: t => ({
-      url: t.field({
-        type: 'URL',
-        description: 'Changes with each preview.',
-        resolve: ({ job, value }, _, { baseUrl }) => `${baseUrl}/preview/${job.id}?frame=${value.sequence}`,
-      }),
-      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
-      width: t.int({ resolve: ({ value }) => value.width }),
-      height: t.int({ resolve: ({ value }) => value.height }),
-      dataUri: t.string({
-        nullable: true,
-        description: 'The image itself. Select it only if you show it: it is sent with every event.',
-        resolve: async ({ job }, _, { previews }) => {
-          const frame = await previews.get(job.id);
-          if (frame === null) return null;
-          return `data:${frame.mimeType};base64,${Buffer.from(frame.bytes).toString('base64')}`;
-        },
-      }),
-    }),
-  });
-
-  const InputImageType = builder.objectRef<InputImage>('EditInputImage').implement({
-    description: 'An input image of the job.',
-    fields: t => ({
-      slot: t.exposeInt('slot', { description: 'Its number in the prompt ("image 1").' }),
-      source: t.exposeString('source', { description: 'The URL as given, or `data:`.' }),
-      width: t.exposeInt('width'),
-      height: t.exposeInt('height'),
-      mimeType: t.exposeString('mimeType'),
-      bytes: t.exposeInt('bytes'),
-    }),
-  });
-
-  const EditRequestType = builder.objectRef<EditRequest>('EditRequest').implement({
+  const EditRequestType = builder.objectRef<Job>('EditRequest').implement({
     description: 'The request, with all defaults and the seed filled in.',
     fields: t => ({
-      images: t.field({ type: [InputImageType], resolve: request => [...request.images] }),
-      prompt: t.exposeString('prompt'),
-      negativePrompt: t.exposeString('negativePrompt'),
-      seed: t.field({ type: 'EditSeed', resolve: request => request.seed }),
-      steps: t.exposeInt('steps'),
-      cfg: t.exposeFloat('cfg'),
-      megapixels: t.exposeFloat('megapixels', {
+      images: t.field({
+        type: [InputImageType],
+        resolve: job => job.request.images.map(value => ({ job, value })),
+      }),
+      prompt: t.string({ resolve: ({ request }) => request.prompt }),
+      negativePrompt: t.string({ resolve: ({ request }) => request.negativePrompt }),
+      seed: t.field({ type: 'EditSeed', resolve: ({ request }) => request.seed }),
+      steps: t.int({ resolve: ({ request }) => request.steps }),
+      cfg: t.float({ resolve: ({ request }) => request.cfg }),
+      megapixels: t.float({
         nullable: true,
         description: 'Null when the graph of the workflow decides the size.',
+        resolve: ({ request }) => request.megapixels,
       }),
-      workflow: t.exposeString('workflow'),
-      parameters: t.field({ type: 'JSON', resolve: request => request.parameters }),
-      webhook: t.field({ type: WebhookType, nullable: true, resolve: request => request.webhook }),
+      workflow: t.string({ resolve: ({ request }) => request.workflow }),
+      parameters: t.field({ type: 'JSON', resolve: ({ request }) => request.parameters }),
+      webhook: t.field({ type: WebhookType, nullable: true, resolve: ({ request }) => request.webhook }),
     }),
   });
 
@@ -222,7 +159,7 @@ export function addJob(builder: Builder) {
         description: 'Size of the result, known once an engine has the job.',
         resolve: job => job.size,
       }),
-      request: t.field({ type: EditRequestType, resolve: job => job.request }),
+      request: t.field({ type: EditRequestType, resolve: job => job }),
       label: t.string({
         nullable: true,
         description: 'As the caller gave it.',
@@ -235,7 +172,7 @@ export function addJob(builder: Builder) {
       }),
       images: t.field({
         type: [OutputImageType],
-        resolve: job => job.outputs.map(value => ({ job, value })),
+        resolve: job => job.outputs.map((value, index) => ({ job, value, index })),
       }),
       preview: t.field({
         type: PreviewImageType,

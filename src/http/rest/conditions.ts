@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 /** The part of a file that a Range header requests, both ends included. Null: the whole file. */
 export type ByteRange = { start: number; end: number } | 'unsatisfiable' | null;
 
@@ -14,6 +16,16 @@ export interface Conditions {
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
   readonly ifRange: string | undefined;
+}
+
+/** The conditions of a request with these headers. */
+export function conditionsOf(headers: IncomingHttpHeaders): Conditions {
+  const ifRange = headers['if-range'];
+  return {
+    ifNoneMatch: headers['if-none-match'],
+    ifModifiedSince: headers['if-modified-since'],
+    ifRange: typeof ifRange === 'string' ? ifRange : undefined,
+  };
 }
 
 /** Whether the client has this file already (RFC 9110, 13.2.2): If-None-Match takes precedence over If-Modified-Since. */

@@ -29,6 +29,9 @@ export interface RestOptions {
   readonly log: Log;
 }
 
+/** Seconds for which a redirect to the store of images is valid. */
+export const SIGNED_FOR_S = 300;
+
 /** A request about one job. */
 export type JobRequest = FastifyRequest<{ Params: { job_id: string } }>;
 

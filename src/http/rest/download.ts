@@ -7,14 +7,13 @@ import type { Job, OutputImage } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
-import { type Conditions, isUnchanged, mayUseRange, readRange, type Validators } from './conditions.ts';
-import { findJob, type JobRequest, type RestOptions } from './context.ts';
+import { conditionsOf, isUnchanged, mayUseRange, readRange, type Validators } from './conditions.ts';
+import { findJob, type JobRequest, type RestOptions, SIGNED_FOR_S } from './context.ts';
 import { type DownloadQuery, downloadQuery } from './contract/requests.ts';
 import { readQuery } from './query.ts';
 import { restStatus } from './status-fields.ts';
 
 const DEFAULT_QUALITY = 80;
-const SIGNED_FOR_S = 300;
 
 interface Conversion {
   readonly mimeType: ImageMimeType;
@@ -70,7 +69,7 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
         'cache-control': options.keepPrivate ? 'private, no-store' : 'private, no-cache',
         'x-content-type-options': 'nosniff',
       });
-      const conditions = conditionsOf(request);
+      const conditions = conditionsOf(request.headers);
       if (isUnchanged(conditions, file)) return reply.code(304).send();
       if (conversion !== null) return sendConverted(request, reply, output, conversion);
       if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.asStored) {
@@ -212,15 +211,6 @@ function validatorsOf(job: Job, index: number, size: number, conversion: Convers
 function filenameOf(job: Job, index: number, mimeType: ImageMimeType): string {
   const extension = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' }[mimeType];
   return `edited_image_${job.id}${index === 0 ? '' : `_${index}`}.${extension}`;
-}
-
-function conditionsOf({ headers }: FastifyRequest): Conditions {
-  const ifRange = headers['if-range'];
-  return {
-    ifNoneMatch: headers['if-none-match'],
-    ifModifiedSince: headers['if-modified-since'],
-    ifRange: typeof ifRange === 'string' ? ifRange : undefined,
-  };
 }
 
 function sendImageNotFound(reply: FastifyReply): FastifyReply {

@@ -6,6 +6,7 @@ import { downloadRoutes } from './download.ts';
 import { editRoutes } from './edit.ts';
 import { answerUnknownPaths, errorHandler } from './errors.ts';
 import { eventRoutes } from './events.ts';
+import { inputRoutes } from './input.ts';
 import { jobsRoutes } from './jobs.ts';
 import { statusRoutes } from './status.ts';
 import { uploadRoutes } from './uploads.ts';
@@ -24,6 +25,7 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
     statusRoutes(app, options);
     eventRoutes(app, options);
     downloadRoutes(app, options);
+    inputRoutes(app, options);
     jobsRoutes(app, options);
     debugRoutes(app, options);
     await app.register(async scope => docsRoutes(scope, options));

@@ -54,6 +54,8 @@ const REST: Record<string, { path: string; body?: object; statuses: [number, num
   'GET /status/{job_id}': { path: '/status/:job', statuses: [401, 200, 404, 200] },
   'GET /download/{job_id}': { path: '/download/:job', statuses: [401, 200, 404, 200] },
   'HEAD /download/{job_id}': { path: '/download/:job', statuses: [401, 200, 404, 200] },
+  'GET /input/{job_id}': { path: '/input/:job', statuses: [401, 200, 404, 200] },
+  'HEAD /input/{job_id}': { path: '/input/:job', statuses: [401, 200, 404, 200] },
   'GET /preview/{job_id}': { path: '/preview/:job', statuses: [401, 404, 404, 404] },
   'GET /webhooks/{job_id}': { path: '/webhooks/:job', statuses: [401, 200, 404, 200] },
   'GET /jobs': { path: '/jobs', statuses: [401, 200, 200, 200] },
@@ -408,6 +410,13 @@ describe('with keys, responses are not cacheable', () => {
     ['an image with its metadata', '?metadata=keep', {}, 200],
   ])('for %s', async (_, query, init, status) => {
     expect(await answerTo(rig.url, `/download/${job}${query}`, init)).toEqual({ status, cached: NEVER });
+  });
+
+  it.each<[string, RequestInit, number]>([
+    ['an input image', {}, 200],
+    ['the headers of an input image', { method: 'HEAD' }, 200],
+  ])('for %s', async (_, init, status) => {
+    expect(await answerTo(rig.url, `/input/${job}`, init)).toEqual({ status, cached: NEVER });
   });
 
   it('for a preview, while the job runs and when it has none', async () => {

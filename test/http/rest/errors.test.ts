@@ -52,6 +52,7 @@ describe('errors', () => {
   it.each([
     ['/status/', 'GET'],
     ['/download/', 'GET'],
+    ['/input/', 'GET'],
     ['/preview/', 'GET'],
     ['/jobs/', 'DELETE'],
     ['/debug/job/', 'GET'],

@@ -97,7 +97,13 @@ describe('the life of a job', () => {
       status: 200,
       body: { message: 'Job deleted' },
     });
-    for (const path of [`status/${id}`, `download/${id}`, `debug/job/${id}`, `preview/${id}`]) {
+    for (const path of [
+      `status/${id}`,
+      `download/${id}`,
+      `debug/job/${id}`,
+      `preview/${id}`,
+      `input/${id}`,
+    ]) {
       expect(await fetchJson(`${gateway.url}/${path}`)).toMatchObject({
         status: 404,
         body: { detail: 'Job not found' },

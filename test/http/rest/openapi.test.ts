@@ -46,10 +46,8 @@ describe('the OpenAPI document', () => {
     const registered = face.routes
       .map(route => route.replace(/:(\w+)/g, '{$1}'))
       .filter(route => !/ \/(docs|openapi\.json)/.test(route));
-    // Fastify adds HEAD to each GET; only that of downloads is documented.
-    const worth = registered.filter(
-      route => !route.startsWith('HEAD') || route === 'HEAD /download/{job_id}',
-    );
+    // Fastify adds HEAD to each GET; only that of images is documented.
+    const worth = registered.filter(route => !/^HEAD (?!\/(?:download|input)\/)/.test(route));
     expect(described.sort()).toEqual([...new Set(worth)].sort());
   });
 
@@ -105,6 +103,8 @@ describe('the OpenAPI document', () => {
     hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${running.id}?wait=x`));
     hold('/events/{job_id}', 'get', await fetchJson(`${face.url}/events/none`));
     hold('/download/{job_id}', 'get', await fetchJson(`${face.url}/download/${running.id}`));
+    hold('/input/{job_id}', 'get', await fetchJson(`${face.url}/input/${job.id}`));
+    hold('/input/{job_id}', 'get', await fetchJson(`${face.url}/input/${job.id}?slot=4`));
     hold('/preview/{job_id}', 'get', await fetchJson(`${face.url}/preview/${running.id}`));
     hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/${job.id}`));
     hold('/webhooks/{job_id}', 'get', await fetchJson(`${face.url}/webhooks/none`));

@@ -6,6 +6,7 @@ import {
   editHeaders,
   eventsHeaders,
   eventsQuery,
+  inputQuery,
   jobPath,
   jobsQuery,
   statusQuery,
@@ -196,6 +197,33 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'Size and type of an output image',
         tags: ['Jobs'],
         requestParams: { path: jobPath, query: downloadQuery },
+        responses: {
+          '200': { description: 'The headers of the image.' },
+          '304': downloadResponses['304'],
+          '400': noBody,
+          '404': noBody,
+        },
+      },
+    },
+    '/input/{job_id}': {
+      get: {
+        operationId: 'downloadInputImage',
+        summary: 'Download an input image of a job',
+        tags: ['Jobs'],
+        requestParams: { path: jobPath, query: inputQuery },
+        responses: {
+          '200': { description: 'The image as it was loaded.', content: image },
+          '304': downloadResponses['304'],
+          '400': error('The query is invalid.'),
+          '404': downloadResponses['404'],
+          ...failures,
+        },
+      },
+      head: {
+        operationId: 'checkInputImage',
+        summary: 'Size and type of an input image',
+        tags: ['Jobs'],
+        requestParams: { path: jobPath, query: inputQuery },
         responses: {
           '200': { description: 'The headers of the image.' },
           '304': downloadResponses['304'],

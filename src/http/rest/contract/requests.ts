@@ -273,6 +273,11 @@ export const downloadQuery = z.object({
   index: queryInteger(0, 999, 'Which output image of a job that made several; 0 is the first.'),
 });
 
+/** The query of GET `/input/{job_id}`. */
+export const inputQuery = z.object({
+  slot: queryInteger(1, 3, 'The number of the input image in the prompt ("image 1"). Default: 1.'),
+});
+
 export type EditBody = z.output<typeof editBody>;
 export type JobsQuery = z.output<typeof jobsQuery>;
 export type DownloadQuery = z.output<typeof downloadQuery>;

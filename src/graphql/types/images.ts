@@ -1,0 +1,90 @@
+import type { InputImage, Job, OutputImage, PreviewFrame } from '../../jobs/job.ts';
+import type { Builder } from '../builder.ts';
+
+/** An image of a job, with the job. */
+interface Of<T> {
+  readonly job: Job;
+  readonly value: T;
+}
+
+/** Adds the images of a job. Returns references to them. */
+export function addImages(builder: Builder) {
+  const OutputImageType = builder
+    .objectRef<Of<OutputImage> & { readonly index: number }>('EditOutputImage')
+    .implement({
+      description: 'A finished image.',
+      fields: t => ({
+        id: t.id({ resolve: ({ job, index }) => `${job.id}:output:${index}` }),
+        url: t.field({
+          type: 'URL',
+          resolve: ({ job, index }, _, { baseUrl }) =>
+            `${baseUrl}/download/${job.id}${index > 0 ? `?index=${index}` : ''}`,
+        }),
+        width: t.int({ resolve: ({ value }) => value.width }),
+        height: t.int({ resolve: ({ value }) => value.height }),
+        mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+        bytes: t.int({
+          description: 'Size of the file at `url`.',
+          resolve: ({ value }) => value.bytes,
+        }),
+        filename: t.string({ resolve: ({ value }) => value.filename }),
+      }),
+    });
+
+  const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('EditPreviewImage').implement({
+    description: 'The newest preview of a running job; removed when it ends.',
+    fields: t => ({
+      id: t.id({
+        description: 'The same for all previews of a job.',
+        resolve: ({ job }) => `${job.id}:preview`,
+      }),
+      url: t.field({
+        type: 'URL',
+        description: 'Changes with each preview.',
+        resolve: ({ job, value }, _, { baseUrl }) => `${baseUrl}/preview/${job.id}?frame=${value.sequence}`,
+      }),
+      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+      width: t.int({ resolve: ({ value }) => value.width }),
+      height: t.int({ resolve: ({ value }) => value.height }),
+      dataUri: t.string({
+        nullable: true,
+        description: 'The image itself. Select it only if you show it: it is sent with every event.',
+        resolve: async ({ job }, _, { previews }) => {
+          const frame = await previews.get(job.id);
+          if (frame === null) return null;
+          return `data:${frame.mimeType};base64,${Buffer.from(frame.bytes).toString('base64')}`;
+        },
+      }),
+    }),
+  });
+
+  const InputImageType = builder.objectRef<Of<InputImage>>('EditInputImage').implement({
+    description: 'An input image of the job.',
+    fields: t => ({
+      id: t.id({ resolve: ({ job, value }) => `${job.id}:input:${value.slot}` }),
+      slot: t.int({
+        description: 'Its number in the prompt ("image 1").',
+        resolve: ({ value }) => value.slot,
+      }),
+      url: t.field({
+        type: 'URL',
+        nullable: true,
+        description:
+          'The image as it was loaded, kept as long as the job. Null when its file is gone. Looked up in the store of ' +
+          'images: select it once, not in a subscription.',
+        resolve: async ({ job, value }, _, { baseUrl, jobs }) =>
+          (await jobs.hasInput(value)) ? `${baseUrl}/input/${job.id}?slot=${value.slot}` : null,
+      }),
+      source: t.string({
+        description: 'Where it came from: the URL as given, `data:`, `upload:<id>` or `job:<id>`.',
+        resolve: ({ value }) => value.source,
+      }),
+      width: t.int({ resolve: ({ value }) => value.width }),
+      height: t.int({ resolve: ({ value }) => value.height }),
+      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+      bytes: t.int({ resolve: ({ value }) => value.bytes }),
+    }),
+  });
+
+  return { OutputImageType, PreviewImageType, InputImageType };
+}
