@@ -135,11 +135,14 @@ function firstOf(
 }
 
 /**
- * Whether a graph without the image of this slot would lack an input that it needs, so that the image cannot be
- * optional. Of an unknown class only an encoder is expected to do without one.
+ * Whether a graph without the image of this slot would lack an input that it needs, or a node that a field of every
+ * request sets, so that the image cannot be optional. Of an unknown class only an encoder is expected to do without one.
  */
 function isNeeded(manifest: Manifest, graph: Graph, slot: number, info: ObjectInfo): boolean {
   const removed = nodesOfSlot(manifest, graph, slot);
+  // Such as the scaler of the canvas, where that is not image 1.
+  const fields = Object.values(manifest.inputs).flatMap(target => listTargets(target));
+  if ([...fields, manifest.output].some(({ node }) => removed.has(node))) return true;
   return Object.entries(graph).some(([id, node]) => {
     if (removed.has(id)) return false;
     const inputs = info.get(node.class_type)?.inputs;

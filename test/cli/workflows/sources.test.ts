@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readNodeClasses } from '../../../src/sandbox/nodes/object-info.ts';
 import { loadWorkflow } from '../../../src/workflows/files/load.ts';
 import { qwenEdit } from '../../support/clients/cli.ts';
 import { draftOf, version04 } from '../../support/comfyui/published/editor.ts';
 import { changed, plain } from '../../support/comfyui/published/graphs.ts';
+import { DESCRIBED_CLASSES, recordedInfo } from '../../support/comfyui/workflows.ts';
 import { listen } from '../../support/servers.ts';
 
 let folder: string;
@@ -136,7 +136,7 @@ describe('workflows new, where it has to choose', () => {
     const pack = {
       EncoderOfAPack: { input: { required: { ...links, ...widgets } }, output: ['CONDITIONING'] },
     };
-    const classes = readNodeClasses({ version: '0.8.0', missingModels: [], missingNodes: [] });
+    const classes = { ...DESCRIBED_CLASSES, ...(await recordedInfo('0.8.0')) };
     const engine = createServer((_, response) => response.end(JSON.stringify({ ...classes, ...pack })));
     const port = await listen(engine);
     try {

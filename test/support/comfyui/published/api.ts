@@ -416,6 +416,14 @@ export const API_FILES: readonly PublishedFile[] = [
     }),
   ),
   file(
+    'a canvas that is image 2',
+    changed({
+      '111': { inputs: { image1: ['106', 0], image2: ['93', 0] } },
+      '110': { inputs: { image1: ['106', 0], image2: ['93', 0] } },
+    }),
+    { images: ['106.image', '78.image'] },
+  ),
+  file(
     'switches that a constant sets',
     changed({
       '3': { inputs: { steps: ['260', 0], model: ['261', 0] } },
