@@ -1,8 +1,7 @@
 import { join, resolve } from 'node:path';
 import { type Options, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
-import { BackupError, type BackupProgress, backUp } from '../adapters/embedded/backup.ts';
-import { readConfig } from '../config.ts';
+import type { BackupProgress } from '../adapters/embedded/backup.ts';
 import { CommandFailure, DOWNLOAD_EXIT_CODES, note, printJson, say, untilInterrupted } from './outcome.ts';
 
 /** The settings that say where the store is. */
@@ -35,7 +34,9 @@ Examples:
 ${DOWNLOAD_EXIT_CODES}`,
     )
     .action(async (folder: string, { dataDir, json }: BackupCommand) => {
-      const source = sourceOf(dataDir);
+      // Loaded here, because the settings and SQLite would make every other command start slower.
+      const { BackupError, backUp } = await import('../adapters/embedded/backup.ts');
+      const source = await sourceOf(dataDir);
       const target = resolve(folder);
       const view = createView();
       try {
@@ -58,7 +59,8 @@ ${DOWNLOAD_EXIT_CODES}`,
 }
 
 /** The folders of the store. Throws a CommandFailure for another store and for invalid settings. */
-function sourceOf(dataDir: string | undefined) {
+async function sourceOf(dataDir: string | undefined) {
+  const { readConfig } = await import('../config.ts');
   const names = SETTINGS.flatMap(name => [name, `${name}_FILE`]);
   const environment = Object.fromEntries(names.map(name => [name, process.env[name]]));
   const given = dataDir === undefined ? {} : { DATA_DIR: dataDir, DATA_DIR_FILE: undefined };
