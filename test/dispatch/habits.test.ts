@@ -265,3 +265,94 @@ describe('an engine that numbers its prompts itself', () => {
     expect(await executions(engine)).toEqual([1]);
   });
 });
+
+describe('an engine that rejects some requests', () => {
+  it('POST /prompt for ever: the job ends after a few tries and says why, and the engine is not asked to run it', async () => {
+    const { rig, engine } = await start({ answers: [{ method: 'POST', path: /^\/prompt/, status: 403 }] });
+    const job = await waitForEnd(rig.url, await edit(rig));
+    expect(job).toMatchObject({ status: 'ERROR', attempt: 0, error: { code: 'ENGINE_LOST' } });
+    expect(job.error?.message).toBe('Given up after 3 lost runs; the last one: POST /prompt answered 403');
+    expect((await engine.stats()).prompts).toBe(0);
+  });
+
+  it('POST /prompt with 502 once, although it took the prompt: it is found, and runs once', async () => {
+    const { rig, engine } = await start({ spoilPromptAnswers: 1 });
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(await executions(engine)).toEqual([1]);
+  });
+
+  it.each([500, 503])('POST /upload/image with %i a few times: it is sent again', async status => {
+    const { rig, proxy } = await start(
+      { answers: [{ path: /^\/upload/, status, times: 3 }] },
+      {},
+      { ENGINE_GRACE: '10s' },
+    );
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(proxy.requests.filter(request => request === 'POST /upload/image')).toHaveLength(4);
+  });
+
+  it('POST /upload/image because the image is too large: the job says so', async () => {
+    const { rig, proxy } = await start({ answers: [{ path: /^\/upload/, status: 413 }] });
+    const job = await waitForEnd(rig.url, await edit(rig));
+    expect(job).toMatchObject({ status: 'ERROR', error: { code: 'INPUT_TOO_LARGE' } });
+    expect(job.error?.message).toMatch(
+      /^The engine does not take input image 1: its \d+ bytes are too many$/,
+    );
+    expect(proxy.requests.filter(request => request === 'POST /upload/image')).toHaveLength(1);
+  });
+
+  it('GET /object_info for a while: it is DOWN with the reason, then READY, and its jobs complete', async () => {
+    const { rig } = await start({ answers: [{ path: /^\/object_info/, status: 500, times: 4 }] });
+    const id = await edit(rig);
+    await expect
+      .poll(() => engineOf(rig), { interval: 20 })
+      .toMatchObject({ state: 'DOWN', reason: 'GET /object_info answered 500' });
+    expectDone(await waitForEnd(rig.url, id));
+  });
+
+  it('GET /queue: a cancel still stops the prompt', async () => {
+    const { rig, engine } = await start(
+      { answers: [{ method: 'GET', path: /^\/queue/, status: 403 }] },
+      { stepMs: 40 },
+    );
+    const id = await edit(rig, 100);
+    await waitUntil(rig.url, id, ({ step }) => (step ?? 0) > 1);
+    expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+  });
+
+  it('POST /queue: a cancel still interrupts the prompt', async () => {
+    const { rig, engine } = await start(
+      { answers: [{ method: 'POST', path: /^\/queue/, status: 403 }] },
+      { stepMs: 40 },
+    );
+    const id = await edit(rig, 100);
+    await waitUntil(rig.url, id, ({ step }) => (step ?? 0) > 1);
+    expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
+    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+  });
+
+  it('POST /interrupt: the job is canceled in bounded time, and the engine is set aside until its prompt ends', async () => {
+    const { rig, engine } = await start(
+      { answers: [{ path: /^\/interrupt/, status: 404 }] },
+      { stepMs: 60 },
+      { STOP_TIMEOUT: '500ms' },
+    );
+    const id = await edit(rig, 100);
+    await waitUntil(rig.url, id, ({ step }) => (step ?? 0) > 1);
+    const { data } = await postGraphQL(
+      rig.url,
+      'mutation ($id: ID!) { cancelJob(id: $id) { ... on EditJob { status } } }',
+      { id },
+    );
+    expect(data).toEqual({ cancelJob: { status: 'CANCELED' } });
+    await expect
+      .poll(() => engineOf(rig))
+      .toMatchObject({
+        state: 'SET_ASIDE',
+        reason: 'still has a prompt that it was told to stop',
+      });
+    expectDone(await waitForEnd(rig.url, await edit(rig)));
+    expect(Object.values((await engine.stats()).completed)).toEqual([1, 1]);
+  }, 40_000);
+});

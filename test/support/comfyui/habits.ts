@@ -16,6 +16,8 @@ export interface Habits {
   emptyHistory: boolean;
   /** The connection ends when the answer to POST /prompt has come, and before it is passed on; so many times. */
   losePromptAnswers: number;
+  /** POST /prompt is answered with 502 although the engine took the prompt; so many times. */
+  spoilPromptAnswers: number;
   /** The answer to POST /prompt never comes; so many times. */
   holdPromptAnswers: number;
 }
@@ -46,6 +48,7 @@ export async function startHabitProxy(target: string, initial: Partial<Habits> =
     ownPromptIds: false,
     emptyHistory: false,
     losePromptAnswers: 0,
+    spoilPromptAnswers: 0,
     holdPromptAnswers: 0,
     ...initial,
   };
@@ -89,6 +92,9 @@ export async function startHabitProxy(target: string, initial: Partial<Habits> =
             if (parsed.success) promptIds.push(parsed.data.prompt_id);
             if (habits.holdPromptAnswers > 0) {
               habits.holdPromptAnswers -= 1;
+            } else if (habits.spoilPromptAnswers > 0) {
+              habits.spoilPromptAnswers -= 1;
+              response.writeHead(502).end();
             } else if (habits.losePromptAnswers > 0) {
               habits.losePromptAnswers -= 1;
               response.destroy();
