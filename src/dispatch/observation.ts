@@ -164,7 +164,8 @@ export function createObserver(options: {
         (next.etaSeconds === null) !== (returned.etaSeconds === null);
       if (!isNews) return null;
       returned = next;
-      return next;
+      const { etaSeconds } = next;
+      return { ...next, etaSeconds: etaSeconds === null ? null : Math.round(etaSeconds * 10) / 10 };
     },
     tickAt() {
       if (!started || endedAt !== null) return Number.POSITIVE_INFINITY;

@@ -38,6 +38,9 @@ export const NOTHING_KNOWN: Expectation = { nodes: {}, perWeight: null, whole: n
  */
 const STEP_GROWTH = 1.3;
 
+/** The nearest shapes that are looked at, of each kind. */
+const CANDIDATES = 8;
+
 /** A record that may stand for the run, with what of it is comparable. */
 interface Candidate {
   readonly shape: ShapeDurations;
@@ -56,15 +59,15 @@ export function expectRun(
   own: EngineDurations,
   others: readonly EngineDurations[],
 ): Expectation {
-  const kin = others.filter(({ engine, device }) => engine !== own.engine && device === own.device);
+  const nearby = candidatesOf(own.shapes, plan.shape, workflow, true);
+  // An engine that ran this shape tells best; the others are many.
+  const kin = nearby.some(({ same }) => same)
+    ? []
+    : others.filter(({ engine, device }) => engine !== own.engine && device === own.device);
+  const kinShapes = kin.flatMap(({ shapes }) => shapes);
   const candidates = [
-    ...candidatesOf(own.shapes, plan.shape, workflow, true),
-    ...candidatesOf(
-      kin.flatMap(({ shapes }) => shapes),
-      plan.shape,
-      workflow,
-      true,
-    ),
+    ...nearby,
+    ...candidatesOf(kinShapes, plan.shape, workflow, true),
     ...candidatesOf(own.shapes, plan.shape, workflow, false),
   ];
   const growth = stepGrowth(candidates.filter(({ sameWorkflow }) => sameWorkflow).map(({ shape }) => shape));
@@ -97,7 +100,13 @@ export function expectJob(from: ShapeDurations, to: RunShape, steps: number): nu
 
 /** The shape that is most like the target; null of none. */
 export function nearest(shapes: readonly ShapeDurations[], target: RunShape): ShapeDurations | null {
-  return shapes.toSorted((left, right) => distance(left, target) - distance(right, target))[0] ?? null;
+  let best: ShapeDurations | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const shape of shapes) {
+    const far = distance(shape, target);
+    if (far < least) [best, least] = [shape, far];
+  }
+  return best;
 }
 
 /** The nearest first; among equals the newest. */
@@ -114,7 +123,8 @@ function candidatesOf(
       (left, right) =>
         Number(right.same) - Number(left.same) ||
         distance(left.shape, target) - distance(right.shape, target),
-    );
+    )
+    .slice(0, CANDIDATES);
 }
 
 function expectNode(

@@ -257,3 +257,21 @@ describe('HTTP', () => {
     }
   });
 });
+
+describe('durations', () => {
+  it('set the time of each class, with loading at the first use and after POST /free', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { durations: { KSampler: { ms: 10 }, VAEDecode: { ms: 50, loadMs: 300 } } });
+    const took = async (id: string): Promise<number> => {
+      await submit(sandbox, id, { steps: 5, seed: Math.floor(Math.random() * 1e9) });
+      expect(await endOf(sandbox, id)).toBe('success');
+      const { timeline } = await readStats(sandbox.url);
+      const span = timeline.find(run => run.id === id);
+      return (span?.endedAt ?? 0) - (span?.startedAt ?? 0);
+    };
+    expect(await took('cold')).toBeGreaterThanOrEqual(0.95 * (5 * 10 + 50 + 300));
+    expect(await took('warm')).toBeGreaterThanOrEqual(0.95 * (5 * 10 + 50));
+    await call(`${sandbox.url}/free`, 'POST', { unload_models: true, free_memory: true });
+    expect(await took('cold again')).toBeGreaterThanOrEqual(0.95 * (5 * 10 + 50 + 300));
+  });
+});
