@@ -37,7 +37,8 @@ export interface EngineName {
 
 /** How an engine is named in the records. */
 export function nameOf({ id, status }: Pick<Engine, 'id' | 'status'>): EngineName {
-  return { id, device: status().stats?.device ?? null };
+  // Which of a machine's cards it is makes no difference.
+  return { id, device: status().stats?.device?.replace(/^(\w+):\d+/, '$1') ?? null };
 }
 
 export interface PaceOptions {

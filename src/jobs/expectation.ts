@@ -51,7 +51,7 @@ interface Candidate {
 
 /**
  * What to expect of a run on an engine: per node the same shape on this engine, else the nearest shape, scaled; else what
- * was measured with other workflows or on other engines with the same device.
+ * was measured on engines with the same device or kind of device, or with other workflows.
  */
 export function expectRun(
   plan: ProgressPlan,
@@ -61,9 +61,7 @@ export function expectRun(
 ): Expectation {
   const nearby = candidatesOf(own.shapes, plan.shape, workflow, true);
   // An engine that ran this shape tells best; the others are many.
-  const kin = nearby.some(({ same }) => same)
-    ? []
-    : others.filter(({ engine, device }) => engine !== own.engine && device === own.device);
+  const kin = nearby.some(({ same }) => same) ? [] : kinOf(own, others, workflow);
   const kinShapes = kin.flatMap(({ shapes }) => shapes);
   const candidates = [
     ...nearby,
@@ -90,6 +88,24 @@ export function expectRun(
     perWeight: weight > 0 ? seconds / weight : null,
     whole: best === undefined ? null : expectJob(best.shape, plan.shape, plan.steps),
   };
+}
+
+/** The other engines that ran the workflow on the same device, else those on a device of the same kind. */
+function kinOf(
+  own: EngineDurations,
+  others: readonly EngineDurations[],
+  workflow: string,
+): EngineDurations[] {
+  const ran = others.filter(
+    ({ engine, shapes }) => engine !== own.engine && shapes.some(shape => shape.workflow === workflow),
+  );
+  const alike = ran.filter(({ device }) => device === own.device);
+  return alike.length > 0 ? alike : ran.filter(({ device }) => kindOf(device) === kindOf(own.device));
+}
+
+/** `cpu`, `cuda`, … */
+function kindOf(device: string | null): string | null {
+  return device === null ? null : (/^\w+/.exec(device)?.[0] ?? device);
 }
 
 /** The seconds of a whole job, from one of the nearest shape; null when that has none. */

@@ -224,6 +224,27 @@ describe('progress', () => {
     expect(follow(larger, known, reportsOf(larger, engine, false)).worst).toBeLessThanOrEqual(8);
   });
 
+  it('expects of a new engine what another with the same device took, and not one of another kind', () => {
+    const { state } = follow(plan, NOTHING, reportsOf(plan, ENGINE, true));
+    const sample = { workflow: 'w', shape: SHAPE, nodes: state.measured, job: null };
+    const known = ['cpu', 'cuda NVIDIA A', 'cuda NVIDIA B'].map(device =>
+      learn(noDurations(device, device), sample),
+    );
+    const expected = (device: string, others: readonly EngineDurations[]) =>
+      Object.keys(expectRun(plan, 'w', noDurations('new', device), others).nodes).length;
+    expect(expected('cuda NVIDIA B', known)).toBe(Object.keys(plan.nodes).length);
+    expect(expected('cuda NVIDIA C', known)).toBe(Object.keys(plan.nodes).length);
+    expect(expected('cuda NVIDIA C', known.slice(0, 1))).toBe(0);
+  });
+
+  it('follows whole jobs on an engine that reports no nodes', () => {
+    const sample = { workflow: 'w', shape: SHAPE, nodes: [], job: { steps: 8, seconds: 20 } };
+    const expected = expectRun(planOf(16), 'w', learn(NOTHING, sample), []);
+    const state = observe(startProgress(planOf(16), expected), { kind: 'started' }, 0);
+    expect(measure(state, 10_000)).toMatchObject({ progress: 25, etaSeconds: 30, stage: null });
+    expect(measure(state, 90_000).progress).toBeLessThan(100);
+  });
+
   it('is not spoiled by one run on a busy engine', () => {
     let known = NOTHING;
     for (const factor of [1, 1, 1, 6]) {

@@ -29,9 +29,13 @@ const SHAPES: readonly (readonly [images: number, megapixels: number, steps: num
 ];
 const REPEATS = 3;
 
-/** Runs the shipped graph in several shapes on the engine of COMFYUI_URL, and writes how long each node took. */
+/**
+ * Runs the shipped graph in several shapes on the engine of COMFYUI_URL, and writes how long each node took. The CPU figures
+ * of `durations.json` are a warm run of the first shape, and what a cold one took more.
+ */
 async function main(): Promise<void> {
-  const [file = 'bench/support/eta/durations.json'] = process.argv.slice(2);
+  const [file] = process.argv.slice(2);
+  if (file === undefined) throw new Error('usage: COMFYUI_URL=… node bench/support/eta/record.ts FILE');
   const client = createEngineClient({ url: process.env.COMFYUI_URL ?? '', timeoutMs: 60_000 });
   const runs: RecordedRun[] = [];
   try {
@@ -82,7 +86,7 @@ async function recordRun(
     images,
     prompt: `a run for the record ${promptId}`,
     negativePrompt: '',
-    seed: String(runsSeed()),
+    seed: String(Math.floor(Math.random() * 1e9)),
     steps: shape.steps,
     cfg: 4,
     megapixels: shape.megapixels,
@@ -117,10 +121,6 @@ async function recordRun(
     nodes[node] = [...(nodes[node] ?? []), Math.round(until - at) / 1000];
   }
   return { ...shape, seconds: Math.round(endedAt - startedAt) / 1000, nodes };
-}
-
-function runsSeed(): number {
-  return Math.floor(Math.random() * 1e9);
 }
 
 await main();
