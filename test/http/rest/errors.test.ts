@@ -252,6 +252,7 @@ describe('internal errors', () => {
           level: 'error',
           message: 'a request failed',
           fields: {
+            requestId: expect.any(String),
             method: 'GET',
             route: '/status/:job_id',
             reference,
