@@ -1,7 +1,4 @@
-import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openArtifacts } from './adapters/artifacts.ts';
-import type { AwsCredentials } from './adapters/artifacts-location.ts';
 import { createEngineOutput } from './adapters/files/folder.ts';
 import { openStore } from './adapters/store.ts';
 import { createEngineClient } from './comfyui/client.ts';
@@ -9,39 +6,24 @@ import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import { createWaiting } from './dispatch/waiting.ts';
+import { startFaces } from './gateway/http.ts';
+import { createStops, type Stops } from './gateway/stops.ts';
+import { openStores } from './gateway/store.ts';
+import { openWorkflows } from './gateway/workflows.ts';
 import type { Services } from './graphql/context.ts';
-import { createIdentity, type Identity } from './http/access/identity.ts';
-import { startMetricsServer } from './http/metrics.ts';
 import { createReadiness } from './http/probes.ts';
-import { restRoutes } from './http/rest/index.ts';
-import { startHttpServer } from './http/server.ts';
-import { httpLimits } from './http-limits.ts';
 import { createImageLoader } from './images/loader.ts';
-import type { Ledger } from './jobs/ports.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
-import { logOperations, type OnOperation } from './operations/hooks.ts';
-import { readPersisted, SHIPPED_DOCUMENTS } from './operations/persisted.ts';
+import type { OnOperation } from './operations/hooks.ts';
 import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
-import { logJobs } from './telemetry/job-log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import {
-  countImages,
-  countWebhooks,
-  reportEngines,
-  reportQueue,
-  timeLedger,
-} from './telemetry/part-metrics.ts';
-import { createOperationMetrics, createRequestMetrics } from './telemetry/request-metrics.ts';
+import { countImages, countWebhooks, reportEngines } from './telemetry/part-metrics.ts';
 import { VERSION } from './version.ts';
 import { createPost, rejectWebhookUrl } from './webhooks/post.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
-import { createCatalog } from './workflows/files/catalog.ts';
-import { SHIPPED_WORKFLOWS } from './workflows/files/load.ts';
-import { createReloader, loadAtStart } from './workflows/files/reload.ts';
-import { watchFolders } from './workflows/files/watch.ts';
 import { featuresOf } from './workflows/workflow.ts';
 
 export { VERSION };
@@ -74,14 +56,11 @@ export async function startGateway(
   open = openStore,
   onOperation: readonly OnOperation[] = [],
 ): Promise<Gateway> {
-  const stops: (() => Promise<void>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const step of stops.splice(0).reverse()) await step();
-  };
+  const stops = createStops();
   try {
-    return await start(config, log, open, onOperation, stops, stop);
+    return await start(config, log, open, onOperation, stops);
   } catch (error) {
-    await stop();
+    await stops.run();
     throw error;
   }
 }
@@ -91,70 +70,26 @@ async function start(
   log: Log,
   open: typeof openStore,
   onOperation: readonly OnOperation[],
-  stops: (() => Promise<void>)[],
-  stop: () => Promise<void>,
+  stops: Stops,
 ): Promise<Gateway> {
   const now = Date.now;
-  const data = resolve(config.DATA_DIR);
   const sandbox = config.COMFYUI_URL.length === 0;
 
   let dispatcher: Dispatcher | null = null;
   const engines = () => dispatcher?.engines.map(engine => engine.status()) ?? [];
   const canRun = (name: string): boolean => engines().some(engine => engine.workflows.includes(name));
-  const dir = resolve(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
-  const workflows = createCatalog(await loadAtStart(dir, log), config.WORKFLOW ?? null, canRun);
-  const chosen = workflows.choose(config.WORKFLOW ?? null);
-  // A broken default workflow is logged like any other. A name that no workflow has is a typo.
-  if (!chosen.ok && !workflows.broken().some(({ name }) => name === config.WORKFLOW)) {
-    throw new Error(`WORKFLOW: ${chosen.message}`);
-  }
-  const { reload } = createReloader({
-    dir,
-    catalog: workflows,
-    log,
+  const { workflows, reload } = await openWorkflows(config, log, stops, {
+    canRun,
     onReloaded() {
       for (const engine of dispatcher?.engines ?? []) engine.recheck();
     },
   });
-  if (config.NODE_ENV !== 'production') {
-    const watching = watchFolders({
-      dir,
-      onChange: () => void reload(),
-      onError: error => log.warn({ dir, err: error }, 'cannot watch the workflow files: SIGHUP reloads them'),
-    });
-    stops.push(async () => watching.stop());
-  }
 
-  const store = await open({
-    redisUrl: config.REDIS_URL ?? null,
-    redisCaFile: config.REDIS_CA_FILE ?? null,
-    dataDir: data,
-    now,
-    log,
-  });
-  stops.push(() => store.close());
-  const { feed, previews, durations, rates } = store;
   const metrics = createMetrics(now);
-  stops.push(async () => metrics.stop());
+  stops.add(() => metrics.stop());
   const { registry } = metrics;
-  const logJob = logJobs(log);
-  const ledger: Ledger = {
-    ...timeLedger(registry, store.ledger),
-    onChange(before, job, event) {
-      logJob(before, job, event);
-      metrics.jobs.onChange(before, job, event);
-    },
-  };
-  reportQueue(registry, ledger, now);
-  const bytes = await openArtifacts({
-    location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(data, 'artifacts') },
-    signedUrls: config.DOWNLOAD_REDIRECT,
-    credentials: awsCredentials(config),
-    now,
-    log,
-  });
-  stops.push(() => bytes.close());
-  const { artifacts } = bytes;
+  const stores = await openStores(config, log, stops, { open, metrics, now });
+  const { ledger, feed, previews, durations, rates, artifacts } = stores;
   const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
@@ -166,11 +101,11 @@ async function start(
     lookup,
     proxy: config.FETCH_PROXY,
   });
-  stops.push(() => loader.close());
+  stops.add(() => loader.close());
   const images = countImages(registry, loader);
 
   const pace = createPace({ durations, now, log });
-  stops.push(() => pace.stop());
+  stops.add(() => pace.stop());
   const uploads = createUploads({
     artifacts,
     images,
@@ -204,7 +139,7 @@ async function start(
     jobs.sweep(SWEEP_BATCH).catch(error => log.error({ err: error }, 'could not remove old jobs'));
     uploads.sweep().catch(error => log.error({ err: error }, 'could not remove old uploads'));
   }, SWEEP_EVERY_MS);
-  stops.push(async () => clearInterval(sweeper));
+  stops.add(() => clearInterval(sweeper));
 
   if (secrets !== undefined) {
     const { WEBHOOK_TIMEOUT: timeoutMs, WEBHOOK_RETRY: firstPauseMs } = config;
@@ -214,13 +149,13 @@ async function start(
     const { outbox } = ledger;
     const counted = countWebhooks(registry, post);
     const sender = startWebhookSender({ outbox, post: counted, firstPauseMs, tryMs: timeoutMs, now, log });
-    stops.push(() => sender.stop());
+    stops.add(() => sender.stop());
   }
 
   const urls = [...config.COMFYUI_URL];
   if (sandbox) {
     const engine = await startSandbox({ stepMs: config.SANDBOX_STEP });
-    stops.push(() => engine.stop());
+    stops.add(() => engine.stop());
     log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox is used, no model is run');
     urls.push(engine.url);
   }
@@ -258,7 +193,7 @@ async function start(
     lanesPerEngine: config.LANES_PER_ENGINE,
     heldBy: metrics.jobs.heldBy,
   });
-  stops.push(() => running.stop());
+  stops.add(() => running.stop());
 
   const services: Services = {
     jobs,
@@ -271,78 +206,25 @@ async function start(
       return engine?.status() ?? null;
     },
   };
-  const onOperations = [...onOperation, createOperationMetrics(registry)];
-  if (config.METRICS_PORT !== undefined) {
-    const { HOST: host, METRICS_PORT: port } = config;
-    const server = await startMetricsServer({ host, port, render: metrics.render, log });
-    stops.push(() => server.stop());
-    log.info({ url: server.url }, 'metrics');
-  }
-  const identity = await identityFrom(config);
   const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now });
-  const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
-  const http = await startHttpServer({
+  const http = await startFaces(config, log, stops, {
     services,
-    identity,
-    rest: (callers, streams) =>
-      restRoutes({
-        services,
-        artifacts,
-        uploads,
-        origins: config.CORS_ORIGINS,
-        outputDir: config.COMFYUI_OUTPUT_DIR,
-        version: VERSION,
-        features: () => featuresOf(workflows.all(), canRun),
-        engineKind: () => (sandbox ? 'sandbox' : 'comfyui'),
-        endingOf: streams.endingOf,
-        callerOf: request => callers.of(request.raw).caller,
-        keepPrivate: identity.required,
-        maxBodyBytes,
-        log,
-      }),
-    log,
-    host: config.HOST,
-    port: config.PORT,
-    fairBy: config.FAIR_BY,
-    trustedProxies: config.TRUST_PROXY ?? null,
-    publicUrl,
-    maxBodyBytes,
-    limits: httpLimits(config),
-    sharedRates: rates,
-    documents:
-      config.PERSISTED_DOCUMENTS === 'off'
-        ? new Map()
-        : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
-    showDetails: config.NODE_ENV === 'development',
+    artifacts,
+    uploads,
+    rates,
+    metrics,
     readiness,
-    logRequests: config.LOG_REQUESTS,
-    onOperation: config.LOG_LEVEL === 'debug' ? [...onOperations, logOperations(log)] : onOperations,
-    onRequest: createRequestMetrics(registry),
-    renderMetrics: config.METRICS_PORT === undefined ? metrics.render : null,
+    onOperation,
+    publicUrl,
+    features: () => featuresOf(workflows.all(), canRun),
+    sandbox,
   });
-  stops.push(async () => {
+  stops.add(async () => {
     readiness.drain();
     // Runs are handed over while their watchers are still connected, so they see another gateway's progress.
     await Promise.all([running.stop(), delay(config.DRAIN_DELAY)]);
     await http.stop();
   });
   log.info({ url: http.url, engines: urls.length }, 'listening');
-  return { url: http.url, sandbox, reload, stop };
-}
-
-/** Undefined lets the AWS SDK find them. */
-function awsCredentials(config: Config): AwsCredentials | undefined {
-  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config;
-  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
-  const { AWS_SESSION_TOKEN: sessionToken } = config;
-  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
-}
-
-async function identityFrom(config: Config): Promise<Identity> {
-  const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
-  const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
-  if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
-  // Loaded only when it is used: jose makes a start slower.
-  const { createTokens } = await import('./http/access/tokens.ts');
-  return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
+  return { url: http.url, sandbox, reload, stop: stops.run };
 }

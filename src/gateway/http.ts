@@ -1,0 +1,101 @@
+import type { Config } from '../config.ts';
+import type { Services } from '../graphql/context.ts';
+import { createIdentity, type Identity } from '../http/access/identity.ts';
+import { startMetricsServer } from '../http/metrics.ts';
+import type { ReadinessCheck } from '../http/probes.ts';
+import { restRoutes } from '../http/rest/index.ts';
+import { type HttpServer, startHttpServer } from '../http/server.ts';
+import { httpLimits } from '../http-limits.ts';
+import type { Artifacts } from '../jobs/ports.ts';
+import type { Uploads } from '../jobs/uploads.ts';
+import type { Log } from '../log.ts';
+import { logOperations, type OnOperation } from '../operations/hooks.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from '../operations/persisted.ts';
+import type { SharedRates } from '../rate.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { createOperationMetrics, createRequestMetrics } from '../telemetry/request-metrics.ts';
+import { VERSION } from '../version.ts';
+import type { Stops } from './stops.ts';
+
+/** The parts that callers reach. */
+export interface FaceParts {
+  readonly services: Services;
+  readonly artifacts: Artifacts;
+  readonly uploads: Uploads;
+  readonly rates: SharedRates | null;
+  readonly metrics: Metrics;
+  readonly readiness: ReadinessCheck;
+  readonly onOperation: readonly OnOperation[];
+  /** The origin in URLs of responses; null: that of each request. */
+  readonly publicUrl: string | null;
+  /** What the connected engines can do now. */
+  readonly features: () => string[];
+  readonly sandbox: boolean;
+}
+
+/** Starts GraphQL, REST and the metrics. The caller stops the server it returns. Rejects when a port is in use. */
+export async function startFaces(
+  config: Config,
+  log: Log,
+  stops: Stops,
+  parts: FaceParts,
+): Promise<HttpServer> {
+  const { services, artifacts, uploads, metrics } = parts;
+  const { HOST: host, PORT: port, METRICS_PORT: metricsPort } = config;
+  if (metricsPort !== undefined) {
+    const server = await startMetricsServer({ host, port: metricsPort, render: metrics.render, log });
+    stops.add(() => server.stop());
+    log.info({ url: server.url }, 'metrics');
+  }
+  const identity = await identityFrom(config);
+  const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
+  const onOperation = [...parts.onOperation, createOperationMetrics(metrics.registry)];
+  return startHttpServer({
+    services,
+    identity,
+    rest: (callers, streams) =>
+      restRoutes({
+        services,
+        artifacts,
+        uploads,
+        origins: config.CORS_ORIGINS,
+        outputDir: config.COMFYUI_OUTPUT_DIR,
+        version: VERSION,
+        features: parts.features,
+        engineKind: () => (parts.sandbox ? 'sandbox' : 'comfyui'),
+        endingOf: streams.endingOf,
+        callerOf: request => callers.of(request.raw).caller,
+        keepPrivate: identity.required,
+        maxBodyBytes,
+        log,
+      }),
+    log,
+    host,
+    port,
+    fairBy: config.FAIR_BY,
+    trustedProxies: config.TRUST_PROXY ?? null,
+    publicUrl: parts.publicUrl,
+    maxBodyBytes,
+    limits: httpLimits(config),
+    sharedRates: parts.rates,
+    documents:
+      config.PERSISTED_DOCUMENTS === 'off'
+        ? new Map()
+        : await readPersisted(config.PERSISTED_DOCUMENTS_FILE ?? SHIPPED_DOCUMENTS),
+    showDetails: config.NODE_ENV === 'development',
+    readiness: parts.readiness,
+    logRequests: config.LOG_REQUESTS,
+    onOperation: config.LOG_LEVEL === 'debug' ? [...onOperation, logOperations(log)] : onOperation,
+    onRequest: createRequestMetrics(metrics.registry),
+    renderMetrics: metricsPort === undefined ? metrics.render : null,
+  });
+}
+
+async function identityFrom(config: Config): Promise<Identity> {
+  const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
+  const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
+  if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
+  // Loaded only when it is used: jose makes a start slower.
+  const { createTokens } = await import('../http/access/tokens.ts');
+  return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
+}

@@ -1,0 +1,60 @@
+import { join, resolve } from 'node:path';
+import { openArtifacts } from '../adapters/artifacts.ts';
+import type { AwsCredentials } from '../adapters/artifacts-location.ts';
+import type { openStore, Store } from '../adapters/store.ts';
+import type { Config } from '../config.ts';
+import type { Artifacts, Clock, Ledger } from '../jobs/ports.ts';
+import type { Log } from '../log.ts';
+import { logJobs } from '../telemetry/job-log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { reportQueue, timeLedger } from '../telemetry/part-metrics.ts';
+import type { Stops } from './stops.ts';
+
+export interface OpenStores extends Omit<Store, 'close'> {
+  readonly artifacts: Artifacts;
+}
+
+/** Opens the stores of jobs and images. Changes of jobs are logged and measured. `open` opens the store of jobs. */
+export async function openStores(
+  config: Config,
+  log: Log,
+  stops: Stops,
+  options: { readonly open: typeof openStore; readonly metrics: Metrics; readonly now: Clock },
+): Promise<OpenStores> {
+  const { metrics, now } = options;
+  const dataDir = resolve(config.DATA_DIR);
+  const store = await options.open({
+    redisUrl: config.REDIS_URL ?? null,
+    redisCaFile: config.REDIS_CA_FILE ?? null,
+    dataDir,
+    now,
+    log,
+  });
+  stops.add(() => store.close());
+  const logJob = logJobs(log);
+  const ledger: Ledger = {
+    ...timeLedger(metrics.registry, store.ledger),
+    onChange(before, job, event) {
+      logJob(before, job, event);
+      metrics.jobs.onChange(before, job, event);
+    },
+  };
+  reportQueue(metrics.registry, ledger, now);
+  const bytes = await openArtifacts({
+    location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(dataDir, 'artifacts') },
+    signedUrls: config.DOWNLOAD_REDIRECT,
+    credentials: awsCredentials(config),
+    now,
+    log,
+  });
+  stops.add(() => bytes.close());
+  return { ...store, ledger, artifacts: bytes.artifacts };
+}
+
+/** Undefined lets the AWS SDK find them. */
+function awsCredentials(config: Config): AwsCredentials | undefined {
+  const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config;
+  if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  const { AWS_SESSION_TOKEN: sessionToken } = config;
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+}
