@@ -44,7 +44,7 @@ mutation { editImage(input: { images: [{ url: "${samples.portrait}" }], prompt: 
 } }
 mutation { addPhoto(albumId: "holiday", jobId: "…", caption: "At night") { id } }
 query { album(id: "holiday") { photos { caption edit { status progress images { url } } } } }
-subscription { jobProgress(jobId: "…") { status progress album { id } } }
+subscription { jobProgress(jobId: "…", previews: false) { status progress album { id } } }
 
 Ctrl-C stops it.`);
 
