@@ -159,8 +159,7 @@ function isNeeded(manifest: Manifest, graph: Graph, slot: number, info: ObjectIn
 function imagesOf(graph: Graph, ids: readonly string[], positive: readonly string[]): string[] {
   const isLoader = (id: string) =>
     nodeOf(graph, id)?.class_type === 'LoadImage' && typeof nodeOf(graph, id)?.inputs.image === 'string';
-  const imageLinks = (id: string) =>
-    linksOf(nodeOf(graph, id)).filter(({ input }) => input.startsWith('image'));
+  const imageLinks = (id: string) => linksOf(nodeOf(graph, id)).filter(({ input }) => /image/i.test(input));
   const encoded = positive.map(imageLinks).find(links => links.length > 0) ?? [];
   const named = encoded
     .sort((left, right) => left.input.localeCompare(right.input, 'en', { numeric: true }))

@@ -57,7 +57,9 @@ async function readContent<T>(
     const text = await readFile(join(folder, file), 'utf8');
     const content: unknown = JSON.parse(text);
     if (file === GRAPH_FILE && isEditorFormat(content)) {
-      return broken(`the file: got the format of the ComfyUI editor; takes the API format, ${EXPORT}`);
+      return broken(
+        `the file: got the format of the ComfyUI editor; takes the API format, ${EXPORT}; "qwen-edit workflows new" converts it`,
+      );
     }
     return { text, ...parseContent(file, schema, content) };
   } catch (error) {

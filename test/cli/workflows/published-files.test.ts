@@ -74,6 +74,7 @@ describe('workflows new, for files as people publish them', () => {
       'a pair of set and get nodes',
       'inputs that take the value of a primitive',
       'a bypassed LoRA',
+      'a node that broadcasts the VAE to all inputs without a link',
     ];
     const files = EDITOR_FILES.filter(({ trait }) => same.includes(trait));
     expect(files).toHaveLength(same.length);

@@ -338,7 +338,7 @@ describe('loading a broken workflow', () => {
     [
       'a graph in the format of the editor',
       { 'graph.json': { nodes: [], links: [] }, 'workflow.json': {} },
-      'graph.json: the file: got the format of the ComfyUI editor; takes the API format, which ComfyUI writes by "Export (API)"',
+      'graph.json: the file: got the format of the ComfyUI editor; takes the API format, which ComfyUI writes by "Export (API)"; "qwen-edit workflows new" converts it',
     ],
   ])('reports %s', async (_what, files, message) => {
     await write('small', files);

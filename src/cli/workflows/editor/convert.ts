@@ -1,7 +1,8 @@
 import type { Graph, GraphNode } from '../../../workflows/graph.ts';
 import { valuesOf, type Widget } from './align.ts';
+import { broadcastsOf, isBroadcast } from './everywhere.ts';
 import { BYPASSED, type EditorFile, type EditorNode, MUTED } from './format.ts';
-import { enter, isVirtual, rootScope, type Scope, sourceOf } from './scopes.ts';
+import { enter, isVirtual, rootScope, type Scope, type Source, sourceOf } from './scopes.ts';
 
 /** The widgets of a node class in their order; null when the class is unknown. */
 export type WidgetsOf = (classType: string) => readonly Widget[] | null;
@@ -30,9 +31,10 @@ export function convertEditorFile(
   const open: Scope[] = [rootScope(file)];
   let visited = 0;
   for (let scope = open.pop(); scope !== undefined; scope = open.pop()) {
+    const broadcasts = broadcastsOf(file, scope);
     for (const node of scope.graph.nodes.values()) {
       if (++visited > MAX_NODES) return { ok: false, message: `describes more than ${MAX_NODES} nodes` };
-      if (node.mode === MUTED || node.mode === BYPASSED || isVirtual(node)) continue;
+      if (node.mode === MUTED || node.mode === BYPASSED || isVirtual(node) || isBroadcast(node)) continue;
       const subgraph = file.subgraphs.get(node.type);
       if (subgraph !== undefined) {
         if (depthOf(scope) >= MAX_DEPTH) {
@@ -41,7 +43,7 @@ export function convertEditorFile(
         open.push(enter(scope, node, subgraph));
         continue;
       }
-      const { content, fault } = convertNode(file, scope, node, widgetsOf);
+      const { content, fault } = convertNode(file, scope, node, { widgetsOf, broadcasts });
       const id = scope.prefix + node.id;
       nodes.push([id, content]);
       if (fault !== null) faults.set(id, fault);
@@ -61,7 +63,7 @@ function convertNode(
   file: EditorFile,
   scope: Scope,
   node: EditorNode,
-  widgetsOf: WidgetsOf,
+  { widgetsOf, broadcasts }: { widgetsOf: WidgetsOf; broadcasts: ReadonlyMap<string, Source> },
 ): { content: GraphNode; fault: string | null } {
   const widgets = valuesOf(node, widgetsOf(node.type));
   const inputs = new Map<string, unknown>();
@@ -75,8 +77,9 @@ function convertNode(
     // The list of shown widgets may have moved since its values were saved: a value of another type is of another widget.
     if (inputs.has(name) && typeof inputs.get(name) === typeof value) inputs.set(name, constant(value));
   }
-  for (const [index, { name, widget }] of node.inputs.entries()) {
-    const source = sourceOf(file, scope, node, index);
+  for (const [index, { name, widget, link, type }] of node.inputs.entries()) {
+    const isOpen = link === null && widget === null;
+    const source = (isOpen ? broadcasts.get(type) : undefined) ?? sourceOf(file, scope, node, index);
     const key = widget ?? name;
     switch (source.kind) {
       case 'link':

@@ -79,6 +79,16 @@ export const EDITOR_FILES: readonly PublishedFile[] = [
       { type: 'GetNode', widgets_values: ['canvas'], inputs: [] },
     ]);
   }),
+  file('a node that broadcasts the VAE to all inputs without a link', draft => {
+    const vae = draft.links.filter(({ type }) => type === 'VAE');
+    draft.links.splice(0, draft.links.length, ...draft.links.filter(({ type }) => type !== 'VAE'));
+    for (const slot of draft.nodes.flatMap(({ inputs }) => inputs)) if (slot.type === 'VAE') slot.link = null;
+    const [link] = vae;
+    if (link === undefined) throw new Error('no link of a VAE');
+    const inputs = [{ name: 'anything', type: '*', link: link.id }];
+    draft.nodes.push({ id: 510, type: 'Anything Everywhere', mode: 0, inputs, outputs: [] });
+    draft.links.push({ ...link, target_id: 510, target_slot: 0 });
+  }),
   file(
     'a bypassed LoRA',
     draft => {
