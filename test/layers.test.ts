@@ -16,7 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   serve: ['gateway', 'config', 'images', 'log'],
   gateway: [
     ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],
-    ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'log', 'version'],
+    ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'rate', 'log', 'version'],
   ],
   'http-limits': ['config', 'http', 'rate'],
   config: ['http', 'webhooks', 'adapters', 'outbound', 'rate'],
