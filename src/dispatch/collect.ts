@@ -121,7 +121,9 @@ async function collect(
     await artifacts.remove(key);
     throw new OutputMissing(`${file.filename} of the engine is not an image`);
   }
-  const enginePath = file.subfolder === '' ? file.filename : `${file.subfolder}/${file.filename}`;
+  const inFolder = file.subfolder === '' ? file.filename : `${file.subfolder}/${file.filename}`;
+  // ComfyUI's folder of temporary files is beside its output folder, and it empties that itself.
+  const enginePath = file.type === 'temp' ? `../temp/${inFolder}` : inFolder;
   const metadata = removed.result();
   if (metadata === 'too-much')
     log.warn({ key, file: enginePath }, 'the metadata of an image is too large to be kept');

@@ -72,7 +72,7 @@ export interface OutputImage extends Size {
   readonly bytes: number;
   /** The metadata that the engine wrote into the file; null if there was none, or too much to keep. */
   readonly removed: RemovedMetadata | null;
-  /** The file's path below the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`. */
+  /** The file's path from the engine's output folder, e.g. `QwenEdit/api_…_00001_.png`, or `../temp/…` for a preview. */
   readonly enginePath: string;
 }
 

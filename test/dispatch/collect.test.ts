@@ -167,7 +167,9 @@ it('takes a temporary file only when there is no output file', async () => {
   const both = entry(file('a.png', 'temp'), file('b.png', 'output'));
   expect(await collectOutputs(collecting, 'job', both, '9')).toMatchObject([{ filename: 'b.png' }]);
   const preview = entry(file('a.png', 'temp'), file('c.png', 'input'));
-  expect(await collectOutputs(collecting, 'job', preview, '9')).toMatchObject([{ filename: 'a.png' }]);
+  expect(await collectOutputs(collecting, 'job', preview, '9')).toMatchObject([
+    { filename: 'a.png', enginePath: '../temp/a.png' },
+  ]);
 });
 
 it('finds a whole image by the name of its job, and no part of one', async () => {
