@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { makeApiKey } from '../http/access/api-keys.ts';
 
-const USAGE = 'Usage: node src/cli/make-key.ts <name> [--operator]';
+const USAGE = 'Usage: npx node src/cli/make-key.ts <name> [--operator]';
 
 try {
   const { values, positionals } = parseArgs({

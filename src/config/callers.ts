@@ -46,7 +46,7 @@ export const callerSubjects = {
     API_KEYS: parsed(parseApiKeys).meta({ takes: 'list' }).default([]).meta({
       example: EXAMPLE_KEY,
       description:
-        'Accepted API keys: `name:hash` or `name:hash:operator`, separated by commas or line breaks; `node src/cli/make-key.ts` creates one',
+        'Accepted API keys: `name:hash` or `name:hash:operator`, separated by commas or line breaks; `npx node src/cli/make-key.ts` creates one',
     }),
     JWT_JWKS_URL: webUrl().optional().meta({
       example: 'https://id.example.com/.well-known/jwks.json',
