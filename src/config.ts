@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { type Environment, type Given, readGiven } from './config/files.ts';
+import { type Environment, fileVariableOf, type Given, readGiven } from './config/files.ts';
 import { settings } from './config/settings.ts';
 import { isLoopback } from './http/peers.ts';
+import { isTypo, nearest } from './workflows/messages.ts';
 
 const schema = z.object(settings);
 
@@ -35,6 +36,17 @@ export function readConfig(environment: Environment): ConfigResult {
   // Settings that could not be read would give wrong faults here.
   if (parsed.success && faults.length === 0) faults.push(...faultsBetween(parsed.data));
   return parsed.success && faults.length === 0 ? { ok: true, config: parsed.data } : { ok: false, faults };
+}
+
+/** The variables that look like a setting that was mistyped, with that setting. */
+export function misspelled(environment: Environment): { name: string; meant: string }[] {
+  const names = Object.keys(settings);
+  const known = new Set(names.flatMap(name => [name, fileVariableOf(name, names) ?? name]));
+  return Object.keys(environment).flatMap(name => {
+    if (known.has(name) || !isTypo(name, known)) return [];
+    const meant = nearest(name, known);
+    return meant === null ? [] : [{ name, meant }];
+  });
 }
 
 /** The faults of settings that are valid one by one. */

@@ -1,5 +1,6 @@
 import type { Environment } from './config/files.ts';
-import { readConfig } from './config.ts';
+import { misspelled, readConfig } from './config.ts';
+import { startFault } from './gateway/faults.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
 import { createLog, createPrettyLog, type Log } from './log.ts';
@@ -22,7 +23,7 @@ export function checkSettings(environment: Environment): 0 | typeof BAD_CONFIG {
  * Runs the gateway in this process: reads the settings from an environment, prints its address on standard output and
  * logs to standard error. SIGINT and SIGTERM stop it with exit code 0; a second one exits at once with 1. SIGHUP reloads
  * the workflows. Resolves with null when it listens. When it cannot start, prints the reasons on standard error and
- * resolves with the exit code: 78 for invalid settings, else 1.
+ * resolves with the exit code: 78 where a setting has to change, else 1.
  */
 export async function serve(environment: Environment): Promise<1 | typeof BAD_CONFIG | null> {
   const result = readConfig(environment);
@@ -33,10 +34,18 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
   const { LOG_LEVEL, LOG_PRETTY, NODE_ENV } = result.config;
   const pretty = LOG_PRETTY && process.stderr.isTTY ? await createPrettyLog(LOG_LEVEL) : null;
   const log = pretty ?? createLog(LOG_LEVEL);
+  for (const { name, meant } of misspelled(environment)) {
+    log.warn({ variable: name }, `${name} is not a setting, did you mean ${meant}?`);
+  }
   let gateway: Gateway;
   try {
     gateway = await startGateway(result.config, log);
   } catch (error) {
+    const fault = startFault(error, result.config);
+    if (fault !== null) {
+      console.error(fault);
+      return BAD_CONFIG;
+    }
     log.error({ err: error }, 'could not start');
     console.error(error instanceof Error ? error.message : String(error));
     return 1;
@@ -44,8 +53,8 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
   // The sandbox draws with the same library in this process. Without it, only untrusted images are decoded here.
   decodeOnOneThread();
   if (!gateway.sandbox) blockOtherDecoders();
-  console.log(`Qwen Edit gateway on ${gateway.url}`);
   handleSignals(gateway, log, NODE_ENV !== 'production' && process.stdin.isTTY);
+  console.log(`Qwen Edit gateway on ${gateway.url}`);
   return null;
 }
 

@@ -19,7 +19,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'rate', 'log', 'version'],
   ],
   'http-limits': ['config', 'http', 'rate'],
-  config: ['http', 'webhooks', 'adapters', 'outbound', 'rate'],
+  config: ['http', 'webhooks', 'adapters', 'outbound', 'workflows', 'rate'],
   // How callers reach the gateway.
   http: ['telemetry', 'operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
   telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],

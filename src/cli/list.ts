@@ -94,11 +94,14 @@ function table(jobs: readonly ListedJob[], columns: number): string[] {
   return [`${pad(HEADER)}${GAP}PROMPT`, ...lines];
 }
 
-/** What a status leaves open: how far a job is, or why it failed. */
+/** What a status leaves open: how far a job is, what it waits for, or why it failed. */
 function detailsOf(job: ListedJob): string {
   switch (job.status) {
     case 'QUEUED':
-      return job.queuePosition == null ? '' : `${job.queuePosition} ahead`;
+      if (job.waitingFor == null || job.waitingFor.code === 'JOBS_AHEAD') {
+        return job.queuePosition == null ? '' : `${job.queuePosition} ahead`;
+      }
+      return job.waitingFor.code.toLowerCase().replaceAll('_', ' ');
     case 'PROCESSING': {
       const step = job.step == null || job.totalSteps == null ? '' : ` step ${job.step}/${job.totalSteps}`;
       return `${Math.floor(job.progress)} %${step}`;

@@ -24,7 +24,10 @@ export async function openWorkflows(
   options: { readonly canRun: (name: string) => boolean; readonly onReloaded: () => void },
 ): Promise<OpenWorkflows> {
   const dir = resolve(config.WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
-  const workflows = createCatalog(await loadAtStart(dir, log), config.WORKFLOW ?? null, options.canRun);
+  const loaded = await loadAtStart(dir, log).catch(error => {
+    throw explain(error, dir);
+  });
+  const workflows = createCatalog(loaded, config.WORKFLOW ?? null, options.canRun);
   const chosen = workflows.choose(config.WORKFLOW ?? null);
   // A broken default workflow is logged like any other. A name that no workflow has is a typo.
   if (!chosen.ok && !workflows.broken().some(({ name }) => name === config.WORKFLOW)) {
@@ -40,4 +43,12 @@ export async function openWorkflows(
     stops.add(() => watching.stop());
   }
   return { workflows, reload };
+}
+
+/** Names the setting where the folder is the fault. */
+function explain(error: unknown, dir: string): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new Error(`WORKFLOWS_DIR: there is no folder ${dir}`);
+  if (code === 'EACCES') return new Error(`WORKFLOWS_DIR: ${dir} cannot be read: permission denied`);
+  return error;
 }

@@ -54,13 +54,19 @@ describe('text from a gateway', () => {
       stage: EVIL,
       progress: 1,
       error: { code: EVIL },
+      size: null,
+      images: [],
+      request: { prompt: EVIL },
     };
     const pageInfo = { hasNextPage: true, endCursor: EVIL };
     answer = { data: { jobs: { nodes: [job], pageInfo } } };
     const list = await run(['jobs']);
     expect(list.code).toBe(0);
     expect(list.out).toContain('red');
-    expect(list.out).not.toMatch(OBEYED);
+    // Its own tabs separate the fields.
+    const fields = list.out.split('\t');
+    expect(fields).toHaveLength(6);
+    expect(fields.join('')).not.toMatch(OBEYED);
     expect(list.err).toMatch(/^More: --after red/);
     expect(list.err).not.toMatch(OBEYED);
     const json = await run(['jobs', '--json']);

@@ -27,7 +27,7 @@ export function openDatabase(path: string): DatabaseSync {
     db.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {
       throw new Error(
-        `${path} is in use by another gateway: give this one its own DATA_DIR, or let both share REDIS_URL`,
+        `DATA_DIR: ${path} is in use by another gateway: give this one its own DATA_DIR, or let both share REDIS_URL`,
       );
     }
     throw error;

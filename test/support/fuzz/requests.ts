@@ -108,6 +108,7 @@ const FITTING: Readonly<Record<string, fc.Arbitrary<string | number>>> = {
     { weight: 1, arbitrary: fc.constantFrom('a', 'b') },
     { weight: 4, arbitrary: fc.stringMatching(/^[!-~]{1,60}$/) },
   ),
+  metadata: fc.string({ maxLength: 20 }),
   'last-event-id': fc.oneof(fc.nat(20), fc.stringMatching(/^[!-~]{0,20}$/)),
 };
 
@@ -118,12 +119,17 @@ function near(of: Operation['parameters'][number]): fc.Arbitrary<string> {
   return fc.oneof({ weight: 9, arbitrary: fitting.map(String) }, { weight: 1, arbitrary: wrong });
 }
 
+/** The name that a parameter is sent under: one for an object is its property's name (`metadata.order=4711`). */
+function nameOf({ name, schema }: Operation['parameters'][number]): string {
+  return schema.type === 'object' ? `${name}.order` : name;
+}
+
 /** Some of the parameters that are `in` a place, and now and then one that nobody knows. */
 function parametersIn(operation: Operation, where: 'query' | 'header'): fc.Arbitrary<Record<string, string>> {
   const named = operation.parameters.filter(parameter => parameter.in === where);
   const known = fc
     .subarray(named)
-    .chain(chosen => fc.tuple(...chosen.map(of => near(of).map(value => [of.name, value] as const))));
+    .chain(chosen => fc.tuple(...chosen.map(of => near(of).map(value => [nameOf(of), value] as const))));
   const stranger = fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string({ maxLength: 20 }), {
     maxKeys: 2,
   });

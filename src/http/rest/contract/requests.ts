@@ -232,7 +232,11 @@ export const eventsQuery = z.object({
     .transform(text => text !== 'false')
     .meta({
       description: '`false`: no event when only the preview changed. Default: an event at each change.',
-      override: { type: 'boolean', default: true },
+      override: ({ jsonSchema }) => {
+        delete jsonSchema.enum;
+        jsonSchema.type = 'boolean';
+        jsonSchema.default = true;
+      },
     }),
   max_per_second: z
     .string(rateRule)

@@ -1,0 +1,118 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { startGatewayProcess } from '../support/gateway.ts';
+import { listen } from '../support/servers.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bad-start-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** What a gateway prints that does not start; the harness adds its exit code. */
+async function failure(name: string, overrides: Record<string, string>): Promise<string> {
+  const started = startGatewayProcess(join(folder, name), { LOG_LEVEL: 'warn', ...overrides });
+  const outcome = await started.then(
+    gateway => gateway.end('SIGKILL').then(() => 'it started'),
+    error => String(error),
+  );
+  return outcome;
+}
+
+/** One line with the setting and what to do, exit code 78, no stack. */
+function expectFault(output: string, line: RegExp): void {
+  expect(output).toContain('the gateway ended with 78');
+  expect(output).toMatch(line);
+  expect(output).not.toMatch(/^\s+at /m);
+  expect(output).not.toContain('"stack"');
+}
+
+describe('a gateway that cannot start says which setting to change', () => {
+  it('PORT, when it is in use', async () => {
+    const server = createServer();
+    const port = await listen(server);
+    onTestFinished(() => void server.close());
+    expectFault(
+      await failure('port', { PORT: String(port) }),
+      new RegExp(`PORT: ${port} is in use by another program; set PORT to another`),
+    );
+  });
+
+  it('METRICS_PORT, when it is in use', async () => {
+    const server = createServer();
+    const port = await listen(server);
+    onTestFinished(() => void server.close());
+    expectFault(
+      await failure('metrics', { METRICS_PORT: String(port) }),
+      new RegExp(`METRICS_PORT: ${port} is in use`),
+    );
+  });
+
+  it('HOST, when this machine has no such address', async () => {
+    expectFault(
+      await failure('host', { HOST: '203.0.113.7', ALLOW_ANONYMOUS: '1' }),
+      /HOST: 203\.0\.113\.7 is not an address of this machine/,
+    );
+  });
+
+  it('WORKFLOW, when no workflow has that name', async () => {
+    expectFault(await failure('workflow', { WORKFLOW: 'nope' }), /WORKFLOW: .*nope/);
+  });
+
+  it('WORKFLOWS_DIR, when it is missing', async () => {
+    expectFault(
+      await failure('dir', { WORKFLOWS_DIR: join(folder, 'missing') }),
+      /WORKFLOWS_DIR: there is no folder .*missing/,
+    );
+  });
+
+  it('DATA_DIR, when it is a file', async () => {
+    await writeFile(join(folder, 'file'), 'x');
+    expectFault(await failure('file', {}), /DATA_DIR: .*file is not a folder; set DATA_DIR/);
+  });
+
+  it('DATA_DIR, when another gateway uses it', async () => {
+    const first = await startGatewayProcess(join(folder, 'shared'), {});
+    onTestFinished(async () => void (await first.end('SIGKILL')));
+    expectFault(await failure('shared', {}), /DATA_DIR: .*jobs\.sqlite is in use by another gateway/);
+  });
+
+  it('DATA_DIR, when the job file is damaged, and how to go on', async () => {
+    await mkdir(join(folder, 'damaged'));
+    await writeFile(join(folder, 'damaged', 'jobs.sqlite'), 'this is no database, '.repeat(1000));
+    expectFault(
+      await failure('damaged', {}),
+      /DATA_DIR: .*damaged has a jobs\.sqlite that is damaged; restore a backup, or move/,
+    );
+  });
+
+  it.each(['*', 'app.example.com'])('CORS_ORIGINS, when it is %s', async origins => {
+    expectFault(
+      await failure('cors', { CORS_ORIGINS: origins }),
+      /CORS_ORIGINS: .*https:\/\/app\.example\.com/,
+    );
+  });
+
+  it('LOG_LEVEL, when there is no such level', async () => {
+    expectFault(await failure('level', { LOG_LEVEL: 'loud' }), /LOG_LEVEL: .*debug/);
+  });
+});
+
+it('a variable that is nearly a setting is named at the start', async () => {
+  // The port is not free, so that the process ends with what it printed.
+  const server = createServer();
+  const port = await listen(server);
+  onTestFinished(() => void server.close());
+  const output = await failure('typo', {
+    COMFY_URL: 'http://gpu:8188',
+    API_KEY_FILE: '/x',
+    PORT: String(port),
+  });
+  expect(output).toContain('COMFY_URL is not a setting, did you mean COMFYUI_URL?');
+  expect(output).toContain('API_KEY_FILE is not a setting, did you mean API_KEYS_FILE?');
+  expect(output).not.toContain('gpu:8188');
+  expect(output).not.toMatch(/(PATH|HOME|NODE_ENV) is not a setting/);
+});
