@@ -1,7 +1,7 @@
 import type { EngineClient } from '../comfyui/client.ts';
 import type { DispatchContext } from './context.ts';
 import { keepDrains } from './drains.ts';
-import { type Engine, startEngine } from './engine.ts';
+import { type Engine, startEngine } from './engines/engine.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { type Lane, startLane } from './lane.ts';
 

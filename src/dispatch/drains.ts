@@ -1,6 +1,6 @@
 import type { Drains } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
-import type { Engine } from './engine.ts';
+import type { Engine } from './engines/engine.ts';
 
 /** A message that one was set may be lost: read again after this long, in milliseconds. */
 const POLL_MS = 5_000;

@@ -1,7 +1,7 @@
 import { changeFrom } from '../jobs/changes.ts';
 import { jobError } from '../jobs/errors.ts';
 import type { DispatchContext } from './context.ts';
-import type { EngineStatus } from './engine.ts';
+import type { EngineStatus } from './engines/engine.ts';
 import { waitReason } from './waiting.ts';
 
 export interface HousekeepingOptions {

@@ -5,8 +5,8 @@ import type { Job } from '../jobs/job.ts';
 import type { Lease } from '../jobs/ports.ts';
 import { chooseJob, laneName, lanesOf } from './choose.ts';
 import type { DispatchContext } from './context.ts';
-import type { Engine } from './engine.ts';
-import { runJob } from './run.ts';
+import type { Engine } from './engines/engine.ts';
+import { runJob } from './run/run.ts';
 
 export interface LaneOptions {
   readonly context: DispatchContext;

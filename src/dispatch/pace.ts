@@ -1,3 +1,5 @@
+import type { Job } from '../jobs/job.ts';
+import type { Clock, Durations } from '../jobs/ports.ts';
 import {
   type EngineDurations,
   isSameShape,
@@ -5,13 +7,11 @@ import {
   noDurations,
   type RunSample,
   wholeJob,
-} from '../jobs/durations.ts';
-import { type Expectation, expectJob, expectRun, nearest } from '../jobs/expectation.ts';
-import type { Job } from '../jobs/job.ts';
-import type { Clock, Durations } from '../jobs/ports.ts';
+} from '../jobs/progress/durations.ts';
+import { type Expectation, expectJob, expectRun, nearest } from '../jobs/progress/expectation.ts';
 import type { Log } from '../log.ts';
 import type { ProgressPlan, RunShape } from '../workflows/bind/plan.ts';
-import type { Engine } from './engine.ts';
+import type { Engine } from './engines/engine.ts';
 
 /** What earlier runs took, to tell how long others take. Shared with other gateways through the store. */
 export interface Pace {

@@ -2,7 +2,7 @@ import type { Caller, Job } from '../jobs/job.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { WaitReason } from '../jobs/waiting.ts';
 import { describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
-import type { EngineStatus } from './engine.ts';
+import type { EngineStatus } from './engines/engine.ts';
 
 /** What is known around a job that waits. Times are milliseconds since 1970. */
 export interface Around {

@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import type { EngineStatus } from '../dispatch/engine.ts';
+import type { EngineStatus } from '../dispatch/engines/engine.ts';
 import type { Caller } from '../jobs/job.ts';
 
 /** Throws FORBIDDEN unless the caller is an operator. */

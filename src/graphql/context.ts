@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../dispatch/engine.ts';
+import type { EngineStatus } from '../dispatch/engines/engine.ts';
 import type { Caller, Job } from '../jobs/job.ts';
 import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';

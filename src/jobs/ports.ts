@@ -2,8 +2,8 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
-import type { EngineDurations } from './durations.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
+import type { EngineDurations } from './progress/durations.ts';
 
 /** Milliseconds since 1970. Replaceable in tests. */
 export type Clock = () => number;

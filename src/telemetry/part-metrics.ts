@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { EngineStatus } from '../dispatch/engine.ts';
-import { ENGINE_STATES } from '../dispatch/engine-state.ts';
+import type { EngineStatus } from '../dispatch/engines/engine.ts';
+import { ENGINE_STATES } from '../dispatch/engines/engine-state.ts';
 import type { ImageLoader, ImageResult } from '../images/loader.ts';
 import type { Clock, Ledger } from '../jobs/ports.ts';
 import type { Post } from '../webhooks/post.ts';

@@ -14,8 +14,8 @@ import {
   socketOpening,
   startFollowing,
   stopped,
-} from '../../src/dispatch/decide.ts';
-import type { Observation } from '../../src/dispatch/observation.ts';
+} from '../../src/dispatch/run/decide.ts';
+import type { Observation } from '../../src/dispatch/run/observation.ts';
 
 const LIMITS: RunLimits = {
   uploadMs: 60_000,

@@ -6,7 +6,7 @@ import {
   needsInventory,
   nextHealth,
   startHealth,
-} from '../../src/dispatch/engine-state.ts';
+} from '../../src/dispatch/engines/engine-state.ts';
 
 const PROBE_MS = 10_000;
 /** The longest that an engine is set aside. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { persist } from '../../src/dispatch/patience.ts';
+import { persist } from '../../src/dispatch/run/patience.ts';
 
 /** Persists against a clock that only waits and requests move. Gives the result, and when each request was sent. */
 async function persistFor(forMs: number, request: (n: number) => unknown, stopAt = Number.POSITIVE_INFINITY) {

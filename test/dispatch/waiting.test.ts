@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { EngineStatus } from '../../src/dispatch/engine.ts';
-import { ENGINE_STATES, type EngineState } from '../../src/dispatch/engine-state.ts';
+import type { EngineStatus } from '../../src/dispatch/engines/engine.ts';
+import { ENGINE_STATES, type EngineState } from '../../src/dispatch/engines/engine-state.ts';
 import { waitReason } from '../../src/dispatch/waiting.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type EngineDurations, learn, noDurations } from '../../src/jobs/durations.ts';
-import { expectRun } from '../../src/jobs/expectation.ts';
-import { measure, type NodeReport, observe, startProgress } from '../../src/jobs/progress.ts';
-import type { ProgressState } from '../../src/jobs/remaining.ts';
+import { type EngineDurations, learn, noDurations } from '../../src/jobs/progress/durations.ts';
+import { expectRun } from '../../src/jobs/progress/expectation.ts';
+import { measure, type NodeReport, observe, startProgress } from '../../src/jobs/progress/progress.ts';
+import type { ProgressState } from '../../src/jobs/progress/remaining.ts';
 import type { PlanNode, ProgressPlan, RunShape } from '../../src/workflows/bind/plan.ts';
 import { STAGES } from '../../src/workflows/manifest.ts';
 

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { readDurations } from '../../jobs/durations.ts';
 import type { Clock, Durations } from '../../jobs/ports.ts';
+import { readDurations } from '../../jobs/progress/durations.ts';
 import { ENGINES_KEPT } from '../record.ts';
 
 /**

@@ -1,5 +1,5 @@
-import { readDurations } from '../../jobs/durations.ts';
 import type { Durations } from '../../jobs/ports.ts';
+import { readDurations } from '../../jobs/progress/durations.ts';
 import { ENGINES_KEPT } from '../record.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';

@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../../dispatch/engine.ts';
+import type { EngineStatus } from '../../dispatch/engines/engine.ts';
 import { describeProblem } from '../../workflows/check/engine.ts';
 import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';

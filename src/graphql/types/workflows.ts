@@ -1,4 +1,4 @@
-import type { EngineStatus } from '../../dispatch/engine.ts';
+import type { EngineStatus } from '../../dispatch/engines/engine.ts';
 import { describeProblem } from '../../workflows/check/engine.ts';
 import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';

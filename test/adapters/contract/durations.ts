@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { learn, noDurations, readDurations } from '../../../src/jobs/durations.ts';
+import { learn, noDurations, readDurations } from '../../../src/jobs/progress/durations.ts';
 import type { UnderTest } from './under-test.ts';
 
 const SHAPE = { images: 1, pixels: 1_000_000, tokens: 8_000, passes: 2 } as const;

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EnginePrompt, HistoryEntry } from '../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
+import type { EnginePrompt, HistoryEntry } from '../../comfyui/answers.ts';
+import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 
 /** How a run's prompt is named on its engine. */
 export interface PromptName {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { PlanNode, RunShape } from '../workflows/bind/plan.ts';
+import type { PlanNode, RunShape } from '../../workflows/bind/plan.ts';
 
 /** The last measurements of one quantity in seconds, the newest last. Their median stands for them: an outlier counts little. */
 const measured = z.array(z.number().min(0)).max(5);

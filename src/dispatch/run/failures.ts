@@ -1,7 +1,7 @@
-import type { Rejection } from '../comfyui/answers.ts';
-import type { ExecutionFailure } from '../comfyui/events.ts';
-import { type JobError, jobError } from '../jobs/errors.ts';
-import type { Job } from '../jobs/job.ts';
+import type { Rejection } from '../../comfyui/answers.ts';
+import type { ExecutionFailure } from '../../comfyui/events.ts';
+import { type JobError, jobError } from '../../jobs/errors.ts';
+import type { Job } from '../../jobs/job.ts';
 
 /** `torch.OutOfMemoryError`, in older builds `torch.cuda.OutOfMemoryError` (`comfy/model_management.py`). */
 export function isOutOfMemory(failure: ExecutionFailure): boolean {

@@ -1,4 +1,4 @@
-import type { PlanNode, ProgressPlan, RunShape } from '../workflows/bind/plan.ts';
+import type { PlanNode, ProgressPlan, RunShape } from '../../workflows/bind/plan.ts';
 import {
   distance,
   type EngineDurations,

@@ -1,15 +1,15 @@
 import sharp from 'sharp';
-import type { HistoryEntry } from '../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable, reasonOf } from '../comfyui/client.ts';
-import type { EngineFile } from '../comfyui/files.ts';
-import type { ImageMimeType } from '../images/formats.ts';
-import { collectRemoved, type Removed } from '../images/metadata/restore.ts';
-import { stripMetadata } from '../images/metadata/strip.ts';
-import type { OutputImage, RemovedMetadata } from '../jobs/job.ts';
-import type { Artifacts } from '../jobs/ports.ts';
-import type { Log } from '../log.ts';
-import type { BoundPrompt } from '../workflows/bind/bind.ts';
-import type { Graph } from '../workflows/graph.ts';
+import type { HistoryEntry } from '../../comfyui/answers.ts';
+import { type EngineClient, EngineUnreachable, reasonOf } from '../../comfyui/client.ts';
+import type { EngineFile } from '../../comfyui/files.ts';
+import type { ImageMimeType } from '../../images/formats.ts';
+import { collectRemoved, type Removed } from '../../images/metadata/restore.ts';
+import { stripMetadata } from '../../images/metadata/strip.ts';
+import type { OutputImage, RemovedMetadata } from '../../jobs/job.ts';
+import type { Artifacts } from '../../jobs/ports.ts';
+import type { Log } from '../../log.ts';
+import type { BoundPrompt } from '../../workflows/bind/bind.ts';
+import type { Graph } from '../../workflows/graph.ts';
 
 const KINDS: Record<string, { mimeType: ImageMimeType; extension: string }> = {
   png: { mimeType: 'image/png', extension: 'png' },

@@ -1,5 +1,5 @@
-import type { PlanNode, ProgressPlan } from '../workflows/bind/plan.ts';
-import { STAGES, type Stage } from '../workflows/manifest.ts';
+import type { PlanNode, ProgressPlan } from '../../workflows/bind/plan.ts';
+import { STAGES, type Stage } from '../../workflows/manifest.ts';
 import { nodeKey } from './durations.ts';
 import { type Expectation, NOTHING_KNOWN } from './expectation.ts';
 import {

@@ -1,8 +1,14 @@
-import type { EngineEvent } from '../comfyui/events.ts';
-import type { RunSample } from '../jobs/durations.ts';
-import type { Expectation } from '../jobs/expectation.ts';
-import { measure, type NodeReport, observe, type Progress, startProgress } from '../jobs/progress.ts';
-import type { ProgressPlan } from '../workflows/bind/plan.ts';
+import type { EngineEvent } from '../../comfyui/events.ts';
+import type { RunSample } from '../../jobs/progress/durations.ts';
+import type { Expectation } from '../../jobs/progress/expectation.ts';
+import {
+  measure,
+  type NodeReport,
+  observe,
+  type Progress,
+  startProgress,
+} from '../../jobs/progress/progress.ts';
+import type { ProgressPlan } from '../../workflows/bind/plan.ts';
 
 type PreviewEvent = Extract<EngineEvent, { type: 'preview' }>;
 

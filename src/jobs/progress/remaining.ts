@@ -1,5 +1,5 @@
-import type { PlanNode, ProgressPlan } from '../workflows/bind/plan.ts';
-import type { Stage } from '../workflows/manifest.ts';
+import type { PlanNode, ProgressPlan } from '../../workflows/bind/plan.ts';
+import type { Stage } from '../../workflows/manifest.ts';
 import type { RunSample } from './durations.ts';
 import type { Expectation } from './expectation.ts';
 

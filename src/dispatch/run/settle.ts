@@ -1,15 +1,15 @@
-import { EngineUnreachable } from '../comfyui/client.ts';
-import { type JobError, jobError } from '../jobs/errors.ts';
-import type { BoundPrompt } from '../workflows/bind/bind.ts';
+import { EngineUnreachable } from '../../comfyui/client.ts';
+import { type JobError, jobError } from '../../jobs/errors.ts';
+import type { BoundPrompt } from '../../workflows/bind/bind.ts';
+import type { DispatchContext } from '../context.ts';
+import type { Engine } from '../engines/engine.ts';
+import { nameOf } from '../pace.ts';
 import { collectOutputs, findOutputs, OutputMissing } from './collect.ts';
-import type { DispatchContext } from './context.ts';
-import type { Engine } from './engine.ts';
 import { isOutOfMemory, nameFailure, reportOf } from './failures.ts';
 import type { FollowResult } from './follow.ts';
 import type { HeldJob } from './held-job.ts';
 import type { Inbox, RunSignal } from './inbox.ts';
 import type { PromptName } from './lookup.ts';
-import { nameOf } from './pace.ts';
 import { type Persisted, persist } from './patience.ts';
 
 /** Retries of a job after the engine ran out of memory. */

@@ -1,9 +1,11 @@
-import type { HistoryEntry } from '../comfyui/answers.ts';
-import { EngineUnreachable } from '../comfyui/client.ts';
-import type { EngineEvent } from '../comfyui/events.ts';
-import type { EngineSocket } from '../comfyui/socket.ts';
-import type { ProgressPlan } from '../workflows/bind/plan.ts';
-import type { DispatchContext } from './context.ts';
+import type { HistoryEntry } from '../../comfyui/answers.ts';
+import { EngineUnreachable } from '../../comfyui/client.ts';
+import type { EngineEvent } from '../../comfyui/events.ts';
+import type { EngineSocket } from '../../comfyui/socket.ts';
+import type { ProgressPlan } from '../../workflows/bind/plan.ts';
+import type { DispatchContext } from '../context.ts';
+import type { Engine } from '../engines/engine.ts';
+import { nameOf } from '../pace.ts';
 import {
   decide,
   looked,
@@ -15,13 +17,11 @@ import {
   startFollowing,
   stopped,
 } from './decide.ts';
-import type { Engine } from './engine.ts';
 import { collectEvidence } from './evidence.ts';
 import { type HeldJob, type PreviewKeeper, RunOver } from './held-job.ts';
 import { type Inbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt, type Whereabouts } from './lookup.ts';
 import { createObserver } from './observation.ts';
-import { nameOf } from './pace.ts';
 
 /** A socket that is retried at this pause has been closed for a while, in milliseconds. */
 const DEAF_RETRY_MS = 1_000;

@@ -1,6 +1,6 @@
-import type { EngineEvent } from '../comfyui/events.ts';
-import type { EngineSocket } from '../comfyui/socket.ts';
-import type { Engine } from './engine.ts';
+import type { EngineEvent } from '../../comfyui/events.ts';
+import type { EngineSocket } from '../../comfyui/socket.ts';
+import type { Engine } from '../engines/engine.ts';
 
 /** What wakes a run. */
 export type RunSignal =

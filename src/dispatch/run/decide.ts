@@ -1,5 +1,5 @@
-import type { Job } from '../jobs/job.ts';
-import type { RunLimits } from './context.ts';
+import type { Job } from '../../jobs/job.ts';
+import type { RunLimits } from '../context.ts';
 import type { Observation } from './observation.ts';
 
 /** What following a run remembers between two steps. Times are milliseconds since 1970. A change makes a new object. */

@@ -1,9 +1,9 @@
-import { EngineUnreachable } from '../comfyui/client.ts';
-import { withDeadline } from '../concurrency/deadline.ts';
-import { type JobError, jobError } from '../jobs/errors.ts';
-import type { InputImage, Job } from '../jobs/job.ts';
-import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../workflows/bind/bind.ts';
-import type { DispatchContext } from './context.ts';
+import { EngineUnreachable } from '../../comfyui/client.ts';
+import { withDeadline } from '../../concurrency/deadline.ts';
+import { type JobError, jobError } from '../../jobs/errors.ts';
+import type { InputImage, Job } from '../../jobs/job.ts';
+import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
+import type { DispatchContext } from '../context.ts';
 import { persistently, type Run } from './settle.ts';
 
 /** Where our uploads live in the engine's input folder. */

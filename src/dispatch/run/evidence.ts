@@ -1,6 +1,6 @@
-import type { HistoryEntry, HistoryOutcome } from '../comfyui/answers.ts';
-import type { EngineEvent } from '../comfyui/events.ts';
-import type { EngineFile } from '../comfyui/files.ts';
+import type { HistoryEntry, HistoryOutcome } from '../../comfyui/answers.ts';
+import type { EngineEvent } from '../../comfyui/events.ts';
+import type { EngineFile } from '../../comfyui/files.ts';
 
 /**
  * What the events of one prompt said of its end. The history says the same and is read first; events stand in where it

@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { SystemStats } from '../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
-import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../comfyui/socket.ts';
-import type { Clock } from '../jobs/ports.ts';
-import type { Log } from '../log.ts';
-import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
-import { type ObjectInfo, parseObjectInfo } from '../workflows/check/object-info.ts';
-import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
-import type { Workflow } from '../workflows/workflow.ts';
+import type { SystemStats } from '../../comfyui/answers.ts';
+import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../../comfyui/socket.ts';
+import type { Clock } from '../../jobs/ports.ts';
+import type { Log } from '../../log.ts';
+import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../../workflows/check/engine.ts';
+import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
+import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
+import type { Workflow } from '../../workflows/workflow.ts';
+import { findPrompt, type PromptName, stopPrompt } from '../run/lookup.ts';
 import {
   type EngineHealthEvent,
   type EngineState,
@@ -16,7 +17,6 @@ import {
   nextHealth,
   startHealth,
 } from './engine-state.ts';
-import { findPrompt, type PromptName, stopPrompt } from './lookup.ts';
 
 export interface EngineStatus {
   readonly id: string;
