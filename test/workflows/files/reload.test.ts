@@ -240,7 +240,7 @@ describe('a start without a usable workflow', () => {
 
   it('fails with the nearest name when WORKFLOW is unknown', async () => {
     await expect(start({ WORKFLOW: 'qwen-image-edit-pluss' })).rejects.toThrow(
-      /ended with 1: WORKFLOW: .*did you mean "qwen-image-edit-plus"/,
+      /ended with 78: WORKFLOW: .*did you mean "qwen-image-edit-plus"/,
     );
   });
 });
