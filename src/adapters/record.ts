@@ -24,11 +24,17 @@ const LATER_FIELDS = {
   clientId: null,
   live: null,
   waitCode: null,
+  previewRevisions: 0,
 };
+const LATER_REQUEST_FIELDS = { label: null, metadata: {} };
 
 /** Joins the two halves. Their form is not checked: the stores read only what they wrote. */
 export function decodeJob({ request, state }: JobRecord): Job {
-  return { ...LATER_FIELDS, ...JSON.parse(state), request: JSON.parse(request) };
+  return {
+    ...LATER_FIELDS,
+    ...JSON.parse(state),
+    request: { ...LATER_REQUEST_FIELDS, ...JSON.parse(request) },
+  };
 }
 
 /** The fields of a job that the stores index. */
