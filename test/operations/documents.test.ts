@@ -3,6 +3,7 @@ import { type Rig, startRig } from '../support/gateway.ts';
 import { held } from '../support/memory.ts';
 import { postGraphQL } from '../support/requests.ts';
 import { codesOf, openSocket } from '../support/sockets.ts';
+import { eventually } from '../support/watch.ts';
 
 let rig: Rig;
 let strict: Rig;
@@ -171,7 +172,11 @@ describe('long documents', () => {
     const before = held();
     for (let n = 1; n <= 20; n += 1)
       expect(await postGraphQL(rig.url, text(n))).toMatchObject({ status: 200 });
-    expect(held() - before).toBeLessThan(20_000_000);
+    // Bodies of the newest requests may be held a moment longer, by the client that sent them.
+    await eventually(
+      async () => held() - before,
+      grown => grown < 20_000_000,
+    );
   });
 
   it('with an invalid content type are rejected as GraphQL errors', async () => {
