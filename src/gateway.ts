@@ -206,7 +206,7 @@ async function start(
       return engine?.status() ?? null;
     },
   };
-  const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now });
+  const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now, log });
   const http = await startFaces(config, log, stops, {
     services,
     artifacts,

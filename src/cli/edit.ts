@@ -9,7 +9,7 @@ import {
   type SubmitOptions,
 } from './follow.ts';
 import { readImages } from './image-files.ts';
-import { CommandFailure, failureCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
+import { CommandFailure, failureCode, needOption, note, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addRemoteOptions, entriesOf, takeEntry, takeNumber, takeWhole, withClient } from './remote.ts';
 
 interface EditOptions extends SubmitOptions {
@@ -29,11 +29,11 @@ interface EditOptions extends SubmitOptions {
 
 /** Adds `edit`. */
 export function addEdit(program: Command): void {
-  const command = program
+  const edit = program
     .command('edit')
     .description('Edit 1 to 3 images by a prompt: files, URLs, or - for standard input.')
-    .argument('<images...>', 'in the order in which the prompt refers to them')
-    .requiredOption('-p, --prompt <text>', 'what to change')
+    .argument('<images...>', 'in the order in which the prompt refers to them');
+  const command = needOption(edit, '-p, --prompt <text>', 'what to change')
     .option('-n, --negative-prompt <text>', 'what to avoid')
     .option('--seed <number>', 'the same seed and input give the same image', takeSeed)
     .option('--steps <number>', 'sampling steps, 1 to 100', takeWhole(1, 100))

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
+import type { Command } from 'commander';
 
 /**
  * What a command exits with. `serve` ends by a signal instead, while it listens. 75 and 78 are EX_TEMPFAIL and EX_CONFIG
@@ -95,4 +96,16 @@ export function printJson(value: object): void {
     found => `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   process.stdout.write(`${text}\n`);
+}
+
+/**
+ * Adds an option that the command needs. Commander checks its `requiredOption` before unknown options, so a mistyped name
+ * would be reported as a missing one.
+ */
+export function needOption(command: Command, flags: string, description: string): Command {
+  return command.option(flags, description).hook('preAction', (_owner, run) => {
+    const option = run.options.find(each => each.flags === flags);
+    if (option === undefined || run.getOptionValue(option.attributeName()) !== undefined) return;
+    run.error(`error: required option '${flags}' not specified`);
+  });
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { withDeadline } from '../concurrency/deadline.ts';
+import type { Log } from '../log.ts';
 
 /** Whether this gateway should get requests, and why not. */
 export interface Readiness {
@@ -25,6 +26,7 @@ export function createReadiness(options: {
   readonly pingStore: () => Promise<unknown>;
   readonly engines: () => readonly { readonly state: string }[];
   readonly now: () => number;
+  readonly log: Log;
 }): ReadinessCheck {
   let draining = false;
   let last: { readonly at: number; readonly storeFault: Promise<string | null> } | null = null;
@@ -37,8 +39,9 @@ export function createReadiness(options: {
         STORE_MS,
         () => late,
       );
-    } catch {
-      // The error may name hosts and users; the log has it.
+    } catch (error) {
+      // It may name hosts and users, which a probe's answer must not.
+      options.log.warn({ err: error }, 'the store does not respond to the readiness probe');
       return 'the store is unreachable';
     }
   }

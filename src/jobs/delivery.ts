@@ -33,7 +33,7 @@ export interface Delivery {
   /** The same in every try, so that a receiver recognises a repeat (`webhook-id` of Standard Webhooks). */
   readonly id: string;
   readonly jobId: string;
-  /** The job's share, which its tries count for; null if callers are not told apart. */
+  /** The job's share, which its tries count for; null if callers are not identified. */
   readonly share: string | null;
   readonly url: string;
   readonly event: WebhookEvent;

@@ -63,7 +63,7 @@ const RETRY_AFTER_SECONDS = 5;
 
 /**
  * The store of jobs cannot be reached: a call was not made, or its response was lost. A failed write may therefore have
- * happened. Thrown by the ports of `ports.ts`; callers are told to retry.
+ * happened. Thrown by the ports of `ports.ts`; the answer asks callers to retry.
  */
 export class StoreUnavailable extends Error {
   override name = 'StoreUnavailable';

@@ -99,7 +99,7 @@ export interface JobLogEntry {
 /** A submitted edit. Times are milliseconds since 1970. Immutable; a change makes a new record. */
 export interface Job {
   readonly id: string;
-  /** Id of the caller that submitted it; null if callers are not told apart. */
+  /** Id of the caller that submitted it; null if callers are not identified. */
   readonly owner: string | null;
   /** Jobs of one share take turns with those of others: its owner, or a client address; null if there are no turns. */
   readonly share: string | null;
@@ -230,11 +230,11 @@ export function createJob(fields: {
 export interface Caller {
   readonly id: string | null;
   readonly operator: boolean;
-  /** The share of a caller without an id, such as its address; unset: callers are not told apart. */
+  /** The share of a caller without an id, such as its address; unset: callers are not identified. */
   readonly share?: string | undefined;
 }
 
-/** The share that a caller's jobs and images count for; null if callers are not told apart. */
+/** The share that a caller's jobs and images count for; null if callers are not identified. */
 export function shareOf(caller: Caller): string | null {
   return caller.share ?? caller.id;
 }

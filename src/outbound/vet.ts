@@ -8,7 +8,7 @@ import { connectionTimeout, OutboundError } from './errors.ts';
 
 /**
  * Resolves a name to all its addresses. Rejects with the error codes of `dns.lookup` (`ENOTFOUND`, …), and as soon as
- * the signal aborts. `share`: the caller that the look-up counts for; null or unset if callers are not told apart.
+ * the signal aborts. `share`: the caller that the look-up counts for; null or unset if callers are not identified.
  */
 export type Lookup = (
   host: string,

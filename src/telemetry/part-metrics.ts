@@ -73,7 +73,7 @@ export function reportQueue(registry: Registry, ledger: Ledger, now: Clock): voi
 }
 
 async function orNull<T>(read: Promise<T>): Promise<T | null> {
-  // The ledger has logged that it is unreachable, and its own metric counts the failure.
+  // `timeLedger` has counted the failure.
   return read.catch(() => null);
 }
 
@@ -109,6 +109,8 @@ export function timeLedger(registry: Registry, ledger: Ledger): Ledger {
     submit: timed('submit', ledger.submit),
     commit: timed('commit', ledger.commit),
     list: timed('list', ledger.list),
+    count: timed('count', ledger.count),
+    overdue: timed('overdue', ledger.overdue),
     waiting: timed('waiting', ledger.waiting),
     renewLane: timed('renew_lane', ledger.renewLane),
   };

@@ -19,7 +19,7 @@ interface Limit {
 }
 
 const ALL: Limit = { key: 'all', max: 64 };
-/** Per caller, if callers are told apart: one caller's unreachable receivers leave slots to the others. */
+/** Per caller, if callers are identified: one caller's unreachable receivers leave slots to the others. */
 const PER_SHARE = 16;
 /** Per host and caller, whatever the port: one slow host does not delay the caller's other receivers. */
 const PER_HOST = 8;

@@ -88,6 +88,7 @@ beforeAll(async () => {
       pingStore: async () => {},
       engines: () => [],
       now: Date.now,
+      log,
     }),
     logRequests: false,
     onRequest: () => {},

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { loadWorkflow, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts';
 import { nodeLabel } from '../../workflows/graph.ts';
 import { listTargets, type Manifest } from '../../workflows/manifest.ts';
-import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
+import { CommandFailure, type Done, EXIT_CODES, needOption, say } from '../outcome.ts';
 import { engineOption } from './engine.ts';
 import { dirOption } from './list.ts';
 import { expertise, type Made, makeFirst } from './make.ts';
@@ -23,15 +23,16 @@ interface NewOptions {
 
 /** Adds `workflows new`. */
 export function addNew(workflows: Command, done: Done): void {
-  workflows
+  const command = workflows
     .command('new')
     .description(
       'Create a workflow from a graph that people published: a folder with the graph and a draft of its manifest, for you to review.',
-    )
-    .requiredOption(
-      '--from <file>',
-      'the graph: exported by "Export (API)", saved by the editor of ComfyUI, or a PNG, WebP or JPEG that carries it',
-    )
+    );
+  needOption(
+    command,
+    '--from <file>',
+    'the graph: exported by "Export (API)", saved by the editor of ComfyUI, or a PNG, WebP or JPEG that carries it',
+  )
     .option(
       '--name <name>',
       'lowercase letters, digits, dots, dashes and underscores (default: from the name of the file)',
