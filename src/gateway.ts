@@ -85,7 +85,7 @@ async function start(
     },
   });
 
-  const metrics = createMetrics(now);
+  const metrics = createMetrics({ now, runs: id => dispatcher?.runs(id) === true });
   stops.add(() => metrics.stop());
   const { registry } = metrics;
   const stores = await openStores(config, log, stops, { open, metrics, now });

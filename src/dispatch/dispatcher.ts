@@ -17,6 +17,8 @@ export interface DispatcherOptions {
 
 export interface Dispatcher {
   readonly engines: readonly Engine[];
+  /** Whether one of its lanes runs this job. */
+  runs(jobId: string): boolean;
   /**
    * Drains an engine, or no longer, for every gateway on the store. Null when there is no engine with this id. Rejects
    * with StoreUnavailable.
@@ -60,6 +62,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
 
   return {
     engines,
+    runs: jobId => lanes.some(({ job }) => job === jobId),
     async drain(id, drained) {
       const engine = engines.find(candidate => candidate.id === id);
       if (engine === undefined) return null;

@@ -19,6 +19,8 @@ export interface LaneOptions {
 }
 
 export interface Lane {
+  /** The id of the job that it runs; null while it has none. */
+  readonly job: string | null;
   /** Leaves the present job as it is and releases the lane. */
   stop(): Promise<void>;
 }
@@ -42,6 +44,7 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
   const { ledger, log } = context;
   const name = laneName(engine.id, index);
   const stopping = new AbortController();
+  let present: string | null = null;
 
   async function loop(): Promise<void> {
     while (!stopping.signal.aborted) {
@@ -62,11 +65,11 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
     const signal = AbortSignal.any([stopping.signal, over.signal]);
     const renewing = renew(lease, signal, over);
     try {
-      if (left !== null) await runJob(context, engine, left, lease, true, signal);
+      if (left !== null) await run(left, lease, true, signal);
       while (!signal.aborted) {
         await engine.ready(signal);
         const job = signal.aborted ? null : await claim(lease, signal);
-        if (job !== null) await runJob(context, engine, job, lease, false, signal);
+        if (job !== null) await run(job, lease, false, signal);
       }
     } finally {
       over.abort();
@@ -75,6 +78,15 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
       await ledger.releaseLane(lease).catch(error => {
         log.debug({ lane: name, err: error }, 'the lane was not released: its lease expires');
       });
+    }
+  }
+
+  async function run(job: Job, lease: Lease, resumes: boolean, signal: AbortSignal): Promise<void> {
+    present = job.id;
+    try {
+      await runJob(context, engine, job, lease, resumes, signal);
+    } finally {
+      present = null;
     }
   }
 
@@ -187,6 +199,9 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
 
   const looping = loop();
   return {
+    get job() {
+      return present;
+    },
     async stop() {
       stopping.abort();
       await looping;

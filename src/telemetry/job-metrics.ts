@@ -19,6 +19,8 @@ interface Held {
 
 export interface JobMetrics {
   readonly onChange: OnJobChange;
+  /** Forgets jobs that the lanes no longer run: they were deleted, or another gateway took them over. */
+  retain(runs: (jobId: string) => boolean): void;
   /** How many jobs the lanes of this gateway hold, by engine. */
   heldBy(engine: string): number;
 }
@@ -107,14 +109,17 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
     },
   });
 
-  /** Closes the books on a run: its time as busy time, and the stage that it was in. */
-  function leave(before: Job, at: number): void {
+  function leave(before: Job): void {
     const entry = before.lane === null ? undefined : held.get(before.lane);
     if (before.lane === null || entry?.job !== before.id) return;
-    held.delete(before.lane);
-    if (entry.runSince === null) return;
-    busyMs.set(entry.engine, (busyMs.get(entry.engine) ?? 0) + Math.max(0, at - entry.runSince));
-    leaveStage(before.request.workflow, entry, at);
+    drop(before.lane, entry);
+    if (entry.runSince !== null) leaveStage(before.request.workflow, entry, now());
+  }
+
+  /** What it ran so far stays counted, so that the counter never falls. */
+  function drop(lane: string, { engine, runSince }: Held): void {
+    held.delete(lane);
+    if (runSince !== null) busyMs.set(engine, (busyMs.get(engine) ?? 0) + Math.max(0, now() - runSince));
   }
 
   function leaveStage(workflow: string, { stage, stageSince }: Held, at: number): void {
@@ -143,6 +148,9 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
   }
 
   return {
+    retain(runs) {
+      for (const [lane, entry] of held) if (!runs(entry.job)) drop(lane, entry);
+    },
     heldBy: engine => [...held.values()].filter(entry => entry.engine === engine).length,
     onChange(before, job, event) {
       // Most changes are steps within a stage.
@@ -158,7 +166,7 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
         lost.inc({ engine: before.engine, event });
       }
       if (job.lane !== null) enter(job, job.lane);
-      else if (before !== null) leave(before, now());
+      else if (before !== null) leave(before);
       if (before === null || before.status !== job.status) end(before, job);
     },
   };

@@ -12,14 +12,21 @@ export interface Metrics {
   stop(): void;
 }
 
-/** Starts to measure the process; `stop` ends that. */
-export function createMetrics(now: Clock): Metrics {
+/** Starts to measure the process; `stop` ends that. `runs` says whether a lane of this gateway runs a job. */
+export function createMetrics(options: {
+  readonly now: Clock;
+  readonly runs: (jobId: string) => boolean;
+}): Metrics {
   const registry = new Registry();
   const stop = measureProcess(registry);
+  const jobs = createJobMetrics(registry, options.now);
   return {
     registry,
-    jobs: createJobMetrics(registry, now),
-    render: async () => ({ type: registry.contentType, body: await registry.metrics() }),
+    jobs,
+    async render() {
+      jobs.retain(options.runs);
+      return { type: registry.contentType, body: await registry.metrics() };
+    },
     stop,
   };
 }
