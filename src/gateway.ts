@@ -5,6 +5,7 @@ import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
+import { watchWrites } from './dispatch/store-outage.ts';
 import { createWaiting } from './dispatch/waiting.ts';
 import { startFaces } from './gateway/http.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
@@ -89,7 +90,8 @@ async function start(
   stops.add(() => metrics.stop());
   const { registry } = metrics;
   const stores = await openStores(config, log, stops, { open, metrics, now });
-  const { ledger, feed, previews, durations, rates, artifacts } = stores;
+  const { feed, previews, durations, rates, artifacts } = stores;
+  const { ledger, awaySince } = watchWrites(stores.ledger, now);
   const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
@@ -200,7 +202,7 @@ async function start(
     previews,
     workflows,
     engines,
-    waitingFor: createWaiting({ ahead: jobs.ahead, engines, now }),
+    waitingFor: createWaiting({ ahead: jobs.ahead, engines, storeAwaySince: awaySince, now }),
     async setEngineDrained(id, drained) {
       const engine = await running.drain(id, drained);
       return engine?.status() ?? null;

@@ -97,7 +97,9 @@ function createPositionUpdater(
       const rounds = Math.ceil((ahead + 1) / Math.max(1, ready));
       const etaSeconds = seconds === null ? null : Math.round(rounds * seconds * 10) / 10;
       const at = context.now();
-      const waitCode = waitReason(job, { at, ahead, engines, operator: false })?.code ?? null;
+      // It could not be told if the store were away.
+      const around = { at, ahead, engines, storeAwaySince: null, operator: false };
+      const waitCode = waitReason(job, around)?.code ?? null;
       const event = { type: 'moved', at, queuePosition: ahead, etaSeconds, waitCode } as const;
       await changeFrom(ledger, job, event, null);
     }

@@ -10,6 +10,8 @@ export interface Around {
   /** Jobs ahead of it; null when it has a lane. */
   readonly ahead: number | null;
   readonly engines: readonly EngineStatus[];
+  /** Since when the store does not respond, or accepts no changes; null while it works. */
+  readonly storeAwaySince: number | null;
   /** Whether the reader may see the addresses of engines and what is wrong with each. */
   readonly operator: boolean;
 }
@@ -21,6 +23,7 @@ const FRESH_MS = 250;
 export function createWaiting(options: {
   readonly ahead: (job: Job) => Promise<number | null>;
   readonly engines: () => readonly EngineStatus[];
+  readonly storeAwaySince: () => number | null;
   readonly now: Clock;
 }): (job: Job, caller: Caller) => Promise<WaitReason | null> {
   let engines: readonly EngineStatus[] = [];
@@ -32,20 +35,28 @@ export function createWaiting(options: {
       engines = options.engines();
       readAt = at;
     }
-    return waitReason(job, { at, ahead: await options.ahead(job), engines, operator });
+    const storeAwaySince = options.storeAwaySince();
+    const ahead = storeAwaySince === null ? await options.ahead(job) : null;
+    return waitReason(job, { at, ahead, engines, storeAwaySince, operator });
   };
 }
 
 /** Why a job waits; null unless it is QUEUED. Pure. */
 export function waitReason(job: Job, around: Around): WaitReason | null {
   if (job.status !== 'QUEUED') return null;
+  const { at, ahead, engines, storeAwaySince, operator } = around;
   if (job.lane !== null) {
-    return { code: 'ENGINE_QUEUE', message: 'Sent to an engine, which has another prompt to finish first' };
+    const engine = (operator ? job.engine : null) ?? 'an engine';
+    return { code: 'ENGINE_QUEUE', message: `Sent to ${engine}, which has another prompt to finish first` };
   }
-  const { at, ahead, engines } = around;
+  if (storeAwaySince !== null) {
+    const message = `The store of jobs has accepted no changes since ${inUtc(storeAwaySince)}`;
+    return { code: 'STORE_AWAY', message };
+  }
   if (job.notBefore !== null && job.notBefore > at) {
     const seconds = Math.ceil((job.notBefore - at) / 1000);
-    return { code: 'PAUSED', message: `Its engine was lost: it runs again in ${seconds} s` };
+    const engine = (operator ? job.lostOn : null) ?? 'Its engine';
+    return { code: 'PAUSED', message: `${engine} was lost: it runs again in ${seconds} s` };
   }
   const { workflow } = job.request;
   if (!engines.some(engine => engine.state === 'READY' && engine.workflows.includes(workflow))) {
@@ -87,7 +98,23 @@ function withoutEngine(workflow: string, { engines, operator }: Around): WaitRea
   if (drained.length > 0) {
     return { code: 'ENGINES_DRAINED', message: say('Every engine is drained by an operator', drained) };
   }
-  return { code: 'ENGINES_DOWN', message: say('No engine responds', engines) };
+  return {
+    code: 'ENGINES_DOWN',
+    message: say(`No engine has responded since ${inUtc(downSince(engines))}`, engines),
+  };
+}
+
+/** When the last of these engines, which are all DOWN, stopped to respond. */
+function downSince(engines: readonly EngineStatus[]): number {
+  return Math.max(...engines.map(engine => engine.downSince ?? 0));
+}
+
+/** To the second: `2026-11-26 18:30:05 UTC`. */
+function inUtc(time: number): string {
+  return new Date(time)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC');
 }
 
 function inWords(problem: WorkflowProblem): string {

@@ -9,6 +9,7 @@ export const WAIT_CODES = [
   'ENGINES_UNFIT',
   'ENGINES_DRAINED',
   'ENGINES_SET_ASIDE',
+  'STORE_AWAY',
 ] as const;
 
 export type WaitCode = (typeof WAIT_CODES)[number];

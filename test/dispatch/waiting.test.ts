@@ -8,6 +8,7 @@ import { startRig } from '../support/gateway.ts';
 import { aJob } from '../support/jobs.ts';
 import { API_KEYS, as, fetchJson, KEYS, postGraphQL, submit } from '../support/requests.ts';
 import { openSocket } from '../support/sockets.ts';
+import { startRedis, withClient } from '../support/stores/redis.ts';
 import { eventually, waitUntil } from '../support/watch.ts';
 
 const job = aJob();
@@ -19,6 +20,7 @@ function engine(state: EngineState, fields: Partial<EngineStatus> = {}): EngineS
     url: 'http://gpu:8188',
     state,
     reason: state === 'READY' ? null : `because of ${state}`,
+    downSince: state === 'DOWN' ? Date.UTC(2026, 0, 2, 3, 4, 5) : null,
     stats: null,
     targetedInterrupt: true,
     previewMetadata: true,
@@ -29,8 +31,12 @@ function engine(state: EngineState, fields: Partial<EngineStatus> = {}): EngineS
   };
 }
 
-const reasonOf = (engines: EngineStatus[], { of = job, ahead = 0, operator = false } = {}) =>
-  waitReason(of, { at: 1_000, ahead, engines, operator });
+const DOWN = 'No engine has responded since 2026-01-02 03:04:05 UTC';
+
+const reasonOf = (
+  engines: EngineStatus[],
+  { of = job, ahead = 0, operator = false, storeAwaySince = null as number | null } = {},
+) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, operator });
 
 describe('waitReason', () => {
   it.each([
@@ -45,7 +51,7 @@ describe('waitReason', () => {
     ['ENGINES_STARTING', 'The engines are being probed', ['STARTING', 'DOWN']],
     ['ENGINES_SET_ASIDE', 'Every engine failed repeatedly and is tried again later', ['SET_ASIDE', 'DOWN']],
     ['ENGINES_DRAINED', 'Every engine is drained by an operator', ['DRAINED', 'DOWN']],
-    ['ENGINES_DOWN', 'No engine responds', ['DOWN', 'DOWN']],
+    ['ENGINES_DOWN', DOWN, ['DOWN', 'DOWN']],
   ] as const)('is %s where no engine takes jobs, however many are ahead', (code, message, states) => {
     const engines = states.map(state => engine(state));
     expect(reasonOf(engines, { ahead: 9 })).toEqual({ code, message });
@@ -77,6 +83,27 @@ describe('waitReason', () => {
     });
   });
 
+  it('counts the time without an engine from the end of the last one', () => {
+    const earlier = engine('DOWN', { downSince: Date.UTC(2026, 0, 1) });
+    expect(reasonOf([earlier, engine('DOWN'), earlier])?.message).toBe(DOWN);
+  });
+
+  it('names the engine of the job to operators only', () => {
+    const held: Job = { ...job, lane: 'gpu:8188#1', engine: 'gpu:8188' };
+    const paused: Job = { ...job, notBefore: 2_400, lostOn: 'gpu:8188' };
+    for (const of of [held, paused]) {
+      expect(reasonOf([engine('READY')], { of })?.message).not.toContain('gpu:8188');
+      expect(reasonOf([engine('READY')], { of, operator: true })?.message).toContain('gpu:8188');
+    }
+  });
+
+  it('is the store when that accepts no changes, whatever the engines do', () => {
+    expect(reasonOf([engine('READY')], { ahead: 3, storeAwaySince: 0 })).toEqual({
+      code: 'STORE_AWAY',
+      message: 'The store of jobs has accepted no changes since 1970-01-01 00:00:00 UTC',
+    });
+  });
+
   it('exists exactly for queued jobs, whatever state the engines are in', () => {
     for (const state of ENGINE_STATES) {
       expect(reasonOf([engine(state)])).not.toBeNull();
@@ -102,11 +129,16 @@ describe('a waiting job', () => {
       () => read(KEYS.alice),
       wait => wait.code === 'engines_down',
     );
-    expect(await read(KEYS.alice)).toEqual({ code: 'engines_down', message: 'No engine responds' });
-    expect((await read(KEYS.olga)).message).toMatch(/^No engine responds \(127\.0\.0\.1:9: .*\)$/);
-    expect(await read(KEYS.alice)).toEqual({ code: 'engines_down', message: 'No engine responds' });
+    const told = await read(KEYS.alice);
+    const [, since = ''] = /^No engine has responded since (.* UTC)$/.exec(told.message) ?? [];
+    expect(Math.abs(Date.now() - Date.parse(since))).toBeLessThan(60_000);
+    const inFull = (await read(KEYS.olga)).message;
+    expect(inFull).toMatch(/^No engine has responded since .* UTC \(127\.0\.0\.1:9: .*\)$/);
+    expect(inFull).toContain(since);
+    // The time is that of the outage, not of the request, and an operator's answer is not shown to others.
+    expect(await read(KEYS.alice)).toEqual(told);
     const { data } = await postGraphQL(rig.url, QUERY, { id }, as(KEYS.alice));
-    expect(data).toEqual({ job: { waitingFor: { code: 'ENGINES_DOWN', message: 'No engine responds' } } });
+    expect(data).toEqual({ job: { waitingFor: { code: 'ENGINES_DOWN', message: told.message } } });
 
     const socket = await openSocket(rig.url, { apiKey: KEYS.alice });
     onTestFinished(() => socket.socket.close());
@@ -114,6 +146,26 @@ describe('a waiting job', () => {
     socket.send({ id: 'w', type: 'subscribe', payload: { query, variables: { id } } });
     const { payload } = await socket.receive('next', 'w');
     expect(payload).toEqual({ data: { jobProgress: { waitingFor: { code: 'ENGINES_DOWN' } } } });
+  });
+
+  it('says that the store accepts no changes, until it does', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const rig = await startRig({ COMFYUI_URL: 'http://127.0.0.1:9', REDIS_URL: redis.url, LEASE: '300ms' });
+    onTestFinished(() => rig.close());
+    const id = await submit(rig);
+    const codeIs = (code: string) =>
+      eventually(
+        async () => Object((await fetchJson(`${rig.url}/status/${id}`)).body).waiting_for?.code,
+        present => present === code,
+      );
+    await codeIs('engines_down');
+    const require = (replicas: number) =>
+      withClient(redis.url, client => client.config('SET', 'min-replicas-to-write', replicas));
+    await require(1);
+    await codeIs('store_away');
+    await require(0);
+    await codeIs('engines_down');
   });
 
   it('tells its watchers when the reason changes', async () => {

@@ -146,7 +146,9 @@ export type EditWaitCode =
   /** It is next, and every engine that can run it is busy. */
   | 'LANES_BUSY'
   /** Its engine was lost: it pauses before its next run. */
-  | 'PAUSED';
+  | 'PAUSED'
+  /** The store of jobs cannot be reached, or accepts no changes. */
+  | 'STORE_AWAY';
 
 /** Events that can be posted to a webhook. */
 export type EditWebhookEvent =

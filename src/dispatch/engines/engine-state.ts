@@ -10,6 +10,8 @@ export interface EngineHealth {
   readonly state: EngineState;
   /** Why it is not READY. */
   readonly reason: string | null;
+  /** When it became DOWN; null in every other state. */
+  readonly downSince: number | null;
   /** When to probe it next. */
   readonly probeAt: number;
   /** When its nodes and files were read; null when they must be read before it may run anything. */
@@ -66,6 +68,7 @@ export function startHealth(at: number): EngineHealth {
   return {
     state: 'STARTING',
     reason: null,
+    downSince: null,
     probeAt: at,
     inventoryAt: null,
     recheck: false,
@@ -87,6 +90,17 @@ export function needsInventory({ state, recheck, inventoryAt }: EngineHealth, at
  * probe is always at most `probeMs` or 15 s away, whichever is longer.
  */
 export function nextHealth(
+  health: EngineHealth,
+  event: EngineHealthEvent,
+  at: number,
+  probeMs: number,
+): EngineHealth {
+  const next = afterEvent(health, event, at, probeMs);
+  const downSince = next.state === 'DOWN' ? (health.downSince ?? at) : null;
+  return next.downSince === downSince ? next : { ...next, downSince };
+}
+
+function afterEvent(
   health: EngineHealth,
   event: EngineHealthEvent,
   at: number,

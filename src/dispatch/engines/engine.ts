@@ -5,7 +5,7 @@ import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../../comfyui/socket.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
-import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../../workflows/check/engine.ts';
+import { checkAgainstEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
@@ -17,6 +17,7 @@ import {
   nextHealth,
   startHealth,
 } from './engine-state.ts';
+import { canTarget, type Problems, sayWhatRuns, whyUnfit } from './inspection.ts';
 
 export interface EngineStatus {
   readonly id: string;
@@ -24,6 +25,8 @@ export interface EngineStatus {
   readonly state: EngineState;
   /** Why it is not READY, or not live. */
   readonly reason: string | null;
+  /** When it became DOWN, in milliseconds since 1970; null in every other state. */
+  readonly downSince: number | null;
   readonly stats: SystemStats | null;
   /** Whether it can interrupt a single prompt. */
   readonly targetedInterrupt: boolean;
@@ -34,7 +37,7 @@ export interface EngineStatus {
   /** Names of the workflows that it can run. */
   readonly workflows: readonly string[];
   /** Why it cannot run the others, by workflow. */
-  readonly problems: ReadonlyMap<string, readonly WorkflowProblem[]>;
+  readonly problems: Problems;
 }
 
 /** One ComfyUI server as the dispatcher sees it: probed regularly, and not used while it is unhealthy. */
@@ -104,6 +107,8 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
   /** The next probe tests the WebSocket. */
   let testSocket = true;
   let testing: Promise<void> | null = null;
+  /** What the log says that it runs. */
+  let told: string | null = null;
   /** Ends the pause before the next probe. */
   let wake: (() => void) | null = null;
 
@@ -129,7 +134,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     return found;
   }
 
-  function problems(): Map<string, readonly WorkflowProblem[]> {
+  function problems(): Problems {
     return new Map(
       workflows.all().flatMap(workflow => {
         const found = problemsOf(workflow);
@@ -200,13 +205,23 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     }
   }
 
+  /** Logs which workflows it runs and what it lacks for the others: at first, and whenever that changes. */
+  function tellWhatRuns(found: Problems): void {
+    const text = sayWhatRuns(found);
+    if (text === told) return;
+    told = text;
+    log.info({ engine: id, version: stats?.version ?? null, device: stats?.device ?? null }, `${id} ${text}`);
+  }
+
   async function probe(): Promise<void> {
     try {
       stats = await client.systemStats();
       const reading = needsInventory(health, now());
       if (reading) await readInventory();
       const running = await stopAbandoned();
-      const unfit = whyUnfit(problems());
+      const found = problems();
+      tellWhatRuns(found);
+      const unfit = whyUnfit(found);
       apply({ type: 'responded', readInventory: reading, abandoned: running, unfit });
       // Beside the probes, because a proxy may let the handshake hang.
       if (testSocket || deaf !== null) testing ??= tryItsSocket().finally(() => (testing = null));
@@ -246,6 +261,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
         url: client.url,
         state: health.state,
         reason: health.reason ?? deaf,
+        downSince: health.downSince,
         stats,
         targetedInterrupt: canTarget(stats),
         previewMetadata,
@@ -293,22 +309,4 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       await testing;
     },
   };
-}
-
-/** Why an engine with these problems can run no workflow; null when it can run some. */
-function whyUnfit(problems: ReadonlyMap<string, readonly WorkflowProblem[]>): string | null {
-  if ([...problems.values()].some(list => list.length === 0)) return null;
-  const texts = [...problems].map(([name, list]) => `${name}: ${list.map(describeProblem).join(', ')}`);
-  return texts.length === 0 ? 'there is no workflow to run' : texts.join('; ');
-}
-
-/**
- * Whether POST /interrupt honours a prompt id. An engine older than 0.3.57 ignores it and stops whatever runs
- * (ComfyUI pull request 9607). An unknown version counts as old: the careful way works on both.
- */
-function canTarget(stats: SystemStats | null): boolean {
-  const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)/.exec(stats?.version ?? '') ?? [];
-  if (major === undefined) return false;
-  const number = Number(major) * 1e6 + Number(minor) * 1e3 + Number(patch);
-  return number >= 3_057;
 }

@@ -113,6 +113,7 @@ export function addJob(builder: Builder) {
       ENGINES_UNFIT: { description: 'The engines lack a node or a model of its workflow.' },
       ENGINES_DRAINED: { description: 'An operator has drained the engines.' },
       ENGINES_SET_ASIDE: { description: 'The engines failed repeatedly and are tried again later.' },
+      STORE_AWAY: { description: 'The store of jobs cannot be reached, or accepts no changes.' },
     } satisfies Record<WaitCode, object>,
   });
   const WaitType = builder.objectRef<WaitReason>('EditWait').implement({
