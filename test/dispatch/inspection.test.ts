@@ -11,8 +11,7 @@ it('the log says once what an engine runs and what it lacks, and again when that
   const { host, port } = new URL(bare.url);
   const told = () =>
     log.lines.filter(({ level, message }) => level === 'info' && message.startsWith(`${host} runs `));
-  const timesReady = () =>
-    log.lines.filter(({ fields }) => 'state' in fields && fields.state === 'READY').length;
+  const state = () => log.lines.flatMap(({ fields }) => ('state' in fields ? [fields.state] : [])).at(-1);
 
   await expect.poll(told).toHaveLength(1);
   expect(told()[0]?.message).toMatch(
@@ -20,7 +19,7 @@ it('the log says once what an engine runs and what it lacks, and again when that
   );
   await bare.stop();
   const whole = await startTestSandbox({ port: Number(port) });
-  await expect.poll(timesReady).toBe(1);
+  await expect.poll(state).toBe('READY');
   expect(told()).toHaveLength(2);
   expect(told()[1]).toMatchObject({
     message: expect.stringMatching(/runs .*\bqwen-image-edit-plus, /),
@@ -29,7 +28,8 @@ it('the log says once what an engine runs and what it lacks, and again when that
 
   // It has the same after another restart.
   await whole.stop();
+  await expect.poll(state).toBe('DOWN');
   await startTestSandbox({ port: Number(port) });
-  await expect.poll(timesReady).toBe(2);
+  await expect.poll(state).toBe('READY');
   expect(told()).toHaveLength(2);
 });
