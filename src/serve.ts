@@ -1,3 +1,4 @@
+import { createEngineClient, EngineUnreachable } from './comfyui/client.ts';
 import type { Environment } from './config/files.ts';
 import { misspelled, readConfig } from './config.ts';
 import { startFault } from './gateway/faults.ts';
@@ -8,15 +9,35 @@ import { createLog, createPrettyLog, type Log } from './log.ts';
 /** Exit code for invalid settings: EX_CONFIG of sysexits.h. */
 export const BAD_CONFIG = 78;
 
-/** Prints the faults of the settings on standard error, or that there are none. Returns the exit code. */
-export function checkSettings(environment: Environment): 0 | typeof BAD_CONFIG {
+/** How long the check of the settings waits for an engine, in milliseconds. */
+const ENGINE_CHECK_MS = 3_000;
+
+/**
+ * Prints the faults of the settings on standard error, or that there are none. Resolves with the exit code. An engine that
+ * does not respond is no fault, one that speaks the other of http and https is.
+ */
+export async function checkSettings(environment: Environment): Promise<0 | typeof BAD_CONFIG> {
   const result = readConfig(environment);
-  if (result.ok) {
-    console.log('The settings are valid');
-    return 0;
+  const faults = result.ok ? await Promise.all(result.config.COMFYUI_URL.map(schemeFault)) : result.faults;
+  const found = faults.filter(fault => fault !== null);
+  for (const fault of found) console.error(fault);
+  if (found.length > 0) return BAD_CONFIG;
+  console.log('The settings are valid');
+  return 0;
+}
+
+/** What is wrong with http or https in the URL of an engine; null for nothing, or if it does not respond. */
+async function schemeFault(url: string): Promise<string | null> {
+  const engine = createEngineClient({ url, timeoutMs: ENGINE_CHECK_MS });
+  try {
+    await engine.systemStats();
+    return null;
+  } catch (error) {
+    const known = error instanceof EngineUnreachable && error.otherScheme;
+    return known ? `COMFYUI_URL: ${engine.url}: ${error.message}` : null;
+  } finally {
+    await engine.close();
   }
-  for (const fault of result.faults) console.error(fault);
-  return BAD_CONFIG;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, FormData, request } from 'undici';
 import { z } from 'zod';
+import { asksForHttps, NOT_HTTP, NOT_HTTPS, wrongScheme } from '../outbound/scheme.ts';
 import type { Graph } from '../workflows/graph.ts';
 import {
   type HistoryEntry,
@@ -25,10 +26,13 @@ export class EngineUnreachable extends Error {
   override name = 'EngineUnreachable';
   /** The status of the response; null when there was none. */
   readonly status: number | null;
+  /** The server is there and speaks the other one of http and https. */
+  readonly otherScheme: boolean;
 
-  constructor(message: string, options: { status?: number; cause?: unknown } = {}) {
+  constructor(message: string, options: { status?: number; cause?: unknown; otherScheme?: boolean } = {}) {
     super(message, { cause: options.cause });
     this.status = options.status ?? null;
+    this.otherScheme = options.otherScheme ?? false;
   }
 
   /** No response, or a proxy's response that the server behind it gives none. */
@@ -110,20 +114,28 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     keepAliveTimeout: 4_000,
   });
 
+  /** Whether the engine has responded, and therefore speaks the scheme of its URL. */
+  let responded = false;
+
   async function call(
     path: string,
     init: Partial<Dispatcher.RequestOptions> = {},
   ): Promise<Dispatcher.ResponseData> {
     const method = init.method ?? 'GET';
     try {
-      return await request(`${root}${path}`, {
+      const answer = await request(`${root}${path}`, {
         dispatcher: agent,
         method,
         body: init.body ?? null,
         headers: { ...headers, ...(init.headers as Record<string, string> | undefined) },
       });
+      responded ||= answer.statusCode === 200;
+      return answer;
     } catch (error) {
-      throw new EngineUnreachable(`${nameOf(method, path)}: ${reasonOf(error)}`, { cause: error });
+      const scheme = responded ? null : wrongScheme(error, base.protocol);
+      const otherScheme = scheme === NOT_HTTP || scheme === NOT_HTTPS;
+      const message = `${nameOf(method, path)}: ${scheme ?? reasonOf(error)}`;
+      throw new EngineUnreachable(message, { cause: error, otherScheme });
     }
   }
 
@@ -148,13 +160,24 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     } catch (error) {
       throw new EngineUnreachable(`${name}: ${reasonOf(error)}`, { cause: error });
     }
-    if (status !== 200) throw new EngineUnreachable(`${name} answered ${status}`, { status });
+    if (status !== 200) {
+      const otherScheme = wantsHttps(answer, text);
+      const message = `${name} answered ${status}${otherScheme ? `: ${NOT_HTTP}` : ''}`;
+      throw new EngineUnreachable(message, { status, otherScheme });
+    }
     try {
       // Python writes NaN and Infinity, which are not JSON; no number of a graph is read from these responses.
       return parse(JSON.parse(text.replace(/(?<=[[:,]\s*)(NaN|-?Infinity)(?=\s*[,\]}])/g, 'null')));
     } catch (cause) {
       throw new EngineUnreachable(`${name} answered as ComfyUI does not`, { status, cause });
     }
+  }
+
+  /** Whether a response to plain http asks for https, as a proxy in front of an engine does. */
+  function wantsHttps({ statusCode, headers: { location } }: Dispatcher.ResponseData, text: string): boolean {
+    if (base.protocol !== 'http:') return false;
+    if (statusCode === 400) return asksForHttps(text);
+    return statusCode >= 300 && statusCode < 400 && /^https:/i.test(String(location));
   }
 
   async function post(path: string, body: unknown): Promise<void> {

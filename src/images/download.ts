@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type Dispatcher, request } from 'undici';
 import { OutboundError } from '../outbound/errors.ts';
+import { asksForHttps, NOT_HTTP, SCHEME_HINT_BYTES, wrongScheme } from '../outbound/scheme.ts';
 import { parseUrl } from '../outbound/url.ts';
 import { ImageError, tooLarge } from './errors.ts';
 
@@ -29,7 +30,24 @@ const FIRST_ALLOCATION = 64 * 1024;
 export async function download(text: string, options: DownloadOptions): Promise<Download> {
   let url = parseUrl(text);
   for (let hop = 0; hop <= options.maxRedirects; hop += 1) {
-    const response = await request(url, {
+    const response = await get(url, options);
+    if (
+      response.statusCode === 400 &&
+      url.protocol === 'http:' &&
+      asksForHttps(await beginningOf(response.body))
+    ) {
+      throw new OutboundError('unreachable', NOT_HTTP);
+    }
+    if (!REDIRECTS.has(response.statusCode)) return await readResponse(response, options.maxBytes);
+    discard(response.body);
+    url = redirectTarget(response.headers.location, url);
+  }
+  throw new OutboundError('unreachable', `more than ${options.maxRedirects} redirects`);
+}
+
+async function get(url: URL, options: DownloadOptions): Promise<Dispatcher.ResponseData> {
+  try {
+    return await request(url, {
       dispatcher: options.dispatcher,
       signal: options.signal,
       headers: {
@@ -39,11 +57,20 @@ export async function download(text: string, options: DownloadOptions): Promise<
         'user-agent': 'qwen-edit-gateway',
       },
     });
-    if (!REDIRECTS.has(response.statusCode)) return await readResponse(response, options.maxBytes);
-    discard(response.body);
-    url = redirectTarget(response.headers.location, url);
+  } catch (error) {
+    const message = wrongScheme(error, url.protocol);
+    throw message === null ? error : new OutboundError('unreachable', message);
   }
-  throw new OutboundError('unreachable', `more than ${options.maxRedirects} redirects`);
+}
+
+/** The first bytes of an error page. Destroys the body. */
+async function beginningOf(body: Readable): Promise<string> {
+  let text = '';
+  for await (const chunk of body) {
+    text += Buffer.from(chunk).toString('latin1');
+    if (text.length >= SCHEME_HINT_BYTES) break;
+  }
+  return text;
 }
 
 function redirectTarget(location: string | string[] | undefined, from: URL): URL {

@@ -8,6 +8,7 @@ import { judgeAddress } from '../outbound/address.ts';
 import { createOutboundAgent } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
 import { OutboundError, toOutboundFailure } from '../outbound/errors.ts';
+import { wrongScheme } from '../outbound/scheme.ts';
 import { hostAndPort, parseUrl } from '../outbound/url.ts';
 import type { Lookup } from '../outbound/vet.ts';
 import { payloadOf, signedHeaders, type WebhookSecrets } from './message.ts';
@@ -97,7 +98,7 @@ export function createPost(options: PostOptions): Post {
       return {
         kind: 'failed',
         statusCode: null,
-        error: message,
+        error: wrongScheme(error, new URL(delivery.url).protocol) ?? message,
         retry: kind === 'unreachable',
         retryAfterMs: null,
       };

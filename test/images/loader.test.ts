@@ -161,9 +161,9 @@ describe('servers that fail', () => {
     const at = (port: number) => loader().fromUrl(`http://127.0.0.1:${port}/`);
     expect(await at(await freePort())).toEqual(failure('INPUT_UNREACHABLE', 'connection refused'));
     const reset = await serveTcp(socket => socket.resetAndDestroy());
-    expect(await at(reset)).toEqual(failure('INPUT_UNREACHABLE', /reset|closed early/));
+    expect(await at(reset)).toEqual(failure('INPUT_UNREACHABLE', /reset|closed/));
     const closed = await serveTcp(socket => socket.once('data', () => socket.end()));
-    expect(await at(closed)).toEqual(failure('INPUT_UNREACHABLE', /reset|closed early/));
+    expect(await at(closed)).toEqual(failure('INPUT_UNREACHABLE', /reset|closed/));
     const redis = await serveTcp(socket => socket.once('data', () => socket.end('-ERR unknown command\r\n')));
     expect(await at(redis)).toEqual(failure('INPUT_UNREACHABLE', 'the server does not speak HTTP'));
     const wordy = await serveTcp(socket => {
