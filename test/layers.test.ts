@@ -10,10 +10,10 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The programs and their composition root.
   cli: [
     ...['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'concurrency'],
-    ...['adapters', 'log', 'version'],
+    ...['adapters', 'compile-cache', 'log', 'version'],
   ],
-  main: ['serve'],
-  serve: ['gateway', 'config', 'images', 'log'],
+  main: ['serve', 'compile-cache'],
+  serve: ['gateway', 'config', 'comfyui', 'images', 'log'],
   gateway: [
     ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],
     ...['comfyui', 'images', 'outbound', 'workflows', 'sandbox', 'telemetry', 'rate', 'log', 'version'],
@@ -32,13 +32,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   adapters: ['jobs', 'concurrency', 'log', 'rate'],
   // The domain.
   jobs: ['images', 'workflows', 'concurrency'],
-  comfyui: ['workflows'],
+  comfyui: ['outbound', 'workflows'],
   images: ['outbound', 'concurrency'],
   outbound: ['concurrency'],
   workflows: ['log'],
   // These import from no other layer.
   client: [],
   sandbox: [],
+  'compile-cache': [],
   concurrency: [],
   log: [],
   rate: [],

@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
+import { cacheCompiledCode } from '../compile-cache.ts';
 import { VERSION } from '../version.ts';
-
 import { addBackup } from './backup.ts';
 import { addEdit } from './edit.ts';
 import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
@@ -91,8 +91,9 @@ Exit codes:
     )
     .action(async ({ check }: { check?: boolean }) => {
       // Loaded here, because the gateway takes several times as long to load as any other command.
+      cacheCompiledCode(process.env);
       const { checkSettings, serve } = await import('../serve.ts');
-      const failed = check === true ? checkSettings(process.env) : await serve(process.env);
+      const failed = check === true ? await checkSettings(process.env) : await serve(process.env);
       if (failed !== null) done(failed);
     });
 }

@@ -87,6 +87,19 @@ describe('the package', () => {
     expect(await run(folder, [program, 'jobs', '--url', rig.url])).toContain('COMPLETED');
   });
 
+  it('says which Node it needs on one that is older, without a stack', async () => {
+    const older = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });`;
+    const words = ['--import', `data:text/javascript,${encodeURIComponent(older)}`];
+    const program = join(installed, 'bin/qwen-edit.js');
+    await expect(
+      execute(process.execPath, [...words, program, 'serve'], { cwd: folder }),
+    ).rejects.toMatchObject({
+      code: 78,
+      stdout: '',
+      stderr: 'qwen-edit needs Node 24 or newer, this is Node 20.20.2\n',
+    });
+  });
+
   it('has a gateway that runs', async () => {
     // Exits by itself: stop() leaves nothing that keeps the process alive.
     const program = `
