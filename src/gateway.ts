@@ -7,13 +7,14 @@ import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import { watchWrites } from './dispatch/store-outage.ts';
 import { createWaiting } from './dispatch/waiting.ts';
-import { startFaces } from './gateway/http.ts';
+import { identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
 import { openStores } from './gateway/store.ts';
 import { openWorkflows } from './gateway/workflows.ts';
 import type { Services } from './graphql/context.ts';
 import { createReadiness } from './http/probes.ts';
 import { createImageLoader } from './images/loader.ts';
+import { PLAIN_IMAGE_URLS } from './jobs/image-urls.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
@@ -197,9 +198,12 @@ async function start(
   });
   stops.add(() => running.stop());
 
+  const identity = await identityFrom(config);
+  const imageUrls = await imageUrlsFor(identity, { config, secrets: stores.secrets, now });
   const services: Services = {
     jobs,
     previews,
+    imageUrls: imageUrls ?? PLAIN_IMAGE_URLS,
     workflows,
     engines,
     waitingFor: createWaiting({ ahead: jobs.ahead, engines, storeAwaySince: awaySince, now }),
@@ -211,6 +215,8 @@ async function start(
   const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now, log });
   const http = await startFaces(config, log, stops, {
     services,
+    identity,
+    imageUrls,
     artifacts,
     uploads,
     rates,

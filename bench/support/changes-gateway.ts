@@ -35,6 +35,7 @@ const gateway = await startGateway(config.config, createLog('silent'), async ({ 
     feed,
     previews: createMemoryPreviews(),
     durations: opened.durations,
+    secrets: opened.secrets,
     rates: null,
     close: () => opened.close(),
   };

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Clock, Durations, Feed, Ledger, Previews } from '../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
@@ -12,6 +12,7 @@ export interface Store {
   readonly feed: Feed;
   readonly previews: Previews;
   readonly durations: Durations;
+  readonly secrets: Secrets;
   /** Null in the embedded store, which has a single gateway. */
   readonly rates: SharedRates | null;
   close(): Promise<void>;
@@ -43,6 +44,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     feed,
     previews: createMemoryPreviews(),
     durations: ledger.durations,
+    secrets: ledger.secrets,
     rates: null,
     async close() {
       await snapshots?.stop();

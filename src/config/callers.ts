@@ -56,6 +56,14 @@ export const callerSubjects = {
       .optional()
       .meta({ example: 'https://id.example.com/', description: 'Required `iss` of a token' }),
     JWT_AUDIENCE: text.optional().meta({ example: 'qwen-edit', description: 'Required `aud` of a token' }),
+    IMAGE_URL_LIFETIME: duration
+      .refine(value => value >= 1_000, 'takes at least 1s')
+      .prefault('15m')
+      .meta({
+        example: '1h',
+        description:
+          'Where callers are identified: for how long, at least, the signed URL of an image in a response can be used without credentials; at most twice as long',
+      }),
     RATE_LIMIT: rate.optional().meta({
       example: '100/1m',
       description:

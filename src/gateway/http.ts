@@ -6,7 +6,8 @@ import type { ReadinessCheck } from '../http/probes.ts';
 import { restRoutes } from '../http/rest/index.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
 import { httpLimits } from '../http-limits.ts';
-import type { Artifacts } from '../jobs/ports.ts';
+import { createSignedImageUrls, type SignedImageUrls } from '../jobs/image-urls.ts';
+import type { Artifacts, Clock, Secrets } from '../jobs/ports.ts';
 import type { Uploads } from '../jobs/uploads.ts';
 import type { Log } from '../log.ts';
 import { logOperations, type OnOperation } from '../operations/hooks.ts';
@@ -20,6 +21,9 @@ import type { Stops } from './stops.ts';
 /** The parts that callers reach. */
 export interface FaceParts {
   readonly services: Services;
+  readonly identity: Identity;
+  /** Null: image URLs are not signed. */
+  readonly imageUrls: SignedImageUrls | null;
   readonly artifacts: Artifacts;
   readonly uploads: Uploads;
   readonly rates: SharedRates | null;
@@ -40,19 +44,19 @@ export async function startFaces(
   stops: Stops,
   parts: FaceParts,
 ): Promise<HttpServer> {
-  const { services, artifacts, uploads, metrics } = parts;
+  const { services, identity, artifacts, uploads, metrics } = parts;
   const { HOST: host, PORT: port, METRICS_PORT: metricsPort } = config;
   if (metricsPort !== undefined) {
     const server = await startMetricsServer({ host, port: metricsPort, render: metrics.render, log });
     stops.add(() => server.stop());
     log.info({ url: server.url }, 'metrics');
   }
-  const identity = await identityFrom(config);
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const onOperation = [...parts.onOperation, createOperationMetrics(metrics.registry)];
   return startHttpServer({
     services,
     identity,
+    imageUrls: parts.imageUrls,
     rest: (callers, streams) =>
       restRoutes({
         services,
@@ -91,11 +95,26 @@ export async function startFaces(
   });
 }
 
-async function identityFrom(config: Config): Promise<Identity> {
+/** Identifies callers by what the config has: keys, tokens, both or neither. */
+export async function identityFrom(config: Config): Promise<Identity> {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
   if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
   // Loaded only when it is used: jose makes a start slower.
   const { createTokens } = await import('../http/access/tokens.ts');
   return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
+}
+
+/** Signs image URLs where callers are identified; null elsewhere. */
+export async function imageUrlsFor(
+  identity: Identity,
+  options: { readonly config: Config; readonly secrets: Secrets; readonly now: Clock },
+): Promise<SignedImageUrls | null> {
+  if (!identity.required) return null;
+  const { config, secrets, now } = options;
+  return createSignedImageUrls({
+    key: await secrets.read('image-urls'),
+    lifetimeMs: config.IMAGE_URL_LIFETIME,
+    now,
+  });
 }

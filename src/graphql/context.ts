@@ -1,4 +1,5 @@
 import type { EngineStatus } from '../dispatch/engines/engine.ts';
+import type { ImageUrls } from '../jobs/image-urls.ts';
 import type { Caller, Job } from '../jobs/job.ts';
 import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
@@ -9,6 +10,7 @@ import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 export interface Services {
   readonly jobs: Jobs;
   readonly previews: Previews;
+  readonly imageUrls: ImageUrls;
   readonly workflows: WorkflowCatalog;
   readonly engines: () => readonly EngineStatus[];
   /** Why a job waits now, in words for this caller; null when it does not. */

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
+import type { SignedImageUrls } from '../jobs/image-urls.ts';
 import type { Log } from '../log.ts';
 import type { DocumentLimits } from '../operations/documents.ts';
 import { createMask } from '../operations/errors.ts';
@@ -40,6 +41,8 @@ import { addRequestIds, logRequests, observeRequests, requestIdOf } from './requ
 export interface HttpOptions {
   readonly services: Services;
   readonly identity: Identity;
+  /** Verifies signed URLs of images; null: they are not signed. */
+  readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
   /** Makes the REST routes; `callers` has the caller of each request, `streams` the responses that stay open. */
   readonly rest: (callers: Callers, streams: Streams) => FastifyPluginAsync;
   readonly log: Log;
@@ -162,7 +165,17 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   addRequestIds(app);
   if (options.logRequests) logRequests(app, callers, log);
   observeRequests(app, options.onRequest);
-  addGate(app, { identity, callers, peers, rate, quota, heldBytes, isOwnHost: acceptsHost, streams });
+  addGate(app, {
+    identity,
+    callers,
+    peers,
+    rate,
+    quota,
+    heldBytes,
+    isOwnHost: acceptsHost,
+    streams,
+    imageUrls: options.imageUrls,
+  });
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);

@@ -172,6 +172,15 @@ export interface Durations {
   put(durations: EngineDurations): Promise<void>;
 }
 
+/** Bytes of a secret: as many as SHA-256 puts out (RFC 2104, 3). */
+export const SECRET_BYTES = 32;
+
+/** Random secrets that all gateways of a store share. */
+export interface Secrets {
+  /** The secret of that name; made when it is first read. May reject with StoreUnavailable. */
+  read(name: string): Promise<Buffer>;
+}
+
 /** Live snapshots of jobs. */
 export interface Feed {
   /** Resolves to an unsubscribe function once no later change can be missed. */

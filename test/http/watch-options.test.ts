@@ -47,6 +47,7 @@ beforeAll(async () => {
       feed,
       previews: createMemoryPreviews(),
       durations: opened.durations,
+      secrets: opened.secrets,
       rates: null,
       close: () => ledger.close(),
     };

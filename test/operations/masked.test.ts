@@ -13,6 +13,7 @@ import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
 import { httpLimits } from '../../src/http-limits.ts';
 import { createImageLoader } from '../../src/images/loader.ts';
 import { StoreUnavailable } from '../../src/jobs/errors.ts';
+import { PLAIN_IMAGE_URLS } from '../../src/jobs/image-urls.ts';
 import { createJobs } from '../../src/jobs/service.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
@@ -66,12 +67,14 @@ beforeAll(async () => {
     services: {
       jobs,
       previews,
+      imageUrls: PLAIN_IMAGE_URLS,
       workflows,
       engines: () => [],
       waitingFor: async () => null,
       setEngineDrained: async () => null,
     },
     identity: createIdentity({ keys: [], tokens: null }),
+    imageUrls: null,
     rest: () => async () => {},
     log,
     host: '127.0.0.1',

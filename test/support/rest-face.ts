@@ -9,6 +9,7 @@ import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { answerClientError, answerFrameworkError } from '../../src/http/errors.ts';
 import { restRoutes } from '../../src/http/rest/index.ts';
 import { createImageLoader } from '../../src/images/loader.ts';
+import { PLAIN_IMAGE_URLS } from '../../src/jobs/image-urls.ts';
 import type { Caller, Job, OutputImage } from '../../src/jobs/job.ts';
 import type { Artifacts, Ledger, Previews } from '../../src/jobs/ports.ts';
 import { createJobs } from '../../src/jobs/service.ts';
@@ -101,6 +102,7 @@ export async function startFace(
       services: {
         jobs,
         previews,
+        imageUrls: PLAIN_IMAGE_URLS,
         workflows,
         engines: () => [],
         waitingFor: async () => null,

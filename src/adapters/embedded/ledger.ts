@@ -10,6 +10,7 @@ import type {
   Durations,
   Idempotency,
   Ledger,
+  Secrets,
   SubmitOptions,
   SubmitResult,
 } from '../../jobs/ports.ts';
@@ -23,6 +24,7 @@ import { jobOf, listJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
+import { createEmbeddedSecrets } from './secrets.ts';
 
 export interface EmbeddedLedgerOptions {
   /** The SQLite file; its folder is created when it is missing. */
@@ -36,6 +38,7 @@ export interface EmbeddedLedger extends Ledger {
   /** Copies the SQLite file, in the state that it has at the end, while it is used. */
   readonly copy: CopyDatabase;
   readonly durations: Durations;
+  readonly secrets: Secrets;
 }
 
 /**
@@ -285,6 +288,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     drains,
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
+    secrets: createEmbeddedSecrets(db),
     async close() {
       group.runPending();
       waitingListeners.clear();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Clock, Durations, Feed, Ledger, Previews } from '../../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { SharedRates } from '../../rate.ts';
 import { parseRedisUrl, type RedisAddress, showAddress } from './address.ts';
@@ -18,6 +18,7 @@ import { createRedisLedger } from './ledger.ts';
 import { createRedisFeed, createRedisPreviews } from './live.ts';
 import { createRedisRates } from './rates.ts';
 import { reach } from './replies.ts';
+import { createRedisSecrets } from './secrets.ts';
 import { createSubscriber } from './subscriber.ts';
 
 export interface RedisOptions {
@@ -40,6 +41,7 @@ export interface RedisStore {
   readonly feed: Feed;
   readonly previews: Previews;
   readonly durations: Durations;
+  readonly secrets: Secrets;
   readonly rates: SharedRates;
   /** Closes every connection, as `ledger.close` does. */
   close(): Promise<void>;
@@ -118,6 +120,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     feed,
     previews: createRedisPreviews(client, keys),
     durations: createRedisDurations(client, keys),
+    secrets: createRedisSecrets(client, keys),
     rates: createRedisRates(client, keys),
     close: ledger.close,
   };

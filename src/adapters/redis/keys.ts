@@ -29,6 +29,8 @@ export function createKeys(prefix: string) {
     rate: (key: string) => `${prefix}:rate:${key}`,
     /** Hash: durations by engine; `durations-put` is a sorted set of the engines by time. */
     durations: `${prefix}:durations`,
+    /** Hash: random secrets by name. */
+    secrets: `${prefix}:secrets`,
     /** String: a random name of the stored data, to notice when Redis lost them. */
     identity: `${prefix}:identity`,
     /** Channel: snapshots of a job. */

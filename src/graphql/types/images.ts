@@ -7,6 +7,10 @@ interface Of<T> {
   readonly value: T;
 }
 
+const DESCRIPTION_OF_URL =
+  'Add `format`, `quality` or `width` to its query for another version of the image. Where callers need credentials, ' +
+  'the URL is signed and works without them for some minutes, as in an `<img>`.';
+
 /** Adds the images of a job. Returns references to them. */
 export function addImages(builder: Builder) {
   const OutputImageType = builder
@@ -17,8 +21,9 @@ export function addImages(builder: Builder) {
         id: t.id({ resolve: ({ job, index }) => `${job.id}:output:${index}` }),
         url: t.field({
           type: 'URL',
-          resolve: ({ job, index }, _, { baseUrl }) =>
-            `${baseUrl}/download/${job.id}${index > 0 ? `?index=${index}` : ''}`,
+          description: DESCRIPTION_OF_URL,
+          resolve: ({ job, index }, _, { baseUrl, imageUrls }) =>
+            `${baseUrl}${imageUrls.output(job.id, index)}`,
         }),
         width: t.int({ resolve: ({ value }) => value.width }),
         height: t.int({ resolve: ({ value }) => value.height }),
@@ -41,7 +46,8 @@ export function addImages(builder: Builder) {
       url: t.field({
         type: 'URL',
         description: 'Changes with each preview.',
-        resolve: ({ job, value }, _, { baseUrl }) => `${baseUrl}/preview/${job.id}?frame=${value.sequence}`,
+        resolve: ({ job, value }, _, { baseUrl, imageUrls }) =>
+          `${baseUrl}${imageUrls.preview(job.id, value.sequence)}`,
       }),
       mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
       width: t.int({ resolve: ({ value }) => value.width }),
@@ -72,8 +78,8 @@ export function addImages(builder: Builder) {
         description:
           'The image as it was loaded, kept as long as the job. Null when its file is gone. Looked up in the store of ' +
           'images: select it once, not in a subscription.',
-        resolve: async ({ job, value }, _, { baseUrl, jobs }) =>
-          (await jobs.hasInput(value)) ? `${baseUrl}/input/${job.id}?slot=${value.slot}` : null,
+        resolve: async ({ job, value }, _, { baseUrl, imageUrls, jobs }) =>
+          (await jobs.hasInput(value)) ? `${baseUrl}${imageUrls.input(job.id, value.slot)}` : null,
       }),
       source: t.string({
         description: 'Where it came from: the URL as given, `data:`, `upload:<id>` or `job:<id>`.',

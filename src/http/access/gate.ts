@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { SignedImageUrls } from '../../jobs/image-urls.ts';
 import type { SubscriptionQuota } from '../../operations/quota.ts';
 import { type HeldBytes, holdBody, mayBeLarge } from '../limits/held-bytes.ts';
 import type { Streams } from '../limits/lifetime.ts';
@@ -6,6 +7,7 @@ import type { RateLimiter } from '../limits/rate.ts';
 import type { Peers } from '../peers.ts';
 import { type Callers, clientKeyOf, headerCredentials, type Identified, type Identity } from './identity.ts';
 import {
+  type Admitted,
   FOREIGN_HOST,
   identityRejection,
   OPERATORS_ONLY,
@@ -29,6 +31,8 @@ export interface RouteRules {
   readonly access?: Access | ((request: FastifyRequest) => Access);
   /** Default: `short`. */
   readonly lifetime?: Lifetime | ((request: FastifyRequest) => Lifetime);
+  /** Whether a signed URL stands in for credentials. Default: false. */
+  readonly signed?: boolean;
   /** Whether request bodies are `held` in memory, where they count against a limit, or `streamed`. Default: `held`. */
   readonly body?: 'held' | 'streamed';
   /** Formats the gate's rejections. Default: as REST does. */
@@ -52,6 +56,8 @@ export interface GateOptions {
   /** Whether a Host header names this gateway. */
   readonly isOwnHost: (host: string | undefined) => boolean;
   readonly streams: Streams;
+  /** Verifies the URLs of images; null: they are not signed. */
+  readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
 }
 
 /**
@@ -86,7 +92,7 @@ function judge(
   access: Access,
 ): Rejection | null | Promise<Rejection | null> {
   if (!gate.isOwnHost(request.headers.host)) return FOREIGN_HOST;
-  return after(gate.identity.identify(headerCredentials(request.headers)), found => {
+  return after(identify(gate, request, rules), found => {
     if (gate.rate === null) return admit(gate, request, reply, rules, access, found);
     const callerId = found.ok ? found.caller.id : null;
     const taken = gate.rate.take(clientKeyOf(callerId, gate.peers.addressOf(request.raw)));
@@ -98,13 +104,44 @@ function judge(
   });
 }
 
+/** By the credentials in the headers or, without any, by the URL's signature where the route takes one. */
+function identify(
+  { identity, imageUrls }: GateOptions,
+  request: FastifyRequest,
+  rules: RouteRules,
+): Admitted | Promise<Admitted> {
+  const credentials = headerCredentials(request.headers);
+  const none = credentials.authorization === undefined && credentials.apiKey === undefined;
+  if (imageUrls === null || rules.signed !== true || !none) return identity.identify(credentials);
+  const [path = ''] = request.url.split('?', 1);
+  const verdict = imageUrls.verify(path, queryOf(request));
+  switch (verdict) {
+    case 'unsigned':
+      return identity.identify(credentials);
+    case 'valid':
+      return HOLDER_OF_URL;
+    case 'expired':
+    case 'invalid':
+      return { ok: false, reason: verdict === 'expired' ? 'url-expired' : 'url-invalid' };
+    default:
+      return verdict satisfies never;
+  }
+}
+
+/** Sees every job, but only through the route and for the image that its URL is signed for. */
+const HOLDER_OF_URL: Identified = { ok: true, caller: { id: null, operator: true }, expiresAt: null };
+
+function queryOf({ query }: FastifyRequest): Readonly<Record<string, unknown>> {
+  return typeof query === 'object' && query !== null ? { ...query } : {};
+}
+
 function admit(
   { callers, peers, quota, heldBytes, streams }: GateOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   rules: RouteRules,
   access: Access,
-  found: Identified,
+  found: Admitted,
 ): Rejection | null {
   if (!found.ok) return identityRejection(found.reason);
   if (access === 'operator' && !found.caller.operator) return OPERATORS_ONLY;

@@ -17,8 +17,11 @@ export type SendRejection = (request: FastifyRequest, reply: FastifyReply, rejec
 
 const CHALLENGE = 'Bearer realm="qwen-edit"';
 
+/** A caller that is identified, also by a signed URL, or is not. */
+export type Admitted = Identified | { readonly ok: false; readonly reason: 'url-expired' | 'url-invalid' };
+
 /** The rejection of a caller that could not be identified (RFC 6750, 3). */
-export function identityRejection(reason: Extract<Identified, { ok: false }>['reason']): Rejection {
+export function identityRejection(reason: Extract<Admitted, { ok: false }>['reason']): Rejection {
   switch (reason) {
     case 'missing':
       return {
@@ -33,6 +36,17 @@ export function identityRejection(reason: Extract<Identified, { ok: false }>['re
         code: 'UNAUTHENTICATED',
         message: 'The key or token is invalid or has expired',
         headers: { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` },
+      };
+    case 'url-expired':
+    case 'url-invalid':
+      return {
+        status: 401,
+        code: 'UNAUTHENTICATED',
+        message:
+          reason === 'url-expired'
+            ? 'The signed URL has expired: read the job again for a new one'
+            : 'The signature does not fit the URL: use the URL as the gateway gave it',
+        headers: { 'www-authenticate': CHALLENGE },
       };
     case 'unavailable':
       return {

@@ -18,6 +18,8 @@ const DEFAULT_QUALITY = 80;
 interface Conversion {
   readonly mimeType: ImageMimeType;
   readonly quality: number;
+  /** Pixels; null keeps the size. */
+  readonly width: number | null;
 }
 
 /** The bytes of a download. */
@@ -41,6 +43,7 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
   app.route({
     method: ['GET', 'HEAD'],
     url: '/download/:job_id',
+    config: { signed: true },
     async handler(request: JobRequest, reply) {
       const job = await findJob(options, request);
       if (job === null) return sendJobNotFound(reply);
@@ -168,8 +171,9 @@ async function contentOf(
   };
 }
 
-function convert(source: Readable, { mimeType, quality }: Conversion, log: Log): Readable {
+function convert(source: Readable, { mimeType, quality, width }: Conversion, log: Log): Readable {
   const image = sharp();
+  if (width !== null) image.resize({ width });
   switch (mimeType) {
     case 'image/png':
       image.png();
@@ -191,19 +195,32 @@ function convert(source: Readable, { mimeType, quality }: Conversion, log: Log):
 }
 
 /** Null: the image is sent as it is. */
-function conversionOf({ format, quality }: DownloadQuery, output: OutputImage): Conversion | null {
-  if (format === undefined) return null;
-  const mimeType = format === 'jpg' ? 'image/jpeg' : (`image/${format}` as const);
+function conversionOf(
+  { format, quality, width: wanted }: DownloadQuery,
+  output: OutputImage,
+): Conversion | null {
+  const width = wanted !== undefined && wanted < output.width ? wanted : null;
+  if (format === undefined && width === null) return null;
+  const mimeType = mimeTypeOf(format) ?? output.mimeType;
   // Encoding to the same format only loses quality, unless a smaller file is requested.
-  if (mimeType === output.mimeType && (quality === undefined || mimeType === 'image/png')) return null;
-  return { mimeType, quality: quality ?? DEFAULT_QUALITY };
+  const smaller = width !== null || (quality !== undefined && mimeType !== 'image/png');
+  if (mimeType === output.mimeType && !smaller) return null;
+  return { mimeType, quality: quality ?? DEFAULT_QUALITY, width };
+}
+
+function mimeTypeOf(format: DownloadQuery['format']): ImageMimeType | null {
+  if (format === undefined) return null;
+  return format === 'jpg' ? 'image/jpeg' : `image/${format}`;
 }
 
 /** A stored image never changes. A conversion may, with the version of the encoder, so its ETag is weak. */
 function validatorsOf(job: Job, index: number, size: number, conversion: Conversion | null): Validators {
   const stored = `${job.id}-${index}-${size}`;
   return {
-    etag: conversion === null ? `"${stored}"` : `W/"${stored}-${conversion.mimeType}-${conversion.quality}"`,
+    etag:
+      conversion === null
+        ? `"${stored}"`
+        : `W/"${stored}-${conversion.mimeType}-${conversion.quality}${conversion.width === null ? '' : `-${conversion.width}`}"`,
     lastModified: new Date(job.finishedAt ?? job.createdAt),
   };
 }

@@ -13,7 +13,7 @@ import { readQuery } from './query.ts';
 export function inputRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts } = options;
 
-  app.route({ method: ['GET', 'HEAD'], url: '/input/:job_id', handler: send });
+  app.route({ method: ['GET', 'HEAD'], url: '/input/:job_id', config: { signed: true }, handler: send });
 
   async function send(request: JobRequest, reply: FastifyReply): Promise<FastifyReply> {
     const job = await findJob(options, request);

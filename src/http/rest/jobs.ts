@@ -63,7 +63,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     return statusOf(options, outcome.job, options.callerOf(request));
   });
 
-  app.get('/preview/:job_id', async (request: JobRequest, reply) => {
+  app.get('/preview/:job_id', { config: { signed: true } }, async (request: JobRequest, reply) => {
     reply.header('cache-control', options.keepPrivate ? 'private, no-store' : 'no-store');
     const job = await findJob(options, request);
     if (job === null) return sendJobNotFound(reply);

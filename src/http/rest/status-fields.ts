@@ -96,7 +96,7 @@ export function describeStatus(options: RestOptions, job: Job, around: Surroundi
         status: 'completed',
         ...common,
         image_ready: true,
-        download_url: `/download/${job.id}`,
+        download_url: options.services.imageUrls.output(job.id, 0),
         image_path: imagePath(options.outputDir, output.enginePath),
       };
     }

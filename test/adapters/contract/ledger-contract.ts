@@ -8,6 +8,7 @@ import { listContract } from './lists.ts';
 import { outboxContract } from './outbox.ts';
 import { queueContract } from './queue.ts';
 import { recordContract } from './records.ts';
+import { secretsContract } from './secrets.ts';
 import { type LedgerUnderTest, type UnderTest, underTest } from './under-test.ts';
 
 export type { LedgerUnderTest } from './under-test.ts';
@@ -30,6 +31,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     feedContract(under);
     outboxContract(under);
     durationsContract(under);
+    secretsContract(under);
     drainContract(under);
   });
 }

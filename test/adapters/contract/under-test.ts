@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
 import { deliveriesFor } from '../../../src/jobs/delivery.ts';
 import type { Job } from '../../../src/jobs/job.ts';
-import type { Durations, Feed, JobQuery, Ledger, SubmitOptions } from '../../../src/jobs/ports.ts';
+import type { Durations, Feed, JobQuery, Ledger, Secrets, SubmitOptions } from '../../../src/jobs/ports.ts';
 import { aJob } from '../../support/jobs.ts';
 
 /** What the suite needs of an adapter: the same store can be opened again after a close or a crash. */
@@ -10,6 +10,7 @@ export interface LedgerUnderTest {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly durations: Durations;
+  readonly secrets: Secrets;
   /** Moves the store's clock. */
   advanceClock(ms: number): void;
   reopen(): Promise<LedgerUnderTest>;

@@ -17,6 +17,7 @@ async function open(folder?: string): Promise<LedgerUnderTest> {
     ledger,
     feed,
     durations: ledger.durations,
+    secrets: ledger.secrets,
     advanceClock(ms) {
       clock += ms;
     },

@@ -3,11 +3,12 @@ import { aPrefix, openStore, sharedRedis, startCluster } from '../../support/sto
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
 
 async function open(url: string, prefix: string, clock = { now: 1_000 }): Promise<LedgerUnderTest> {
-  const { ledger, feed, durations, close } = await openStore(url, { prefix, now: () => clock.now });
+  const { ledger, feed, durations, secrets, close } = await openStore(url, { prefix, now: () => clock.now });
   return {
     ledger,
     feed,
     durations,
+    secrets,
     advanceClock(ms) {
       clock.now += ms;
     },

@@ -27,6 +27,7 @@ beforeAll(async () => {
     heldBytes: createHeldBytes(1_000),
     isOwnHost: () => true,
     streams: createStreams(60_000),
+    imageUrls: null,
   });
   const callerOf = (request: FastifyRequest) => callers.of(request.raw).caller.id;
   app.get('/plain', async request => callerOf(request));

@@ -270,6 +270,7 @@ export const downloadQuery = z.object({
       description: 'Convert the image. Default: as the engine made it, without its metadata.',
     }),
   quality: queryInteger(1, 100, 'Quality of a conversion to jpeg or webp. Default: 80.'),
+  width: queryInteger(16, 8192, 'Scale the image down to this width in pixels, for thumbnails.'),
   metadata: z.enum(['keep'], takes('keep')).optional().meta({
     description:
       '`keep`: the file as the engine wrote it, with the graph and the prompt in it. Default: without metadata.',
