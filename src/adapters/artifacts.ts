@@ -1,3 +1,4 @@
+import { access, constants, mkdir } from 'node:fs/promises';
 import type { Artifacts, Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { ArtifactsLocation, AwsCredentials } from './artifacts-location.ts';
@@ -16,8 +17,8 @@ export interface OpenArtifactsOptions {
 }
 
 /**
- * Opens the artifacts at a location. Rejects with the reason when an S3 bucket cannot be used or the optional
- * packages for S3 are not installed.
+ * Opens the artifacts at a location. Rejects with the reason when a folder cannot be written, an S3 bucket cannot be
+ * used, or the optional packages for S3 are not installed.
  */
 export async function openArtifacts(
   options: OpenArtifactsOptions,
@@ -25,6 +26,8 @@ export async function openArtifacts(
   const { location, signedUrls, credentials, now, log } = options;
   switch (location.kind) {
     case 'files': {
+      await mkdir(location.root, { recursive: true });
+      await access(location.root, constants.W_OK | constants.X_OK);
       const sweep = startDraftSweep({ root: location.root, now, log });
       return { artifacts: createFileArtifacts(location.root), close: () => sweep.stop() };
     }

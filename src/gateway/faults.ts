@@ -14,8 +14,7 @@ export function startFault(error: unknown, config: Config): string | null {
   const [name = ''] = error.message.split(': ', 1);
   if (Object.hasOwn(settings, name)) return error.message;
   if ('syscall' in error && error.syscall === 'listen') return listenFault(error, config);
-  const text = fileFault(error);
-  return text === null ? null : `DATA_DIR: ${config.DATA_DIR} ${text}`;
+  return fileFault(error, config);
 }
 
 function listenFault(error: Error & { code?: unknown; port?: unknown }, config: Config): string | null {
@@ -34,36 +33,49 @@ function listenFault(error: Error & { code?: unknown; port?: unknown }, config: 
   }
 }
 
-function fileFault(error: Error & { code?: unknown; errcode?: unknown }): string | null {
-  switch (error.code) {
+function fileFault(
+  error: Error & { code?: unknown; errcode?: unknown; path?: unknown },
+  config: Config,
+): string | null {
+  const { DATA_DIR, ARTIFACTS_URL } = config;
+  const images = ARTIFACTS_URL?.kind === 'files' ? ARTIFACTS_URL.root : null;
+  const [name, folder] =
+    images !== null && error.path === images ? ['ARTIFACTS_URL', images] : ['DATA_DIR', DATA_DIR];
+  const text = typeof error.code === 'string' ? folderFault(error.code, Number(error.errcode), name) : null;
+  return text === null ? null : `${name}: ${folder} ${text}`;
+}
+
+/** What is wrong with the folder of a setting, and what to do. Null for an error that is not about the folder. */
+function folderFault(code: string, sqliteCode: number, name: string): string | null {
+  switch (code) {
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return 'cannot be written; give its folder to the user of the gateway, or set DATA_DIR to another one';
+      return `cannot be written; give the folder and its files to the user of the gateway, or set ${name} to another one`;
     case 'ENOTDIR':
     case 'EEXIST':
-      return 'is not a folder; set DATA_DIR to one';
+      return `is not a folder; set ${name} to one`;
     case 'ENOSPC':
     case 'EDQUOT':
-      return 'has no space left; free some, or set DATA_DIR to another disk';
+      return `has no space left; free some, or set ${name} to another disk`;
     case 'ERR_SQLITE_ERROR':
-      return sqliteFault(Number(error.errcode) & 0xff);
+      return sqliteFault(sqliteCode & 0xff, name);
     default:
       return null;
   }
 }
 
-function sqliteFault(code: number): string | null {
+function sqliteFault(code: number, name: string): string | null {
   switch (code) {
     case SQLITE.CORRUPT:
     case SQLITE.NOTADB:
       return 'has a jobs.sqlite that is damaged; restore a backup, or move jobs.sqlite away to start without its jobs';
     case SQLITE.FULL:
-      return 'has no space left; free some, or set DATA_DIR to another disk';
+      return folderFault('ENOSPC', code, name);
     case SQLITE.READONLY:
     case SQLITE.CANTOPEN:
     case SQLITE.IOERR:
-      return 'cannot be written; give its files to the user of the gateway, or set DATA_DIR to another folder';
+      return folderFault('EACCES', code, name);
     default:
       return null;
   }

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,13 +14,43 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** What a gateway prints that does not start; the harness adds its exit code. */
-async function failure(name: string, overrides: Record<string, string>): Promise<string> {
-  const started = startGatewayProcess(join(folder, name), { LOG_LEVEL: 'warn', ...overrides });
+async function failure(
+  name: string,
+  overrides: Record<string, string>,
+  by: readonly string[] = [],
+): Promise<string> {
+  const started = startGatewayProcess(join(folder, name), { LOG_LEVEL: 'warn', ...overrides }, by);
   const outcome = await started.then(
     gateway => gateway.end('SIGKILL').then(() => 'it started'),
     error => String(error),
   );
   return outcome;
+}
+
+/** Runs a command as a user that owns nothing: file modes do not apply to root. */
+const UNPRIVILEGED =
+  process.getuid?.() === 0 ? ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'] : [];
+
+/** Not where the checkout is readable for its owner only. */
+const canBeUnprivileged = succeeds([...UNPRIVILEGED, 'test', '-r', import.meta.filename]);
+
+/** Runs a command where `target` is a file system of its own, which only that command sees. */
+function withMount(options: string, target: string): string[] {
+  return [
+    'unshare',
+    '-rm',
+    'sh',
+    '-c',
+    'mount -t tmpfs -o "$0" none "$1" && shift && exec "$@"',
+    options,
+    target,
+  ];
+}
+/** Containers may not be allowed to mount. */
+const canMount = succeeds([...withMount('size=64k', tmpdir()), 'true']);
+
+function succeeds([program = '', ...words]: readonly string[]): boolean {
+  return spawnSync(program, words).status === 0;
 }
 
 /** One line with the setting and what to do, exit code 78, no stack. */
@@ -86,6 +117,39 @@ describe('a gateway that cannot start says which setting to change', () => {
     expectFault(
       await failure('damaged', {}),
       /DATA_DIR: .*damaged has a jobs\.sqlite that is damaged; restore a backup, or move/,
+    );
+  });
+
+  it.runIf(canMount).each([
+    ['full', 'size=64k', 'has no space left; free some, or set DATA_DIR to another disk'],
+    ['read-only', 'ro', 'cannot be written; give the folder and its files to the user of the gateway'],
+  ])('DATA_DIR, when its file system is %s', async (name, options, text) => {
+    const target = join(folder, name);
+    await mkdir(target);
+    expectFault(
+      await failure(name, {}, withMount(options, target)),
+      new RegExp(`^.*DATA_DIR: ${target} ${text}`, 'm'),
+    );
+  });
+
+  it.runIf(canBeUnprivileged).each([
+    ['folder', '.', 'DATA_DIR'],
+    ['file of jobs', 'jobs.sqlite', 'DATA_DIR'],
+    ['folder of images', 'images', 'ARTIFACTS_URL'],
+  ])('for a %s that belongs to another user', async (what, file, setting) => {
+    const target = join(folder, what);
+    const blocked = join(target, file);
+    await mkdir(target);
+    await chmod(folder, 0o755);
+    if (file === 'jobs.sqlite') await writeFile(blocked, '');
+    else await mkdir(blocked, { recursive: true });
+    await chmod(target, 0o777);
+    await chmod(blocked, 0o555);
+    const overrides = { ARTIFACTS_URL: `file://${join(folder, what, 'images')}` };
+    const output = await failure(what, setting === 'DATA_DIR' ? {} : overrides, UNPRIVILEGED);
+    expectFault(
+      output,
+      new RegExp(`${setting}: ${setting === 'DATA_DIR' ? target : blocked} cannot be written; give`),
     );
   });
 

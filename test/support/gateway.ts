@@ -76,12 +76,17 @@ export interface GatewayProcess {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts `src/main.ts` and resolves when it listens. Rejects with its output when it exits before. */
+/**
+ * Starts `src/main.ts` and resolves when it listens. Rejects with its output when it exits before. `by` is a program with
+ * arguments that executes the command that follows them.
+ */
 export async function startGatewayProcess(
   dataDir: string,
   overrides: Record<string, string>,
+  by: readonly string[] = [],
 ): Promise<GatewayProcess> {
-  const child = spawn(process.execPath, [MAIN], {
+  const [program = '', ...words] = [...by, process.execPath, MAIN];
+  const child = spawn(program, words, {
     env: { PATH: process.env.PATH, ...testEnvironment(dataDir, overrides) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
