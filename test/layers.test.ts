@@ -29,7 +29,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'log'],
   webhooks: ['jobs', 'outbound', 'concurrency', 'log'],
   // The ports of jobs, implemented with SQLite, Redis, files and S3.
-  adapters: ['jobs', 'concurrency', 'log', 'rate'],
+  adapters: ['jobs', 'concurrency', 'log', 'rate', 'version'],
   // The domain.
   jobs: ['images', 'workflows', 'concurrency'],
   comfyui: ['outbound', 'workflows'],

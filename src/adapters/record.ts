@@ -30,11 +30,15 @@ const LATER_REQUEST_FIELDS = { label: null, metadata: {} };
 
 /** Joins the two halves. Their form is not checked: the stores read only what they wrote. */
 export function decodeJob({ request, state }: JobRecord): Job {
-  return {
-    ...LATER_FIELDS,
-    ...JSON.parse(state),
-    request: { ...LATER_REQUEST_FIELDS, ...JSON.parse(request) },
-  };
+  return withLaterFields(JSON.parse(state), JSON.parse(request));
+}
+
+/** Joins the two halves as parsed, with the fields that came after the gateway that wrote them. */
+export function withLaterFields<State extends object, Request extends object>(
+  state: State,
+  request: Request,
+) {
+  return { ...LATER_FIELDS, ...state, request: { ...LATER_REQUEST_FIELDS, ...request } };
 }
 
 /** The fields of a job that the stores index. */

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
+import { TABLES_VERSION } from './embedded/migrations.ts';
 import { serveSnapshots } from './embedded/snapshots.ts';
 
 /** The store of jobs: their records, live changes, previews, and how long they took. */
@@ -29,7 +30,7 @@ export interface StoreOptions {
   readonly log: Log;
 }
 
-/** Opens the store. Rejects when Redis is unreachable, or when another gateway holds the embedded store. */
+/** Opens the store. Rejects when Redis is unreachable, another gateway holds the embedded store, or a later version wrote it. */
 export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: StoreOptions): Promise<Store> {
   if (redisUrl !== null) {
     // Loaded only when it is used: ioredis makes a start slower.
@@ -38,6 +39,10 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
   }
   const feed = createEmbeddedFeed();
   const ledger = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
+  const { openedVersion: from } = ledger;
+  if (from !== 0 && from !== TABLES_VERSION) {
+    log.info({ from, to: TABLES_VERSION }, 'moved the job file to a newer version');
+  }
   const snapshots = await serveSnapshots(ledger.copy, dataDir, log);
   return {
     ledger,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { createTables } from '../../../src/adapters/embedded/database.ts';
+import { migrate } from '../../../src/adapters/embedded/migrations.ts';
 import { columnsOf, encodeState } from '../../../src/adapters/record.ts';
 import { type Job, queueScore } from '../../../src/jobs/job.ts';
 import { aJob } from '../../../test/support/jobs.ts';
@@ -15,9 +15,10 @@ const WAITING = 50;
  * transaction, because the ledger's own way would take minutes for a hundred thousand.
  */
 export function fillWithFinished(dataDir: string, count: number): void {
-  const db = new DatabaseSync(join(dataDir, 'jobs.sqlite'));
+  const path = join(dataDir, 'jobs.sqlite');
+  const db = new DatabaseSync(path);
   db.exec('PRAGMA journal_mode = WAL');
-  createTables(db);
+  migrate(db, path);
   const insert = db.prepare(
     `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,

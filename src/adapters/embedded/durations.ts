@@ -3,16 +3,8 @@ import type { Clock, Durations } from '../../jobs/ports.ts';
 import { readDurations } from '../../jobs/progress/durations.ts';
 import { ENGINES_KEPT } from '../record.ts';
 
-/**
- * Keeps the durations in the ledger's file, in a table that is added to a file without it. They are not flushed: a power
- * cut may cost the newest.
- */
+/** Keeps the durations in a table of the ledger's file. They are not flushed: a power cut may cost the newest. */
 export function createEmbeddedDurations(db: DatabaseSync, now: Clock): Durations {
-  db.exec(
-    `CREATE TABLE IF NOT EXISTS durations (
-       engine TEXT PRIMARY KEY, put_at INTEGER NOT NULL, content TEXT NOT NULL
-     ) STRICT, WITHOUT ROWID`,
-  );
   const sql = {
     all: db.prepare('SELECT content FROM durations ORDER BY put_at DESC, engine DESC'),
     of: db.prepare('SELECT content FROM durations WHERE engine = ?'),

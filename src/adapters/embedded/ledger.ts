@@ -39,6 +39,8 @@ export interface EmbeddedLedger extends Ledger {
   readonly copy: CopyDatabase;
   readonly durations: Durations;
   readonly secrets: Secrets;
+  /** The version that the file had when it was opened; 0 for a new one. */
+  readonly openedVersion: number;
 }
 
 /**
@@ -47,11 +49,11 @@ export interface EmbeddedLedger extends Ledger {
  * block the process meanwhile (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous). Instead we flush
  * its write-ahead log ourselves, in another thread and once for many commits.
  *
- * Throws when another process holds the file or its tables have another version.
+ * Moves the tables of an older version forward. Throws as `openDatabase`.
  */
 export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): EmbeddedLedger {
   mkdirSync(dirname(path), { recursive: true });
-  const db = openDatabase(path);
+  const { db, version } = openDatabase(path, { update: true });
   // The leases belong to the process that held the file before. It is gone, since we hold the file now.
   db.exec('UPDATE lanes SET expires_at = 0');
 
@@ -289,6 +291,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),
+    openedVersion: version,
     async close() {
       group.runPending();
       waitingListeners.clear();

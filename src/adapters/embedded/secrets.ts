@@ -2,11 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { SECRET_BYTES, type Secrets } from '../../jobs/ports.ts';
 
-/** The secrets, in a table of the job file that is added to a file without it. */
+/** The secrets, in a table of the job file. */
 export function createEmbeddedSecrets(db: DatabaseSync): Secrets {
-  db.exec(
-    'CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID',
-  );
   const make = db.prepare('INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)');
   const read = db.prepare('SELECT value FROM secrets WHERE name = ?');
   return {

@@ -20,6 +20,7 @@ import { createRedisRates } from './rates.ts';
 import { reach } from './replies.ts';
 import { createRedisSecrets } from './secrets.ts';
 import { createSubscriber } from './subscriber.ts';
+import { claimStore, STORE_VERSION } from './version.ts';
 
 export interface RedisOptions {
   /** See `parseRedisUrl`. */
@@ -51,9 +52,9 @@ const START_TIMEOUT_MS = 10_000;
 
 /**
  * Opens the store with one connection for commands (one per node of a cluster) and one for subscriptions. Rejects, and
- * leaves nothing open, when the URL is invalid or Redis cannot be used within `startTimeoutMs`. Later both connections
- * reconnect for ever. While Redis is unreachable every call rejects with `StoreUnavailable`; once it is back, every watcher
- * gets the current snapshot.
+ * leaves nothing open, when the URL is invalid, Redis cannot be used within `startTimeoutMs`, or a later version of the
+ * gateway wrote what this one cannot read. Later both connections reconnect for ever. While Redis is unreachable every call
+ * rejects with `StoreUnavailable`; once it is back, every watcher gets the current snapshot.
  */
 export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const { log } = options;
@@ -80,7 +81,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
       else feed.message(channel, text);
     },
     async onRejoined() {
-      await checkIdentity();
+      await checkStore();
       await feed.refresh();
       ledger.announceWaiting();
       ledger.drains.announce();
@@ -89,7 +90,12 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   });
 
   let identity: string | null = null;
-  async function checkIdentity(): Promise<void> {
+  /** Rejects when a later version of the gateway wrote what this one cannot read. */
+  async function checkStore(): Promise<void> {
+    const version = await claimStore(client, keys);
+    if (version > 0 && version < STORE_VERSION) {
+      log.info({ from: version, to: STORE_VERSION }, 'moved the store in Redis to a newer version');
+    }
     const found = String(await reach(client.qeIdentify(keys.identity, randomUUID())));
     if (identity !== null && found !== identity) {
       log.error(
@@ -108,7 +114,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
 
   try {
     await untilReady(client, target, options.startTimeoutMs ?? START_TIMEOUT_MS, log);
-    await checkIdentity();
+    await checkStore();
     await warnOfSettings(client, log);
     await subscriber.start();
   } catch (error) {

@@ -33,6 +33,8 @@ export function createKeys(prefix: string) {
     secrets: `${prefix}:secrets`,
     /** String: a random name of the stored data, to notice when Redis lost them. */
     identity: `${prefix}:identity`,
+    /** Hash: the version of the store; see `version.ts`. */
+    version: `${prefix}:version`,
     /** Channel: snapshots of a job. */
     feed: (id: string) => `${feed}${id}`,
     /** The job of a feed channel; null for another channel. */

@@ -1,6 +1,6 @@
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
-import { decodeJob } from '../record.ts';
+import { decodeJob, withLaterFields } from '../record.ts';
 
 /**
  * Error codes of a Redis that is reachable but cannot serve now: it is loading its file, became a replica, lost its
@@ -85,7 +85,7 @@ export function readMessage(text: string): Job | 'gone' {
   if (message.gone === true) return 'gone';
   const { state, request } = message;
   if (!isObject(state) || !isObject(request)) throw new Error('The message is not a snapshot');
-  const job = { ...state, request };
+  const job = withLaterFields(state, request);
   if (!isJob(job)) throw new Error('The snapshot is not a job');
   return job;
 }

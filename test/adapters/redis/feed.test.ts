@@ -130,6 +130,20 @@ for (const { name, start, numsub, publish } of [
       await stream?.return();
     });
 
+    it('adds the fields that came later to a snapshot of an earlier gateway', async () => {
+      const job = aJob();
+      await a.ledger.submit(job, OPEN);
+      const stream = await watchJob(b.ledger, b.feed, job.id);
+      await stream?.next();
+      const { request, previewRevisions: _, waitCode: __, ...state } = { ...job, revision: 2 };
+      const { metadata: ___, label: ____, ...earlier } = request;
+      await withClient(redis.url, client =>
+        client.call(publish, `${prefix}:feed:${job.id}`, JSON.stringify({ state, request: earlier })),
+      );
+      expect((await stream?.next())?.value).toEqual({ ...job, revision: 2 });
+      await stream?.return();
+    });
+
     it('announces waiting jobs to every gateway, once per burst', async () => {
       let calls = 0;
       const stop = b.ledger.onWaiting(() => {
@@ -189,7 +203,7 @@ for (const { name, start, numsub, publish } of [
       await commit(claimed, { type: 'canceled', at: 9, expiresAt: 10 });
       await a.ledger.remove(job.id);
       const names = await withClient(redis.url, client => client.keys(`${prefix.replace(/[{}]/g, '?')}*`));
-      expect(names).toEqual([`${prefix}:identity`]);
+      expect(names.toSorted()).toEqual([`${prefix}:identity`, `${prefix}:version`]);
     });
   });
 }

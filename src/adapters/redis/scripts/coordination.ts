@@ -91,6 +91,22 @@ redis.call('SET', KEYS[1], ARGV[1], 'NX')
 return redis.call('GET', KEYS[1])
 `;
 
+/** Agrees on the version of the store. */
+export const claimStore = `
+-- Purpose: reads the version of the store, and raises it to that of this gateway if the gateway can read it. A store
+--   without a version has version 1 if it has a name, and is new otherwise.
+-- KEYS[1]: hash: version, oldest version that can read it, and the gateway that raised it.
+-- ARGV: 1 key of the name, 2 version of this gateway, 3 oldest version that can read what it writes, 4 its release.
+-- Returns: {version before, or 0 for a new store; oldest version that can read it; release that raised it}.
+local known = redis.call('HMGET', KEYS[1], 'version', 'reader', 'gateway')
+local version = tonumber(known[1] or (redis.call('EXISTS', ARGV[1]) == 1 and '1' or '0'))
+local reader = tonumber(known[2] or '0')
+if version < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'version', ARGV[2], 'reader', math.max(reader, tonumber(ARGV[3])), 'gateway', ARGV[4])
+end
+return { version, reader, known[3] or '' }
+`;
+
 /** Replaces what is known of the durations of one engine. */
 export const putDurations = `
 -- Purpose: stores a record, and drops those of the engines that were put longest ago above a limit.

@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis';
 import {
   acquireLane,
+  claimStore,
   extendLane,
   identify,
   putDurations,
@@ -27,6 +28,7 @@ declare module 'ioredis' {
     qeListJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -69,6 +71,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeListJobs: listJobs,
     qeListTagged: listTagged,
     qeCountJobs: countJobs,
+    qeClaimStore: claimStore,
     qeIdentify: identify,
     qeAcquireLane: acquireLane,
     qeExtendLane: extendLane,

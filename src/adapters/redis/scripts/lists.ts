@@ -45,9 +45,10 @@ local function matches(id)
   for n, list in ipairs(lists) do
     if n ~= rarest and not redis.call('ZSCORE', list.name, id) then return false end
   end
-  if ARGV[6] == '' then return true end
   local status = redis.call('HGET', record(id), 'status')
-  return status and ARGV[6]:find(' ' .. status .. ' ', 1, true) ~= nil
+  -- A gateway of version 1 leaves the tags of the jobs that it deletes.
+  if not status then redis.call('ZREM', walked, id) end
+  return status and (ARGV[6] == '' or ARGV[6]:find(' ' .. status .. ' ', 1, true) ~= nil)
 end
 local first = skipped(walked, ARGV[3], ARGV[4])
 local ids = redis.call('ZREVRANGE', walked, first, first + step - 1, 'WITHSCORES')

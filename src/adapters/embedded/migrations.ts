@@ -1,0 +1,148 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { VERSION } from '../../version.ts';
+
+/** What turns the tables of the version before into those of this version. */
+interface Migration {
+  readonly version: number;
+  readonly sql: string;
+}
+
+/**
+ * Every step from an empty file to the present tables, oldest first. A change of the tables is a new step at the end; steps
+ * of a released version never change.
+ *
+ * `jobs.request` never changes and `jobs.state` changes with each commit, so that a commit writes little.
+ * `deliveries.due_at` is when a delivery may be tried, or when its claim ends; null means never again.
+ * `tags` has a row for each label and metadata entry of a job (`jobs/labels.ts`), in the order of lists.
+ * `versions` has the version of the gateway that moved the file to each version.
+ */
+const MIGRATIONS: readonly [Migration, ...Migration[]] = [
+  {
+    version: 2,
+    sql: `
+      CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        owner TEXT,
+        share TEXT,
+        revision INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        waiting INTEGER NOT NULL,
+        score INTEGER NOT NULL,
+        lane TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        request TEXT NOT NULL,
+        state TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX jobs_newest ON jobs (created_at DESC, id DESC);
+      CREATE INDEX jobs_by_status ON jobs (status, created_at DESC, id DESC);
+      CREATE INDEX jobs_by_owner ON jobs (owner, created_at DESC, id DESC);
+      CREATE INDEX jobs_queue ON jobs (score, id) WHERE waiting = 1;
+      CREATE INDEX jobs_waiting_since ON jobs (created_at) WHERE waiting = 1;
+      CREATE INDEX jobs_queued_of ON jobs (share) WHERE status = 'QUEUED';
+      CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
+      CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
+      CREATE TABLE idempotency (
+        owner TEXT NOT NULL,
+        key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        PRIMARY KEY (owner, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX idempotency_by_job ON idempotency (job_id);
+      CREATE TABLE lanes (
+        lane TEXT PRIMARY KEY,
+        token INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE deliveries (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        due_at INTEGER,
+        content TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
+      CREATE INDEX deliveries_of ON deliveries (job_id);
+    `,
+  },
+  {
+    version: 3,
+    sql: `
+      CREATE TABLE tags (
+        tag TEXT NOT NULL,
+        owner TEXT,
+        created_at INTEGER NOT NULL,
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        PRIMARY KEY (tag, created_at DESC, job_id DESC)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX tags_of_owner ON tags (owner, tag, created_at DESC, job_id DESC);
+      CREATE INDEX tags_of_job ON tags (job_id);
+    `,
+  },
+  {
+    version: 4,
+    // Files of version 3 may have the first three.
+    sql: `
+      CREATE TABLE IF NOT EXISTS drained_engines (engine TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS durations (
+        engine TEXT PRIMARY KEY,
+        put_at INTEGER NOT NULL,
+        content TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE versions (version INTEGER PRIMARY KEY, gateway TEXT NOT NULL) STRICT;
+    `,
+  },
+];
+
+const OLDEST = MIGRATIONS[0].version;
+/** The version of the tables that this gateway uses. */
+export const TABLES_VERSION = MIGRATIONS.reduce((newest, { version }) => Math.max(newest, version), OLDEST);
+
+/**
+ * Creates the tables of a new file, and moves those of an older version forward. Each step is one transaction, so a crash
+ * leaves a file that the next start moves on. Returns the version before, 0 for a new file. Throws as `checkVersion`,
+ * having changed nothing.
+ */
+export function migrate(db: DatabaseSync, path: string): number {
+  const from = checkVersion(db, path);
+  for (const { version, sql } of MIGRATIONS) {
+    if (version <= from) continue;
+    db.exec(`BEGIN IMMEDIATE; ${sql} PRAGMA user_version = ${version};`);
+    if (version === TABLES_VERSION) {
+      db.prepare('INSERT INTO versions (version, gateway) VALUES (?, ?)').run(version, VERSION);
+    }
+    db.exec('COMMIT');
+  }
+  return from;
+}
+
+/** The version of the tables, 0 for a new file. Throws an Error that names DATA_DIR when this gateway cannot use them. */
+export function checkVersion(db: DatabaseSync, path: string): number {
+  const version = Number(db.prepare('PRAGMA user_version').get()?.user_version ?? 0);
+  if (version > TABLES_VERSION) {
+    const writer = writerOf(db);
+    const [by, start] =
+      writer === null ? ['', 'a later gateway'] : [` of gateway ${writer}`, `${writer} or later`];
+    throw new Error(
+      `DATA_DIR: ${path} has version ${version}${by}, and this gateway, ${VERSION}, takes ${TABLES_VERSION} at most; ` +
+        `start ${start}, or restore a backup that was made before the update`,
+    );
+  }
+  if (version !== 0 && version < OLDEST) {
+    throw new Error(
+      `DATA_DIR: ${path} has version ${version}, and this gateway, ${VERSION}, takes ${OLDEST} at least; ` +
+        'move the file away to start without its jobs',
+    );
+  }
+  return version;
+}
+
+/** The gateway that made the last step; null when a later version stores that in another way. */
+function writerOf(db: DatabaseSync): string | null {
+  const columns = db.prepare("SELECT name FROM pragma_table_info('versions')").all();
+  if (!['version', 'gateway'].every(name => columns.some(column => column.name === name))) return null;
+  const row = db.prepare('SELECT gateway FROM versions ORDER BY version DESC LIMIT 1').get();
+  return row === undefined ? null : String(row.gateway);
+}
