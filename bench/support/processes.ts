@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { testEnvironment } from '../../test/support/gateway.ts';
 import { ask } from './ipc.ts';
+import type { Health } from './probe.ts';
 
 /** A server in a process of its own, and what it uses. */
 export interface ServerProcess {
@@ -16,6 +17,8 @@ export interface ServerProcess {
   cpuSeconds(): Promise<number>;
   /** Bytes, after a garbage collection. */
   memory(): Promise<NodeJS.MemoryUsage>;
+  /** What it holds, and its event loop's delays since the last call. */
+  health(): Promise<Health>;
   /** Ends it with SIGTERM; resolves when it is gone. */
   stop(): Promise<void>;
 }
@@ -51,6 +54,7 @@ export async function startServer(module: URL, options: ServerOptions = {}): Pro
       (await ask<{ cpuSeconds: number }>(child, { probe: 'cpu' }, 'cpuSeconds')).cpuSeconds,
     memory: async () =>
       (await ask<{ memory: NodeJS.MemoryUsage }>(child, { probe: 'memory' }, 'memory')).memory,
+    health: async () => (await ask<{ health: Health }>(child, { probe: 'health' }, 'health')).health,
     async stop() {
       child.kill('SIGTERM');
       await exited;
@@ -71,9 +75,13 @@ function urlOf(child: ChildProcess, name: string): Promise<string> {
   });
 }
 
-/** The sandbox as an engine, with its statistics served. `stepMs`: of a sampling step. */
-export function startEngine(stepMs: number): Promise<ServerProcess> {
-  const args = ['--port', '0', '--control', '--step-ms', String(stepMs)];
+/** The sandbox as an engine, with its statistics served. `stepMs`: of a sampling step; port 0: a free one. */
+export function startEngine(
+  stepMs: number,
+  { port = 0, dir }: { readonly port?: number; readonly dir?: string } = {},
+): Promise<ServerProcess> {
+  const args = ['--port', String(port), '--control', '--step-ms', String(stepMs)];
+  if (dir !== undefined) args.push('--dir', dir);
   return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args });
 }
 
