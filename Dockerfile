@@ -4,8 +4,17 @@
 FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-# Never --omit=optional: sharp ships its binaries as optional packages, one per platform.
-RUN npm ci --omit=dev --no-audit --no-fund
+# Never --omit=optional: sharp ships its binaries as optional packages, one per platform. The scripts would build the
+# Studio page, which is built below.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM node:24-slim AS studio
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY build-studio.ts ./
+COPY src src
+RUN node build-studio.ts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8189 DATA_DIR=/data
@@ -16,6 +25,7 @@ COPY schema schema
 COPY workflows workflows
 COPY bin bin
 COPY src src
+COPY --from=studio /app/dist/studio dist/studio
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data

@@ -17,6 +17,7 @@ const SLOW = [
   'test/http/graphql/{jobs,live-results}.test.ts',
   'test/http/limits/{pages,rate,sockets}.test.ts',
   'test/http/rest/{life,live,python-client,uploads}.test.ts',
+  'test/studio/**',
   'test/sandbox/{conformance,execution,main}.test.ts',
   'test/webhooks/{many-gateways,webhooks}.test.ts',
   'test/workflows/files/reload.test.ts',
@@ -31,7 +32,7 @@ export default defineConfig(({ mode }) => ({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: [...configDefaults.exclude, ...(mode === 'fast' ? SLOW : [])],
-    // Installs the servers that the tests need where they are missing.
+    // Builds the page and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
     // Most tests wait for processes and sockets: as many workers as a small machine has cores.
     maxWorkers: 2,

@@ -20,6 +20,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   'http-limits': ['config', 'http', 'rate'],
   config: ['http', 'webhooks', 'adapters', 'outbound', 'workflows', 'rate'],
+  // The page in the browser.
+  studio: ['client'],
   // How callers reach the gateway.
   http: ['telemetry', 'operations', 'graphql', 'jobs', 'images', 'workflows', 'concurrency', 'log', 'rate'],
   telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],
@@ -52,7 +54,7 @@ const DYNAMIC = /\bimport\(\s*'(\.[^']+)'\s*\)/g;
 
 /** The files of src with the files of src that each imports, relative to src. */
 const imports = new Map(
-  globSync('**/*.ts', { cwd: SRC })
+  globSync('**/*.{ts,tsx}', { cwd: SRC })
     .toSorted()
     .map(file => {
       const text = readFileSync(join(SRC, file), 'utf8');

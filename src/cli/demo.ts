@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import open from 'open';
 import { type Client, createClient, type JobSnapshot } from '../client/client.ts';
 import { readConfig } from '../config.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
@@ -9,12 +10,14 @@ import { createLog } from '../log.ts';
 import { createProgressView } from './progress.ts';
 import { type Samples, serveSamples } from './samples.ts';
 
-const HELP = `Runs the main job end to end: starts the gateway, edits two sample images and shows the progress.
+const HELP = `Runs the main job end to end: starts the gateway, edits two sample images and shows the progress. Its Studio page does
+the same in a browser.
 
   npm run demo                 then keeps serving until Ctrl-C
   npm run demo -- --once       then exits
 
 Options:
+  --open          open the Studio page in the browser
   --once          exit after the edit, with 0 if it completed and 1 otherwise
   --out <file>    where to save the output image (default edited.png)
   --steps <n>     sampling steps, 1 to 100 (default 20)
@@ -43,6 +46,7 @@ function readOptions() {
   try {
     const { values } = parseArgs({
       options: {
+        open: { type: 'boolean', default: false },
         once: { type: 'boolean', default: false },
         out: { type: 'string', default: 'edited.png' },
         steps: { type: 'string', default: '20' },
@@ -79,8 +83,9 @@ async function demo(): Promise<number> {
   const client = createClient({ url: gateway.url });
   try {
     console.log(
-      `Gateway on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
+      `Studio on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
     );
+    if (values.open) await open(gateway.url);
     console.log(`Sample images on http://${samples.address} (allowed by FETCH_ALLOW)\n`);
     const job = await edit(client, samples, values.steps);
     if (job === null) return 1;
@@ -136,6 +141,7 @@ async function save(url: string, file: string): Promise<void> {
 function printNextSteps({ url }: Gateway, image: string, id: string): void {
   console.log(`Next steps
 
+  Studio     ${url}
   GraphiQL   ${url}/graphql
   REST docs  ${url}/docs
 

@@ -16,13 +16,19 @@ import {
   type EditImageInput,
   type EditImageMutation,
   type EditImageSource,
+  EnginesDocument,
+  type EnginesQuery,
   JobDocument,
+  JobRequestDocument,
+  type JobRequestQuery,
   type JobSnapshotFragment,
   JobsDocument,
   type JobsQuery,
   type JobsQueryVariables,
   RetryJobDocument,
   type RetryJobMutation,
+  WorkflowsDocument,
+  type WorkflowsQuery,
 } from './generated/operations.ts';
 import {
   asDataUri,
@@ -61,6 +67,10 @@ export type EditResult = EditImageMutation['editImage'];
 export type CancelResult = CancelJobMutation['cancelJob'];
 export type DeleteResult = DeleteJobMutation['deleteJob'];
 export type RetryResult = RetryJobMutation['retryJob'];
+/** What a job was submitted with, with all defaults and the seed filled in. */
+export type JobRequest = NonNullable<JobRequestQuery['job']>['request'];
+export type Workflow = WorkflowsQuery['workflows'][number];
+export type Engine = EnginesQuery['engines'][number];
 /** A page of jobs, newest first. `pageInfo.endCursor` is the `after` of the next page. */
 export type JobPage = JobsQuery['jobs'];
 
@@ -122,6 +132,12 @@ export interface Client {
   /** The current state of the job; null when it is unknown. */
   job(id: string, options?: CallOptions): Promise<JobSnapshot | null>;
   jobs(page?: JobsQueryVariables, options?: CallOptions): Promise<JobPage>;
+  /** The request of the job, with its input images; null when the job is unknown. */
+  request(id: string, options?: CallOptions): Promise<JobRequest | null>;
+  /** The workflows with their parameters, most preferred first. */
+  workflows(options?: CallOptions): Promise<readonly Workflow[]>;
+  /** The engines, as far as the caller may see them. */
+  engines(options?: CallOptions): Promise<readonly Engine[]>;
   /**
    * Yields the current state of the job, then its changes up to the final state. Reconnects without repeating a revision. A
    * slow reader gets the newest state and misses others.
@@ -221,6 +237,10 @@ export function createClient(options: ClientOptions): Client {
     upload: uploadImage,
     job: (id, { signal } = {}) => fetchJob(id, signal),
     jobs: async (page = {}, { signal } = {}) => (await run(JobsDocument, page, signal)).jobs,
+    request: async (id, { signal } = {}) =>
+      (await run(JobRequestDocument, { id }, signal)).job?.request ?? null,
+    workflows: async ({ signal } = {}) => (await run(WorkflowsDocument, {}, signal)).workflows,
+    engines: async ({ signal } = {}) => (await run(EnginesDocument, {}, signal)).engines,
     watch,
     async wait(id, given) {
       let last: JobSnapshot | null = null;

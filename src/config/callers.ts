@@ -70,6 +70,12 @@ export const callerSubjects = {
         'Requests and operations per caller and time, or `off`. Gateways that share a Redis share the count. Default: `off` on loopback, else `300/1m`',
     }),
   },
+  Studio: {
+    STUDIO: flag.default(true).meta({
+      example: '0',
+      description: 'Serves the Studio page to browsers at `/`; without it they are sent to `/docs`',
+    }),
+  },
   GraphQL: {
     GRAPHIQL: flag
       .default(true)

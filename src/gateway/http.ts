@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
@@ -5,6 +6,7 @@ import { startMetricsServer } from '../http/metrics.ts';
 import type { ReadinessCheck } from '../http/probes.ts';
 import { restRoutes } from '../http/rest/index.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
+import { openStudio, type Studio } from '../http/studio.ts';
 import { httpLimits } from '../http-limits.ts';
 import { createSignedImageUrls, type SignedImageUrls } from '../jobs/image-urls.ts';
 import type { Artifacts, Clock, Secrets } from '../jobs/ports.ts';
@@ -17,6 +19,9 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { createOperationMetrics, createRequestMetrics } from '../telemetry/request-metrics.ts';
 import { VERSION } from '../version.ts';
 import type { Stops } from './stops.ts';
+
+/** The built page: beside the sources, and beside what is built from them. */
+const STUDIO = fileURLToPath(new URL('../../dist/studio', import.meta.url));
 
 /** The parts that callers reach. */
 export interface FaceParts {
@@ -52,6 +57,7 @@ export async function startFaces(
     log.info({ url: server.url }, 'metrics');
   }
   const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
+  const studio = config.STUDIO ? await studioFrom(log) : null;
   const onOperation = [...parts.onOperation, createOperationMetrics(metrics.registry)];
   return startHttpServer({
     services,
@@ -70,6 +76,7 @@ export async function startFaces(
         endingOf: streams.endingOf,
         callerOf: request => callers.of(request.raw).caller,
         keepPrivate: identity.required,
+        studio,
         maxBodyBytes,
         log,
       }),
@@ -93,6 +100,12 @@ export async function startFaces(
     onRequest: createRequestMetrics(metrics.registry),
     renderMetrics: metricsPort === undefined ? metrics.render : null,
   });
+}
+
+async function studioFrom(log: Log): Promise<Studio | null> {
+  const studio = await openStudio(STUDIO);
+  if (studio === null) log.warn({}, 'the Studio page is not built: npm run build:studio builds it');
+  return studio;
 }
 
 /** Identifies callers by what the config has: keys, tokens, both or neither. */

@@ -118,6 +118,7 @@ export async function startFace(
       endingOf: () => new AbortController().signal,
       callerOf: () => options.caller ?? { id: null, operator: true },
       keepPrivate: false,
+      studio: null,
       maxBodyBytes: MAX_BODY_BYTES,
       log,
     }),

@@ -2,6 +2,20 @@
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+export type EditEngineState =
+  /** Does not respond. */
+  | 'DOWN'
+  /** Takes no more jobs, set by an operator. */
+  | 'DRAINED'
+  /** Takes jobs. */
+  | 'READY'
+  /** Failed repeatedly: will be tried again later. */
+  | 'SET_ASIDE'
+  /** Not probed yet. */
+  | 'STARTING'
+  /** Responds, but can run none of the workflows. */
+  | 'UNFIT';
+
 /** Why a request or a job failed. */
 export type EditErrorCode =
   /** The job was canceled. Retryable. */
@@ -127,6 +141,12 @@ export type EditMetadataInput = {
   value: string;
 };
 
+export type EditParameterType =
+  | 'BOOLEAN'
+  | 'INTEGER'
+  | 'NUMBER'
+  | 'STRING';
+
 /** Why a job waits. */
 export type EditWaitCode =
   /** No engine responds. */
@@ -235,6 +255,16 @@ export type RetryJobMutation = { retryJob:
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
+export type WorkflowsQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, description: string | null, runnable: boolean, problems: Array<string>, parameters: Array<{ name: string, type: EditParameterType, default: unknown, minimum: number | null, maximum: number | null, options: Array<unknown> | null, description: string }> }> };
+
+export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type EnginesQuery = { engines: Array<{ id: string, state: EditEngineState, reason: string | null, sandbox: boolean, live: boolean, device: string | null, version: string | null, vramFree: number | null, vramTotal: number | null, workflows: Array<string>, problems: Array<string> }> };
+
 export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
@@ -263,6 +293,13 @@ export type JobProgressSubscriptionVariables = Exact<{
 
 
 export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
+
+export type JobRequestQueryVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type JobRequestQuery = { job: { request: { prompt: string, negativePrompt: string, seed: string, steps: number, cfg: number, megapixels: number | null, workflow: string, parameters: unknown, images: Array<{ slot: number, source: string, url: string | null, width: number, height: number, mimeType: string, bytes: number }> } } | null };
 
 import type { Operation } from '../connection.ts';
 
@@ -524,6 +561,47 @@ fragment JobSnapshot on EditJob {
 }`,
 };
 
+export const WorkflowsDocument: Operation<WorkflowsQuery, WorkflowsQueryVariables> = {
+  name: 'Workflows',
+  text: `query Workflows {
+  workflows {
+    name
+    title
+    description
+    runnable
+    problems
+    parameters {
+      name
+      type
+      default
+      minimum
+      maximum
+      options
+      description
+    }
+  }
+}`,
+};
+
+export const EnginesDocument: Operation<EnginesQuery, EnginesQueryVariables> = {
+  name: 'Engines',
+  text: `query Engines {
+  engines {
+    id
+    state
+    reason
+    sandbox
+    live
+    device
+    version
+    vramFree
+    vramTotal
+    workflows
+    problems
+  }
+}`,
+};
+
 export const JobDocument: Operation<JobQuery, JobQueryVariables> = {
   name: 'Job',
   text: `query Job($id: ID!) {
@@ -722,5 +800,32 @@ fragment JobSnapshot on EditJob {
   startedAt
   finishedAt
   expiresAt
+}`,
+};
+
+export const JobRequestDocument: Operation<JobRequestQuery, JobRequestQueryVariables> = {
+  name: 'JobRequest',
+  text: `query JobRequest($id: ID!) {
+  job(id: $id) {
+    request {
+      images {
+        slot
+        source
+        url
+        width
+        height
+        mimeType
+        bytes
+      }
+      prompt
+      negativePrompt
+      seed
+      steps
+      cfg
+      megapixels
+      workflow
+      parameters
+    }
+  }
 }`,
 };

@@ -20,7 +20,10 @@ const CONTENT_SECURITY = {
   'frame-ancestors': "'self'",
 };
 
-/** GET `/`, GET `/openapi.json` and the page at `/docs`, all public. `/` redirects browsers to the page. */
+/**
+ * GET `/`, GET `/openapi.json` and the page at `/docs`, all public. `/` sends browsers the Studio page, or redirects them
+ * to `/docs` where there is none.
+ */
 export async function docsRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
   // Covers the routes that swagger-ui registers, too.
   app.addHook('onRoute', route => {
@@ -29,7 +32,9 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
 
   app.get('/', async (request, reply) => {
     varyBy(reply, 'accept');
-    if (prefersHtml(request.headers.accept)) return reply.redirect(DOCS_PATH, 302);
+    if (prefersHtml(request.headers.accept)) {
+      return options.studio?.send(request, reply) ?? reply.redirect(DOCS_PATH, 302);
+    }
     return {
       message: TITLE,
       status: 'running',
@@ -38,6 +43,8 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
       engine: options.engineKind(),
     } satisfies HealthResponse;
   });
+
+  await options.studio?.addAssets(app);
 
   const { version } = options;
   const document = buildOpenApi(version);

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { buildStudio, isStale } from '../../../build-studio.ts';
 
 const run = promisify(execFile);
 const REDIS_NAMES = ['redis-server', 'valkey-server'];
@@ -16,8 +17,9 @@ export const S3_ADVICE =
   'install OpenStack Swift for Python (Debian: apt-get install python3-swift), or set TEST_S3_URL to ' +
   's3://bucket?endpoint=http://host:9000 of an S3 server, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
 
-/** Vitest's global setup: as root on Debian, installs the stores that the tests start and that are missing. */
+/** Vitest's global setup: builds the page, and as root on Debian installs the stores that the tests start, where missing. */
 export default async function setup(): Promise<void> {
+  if (isStale()) await buildStudio();
   if (process.getuid?.() !== 0) return;
   if ((await lookForRedisServer()) === null) await install('redis-server', REDIS_ADVICE);
   const { TEST_S3_URL: given = '' } = process.env;

@@ -1,0 +1,25 @@
+import type { ComponentType } from 'preact';
+import { History } from '../history/history.tsx';
+import { Engines } from '../operator/engines.tsx';
+import { SignIn } from '../signin/signin.tsx';
+import { StudioProvider } from './context.ts';
+import { Editor } from './editor.tsx';
+import { Header } from './header.tsx';
+import type { View } from './route.ts';
+import type { Studio } from './studio.ts';
+
+const VIEWS: Readonly<Record<View, ComponentType>> = { edit: Editor, history: History, engines: Engines };
+
+/** The whole page. */
+export function App({ studio }: { readonly studio: Studio }) {
+  const View = VIEWS[studio.route.view.value];
+  return (
+    <StudioProvider value={studio}>
+      <Header />
+      <main>{studio.session.needed.value ? <SignIn /> : <View />}</main>
+      <p class="hidden" role="status" aria-live="polite">
+        {studio.announcer.text}
+      </p>
+    </StudioProvider>
+  );
+}

@@ -1,0 +1,36 @@
+import { ImageRow } from '../images/image-row.tsx';
+import { SubmitBar } from '../jobs/submit-bar.tsx';
+import { Tray } from '../jobs/tray.tsx';
+import { ParametersForm } from '../parameters/parameters-form.tsx';
+import { PromptField } from '../prompt/prompt-field.tsx';
+import { Stage } from '../result/stage.tsx';
+import { texts } from '../texts.ts';
+import { useStudio } from './context.ts';
+
+/** The view in which a person edits: the form beside the stage, and the newest jobs. */
+export function Editor() {
+  const { submit } = useStudio();
+  return (
+    <div class="editor">
+      <form
+        class="composer"
+        aria-label={texts.submit.form}
+        onSubmit={event => {
+          event.preventDefault();
+          void submit.send();
+        }}
+      >
+        <div class="composer-body">
+          <ImageRow />
+          <PromptField />
+          <ParametersForm />
+        </div>
+        <SubmitBar />
+      </form>
+      <div class="work">
+        <Stage />
+        <Tray />
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,61 @@
+import { useSignal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
+import { useStudio } from '../app/context.ts';
+import { texts } from '../texts.ts';
+import { Button } from '../ui/button.tsx';
+
+/** Takes the address of an image, which the gateway fetches. */
+export function LinkField() {
+  const { images } = useStudio();
+  const open = useSignal(false);
+  const url = useSignal('');
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (open.value) field.current?.focus();
+  }, [open.value]);
+  if (!open.value) {
+    return (
+      <Button
+        kind="quiet"
+        icon="link"
+        onClick={() => {
+          open.value = true;
+        }}
+      >
+        {texts.images.addLink}
+      </Button>
+    );
+  }
+  const add = (): void => {
+    if (field.current?.reportValidity() !== true) return;
+    images.addLink(url.value.trim());
+    url.value = '';
+    open.value = false;
+  };
+  return (
+    <div class="link-form">
+      <label class="hidden" for="link">
+        {texts.images.link}
+      </label>
+      <input
+        id="link"
+        type="url"
+        required
+        pattern="https?://.+"
+        placeholder="https://…"
+        ref={field}
+        value={url}
+        onInput={event => {
+          url.value = event.currentTarget.value;
+        }}
+        onKeyDown={event => {
+          if (event.key !== 'Enter') return;
+          // It would submit the edit.
+          event.preventDefault();
+          add();
+        }}
+      />
+      <Button onClick={add}>{texts.images.add}</Button>
+    </div>
+  );
+}

@@ -1,0 +1,194 @@
+import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals';
+import {
+  type Client,
+  GatewayError,
+  isFinal,
+  type JobPage,
+  type JobRequest,
+  type JobSnapshot,
+} from '../../client/client.ts';
+import type { Announcer } from '../app/announcer.ts';
+import type { Route } from '../app/route.ts';
+import type { Session } from '../signin/session.ts';
+import { texts } from '../texts.ts';
+
+/** A job of the caller as the page knows it. */
+export interface LiveJob {
+  readonly id: string;
+  readonly prompt: string;
+  readonly snapshot: ReadonlySignal<JobSnapshot>;
+  /** Whether the connection that brings its changes is being reopened. */
+  readonly away: ReadonlySignal<boolean>;
+}
+
+/** The newest jobs of the caller, each followed until it ends. */
+export interface Jobs {
+  /** Newest first. */
+  readonly list: ReadonlySignal<readonly LiveJob[]>;
+  /** The one that the address names. */
+  readonly selected: ReadonlySignal<LiveJob | null>;
+  /** Why an action or the list failed. */
+  readonly fault: ReadonlySignal<string | null>;
+  /** Reads the newest jobs. Those that have not ended are followed, so a page that was closed finds them where they are. */
+  load(): Promise<void>;
+  /** Takes up a job that was submitted, and selects it. */
+  add(snapshot: JobSnapshot, prompt: string): void;
+  select(id: string | null): void;
+  cancel(id: string): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Submits the same request once more. */
+  retry(id: string): Promise<void>;
+  /** What a job was submitted with; null when it is gone. */
+  request(id: string): Promise<JobRequest | null>;
+  stop(): void;
+}
+
+interface Entry extends LiveJob {
+  readonly snapshot: Signal<JobSnapshot>;
+  readonly away: Signal<boolean>;
+}
+
+/** How many jobs the page keeps at hand. The history has all. */
+const NEWEST = 24;
+/** Snapshots per second: more cannot be told apart. */
+const MAX_PER_SECOND = 8;
+/** The name of the channel on which tabs tell each other of new jobs. */
+const CHANNEL = 'qwen-studio.jobs';
+
+export function createJobs({
+  client,
+  session,
+  route,
+  announcer,
+}: {
+  readonly client: Client;
+  readonly session: Session;
+  readonly route: Route;
+  readonly announcer: Announcer;
+}): Jobs {
+  const list = signal<readonly Entry[]>([]);
+  const fault = signal<string | null>(null);
+  const stopped = new AbortController();
+  const selected = computed(() => list.value.find(({ id }) => id === route.jobId.value) ?? null);
+  const tabs = new BroadcastChannel(CHANNEL);
+  tabs.addEventListener('message', () => void load());
+
+  function report(error: unknown): void {
+    if (stopped.signal.aborted || session.concerns(error)) return;
+    fault.value = texts.failure(error);
+  }
+
+  function put(snapshot: JobSnapshot, prompt: string): Entry {
+    const known = list.value.find(({ id }) => id === snapshot.id);
+    if (known !== undefined) {
+      if (snapshot.revision > known.snapshot.value.revision) known.snapshot.value = snapshot;
+      return known;
+    }
+    const entry = { id: snapshot.id, prompt, snapshot: signal(snapshot), away: signal(false) };
+    list.value = [...list.value, entry].sort((left, right) =>
+      right.snapshot.value.createdAt.localeCompare(left.snapshot.value.createdAt),
+    );
+    if (!isFinal(snapshot)) void follow(entry);
+    return entry;
+  }
+
+  async function follow({ id, snapshot, away }: Entry): Promise<void> {
+    const options = {
+      maxPerSecond: MAX_PER_SECOND,
+      signal: stopped.signal,
+      onRetry: () => {
+        away.value = true;
+      },
+    };
+    try {
+      for await (const next of client.watch(id, options)) {
+        announce(id, snapshot.value, next);
+        snapshot.value = next;
+        away.value = false;
+      }
+    } catch (error) {
+      if (error instanceof GatewayError && error.kind === 'not-found') drop(id);
+      else report(error);
+    }
+  }
+
+  function announce(id: string, before: JobSnapshot, now: JobSnapshot): void {
+    if (id !== selected.value?.id) return;
+    const quarter = (progress: number): number => Math.floor(progress / 25);
+    const moved = now.stage !== before.stage || quarter(now.progress) > quarter(before.progress);
+    if (now.status !== before.status || (now.status === 'PROCESSING' && moved)) {
+      announcer.say(texts.jobs.spoken(now));
+    }
+  }
+
+  function drop(id: string): void {
+    list.value = list.value.filter(known => known.id !== id);
+    if (route.jobId.peek() === id) route.open('edit');
+  }
+
+  async function load(): Promise<void> {
+    try {
+      const page: JobPage = await client.jobs({ first: NEWEST }, { signal: stopped.signal });
+      for (const { request, ...snapshot } of page.nodes) put(snapshot, request.prompt);
+      const id = route.jobId.peek();
+      if (id !== null && !list.value.some(known => known.id === id)) await loadOne(id);
+      fault.value = null;
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  /** An older job that the address names. */
+  async function loadOne(id: string): Promise<void> {
+    const [snapshot, request] = await Promise.all([client.job(id), client.request(id)]);
+    if (snapshot === null) route.open('edit');
+    else put(snapshot, request?.prompt ?? '');
+  }
+
+  return {
+    list,
+    selected,
+    fault,
+    load,
+    add(snapshot, prompt) {
+      put(snapshot, prompt);
+      route.open('edit', snapshot.id);
+      tabs.postMessage(snapshot.id);
+    },
+    select(id) {
+      route.open('edit', id);
+      if (id !== null && !list.value.some(known => known.id === id)) loadOne(id).catch(report);
+    },
+    async cancel(id) {
+      try {
+        const result = await client.cancel(id);
+        if (result.__typename === 'EditJobNotFound') drop(id);
+      } catch (error) {
+        report(error);
+      }
+    },
+    async remove(id) {
+      try {
+        await client.delete(id);
+        drop(id);
+        announcer.say(texts.jobs.deleted);
+      } catch (error) {
+        report(error);
+      }
+    },
+    async retry(id) {
+      try {
+        const result = await client.retry(id);
+        if (result.__typename !== 'EditJob') fault.value = result.message;
+        else this.add(result, list.value.find(known => known.id === id)?.prompt ?? '');
+      } catch (error) {
+        report(error);
+      }
+    },
+    request: id => client.request(id),
+    stop() {
+      stopped.abort();
+      tabs.close();
+    },
+  };
+}

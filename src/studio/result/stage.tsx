@@ -1,0 +1,66 @@
+import { isFinal } from '../../client/client.ts';
+import { useStudio } from '../app/context.ts';
+import type { LiveJob } from '../jobs/jobs.ts';
+import { Progress } from '../jobs/progress.tsx';
+import { texts } from '../texts.ts';
+import { Button } from '../ui/button.tsx';
+import { Icon } from '../ui/icon.tsx';
+import { ResultActions } from './result-actions.tsx';
+import { ShownImage } from './shown-image.tsx';
+
+/** The large place for the selected job: its preview, its result or its fault. */
+export function Stage() {
+  const { jobs } = useStudio();
+  const job = jobs.selected.value;
+  return (
+    <section class={`stage ${job === null ? 'stage-empty' : ''}`} aria-label={texts.result.stage}>
+      {jobs.fault.value !== null && (
+        <p class="fault banner" role="alert">
+          {jobs.fault}
+        </p>
+      )}
+      {job === null ? <Empty /> : <Shown key={job.id} job={job} />}
+    </section>
+  );
+}
+
+function Shown({ job }: { readonly job: LiveJob }) {
+  const { jobs } = useStudio();
+  const snapshot = job.snapshot.value;
+  const failed = snapshot.status === 'ERROR' || snapshot.status === 'CANCELED';
+  return (
+    <>
+      <div class="canvas">
+        {failed ? (
+          <div class="notice">
+            <Icon name="alert" />
+            <h2>{texts.jobs.status(snapshot.status)}</h2>
+            <p class="quiet">{snapshot.error?.message ?? texts.jobs.canceled}</p>
+          </div>
+        ) : (
+          <ShownImage job={snapshot} prompt={job.prompt} />
+        )}
+      </div>
+      <div class="stage-foot">
+        {isFinal(snapshot) ? (
+          <ResultActions job={job} />
+        ) : (
+          <div class="running">
+            <Progress job={snapshot} away={job.away.value} />
+            <Button onClick={() => void jobs.cancel(job.id)}>{texts.jobs.cancel}</Button>
+          </div>
+        )}
+      </div>
+    </>
+  );
+}
+
+function Empty() {
+  return (
+    <div class="notice">
+      <Icon name="wand" />
+      <h2>{texts.result.empty}</h2>
+      <p class="quiet">{texts.result.emptyAbout}</p>
+    </div>
+  );
+}

@@ -1,0 +1,146 @@
+import { GatewayError, type JobSnapshot } from '../client/client.ts';
+
+type Status = JobSnapshot['status'];
+type Stage = NonNullable<JobSnapshot['stage']>;
+
+const STATUSES: Readonly<Record<Status, string>> = {
+  QUEUED: 'Waiting',
+  PROCESSING: 'Editing',
+  COMPLETED: 'Ready',
+  ERROR: 'Failed',
+  CANCELED: 'Canceled',
+};
+
+const STAGES: Readonly<Record<Stage, string>> = {
+  LOADING: 'Loading the model',
+  ENCODING: 'Reading the prompt and the images',
+  SAMPLING: 'Painting',
+  DECODING: 'Developing the image',
+  SAVING: 'Saving',
+};
+
+const ENGINE_STATES = {
+  READY: 'Ready',
+  DOWN: 'Does not respond',
+  DRAINED: 'Drained',
+  SET_ASIDE: 'Set aside after failures',
+  STARTING: 'Being probed',
+  UNFIT: 'Can run none of the workflows',
+} as const;
+
+const PARAMETER_NAMES: Readonly<Record<string, string>> = { cfg: 'Guidance' };
+
+const capitalized = (text: string): string => text.replace(/^./, letter => letter.toUpperCase());
+
+/** Every text of the page. */
+export const texts = {
+  brand: 'Studio',
+  views: { label: 'Views', edit: 'Editor', history: 'History', engines: 'Engines' },
+  theme: {
+    label: (name: string) => `Theme: ${name}`,
+  },
+  images: {
+    title: 'Images',
+    slot: (number: number) => `Image ${number}`,
+    add: 'Add',
+    addLink: 'Add by link',
+    link: 'Address of an image',
+    result: 'Result of an edit',
+    remove: (number: number) => `Remove image ${number}`,
+    moveLeft: (number: number) => `Move image ${number} to the left`,
+    moveRight: (number: number) => `Move image ${number} to the right`,
+    tooMany: 'An edit takes up to three images.',
+    notSent: 'It could not be sent. Is it too large, or the connection lost?',
+    notUsable: 'An image cannot be used. Replace it or remove it.',
+  },
+  prompt: {
+    title: 'What should change?',
+    placeholder: 'Change the background to a forest at dusk',
+    sample: 'Place the person from image 1 in the landscape from image 2, in warm evening light',
+    insert: 'Insert',
+    reference: (number: number) => `image ${number}`,
+    negative: 'Avoid',
+    negativePlaceholder: 'blurry, distorted',
+    ambiguous: (words: string) => `Which image is “${words}” in? Say “${words} in image 1”.`,
+    missing: (number: number) => `There is no image ${number}.`,
+    unnamed: 'Say which image you mean: “the background of image 2”.',
+  },
+  parameters: {
+    title: 'Settings',
+    workflow: 'Workflow',
+    notRunnable: (title: string) => `${title} (no engine can run it now)`,
+    nameOf: (name: string) =>
+      PARAMETER_NAMES[name] ?? capitalized(name.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase()),
+    reset: (name: string) => `Reset ${name}`,
+    seed: 'Seed',
+    random: 'Random',
+    randomSeed: 'A random seed each time',
+  },
+  submit: { edit: 'Edit', form: 'Edit' },
+  jobs: {
+    tray: 'Newest edits',
+    progress: 'Progress of the edit',
+    cancel: 'Cancel',
+    canceled: 'The edit was canceled.',
+    deleted: 'The edit was deleted.',
+    away: 'The connection is lost. Connecting again…',
+    status: (status: Status) => STATUSES[status],
+    state: (job: JobSnapshot) =>
+      job.status === 'PROCESSING' && job.stage !== null ? STAGES[job.stage] : STATUSES[job.status],
+    detail: (job: JobSnapshot) =>
+      [
+        job.status === 'QUEUED' && job.waitingFor !== null ? job.waitingFor.message : null,
+        job.status === 'QUEUED' && job.queuePosition !== null && job.queuePosition > 0
+          ? `${job.queuePosition} ahead`
+          : null,
+        job.stage === 'SAMPLING' && job.step !== null && job.totalSteps !== null
+          ? `Step ${job.step} of ${job.totalSteps}`
+          : null,
+        job.etaSeconds === null ? null : `${duration(job.etaSeconds)} left`,
+      ]
+        .filter(part => part !== null)
+        .join(' · '),
+    spoken: (job: JobSnapshot) =>
+      job.status === 'PROCESSING'
+        ? `${job.stage === null ? STATUSES.PROCESSING : STAGES[job.stage]}, ${Math.round(job.progress)} percent`
+        : job.status === 'COMPLETED'
+          ? 'The result is ready.'
+          : (job.error?.message ?? STATUSES[job.status]),
+  },
+  result: {
+    stage: 'Result',
+    empty: 'Your edit appears here',
+    emptyAbout: 'Two sample images and a prompt are ready: press Edit. Or drop your own.',
+    alt: (prompt: string) => `Result: ${prompt}`,
+    preview: 'Preview of the edit',
+    further: 'Edit this further',
+    download: 'Download',
+    reuse: 'Reuse settings',
+    retry: 'Try again',
+    remove: 'Delete',
+  },
+  history: { title: 'History', empty: 'Nothing yet.', more: 'Show more' },
+  engines: {
+    title: 'Engines',
+    sandbox: 'Sandbox',
+    state: (state: keyof typeof ENGINE_STATES) => ENGINE_STATES[state],
+  },
+  signin: {
+    title: 'Sign in',
+    about: 'This gateway asks for a key. It is kept until you close this tab.',
+    key: 'Key or token',
+    rejected: 'The key was not accepted.',
+    submit: 'Sign in',
+    out: 'Sign out',
+  },
+  /** What failed, from an error that was caught. */
+  failure: (error: unknown): string => {
+    if (error instanceof GatewayError && error.kind === 'unreachable') return 'The gateway does not respond.';
+    return error instanceof Error ? error.message : String(error);
+  },
+} as const;
+
+function duration(seconds: number): string {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}

@@ -1,0 +1,65 @@
+import type { Browser, Locator, Page } from 'playwright-core';
+import { startChromium } from './clients/browser.ts';
+import { type Rig, startRig } from './gateway.ts';
+
+/** The Studio page of a gateway on the sandbox, in a browser. */
+export interface StudioRig {
+  readonly rig: Rig;
+  readonly browser: Browser;
+  /** Opens the page in a context of its own, which `faults` collects what goes wrong in. */
+  open(): Promise<StudioPage>;
+  close(): Promise<void>;
+}
+
+export interface StudioPage {
+  readonly page: Page;
+  readonly edit: Locator;
+  readonly progress: Locator;
+  readonly result: Locator;
+  /** Errors of scripts, of the console (the policy's violations too), and requests to other origins. */
+  readonly faults: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function startStudio(overrides: Record<string, string> = {}): Promise<StudioRig> {
+  const rig = await startRig(overrides);
+  const browser = await startChromium();
+  return {
+    rig,
+    browser,
+    async open() {
+      const context = await browser.newContext({ reducedMotion: 'reduce' });
+      const page = await context.newPage();
+      const faults = collectFaults(page, rig.url);
+      await page.goto(rig.url);
+      return { ...partsOf(page), faults, close: () => context.close() };
+    },
+    async close() {
+      await browser.close();
+      await rig.close();
+    },
+  };
+}
+
+/** The parts of the page that tests and assistive technology rely on, by role and name. */
+export function partsOf(page: Page): Pick<StudioPage, 'page' | 'edit' | 'progress' | 'result'> {
+  return {
+    page,
+    edit: page.getByRole('button', { name: 'Edit', exact: true }),
+    progress: page.getByRole('progressbar'),
+    result: page.getByAltText(/^Result/),
+  };
+}
+
+function collectFaults(page: Page, origin: string): string[] {
+  const faults: string[] = [];
+  page.on('pageerror', error => faults.push(error.message));
+  page.on('console', message => {
+    if (message.type() === 'error') faults.push(message.text());
+  });
+  page.on('request', request => {
+    const url = new URL(request.url());
+    if (/^(https?|wss?):$/.test(url.protocol) && url.host !== new URL(origin).host) faults.push(url.href);
+  });
+  return faults;
+}
