@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import open from 'open';
+import { StoreInUse } from '../adapters/embedded/database.ts';
 import { type Client, createClient, type JobSnapshot } from '../client/client.ts';
 import { readConfig } from '../config.ts';
+import { startFault } from '../gateway/faults.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
 import { createLog } from '../log.ts';
 import { createProgressView } from './progress.ts';
@@ -30,6 +31,8 @@ const PROMPT = 'Place the person from image 1 in the landscape from image 2, in 
 /** EX_USAGE and EX_CONFIG of sysexits.h. */
 const BAD_USAGE = 64;
 const BAD_CONFIG = 78;
+/** Demos that can run in one folder at a time. */
+const MOST_DEMOS = 20;
 
 const values = readOptions();
 if (values.help) {
@@ -63,23 +66,14 @@ function readOptions() {
 
 async function demo(): Promise<number> {
   const samples = await serveSamples();
-  const wanted = process.env.PORT || '8189';
-  // Anything but a port is a fault of the settings, which are read below.
-  const port = /^\d{1,5}$/.test(wanted) && Number(wanted) <= 65_535 ? await freePort(Number(wanted)) : wanted;
   const allowed = [process.env.FETCH_ALLOW, samples.address].filter(Boolean).join(',');
-  const result = readConfig({
-    DATA_DIR: join('data', 'demo'),
-    LOG_LEVEL: 'error',
-    ...process.env,
-    PORT: String(port),
-    FETCH_ALLOW: allowed,
-  });
-  if (!result.ok) {
-    for (const fault of result.faults) console.error(fault);
+  const started = await start({ ...process.env, FETCH_ALLOW: allowed });
+  if (!started.ok) {
+    for (const fault of started.faults) console.error(fault);
     await samples.stop();
     return BAD_CONFIG;
   }
-  const gateway = await startGateway(result.config, createLog(result.config.LOG_LEVEL));
+  const { gateway } = started;
   const client = createClient({ url: gateway.url });
   try {
     console.log(
@@ -111,6 +105,44 @@ async function demo(): Promise<number> {
     await gateway.stop();
     await samples.stop();
   }
+}
+
+/**
+ * Starts the gateway, on a free port if the wanted one is taken, and with the first data folder that no other demo uses unless
+ * the environment sets one. Rejects with an error that no setting explains.
+ */
+async function start(
+  environment: NodeJS.ProcessEnv,
+): Promise<{ ok: true; gateway: Gateway } | { ok: false; faults: readonly string[] }> {
+  let PORT = environment.PORT;
+  let number = 1;
+  for (;;) {
+    const folder = join('data', number === 1 ? 'demo' : `demo-${number}`);
+    const result = readConfig({ DATA_DIR: folder, LOG_LEVEL: 'error', ...environment, PORT });
+    if (!result.ok) return result;
+    const { config } = result;
+    try {
+      const gateway = await startGateway(config, createLog(config.LOG_LEVEL));
+      return { ok: true, gateway };
+    } catch (error) {
+      if (error instanceof StoreInUse && config.DATA_DIR === folder && number < MOST_DEMOS) {
+        number += 1;
+        console.log(`${folder} is in use by another demo: trying data/demo-${number}`);
+      } else if (isTaken(error, config.PORT)) {
+        PORT = '0';
+        console.log(`Port ${config.PORT} is in use: using a free one`);
+      } else {
+        const fault = startFault(error, config);
+        if (fault === null) throw error;
+        return { ok: false, faults: [fault] };
+      }
+    }
+  }
+}
+
+function isTaken(error: unknown, port: number): boolean {
+  if (!(error instanceof Error && 'code' in error && 'port' in error)) return false;
+  return error.code === 'EADDRINUSE' && error.port === port;
 }
 
 /** Submits the edit and shows its progress. Returns the last snapshot, or null when it was rejected. */
@@ -151,16 +183,4 @@ function printNextSteps({ url }: Gateway, image: string, id: string): void {
   curl -f '${url}/download/${id}' -o edited.png
 
 Ctrl-C stops it.`);
-}
-
-/** The port if it is free, otherwise 0, which takes any free one. */
-async function freePort(wanted: number): Promise<number> {
-  const isFree = await new Promise<boolean>(done => {
-    const probe = createServer();
-    probe.once('error', () => done(false));
-    probe.listen(wanted, '127.0.0.1', () => probe.close(() => done(true)));
-  });
-  if (isFree) return wanted;
-  console.log(`Port ${wanted} is in use: using a free one`);
-  return 0;
 }

@@ -4,6 +4,11 @@ import { checkVersion, migrate } from './migrations.ts';
 /** Page cache: enough to list a thousand jobs from anywhere in a large file, for which SQLite's default of 2 MB is not. */
 const CACHE_KIB = 16 * 1024;
 
+/** Another process holds the SQLite file. */
+export class StoreInUse extends Error {
+  override name = 'StoreInUse';
+}
+
 export interface OpenDatabase {
   readonly db: DatabaseSync;
   /** The version of the tables when the file was opened; 0 for a new file. */
@@ -13,7 +18,7 @@ export interface OpenDatabase {
 /**
  * Opens the SQLite file and holds it exclusively, so that no other process can read or write it. `update` creates the
  * tables of a new file and moves those of an older version forward; without it they stay as they are. Throws an Error that
- * names DATA_DIR when another process holds the file, or its tables have a version that this gateway cannot use.
+ * names DATA_DIR when another process holds the file (StoreInUse), or its tables have a version that this gateway cannot use.
  */
 export function openDatabase(path: string, { update }: { readonly update: boolean }): OpenDatabase {
   const db = new DatabaseSync(path, { timeout: 0 });
@@ -30,7 +35,7 @@ export function openDatabase(path: string, { update }: { readonly update: boolea
   } catch (error) {
     db.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {
-      throw new Error(
+      throw new StoreInUse(
         `DATA_DIR: ${path} is in use by another gateway: give this one its own DATA_DIR, or let both share REDIS_URL`,
       );
     }

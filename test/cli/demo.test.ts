@@ -1,0 +1,40 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect, it, onTestFinished } from 'vitest';
+import { listen } from '../support/servers.ts';
+
+const DEMO = join(import.meta.dirname, '../../src/cli/demo.ts');
+
+it('a second demo runs beside the first, with another port and data of its own', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'demo-'));
+  // Taken, so that no other program on this machine matters.
+  const server = createServer();
+  const port = await listen(server);
+  const demo = (...words: string[]): ChildProcess =>
+    spawn(process.execPath, [DEMO, '--steps', '1', ...words], {
+      cwd,
+      env: { PATH: process.env.PATH, PORT: String(port), SANDBOX_STEP: '5ms' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+  const first = demo();
+  const ended = new Promise(resolve => first.once('exit', resolve));
+  onTestFinished(async () => {
+    first.kill('SIGTERM');
+    await ended;
+    server.close();
+    await rm(cwd, { recursive: true });
+  });
+  await new Promise<void>(resolve => {
+    first.stdout?.on('data', (chunk: Buffer) => chunk.includes('Sample images on') && resolve());
+  });
+  const second = demo('--once');
+  const code = new Promise(resolve => second.once('exit', resolve));
+  const output = second.stdout === null ? '' : await text(second.stdout);
+  expect({ code: await code, output }).toMatchObject({ code: 0, output: expect.stringContaining('Saved ') });
+  expect(output).toContain('data/demo is in use by another demo: trying data/demo-2\n');
+  expect(output).toContain(`Port ${port} is in use: using a free one\n`);
+});
