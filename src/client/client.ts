@@ -25,6 +25,8 @@ import {
   JobsDocument,
   type JobsQuery,
   type JobsQueryVariables,
+  ResultSizesDocument,
+  type ResultSizesQueryVariables,
   RetryJobDocument,
   type RetryJobMutation,
   WorkflowsDocument,
@@ -136,6 +138,15 @@ export interface Client {
   request(id: string, options?: CallOptions): Promise<JobRequest | null>;
   /** The workflows with their parameters, most preferred first. */
   workflows(options?: CallOptions): Promise<readonly Workflow[]>;
+  /**
+   * The size of the result of an edit whose image 1 has the given size. Null: the graph of the workflow decides it, or there
+   * is no such workflow.
+   */
+  resultSize(
+    workflow: string,
+    image: ResultSizesQueryVariables,
+    options?: CallOptions,
+  ): Promise<{ readonly width: number; readonly height: number } | null>;
   /** The engines, as far as the caller may see them. */
   engines(options?: CallOptions): Promise<readonly Engine[]>;
   /**
@@ -240,6 +251,10 @@ export function createClient(options: ClientOptions): Client {
     request: async (id, { signal } = {}) =>
       (await run(JobRequestDocument, { id }, signal)).job?.request ?? null,
     workflows: async ({ signal } = {}) => (await run(WorkflowsDocument, {}, signal)).workflows,
+    async resultSize(workflow, image, { signal } = {}) {
+      const { workflows } = await run(ResultSizesDocument, image, signal);
+      return workflows.find(({ name }) => name === workflow)?.resultSize ?? null;
+    },
     engines: async ({ signal } = {}) => (await run(EnginesDocument, {}, signal)).engines,
     watch,
     async wait(id, given) {

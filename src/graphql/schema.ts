@@ -31,7 +31,7 @@ function addTypes(builder: Builder): JobTypes {
   const errors = addErrors(builder, jobTypes);
   addJobQueries(builder, jobTypes);
   addEdits(builder, jobTypes, errors);
-  addWorkflows(builder);
+  addWorkflows(builder, jobTypes);
   addEngines(builder, errors);
   return jobTypes;
 }

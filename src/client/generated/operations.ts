@@ -265,6 +265,15 @@ export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
 export type EnginesQuery = { engines: Array<{ id: string, state: EditEngineState, reason: string | null, sandbox: boolean, live: boolean, device: string | null, version: string | null, vramFree: number | null, vramTotal: number | null, workflows: Array<string>, problems: Array<string> }> };
 
+export type ResultSizesQueryVariables = Exact<{
+  width: number;
+  height: number;
+  megapixels?: number | null | undefined;
+}>;
+
+
+export type ResultSizesQuery = { workflows: Array<{ name: string, resultSize: { width: number, height: number } | null }> };
+
 export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
 export type JobQueryVariables = Exact<{
@@ -598,6 +607,19 @@ export const EnginesDocument: Operation<EnginesQuery, EnginesQueryVariables> = {
     vramTotal
     workflows
     problems
+  }
+}`,
+};
+
+export const ResultSizesDocument: Operation<ResultSizesQuery, ResultSizesQueryVariables> = {
+  name: 'ResultSizes',
+  text: `query ResultSizes($width: Int!, $height: Int!, $megapixels: Float) {
+  workflows {
+    name
+    resultSize(width: $width, height: $height, megapixels: $megapixels) {
+      width
+      height
+    }
   }
 }`,
 };

@@ -211,7 +211,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  return { JobType, JobStatus, JobPriority, ErrorCode, WebhookEvent, MetadataInput };
+  return { JobType, SizeType, JobStatus, JobPriority, ErrorCode, WebhookEvent, MetadataInput };
 }
 
 function dateOf(time: number | null): Date | null {

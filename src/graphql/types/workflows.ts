@@ -1,8 +1,12 @@
+import { GraphQLError } from 'graphql';
 import type { EngineStatus } from '../../dispatch/engines/engine.ts';
+import type { Size } from '../../images/formats.ts';
+import { resultSize } from '../../workflows/bind/bind.ts';
 import { describeProblem } from '../../workflows/check/engine.ts';
 import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
+import type { JobTypes } from './job.ts';
 
 interface Entry {
   readonly name: string;
@@ -14,8 +18,11 @@ interface Entry {
 
 const TYPES = { integer: 'INTEGER', number: 'NUMBER', string: 'STRING', boolean: 'BOOLEAN' } as const;
 
+/** Longer sides than any image has that a model can edit. */
+const MAX_SIDE = 100_000;
+
 /** Adds `workflows`. */
-export function addWorkflows(builder: Builder): void {
+export function addWorkflows(builder: Builder, { SizeType }: JobTypes): void {
   const ParameterType = builder.enumType('EditParameterType', { values: Object.values(TYPES) });
   const Parameter = builder.objectRef<FormField>('EditWorkflowParameter').implement({
     description:
@@ -70,6 +77,18 @@ export function addWorkflows(builder: Builder): void {
         description: 'Enough to build a form from. Empty when its files are broken.',
         resolve: ({ workflow }) => (workflow === null ? [] : formOf(workflow.manifest)),
       }),
+      resultSize: t.field({
+        type: SizeType,
+        nullable: true,
+        description: 'The size of the result of an edit. Null: the graph of the workflow decides it.',
+        args: {
+          width: t.arg.int({ required: true, description: 'Of image 1, in pixels.' }),
+          height: t.arg.int({ required: true, description: 'Of image 1, in pixels.' }),
+          megapixels: t.arg.float({ description: 'As in `EditImageInput`.' }),
+        },
+        resolve: ({ workflow }, { width, height, megapixels }) =>
+          workflow === null ? null : sizeFor(workflow, { width, height }, megapixels ?? null),
+      }),
       requirements: t.field({
         type: [Requirement],
         description: 'Some are needed only for certain parameter values.',
@@ -89,6 +108,21 @@ export function addWorkflows(builder: Builder): void {
       ],
     }),
   );
+}
+
+/** Null where the graph decides, or where an edit with these megapixels would be rejected. */
+function sizeFor({ manifest }: Workflow, image: Size, given: number | null): Size | null {
+  for (const side of ['width', 'height'] as const) {
+    const value = image[side];
+    if (value >= 1 && value <= MAX_SIDE) continue;
+    const message = `${side} takes 1 to ${MAX_SIDE}, got ${value}`;
+    throw new GraphQLError(message, { extensions: { code: 'BAD_USER_INPUT', field: side } });
+  }
+  const range = manifest.parameters.megapixels;
+  if (range === undefined) return null;
+  const megapixels = given ?? range.default;
+  const fits = megapixels >= range.minimum && megapixels <= range.maximum;
+  return fits ? resultSize(manifest, image, megapixels) : null;
 }
 
 function entryOf(workflow: Workflow, engines: readonly EngineStatus[]): Entry {

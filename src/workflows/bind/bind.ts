@@ -75,7 +75,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   const first = images[0];
   if (first === undefined)
     throw new WorkflowBindError(manifest.name, 'images', 'takes at least one image, got none');
-  const size = sizeOf(manifest, first, request.megapixels);
+  const size = resultSize(manifest, first, request.megapixels);
 
   const graph = withSlots(
     manifest,
@@ -107,8 +107,11 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   return { graph, size, outputNode: nodeId(whole, output.node), plan };
 }
 
-/** The size computed here when the graph takes one, else the size that its own scaling node will produce, if known. */
-function sizeOf(manifest: Manifest, first: BindImage, megapixels: number | null): Size | null {
+/**
+ * The size of the result for an image 1 of the size `first`: the one computed here when the graph takes one, else that
+ * which its own scaling node will produce, if known. Throws a RangeError unless sides and `megapixels` are above 0.
+ */
+export function resultSize(manifest: Manifest, first: Size, megapixels: number | null): Size | null {
   if (megapixels === null) return null;
   return manifest.inputs.width === undefined
     ? encodedSize(scaledSize(first, megapixels, manifest.size.multipleOf))

@@ -138,3 +138,45 @@ describe('workflows', () => {
     expect((await answer.json()).features).toEqual(['multi-image-support']);
   });
 });
+
+describe('resultSize', () => {
+  async function sizeAt(megapixels: string, width = 1600, height = 900): Promise<unknown> {
+    const { data, errors } = await rig.graphql<{ workflows: { name: string; resultSize: unknown }[] }>(
+      `{ workflows { name resultSize(width: ${width}, height: ${height}${megapixels}) { width height } } }`,
+    );
+    if (errors !== undefined) return errors[0]?.message;
+    return data?.workflows.find(({ name }) => name === 'qwen-image-edit-plus')?.resultSize;
+  }
+
+  it('is that of the job', async () => {
+    const image = `${rig.images.url}/red.png`;
+    const { data } = await rig.graphql<{ editImage: { id: string } }>(
+      `mutation { editImage(input: { images: [{ url: "${image}" }], prompt: "x", steps: 1, megapixels: 0.3 }) {
+        ... on EditJob { id }
+      } }`,
+    );
+    const id = data?.editImage.id;
+    interface Sized {
+      job: { size: object | null; request: { images: { width: number; height: number }[] } };
+    }
+    const job = async () =>
+      (
+        await rig.graphql<Sized>(
+          `{ job(id: "${id}") { size { width height } request { images { width height } } } }`,
+        )
+      ).data?.job;
+    await expect.poll(async () => (await job())?.size).not.toBeNull();
+    const { width, height } = (await job())?.request.images[0] ?? {};
+    expect(await sizeAt(', megapixels: 0.3', width, height)).toEqual((await job())?.size);
+  });
+
+  it('has the shape of image 1, at the default megapixels of the workflow', async () => {
+    expect(await sizeAt('')).toEqual(await sizeAt(', megapixels: 1'));
+    expect(await sizeAt('')).toEqual({ width: expect.any(Number), height: expect.any(Number) });
+  });
+
+  it('is null for megapixels that an edit would not accept, and names a side that is no side', async () => {
+    expect(await sizeAt(', megapixels: 50')).toBeNull();
+    expect(await sizeAt('', 0)).toBe('width takes 1 to 100000, got 0');
+  });
+});
