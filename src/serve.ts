@@ -2,12 +2,19 @@ import { createEngineClient, EngineUnreachable } from './comfyui/client.ts';
 import type { Environment } from './config/files.ts';
 import { misspelled, readConfig } from './config.ts';
 import { startFault } from './gateway/faults.ts';
+import { stopWithin } from './gateway/stops.ts';
 import { type Gateway, startGateway } from './gateway.ts';
 import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
 import { createLog, createPrettyLog, type Log } from './log.ts';
 
 /** Exit code for invalid settings: EX_CONFIG of sysexits.h. */
 export const BAD_CONFIG = 78;
+
+/**
+ * How long a stop may take after DRAIN_DELAY. Requests in flight and clients that do not read take 5 s at most; Docker kills a
+ * container after 10 s.
+ */
+const STOP_MS = 9_000;
 
 /** How long the check of the settings waits for an engine, in milliseconds. */
 const ENGINE_CHECK_MS = 3_000;
@@ -42,9 +49,9 @@ async function schemeFault(url: string): Promise<string | null> {
 
 /**
  * Runs the gateway in this process: reads the settings from an environment, prints its address on standard output and
- * logs to standard error. SIGINT and SIGTERM stop it with exit code 0; a second one exits at once with 1. SIGHUP reloads
- * the workflows. Resolves with null when it listens. When it cannot start, prints the reasons on standard error and
- * resolves with the exit code: 78 where a setting has to change, else 1.
+ * logs to standard error. SIGINT and SIGTERM stop it with exit code 0, or 1 when something hangs; a second one exits at
+ * once with 1. SIGHUP reloads the workflows. Resolves with null when it listens. When it cannot start, prints the reasons on
+ * standard error and resolves with the exit code: 78 where a setting has to change, else 1.
  */
 export async function serve(environment: Environment): Promise<1 | typeof BAD_CONFIG | null> {
   const result = readConfig(environment);
@@ -52,7 +59,7 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
     for (const fault of result.faults) console.error(fault);
     return BAD_CONFIG;
   }
-  const { LOG_LEVEL, LOG_PRETTY, NODE_ENV } = result.config;
+  const { DRAIN_DELAY, LOG_LEVEL, LOG_PRETTY, NODE_ENV } = result.config;
   const pretty = LOG_PRETTY && process.stderr.isTTY ? await createPrettyLog(LOG_LEVEL) : null;
   const log = pretty ?? createLog(LOG_LEVEL);
   for (const { name, meant } of misspelled(environment)) {
@@ -74,25 +81,19 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
   // The sandbox draws with the same library in this process. Without it, only untrusted images are decoded here.
   decodeOnOneThread();
   if (!gateway.sandbox) blockOtherDecoders();
-  handleSignals(gateway, log, NODE_ENV !== 'production' && process.stdin.isTTY);
+  handleSignals(gateway, log, DRAIN_DELAY + STOP_MS, NODE_ENV !== 'production' && process.stdin.isTTY);
   console.log(`Qwen Edit gateway on ${gateway.url}`);
   return null;
 }
 
 /** In a terminal, SIGHUP means that the terminal was closed. */
-function handleSignals(gateway: Gateway, log: Log, inTerminal: boolean): void {
+function handleSignals(gateway: Gateway, log: Log, stopMs: number, inTerminal: boolean): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) process.exit(1);
     stopping = true;
     log.info({ signal }, 'stopping');
-    gateway.stop().then(
-      () => process.exit(0),
-      error => {
-        log.error({ err: error }, 'could not stop cleanly');
-        process.exit(1);
-      },
-    );
+    void stopWithin(stopMs, gateway.stop, log).then(code => process.exit(code));
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
