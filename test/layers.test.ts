@@ -9,10 +9,22 @@ import { expect, it } from 'vitest';
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The programs and their composition root.
   cli: [
-    ...['serve', 'gateway', 'config', 'client', 'http', 'comfyui', 'workflows', 'sandbox', 'concurrency'],
+    ...[
+      'doctor',
+      'serve',
+      'gateway',
+      'config',
+      'client',
+      'http',
+      'comfyui',
+      'workflows',
+      'sandbox',
+      'concurrency',
+    ],
     ...['adapters', 'compile-cache', 'log', 'version'],
   ],
   main: ['serve', 'compile-cache'],
+  doctor: ['gateway', 'config', 'dispatch', 'adapters', 'jobs', 'comfyui', 'workflows', 'log'],
   serve: ['gateway', 'config', 'comfyui', 'images', 'log'],
   gateway: [
     ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { cacheCompiledCode } from '../compile-cache.ts';
 import { VERSION } from '../version.ts';
 import { addBackup } from './backup.ts';
+import { addDoctor } from './doctor.ts';
 import { addEdit } from './edit.ts';
 import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
 import { addJobs } from './list.ts';
@@ -45,6 +46,7 @@ function buildProgram(done: Done): Command {
       `
 Examples:
   qwen-edit serve
+  qwen-edit doctor
   qwen-edit edit photo.jpg -p "Make it night" -o night.png
   qwen-edit jobs --status processing
   qwen-edit workflows list
@@ -62,6 +64,7 @@ ${WATCHING_EXIT_CODES}`,
   addDownload(program);
   addWorkflows(program, done);
   addBackup(program);
+  addDoctor(program, done);
   return program;
 }
 

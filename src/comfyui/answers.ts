@@ -176,14 +176,23 @@ export interface SystemStats {
   readonly device: string | null;
   readonly vramTotal: number | null;
   readonly vramFree: number | null;
+  /** Whether its device is the CPU. */
+  readonly cpu: boolean;
+  /** The words of its command line; null when it does not tell. */
+  readonly argv: readonly string[] | null;
 }
 
 const systemStats = z.object({
-  system: z.object({ comfyui_version: z.string().catch('unknown'), sandbox: z.boolean().catch(false) }),
+  system: z.object({
+    comfyui_version: z.string().catch('unknown'),
+    sandbox: z.boolean().catch(false),
+    argv: z.array(z.string()).nullable().catch(null),
+  }),
   devices: z
     .array(
       z.object({
         name: z.string().catch('unknown'),
+        type: z.string().catch('unknown'),
         vram_total: z.number().nullish().catch(null),
         vram_free: z.number().nullish().catch(null),
       }),
@@ -201,6 +210,8 @@ export function readSystemStats(json: unknown): SystemStats {
     device: device?.name ?? null,
     vramTotal: device?.vram_total ?? null,
     vramFree: device?.vram_free ?? null,
+    cpu: device?.type === 'cpu',
+    argv: system.argv,
   };
 }
 

@@ -61,6 +61,11 @@ export interface EngineClient {
   /** Without credentials, for logs. */
   readonly url: string;
   systemStats(): Promise<SystemStats>;
+  /**
+   * How far its clock is ahead of ours, in milliseconds, by the header `Date` of a response: exact to a second and half the
+   * time that the response takes. Null without that header.
+   */
+  clockAheadMs(): Promise<number | null>;
   /** Whether previews can carry the id of their prompt and feature flags are answered; older engines have no such path. */
   previewMetadata(): Promise<boolean>;
   /** The node classes of this name, as in `object_info`; `{}` when the engine has none. */
@@ -190,6 +195,15 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   return {
     url: root,
     systemStats: () => readJson('/system_stats', readSystemStats),
+    async clockAheadMs() {
+      const sent = Date.now();
+      const answer = await call('/system_stats');
+      const received = Date.now();
+      await answer.body.dump();
+      const date = Date.parse(String(answer.headers.date));
+      // The header has no fractions of a second.
+      return Number.isNaN(date) ? null : Math.round(date + 500 - (sent + received) / 2);
+    },
     async previewMetadata() {
       const answer = await call('/features');
       if (answer.statusCode !== 404) return bodyOf(answer, 'GET /features', readFeatures);

@@ -52,7 +52,7 @@ export async function openStores(
 }
 
 /** Undefined lets the AWS SDK find them. */
-function awsCredentials(config: Config): AwsCredentials | undefined {
+export function awsCredentials(config: Config): AwsCredentials | undefined {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = config;
   if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
   const { AWS_SESSION_TOKEN: sessionToken } = config;

@@ -13,6 +13,7 @@ import {
   untilReady,
 } from './client.ts';
 import { createRedisDurations } from './durations.ts';
+import { type RedisInfo, readInfo } from './info.ts';
 import { createKeys, DEFAULT_PREFIX } from './keys.ts';
 import { createRedisLedger } from './ledger.ts';
 import { createRedisFeed, createRedisPreviews } from './live.ts';
@@ -133,7 +134,10 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
 }
 
 /** Throws an Error that names the setting at fault. */
-async function targetOf({ url, caFile }: RedisOptions): Promise<ConnectionTarget> {
+export async function targetOf({
+  url,
+  caFile,
+}: Pick<RedisOptions, 'url' | 'caFile'>): Promise<ConnectionTarget> {
   const address = readAddress(url);
   if (caFile === undefined) return { address, tls: address.tls ? {} : null };
   if (!address.tls) throw new Error('REDIS_URL: REDIS_CA_FILE needs a rediss:// URL');
@@ -163,19 +167,20 @@ function checkPrefix(prefix: string): string {
 
 /** Warns of settings of Redis that can lose accepted jobs. Skipped where an access rule forbids `INFO`. */
 async function warnOfSettings(client: Client, log: Log): Promise<void> {
-  let info: string;
+  let info: RedisInfo;
   try {
-    info = `${await client.info('persistence')}\n${await client.info('memory')}`;
+    info = await readInfo(client);
   } catch (error) {
     log.debug({ err: error }, 'could not read the settings of Redis');
     return;
   }
-  const setting = (name: string): string => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? '';
-  if (setting('aof_enabled') === '0') {
+  if (!info.appendOnly) {
     log.warn({}, 'Redis has no append-only file: a restart loses accepted jobs (set appendonly yes)');
   }
-  const policy = setting('maxmemory_policy');
-  if (setting('maxmemory') !== '0' && policy !== '' && policy !== 'noeviction') {
-    log.warn({ policy }, 'Redis evicts data when its memory is full: set maxmemory-policy noeviction');
+  if (info.eviction !== null) {
+    log.warn(
+      { policy: info.eviction },
+      'Redis evicts data when its memory is full: set maxmemory-policy noeviction',
+    );
   }
 }

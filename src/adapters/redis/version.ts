@@ -24,11 +24,23 @@ export async function claimStore(client: Client, keys: Keys): Promise<number> {
     client.qeClaimStore(keys.version, keys.identity, STORE_VERSION, OLDEST_READER, VERSION),
   );
   const [found, reader, gateway] = asList(reply);
-  if (asNumber(reader) > STORE_VERSION) {
-    throw new Error(
-      `REDIS_URL: the store has version ${asNumber(found)} of gateway ${String(gateway)}, and this gateway, ${VERSION}, takes ` +
-        `${STORE_VERSION} at most; start ${String(gateway)} or later, or set REDIS_URL to another Redis or database`,
-    );
-  }
+  checkReader(asNumber(found), asNumber(reader), String(gateway));
   return asNumber(found);
+}
+
+/** The version of a store, which is not changed; null where none was written. Rejects as `claimStore`. */
+export async function readStoreVersion(client: Client, keys: Keys): Promise<number | null> {
+  const [found, reader, gateway] = await reach(client.hmget(keys.version, 'version', 'reader', 'gateway'));
+  if (found === null || found === undefined) return null;
+  checkReader(Number(found), Number(reader), String(gateway));
+  return Number(found);
+}
+
+/** Throws when a store of version `found`, raised by `gateway`, needs a reader of a later version than this one. */
+function checkReader(found: number, reader: number, gateway: string): void {
+  if (reader <= STORE_VERSION) return;
+  throw new Error(
+    `REDIS_URL: the store has version ${found} of gateway ${gateway}, and this gateway, ${VERSION}, takes ` +
+      `${STORE_VERSION} at most; start ${gateway} or later, or set REDIS_URL to another Redis or database`,
+  );
 }

@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import type { SystemStats } from '../comfyui/answers.ts';
+import { createEngineClient, type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
+import { openEngineSocket } from '../comfyui/socket.ts';
+import type { Config } from '../config.ts';
+import { canTarget } from '../dispatch/engines/inspection.ts';
+import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
+import { parseObjectInfo } from '../workflows/check/object-info.ts';
+import type { Workflow } from '../workflows/workflow.ts';
+import { type Check, inBytes, type Reporter, reasonOf, reporter } from './check.ts';
+import { checkClock } from './clock.ts';
+
+const ANSWER_MS = 15_000;
+/** The header `Date` has no fractions, and nothing of a job depends on an engine's clock. */
+const CLOCK_MS = 5_000;
+
+/** What an engine showed. `runs`: the workflows that it can run; null when it does not respond. */
+export interface EngineFindings {
+  readonly checks: readonly Check[];
+  readonly runs: readonly string[] | null;
+}
+
+/** Checks one engine; submits nothing to it. */
+export async function checkEngine(
+  url: string,
+  config: Config,
+  workflows: readonly Workflow[],
+): Promise<EngineFindings> {
+  const client = createEngineClient({ url, timeoutMs: ANSWER_MS });
+  const id = new URL(client.url).host;
+  const report = reporter('engine', id);
+  try {
+    const started = performance.now();
+    const stats = await client.systemStats();
+    const ms = Math.round(performance.now() - started);
+    const { checks, runs } = await checkPrograms(client, report, workflows);
+    const ahead = await client.clockAheadMs();
+    return {
+      checks: [
+        describe(report, stats, ms),
+        ...checks,
+        ...(await checkSocket(client, report)),
+        ...checkPreviews(id, stats, config.PREVIEW_RATE),
+        ...(ahead === null ? [] : [checkClock(id, ahead, CLOCK_MS)]),
+      ],
+      runs,
+    };
+  } catch (error) {
+    return {
+      checks: [report.wrong(`does not work: ${reasonOf(error)}`, unreachableFix(error, client.url))],
+      runs: null,
+    };
+  } finally {
+    await client.close();
+  }
+}
+
+function describe(report: Reporter, stats: SystemStats, ms: number): Check {
+  const { version, sandbox, device, vramFree, vramTotal, cpu } = stats;
+  const about = `ComfyUI ${version}, ${ms} ms`;
+  if (sandbox) return report.ok(`the sandbox as ${about}: it runs no model`);
+  if (cpu) {
+    return report.warning(
+      `${about}, runs on the CPU: an edit takes hours`,
+      'install PyTorch for the GPU, and start ComfyUI without --cpu',
+    );
+  }
+  const memory =
+    vramFree === null || vramTotal === null
+      ? ''
+      : `, ${inBytes(vramFree)} of ${inBytes(vramTotal)} VRAM are free`;
+  const message = `${about}${device === null ? '' : `, ${device}`}${memory}`;
+  if (canTarget(stats)) return report.ok(message);
+  return report.warning(`${message}; cannot stop a single prompt`, 'update ComfyUI to 0.3.57 or later');
+}
+
+/** Which of the workflows the engine can run, and what it lacks for the others. */
+async function checkPrograms(
+  client: EngineClient,
+  report: Reporter,
+  workflows: readonly Workflow[],
+): Promise<{ checks: Check[]; runs: string[] }> {
+  const info = parseObjectInfo(await client.objectInfo());
+  const found = workflows.map(workflow => ({ workflow, problems: checkAgainstEngine(workflow, info) }));
+  const runs = found.filter(({ problems }) => problems.length === 0).map(({ workflow }) => workflow.name);
+  const lacking = found
+    .filter(({ problems }) => problems.length > 0)
+    .map(({ workflow, problems }) => {
+      const message = `cannot run ${workflow.name}: ${problems.map(describeProblem).join(', ')}`;
+      const fixes = problems.map(problem => problemFix(problem, workflow));
+      // An engine that runs none is of no use; one that runs some need not run them all.
+      return runs.length === 0 ? report.wrong(message, ...fixes) : report.warning(message, ...fixes);
+    });
+  return { checks: [...(runs.length === 0 ? [] : [report.ok(`runs ${runs.join(', ')}`)]), ...lacking], runs };
+}
+
+function problemFix(problem: WorkflowProblem, { name, manifest }: Workflow): string {
+  switch (problem.kind) {
+    case 'node-missing': {
+      const from = manifest.requires.nodes.find(entry => entry.class === problem.classType)?.from;
+      if (from === undefined)
+        return `install the node pack that has ${problem.classType}, and restart ComfyUI`;
+      return /^ComfyUI \d/.test(from)
+        ? `update ComfyUI: ${problem.classType} is in ${from}`
+        : `install ${from} in ComfyUI/custom_nodes, and restart ComfyUI`;
+    }
+    case 'model-missing': {
+      const { file, folder } = problem;
+      const from = manifest.requires.models.find(entry => entry.file === file)?.from;
+      return `put ${file} into ComfyUI/models/${folder}${from === undefined ? '' : `, from ${from}`}`;
+    }
+    case 'input-invalid':
+      return `correct input ${problem.input} of node ${problem.node} in graph.json of ${name}`;
+    default:
+      return problem satisfies never;
+  }
+}
+
+/** Whether its WebSocket opens, over which steps and previews come. */
+async function checkSocket(client: EngineClient, report: Reporter): Promise<Check[]> {
+  const ignore = (): void => undefined;
+  try {
+    const socket = await openEngineSocket({
+      ...client.socketUrl(`doctor-${randomUUID()}`),
+      answersFlags: await client.previewMetadata(),
+      onEvent: ignore,
+      onClose: ignore,
+    });
+    await socket.close();
+    return [];
+  } catch (error) {
+    if (!(error instanceof EngineUnreachable)) throw error;
+    const fix = 'let the proxy in front of it pass WebSockets: the headers Upgrade and Connection';
+    return [report.warning(`${error.message}; jobs have no steps and no previews`, fix)];
+  }
+}
+
+/** Whether it makes previews, where its command line tells. */
+function checkPreviews(id: string, { argv, sandbox }: SystemStats, rate: number): Check[] {
+  const report = reporter('previews', id);
+  if (rate === 0) return [report.ok('turned off by PREVIEW_RATE=0')];
+  if (sandbox) return [report.ok('on')];
+  const method = argv === null ? null : previewMethod(argv);
+  if (method === null) return [];
+  return method === 'none'
+    ? [report.warning('ComfyUI makes none', 'start ComfyUI with --preview-method auto')]
+    : [report.ok(`on, --preview-method ${method}`)];
+}
+
+/** ComfyUI makes none by default (`comfy/cli_args.py`). */
+function previewMethod(argv: readonly string[]): string {
+  const at = argv.findLastIndex(word => /^--preview-method(=|$)/.test(word));
+  if (at < 0) return 'none';
+  return argv[at]?.split('=')[1] ?? argv[at + 1] ?? 'none';
+}
+
+/** What to do about an engine that does not respond as ComfyUI. `url` has no credentials. */
+function unreachableFix(error: unknown, url: string): string {
+  if (!(error instanceof EngineUnreachable)) return 'update ComfyUI, or see its log';
+  const { protocol, hostname, port } = new URL(url);
+  if (error.otherScheme) {
+    return `COMFYUI_URL=${url.replace(protocol, protocol === 'http:' ? 'https:' : 'http:')}`;
+  }
+  if (error.refused) {
+    const listen = /^(localhost|127\.|\[::1\])/.test(hostname) ? '' : ' --listen';
+    return `start ComfyUI there (python main.py${listen} --port ${port || '80'}), or correct COMFYUI_URL`;
+  }
+  switch (error.status) {
+    case 401:
+    case 403:
+      return `add credentials: COMFYUI_URL=${protocol}//user:password@${url.slice(protocol.length + 2)}`;
+    case 200:
+    case 404:
+      return 'set COMFYUI_URL to the URL of a ComfyUI: another program answers at this one';
+    case null:
+      return /ENOTFOUND|EAI_AGAIN/.test(error.message)
+        ? 'correct the host in COMFYUI_URL'
+        : 'see whether the machine runs and its firewall lets the gateway in, or correct COMFYUI_URL';
+    default:
+      return 'see the log of ComfyUI, and of the proxy in front of it';
+  }
+}

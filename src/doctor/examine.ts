@@ -1,0 +1,48 @@
+import type { Environment } from '../config/files.ts';
+import type { Config } from '../config.ts';
+import { type Check, reporter } from './check.ts';
+import { checkDisks } from './disk.ts';
+import { checkEngine, type EngineFindings } from './engine.ts';
+import { checkGateway, findGateway } from './gateway.ts';
+import { checkImages } from './images.ts';
+import { settingsFound } from './settings.ts';
+import { checkStore } from './store.ts';
+import { checkDefault, checkWorkflows } from './workflows.ts';
+
+/**
+ * Checks all that a gateway with these settings needs, at the same time, and yields what was found in a fixed order. Changes
+ * nothing: probes of the stores are removed again.
+ */
+export async function* examine(config: Config, environment: Environment): AsyncGenerator<Check> {
+  const gateway = findGateway(config);
+  const loaded = checkWorkflows(config);
+  const engines = loaded.then(({ workflows }) =>
+    Promise.all(config.COMFYUI_URL.map(url => checkEngine(url, config, workflows))),
+  );
+  const parts: readonly Promise<readonly Check[]>[] = [
+    gateway.then(checkGateway),
+    loaded.then(({ checks }) => checks),
+    checkStore(config, gateway),
+    checkImages(config),
+    checkDisks(config),
+    engines.then(found => engineChecks(config, found)),
+  ];
+  // A part that fails while an earlier one is awaited is reported when its turn comes.
+  for (const part of parts) part.catch(() => undefined);
+  yield* settingsFound(environment);
+  for (const part of parts) yield* await part;
+}
+
+function engineChecks(config: Config, found: readonly EngineFindings[]): Check[] {
+  if (found.length === 0) {
+    return [
+      reporter('engine', null).warning(
+        'COMFYUI_URL is not set: the gateway uses the sandbox, which runs no model',
+        'COMFYUI_URL=http://127.0.0.1:8188',
+      ),
+    ];
+  }
+  const known = found.flatMap(({ runs }) => (runs === null ? [] : [runs]));
+  const runs = known.length === 0 ? null : new Set(known.flat());
+  return [...found.flatMap(({ checks }) => checks), ...checkDefault(config, runs)];
+}
