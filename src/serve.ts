@@ -11,7 +11,7 @@ import { createLog, createPrettyLog, type Log } from './log.ts';
 export const BAD_CONFIG = 78;
 
 /**
- * How long a stop may take after DRAIN_DELAY. Requests in flight and clients that do not read take 5 s at most; Docker kills a
+ * How long a stop may take after DRAIN_DELAY. Requests in flight and clients that do not read take 3 s at most; Docker kills a
  * container after 10 s.
  */
 const STOP_MS = 9_000;

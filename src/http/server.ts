@@ -200,11 +200,10 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   return {
     url,
     async stop() {
-      await sockets.stop();
       const deadline = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
       try {
-        // Streams would not end by themselves. First, because closing the server cuts responses that it takes for sent.
-        await streams.stop();
+        // They would not end by themselves. First, because closing the server cuts responses that it takes for sent.
+        await Promise.all([sockets.stop(), streams.stop()]);
         await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);

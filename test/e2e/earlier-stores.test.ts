@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startGatewayProcess, startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
@@ -50,6 +51,15 @@ async function failure(overrides: Record<string, string> = {}): Promise<string> 
 async function idsOf(url: string, query = ''): Promise<string[]> {
   const { body } = await fetchJson(`${url}/jobs${query}`);
   return Object.keys(z.object({ jobs: z.record(z.string(), z.unknown()) }).parse(body).jobs).toSorted();
+}
+
+function versionIn(folder: string): unknown {
+  const db = new DatabaseSync(join(folder, 'jobs.sqlite'));
+  try {
+    return db.prepare('PRAGMA user_version').get()?.user_version;
+  } finally {
+    db.close();
+  }
 }
 
 function setVersion(version: number, gateway: string | null): void {
@@ -106,6 +116,15 @@ describe.each(['embedded', 'redis'] as const)('a store of the first version: %s'
     await (await startRig(overrides, again)).close();
     expect(again.has('info', MOVED)).toBe(false);
   });
+});
+
+it('a backup leaves an earlier store, and its copy, at their version', async () => {
+  await restoreEmbedded({ dataDir, engineUrl: engine.url, webhookUrl: receiver.url });
+  const target = join(dataDir, 'backup');
+  const { code, err } = await qwenEdit(['backup', target], { DATA_DIR: dataDir });
+  expect([code, err]).toEqual([0, expect.any(String)]);
+  expect(versionIn(dataDir)).toBe(2);
+  expect(versionIn(target)).toBe(2);
 });
 
 describe('a store of a later version', () => {

@@ -275,7 +275,7 @@ it('a gateway stops in time although a webhook, an engine, an image server and c
 
   const from = performance.now();
   expect(await gateway.end('SIGTERM')).toBe(0);
-  expect(performance.now() - from).toBeLessThan(8_000);
+  expect(performance.now() - from).toBeLessThan(6_000);
   await submitting;
   for (const client of clients) client.destroy();
   socket.terminate();

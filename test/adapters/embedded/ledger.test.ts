@@ -6,6 +6,7 @@ import { expect, it } from 'vitest';
 import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
 import { aJob } from '../../support/jobs.ts';
+import { restoreEmbedded } from '../../support/stores/earlier.ts';
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
 
 async function open(folder?: string): Promise<LedgerUnderTest> {
@@ -61,6 +62,35 @@ it('rejects a file whose version it cannot use, and leaves it as it is', async (
       new RegExp(`^DATA_DIR: .*jobs\\.sqlite has version ${version}.*${bound}`),
     );
   }
+  await rm(root, { recursive: true });
+});
+
+it('a step that fails leaves the file at the version before, and the next start goes on', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+  await restoreEmbedded({
+    dataDir: root,
+    engineUrl: 'http://127.0.0.1:9',
+    webhookUrl: 'http://127.0.0.1:9/hook',
+  });
+  const path = join(root, 'jobs.sqlite');
+  const options = { path, feed: createEmbeddedFeed(), now: Date.now };
+  const change = (sql: string): unknown => {
+    const db = new DatabaseSync(path);
+    db.exec(sql);
+    const found = db.prepare('PRAGMA user_version').get()?.user_version;
+    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").all();
+    db.close();
+    return [found, tables.map(({ name }) => name)];
+  };
+  const earlier = ['deliveries', 'idempotency', 'jobs', 'lanes'];
+  expect(change('')).toEqual([2, earlier]);
+  // The last table of the last step.
+  change('CREATE TABLE versions (x)');
+  expect(() => openEmbeddedLedger(options)).toThrow('table versions already exists');
+  expect(change('DROP TABLE versions')).toEqual([3, [...earlier, 'tags']]);
+  const ledger = openEmbeddedLedger(options);
+  expect(await ledger.count()).toEqual({ waiting: 1, running: 1 });
+  await ledger.close();
   await rm(root, { recursive: true });
 });
 
