@@ -14,6 +14,7 @@ import { addRemoteOptions, entriesOf, takeEntry, takeNumber, takeWhole, withClie
 
 interface EditOptions extends SubmitOptions {
   readonly prompt: string;
+  readonly mask?: string;
   readonly negativePrompt?: string;
   readonly seed?: string;
   readonly steps?: number;
@@ -34,6 +35,7 @@ export function addEdit(program: Command): void {
     .description('Edit 1 to 3 images by a prompt: files, URLs, or - for standard input.')
     .argument('<images...>', 'in the order in which the prompt refers to them');
   const command = needOption(edit, '-p, --prompt <text>', 'what to change')
+    .option('-m, --mask <image>', 'where image 1 changes: white, or transparent; the rest stays as it is')
     .option('-n, --negative-prompt <text>', 'what to avoid')
     .option('--seed <number>', 'the same seed and input give the same image', takeSeed)
     .option('--steps <number>', 'sampling steps, 1 to 100', takeWhole(1, 100))
@@ -63,6 +65,7 @@ see watch and cancel.
 Examples:
   qwen-edit edit photo.jpg -p "Make it night" -o night.png --open
   qwen-edit edit photo.jpg dog.jpg -p "Put the dog from image 2 into image 1" -o out.png
+  qwen-edit edit photo.jpg --mask mask.png -p "A red door" -o out.png
   qwen-edit edit https://example.com/photo.jpg -p "As a watercolour" --steps 20 --seed 7 --watch
   cat photo.jpg | qwen-edit edit - -p "Make it night" -o - > night.png
   id=$(qwen-edit edit photo.jpg -p "Make it night"); qwen-edit watch $id
@@ -72,15 +75,19 @@ ${WATCHING_EXIT_CODES}`,
     )
     .action(async (words: string[], options: EditOptions) => {
       await checkWaitOptions(options);
-      const images = await readImages(words);
+      const { mask } = options;
+      const read = await readImages([...words, ...(mask === undefined ? [] : [mask])]);
+      const images = read.slice(0, words.length);
       await withClient(options, async client => {
-        const job = jobOf(await client.edit(inputOf(images, options), { onRetry: noteFirst() }));
+        const job = jobOf(
+          await client.edit(inputOf(images, read[words.length], options), { onRetry: noteFirst() }),
+        );
         await followSubmitted(client, job, options);
       });
     });
 }
 
-function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
+function inputOf(images: EditInput['images'], mask: EditInput['mask'], options: EditOptions): EditInput {
   const {
     prompt,
     negativePrompt,
@@ -97,6 +104,7 @@ function inputOf(images: EditInput['images'], options: EditOptions): EditInput {
   } = options;
   return {
     images,
+    ...(mask === undefined ? {} : { mask }),
     prompt,
     negativePrompt,
     seed,

@@ -15,7 +15,7 @@ const EXTENSIONS = ['.png', '.jpg', '.jpeg', '.webp'];
 /** How long a desktop's opener gets to report that it found no program, in milliseconds. */
 const OPENER_MS = 2_000;
 
-/** The input images of a command line: URLs as they are, files and `-` (standard input, once) as their bytes. */
+/** The input images and the mask of a command line: URLs as they are, files and `-` (standard input, once) as their bytes. */
 export async function readImages(words: readonly string[]): Promise<ImageInput[]> {
   const inputs = words.filter(word => word === '-').length;
   if (inputs > 1) throw new CommandFailure('Standard input holds one image: give - once', 2);

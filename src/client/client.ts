@@ -61,8 +61,11 @@ export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
 
 type JobSnapshot = JobSnapshotFragment;
 
-/** The input of an edit; images may also be URLs or bytes. */
-export type EditInput = Omit<EditImageInput, 'images'> & { readonly images: readonly ImageInput[] };
+/** The input of an edit; images and the mask may also be URLs or bytes. */
+export type EditInput = Omit<EditImageInput, 'images' | 'mask'> & {
+  readonly images: readonly ImageInput[];
+  readonly mask?: ImageInput | null;
+};
 
 /** The result of `edit`, discriminated by `__typename`: a job, or an error that says what to change. */
 export type EditResult = EditImageMutation['editImage'];
@@ -236,9 +239,15 @@ export function createClient(options: ClientOptions): Client {
         throw error;
       }
     };
-    const images = await Promise.all(input.images.map(image => toImageSource(image, send)));
+    const { mask: painted, ...rest } = input;
+    const [mask, ...images] = await Promise.all([
+      painted == null ? undefined : toImageSource(painted, send),
+      ...input.images.map(image => toImageSource(image, send)),
+    ]);
     const idempotencyKey = input.idempotencyKey ?? randomKey();
-    const variables = { input: { ...input, images, idempotencyKey } };
+    const variables = {
+      input: { ...rest, images, ...(mask === undefined ? {} : { mask }), idempotencyKey },
+    };
     return (await submit(signal => execute(connection, EditImageDocument, variables, signal), given))
       .editImage;
   }

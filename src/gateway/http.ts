@@ -56,7 +56,8 @@ export async function startFaces(
     stops.add(() => server.stop());
     log.info({ url: server.url }, 'metrics');
   }
-  const maxBodyBytes = 3 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
+  // Three images and a mask as data URIs, with their texts.
+  const maxBodyBytes = 4 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const studio = config.STUDIO ? await studioFrom(log) : null;
   const onOperation = [...parts.onOperation, createOperationMetrics(metrics.registry)];
   return startHttpServer({

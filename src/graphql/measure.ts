@@ -37,6 +37,7 @@ const WEIGHTS: Readonly<Record<string, number>> = {
   Mutation: 50,
   'EditPreviewImage.dataUri': 20,
   'EditInputImage.url': 5,
+  'EditMask.url': 5,
 };
 const NOTHING: Measured = { depth: 0, aliases: 0, directives: 0, cost: 0, fields: 0 };
 

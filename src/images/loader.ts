@@ -7,6 +7,8 @@ import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
 import { readDataUri } from './data-uri.ts';
 import { type Download, download } from './download.ts';
 import { type ImageFailure, toImageFailure } from './errors.ts';
+import type { Size } from './formats.ts';
+import { type MaskResult, toMask } from './mask.ts';
 import { createVerifier, type VerifiedImage } from './verify.ts';
 
 export type ImageResult = { ok: true; image: VerifiedImage } | { ok: false; failure: ImageFailure };
@@ -51,6 +53,8 @@ export interface ImageLoader {
   fromDataUri(uri: string, options?: LoadOptions): Promise<ImageResult>;
   /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
   fromReader(read: () => Promise<Uint8Array>, options?: LoadOptions): Promise<ImageResult>;
+  /** Makes a mask for an image 1 of this size, as `toMask` does, in turn with the images that are decoded. */
+  toMask(image: VerifiedImage, size: Size, options?: LoadOptions): Promise<MaskResult>;
   /** Runs work that holds a whole image of at most `maxBytes` when there is a slot; settles as `work` does. */
   inTurn<T>(work: () => Promise<T>, options?: LoadOptions): Promise<T>;
   /** Makes downloads fail and waits until no image is being processed. */
@@ -58,7 +62,7 @@ export interface ImageLoader {
 }
 
 const CONCURRENT_FETCHES = 8;
-/** Of these per share: all images of one edit; two callers of servers that do not answer still leave slots free. */
+/** Of these per share: the images of one edit; two callers of servers that do not answer still leave slots free. */
 const FETCHES_PER_SHARE = 3;
 /** Two that are decoded and two that are read meanwhile. */
 const CONCURRENT_LOCAL = 4;
@@ -135,6 +139,8 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       tracked(load(local, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), given)),
     fromReader: (read, given = {}) =>
       tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
+    toMask: (image, size, { share = null, signal } = {}) =>
+      tracked(decodes.run(share, () => toMask(image, size), signal)),
     inTurn: (work, { share = null, signal } = {}) => tracked(local.run(share, work, signal)),
     async close() {
       closing.abort(new OutboundError('unreachable', 'the gateway is shutting down'));

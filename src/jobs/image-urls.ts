@@ -5,7 +5,8 @@ import type { Clock } from './ports.ts';
 export interface ImageUrls {
   /** An output image; 0 is the first. */
   output(jobId: string, index: number): string;
-  input(jobId: string, slot: number): string;
+  /** An input image by its number, or the mask. */
+  input(jobId: string, slot: number | 'mask'): string;
   /** The newest preview. `sequence` changes with each, so that browsers load it again. */
   preview(jobId: string, sequence: number): string;
 }

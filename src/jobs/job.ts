@@ -24,16 +24,20 @@ export interface Webhook {
   readonly events: readonly WebhookEvent[];
 }
 
-/** One image of a request; its bytes are in Artifacts under `key`. */
-export interface InputImage extends Size {
-  /** The number in the prompt ("image 2"), as the caller gave it, including gaps. */
-  readonly slot: 1 | 2 | 3;
+/** An image that a request came with; its bytes are in Artifacts under `key`. */
+export interface StoredImage extends Size {
   readonly key: string;
   readonly sha256: string;
   readonly mimeType: ImageMimeType;
   readonly bytes: number;
   /** Where it came from, for humans: the URL as given, `data:`, `upload:<id>` or `job:<id>`. */
   readonly source: string;
+}
+
+/** One image of a request. */
+export interface InputImage extends StoredImage {
+  /** The number in the prompt ("image 2"), as the caller gave it, including gaps. */
+  readonly slot: 1 | 2 | 3;
 }
 
 /** What a caller notes on a job for its own use: it has no effect on the edit. */
@@ -46,6 +50,8 @@ export interface Labels {
 /** An edit with every default and the seed filled in. Never changes after submit. */
 export interface EditRequest extends Labels {
   readonly images: readonly InputImage[];
+  /** A grey image of the size of image 1, white where it changes. Unset: there is none. */
+  readonly mask?: StoredImage;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** Decimal, 0 … 2^64-1: larger than a JavaScript number can hold. */
@@ -61,6 +67,11 @@ export interface EditRequest extends Labels {
   readonly webhook: Webhook | null;
   /** What of the caller's request was ignored, one sentence each. Unset: nothing. */
   readonly warnings?: readonly string[];
+}
+
+/** Every image that a request came with, the mask last. */
+export function imagesOf({ images, mask }: EditRequest): readonly StoredImage[] {
+  return mask === undefined ? images : [...images, mask];
 }
 
 /** One image that a job made; its bytes, without metadata, are in Artifacts under `key`. */

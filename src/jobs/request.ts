@@ -99,6 +99,8 @@ export type ImageSource =
 /** An edit as submitted; unset settings are filled in from the workflow. */
 export interface EditInput extends Labels {
   readonly images: readonly { slot: 1 | 2 | 3; source: ImageSource; field: string }[];
+  /** The mask of what to change; null or unset: there is none. */
+  readonly mask?: ImageSource | null;
   readonly prompt: string;
   readonly negativePrompt: string;
   readonly seed: string | null;
@@ -129,7 +131,7 @@ export function withField(field: string, message: string): string {
 }
 
 /** A request without its images. */
-type Settings = Omit<EditRequest, 'images'>;
+type Settings = Omit<EditRequest, 'images' | 'mask'>;
 
 /** Fills in unset settings from the workflow, and checks the others against its ranges. */
 export function fillIn(
@@ -179,8 +181,13 @@ export function fillIn(
 
 /** A hash of what an input requests. The order of fields does not matter. */
 export function fingerprint(input: EditInput): string {
-  const { idempotencyKey: _, warnings: __, images, ...rest } = input;
-  const canonical = { ...rest, images: images.map(({ slot, source }) => ({ slot, source })) };
+  const { idempotencyKey: _, warnings: __, images, mask = null, ...rest } = input;
+  // Without a mask it is the hash of earlier versions, which had none.
+  const canonical = {
+    ...rest,
+    images: images.map(({ slot, source }) => ({ slot, source })),
+    ...(mask === null ? {} : { mask }),
+  };
   return createHash('sha256')
     .update(JSON.stringify(sortKeys(canonical)))
     .digest('hex');

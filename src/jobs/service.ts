@@ -1,6 +1,6 @@
 import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
 import type { Delivery } from './delivery.ts';
-import { type Caller, type InputImage, isFinal, type Job, maySee } from './job.ts';
+import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } from './job.ts';
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
@@ -38,7 +38,7 @@ export interface Jobs {
   /** Submits a new job with exactly the same request. */
   retry(id: string, caller: Caller): Promise<RetryOutcome>;
   /** Whether the file of an input image is stored. */
-  hasInput(image: InputImage): Promise<boolean>;
+  hasInput(image: StoredImage): Promise<boolean>;
   /** Deliveries to the job's webhook, done and pending, oldest first. */
   deliveries(job: Job): Promise<readonly Delivery[]>;
   /** Number of jobs queued before this one; null if it does not wait. */
@@ -95,7 +95,7 @@ export function createJobs(options: JobsOptions): Jobs {
 
   async function eraseImages(job: Job): Promise<void> {
     const outputs = await artifacts.list(`outputs/${job.id}`);
-    const keys = [...job.request.images.map(image => image.key), ...outputs.map(output => output.key)];
+    const keys = [...imagesOf(job.request).map(image => image.key), ...outputs.map(output => output.key)];
     await Promise.all([
       ...keys.map(key => artifacts.remove(key)),
       ...job.outputs.map(output => options.removeEngineFile(output.enginePath)),

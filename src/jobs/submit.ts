@@ -2,8 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { ImageLoader, ImageResult } from '../images/loader.ts';
 import type { VerifiedImage } from '../images/verify.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
+import type { Workflow } from '../workflows/workflow.ts';
 import { type ErrorCode, StoreUnavailable } from './errors.ts';
-import { type Caller, createJob, type EditRequest, type InputImage, type Job, shareOf } from './job.ts';
+import {
+  type Caller,
+  createJob,
+  type EditRequest,
+  type InputImage,
+  type Job,
+  type StoredImage,
+  shareOf,
+} from './job.ts';
 import {
   type Artifacts,
   type Clock,
@@ -70,10 +79,13 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   const rejectWebhook = options.rejectWebhook ?? (() => NO_WEBHOOKS);
 
   async function submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome> {
-    const chosen = workflows.choose(input.workflow);
+    const source = input.mask ?? null;
+    const chosen = workflows.choose(input.workflow, source !== null);
     if (!chosen.ok) return reject('WORKFLOW_INVALID', chosen.message, 'workflow');
     const settings = fillIn(input, chosen.workflow);
     if (!settings.ok) return reject('INVALID_INPUT', settings.message, settings.field);
+    const unsuited = maskFault(chosen.workflow, source !== null);
+    if (unsuited !== null) return reject('INVALID_INPUT', unsuited, 'mask');
     const fault = input.webhook === null ? null : rejectWebhook(input.webhook.url);
     if (fault !== null) return reject('INVALID_INPUT', fault.message, fault.field);
 
@@ -83,23 +95,43 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       const earlier = await ledger.findRepeated(caller.id, idempotency);
       if (earlier !== null) return settle(earlier, null);
     }
-    const loaded = await Promise.all(input.images.map(image => loadImage(image.source, caller, signal)));
+    const loading = source === null ? null : loadImage(source, caller, signal);
+    const [loaded, loadedMask] = await Promise.all([
+      Promise.all(input.images.map(image => loadImage(image.source, caller, signal))),
+      loading,
+    ]);
     for (const [index, result] of loaded.entries()) {
       if (!result.ok) {
         return reject(result.failure.code, result.failure.message, input.images[index]?.field ?? null);
       }
     }
+    if (loadedMask?.ok === false) {
+      return reject(loadedMask.failure.code, loadedMask.failure.message, 'mask');
+    }
     const verified = loaded.flatMap(result => (result.ok ? [result.image] : []));
     const id = randomUUID();
-    const stored = input.images.map(({ slot, source }, index) => {
+    const bytes = new Map<string, Uint8Array>();
+    const keep = (slot: InputSlot, from: ImageSource, image: VerifiedImage): StoredImage => {
+      const stored = storedImage(id, slot, from, image);
+      bytes.set(stored.key, image.bytes);
+      return stored;
+    };
+    const stored = input.images.map(({ slot, source: from }, index) => {
       const image = verified[index];
       if (image === undefined) throw new Error(`No image for slot ${slot}`);
-      return { input: inputImage(id, slot, source, image), bytes: image.bytes };
+      return { slot, ...keep(slot, from, image) };
     });
+    let mask: StoredImage | null = null;
+    const first = verified[input.images.findIndex(({ slot }) => slot === 1)];
+    if (source !== null && loadedMask !== null && first !== undefined) {
+      const made = await images.toMask(loadedMask.image, first, { share: shareOf(caller), signal });
+      if (!made.ok) return reject('INVALID_INPUT', made.message, 'mask');
+      mask = keep('mask', source, made.image);
+    }
     return store(
       id,
-      { ...settings.values, images: stored.map(({ input }) => input) },
-      new Map(stored.map(({ input, bytes }) => [input.key, bytes])),
+      { ...settings.values, images: stored, ...(mask === null ? {} : { mask }) },
+      bytes,
       input,
       caller,
       idempotency,
@@ -201,16 +233,36 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   async function resubmit(job: Job, caller: Caller): Promise<SubmitOutcome> {
     const id = randomUUID();
     const bytes = new Map<string, Uint8Array>();
-    const inputs: InputImage[] = [];
-    for (const image of job.request.images) {
+    /** Copies an image for the new job; null when it is gone. */
+    async function copy<I extends StoredImage>(slot: InputSlot, image: I): Promise<I | null> {
       const read = () => readArtifact(artifacts, image.key);
       const content = await images.inTurn(read, { share: shareOf(caller) });
-      if (content === null) return reject('EXPIRED', 'The images of this job are gone', null);
-      const key = inputKey(id, image.slot, image.key.slice(image.key.lastIndexOf('.') + 1));
+      if (content === null) return null;
+      const key = inputKey(id, slot, image.key.slice(image.key.lastIndexOf('.') + 1));
       bytes.set(key, content);
-      inputs.push({ ...image, key });
+      return { ...image, key };
     }
-    return store(id, { ...job.request, images: inputs }, bytes, job, caller, null);
+    const gone = reject('EXPIRED', 'The images of this job are gone', null);
+    const inputs: InputImage[] = [];
+    for (const image of job.request.images) {
+      const copied = await copy(image.slot, image);
+      if (copied === null) return gone;
+      inputs.push(copied);
+    }
+    const { mask } = job.request;
+    if (mask === undefined) return store(id, { ...job.request, images: inputs }, bytes, job, caller, null);
+    const copied = await copy('mask', mask);
+    if (copied === null) return gone;
+    return store(id, { ...job.request, images: inputs, mask: copied }, bytes, job, caller, null);
+  }
+
+  /** Why a workflow does not suit an edit with a mask, or one without. */
+  function maskFault({ name, manifest }: Workflow, masked: boolean): string | null {
+    if (masked === (manifest.mask !== undefined)) return null;
+    if (!masked) return `is missing: the workflow ${name} takes a mask of what to change`;
+    const names = workflows.all().flatMap(other => (other.manifest.mask === undefined ? [] : [other.name]));
+    const others = names.length === 0 ? 'no workflow here takes one' : `it is one of ${names.join(', ')}`;
+    return `is not an input of the workflow ${name}: ${others}`;
   }
 
   return { submit, resubmit };
@@ -220,14 +272,15 @@ function reject(code: ErrorCode, message: string, field: string | null): SubmitO
   return { ok: false, failure: { code, message, field, retryAfterSeconds: null } };
 }
 
+type InputSlot = InputImage['slot'] | 'mask';
+
 /** All jobs share 256 folders: making one per job would take longer than writing a small image. */
-function inputKey(jobId: string, slot: number, extension: string): string {
+function inputKey(jobId: string, slot: InputSlot, extension: string): string {
   return `inputs/${jobId.slice(0, 2)}/${jobId}-${slot}.${extension}`;
 }
 
-function inputImage(jobId: string, slot: 1 | 2 | 3, source: ImageSource, image: VerifiedImage): InputImage {
+function storedImage(jobId: string, slot: InputSlot, source: ImageSource, image: VerifiedImage): StoredImage {
   return {
-    slot,
     key: inputKey(jobId, slot, image.extension),
     sha256: image.sha256,
     mimeType: image.mimeType,

@@ -39,6 +39,14 @@ const image = z
   })
   .describe('one image that the workflow takes');
 
+const mask = z
+  .strictObject({
+    target: target.describe('the input that takes the file name of the uploaded mask'),
+  })
+  .describe(
+    'the mask of a workflow that changes only a part of image 1: a grey image of the size of image 1, white where it changes. Every edit with the workflow needs one',
+  );
+
 const scalar = z.union([z.string(), z.number(), z.boolean()]).describe('a string, a number, true or false');
 
 const option = z
@@ -142,6 +150,7 @@ export const manifestSchema = z
       .describe('the default workflow is the one with the lowest number that some engine can run')
       .default(1000),
     images: z.array(image).min(1).max(3),
+    mask: mask.optional(),
     inputs: z
       .strictObject({
         prompt: targets,

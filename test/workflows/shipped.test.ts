@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { bindWorkflow } from '../../src/workflows/bind/bind.ts';
+import { type BindRequest, bindWorkflow } from '../../src/workflows/bind/bind.ts';
 import { defaultsFor } from '../../src/workflows/bind/parameters.ts';
 import { checkAgainstEngine } from '../../src/workflows/check/engine.ts';
 import { danglingLinks } from '../../src/workflows/check/graph.ts';
@@ -24,7 +24,13 @@ const NAMES = [
   'qwen-image-edit-2511',
   'qwen-image-edit-plus-nunchaku',
   'qwen-image-edit-plus-lightning',
+  'qwen-image-edit-plus-inpaint',
 ];
+/** A request with a mask if the workflow takes one. */
+function fittingRequest(workflow: Workflow, slots: (1 | 2 | 3)[]): BindRequest {
+  return requestFor(slots, workflow.manifest.mask === undefined ? {} : { mask: 'qwen-edit/mask.png' });
+}
+
 const SLOTS: (1 | 2 | 3)[][] = [[1], [1, 2], [1, 2, 3], [1, 3]];
 
 let recorded: Record<string, unknown>;
@@ -71,7 +77,7 @@ describe('the shipped workflows', () => {
       async (_title, slots) => {
         const workflow = await shipped(name);
         const info = engineWith();
-        const { graph, plan, outputNode, size } = bindWorkflow(workflow, requestFor(slots));
+        const { graph, plan, outputNode, size } = bindWorkflow(workflow, fittingRequest(workflow, slots));
         expect(danglingLinks(graph)).toEqual([]);
         for (const node of Object.values(graph)) {
           const known = info.get(node.class_type);
@@ -82,9 +88,10 @@ describe('the shipped workflows', () => {
           }
         }
         const loaders = Object.values(graph).filter(node => node.class_type === 'LoadImage');
-        expect(loaders.map(node => node.inputs.image).sort()).toEqual(
-          slots.map(slot => `qwen-edit/picture-${slot}.png`),
-        );
+        expect(loaders.map(node => node.inputs.image).sort()).toEqual([
+          ...(workflow.manifest.mask === undefined ? [] : ['qwen-edit/mask.png']),
+          ...slots.map(slot => `qwen-edit/picture-${slot}.png`),
+        ]);
         const encoders = Object.values(graph).filter(
           node => node.class_type === 'TextEncodeQwenImageEditPlus',
         );
@@ -116,7 +123,8 @@ describe('the shipped workflows', () => {
     );
 
     it('puts each prompt on its own side', async () => {
-      const { graph } = bindWorkflow(await shipped(name), requestFor([1]));
+      const workflow = await shipped(name);
+      const { graph } = bindWorkflow(workflow, fittingRequest(workflow, [1]));
       const textBehind = (input: string): unknown => {
         const link = linksOf(graph['3'] ?? { class_type: '', inputs: {} }).find(
           entry => entry.input === input,

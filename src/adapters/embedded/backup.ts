@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
-import type { Job } from '../../jobs/job.ts';
+import { imagesOf, type Job } from '../../jobs/job.ts';
 import { partsOfKey } from '../artifacts-location.ts';
 import { isDraft } from '../files/drafts.ts';
 import { filesBelow, hasCode } from '../files/folder.ts';
@@ -169,7 +169,7 @@ async function copyImages(draft: string, options: BackupOptions): Promise<Backup
 
 function keysOf(job: Job): string[] {
   const outputs = job.outputs.flatMap(({ key, removed }) => (removed === null ? [key] : [key, removed.key]));
-  return [...job.request.images.map(image => image.key), ...outputs];
+  return [...imagesOf(job.request).map(image => image.key), ...outputs];
 }
 
 /** The record of an upload makes it usable, so it is copied last and only with its image. */

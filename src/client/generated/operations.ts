@@ -72,6 +72,8 @@ export type EditImageInput = {
   images: Array<EditImageSource>;
   /** A line of the caller’s own to find the job by, of 1 to 200 characters. Has no effect on the image. */
   label?: string | null | undefined;
+  /** Where image 1 changes: white, or transparent if any of it is transparent. Every other pixel of the PNG result is that of image 1 as scaled for the edit. Of the size of image 1, or the same shape; soft edges are blended. Accepted by workflows with `takesMask`. */
+  mask?: EditImageSource | null | undefined;
   /** Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. Unset for a workflow whose graph decides the size. */
   megapixels?: number | null | undefined;
   /** Up to 16 texts of the caller’s own, each under another key. */
@@ -89,7 +91,7 @@ export type EditImageInput = {
   steps?: number | null | undefined;
   /** Accepted only where the operator has set WEBHOOK_SECRET. */
   webhook?: EditWebhookInput | null | undefined;
-  /** Default: the first that an engine can run. */
+  /** Default: the first that an engine can run; with a mask, the first that takes one. */
   workflow?: string | null | undefined;
 };
 

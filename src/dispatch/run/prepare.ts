@@ -1,7 +1,7 @@
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
-import type { InputImage, Job } from '../../jobs/job.ts';
+import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
 import { persistently, type Run } from './settle.ts';
@@ -14,12 +14,12 @@ const TOO_LARGE = 413;
 export type Prepared = { ok: true; prompt: BoundPrompt } | { ok: false; error: JobError };
 
 /** The name of an upload: the same image has the same name, so it is sent once. */
-export function uploadName(image: InputImage): string {
+export function uploadName(image: StoredImage): string {
   return `${image.sha256}.${image.key.slice(image.key.lastIndexOf('.') + 1)}`;
 }
 
-/** Binds the job's request to its workflow, with the names under which the engine has the images. */
-export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<number, string>): Prepared {
+/** Binds the job's request to its workflow, with the names under which the engine has the images, by their keys. */
+export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<string, string>): Prepared {
   const workflow = context.workflows.find(job.request.workflow, job.request.workflowVersion);
   if (workflow === null) {
     return {
@@ -37,14 +37,14 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<n
     };
     context.log.warn(fields, 'the workflow version of the job no longer exists: the present one is used');
   }
-  const images = request.images.map(({ slot, width, height, ...image }) => ({
-    slot,
-    width,
-    height,
-    name: names.get(slot) ?? `${SUBFOLDER}/${uploadName({ slot, width, height, ...image })}`,
-  }));
+  const nameOf = (image: StoredImage) => names.get(image.key) ?? `${SUBFOLDER}/${uploadName(image)}`;
+  const images = request.images.map(image => {
+    const { slot, width, height } = image;
+    return { slot, width, height, name: nameOf(image) };
+  });
+  const mask = request.mask === undefined ? null : nameOf(request.mask);
   try {
-    return { ok: true, prompt: bindWorkflow(workflow, { ...request, jobId: job.id, images }) };
+    return { ok: true, prompt: bindWorkflow(workflow, { ...request, jobId: job.id, images, mask }) };
   } catch (error) {
     // The workflow changed after the submit and no longer accepts the request.
     if (error instanceof WorkflowBindError)
@@ -54,7 +54,7 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<n
 }
 
 export type UploadResult =
-  | { ok: true; names: ReadonlyMap<number, string> }
+  | { ok: true; names: ReadonlyMap<string, string> }
   | { ok: false; error: JobError }
   | { ok: 'stopped' };
 
@@ -65,18 +65,18 @@ export type UploadResult =
 export async function uploadInputs(run: Run): Promise<UploadResult> {
   const { context, engine } = run;
   const { job } = run.held;
-  const names = new Map<number, string>();
+  const names = new Map<string, string>();
   const deadline = context.now() + context.limits.uploadMs;
-  for (const image of job.request.images) {
+  for (const image of imagesOf(job.request)) {
     if (run.wantsCancel() || run.leaving()) return { ok: 'stopped' };
     const known = engine.uploadedAs(image.sha256);
     if (known !== null) {
-      names.set(image.slot, known);
+      names.set(image.key, known);
       continue;
     }
     const content = await context.artifacts.get(image.key);
     if (content === null) {
-      return { ok: false, error: jobError('EXPIRED', `Input image ${image.slot} no longer exists`) };
+      return { ok: false, error: jobError('EXPIRED', `The file of ${labelOf(job, image)} no longer exists`) };
     }
     const bytes = Buffer.concat(await content.toArray());
     const file = { name: uploadName(image), subfolder: SUBFOLDER, bytes, mimeType: image.mimeType };
@@ -86,7 +86,7 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       sent = await withDeadline(sending, deadline - context.now(), () => null);
     } catch (error) {
       if (!(error instanceof EngineUnreachable) || error.status !== TOO_LARGE) throw error;
-      const message = `The engine does not take input image ${image.slot}: its ${bytes.length} bytes are too many`;
+      const message = `The engine does not take ${labelOf(job, image)}: its ${bytes.length} bytes are too many`;
       return { ok: false, error: jobError('INPUT_TOO_LARGE', message) };
     }
     if (sent?.kind === 'stopped') return { ok: 'stopped' };
@@ -99,9 +99,14 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       };
     }
     engine.rememberUpload(image.sha256, sent.value);
-    names.set(image.slot, sent.value);
+    names.set(image.key, sent.value);
   }
   return { ok: true, names };
+}
+
+function labelOf({ request }: Job, image: StoredImage): string {
+  const slot = request.images.find(({ key }) => key === image.key)?.slot;
+  return slot === undefined ? 'the mask' : `input image ${slot}`;
 }
 
 /** Whether the engine, or a proxy before it, answered with an error that may pass. */

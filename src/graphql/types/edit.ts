@@ -34,6 +34,8 @@ const imageSource = z
     return z.NEVER;
   });
 
+const MASK =
+  'Where image 1 changes: white, or transparent if any of it is transparent. Every other pixel of the PNG result is that of image 1 as scaled for the edit. Of the size of image 1, or the same shape; soft edges are blended. Accepted by workflows with `takesMask`.';
 const LABEL = 'A line of the caller’s own to find the job by, of 1 to 200 characters.';
 const METADATA = 'Up to 16 texts of the caller’s own, each under another key.';
 
@@ -44,6 +46,7 @@ const inputSchema = z.object({
     .max(3, {
       error: issue => `takes 1 to 3 images, got ${Array.isArray(issue.input) ? issue.input.length : 'more'}`,
     }),
+  mask: imageSource.nullish(),
   prompt: editFields.prompt,
   negativePrompt: editFields.negativePrompt.nullish(),
   seed: editFields.seed.nullish(),
@@ -93,6 +96,10 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         required: true,
         description: '1 to 3 images, in the order of their numbers in the prompt ("image 1" …).',
       }),
+      mask: t.field({
+        type: ImageSourceInput,
+        description: MASK,
+      }),
       prompt: t.string({ required: true, description: 'What to change.' }),
       negativePrompt: t.string({ defaultValue: '', description: 'What to avoid. Has no effect at cfg 1.' }),
       seed: t.field({
@@ -105,7 +112,9 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
         description:
           'Size of the result in units of 1024 × 1024 pixels, in the aspect ratio of image 1. Default: 1.0. Unset for a workflow whose graph decides the size.',
       }),
-      workflow: t.string({ description: 'Default: the first that an engine can run.' }),
+      workflow: t.string({
+        description: 'Default: the first that an engine can run; with a mask, the first that takes one.',
+      }),
       parameters: t.field({
         type: 'JSON',
         description: 'Other parameters of the workflow, see `workflows`.',
@@ -221,6 +230,7 @@ function toEdit(input: z.output<typeof inputSchema>): EditInput {
       source,
       field: `images.${index}`,
     })),
+    ...(input.mask == null ? {} : { mask: input.mask }),
     prompt: input.prompt,
     negativePrompt: input.negativePrompt ?? '',
     seed: input.seed ?? null,

@@ -1,4 +1,4 @@
-import type { InputImage, Job, OutputImage, PreviewFrame } from '../../jobs/job.ts';
+import type { InputImage, Job, OutputImage, PreviewFrame, StoredImage } from '../../jobs/job.ts';
 import type { Builder } from '../builder.ts';
 
 /** An image of a job, with the job. */
@@ -92,5 +92,27 @@ export function addImages(builder: Builder) {
     }),
   });
 
-  return { OutputImageType, PreviewImageType, InputImageType };
+  const MaskType = builder.objectRef<Of<StoredImage>>('EditMask').implement({
+    description: 'The mask of the job: a grey PNG of the size of image 1, white where the image changes.',
+    fields: t => ({
+      id: t.id({ resolve: ({ job }) => `${job.id}:mask` }),
+      url: t.field({
+        type: 'URL',
+        nullable: true,
+        description: 'Null when its file is gone. Select it once, not in a subscription.',
+        resolve: async ({ job, value }, _, { baseUrl, imageUrls, jobs }) =>
+          (await jobs.hasInput(value)) ? `${baseUrl}${imageUrls.input(job.id, 'mask')}` : null,
+      }),
+      source: t.string({
+        description: 'Where it came from: the URL as given, `data:`, `upload:<id>` or `job:<id>`.',
+        resolve: ({ value }) => value.source,
+      }),
+      width: t.int({ resolve: ({ value }) => value.width }),
+      height: t.int({ resolve: ({ value }) => value.height }),
+      mimeType: t.string({ resolve: ({ value }) => value.mimeType }),
+      bytes: t.int({ resolve: ({ value }) => value.bytes }),
+    }),
+  });
+
+  return { OutputImageType, PreviewImageType, InputImageType, MaskType };
 }

@@ -58,7 +58,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const { OutputImageType, PreviewImageType, InputImageType } = addImages(builder);
+  const { OutputImageType, PreviewImageType, InputImageType, MaskType } = addImages(builder);
 
   const EditRequestType = builder.objectRef<Job>('EditRequest').implement({
     description: 'The request, with all defaults and the seed filled in.',
@@ -66,6 +66,11 @@ export function addJob(builder: Builder) {
       images: t.field({
         type: [InputImageType],
         resolve: job => job.request.images.map(value => ({ job, value })),
+      }),
+      mask: t.field({
+        type: MaskType,
+        nullable: true,
+        resolve: job => (job.request.mask === undefined ? null : { job, value: job.request.mask }),
       }),
       prompt: t.string({ resolve: ({ request }) => request.prompt }),
       negativePrompt: t.string({ resolve: ({ request }) => request.negativePrompt }),

@@ -72,6 +72,10 @@ export function addWorkflows(builder: Builder, { SizeType }: JobTypes): void {
         description: 'Problems of its files, and what the engines lack.',
         resolve: entry => [...entry.problems],
       }),
+      takesMask: t.boolean({
+        description: 'Whether edits need a mask of what to change. Others cannot have one.',
+        resolve: ({ workflow }) => workflow?.manifest.mask !== undefined,
+      }),
       parameters: t.field({
         type: [Parameter],
         description: 'Enough to build a form from. Empty when its files are broken.',

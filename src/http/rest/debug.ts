@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import type { Job } from '../../jobs/job.ts';
+import type { Job, StoredImage } from '../../jobs/job.ts';
 import { sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { LIST_LIMIT } from './contract/requests.ts';
@@ -71,15 +71,10 @@ async function debugFieldsOf(options: RestOptions, job: Job, operator: boolean):
 }
 
 function requestOf({ request, priority }: Job): DebugFields['request'] {
+  const { mask } = request;
   return {
-    images: request.images.map(({ slot, source, mimeType, width, height, bytes }) => ({
-      slot,
-      source,
-      mime_type: mimeType,
-      width,
-      height,
-      bytes,
-    })),
+    images: request.images.map(image => ({ slot: image.slot, ...imageOf(image) })),
+    ...(mask === undefined ? {} : { mask: imageOf(mask) }),
     prompt: request.prompt,
     negative_prompt: request.negativePrompt,
     seed: request.seed,
@@ -92,6 +87,10 @@ function requestOf({ request, priority }: Job): DebugFields['request'] {
     label: request.label,
     metadata: { ...request.metadata },
   };
+}
+
+function imageOf({ source, mimeType, width, height, bytes }: StoredImage) {
+  return { source, mime_type: mimeType, width, height, bytes };
 }
 
 function timeOf(at: number | null): string | null {

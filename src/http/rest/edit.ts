@@ -26,8 +26,8 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
   );
 
   /** The fields that only the chosen workflow declares. */
-  function extraParameters({ workflow }: EditBody): readonly ExtraParameter[] {
-    const chosen = workflows.choose(workflow ?? null);
+  function extraParameters({ workflow, mask_url = '' }: EditBody): readonly ExtraParameter[] {
+    const chosen = workflows.choose(workflow ?? null, Boolean(mask_url));
     return chosen.ok ? chosen.workflow.manifest.extraParameters : [];
   }
 
@@ -107,6 +107,7 @@ function toEditInput(
       const url = body[field] ?? '';
       return url === '' ? [] : [{ slot, field, source: sourceOf(url) }];
     }),
+    ...(body.mask_url ? { mask: sourceOf(body.mask_url) } : {}),
     prompt: body.prompt,
     negativePrompt: body.negative_prompt ?? '',
     seed: body.seed ?? null,
@@ -174,6 +175,7 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
 /** The name that a field of the domain has in REST. */
 function restName(field: string): string {
   if (field === 'idempotencyKey') return 'Idempotency-Key';
+  if (field === 'mask') return 'mask_url';
   // A workflow's parameters are fields of the body, with the same names.
   if (field.startsWith('parameters.')) return field.slice('parameters.'.length);
   return field.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);

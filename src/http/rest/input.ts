@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { InputImage } from '../../jobs/job.ts';
+import type { Job, StoredImage } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { conditionsOf, isUnchanged } from './conditions.ts';
 import { findJob, type JobRequest, type RestOptions, SIGNED_FOR_S } from './context.ts';
@@ -7,8 +7,9 @@ import { inputQuery } from './contract/requests.ts';
 import { readQuery } from './query.ts';
 
 /**
- * GET and HEAD `/input/{job_id}`: an input image with the bytes that its caller gave. They were verified to be a JPEG, PNG
- * or WebP when the job was submitted, and are sent as that type alone. If the store signs URLs, by a redirect.
+ * GET and HEAD `/input/{job_id}`: an input image with the bytes that its caller gave, or the mask as it was made of what its
+ * caller gave. They were verified to be a JPEG, PNG or WebP when the job was submitted, and are sent as that type alone. If
+ * the store signs URLs, by a redirect.
  */
 export function inputRoutes(app: FastifyInstance, options: RestOptions): void {
   const { artifacts } = options;
@@ -20,12 +21,12 @@ export function inputRoutes(app: FastifyInstance, options: RestOptions): void {
     if (job === null) return sendJobNotFound(reply);
     const query = readQuery(inputQuery, request.query);
     if (!query.ok) return sendError(reply, 400, query.fault);
-    const slot = query.value.slot ?? 1;
-    const image = job.request.images.find(candidate => candidate.slot === slot);
+    const slot = query.value.slot ?? '1';
+    const image = imageOf(job, slot);
     const bytes = image === undefined ? null : await artifacts.size(image.key);
     if (image === undefined || bytes === null) return sendError(reply, 404, 'Image file not found');
     const file = { etag: `"${image.sha256}"`, lastModified: new Date(job.createdAt) };
-    const filename = filenameOf(job.id, image);
+    const filename = filenameOf(job.id, slot, image);
     reply.headers({
       'content-type': image.mimeType,
       'content-disposition': `inline; filename="${filename}"`,
@@ -48,7 +49,11 @@ export function inputRoutes(app: FastifyInstance, options: RestOptions): void {
   }
 }
 
-function filenameOf(jobId: string, { slot, mimeType }: InputImage): string {
+function imageOf({ request }: Job, slot: string): StoredImage | undefined {
+  return slot === 'mask' ? request.mask : request.images.find(image => String(image.slot) === slot);
+}
+
+function filenameOf(jobId: string, slot: string, { mimeType }: StoredImage): string {
   const extension = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' }[mimeType];
   return `input_image_${jobId}_${slot}.${extension}`;
 }

@@ -37,12 +37,12 @@ export function createNodeCache(): NodeCache {
 
 /**
  * A key for each node, from its class, its inputs and its ancestors' keys, not from its id. The key of a LoadImage
- * includes the content of its file (`nodes.py`, IS_CHANGED).
+ * or LoadImageMask includes the content of its file (`nodes.py`, IS_CHANGED).
  */
 export async function cacheKeys(graph: Graph, files: EngineFiles): Promise<Map<string, string>> {
   const fileHashes = new Map<string, string>();
   for (const [id, { class_type, inputs }] of Object.entries(graph)) {
-    if (class_type !== 'LoadImage' || typeof inputs.image !== 'string') continue;
+    if (!/^LoadImage(Mask)?$/.test(class_type) || typeof inputs.image !== 'string') continue;
     fileHashes.set(id, await files.inputHash(inputs.image));
   }
   const keys = new Map<string, string>();

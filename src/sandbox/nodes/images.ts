@@ -86,6 +86,8 @@ export interface Scene {
   readonly seed: bigint;
   readonly steps: number;
   readonly cfg: number;
+  /** Whether only a part of the image will be seen, whatever part that is. */
+  readonly masked: boolean;
 }
 
 const BAND_TEXT = 'SANDBOX - no model was run';
@@ -96,6 +98,7 @@ const BAND_TEXT = 'SANDBOX - no model was run';
  */
 export async function composeScene(scene: Scene, { width, height }: Size): Promise<RgbImage> {
   const background = colourOf(scene.seed);
+  if (scene.masked) return composePattern({ width, height }, background);
   const unit = Math.max(4, Math.round(Math.min(width, height) / 24));
   const band = Math.min(height, Math.round(unit * 2));
   const bottom = Math.round(height * (scene.images.length === 0 ? 0.9 : 0.35));
@@ -114,6 +117,21 @@ export async function composeScene(scene: Scene, { width, height }: Size): Promi
   layers.push({ input: Buffer.from(text), left: 0, top: 0 });
   const canvas = sharp({ create: { width, height, channels: 3, background }, limitInputPixels: false });
   return toRgb(canvas.composite(layers));
+}
+
+/** The band's text all over, so that every part of it says that no model was run. */
+async function composePattern({ width, height }: Size, { r, g, b }: Colour): Promise<RgbImage> {
+  const unit = Math.max(4, Math.round(Math.min(width, height) / 48));
+  const period = Math.round(BAND_TEXT.length * unit * 0.66);
+  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="DejaVu Sans, sans-serif">
+<pattern id="text" width="${period}" height="${unit * 3}" patternUnits="userSpaceOnUse">
+<rect width="${period}" height="${unit * 3}" fill="rgb(${r},${g},${b})"/>
+<rect width="${period}" height="${unit * 1.5}" fill="#b00020"/>
+<text x="${unit / 2}" y="${unit * 1.1}" font-size="${unit}" font-weight="bold" fill="#fff">${BAND_TEXT}</text>
+</pattern>
+<rect width="${width}" height="${height}" fill="url(#text)"/>
+</svg>`;
+  return toRgb(sharp(Buffer.from(svg)));
 }
 
 interface Layout extends Size {
@@ -181,7 +199,13 @@ function escapeXml(text: string): string {
     .replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`);
 }
 
-function colourOf(seed: bigint): { r: number; g: number; b: number } {
+interface Colour {
+  readonly r: number;
+  readonly g: number;
+  readonly b: number;
+}
+
+function colourOf(seed: bigint): Colour {
   const random = seededRandom(seed);
   const channel = (): number => 24 + Math.floor(random() * 90);
   return { r: channel(), g: channel(), b: channel() };

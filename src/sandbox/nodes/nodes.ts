@@ -17,6 +17,20 @@ import {
   withPngText,
 } from './images.ts';
 import {
+  alphaMask,
+  channelOf,
+  composite,
+  cropToEights,
+  growMask,
+  invertMask,
+  type MaskImage,
+  maskToImage,
+  scaleNearest,
+  solidMask,
+  thresholdMask,
+  throughVae,
+} from './masks.ts';
+import {
   type Inputs,
   integerOf,
   linked,
@@ -45,6 +59,8 @@ export interface NodeContext {
 
 type Node = (inputs: Inputs, context: NodeContext) => Promise<NodeResult>;
 
+/** The channels of an image, by the names that nodes give them. */
+const COLOURS = ['red', 'green', 'blue'];
 /** The longest side of an image, whatever the graph requests. */
 const MAX_SIDE = 16_384;
 
@@ -70,12 +86,60 @@ const NODES: Readonly<Record<string, Node>> = {
   ReferenceLatent: passConditioning,
   FluxKontextMultiReferenceLatentMethod: passConditioning,
   async LoadImage(inputs, { files }) {
-    return { values: [imageValue(await decode(files.inputPath(textOf(inputs, 'image')))), { kind: 'mask' }] };
+    const path = files.inputPath(textOf(inputs, 'image'));
+    return { values: [imageValue(await decode(path)), maskValue(await alphaMask(path))] };
+  },
+  async LoadImageMask(inputs, { files }) {
+    const path = files.inputPath(textOf(inputs, 'image'));
+    const channel = COLOURS.indexOf(textOf(inputs, 'channel'));
+    const image = await decode(path);
+    if (channel >= 0) return { values: [maskValue(channelOf(image, channel))] };
+    const mask = await alphaMask(path);
+    // Unlike LoadImage, it takes an image without transparency as opaque.
+    const opaque = mask.width !== image.width || mask.height !== image.height;
+    return { values: [maskValue(opaque ? solidMask(image, 0) : mask)] };
+  },
+  async ImageToMask(inputs) {
+    const { image } = linked(inputs, 'image', 'image');
+    const channel = COLOURS.indexOf(textOf(inputs, 'channel'));
+    if (channel < 0)
+      throw new NodeFailure('IndexError', 'index 3 is out of bounds for dimension 3 with size 3');
+    return { values: [maskValue(channelOf(image, channel))] };
+  },
+  async MaskToImage(inputs) {
+    return { values: [imageValue(maskToImage(linked(inputs, 'mask', 'mask').mask))] };
+  },
+  async InvertMask(inputs) {
+    return { values: [maskValue(invertMask(linked(inputs, 'mask', 'mask').mask))] };
+  },
+  async ThresholdMask(inputs) {
+    const { mask } = linked(inputs, 'mask', 'mask');
+    return { values: [maskValue(thresholdMask(mask, numberOf(inputs, 'value', 0.5)))] };
+  },
+  async GrowMask(inputs) {
+    const { mask } = linked(inputs, 'mask', 'mask');
+    const tapered = inputs.tapered_corners !== false;
+    return { values: [maskValue(await growMask(mask, numberOf(inputs, 'expand', 0), tapered))] };
+  },
+  async SetLatentNoiseMask(inputs) {
+    const latent = linked(inputs, 'samples', 'latent');
+    return { values: [{ ...latent, noiseMask: linked(inputs, 'mask', 'mask').mask }] };
+  },
+  async ImageCompositeMasked(inputs) {
+    const { image: destination } = linked(inputs, 'destination', 'image');
+    const { image } = linked(inputs, 'source', 'image');
+    const source = inputs.resize_source === true ? await scale(image, destination, false) : image;
+    const mask = optionalLinked(inputs, 'mask', 'mask')?.mask ?? null;
+    const at = { x: numberOf(inputs, 'x', 0), y: numberOf(inputs, 'y', 0) };
+    return { values: [imageValue(await composite(destination, source, mask, at))] };
   },
   async ImageScale(inputs) {
     const { image } = linked(inputs, 'image', 'image');
     const size = scaledSize(image, numberOf(inputs, 'width', 0), numberOf(inputs, 'height', 0));
-    return scaleTo(image, size, textOf(inputs, 'crop') === 'center');
+    const crop = textOf(inputs, 'crop') === 'center';
+    if (textOf(inputs, 'upscale_method') !== 'nearest-exact') return scaleTo(image, size, crop);
+    checkSize(size);
+    return { values: [imageValue(scaleNearest(image, size, crop))] };
   },
   async ImageScaleToTotalPixels(inputs) {
     const { image } = linked(inputs, 'image', 'image');
@@ -95,17 +159,17 @@ const NODES: Readonly<Record<string, Node>> = {
   },
   async EmptySD3LatentImage(inputs) {
     const side = (name: string): number => Math.floor(numberOf(inputs, name, 1024) / 8) * 8;
-    return { values: [{ kind: 'latent', width: side('width'), height: side('height'), scene: null }] };
+    const [width, height] = [side('width'), side('height')];
+    return { values: [{ kind: 'latent', width, height, scene: null, source: null, noiseMask: null }] };
   },
   async VAEEncode(inputs, context) {
     const { image } = linked(inputs, 'pixels', 'image');
     await context.work(1);
-    // The middle is kept, each side a multiple of 8 (`comfy/sd.py`, vae_encode_crop_pixels).
-    const width = Math.floor(image.width / 8) * 8;
-    const height = Math.floor(image.height / 8) * 8;
-    if (width === 0 || height === 0)
+    if (Math.min(image.width, image.height) < 8)
       throw new NodeFailure('RuntimeError', 'the image is smaller than 8 pixels');
-    return { values: [{ kind: 'latent', width, height, scene: null }] };
+    const source = await cropToEights(image);
+    const { width, height } = source;
+    return { values: [{ kind: 'latent', width, height, scene: null, source, noiseMask: null }] };
   },
   async KSampler(inputs, context) {
     const latent = linked(inputs, 'latent_image', 'latent');
@@ -116,15 +180,16 @@ const NODES: Readonly<Record<string, Node>> = {
       seed: integerOf(inputs, 'seed'),
       steps: numberOf(inputs, 'steps', 20),
       cfg: numberOf(inputs, 'cfg', 1),
+      masked: latent.noiseMask !== null,
     };
-    await sample(scene, latent, context);
-    return { values: [{ ...latent, scene }] };
+    const sampled = { ...latent, scene };
+    await sample(scene, sampled, context);
+    return { values: [sampled] };
   },
   async VAEDecode(inputs, context) {
-    const { scene, ...size } = linked(inputs, 'samples', 'latent');
+    const latent = linked(inputs, 'samples', 'latent');
     await context.work(1);
-    const blank = { prompt: '', images: [], seed: 0n, steps: 0, cfg: 0 };
-    return { values: [imageValue(await composeScene(scene ?? blank, size))] };
+    return { values: [imageValue(await draw(latent))] };
   },
   SaveImage: (inputs, context) => save(inputs, context, textOf(inputs, 'filename_prefix'), 'output'),
   PreviewImage: (inputs, context) => save(inputs, context, 'ComfyUI_temp_sbox', 'temp'),
@@ -141,11 +206,28 @@ function imageValue(image: RgbImage): Value {
   return { kind: 'image', image };
 }
 
+function maskValue(mask: MaskImage): Value {
+  return { kind: 'mask', mask };
+}
+
 async function scaleTo(image: RgbImage, size: Size, crop: boolean): Promise<NodeResult> {
-  if (size.width > MAX_SIDE || size.height > MAX_SIDE) {
-    throw new NodeFailure('RuntimeError', `an image of ${size.width}x${size.height} is too large`);
-  }
+  checkSize(size);
   return { values: [imageValue(await scale(image, size, crop))] };
+}
+
+function checkSize({ width, height }: Size): void {
+  if (width > MAX_SIDE || height > MAX_SIDE) {
+    throw new NodeFailure('RuntimeError', `an image of ${width}x${height} is too large`);
+  }
+}
+
+type Latent = Extract<Value, { kind: 'latent' }>;
+
+/** The image of a latent. Where its noise mask is 0 the encoded image is kept, as far as a VAE keeps one. */
+async function draw({ scene, source, noiseMask, width, height }: Latent): Promise<RgbImage> {
+  const blank = { prompt: '', images: [], seed: 0n, steps: 0, cfg: 0, masked: false };
+  const drawn = await composeScene(scene ?? blank, { width, height });
+  return noiseMask === null || source === null ? drawn : composite(throughVae(source), drawn, noiseMask);
 }
 
 async function decode(path: string): Promise<RgbImage> {
@@ -181,10 +263,12 @@ const FRAMES = 12;
 const INSTANT_FRAMES = 2;
 
 /** Simulates sampling: takes the scene's number of steps, each with progress and a preview between noise and the image. */
-async function sample(scene: Scene, size: Size, context: NodeContext): Promise<void> {
+async function sample(scene: Scene, latent: Latent, context: NodeContext): Promise<void> {
   context.beforeSampling(scene.prompt);
-  const preview = previewSize(size, PREVIEW_SIDE);
-  const image = await composeScene(scene, preview);
+  const preview = previewSize(latent, PREVIEW_SIDE);
+  const image = scene.masked
+    ? await scale(await draw(latent), preview, false)
+    : await composeScene(scene, preview);
   const noise = noiseOf(preview, scene.seed);
   const frames = Math.min(context.instant ? INSTANT_FRAMES : FRAMES, scene.steps);
   let drawn = 0;

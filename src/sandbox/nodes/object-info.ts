@@ -35,7 +35,7 @@ const MODEL_FOLDERS: Readonly<Record<string, readonly [classType: string, input:
 
 /**
  * The node classes of a version. The entries of KSampler, TextEncodeQwenImageEditPlus, LoadImage, SaveImage,
- * UNETLoader, CLIPLoader, VAELoader and ImageScaleToTotalPixels were recorded from a 0.3.64; the others follow its
+ * UNETLoader, CLIPLoader, VAELoader, ImageScaleToTotalPixels and those of masks were recorded from a 0.3.64; the others follow its
  * source code.
  */
 export function readNodeClasses(options: NodeClassesOptions): NodeClasses {
@@ -97,15 +97,15 @@ function withOptions([type, constraints]: InputConfig, more: readonly string[]):
   return constraints ? [type, constraints] : [type];
 }
 
-/** The body of GET /object_info, in which LoadImage lists the files that are in the input folder now. */
+/** The body of GET /object_info, in which the nodes that load an image list the files that are in the input folder now. */
 export function describeClasses(classes: NodeClasses, files: EngineFiles): NodeClasses {
-  const load = classes.LoadImage;
-  if (load === undefined) return classes;
-  const listed = mapInputs(load, ([type, ...rest], name) => [
-    name === 'image' ? files.list('input') : type,
-    ...rest,
-  ]);
-  return { ...classes, LoadImage: listed };
+  const listed = Object.entries(classes)
+    .filter(([name]) => name === 'LoadImage' || name === 'LoadImageMask')
+    .map(([name, info]) => [
+      name,
+      mapInputs(info, ([type, ...rest], input) => [input === 'image' ? files.list('input') : type, ...rest]),
+    ]);
+  return { ...classes, ...Object.fromEntries(listed) };
 }
 
 /** The names of the model folders. */

@@ -1,17 +1,22 @@
 import type { StoredFile } from '../files.ts';
 import type { RgbImage, Scene } from './images.ts';
+import type { MaskImage } from './masks.ts';
 
 /** What flows along a link of the graph. */
 export type Value =
   | { readonly kind: 'weights' }
   | { readonly kind: 'image'; readonly image: RgbImage }
-  | { readonly kind: 'mask' }
+  | { readonly kind: 'mask'; readonly mask: MaskImage }
   | { readonly kind: 'conditioning'; readonly prompt: string; readonly images: readonly RgbImage[] }
   | {
       readonly kind: 'latent';
       readonly width: number;
       readonly height: number;
       readonly scene: Scene | null;
+      /** The encoded image; null for an empty latent. */
+      readonly source: RgbImage | null;
+      /** Where sampling changes it; null: everywhere. */
+      readonly noiseMask: MaskImage | null;
     };
 
 export interface NodeResult {

@@ -149,7 +149,7 @@ function checkValue(
     return { error: problem('invalid_input_type', message, details, extra) };
   }
   const { value } = coerced;
-  if (classType === 'LoadImage' && name === 'image') {
+  if (/^LoadImage(Mask)?$/.test(classType) && name === 'image') {
     // The node's own validation replaces the usual one (`nodes.py`, VALIDATE_INPUTS).
     if (typeof value === 'string' && context.files.inputExists(value)) return { error: null, value };
     const details = `image - Invalid image file: ${pythonText(value)}`;

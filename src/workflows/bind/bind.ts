@@ -28,6 +28,8 @@ export interface BindImage {
 export interface BindRequest {
   readonly jobId: string;
   readonly images: readonly BindImage[];
+  /** The file name that the engine returned for the mask; null or unset: there is none. */
+  readonly mask?: string | null;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** Decimal, 0 … 2^64-1. */
@@ -93,6 +95,7 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   for (const { target, value } of manifest.templates) put(target, fillTemplate(value, parameters));
   for (const { slot, target } of manifest.images)
     put(target, images.find(image => image.slot === slot)?.name);
+  put(manifest.mask?.target, request.mask);
   const { inputs, output } = manifest;
   put(inputs.prompt, request.prompt);
   put(inputs.negativePrompt, request.negativePrompt);
@@ -129,6 +132,7 @@ function checkRequest(manifest: Manifest, request: BindRequest): ParameterValues
     fail('jobId', `takes letters, digits, - and _, got ${show(request.jobId)}`);
   }
   checkImages(manifest, request.images, fail);
+  checkMask(manifest, request.mask ?? null, fail);
   if (!/^\d{1,20}$/.test(request.seed) || BigInt(request.seed) > SEED_MAX) {
     fail('seed', `takes an integer from 0 to ${SEED_MAX}, got ${show(request.seed)}`);
   }
@@ -158,4 +162,10 @@ function checkImages(manifest: Manifest, images: readonly BindImage[], fail: Fai
   for (const { slot, required } of manifest.images) {
     if (required && !seen.has(slot)) fail(`image ${slot}`, 'is missing');
   }
+}
+
+function checkMask(manifest: Manifest, mask: string | null, fail: Fail): void {
+  if (mask === null && manifest.mask !== undefined) fail('mask', 'is missing');
+  if (mask !== null && manifest.mask === undefined) fail('mask', 'is not an input of this workflow');
+  if (mask === '') fail('mask', 'takes the name of an uploaded file, got an empty string');
 }

@@ -50,6 +50,7 @@ export function checkAgainstEngine(
     bindWorkflow(workflow, {
       jobId: 'check',
       images: slots.map(slot => ({ slot, name: 'check.png', width: 1024, height: 1024 })),
+      mask: workflow.manifest.mask === undefined ? null : 'check.png',
       prompt: '',
       negativePrompt: '',
       seed: '0',

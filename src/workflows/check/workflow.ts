@@ -48,6 +48,7 @@ function checkTargets(manifest: Manifest, graph: Graph, report: Report): Place[]
   for (const list of ['images', 'extraParameters', 'templates'] as const) {
     for (const [index, { target }] of manifest[list].entries()) add(`${list}.${index}.target`, target);
   }
+  add('mask.target', manifest.mask?.target, true);
   for (const [name, target] of Object.entries(manifest.inputs)) add(`inputs.${name}`, target, true);
   add('output', { node: manifest.output.node, input: manifest.output.prefixInput }, true);
 

@@ -10,8 +10,11 @@ export interface WorkflowCatalog {
   broken(): readonly BrokenWorkflow[];
   /** The version that a job was submitted with or, when it is gone, the current one of that name. */
   find(name: string, version: string): Workflow | null;
-  /** The workflow of this name; without a name the configured one, else the first that an engine can run. */
-  choose(name: string | null): Choice;
+  /**
+   * The workflow of this name. Without a name, of those that take a mask (`masked`) or of the others: the configured one,
+   * else the first that an engine can run.
+   */
+  choose(name: string | null, masked?: boolean): Choice;
 }
 
 /** A catalog whose content can be replaced while it is in use. */
@@ -59,10 +62,16 @@ export function createCatalog(
       earlier.get(name)?.find(workflow => workflow.version === version) ??
       workflows.find(workflow => workflow.name === name) ??
       null,
-    choose(name) {
-      const wanted = name ?? preferred;
-      if (wanted !== null) return named(wanted);
-      const workflow = workflows.find(candidate => canRun(candidate.name)) ?? workflows[0];
+    choose(name, masked = false) {
+      if (name !== null) return named(name);
+      const suits = ({ manifest }: Workflow) => (manifest.mask !== undefined) === masked;
+      const suitable = workflows.filter(suits);
+      const configured = preferred === null ? null : named(preferred);
+      // One that does not suit is returned if no other does: the caller says what is missing.
+      if (configured !== null && (!configured.ok || suits(configured.workflow) || suitable.length === 0)) {
+        return configured;
+      }
+      const workflow = suitable.find(({ name }) => canRun(name)) ?? suitable[0] ?? workflows[0];
       return workflow === undefined ? { ok: false, message: 'there is no workflow' } : { ok: true, workflow };
     },
     reload(next) {

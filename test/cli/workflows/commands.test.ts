@@ -99,6 +99,7 @@ describe('qwen-edit workflows check', () => {
       'qwen-image-edit-2511: ok',
       'qwen-image-edit-plus-nunchaku: ok',
       'qwen-image-edit-plus-lightning: ok',
+      'qwen-image-edit-plus-inpaint: ok',
     ]);
     expect(code).toBe(0);
   });

@@ -99,9 +99,10 @@ describe('the input images of a job', () => {
   });
 
   it.each([
+    ['slot=mask', 404, 'Image file not found'],
     ['slot=2', 404, 'Image file not found'],
-    ['slot=0', 400, 'slot takes an integer from 1 to 3, got 0'],
-    ['slot=../1', 400, 'slot takes an integer from 1 to 3, got "../1"'],
+    ['slot=0', 400, 'slot takes 1, 2, 3 or mask, got "0"'],
+    ['slot=../1', 400, 'slot takes 1, 2, 3 or mask, got "../1"'],
   ])('are %s: %i', async (query, status, detail) => {
     const id = await submit(rig, {}, alice);
     const response = await get(`${rig.url}/input/${id}?${query}`);

@@ -121,6 +121,38 @@ export const DESCRIBED_CLASSES: Record<string, unknown> = {
   },
   VAEEncode: { input: { required: { pixels: ['IMAGE'], vae: ['VAE'] } }, output: ['LATENT'] },
   VAEDecode: { input: { required: { samples: ['LATENT'], vae: ['VAE'] } }, output: ['IMAGE'] },
+  ImageToMask: {
+    input: { required: { image: ['IMAGE'], channel: [['red', 'green', 'blue', 'alpha']] } },
+    output: ['MASK'],
+  },
+  ThresholdMask: {
+    input: { required: { mask: ['MASK'], value: ['FLOAT', { default: 0.5, min: 0, max: 1, step: 0.01 }] } },
+    output: ['MASK'],
+  },
+  GrowMask: {
+    input: {
+      required: {
+        mask: ['MASK'],
+        expand: ['INT', { default: 0, min: -16384, max: 16384, step: 1 }],
+        tapered_corners: ['BOOLEAN', { default: true }],
+      },
+    },
+    output: ['MASK'],
+  },
+  SetLatentNoiseMask: { input: { required: { samples: ['LATENT'], mask: ['MASK'] } }, output: ['LATENT'] },
+  ImageCompositeMasked: {
+    input: {
+      required: {
+        destination: ['IMAGE'],
+        source: ['IMAGE'],
+        x: ['INT', { default: 0, min: 0, max: 16384, step: 1 }],
+        y: ['INT', { default: 0, min: 0, max: 16384, step: 1 }],
+        resize_source: ['BOOLEAN', { default: false }],
+      },
+      optional: { mask: ['MASK'] },
+    },
+    output: ['IMAGE'],
+  },
   ModelSamplingAuraFlow: {
     input: { required: { model: ['MODEL'], shift: ['FLOAT', { default: 1.73, min: 0, max: 100 }] } },
     output: ['MODEL'],

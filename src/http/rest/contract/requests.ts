@@ -91,6 +91,10 @@ export const editBody = z
     image3_url: optionalImage.meta({
       description: 'A third image, "image 3" in the prompt, with or without a second one.',
     }),
+    mask_url: optionalImage.meta({
+      description:
+        'Where image 1 changes, given like the images: white, or transparent if any of it is transparent. Every other pixel of the PNG result is that of image 1 as scaled for the edit. Of the size of image 1, or the same shape; soft edges are blended. Only for workflows that take a mask; without `workflow` the first of them runs.',
+    }),
     prompt: editFields.prompt.meta({
       description: 'What to change.',
       example: 'Change the background to a forest scene',
@@ -280,7 +284,17 @@ export const downloadQuery = z.object({
 
 /** The query of GET `/input/{job_id}`. */
 export const inputQuery = z.object({
-  slot: queryInteger(1, 3, 'The number of the input image in the prompt ("image 1"). Default: 1.'),
+  slot: z
+    .enum(['1', '2', '3', 'mask'], takes('1, 2, 3 or mask'))
+    .optional()
+    .meta({
+      description: 'The number of the input image in the prompt ("image 1"), or `mask`. Default: 1.',
+      override: ({ jsonSchema }) => {
+        delete jsonSchema.type;
+        delete jsonSchema.enum;
+        jsonSchema.anyOf = [{ type: 'integer', minimum: 1, maximum: 3 }, { const: 'mask' }];
+      },
+    }),
 });
 
 export type EditBody = z.output<typeof editBody>;

@@ -169,6 +169,14 @@ export const filesResponse = z
 
 const time = z.iso.datetime();
 
+const debugImage = z.object({
+  source: z.string(),
+  mime_type: z.string(),
+  width: count,
+  height: count,
+  bytes: count,
+});
+
 /** What GET `/debug/job/{job_id}` adds to the status. */
 const debugFields = z
   .object({
@@ -177,16 +185,8 @@ const debugFields = z
     image_exists: z.boolean(),
     potential_files: z.array(z.string()).meta({ description: 'Files of this job that exist.' }),
     request: z.object({
-      images: z.array(
-        z.object({
-          slot: count,
-          source: z.string(),
-          mime_type: z.string(),
-          width: count,
-          height: count,
-          bytes: count,
-        }),
-      ),
+      images: z.array(z.object({ slot: count, ...debugImage.shape })),
+      mask: debugImage.optional(),
       prompt: z.string(),
       negative_prompt: z.string(),
       seed: z
