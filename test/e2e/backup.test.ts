@@ -1,13 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
+import { startTestEngine } from '../support/comfyui/sandbox.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../support/image-server.ts';
 import { postGraphQL, submit } from '../support/requests.ts';
+import { startRedis, withClient } from '../support/stores/redis.ts';
 import { eventually, waitForEnd } from '../support/watch.ts';
 
 let folder: string;
@@ -180,6 +182,41 @@ describe('qwen-edit backup', () => {
     await rm(join(dataDir, 'backup.sock'));
     expect(await run(target)).toEqual([1, expect.stringContaining('is in use by another gateway')]);
   }, 90_000);
+});
+
+describe('a copy of the append-only file and the artifacts', () => {
+  it('restores a store in Redis: finished jobs have their images, a waiting one runs', async () => {
+    const dataDir = await makeFolder();
+    const redis = await startRedis({ aof: true });
+    onTestFinished(() => redis.stop());
+    const engine = await startTestEngine();
+    onTestFinished(() => engine.stop());
+    const settings = { COMFYUI_URL: engine.url, LEASE: '1s' };
+    const gateway = await start(dataDir, { ...settings, REDIS_URL: redis.url });
+    const target = { url: gateway.url, images: pictures };
+    const finished = await submit(target);
+    await waitForEnd(gateway.url, finished);
+    await engine.fault({ hang: true });
+    const waiting = await submit(target);
+    // While the gateway runs, as docs/deploy.md says: first the file, then the artifacts.
+    const copied = join(folder, 'redis');
+    await withClient(redis.url, async client => {
+      const [, from = ''] = z.tuple([z.string(), z.string()]).parse(await client.config('GET', 'dir'));
+      await client.config('SET', 'auto-aof-rewrite-percentage', '0');
+      await cp(join(from, 'appendonlydir'), join(copied, 'appendonlydir'), { recursive: true });
+    });
+    await cp(join(dataDir, 'artifacts'), join(folder, 'copy/artifacts'), { recursive: true });
+    await gateway.end('SIGKILL');
+    await engine.fault({ hang: false });
+
+    const restored = await startRedis({ aof: true, extra: ['--dir', copied] });
+    onTestFinished(() => restored.stop());
+    const next = await start(join(folder, 'copy'), { ...settings, REDIS_URL: restored.url });
+    expect((await waitForEnd(next.url, waiting)).status).toBe('COMPLETED');
+    const answer = await fetch(`${next.url}/download/${finished}`);
+    expect(answer.headers.get('content-type')).toBe('image/png');
+    expect((await answer.bytes()).length).toBeGreaterThan(0);
+  });
 });
 
 describe('the socket of backups', () => {

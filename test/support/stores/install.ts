@@ -9,6 +9,8 @@ const REDIS_NAMES = ['redis-server', 'valkey-server'];
 const REDIS_ADVICE =
   'install redis-server 7 or newer, or valkey-server, on the PATH (Debian: apt-get install redis-server)';
 
+const PROMTOOL_ADVICE = 'install promtool on the PATH (Debian: apt-get install prometheus)';
+
 /** The system's Python, for which Debian's packages are built. */
 export const PYTHON = '/usr/bin/python3';
 
@@ -21,15 +23,23 @@ export const S3_ADVICE =
 export default async function setup(): Promise<void> {
   if (isStale()) await buildStudio();
   if (process.getuid?.() !== 0) return;
-  if ((await lookForRedisServer()) === null) await install('redis-server', REDIS_ADVICE);
+  if ((await lookFor(REDIS_NAMES)) === null) await install('redis-server', REDIS_ADVICE);
+  if ((await lookFor(['promtool'])) === null) await install('prometheus', PROMTOOL_ADVICE);
   const { TEST_S3_URL: given = '' } = process.env;
   if (given === '' && !(await hasS3Server())) await install('python3-swift', S3_ADVICE);
 }
 
 /** The program that the tests start as Redis. Rejects with what to install when there is none. */
 export async function findRedisServer(): Promise<string> {
-  const found = await lookForRedisServer();
+  const found = await lookFor(REDIS_NAMES);
   if (found === null) throw new Error(`These tests need a real Redis: ${REDIS_ADVICE}`);
+  return found;
+}
+
+/** The program that checks Prometheus' files. Rejects with what to install when there is none. */
+export async function findPromtool(): Promise<string> {
+  const found = await lookFor(['promtool']);
+  if (found === null) throw new Error(`These tests need Prometheus' own tool: ${PROMTOOL_ADVICE}`);
   return found;
 }
 
@@ -50,9 +60,10 @@ async function install(name: string, advice: string): Promise<void> {
   }
 }
 
-async function lookForRedisServer(): Promise<string | null> {
+/** The first of these programs that is on the PATH; null when none is. */
+export async function lookFor(names: readonly string[]): Promise<string | null> {
   for (const folder of (process.env.PATH ?? '').split(delimiter)) {
-    for (const name of REDIS_NAMES) {
+    for (const name of names) {
       const path = join(folder, name);
       if (await succeeds(access(path, constants.X_OK))) return path;
     }
