@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { type Options, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import type { BackupProgress } from '../adapters/embedded/backup.ts';
+import { sizeInWords } from '../sizes.ts';
 import { CommandFailure, DOWNLOAD_EXIT_CODES, note, printJson, say, untilInterrupted } from './outcome.ts';
 
 /** The settings that say where the store is. */
@@ -47,7 +48,7 @@ ${DOWNLOAD_EXIT_CODES}`,
         if (json === true) printJson({ folder: target, ...report });
         else
           say(
-            `Saved ${report.jobs} jobs and ${report.files} files (${mebibytes(report.bytes)}) in ${target}`,
+            `Saved ${report.jobs} jobs and ${report.files} files (${sizeInWords(report.bytes)}) in ${target}`,
           );
         if (report.deleted > 0) note(`${report.deleted} jobs were deleted meanwhile`);
         if (source.artifacts === null) note('The images are in a bucket, and are not part of the backup');
@@ -98,8 +99,4 @@ function createView(): { show(progress: BackupProgress): void; done(): void } {
     },
     done: () => bar.stop(),
   };
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }

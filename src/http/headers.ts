@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import helmet, { type HelmetOptions } from 'helmet';
+import type { CheckOrigin } from './limits/foreign-origins.ts';
 
 /** Response headers that pages of allowed origins may read. */
 const EXPOSED = [
@@ -29,9 +30,13 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
  */
 export async function addHeaders(
   app: FastifyInstance,
-  options: { readonly origins: readonly string[]; readonly https: boolean },
+  options: {
+    readonly origins: readonly string[];
+    readonly https: boolean;
+    readonly checkOrigin: CheckOrigin;
+  },
 ): Promise<void> {
-  const { origins, https } = options;
+  const { origins, https, checkOrigin } = options;
   const always = headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
@@ -51,8 +56,10 @@ export async function addHeaders(
     xXssProtection: false,
     xDnsPrefetchControl: false,
   });
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', ({ headers: { origin, host } }, reply, done) => {
     reply.headers(always);
+    // Browsers enforce it: without CORS headers their page cannot read the response.
+    if (origin !== undefined) checkOrigin(origin, host);
     done();
   });
   // Without origins the plugin would only cost time.

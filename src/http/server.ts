@@ -30,6 +30,7 @@ import { serveGraphQLSockets } from './graphql/sockets.ts';
 import { createYogaDoor } from './graphql/yoga.ts';
 import { addHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
+import { createOriginCheck } from './limits/foreign-origins.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
 import { createStreams, type Streams } from './limits/lifetime.ts';
 import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './limits/rate.ts';
@@ -158,8 +159,10 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const acceptsHost = (host: string | undefined): boolean =>
     identity.required || !isLoopback(options.host) || isOwnHost(host, options.publicUrl);
 
+  const checkOrigin = createOriginCheck(limits.origins, options.publicUrl, log);
   await addHeaders(app, {
     origins: limits.origins,
+    checkOrigin,
     https: options.publicUrl?.startsWith('https:') === true,
   });
   addRequestIds(app);
@@ -189,7 +192,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     peers,
     rate,
     heldBytes,
-    origins: limits.origins,
+    checkOrigin,
     isOwnHost: acceptsHost,
     limits: limits.sockets,
     log,

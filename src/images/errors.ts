@@ -1,4 +1,5 @@
 import { type OutboundFailure, toOutboundFailure } from '../outbound/errors.ts';
+import { sizeInWords } from '../sizes.ts';
 
 /** Why an image was rejected, in words for its sender. */
 export interface ImageFailure {
@@ -24,9 +25,7 @@ export class ImageError extends Error {
 
 /** The error for an image of more than `maxBytes`. */
 export function tooLarge(maxBytes: number): ImageError {
-  const mebibytes = maxBytes / 1024 ** 2;
-  const size = mebibytes >= 1 ? `${Number(mebibytes.toFixed(1))} MB` : `${maxBytes} bytes`;
-  return new ImageError('INPUT_TOO_LARGE', `larger than ${size}`);
+  return new ImageError('INPUT_TOO_LARGE', `larger than ${sizeInWords(maxBytes)}`);
 }
 
 const CODES: Readonly<Record<OutboundFailure['kind'], ImageFailure['code']>> = {
@@ -38,6 +37,7 @@ const CODES: Readonly<Record<OutboundFailure['kind'], ImageFailure['code']>> = {
 /** The failure behind an error of loading an image. */
 export function toImageFailure(error: unknown): ImageFailure {
   if (error instanceof ImageError) return error.failure;
-  const { kind, message } = toOutboundFailure(error);
-  return { code: CODES[kind], message };
+  const { kind, message, allowable } = toOutboundFailure(error);
+  const remedy = allowable ? ': upload the image, or let the operator add the host to FETCH_ALLOW' : '';
+  return { code: CODES[kind], message: message + remedy };
 }

@@ -12,6 +12,7 @@ import {
   type Labels,
   WEBHOOK_EVENTS,
   type Webhook,
+  type WebhookEvent,
 } from './job.ts';
 
 const PROMPT_MAX = 10_000;
@@ -30,23 +31,29 @@ function integerFrom(minimum: number, maximum: number) {
   return z.number(rule).int(rule).min(minimum, rule).max(maximum, rule);
 }
 
-const eventsRule = takes(`a list of ${WEBHOOK_EVENTS.join(', ')}`);
-const webhookEvent = z.preprocess(
-  value => (typeof value === 'string' ? value.toUpperCase() : value),
-  z.enum(WEBHOOK_EVENTS, takes(WEBHOOK_EVENTS.join(', '))),
-);
-
-const webhook = z.strictObject(
-  {
-    url: z.string(takes('an http(s) URL')),
-    events: z
-      .array(webhookEvent, eventsRule)
-      .min(1, eventsRule)
-      .nullish()
-      .transform(events => [...new Set(events ?? DEFAULT_WEBHOOK_EVENTS)]),
-  },
-  { error: issue => `takes an object of url and events, got ${show(issue.input)}` },
-);
+/** A webhook whose events have the names that `nameOf` gives them; other cases of letters are accepted. */
+export function webhookField(nameOf: (event: WebhookEvent) => string) {
+  const names = WEBHOOK_EVENTS.map(nameOf).join(', ');
+  const listRule = takes(`a list of ${names}`);
+  const nameRule = takes(`one of ${names}`);
+  const event = z.string(nameRule).transform((text, context) => {
+    const found = WEBHOOK_EVENTS.find(candidate => candidate === text.toUpperCase());
+    if (found !== undefined) return found;
+    context.addIssue({ code: 'custom', message: nameRule.error({ input: text }) });
+    return z.NEVER;
+  });
+  return z.strictObject(
+    {
+      url: z.string(takes('an http(s) URL')),
+      events: z
+        .array(event, listRule)
+        .min(1, listRule)
+        .nullish()
+        .transform(events => [...new Set(events ?? DEFAULT_WEBHOOK_EVENTS)]),
+    },
+    { error: issue => `takes an object of url and events, got ${show(issue.input)}` },
+  );
+}
 
 const seedForms = takes(`an integer from 0 to ${SEED_MAX}, as a number or a decimal string`);
 const seedRule = {
@@ -80,7 +87,7 @@ export const editFields = {
   workflow: z.string(takes('the name of a workflow')).min(1, takes('the name of a workflow')),
   priority: z.enum(JOB_PRIORITIES, takes(JOB_PRIORITIES.join(', '))),
   parameters: z.record(z.string(), z.unknown(), takes('an object')),
-  webhook,
+  webhook: webhookField(event => event),
   idempotencyKey: z
     .string(takes('a text'))
     .min(1, takes('a text of 1 to 200 characters'))

@@ -5,6 +5,8 @@
 export interface OutboundFailure {
   readonly kind: 'invalid' | 'blocked' | 'unreachable';
   readonly message: string;
+  /** FETCH_ALLOW can allow what is blocked. */
+  readonly allowable: boolean;
 }
 
 /** Carries an OutboundFailure through code that can only throw, such as a connector of undici. */
@@ -12,9 +14,9 @@ export class OutboundError extends Error {
   override name = 'OutboundError';
   readonly failure: OutboundFailure;
 
-  constructor(kind: OutboundFailure['kind'], message: string) {
+  constructor(kind: OutboundFailure['kind'], message: string, { allowable = false } = {}) {
     super(message);
-    this.failure = { kind, message };
+    this.failure = { kind, message, allowable };
   }
 }
 
@@ -62,5 +64,5 @@ export function toOutboundFailure(error: unknown): OutboundFailure {
 }
 
 function unreachable(message: string): OutboundFailure {
-  return { kind: 'unreachable', message };
+  return { kind: 'unreachable', message, allowable: false };
 }

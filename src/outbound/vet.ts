@@ -64,7 +64,8 @@ function check(allow: AllowList, host: string, address: string, port: number): v
   if (verdict.ok && !isOwnNetwork(address)) return;
   const kind = verdict.ok ? 'an address next to this server' : verdict.kind;
   // The message must not contain the address of a name: that would map the internal network.
-  throw new OutboundError('blocked', `${host} ${host === address ? 'is' : 'leads to'} ${kind}`);
+  const message = `${host} ${host === address ? 'is' : 'leads to'} ${kind}`;
+  throw new OutboundError('blocked', message, { allowable: true });
 }
 
 async function resolve(lookup: Lookup, host: string, signal: AbortSignal): ReturnType<Lookup> {

@@ -48,7 +48,9 @@ export function rejectWebhookUrl(text: string, allow: AllowList): WebhookFault |
     const verdict = judgeAddress(host);
     return verdict.ok
       ? null
-      : fault(`takes a URL that can be called from outside: ${host} is ${verdict.kind}`);
+      : fault(
+          `takes a URL that can be called from outside: ${host} is ${verdict.kind}, and not in FETCH_ALLOW`,
+        );
   } catch (error) {
     if (error instanceof OutboundError) return fault(`takes an http(s) URL: ${error.failure.message}`);
     throw error;
@@ -94,11 +96,12 @@ export function createPost(options: PostOptions): Post {
       return outcomeOf(response.statusCode, response.headers['retry-after'], now());
     } catch (error) {
       signal.throwIfAborted();
-      const { kind, message } = toOutboundFailure(error);
+      const { kind, message, allowable } = toOutboundFailure(error);
+      const remedy = allowable ? ': the operator can add the host to FETCH_ALLOW' : '';
       return {
         kind: 'failed',
         statusCode: null,
-        error: wrongScheme(error, new URL(delivery.url).protocol) ?? message,
+        error: wrongScheme(error, new URL(delivery.url).protocol) ?? message + remedy,
         retry: kind === 'unreachable',
         retryAfterMs: null,
       };

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { failure, loader, plainImage } from '../support/images.ts';
+import { blocked, failure, loader, plainImage } from '../support/images.ts';
 import { serve, serveTcp } from '../support/outbound/servers.ts';
 import { freePort } from '../support/servers.ts';
 
@@ -85,7 +85,7 @@ describe('the byte limit', () => {
       response.on('drain', more);
       more();
     });
-    const message = 'larger than 200000 bytes';
+    const message = 'larger than 195.3 KiB';
     expect(await loader().fromUrl(`${url}/declared`)).toEqual(failure('INPUT_TOO_LARGE', message));
     expect(await loader().fromUrl(`${url}/endless`)).toEqual(failure('INPUT_TOO_LARGE', message));
     // What lies in the buffers of two sockets, and not the rest of an endless body.
@@ -102,7 +102,7 @@ describe('the byte limit', () => {
     expect(await less.fromDataUri(uri(bytes))).toEqual(failure('INPUT_TOO_LARGE'));
     const most = loader({ maxBytes: 10 * 1024 ** 2 });
     expect(await most.fromDataUri(uri(Buffer.alloc(11 * 1024 ** 2)))).toEqual(
-      failure('INPUT_TOO_LARGE', 'larger than 10 MB'),
+      failure('INPUT_TOO_LARGE', 'larger than 10 MiB'),
     );
   });
 
@@ -221,7 +221,7 @@ describe('redirects', () => {
     ['/credentials', 'the URL contains credentials'],
     ['/port', 'port 22 is not allowed'],
   ])('to %s are checked again', async (path, message) => {
-    expect(await follow(path)).toEqual(failure('INPUT_BLOCKED', message));
+    expect(await follow(path)).toEqual(blocked(message));
   });
 });
 

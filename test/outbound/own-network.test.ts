@@ -1,7 +1,7 @@
 import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { expect, it, vi } from 'vitest';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
-import { failure, loader } from '../support/images.ts';
+import { blocked, loader } from '../support/images.ts';
 
 /** This host, with an interface in a public network besides its own. */
 vi.mock('node:os', async importOriginal => {
@@ -24,11 +24,9 @@ it.each(['93.184.216.34', '93.184.216.99'])(
     const options = { connectTimeoutMs: 100, lookup: async () => [{ address, family: 4 }] };
     const closed = loader({ ...options, allow: parseAllowList('') });
     const message = 'an address next to this server';
-    expect(await closed.fromUrl(`http://${address}/a.png`)).toEqual(
-      failure('INPUT_BLOCKED', `${address} is ${message}`),
-    );
+    expect(await closed.fromUrl(`http://${address}/a.png`)).toEqual(blocked(`${address} is ${message}`));
     expect(await closed.fromUrl('http://neighbour.test/a.png')).toEqual(
-      failure('INPUT_BLOCKED', `neighbour.test leads to ${message}`),
+      blocked(`neighbour.test leads to ${message}`),
     );
   },
 );

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { failure, loader, plainImage } from '../support/images.ts';
+import { blocked, loader, plainImage } from '../support/images.ts';
 import { serve } from '../support/outbound/servers.ts';
 import { listen } from '../support/servers.ts';
 
@@ -74,13 +74,13 @@ describe('FETCH_PROXY', () => {
   ])('gets no request for %s', async (url, message) => {
     const lookup = async () => [{ address: '10.0.0.1', family: 4 }];
     const fetched = loader({ proxy: proxyUrl, lookup }).fromUrl(url);
-    expect(await fetched).toEqual(failure('INPUT_BLOCKED', message));
+    expect(await fetched).toEqual(blocked(message));
     expect(asked).toEqual([]);
   });
 
   it('gets no request for a redirect to a private address', async () => {
     const fetched = loader({ proxy: proxyUrl, lookup: notFound }).fromUrl('http://pictures.test/inside');
-    expect(await fetched).toEqual(failure('INPUT_BLOCKED', '192.168.0.1 is a private address'));
+    expect(await fetched).toEqual(blocked('192.168.0.1 is a private address'));
     expect(asked).toEqual(['GET http://pictures.test/inside']);
   });
 

@@ -53,6 +53,12 @@ export function failure(code: string, message?: string | RegExp): object {
   return { ok: false, failure: { code, message: expected ?? expect.any(String) } };
 }
 
+/** The result for a URL that is blocked; for an address that is not public, with what to do. */
+export function blocked(reason: string): object {
+  const remedy = ': upload the image, or let the operator add the host to FETCH_ALLOW';
+  return failure('INPUT_BLOCKED', / (is|leads to) an? .*address/.test(reason) ? reason + remedy : reason);
+}
+
 /** A loader of the running test. `FETCH_ALLOW` is 127.0.0.1, where the test servers are, unless `options` say otherwise. */
 export function loader(options: Partial<ImageLoaderOptions> = {}): ImageLoader {
   const made = createImageLoader({

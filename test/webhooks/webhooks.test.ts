@@ -325,8 +325,14 @@ describe('an invalid webhook', () => {
     [{ url: 'http://[::1]/' }, 'webhook.url takes a URL that can be called from outside'],
     [{ url: 'http://2130706434/' }, 'webhook.url takes a URL that can be called from outside'],
     [{ url: 'http://example.com:25/' }, 'webhook.url takes an http(s) URL: port 25'],
-    [{ url: 'https://example.com/', events: [] }, 'webhook.events takes a list of'],
-    [{ url: 'https://example.com/', events: ['progress'] }, 'webhook.events.0 takes STARTED, COMPLETED'],
+    [
+      { url: 'https://example.com/', events: [] },
+      'webhook.events takes a list of started, completed, error, canceled, got []',
+    ],
+    [
+      { url: 'https://example.com/', events: ['progress'] },
+      'webhook.events.0 takes one of started, completed, error, canceled, got "progress"',
+    ],
     [{ url: 'https://example.com/', secret: 'x' }, 'webhook'],
   ])('%j is rejected with the field’s name', async (webhook, message) => {
     const rig = await gateway({ ...SETTINGS, COMFYUI_URL: engine.url });
@@ -356,7 +362,12 @@ describe('an invalid webhook', () => {
     const job = await submit(rig, { url: `http://localhost:${port}/hook` }, { image1_url });
     expect(await settled(rig, job)).toMatchObject({
       status: 'failed',
-      attempts: [{ status_code: null, error: 'localhost leads to a loopback address' }],
+      attempts: [
+        {
+          status_code: null,
+          error: 'localhost leads to a loopback address: the operator can add the host to FETCH_ALLOW',
+        },
+      ],
     });
     expect(hook.received).toEqual([]);
   });

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
+import { sizeInWords } from '../../sizes.ts';
 import { CommandFailure } from '../outcome.ts';
 import { type Published, parseJson, readPublished } from './published.ts';
 
@@ -31,7 +32,9 @@ async function bytesOf(path: string): Promise<Buffer> {
   try {
     const { size } = await stat(path);
     if (size > MAX_BYTES)
-      throw new CommandFailure(`--from: ${path} has ${size} bytes; takes ${MAX_BYTES} at most`);
+      throw new CommandFailure(
+        `--from: ${path} has ${sizeInWords(size)}; takes ${sizeInWords(MAX_BYTES)} at most`,
+      );
     return await readFile(path);
   } catch (error) {
     if (error instanceof CommandFailure) throw error;

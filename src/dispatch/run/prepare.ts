@@ -2,6 +2,7 @@ import { EngineUnreachable } from '../../comfyui/client.ts';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
 import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
+import { sizeInWords } from '../../sizes.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
 import { persistently, type Run } from './settle.ts';
@@ -86,7 +87,7 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       sent = await withDeadline(sending, deadline - context.now(), () => null);
     } catch (error) {
       if (!(error instanceof EngineUnreachable) || error.status !== TOO_LARGE) throw error;
-      const message = `The engine does not take ${labelOf(job, image)}: its ${bytes.length} bytes are too many`;
+      const message = `The engine does not take ${labelOf(job, image)}: ${sizeInWords(bytes.length)} are too many`;
       return { ok: false, error: jobError('INPUT_TOO_LARGE', message) };
     }
     if (sent?.kind === 'stopped') return { ok: 'stopped' };

@@ -15,7 +15,7 @@ import {
   payloadCredentials,
 } from '../access/identity.ts';
 import { rateRejection } from '../access/rejections.ts';
-import { mayConnect } from '../limits/cross-site.ts';
+import type { CheckOrigin } from '../limits/foreign-origins.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import type { Peers } from '../peers.ts';
@@ -60,8 +60,8 @@ export interface SocketOptions {
   readonly rate: RateLimiter | null;
   /** Limits the memory of messages that are still arriving. */
   readonly heldBytes: HeldBytes;
-  /** Origins besides our own whose pages may connect. */
-  readonly origins: readonly string[];
+  /** Whether pages of an origin may connect. */
+  readonly checkOrigin: CheckOrigin;
   /** Whether the `Host` header names this gateway. */
   readonly isOwnHost: (host: string | undefined) => boolean;
   readonly limits: SocketLimits & {
@@ -185,7 +185,7 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const { origin, host } = request.headers;
     const path = (request.url ?? '').split('?', 1)[0];
     if (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`) return ['404 Not Found'];
-    if (!options.isOwnHost(host) || !mayConnect(origin, host, options.origins)) return ['403 Forbidden'];
+    if (!options.isOwnHost(host) || !options.checkOrigin(origin, host)) return ['403 Forbidden'];
     const answer = await rate?.take(clientKeyOf(null, peers.addressOf(request)));
     if (answer === undefined || answer.ok) return null;
     return ['429 Too Many Requests', `Retry-After: ${rateRejection(answer).headers['retry-after']}\r\n`];

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
 import { STORE_UNAVAILABLE, storeRetryAfter } from '../../operations/store-unavailable.ts';
+import { sizeInWords } from '../../sizes.ts';
 import { sendError } from '../errors.ts';
 
 /**
@@ -12,7 +13,7 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     switch (error.code) {
       case 'FST_ERR_CTP_BODY_TOO_LARGE':
-        return sendError(reply, 413, `The body takes at most ${maxBodyBytes} bytes`);
+        return sendError(reply, 413, `The body takes at most ${sizeInWords(maxBodyBytes)}`);
       case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
         return sendError(reply, 415, unsupportedType(request.headers['content-type']));
       default:

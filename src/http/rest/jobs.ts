@@ -53,7 +53,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
   app.post('/jobs/:job_id/cancel', async (request: JobRequest, reply) => {
     // A form needs no preflight, so a page of another origin could send one.
     if (isOfForeignPage(request.headers, options.origins)) {
-      return sendError(reply, 403, 'Requests of other sites are not accepted');
+      return sendError(reply, 403, 'Requests of other sites are not accepted, except those in CORS_ORIGINS');
     }
     const id = jobIdOf(request);
     const outcome = id === null ? null : await jobs.cancel(id, options.callerOf(request));

@@ -34,7 +34,7 @@ export async function uploadRoutes(app: FastifyInstance, options: RestOptions): 
   app.post('/upload', { config: { body: 'streamed' } }, async (request, reply) => {
     // Forms need no preflight, so a page of another origin could fill the disk with them.
     if (isOfForeignPage(request.headers, options.origins)) {
-      return sendError(reply, 403, 'Forms of other sites are not accepted');
+      return sendError(reply, 403, 'Forms of other sites are not accepted, except those in CORS_ORIGINS');
     }
     const caller = options.callerOf(request);
     let result: UploadResult;

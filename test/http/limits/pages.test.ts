@@ -31,4 +31,16 @@ describe('a browser with the gateway’s content security policies', () => {
     expect(violations).toEqual([]);
     await page.close();
   });
+
+  it('submits the example of an edit from /docs as it stands', async () => {
+    const page = await browser.newPage();
+    await page.goto(`${rig.url}/docs`);
+    const block = page.locator('#operations-Edit-editImage');
+    await block.locator('.opblock-summary-control').click();
+    await block.locator('button.execute').click();
+    const response = block.locator('.live-responses-table tbody tr').first();
+    expect(await response.locator('.response-col_status').textContent()).toBe('200');
+    expect(await response.locator('.response-col_description').textContent()).toContain('"job_id"');
+    await page.close();
+  });
 });

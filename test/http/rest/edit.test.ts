@@ -266,7 +266,7 @@ describe('POST /edit-image', () => {
   it.each([
     ['image1_url', '/missing.jpg', 'the server answered 404'],
     ['image2_url', '/text', /not a JPEG, PNG or WebP image/],
-    ['image3_url', '/large', 'larger than 1 MB'],
+    ['image3_url', '/large', 'larger than 1 MiB'],
   ])('reports why %s%s cannot be fetched, and stores no job', async (field, path, reason) => {
     const before = await jobIds();
     const { status, body } = await edit({ ...valid, [field]: gateway.images.url + path });

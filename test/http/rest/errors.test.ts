@@ -8,7 +8,7 @@ import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { startImageServer } from '../../support/image-server.ts';
 import { fetchJson, postJson } from '../../support/requests.ts';
-import { type Face, MAX_BODY_BYTES, startFace } from '../../support/rest-face.ts';
+import { type Face, startFace } from '../../support/rest-face.ts';
 
 const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
 
@@ -177,7 +177,7 @@ describe('errors', () => {
     expect(response.statusCode).toBe(413);
     expect(response.headers.connection).toBe('close');
     expect(JSON.parse(await text(response))).toEqual({
-      detail: `The body takes at most ${MAX_BODY_BYTES} bytes`,
+      detail: 'The body takes at most 1 MiB',
     });
     upload.destroy();
     await closed;

@@ -91,12 +91,12 @@ describe('POST /upload', () => {
       400,
       /not a JPEG, PNG or WebP image/,
     ],
-    ['too many bytes', () => upload(Buffer.concat([png, Buffer.alloc(1024 ** 2)])), 413, /larger than 1 MB/],
+    ['too many bytes', () => upload(Buffer.concat([png, Buffer.alloc(1024 ** 2)])), 413, /larger than 1 MiB/],
     [
       'too many bytes in a form',
       () => upload(form(Buffer.concat([png, Buffer.alloc(1024 ** 2)])), {}),
       413,
-      /larger than 1 MB/,
+      /larger than 1 MiB/,
     ],
     [
       'too many pixels',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
+import { EDIT_EXAMPLES } from './examples.ts';
 import {
   downloadQuery,
   editBody,
@@ -102,7 +103,10 @@ const document = (version: string): ZodOpenApiObject => ({
           'Fields that the chosen workflow declares are accepted too; any other is ignored, with a warning.',
         tags: ['Edit'],
         requestParams: { header: editHeaders },
-        requestBody: { required: true, content: { 'application/json': { schema: editBody } } },
+        requestBody: {
+          required: true,
+          content: { 'application/json': { schema: editBody, examples: EDIT_EXAMPLES } },
+        },
         responses: {
           '200': {
             ...json('The job is stored and will run.', editResponse),

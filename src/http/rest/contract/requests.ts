@@ -4,7 +4,7 @@ import { PER_SECOND } from '../../../jobs/changes.ts';
 import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
-import { editFields, RANGES, takes } from '../../../jobs/request.ts';
+import { editFields, RANGES, takes, webhookField } from '../../../jobs/request.ts';
 import { decimalIn, integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 import { REST_STATUSES } from './responses.ts';
 
@@ -126,13 +126,15 @@ export const editBody = z
       description: 'Default: normal.',
       override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
     }),
-    webhook: editFields.webhook.nullish().meta({
-      description:
-        'Where the job’s events are posted, each as a signed POST by Standard Webhooks. Default of `events`: every end ' +
-        'of a job. Accepted only where the operator has set WEBHOOK_SECRET.',
-      override: { anyOf: [WEBHOOK, { type: 'null' }] },
-      example: { url: 'https://example.com/hook', events: ['completed', 'error', 'canceled'] },
-    }),
+    webhook: webhookField(event => event.toLowerCase())
+      .nullish()
+      .meta({
+        description:
+          'Where the job’s events are posted, each as a signed POST by Standard Webhooks. Default of `events`: every end ' +
+          'of a job. Accepted only where the operator has set WEBHOOK_SECRET.',
+        override: { anyOf: [WEBHOOK, { type: 'null' }] },
+        example: { url: 'https://example.com/hook', events: ['completed', 'error', 'canceled'] },
+      }),
     label: labelFields.label.nullish().meta({
       description: 'A line of your own to find the job by: 1 to 200 characters. Has no effect on the image.',
       example: 'spring catalogue',
