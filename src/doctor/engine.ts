@@ -86,7 +86,7 @@ async function checkPrograms(
   const lacking = found
     .filter(({ problems }) => problems.length > 0)
     .map(({ workflow, problems }) => {
-      const message = `cannot run ${workflow.name}: ${problems.map(describeProblem).join(', ')}`;
+      const message = `cannot run ${workflow.name}: ${problems.map(describeProblem).join('; ')}`;
       const fixes = problems.map(problem => problemFix(problem, workflow));
       // An engine that runs none is of no use; one that runs some need not run them all.
       return runs.length === 0 ? report.wrong(message, ...fixes) : report.warning(message, ...fixes);
@@ -110,7 +110,7 @@ function problemFix(problem: WorkflowProblem, { name, manifest }: Workflow): str
       return `put ${file} into ComfyUI/models/${folder}${from === undefined ? '' : `, from ${from}`}`;
     }
     case 'input-invalid':
-      return `correct input ${problem.input} of node ${problem.node} in graph.json of ${name}`;
+      return `update ComfyUI, or correct input ${problem.input} of node ${problem.node} in graph.json of ${name}`;
     default:
       return problem satisfies never;
   }

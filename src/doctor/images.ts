@@ -71,7 +71,7 @@ function bucketFix(reason: string): string {
   if (/NoSuchBucket/.test(reason)) return 'create the bucket, or correct ARTIFACTS_URL';
   if (/RequestTimeTooSkewed/.test(reason)) return 'set the clock of this machine: timedatectl set-ntp true';
   if (/credentials|InvalidAccessKeyId|SignatureDoesNotMatch/i.test(reason)) {
-    return 'AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…';
+    return 'correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
   }
   if (/AccessDenied|Forbidden/.test(reason)) {
     return 'allow s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject on its objects';

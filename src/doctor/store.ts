@@ -29,7 +29,8 @@ async function checkFile(config: Config, gateway: Promise<GatewayState>): Promis
     if (state.kind === 'absent') return [report.ok(`does not exist yet, and can be created in ${place}`)];
     await access(path, constants.W_OK);
     if (state.kind === 'held') return [inUse(report, await gateway)];
-    return [report.ok(`SQLite file of version ${state.version} with ${state.jobs} jobs, can be written`)];
+    const jobs = state.jobs === 1 ? '1 job' : `${state.jobs} jobs`;
+    return [report.ok(`SQLite file of version ${state.version} with ${jobs}, can be written`)];
   } catch (error) {
     return [fileFault('store', path, error, config)];
   }

@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../../src/adapters/artifacts-location.ts';
+import { readConfig } from '../../../src/config.ts';
+import { checkImages } from '../../../src/doctor/images.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../../support/image-server.ts';
 import { recordLog } from '../../support/log.ts';
@@ -55,6 +57,28 @@ it('runs an edit with all images in the bucket, streams them, and leaves none af
   expect((await fetch(`${gateway.url}/download/${id}`)).status).toBe(404);
   expect(JSON.stringify(log.lines)).not.toContain(s3.environment.AWS_SECRET_ACCESS_KEY);
   await gateway.close();
+});
+
+it('is checked with an object that is removed again, and a fault comes with what to do', async () => {
+  const check = async (url: string, secret = s3.environment.AWS_SECRET_ACCESS_KEY) => {
+    const keys = { ...s3.environment, AWS_SECRET_ACCESS_KEY: secret };
+    const result = readConfig({ ...keys, ARTIFACTS_URL: url });
+    if (!result.ok) throw new Error(result.faults.join('; '));
+    return (await checkImages(result.config))[0];
+  };
+  const url = s3.url();
+  expect(await check(url)).toMatchObject({
+    state: 'ok',
+    message: 'objects can be written, read and removed',
+  });
+  expect(await check(url, 'another')).toMatchObject({
+    state: 'wrong',
+    message: expect.stringContaining('SignatureDoesNotMatch'),
+    fix: ['correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'],
+  });
+  const missing = url.replace('//artifacts', '//missing');
+  expect(await check(missing)).toMatchObject({ state: 'wrong', fix: [expect.stringMatching(/^create/)] });
+  expect(await keysAt(url)).toEqual([]);
 });
 
 it('redirects downloads that need no conversion to the bucket, and no others', async () => {
