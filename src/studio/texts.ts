@@ -28,20 +28,31 @@ const ENGINE_STATES = {
   UNFIT: 'Can run none of the workflows',
 } as const;
 
-const PARAMETER_NAMES: Readonly<Record<string, string>> = { cfg: 'Guidance' };
+const PARAMETER_NAMES: Readonly<Record<string, string>> = { cfg: 'Guidance', megapixels: 'Size' };
 
 const capitalized = (text: string): string => text.replace(/^./, letter => letter.toUpperCase());
+
+const nameOf = (name: string): string =>
+  PARAMETER_NAMES[name] ?? capitalized(name.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase());
 
 /** Every text of the page. */
 export const texts = {
   brand: 'Studio',
   views: { label: 'Views', edit: 'Editor', history: 'History', engines: 'Engines' },
+  sandbox: { name: 'Sandbox', about: 'No ComfyUI is connected. The sandbox runs no model.' },
   theme: {
     label: (name: string) => `Theme: ${name}`,
   },
   images: {
     title: 'Images',
     slot: (number: number) => `Image ${number}`,
+    pick: 'Choose an image, or drop one',
+    replace: (name: string) => `${name}: choose another image`,
+    sending: 'Upload',
+    retry: 'Try again',
+    samples: 'Use the samples',
+    camera: 'Take a photo',
+    drop: 'Drop to add images',
     add: 'Add',
     addLink: 'Add by link',
     link: 'Address of an image',
@@ -69,12 +80,16 @@ export const texts = {
     title: 'Settings',
     workflow: 'Workflow',
     notRunnable: (title: string) => `${title} (no engine can run it now)`,
-    nameOf: (name: string) =>
-      PARAMETER_NAMES[name] ?? capitalized(name.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase()),
+    nameOf,
+    setting: (name: string, value: string | number | boolean) =>
+      name === 'megapixels' ? `${value} MP` : `${nameOf(name)} ${value}`,
+    size: (shape: string, width: number, height: number) => `${shape} · ${width} × ${height} pixels`,
     reset: (name: string) => `Reset ${name}`,
     seed: 'Seed',
     random: 'Random',
-    randomSeed: 'A random seed each time',
+    lockSeed: 'Lock one',
+    randomSeed: 'Random each time',
+    reuseSeed: 'That of the edit shown',
   },
   submit: { edit: 'Edit', form: 'Edit' },
   jobs: {
@@ -109,8 +124,9 @@ export const texts = {
   },
   result: {
     stage: 'Result',
-    empty: 'Your edit appears here',
-    emptyAbout: 'Two sample images and a prompt are ready: press Edit. Or drop your own.',
+    empty: 'Press Edit, and the result appears here.',
+    noImages: 'Start with an image',
+    noImagesAbout: 'Drop one anywhere, paste it, or choose it on the left.',
     alt: (prompt: string) => `Result: ${prompt}`,
     preview: 'Preview of the edit',
     further: 'Edit this further',

@@ -14,7 +14,7 @@ afterAll(() => studio.close());
 
 it('shows two images and a prompt, and one click edits them', async () => {
   const { page, edit, progress, result, faults } = opened;
-  await expect.poll(() => page.locator('img').count()).toBe(2);
+  await expect.poll(() => page.getByAltText(/\.jpg$/).count()).toBe(2);
   for (const number of [1, 2, 3]) expect(await page.getByLabel(`Image ${number}`).count()).toBe(1);
   expect(await page.getByLabel('What should change?').inputValue()).toMatch(/image 1.*image 2/);
 

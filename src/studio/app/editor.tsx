@@ -1,3 +1,5 @@
+import { useEffect, useRef } from 'preact/hooks';
+import { DropVeil } from '../images/drop-veil.tsx';
 import { ImageRow } from '../images/image-row.tsx';
 import { SubmitBar } from '../jobs/submit-bar.tsx';
 import { Tray } from '../jobs/tray.tsx';
@@ -9,7 +11,13 @@ import { useStudio } from './context.ts';
 
 /** The view in which a person edits: the form beside the stage, and the newest jobs. */
 export function Editor() {
-  const { submit } = useStudio();
+  const { submit, jobs } = useStudio();
+  const work = useRef<HTMLDivElement>(null);
+  const shown = jobs.selected.value?.id;
+  // On a phone the stage is above the form.
+  useEffect(() => {
+    if (shown !== undefined) work.current?.scrollIntoView({ block: 'start' });
+  }, [shown]);
   return (
     <div class="editor">
       <form
@@ -27,10 +35,11 @@ export function Editor() {
         </div>
         <SubmitBar />
       </form>
-      <div class="work">
+      <div class="work" ref={work}>
         <Stage />
         <Tray />
       </div>
+      <DropVeil />
     </div>
   );
 }

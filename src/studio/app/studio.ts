@@ -1,11 +1,15 @@
 import { type Client, createClient } from '../../client/client.ts';
+import { createDrafts } from '../images/drafts.ts';
 import { createImages, type Images } from '../images/images.ts';
+import { createIntake, type Intake } from '../images/intake.ts';
 import { createJobs, type Jobs } from '../jobs/jobs.ts';
 import { createSubmit, type Submit } from '../jobs/submit.ts';
 import { createParameters, type Parameters } from '../parameters/parameters.ts';
+import { createResultSize, type ResultSize } from '../parameters/size.ts';
 import { createPrompt, type Prompt } from '../prompt/prompt.ts';
 import { createSession, type Session } from '../signin/session.ts';
 import { type Announcer, createAnnouncer } from './announcer.ts';
+import { createGatewayInfo, type GatewayInfo } from './gateway-info.ts';
 import { createRoute, type Route } from './route.ts';
 import { createStore, type Store } from './storage.ts';
 import { createTheme, type Theme } from './theme.ts';
@@ -17,12 +21,15 @@ export interface Studio {
   /** Kept by the browser until it is cleared. */
   readonly store: Store;
   readonly session: Session;
+  readonly gateway: GatewayInfo;
   readonly theme: Theme;
   readonly route: Route;
   readonly announcer: Announcer;
   readonly images: Images;
+  readonly intake: Intake;
   readonly prompt: Prompt;
   readonly parameters: Parameters;
+  readonly resultSize: ResultSize;
   readonly jobs: Jobs;
   readonly submit: Submit;
   /** Loads what the gateway has. Failures are shown by the stores. */
@@ -41,16 +48,20 @@ export function createStudio({
   const store = createStore(() => window.localStorage);
   const session = createSession(createStore(() => window.sessionStorage));
   const client = createClient({ url: baseUrl, headers: session.headers, patience: Number.POSITIVE_INFINITY });
+  const gateway = createGatewayInfo(client, session);
   const theme = createTheme(window.document.documentElement, store);
   const route = createRoute(window);
   const announcer = createAnnouncer();
-  const images = createImages({ baseUrl, session });
+  const images = createImages({ baseUrl, session, drafts: createDrafts() });
+  const intake = createIntake(window, images);
   const prompt = createPrompt(store);
   const parameters = createParameters({ client, session, store });
-  const jobs = createJobs({ client, session, route, announcer });
+  const resultSize = createResultSize({ client, images, parameters });
+  const jobs = createJobs({ client, session, store, route, announcer });
   const submit = createSubmit({ client, session, images, prompt, parameters, jobs, announcer });
 
   const load = (): void => {
+    void gateway.load();
     void parameters.load();
     void jobs.load();
   };
@@ -59,20 +70,26 @@ export function createStudio({
     client,
     store,
     session,
+    gateway,
     theme,
     route,
     announcer,
     images,
+    intake,
     prompt,
     parameters,
+    resultSize,
     jobs,
     submit,
     start() {
+      void images.load();
       session.onSignIn(load);
       load();
     },
     async stop() {
       jobs.stop();
+      resultSize.stop();
+      intake.stop();
       images.stop();
       prompt.stop();
       theme.stop();

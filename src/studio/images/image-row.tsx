@@ -1,14 +1,15 @@
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
+import { Button } from '../ui/button.tsx';
+import { CameraButton } from './camera-button.tsx';
+import { MAX_IMAGES } from './edit-image.ts';
 import { ImageSlot } from './image-slot.tsx';
-import { MAX_IMAGES } from './images.ts';
 import { LinkField } from './link-field.tsx';
 
 /** The places for images. The first empty one takes the next. */
 export function ImageRow() {
   const { images } = useStudio();
   const list = images.list.value;
-  const places = Math.min(MAX_IMAGES, list.length + 1);
   return (
     <section class="images" aria-labelledby="images-title">
       <h2 id="images-title" class="section-title">
@@ -20,11 +21,21 @@ export function ImageRow() {
             key={list[at]?.id ?? `empty ${at}`}
             at={at}
             image={list[at] ?? null}
-            open={at < places}
+            open={at <= list.length}
           />
         ))}
       </ul>
-      {list.length < MAX_IMAGES && <LinkField />}
+      {list.length < MAX_IMAGES && (
+        <div class="image-ways">
+          <LinkField />
+          <CameraButton />
+          {list.length === 0 && (
+            <Button kind="quiet" icon="wand" onClick={images.showSamples}>
+              {texts.images.samples}
+            </Button>
+          )}
+        </div>
+      )}
       {images.fault.value !== null && (
         <p class="fault" role="alert">
           {images.fault}

@@ -1,40 +1,11 @@
-import { type ReadonlySignal, signal } from '@preact/signals';
+import { effect, type ReadonlySignal, signal } from '@preact/signals';
 import type { ImageInput } from '../../client/client.ts';
 import type { Session } from '../signin/session.ts';
 import { texts } from '../texts.ts';
+import type { Draft, Drafts } from './drafts.ts';
+import { type EditImage, MAX_IMAGES, type NewImage, type Upload } from './edit-image.ts';
 import { SAMPLES } from './samples.ts';
 import { sendImage } from './upload.ts';
-
-/** As many as an edit takes. */
-export const MAX_IMAGES = 3;
-
-/** Where the bytes of an image are. */
-export type ImageSource =
-  | { readonly kind: 'sample'; readonly url: string }
-  | { readonly kind: 'file'; readonly file: Blob }
-  | { readonly kind: 'link'; readonly url: string }
-  | { readonly kind: 'job'; readonly jobId: string };
-
-export type Upload =
-  | { readonly state: 'none' }
-  /** `part` is 0 to 1. */
-  | { readonly state: 'sending'; readonly part: number }
-  | { readonly state: 'done'; readonly uploadId: string }
-  | { readonly state: 'failed' };
-
-/** One of the images of the edit. Its place in the list is its number in the prompt. */
-export interface EditImage {
-  readonly id: number;
-  readonly name: string;
-  readonly source: ImageSource;
-  /** What an `<img>` shows. */
-  readonly thumbnail: string;
-  /** Pixels; null until the browser has read it. */
-  readonly size: { readonly width: number; readonly height: number } | null;
-  readonly upload: Upload;
-  /** Why the gateway or the browser cannot use it. */
-  readonly fault: string | null;
-}
 
 /** The images of the next edit. */
 export interface Images {
@@ -47,40 +18,70 @@ export interface Images {
   /** Adds the result of a job. `thumbnail` is its address. */
   addResult(jobId: string, thumbnail: string, at?: number): void;
   /** Replaces all images. */
-  replace(images: readonly Pick<EditImage, 'name' | 'source' | 'thumbnail'>[]): void;
+  replace(images: readonly NewImage[]): void;
+  /** Replaces all images by the samples. */
+  showSamples(): void;
   remove(id: number): void;
   /** Moves an image to a place, from 0. */
   move(id: number, to: number): void;
+  /** Sends a file again, and forgets the fault of an image. */
   retry(id: number): void;
   measured(id: number, size: EditImage['size']): void;
   /** Reports a fault of image `at`, from 0. */
   reject(at: number, message: string): void;
   /** The images as the client takes them. Waits for uploads in flight; null: one of them failed. */
   inputs(): Promise<ImageInput[] | null>;
+  /** Takes up the images of the time when the page was closed. */
+  load(): Promise<void>;
   stop(): void;
 }
+
+interface Sending {
+  readonly abort: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** An upload that expires sooner is sent again rather than used. */
+const MIN_LEFT_MS = 10 * 60_000;
+const NO_UPLOAD: Upload = { state: 'none' };
 
 /** Starts with the samples. `baseUrl` is the gateway's. */
 export function createImages({
   baseUrl,
   session,
+  drafts,
 }: {
   readonly baseUrl: URL;
   readonly session: Session;
+  readonly drafts: Drafts;
 }): Images {
   let lastId = 0;
-  const uploads = new Map<number, { readonly stop: AbortController; readonly ended: Promise<void> }>();
+  let loaded = false;
+  const sendings = new Map<number, Sending>();
   const fault = signal<string | null>(null);
-  const list = signal<readonly EditImage[]>(
-    SAMPLES.map(({ name, url, width, height }) => ({
-      ...newImage(name, { kind: 'sample', url }, url),
-      size: { width, height },
-    })),
-  );
+  const list = signal<readonly EditImage[]>(makeSamples());
+  const untouched = list.peek();
 
-  function newImage(name: string, source: ImageSource, thumbnail: string): EditImage {
+  let kept = '';
+  const stopKeeping = effect(() => {
+    const images = list.value;
+    const state = images.map(({ id, upload }) => `${id} ${upload.state === 'done'}`).join();
+    if (!loaded || state === kept) return;
+    kept = state;
+    drafts.save(images.map(draftOf));
+  });
+
+  function make({ name, source, thumbnail }: NewImage, upload = NO_UPLOAD): EditImage {
     lastId += 1;
-    return { id: lastId, name, source, thumbnail, size: null, upload: { state: 'none' }, fault: null };
+    return { id: lastId, name, source, thumbnail, size: null, upload, fault: null };
+  }
+
+  function makeFile(file: Blob, name: string, upload = NO_UPLOAD): EditImage {
+    return make({ name, source: { kind: 'file', file }, thumbnail: URL.createObjectURL(file) }, upload);
+  }
+
+  function makeSamples(): EditImage[] {
+    return SAMPLES.map(({ name, url }) => make({ name, source: { kind: 'sample', url }, thumbnail: url }));
   }
 
   function change(id: number, fields: Partial<EditImage>): void {
@@ -88,28 +89,33 @@ export function createImages({
   }
 
   function forget({ id, thumbnail }: EditImage): void {
-    uploads.get(id)?.stop.abort();
-    uploads.delete(id);
+    sendings.get(id)?.abort.abort();
+    sendings.delete(id);
     if (thumbnail.startsWith('blob:')) URL.revokeObjectURL(thumbnail);
   }
 
-  function put(image: EditImage, at: number): void {
-    const old = list.value[at];
-    if (old !== undefined) forget(old);
-    list.value = old === undefined ? [...list.value, image] : list.value.with(at, image);
-    if (image.source.kind === 'file') send(image.id, image.source.file);
+  function show(images: readonly EditImage[]): void {
+    for (const image of list.value) forget(image);
+    fault.value = null;
+    list.value = images;
+    for (const { id, source, upload } of images) {
+      if (source.kind === 'file' && upload.state === 'none') send(id, source.file);
+    }
   }
 
   function send(id: number, file: Blob): void {
-    const stop = new AbortController();
+    const abort = new AbortController();
     const ended = sendImage(file, {
       url: new URL('upload', baseUrl),
       headers: session.headers(),
-      signal: stop.signal,
+      signal: abort.signal,
       onProgress: part => change(id, { upload: { state: 'sending', part } }),
     }).then(
       outcome => {
-        if (outcome.ok) return change(id, { upload: { state: 'done', uploadId: outcome.uploadId } });
+        if (outcome.ok) {
+          const { uploadId, expiresAt } = outcome;
+          return change(id, { upload: { state: 'done', uploadId, expiresAt } });
+        }
         if (outcome.status === 401) session.require();
         change(id, { upload: { state: 'failed' }, fault: outcome.message ?? texts.images.notSent });
       },
@@ -117,15 +123,20 @@ export function createImages({
       () => undefined,
     );
     change(id, { upload: { state: 'sending', part: 0 }, fault: null });
-    uploads.set(id, { stop, ended });
+    sendings.set(id, { abort, ended });
   }
 
   /** Adds images from the place `at` on, as far as there is room. */
-  function place(images: readonly (() => EditImage)[], at: number): void {
-    fault.value = null;
+  function place(makers: readonly (() => EditImage)[], at: number): void {
     const room = MAX_IMAGES - Math.min(at, list.value.length);
-    if (images.length > room) fault.value = texts.images.tooMany;
-    for (const [index, make] of images.slice(0, room).entries()) put(make(), at + index);
+    fault.value = makers.length > room ? texts.images.tooMany : null;
+    for (const [index, makeOne] of makers.slice(0, room).entries()) {
+      const image = makeOne();
+      const old = list.value[at + index];
+      if (old !== undefined) forget(old);
+      list.value = old === undefined ? [...list.value, image] : list.value.with(at + index, image);
+      if (image.source.kind === 'file') send(image.id, image.source.file);
+    }
   }
 
   return {
@@ -133,21 +144,18 @@ export function createImages({
     fault,
     addFiles(files, at = list.value.length) {
       place(
-        files.map(file => () => newImage(file.name, { kind: 'file', file }, URL.createObjectURL(file))),
+        files.map(file => () => makeFile(file, file.name)),
         at,
       );
     },
     addLink(url, at = list.value.length) {
-      place([() => newImage(url, { kind: 'link', url }, url)], at);
+      place([() => make({ name: url, source: { kind: 'link', url }, thumbnail: url })], at);
     },
     addResult(jobId, thumbnail, at = list.value.length) {
-      place([() => newImage(texts.images.result, { kind: 'job', jobId }, thumbnail)], at);
+      place([() => make({ name: texts.images.result, source: { kind: 'job', jobId }, thumbnail })], at);
     },
-    replace(images) {
-      for (const image of list.value) forget(image);
-      list.value = images.map(({ name, source, thumbnail }) => newImage(name, source, thumbnail));
-      fault.value = null;
-    },
+    replace: images => show(images.map(image => make(image))),
+    showSamples: () => show(makeSamples()),
     remove(id) {
       const image = list.value.find(known => known.id === id);
       if (image !== undefined) forget(image);
@@ -167,18 +175,40 @@ export function createImages({
     measured: (id, size) => change(id, { size }),
     reject(at, message) {
       const image = list.value[at];
-      if (image !== undefined) change(image.id, { fault: message });
+      if (image === undefined) return;
+      // Its upload may have expired, so the next try sends it again.
+      const upload: Upload = image.source.kind === 'file' ? { state: 'failed' } : image.upload;
+      change(image.id, { fault: message, upload });
     },
     async inputs() {
-      await Promise.all([...uploads.values()].map(({ ended }) => ended));
+      await Promise.all([...sendings.values()].map(({ ended }) => ended));
       const found = await Promise.all(list.value.map(inputOf));
       const usable = found.filter(input => input !== null);
       return usable.length === found.length ? usable : null;
     },
+    async load() {
+      const saved = await drafts.load();
+      if (saved !== null && list.value === untouched) {
+        show(
+          saved.map(({ name, source, thumbnail, upload }) => {
+            const usable =
+              upload !== null && upload.expiresAt - Date.now() > MIN_LEFT_MS ? upload : NO_UPLOAD;
+            if (source.kind === 'file') return makeFile(source.file, name, usable);
+            return make({ name, source, thumbnail });
+          }),
+        );
+      }
+      loaded = true;
+    },
     stop() {
+      stopKeeping();
       for (const image of list.value) forget(image);
     },
   };
+}
+
+function draftOf({ name, source, thumbnail, upload }: EditImage): Draft {
+  return { name, source, thumbnail, upload: upload.state === 'done' ? upload : null };
 }
 
 async function inputOf({ source, upload }: EditImage): Promise<ImageInput | null> {

@@ -1,6 +1,6 @@
-/** An upload that ended: its id, or why it was rejected. */
+/** An upload that ended: its id and, in milliseconds since 1970, when that expires, or why it was rejected. */
 export type UploadOutcome =
-  | { readonly ok: true; readonly uploadId: string }
+  | { readonly ok: true; readonly uploadId: string; readonly expiresAt: number }
   | { readonly ok: false; readonly status: number | null; readonly message: string | null };
 
 /** How an image gets to the gateway. */
@@ -38,8 +38,10 @@ export function sendImage(
     request.addEventListener('load', () => {
       const body: unknown = request.response;
       const uploadId = textIn(body, 'upload_id');
-      if (request.status < 300 && uploadId !== null) resolve({ ok: true, uploadId });
-      else resolve({ ok: false, status: request.status, message: textIn(body, 'detail') });
+      if (request.status < 300 && uploadId !== null) {
+        const expiresAt = Date.parse(textIn(body, 'expires_at') ?? '') || 0;
+        resolve({ ok: true, uploadId, expiresAt });
+      } else resolve({ ok: false, status: request.status, message: textIn(body, 'detail') });
     });
     request.addEventListener('loadend', () => signal.removeEventListener('abort', abort));
     if (signal.aborted) return abort();

@@ -1,4 +1,4 @@
-import { computed, type ReadonlySignal, type Signal, signal } from '@preact/signals';
+import { computed, effect, type ReadonlySignal, type Signal, signal } from '@preact/signals';
 import {
   type Client,
   GatewayError,
@@ -9,6 +9,7 @@ import {
 } from '../../client/client.ts';
 import type { Announcer } from '../app/announcer.ts';
 import type { Route } from '../app/route.ts';
+import type { Store } from '../app/storage.ts';
 import type { Session } from '../signin/session.ts';
 import { texts } from '../texts.ts';
 
@@ -58,11 +59,13 @@ const CHANNEL = 'qwen-studio.jobs';
 export function createJobs({
   client,
   session,
+  store,
   route,
   announcer,
 }: {
   readonly client: Client;
   readonly session: Session;
+  readonly store: Store;
   readonly route: Route;
   readonly announcer: Announcer;
 }): Jobs {
@@ -71,6 +74,14 @@ export function createJobs({
   const stopped = new AbortController();
   const selected = computed(() => list.value.find(({ id }) => id === route.jobId.value) ?? null);
   const tabs = new BroadcastChannel(CHANNEL);
+  const last = store.read('job');
+  // A page that is opened anew shows what the last one showed.
+  if (route.jobId.peek() === null && route.view.peek() === 'edit' && typeof last === 'string') {
+    route.open('edit', last);
+  }
+  const stopKeeping = effect(() => {
+    if (route.view.value === 'edit') store.write('job', route.jobId.value ?? undefined);
+  });
   tabs.addEventListener('message', () => void load());
 
   function report(error: unknown): void {
@@ -188,6 +199,7 @@ export function createJobs({
     request: id => client.request(id),
     stop() {
       stopped.abort();
+      stopKeeping();
       tabs.close();
     },
   };

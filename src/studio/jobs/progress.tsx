@@ -9,11 +9,11 @@ export function Progress({ job, away }: { readonly job: JobSnapshot; readonly aw
     <div class="progress">
       <div class="progress-words">
         <strong>{texts.jobs.state(job)}</strong>
-        <span class="quiet">{away ? texts.jobs.away : texts.jobs.detail(job)}</span>
-        <span class="progress-percent">{waits ? '' : `${percent} %`}</span>
+        <span class="progress-detail">{away ? texts.jobs.away : texts.jobs.detail(job)}</span>
+        {!waits && <span class="progress-percent">{percent} %</span>}
       </div>
       <div
-        class={`progress-bar ${waits ? 'progress-waiting' : ''}`}
+        class={`progress-bar ${waits || away ? 'progress-waiting' : ''}`}
         role="progressbar"
         aria-label={texts.jobs.progress}
         aria-valuemin={0}

@@ -1,10 +1,17 @@
+import type { ComponentChildren } from 'preact';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { IconButton } from '../ui/button.tsx';
 import type { Parameter, Value } from './parameters.ts';
 
-/** The control of a parameter, drawn from what the gateway says about it. */
-export function ParameterField({ parameter }: { readonly parameter: Parameter }) {
+/** The control of a parameter, drawn from what the gateway says about it. `children` are shown below the control. */
+export function ParameterField({
+  parameter,
+  children,
+}: {
+  readonly parameter: Parameter;
+  readonly children?: ComponentChildren;
+}) {
   const { parameters } = useStudio();
   const { name, description } = parameter;
   const own = parameters.values.value[name];
@@ -30,6 +37,7 @@ export function ParameterField({ parameter }: { readonly parameter: Parameter })
         value={own ?? scalarOf(parameter.default)}
         set={value => parameters.set(name, value === scalarOf(parameter.default) ? undefined : value)}
       />
+      {children}
       {description !== '' && (
         <span class="help" id={`${id}-help`}>
           {description}

@@ -1,8 +1,11 @@
 import { useStudio } from '../app/context.ts';
 import { NegativeField } from '../prompt/negative-field.tsx';
 import { texts } from '../texts.ts';
+import { Icon } from '../ui/icon.tsx';
 import { ParameterField } from './parameter-field.tsx';
+import type { Value } from './parameters.ts';
 import { SeedField } from './seed-field.tsx';
+import { SizeNote } from './size-note.tsx';
 import { WorkflowField } from './workflow-field.tsx';
 
 /** The workflow and all of its parameters. Folded; its summary says what is set. */
@@ -12,8 +15,11 @@ export function ParametersForm() {
   return (
     <details class="parameters">
       <summary>
+        <Icon name="right" />
         <span class="section-title">{texts.parameters.title}</span>
-        <span class="summary quiet">{summaryOf(parameters.values.value, workflow?.title ?? '')}</span>
+        <span class="parameters-summary">
+          {summaryOf(parameters.values.value, parameters.seed.value, workflow?.title ?? '')}
+        </span>
       </summary>
       <div class="parameters-body">
         {parameters.fault.value !== null && <p class="fault">{parameters.fault}</p>}
@@ -21,16 +27,17 @@ export function ParametersForm() {
         <NegativeField />
         <SeedField />
         {workflow?.parameters.map(parameter => (
-          <ParameterField key={`${workflow.name} ${parameter.name}`} parameter={parameter} />
+          <ParameterField key={`${workflow.name} ${parameter.name}`} parameter={parameter}>
+            {parameter.name === 'megapixels' && <SizeNote />}
+          </ParameterField>
         ))}
       </div>
     </details>
   );
 }
 
-function summaryOf(values: Readonly<Record<string, unknown>>, title: string): string {
-  const set = Object.entries(values).map(
-    ([name, value]) => `${texts.parameters.nameOf(name)} ${String(value)}`,
-  );
-  return [title, ...set].filter(part => part !== '').join(' · ');
+function summaryOf(values: Readonly<Record<string, Value>>, seed: string | null, title: string): string {
+  const set = Object.entries(values).map(([name, value]) => texts.parameters.setting(name, value));
+  const locked = seed === null ? [] : [texts.parameters.setting('seed', seed)];
+  return [title, ...set, ...locked].filter(part => part !== '').join(' · ');
 }

@@ -1,6 +1,7 @@
 import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
+import { Icon } from '../ui/icon.tsx';
 import { type Hint, hintsFor } from './guide.ts';
 
 /** The prompt with its guide: chips for the numbers of the images, and hints. */
@@ -54,6 +55,7 @@ export function PromptField() {
               class="chip"
               onClick={() => insert(texts.prompt.reference(at + 1))}
             >
+              <Icon name="plus" />
               <span class="hidden">{texts.prompt.insert} </span>
               {texts.prompt.reference(at + 1)}
             </button>

@@ -2,30 +2,25 @@ import type { JobSnapshot } from '../../client/client.ts';
 import { texts } from '../texts.ts';
 import { SteadyImage } from '../ui/steady-image.tsx';
 
-/** The result of a job, or what is known of it: previews that sharpen with the steps. */
+/** The result of a job, or what is known of it: previews that sharpen with the steps, in the place of the result. */
 export function ShownImage({ job, prompt }: { readonly job: JobSnapshot; readonly prompt: string }) {
   const result = job.images[0];
-  if (result !== undefined) {
-    const { url, width, height } = result;
-    return (
-      <SteadyImage
-        class="shown-image"
-        src={url}
-        alt={texts.result.alt(prompt)}
-        width={width}
-        height={height}
-      />
-    );
-  }
-  const size = job.size ?? job.preview;
-  if (job.preview === null) return <div class="shown-place" />;
+  const size = result ?? job.size ?? job.preview;
+  const shown = result ?? job.preview;
   return (
-    <SteadyImage
-      class="shown-image shown-preview"
-      src={job.preview.url}
-      alt={texts.result.preview}
-      width={size?.width}
-      height={size?.height}
-    />
+    <div
+      class={`shown ${result === undefined ? 'shown-preview' : ''}`}
+      style={{
+        '--ratio': size === null ? 1 : size.width / size.height,
+        '--width': `${size?.width ?? 1024}px`,
+      }}
+    >
+      {shown !== null && (
+        <SteadyImage
+          src={shown.url}
+          alt={result === undefined ? texts.result.preview : texts.result.alt(prompt)}
+        />
+      )}
+    </div>
   );
 }

@@ -7,6 +7,7 @@ import { Button } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { ResultActions } from './result-actions.tsx';
 import { ShownImage } from './shown-image.tsx';
+import { Sources } from './sources.tsx';
 
 /** The large place for the selected job: its preview, its result or its fault. */
 export function Stage() {
@@ -19,7 +20,7 @@ export function Stage() {
           {jobs.fault}
         </p>
       )}
-      {job === null ? <Empty /> : <Shown key={job.id} job={job} />}
+      {job === null ? <Sources /> : <Shown key={job.id} job={job} />}
     </section>
   );
 }
@@ -52,15 +53,5 @@ function Shown({ job }: { readonly job: LiveJob }) {
         )}
       </div>
     </>
-  );
-}
-
-function Empty() {
-  return (
-    <div class="notice">
-      <Icon name="wand" />
-      <h2>{texts.result.empty}</h2>
-      <p class="quiet">{texts.result.emptyAbout}</p>
-    </div>
   );
 }

@@ -1,0 +1,31 @@
+import { useStudio } from '../app/context.ts';
+import { texts } from '../texts.ts';
+import { Icon } from '../ui/icon.tsx';
+
+/** What the stage shows before there is a job: the images that are about to be edited. */
+export function Sources() {
+  const { images } = useStudio();
+  const list = images.list.value;
+  if (list.length === 0) {
+    return (
+      <div class="notice">
+        <Icon name="plus" />
+        <h2>{texts.result.noImages}</h2>
+        <p class="quiet">{texts.result.noImagesAbout}</p>
+      </div>
+    );
+  }
+  return (
+    <div class="sources">
+      <ul class="sources-row" aria-hidden="true">
+        {list.map(({ id, thumbnail, size }, at) => (
+          <li key={id} style={{ flexGrow: size === null ? 1 : size.width / size.height }}>
+            <img src={thumbnail} alt="" />
+            <span class="slot-number">{at + 1}</span>
+          </li>
+        ))}
+      </ul>
+      <p class="quiet">{texts.result.empty}</p>
+    </div>
+  );
+}
