@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
 import type { SystemStats } from '../comfyui/answers.ts';
 import { createEngineClient, type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
 import { openEngineSocket } from '../comfyui/socket.ts';
@@ -27,7 +28,7 @@ export async function checkEngine(
   workflows: readonly Workflow[],
 ): Promise<EngineFindings> {
   const client = createEngineClient({ url, timeoutMs: ANSWER_MS });
-  const id = new URL(client.url).host;
+  const id = client.url.replace(/^https?:\/\//, '');
   const report = reporter('engine', id);
   try {
     const started = performance.now();
@@ -46,8 +47,10 @@ export async function checkEngine(
       runs,
     };
   } catch (error) {
+    const odd = error instanceof z.ZodError;
+    const reason = odd ? 'GET /object_info answered as ComfyUI does not' : reasonOf(error);
     return {
-      checks: [report.wrong(`does not work: ${reasonOf(error)}`, unreachableFix(error, client.url))],
+      checks: [report.wrong(`does not work: ${reason}`, unreachableFix(error, client.url))],
       runs: null,
     };
   } finally {

@@ -102,8 +102,8 @@ type Found = Awaited<ReturnType<typeof import('../adapters/redis/inspect.ts').in
 
 function redisCheck(report: Reporter, { version, storeVersion, answerMs, writeFault }: Found): Check {
   const name = `Redis${version === null ? '' : ` ${version}`}`;
-  const records = storeVersion === null ? 'without jobs' : `with records of version ${storeVersion}`;
-  if (writeFault === null) return report.ok(`${name} ${records}, can be written, ${answerMs} ms`);
+  const records = storeVersion === null ? '' : ` with records of version ${storeVersion}`;
+  if (writeFault === null) return report.ok(`${name}${records}, can be written, ${answerMs} ms`);
   return report.wrong(`${name} accepts no writes: ${writeFault}`, writeFix(writeFault));
 }
 
@@ -128,6 +128,8 @@ function redisFix(reason: string): string {
   }
   if (/certificate/i.test(reason)) return 'REDIS_CA_FILE=<PEM file of the authority that signed it>';
   if (/ENOTFOUND|EAI_AGAIN/.test(reason)) return 'correct the host in REDIS_URL';
+  // A server without TLS waits for the end of what it takes for a command.
+  if (/ETIMEDOUT/.test(reason)) return 'start Redis, or correct REDIS_URL: redis:// if it has no TLS';
   return 'start Redis, or correct REDIS_URL';
 }
 

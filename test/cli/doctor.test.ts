@@ -174,6 +174,24 @@ describe('the checks', () => {
     },
   );
 
+  it('tell a server that is no ComfyUI from one that wants credentials', async () => {
+    const server = createServer((request, response) => {
+      const [, status = ''] = (request.url ?? '').split('/');
+      response.writeHead(Number(status)).end('{"object": "of another program"}');
+    });
+    const url = `http://127.0.0.1:${await listen(server)}`;
+    onTestFinished(() => void server.close());
+    const checks = await checksOf({
+      COMFYUI_URL: ['200', '401', '404', '502'].map(path => `${url}/${path}`).join(),
+    });
+    expect(found(checks, 'engine', 'wrong').flatMap(({ fix }) => fix)).toEqual([
+      expect.stringContaining('another program answers'),
+      `add credentials: COMFYUI_URL=${url.replace('//', '//user:password@')}/401`,
+      expect.stringContaining('another program answers'),
+      expect.stringContaining('the proxy in front of it'),
+    ]);
+  });
+
   it('give the URL that works for an engine of the other scheme', async () => {
     const { url } = await startTestSandbox();
     const checks = await checksOf({ COMFYUI_URL: url.replace('http:', 'https:') });
