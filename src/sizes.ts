@@ -1,4 +1,4 @@
-const UNITS = ['bytes', 'KiB', 'MiB', 'GiB'] as const;
+const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** A number of bytes as messages show sizes, with at most one decimal: `10 MiB`, `42.2 MiB`, `500 bytes`. */
 export function sizeInWords(bytes: number): string {

@@ -24,7 +24,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['adapters', 'compile-cache', 'sizes', 'log', 'version'],
   ],
   main: ['serve', 'compile-cache'],
-  doctor: ['gateway', 'config', 'dispatch', 'adapters', 'jobs', 'comfyui', 'workflows', 'log'],
+  doctor: ['gateway', 'config', 'dispatch', 'adapters', 'jobs', 'comfyui', 'workflows', 'sizes', 'log'],
   serve: ['gateway', 'config', 'comfyui', 'images', 'log'],
   gateway: [
     ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],

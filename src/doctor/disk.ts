@@ -1,7 +1,8 @@
 import { stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { type Check, inBytes, reporter } from './check.ts';
+import { sizeInWords } from '../sizes.ts';
+import { type Check, reporter } from './check.ts';
 import { fileFault, nearestFolder } from './store.ts';
 
 /** Room for a few hundred images and the job file: below this, submits fail soon. */
@@ -33,7 +34,7 @@ async function checkDisk(folder: string, place: string): Promise<Check> {
   const { bavail, blocks, bsize, files, ffree } = await statfs(place);
   const report = reporter('disk', folder);
   const free = bavail * bsize;
-  const message = `${inBytes(free)} of ${inBytes(blocks * bsize)} are free`;
+  const message = `${sizeInWords(free)} of ${sizeInWords(blocks * bsize)} are free`;
   const fix = 'free some space, or set a shorter JOB_TTL';
   // Some file systems create inodes as they need them, and report none.
   if (files > 0 && ffree === 0) return report.wrong('no more files can be created', fix);

@@ -5,10 +5,11 @@ import { createEngineClient, type EngineClient, EngineUnreachable } from '../com
 import { openEngineSocket } from '../comfyui/socket.ts';
 import type { Config } from '../config.ts';
 import { canTarget } from '../dispatch/engines/inspection.ts';
+import { sizeInWords } from '../sizes.ts';
 import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
 import { parseObjectInfo } from '../workflows/check/object-info.ts';
 import type { Workflow } from '../workflows/workflow.ts';
-import { type Check, inBytes, type Reporter, reasonOf, reporter } from './check.ts';
+import { type Check, type Reporter, reasonOf, reporter } from './check.ts';
 import { checkClock } from './clock.ts';
 
 const ANSWER_MS = 15_000;
@@ -71,7 +72,7 @@ function describe(report: Reporter, stats: SystemStats, ms: number): Check {
   const memory =
     vramFree === null || vramTotal === null
       ? ''
-      : `, ${inBytes(vramFree)} of ${inBytes(vramTotal)} VRAM are free`;
+      : `, ${sizeInWords(vramFree)} of ${sizeInWords(vramTotal)} VRAM are free`;
   const message = `${about}${device === null ? '' : `, ${device}`}${memory}`;
   if (canTarget(stats)) return report.ok(message);
   return report.warning(`${message}; cannot stop a single prompt`, 'update ComfyUI to 0.3.57 or later');

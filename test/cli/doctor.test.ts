@@ -107,7 +107,7 @@ describe('qwen-edit doctor', () => {
       ['has no append-only file: a restart loses accepted jobs', ['redis.conf: appendonly yes']],
       [
         expect.stringMatching(
-          /^ComfyUI 0\.3\.40, \d+ ms, .*RTX 4090, 8\.0 GiB of 16\.0 GiB VRAM are free; cannot stop/,
+          /^ComfyUI 0\.3\.40, \d+ ms, .*RTX 4090, 8 GiB of 16 GiB VRAM are free; cannot stop/,
         ),
         ['update ComfyUI to 0.3.57 or later'],
       ],

@@ -29,6 +29,13 @@ async function documented(): Promise<{ file: string; command: string }[]> {
 
 const commands = await documented();
 
+it('no command of the README has a comment behind it, which zsh passes on as arguments', async () => {
+  const readme = await readFile(new URL('README.md', ROOT), 'utf8');
+  const blocks = [...readme.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = '']) => block);
+  expect(blocks.length).toBeGreaterThan(5);
+  expect(blocks.flatMap(block => block.split('\n')).filter(line => / #/.test(line))).toEqual([]);
+});
+
 describe('the curl lines of the documentation', () => {
   let rig: Rig;
   let folder: string;
