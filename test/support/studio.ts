@@ -55,7 +55,9 @@ function collectFaults(page: Page, origin: string): string[] {
   const faults: string[] = [];
   page.on('pageerror', error => faults.push(error.message));
   page.on('console', message => {
-    if (message.type() === 'error') faults.push(message.text());
+    // A preview may be gone before the page reads it: the next one, or the result, follows.
+    const isPreview = message.location().url.includes('/preview/');
+    if (message.type() === 'error' && !isPreview) faults.push(message.text());
   });
   page.on('request', request => {
     const url = new URL(request.url());

@@ -7,6 +7,7 @@ import { createSubmit, type Submit } from '../jobs/submit.ts';
 import { createParameters, type Parameters } from '../parameters/parameters.ts';
 import { createResultSize, type ResultSize } from '../parameters/size.ts';
 import { createPrompt, type Prompt } from '../prompt/prompt.ts';
+import { createViewer, type Viewer } from '../result/viewer.ts';
 import { createSession, type Session } from '../signin/session.ts';
 import { type Announcer, createAnnouncer } from './announcer.ts';
 import { createGatewayInfo, type GatewayInfo } from './gateway-info.ts';
@@ -32,6 +33,7 @@ export interface Studio {
   readonly resultSize: ResultSize;
   readonly jobs: Jobs;
   readonly submit: Submit;
+  readonly viewer: Viewer;
   /** Loads what the gateway has. Failures are shown by the stores. */
   start(): void;
   stop(): Promise<void>;
@@ -81,6 +83,7 @@ export function createStudio({
     resultSize,
     jobs,
     submit,
+    viewer: createViewer(jobs),
     start() {
       void images.load();
       session.onSignIn(load);

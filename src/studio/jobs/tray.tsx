@@ -21,10 +21,13 @@ export function Tray() {
 }
 
 function TrayItem({ job }: { readonly job: LiveJob }) {
-  const { jobs } = useStudio();
+  const { jobs, viewer } = useStudio();
   const { status, images, preview, progress } = job.snapshot.value;
   const source = images[0]?.url ?? preview?.url;
-  const current = jobs.selected.value?.id === job.id;
+  const current =
+    viewer.mode.value === 'compare'
+      ? viewer.compared.value.includes(job.id)
+      : jobs.selected.value?.id === job.id;
   return (
     <li>
       <button
@@ -32,7 +35,7 @@ function TrayItem({ job }: { readonly job: LiveJob }) {
         class={`tray-item tray-${status.toLowerCase()}`}
         aria-current={current ? 'true' : undefined}
         title={job.prompt}
-        onClick={() => jobs.select(job.id)}
+        onClick={() => viewer.pick(job.id)}
       >
         {source === undefined ? (
           <Icon name={status === 'ERROR' || status === 'CANCELED' ? 'alert' : 'wand'} />

@@ -2,22 +2,16 @@ import { useStudio } from '../app/context.ts';
 import type { LiveJob } from '../jobs/jobs.ts';
 import { texts } from '../texts.ts';
 import { Button, IconButton } from '../ui/button.tsx';
-import { Icon } from '../ui/icon.tsx';
+import { CopyButton } from './copy-button.tsx';
+import { DownloadMenu } from './download-menu.tsx';
+import { takeUp } from './take-up.ts';
 
 /** What can be done with a job that has ended. */
 export function ResultActions({ job }: { readonly job: LiveJob }) {
-  const { jobs, images, parameters, prompt } = useStudio();
+  const studio = useStudio();
+  const { jobs, images } = studio;
   const { images: outputs, status } = job.snapshot.value;
   const output = outputs[0];
-
-  async function takeSettings(): Promise<void> {
-    const request = await jobs.request(job.id);
-    if (request === null) return;
-    prompt.text.value = request.prompt;
-    prompt.negative.value = request.negativePrompt;
-    parameters.take(request);
-    parameters.setSeed(request.seed);
-  }
 
   return (
     <div class="actions">
@@ -34,13 +28,11 @@ export function ResultActions({ job }: { readonly job: LiveJob }) {
           >
             {texts.result.further}
           </Button>
-          <a class="button button-plain" href={output.url} download={output.filename}>
-            <Icon name="download" />
-            <span>{texts.result.download}</span>
-          </a>
+          <DownloadMenu output={output} />
+          <CopyButton url={output.url} />
         </>
       )}
-      <Button icon="reset" onClick={() => void takeSettings()}>
+      <Button icon="reset" onClick={() => void takeUp(studio, job.id)}>
         {texts.result.reuse}
       </Button>
       {status !== 'COMPLETED' && (

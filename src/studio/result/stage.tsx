@@ -6,6 +6,7 @@ import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { ResultActions } from './result-actions.tsx';
+import { ResultView } from './result-view.tsx';
 import { ShownImage } from './shown-image.tsx';
 import { Sources } from './sources.tsx';
 
@@ -29,19 +30,22 @@ function Shown({ job }: { readonly job: LiveJob }) {
   const { jobs } = useStudio();
   const snapshot = job.snapshot.value;
   const failed = snapshot.status === 'ERROR' || snapshot.status === 'CANCELED';
+  const output = snapshot.images[0];
   return (
     <>
-      <div class="canvas">
-        {failed ? (
-          <div class="notice">
-            <Icon name="alert" />
-            <h2>{texts.jobs.status(snapshot.status)}</h2>
-            <p class="quiet">{snapshot.error?.message ?? texts.jobs.canceled}</p>
-          </div>
-        ) : (
+      {failed ? (
+        <div class="canvas notice">
+          <Icon name="alert" />
+          <h2>{texts.jobs.status(snapshot.status)}</h2>
+          <p class="quiet">{snapshot.error?.message ?? texts.jobs.canceled}</p>
+        </div>
+      ) : output === undefined ? (
+        <div class="canvas">
           <ShownImage job={snapshot} prompt={job.prompt} />
-        )}
-      </div>
+        </div>
+      ) : (
+        <ResultView job={job} width={output.width} />
+      )}
       <div class="stage-foot">
         {isFinal(snapshot) ? (
           <ResultActions job={job} />

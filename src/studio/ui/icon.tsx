@@ -1,6 +1,8 @@
 /** The shapes of the icons, on a grid of 24, drawn with lines. */
 const SHAPES = {
   plus: 'M12 5v14M5 12h14',
+  minus: 'M5 12h14',
+  copy: 'M9 9h11v11H9zM15 5H5v10',
   close: 'M6 6l12 12M18 6L6 18',
   left: 'M14 6l-6 6 6 6',
   right: 'M10 6l6 6-6 6',
