@@ -19,8 +19,8 @@ import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 import { until, waitForEnd, waitUntil } from '../support/watch.ts';
 
 const JOBS = 10;
-const STEPS = 60;
-/** Ends the run of a job in 3 s, so that jobs run, wait and end during the restarts. */
+const STEPS = 100;
+/** A run takes 5 s, so that jobs run, wait and end during the restarts. */
 const STEP_MS = 50;
 /** Several checks of the balancer. */
 const DRAIN_DELAY = '300ms';
@@ -204,17 +204,15 @@ it('two gateways restart one after the other: no request fails, each watcher see
   const load = keepRequesting(url, ids[0] ?? '');
   await Promise.race([watching, until(() => watchers.every(({ revisions }) => revisions.length > 0))]);
 
-  let running: number[] = [];
   for (const [n, gateway] of gateways.entries()) {
     const stopped = gateway.end('SIGTERM');
     await until(() => !balancer.ready().includes(gateway.url));
-    running = watchers.flatMap(({ job, status }) => (status === 'COMPLETED' ? [] : [job]));
     expect(await stopped).toBe(0);
     gateways[n] = await start(new URL(gateway.url).port);
     await until(() => balancer.ready().length === gateways.length);
   }
-  // Watchers of either gateway have to connect again; then the rest may end quickly.
-  await until(() => watchers.filter(({ retries }) => retries > 0).length > watchers.length / 2);
+  // More than were on one gateway. Then the rest may end quickly.
+  await until(() => watchers.filter(({ retries }) => retries > 0).length > watchers.length * 0.6);
   await load.stop();
   for (const engine of engines) await engine.fault({ stepMs: 0 });
   await watching;
@@ -222,14 +220,12 @@ it('two gateways restart one after the other: no request fails, each watcher see
   expect(load.failures).toEqual([]);
   expect(load.answered()).toBeGreaterThan(100);
   expect(balancer.losses).toEqual([503, 503]);
-  expect(new Set(running).size).toBeGreaterThan(2);
-  for (const { name, job, revisions, status, retries } of watchers) {
+  for (const { name, job, revisions, status } of watchers) {
     const about = `${name} of job ${job}`;
     expect([about, status]).toEqual([about, 'COMPLETED']);
     expect(revisions, about).toEqual([...new Set(revisions)].sort((a, b) => a - b));
     const last = watchers.filter(other => other.job === job).map(other => other.revisions.at(-1));
     expect(new Set(last).size, about).toBe(1);
-    if (running.includes(job)) expect(retries, about).toBeGreaterThan(0);
   }
   // Each run was handed over, none was begun again.
   const all = [...ids, ...load.submitted];
