@@ -67,10 +67,11 @@ function drawLines(
   const points = series.flatMap(one => one.points.map(([, y]) => ({ y })));
   if (points.length === 0)
     return `<text x="${width / 2}" y="${height / 2}" text-anchor="middle">No data</text>`;
-  const up = scaleOf('linear', [...points, { y: 1e-9 }], 'y', [bottom, top]);
+  const flat = points.every(({ y }) => y === 0);
+  const up = scaleOf('linear', flat ? [{ y: 1 }] : points, 'y', [bottom, top]);
   const across = (at: number): number =>
     Math.round((left + ((at - start) / (end - start)) * (right - left)) * 10) / 10;
-  const minutes = Array.from({ length: Math.floor((end - start) / 60) + 1 }, (_, n) => n);
+  const minutes = Array.from({ length: Math.ceil((end - start) / 60) }, (_, n) => n);
   const legend = series.slice(0, 8);
   const room = (right - 10) / Math.max(1, Math.min(4, legend.length));
   return [

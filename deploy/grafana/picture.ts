@@ -15,7 +15,7 @@ import { createClient } from '../../src/client/client.ts';
 import { freePort } from '../../test/support/servers.ts';
 import { type Drawn, drawDashboard } from './draw.ts';
 
-const MINUTES = 6;
+const MINUTES = 5;
 const SCRAPE_S = 2;
 const STEP_S = 4;
 
@@ -77,7 +77,7 @@ const client = createClient({ url: gateway.url });
 try {
   const begun = Date.now();
   const until = begun + MINUTES * 60_000;
-  await Promise.all([submitUntil(until), killOnce(begun), browseUntil(until)]);
+  await Promise.all([submitUntil(until), disturb(begun), browseUntil(until)]);
   const range = { start: begun / 1000 + 60, end: Date.now() / 1000 };
   const drawn: Drawn[] = [];
   for (const { targets, fieldConfig, ...panel } of dashboard.panels) {
@@ -125,13 +125,27 @@ async function browseUntil(until: number): Promise<void> {
   }
 }
 
-/** In the middle of the run an engine is away for half a minute. */
-async function killOnce(begun: number): Promise<void> {
+/** First an engine fails jobs for a while, then it is away for half a minute. */
+async function disturb(begun: number): Promise<void> {
+  const failNode = { class: 'KSampler', message: 'a fault of this picture' };
+  await delay(begun + MINUTES * 20_000 - Date.now());
+  await setFaults(steady.url, { failNode });
+  await delay(20_000);
+  await setFaults(steady.url, {});
   await delay(begun + MINUTES * 30_000 - Date.now());
   flaky.child.kill('SIGKILL');
   await flaky.stop();
   await delay(30_000);
   flaky = await startEngine(40, { port });
+}
+
+async function setFaults(url: string, faults: Record<string, unknown>): Promise<void> {
+  const body = JSON.stringify(faults);
+  await fetch(`${url}/sandbox/faults`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
 }
 
 async function ask(

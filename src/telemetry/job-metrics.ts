@@ -17,6 +17,16 @@ interface Held {
   readonly stageSince: number;
 }
 
+/** What an engine executed for this gateway. Times in milliseconds. */
+interface Busy {
+  /** Runs at this moment. */
+  readonly runs: number;
+  /** When the first of them started. */
+  readonly since: number;
+  /** Before that. */
+  readonly ms: number;
+}
+
 export interface JobMetrics {
   readonly onChange: OnJobChange;
   /** Forgets jobs that the lanes no longer run: they were deleted, or another gateway took them over. */
@@ -79,8 +89,8 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
 
   /** By lane, so that a job which is deleted or taken over leaves its place to the next one. */
   const held = new Map<string, Held>();
-  /** Milliseconds of finished runs, by engine. */
-  const busyMs = new Map<string, number>();
+  /** By engine. A run ends when its images are here, while the engine executes the next one: that time counts once. */
+  const busy = new Map<string, Busy>();
 
   // Computed at a scrape, so that a run counts while it lasts and not at once at its end.
   new Counter({
@@ -90,9 +100,8 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
     registers,
     collect() {
       this.reset();
-      for (const [engine, ms] of busyMs) this.inc({ engine }, ms / 1000);
-      for (const { engine, runSince } of held.values()) {
-        if (runSince !== null) this.inc({ engine }, Math.max(0, now() - runSince) / 1000);
+      for (const [engine, { runs, since, ms }] of busy) {
+        this.inc({ engine }, (ms + (runs > 0 ? Math.max(0, now() - since) : 0)) / 1000);
       }
     },
   });
@@ -119,7 +128,20 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
   /** What it ran so far stays counted, so that the counter never falls. */
   function drop(lane: string, { engine, runSince }: Held): void {
     held.delete(lane);
-    if (runSince !== null) busyMs.set(engine, (busyMs.get(engine) ?? 0) + Math.max(0, now() - runSince));
+    if (runSince !== null) endRun(engine, now());
+  }
+
+  function startRun(engine: string, at: number): void {
+    const known = busy.get(engine) ?? { runs: 0, since: at, ms: 0 };
+    const since = known.runs === 0 ? at : known.since;
+    busy.set(engine, { ...known, runs: known.runs + 1, since });
+  }
+
+  function endRun(engine: string, at: number): void {
+    const known = busy.get(engine);
+    if (known === undefined) return;
+    const { runs, since, ms } = known;
+    busy.set(engine, { runs: runs - 1, since, ms: runs === 1 ? ms + Math.max(0, at - since) : ms });
   }
 
   function leaveStage(workflow: string, { stage, stageSince }: Held, at: number): void {
@@ -130,8 +152,11 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
     if (job.engine === null) return;
     const at = now();
     const known = held.get(lane);
-    const before = known?.job === job.id ? known : undefined;
+    const before = known?.job === job.id && known.engine === job.engine ? known : undefined;
+    if (known !== undefined && before === undefined) drop(lane, known);
     const runSince = job.status === 'PROCESSING' ? (before?.runSince ?? at) : null;
+    if (runSince !== null && (before?.runSince ?? null) === null) startRun(job.engine, at);
+    if (runSince === null && before !== undefined && before.runSince !== null) endRun(job.engine, at);
     if (before !== undefined && before.stage !== job.stage) leaveStage(job.request.workflow, before, at);
     const stageSince = before !== undefined && before.stage === job.stage ? before.stageSince : at;
     held.set(lane, { job: job.id, engine: job.engine, runSince, stage: job.stage, stageSince });
