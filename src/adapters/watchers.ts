@@ -7,7 +7,7 @@ import {
   type SmallSet,
 } from '../concurrency/small-set.ts';
 import type { Job } from '../jobs/job.ts';
-import type { Watcher } from '../jobs/ports.ts';
+import type { Change, UpdatesWatcher, Watcher } from '../jobs/ports.ts';
 
 /** The watchers of this process by the job that they watch. */
 export interface Watchers {
@@ -41,5 +41,44 @@ export function createWatchers(): Watchers {
       });
     },
     jobs: () => [...byJob.keys()],
+  };
+}
+
+/** The watchers of all jobs in this process, by the caller; null: those of every caller's jobs. */
+export interface UpdateWatchers {
+  /** Returns a function that removes the watcher; true when it was the last of its caller. */
+  add(owner: string | null, watcher: UpdatesWatcher): () => boolean;
+  /** Passes a change to the watchers of one caller, or of all: not to both. */
+  notify(owner: string | null, change: Change): void;
+  /** Tells every watcher that it may have missed changes. */
+  missed(): void;
+  owners(): (string | null)[];
+  any(): boolean;
+}
+
+/** Starts with no watchers. */
+export function createUpdateWatchers(): UpdateWatchers {
+  const byOwner = new Map<string | null, Set<UpdatesWatcher>>();
+  return {
+    add(owner, watcher) {
+      const watchers = byOwner.get(owner) ?? new Set();
+      byOwner.set(owner, watchers.add(watcher));
+      return () =>
+        watchers.delete(watcher) &&
+        watchers.size === 0 &&
+        byOwner.get(owner) === watchers &&
+        byOwner.delete(owner);
+    },
+    notify(owner, { jobId, number, job }) {
+      for (const watcher of byOwner.get(owner) ?? []) {
+        if (job === null) watcher.removed(jobId, number);
+        else watcher.changed(job, number);
+      }
+    },
+    missed() {
+      for (const watchers of byOwner.values()) for (const watcher of watchers) watcher.missed();
+    },
+    owners: () => [...byOwner.keys()],
+    any: () => byOwner.size > 0,
   };
 }

@@ -64,6 +64,47 @@ export interface Watcher {
   gone(): void;
 }
 
+/** Gets the changes of every job of a caller, or of all. In the order of their numbers; none of the methods may throw. */
+export interface UpdatesWatcher {
+  /** A job was submitted or changed. */
+  changed(job: Job, number: number): void;
+  removed(jobId: string, number: number): void;
+  /** Changes may have been missed; later ones follow. `Ledger.changes` has them. */
+  missed(): void;
+}
+
+/** Which changes to read. Each submit, commit and removal of a job has the next number, which is also its time in µs. */
+export interface ChangesQuery {
+  /** Only this caller's jobs; null: every caller's. */
+  readonly owner: string | null;
+  /** Only changes with a higher number. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+/** The newest change of a job. */
+export interface Change {
+  readonly jobId: string;
+  readonly number: number;
+  /** The job in the state that this change gave it; null: it was removed. */
+  readonly job: Job | null;
+}
+
+export interface ChangesPage {
+  /** Names the sequence of numbers: a store that lost its data, or a copy of it, has another. */
+  readonly sequence: string;
+  /** The number of the newest change of any job, or of a moment before the first. */
+  readonly newest: number;
+  /** Removals with lower numbers may be forgotten. */
+  readonly forgotten: number;
+  /** Oldest first. Fewer than `limit` only if there are no more. */
+  readonly changes: readonly Change[];
+}
+
+/** How many removals a store remembers at least, and for how long at most. */
+export const REMOVALS_KEPT = 10_000;
+export const REMOVALS_KEPT_MS = 24 * 60 * 60_000;
+
 /**
  * Called with each change of a job that this process has committed, the submit included, where `before` is null. Must not
  * throw. All gateways together see each change once.
@@ -83,6 +124,11 @@ export interface Ledger {
   getMany(ids: readonly string[]): Promise<(Job | null)[]>;
   /** Newest first. */
   list(query: JobQuery): Promise<JobPage>;
+  /**
+   * The jobs that were changed or removed after a number, each once with its newest change. Jobs that an earlier version
+   * of the gateway stored have no number until they change.
+   */
+  changes(query: ChangesQuery): Promise<ChangesPage>;
   /**
    * Stores `next` if the record is still at `fromRevision` and the lease, if given, is still valid. A job is in the
    * queue while its record is QUEUED without a lane. The deliveries are added to the outbox in the same transaction,
@@ -185,7 +231,9 @@ export interface Secrets {
 export interface Feed {
   /** Resolves to an unsubscribe function once no later change can be missed. */
   watch(jobId: string, watcher: Watcher): Promise<() => void>;
-  /** Ids of the jobs that are watched through this process. */
+  /** The same for every job of a caller; null: of all callers. */
+  watchAll(owner: string | null, watcher: UpdatesWatcher): Promise<() => void>;
+  /** Ids of the jobs that are watched through this process, one by one. */
   watched(): readonly string[];
 }
 

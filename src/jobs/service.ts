@@ -4,6 +4,7 @@ import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } fr
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
+import { createUpdates, type UpdatesOptions, type UpdatesStream } from './updates/updates.ts';
 
 export type CancelOutcome =
   | { kind: 'canceled' | 'already-final' | 'pending'; job: Job }
@@ -31,6 +32,11 @@ export interface Jobs {
   getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
   list(query: Omit<JobQuery, 'owner'>, caller: Caller): Promise<JobPage>;
   watch(id: string, caller: Caller, options?: WatchOptions): Promise<JobStream | null>;
+  /** The changes of every job of the caller; an operator's are those of all callers unless they want only their own. */
+  watchAll(
+    wanted: Omit<UpdatesOptions, 'owner'> & { readonly mine: boolean },
+    caller: Caller,
+  ): Promise<UpdatesStream>;
   /** Resolves once the engine has stopped, or with `pending` after `cancelWaitMs`. */
   cancel(id: string, caller: Caller): Promise<CancelOutcome>;
   /** Cancels the job, then removes its record, inputs and outputs. False if there is no such job. */
@@ -51,6 +57,7 @@ export interface Jobs {
 export function createJobs(options: JobsOptions): Jobs {
   const { ledger, feed, artifacts, previews, now } = options;
   const leftovers = createLeftovers(artifacts);
+  const updates = createUpdates(ledger, feed);
   const submitter = createSubmitter({ ...options, leftovers, find: visible });
 
   async function visible(id: string, caller: Caller): Promise<Job | null> {
@@ -114,6 +121,8 @@ export function createJobs(options: JobsOptions): Jobs {
     async watch(id, caller, wanted) {
       return (await visible(id, caller)) === null ? null : watchJob(ledger, feed, id, wanted);
     },
+    watchAll: ({ mine, ...wanted }, caller) =>
+      updates.watch({ ...wanted, owner: caller.operator && !mine ? null : caller.id }),
     cancel,
     async remove(id, caller) {
       const outcome = await cancel(id, caller);

@@ -57,7 +57,8 @@ const PAGES_PER_STEP = 100;
 
 /**
  * Copies the whole database into a file, in the state that it has at the end. The connection can be used meanwhile: its
- * changes go into the copy, too (https://sqlite.org/c3ref/backup_finish.html).
+ * changes go into the copy, too (https://sqlite.org/c3ref/backup_finish.html). The copy's changes of jobs are a sequence of
+ * their own: positions in the original mean nothing there.
  */
 export async function copyDatabase(
   db: DatabaseSync,
@@ -69,4 +70,16 @@ export async function copyDatabase(
     progress: ({ totalPages, remainingPages }) =>
       onProgress({ copied: totalPages - remainingPages, total: totalPages }),
   });
+  renameSequence(path);
+}
+
+function renameSequence(path: string): void {
+  const db = new DatabaseSync(path);
+  try {
+    // Tables of an earlier version may have none.
+    if (db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sequence'").get() === undefined) return;
+    db.exec('UPDATE sequence SET name = lower(hex(randomblob(16)))');
+  } finally {
+    db.close();
+  }
 }

@@ -22,6 +22,7 @@ import { createEmbeddedDurations } from './durations.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
 import { jobOf, listJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
+import { createNumbers } from './numbers.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
 import { createEmbeddedSecrets } from './secrets.ts';
@@ -64,12 +65,13 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const flush = createFlush(() => promisify(fdatasync)(log));
   const drains = createEmbeddedDrains(db, flush);
   const cache = createReadCache();
+  const numbers = createNumbers(db, feed, now);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     insert: db.prepare(
-      `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state, number)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertTag: db.prepare('INSERT INTO tags (tag, owner, created_at, job_id) VALUES (?, ?, ?, ?)'),
     insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
@@ -80,11 +82,11 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       'SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND waiting = 1',
     ),
     update: db.prepare(
-      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?
+      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?, number = ?
        WHERE id = ? AND revision = ?`,
     ),
     exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
-    remove: db.prepare('DELETE FROM jobs WHERE id = ?'),
+    remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner'),
     waiting: db.prepare('SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY score, id LIMIT ?'),
     ahead: db.prepare(
       `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
@@ -145,7 +147,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return job === null ? null : { kind: 'repeated', job };
   }
 
-  function submit(job: Job, { maxQueue, idempotency }: SubmitOptions): SubmitResult {
+  function submit(job: Job, number: number, { maxQueue, idempotency }: SubmitOptions): SubmitResult {
     const owner = job.owner ?? '';
     const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
     if (repeated !== null) return repeated;
@@ -166,6 +168,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       c.expiresAt,
       JSON.stringify(job.request),
       encodeState(job),
+      number,
     );
     for (const tag of tagsOf(job.request)) sql.insertTag.run(tag, job.owner, job.createdAt, job.id);
     if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
@@ -175,6 +178,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
 
   function commit(
     next: Job,
+    number: number,
     fromRevision: number,
     lease: { lane: string; token: number } | null,
     deliveries: readonly Delivery[],
@@ -188,6 +192,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       c.lane,
       c.expiresAt,
       encodeState(next),
+      number,
       next.id,
       fromRevision,
     );
@@ -199,11 +204,31 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
   }
 
+  /** The owner of the removed job; undefined: there is no such job. */
+  function remove(id: string, number: number): string | null | undefined {
+    const row = sql.remove.get(id);
+    if (row === undefined) return undefined;
+    const owner = row.owner === null ? null : String(row.owner);
+    numbers.remember(id, owner, number);
+    cache.changed(id);
+    return owner;
+  }
+
+  /** Runs work that may change a job, whose change gets the number. */
+  async function numbered<T>(work: (number: number) => T): Promise<{ result: T; number: number }> {
+    return group.run(() => {
+      const number = numbers.next();
+      return { result: work(number), number };
+    });
+  }
+
   return {
     async submit(job, submitOptions) {
-      const result = await group.run(() => submit(job, submitOptions));
+      const { result, number } = await numbered(n => submit(job, n, submitOptions));
+      if (result.kind === 'stored') numbers.committed({ jobId: job.id, number, job }, job.owner);
       // Also for a repeated job: its first submit may not be flushed yet.
       await flush();
+      numbers.flushed(number);
       if (result.kind === 'stored') waitingListeners.call();
       return result;
     },
@@ -223,23 +248,26 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return ids.map(id => found.get(id) ?? null);
     },
     list: query => listJobs(db, query),
+    changes: async query => numbers.changes(query),
     async commit(next, fromRevision, lease, deliveries = []) {
-      const result = await group.run(() => commit(next, fromRevision, lease, deliveries));
+      const { result, number } = await numbered(n => commit(next, n, fromRevision, lease, deliveries));
       if (result !== 'ok') return result;
+      numbers.committed({ jobId: next.id, number, job: next }, next.owner);
       await flush();
       feed.changed(next);
+      numbers.flushed(number);
       if (deliveries.length > 0) outbox.announce();
       if (isWaiting(next)) waitingListeners.call();
       return result;
     },
     async remove(id) {
-      const removed = sql.remove.run(id).changes === 1;
-      if (removed) {
-        cache.changed(id);
-        await flush();
-        feed.gone(id);
-      }
-      return removed;
+      const { result: owner, number } = await numbered(n => remove(id, n));
+      if (owner === undefined) return false;
+      numbers.committed({ jobId: id, number, job: null }, owner);
+      await flush();
+      feed.gone(id);
+      numbers.flushed(number);
+      return true;
     },
     async waiting(limit) {
       return sql.waiting.all(limit).map(jobOf);

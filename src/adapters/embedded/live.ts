@@ -1,21 +1,31 @@
 import type { Job } from '../../jobs/job.ts';
-import type { Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
-import { createWatchers } from '../watchers.ts';
+import type { Change, Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
+import { createUpdateWatchers, createWatchers } from '../watchers.ts';
 
 /** The feed of a gateway that runs alone. Its ledger reports every commit and deletion to it. */
 export interface EmbeddedFeed extends Feed {
   changed(job: Job): void;
   gone(jobId: string): void;
+  /** Passes a change on to those that watch all jobs of the owner, or of all. In the order of the numbers. */
+  update(owner: string | null, change: Change): void;
+  hasUpdateWatchers(): boolean;
 }
 
 /** Starts with no watchers. */
 export function createEmbeddedFeed(): EmbeddedFeed {
   const watchers = createWatchers();
+  const updates = createUpdateWatchers();
   return {
     watch: async (jobId, watcher) => watchers.add(jobId, watcher),
     changed: job => watchers.notify(job.id, job),
     gone: jobId => watchers.notify(jobId, 'gone'),
     watched: watchers.jobs,
+    watchAll: async (owner, watcher) => updates.add(owner, watcher),
+    update(owner, change) {
+      updates.notify(null, change);
+      if (owner !== null) updates.notify(owner, change);
+    },
+    hasUpdateWatchers: updates.any,
   };
 }
 

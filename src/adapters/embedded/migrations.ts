@@ -14,6 +14,8 @@ interface Migration {
  * `jobs.request` never changes and `jobs.state` changes with each commit, so that a commit writes little.
  * `deliveries.due_at` is when a delivery may be tried, or when its claim ends; null means never again.
  * `tags` has a row for each label and metadata entry of a job (`jobs/labels.ts`), in the order of lists.
+ * `jobs.number` is that of the job's newest change; 0: before there were numbers. `sequence` names them: a copy of the file has
+ * another name.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -92,6 +94,18 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
       ) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE versions (version INTEGER PRIMARY KEY, gateway TEXT NOT NULL) STRICT;
+    `,
+  },
+  {
+    version: 5,
+    sql: `
+      ALTER TABLE jobs ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+      CREATE INDEX jobs_by_number ON jobs (number) WHERE number > 0;
+      CREATE INDEX jobs_of_owner_by_number ON jobs (owner, number) WHERE number > 0 AND owner IS NOT NULL;
+      CREATE TABLE removals (number INTEGER PRIMARY KEY, owner TEXT, job_id TEXT NOT NULL) STRICT;
+      CREATE INDEX removals_by_owner ON removals (owner, number) WHERE owner IS NOT NULL;
+      CREATE TABLE sequence (name TEXT NOT NULL) STRICT;
+      INSERT INTO sequence VALUES (lower(hex(randomblob(16))));
     `,
   },
 ];

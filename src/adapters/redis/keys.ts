@@ -9,6 +9,7 @@ export type Keys = ReturnType<typeof createKeys>;
  */
 export function createKeys(prefix: string) {
   const feed = `${prefix}:feed:`;
+  const updates = `${prefix}:updates`;
   return {
     prefix,
     /** Hash: a job. */
@@ -39,6 +40,13 @@ export function createKeys(prefix: string) {
     feed: (id: string) => `${feed}${id}`,
     /** The job of a feed channel; null for another channel. */
     jobOf: (channel: string) => (channel.startsWith(feed) ? channel.slice(feed.length) : null),
+    /** Channel: changes of every job of a caller; null: of all callers. */
+    updates: (owner: string | null) => (owner === null ? updates : `${updates}:${owner}`),
+    /** The caller of such a channel, null for all; undefined for another channel. */
+    ownerOf(channel: string): string | null | undefined {
+      if (channel === updates) return null;
+      return channel.startsWith(`${updates}:`) ? channel.slice(updates.length + 1) : undefined;
+    },
     /** Set: ids of drained engines. Each change is published on the channel of the same name. */
     drained: `${prefix}:drained`,
     /** Channel: a job started to wait. */

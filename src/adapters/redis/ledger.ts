@@ -1,6 +1,14 @@
 import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
-import type { Clock, CommitResult, Idempotency, JobQuery, Ledger, SubmitResult } from '../../jobs/ports.ts';
+import type {
+  Change,
+  Clock,
+  CommitResult,
+  Idempotency,
+  JobQuery,
+  Ledger,
+  SubmitResult,
+} from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
@@ -126,6 +134,23 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       const found = tags.length === 0 ? await listAll(query) : await listTagged(query, tags);
       return { jobs: found.slice(0, first), hasNextPage: found.length > first };
     },
+    async changes({ owner, after, limit }) {
+      const reply = await reach(
+        client.qeReadChanges(keys.identity, prefix, ownerSuffix(owner), after, limit),
+      );
+      const [sequence, newest, forgotten, ...entries] = asList(reply);
+      const changes: Change[] = [];
+      for (let n = 0; n < entries.length; n += 4) {
+        const [id, number, state, request] = entries.slice(n, n + 4);
+        changes.push({ jobId: String(id), number: Number(number), job: asJob(state, request) });
+      }
+      return {
+        sequence: String(sequence),
+        newest: Number(newest),
+        forgotten: Number(forgotten),
+        changes,
+      };
+    },
     async commit(next, fromRevision, lease, deliveries = []) {
       const reply = await reach(
         client.qeCommit(
@@ -205,7 +230,8 @@ function columns(job: Job): (string | number)[] {
   return [revision, status, waiting, lane ?? '', expiresAt ?? ''];
 }
 
-function ownerSuffix(owner: string | null): string {
+/** As the names of lists and channels of one caller end; empty for those of all callers. */
+export function ownerSuffix(owner: string | null): string {
   return owner === null ? '' : `:${owner}`;
 }
 

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import type { Job } from '../../jobs/job.ts';
 import type { Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
-import { createWatchers } from '../watchers.ts';
+import { createUpdateWatchers, createWatchers } from '../watchers.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';
-import { reach, readMessage } from './replies.ts';
+import { reach, readMessage, readUpdate } from './replies.ts';
 
 export interface RedisFeedOptions {
   readonly keys: Keys;
@@ -16,13 +16,19 @@ export interface RedisFeedOptions {
   readMany(ids: readonly string[]): Promise<(Job | null)[]>;
 }
 
-/** The feed of a gateway that shares Redis: one channel per job, subscribed to while the job has watchers. */
+/**
+ * The feed of a gateway that shares Redis: one channel per job and one per caller for all jobs, subscribed to while they
+ * have watchers.
+ */
 export interface RedisFeed extends Feed {
-  /** The channels of all watched jobs. */
+  /** The channels of all that is watched. */
   channels(): string[];
-  /** Passes a message to the watchers of its job. Logs and drops a message that it cannot parse. */
+  /** Passes a message to the watchers of its channel. Logs and drops a message that it cannot parse. */
   message(channel: string, text: string): void;
-  /** Passes the current snapshot of each watched job to its watchers: messages sent while unsubscribed are lost. */
+  /**
+   * Passes the current snapshot of each watched job to its watchers, and tells those of all jobs: messages sent while
+   * unsubscribed are lost.
+   */
   refresh(): Promise<void>;
 }
 
@@ -32,7 +38,22 @@ const BATCH = 200;
 /** Starts with no watchers. */
 export function createRedisFeed({ keys, log, join, leave, readMany }: RedisFeedOptions): RedisFeed {
   const watchers = createWatchers();
+  const updates = createUpdateWatchers();
   return {
+    async watchAll(owner, watcher) {
+      const channel = keys.updates(owner);
+      const remove = updates.add(owner, watcher);
+      const stop = (): void => {
+        if (remove()) leave(channel);
+      };
+      try {
+        await join(channel);
+      } catch (error) {
+        stop();
+        throw error;
+      }
+      return stop;
+    },
     async watch(jobId, watcher) {
       const remove = watchers.add(jobId, watcher);
       const stop = (): void => {
@@ -48,17 +69,19 @@ export function createRedisFeed({ keys, log, join, leave, readMany }: RedisFeedO
       return stop;
     },
     watched: watchers.jobs,
-    channels: () => watchers.jobs().map(keys.feed),
+    channels: () => [...watchers.jobs().map(keys.feed), ...updates.owners().map(keys.updates)],
     message(channel, text) {
       const jobId = keys.jobOf(channel);
-      if (jobId === null) return;
+      const owner = keys.ownerOf(channel);
       try {
-        watchers.notify(jobId, readMessage(text));
+        if (jobId !== null) watchers.notify(jobId, readMessage(text));
+        else if (owner !== undefined) updates.notify(owner, readUpdate(text));
       } catch (error) {
         log.warn({ channel, err: error }, 'could not read a message of the feed');
       }
     },
     async refresh() {
+      updates.missed();
       const ids = watchers.jobs();
       for (let from = 0; from < ids.length; from += BATCH) {
         const batch = ids.slice(from, from + BATCH);

@@ -1,5 +1,6 @@
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
+import type { Change } from '../../jobs/ports.ts';
 import { decodeJob, withLaterFields } from '../record.ts';
 
 /**
@@ -78,12 +79,26 @@ export function asPresentJobs(reply: unknown): Job[] {
   return asJobs(reply).filter(job => job !== null);
 }
 
+/** Parses a message of all jobs of a caller. Throws as `readMessage`. */
+export function readUpdate(text: string): Change {
+  const message: unknown = JSON.parse(text);
+  if (!isObject(message)) throw new Error('The message is not an object');
+  const { number, gone } = message;
+  if (typeof number !== 'number') throw new Error('The message has no number');
+  if (typeof gone === 'string') return { jobId: gone, number, job: null };
+  const job = snapshotIn(message);
+  return { jobId: job.id, number, job };
+}
+
 /** Parses a message of the feed. Throws when it is neither a snapshot nor a deletion. */
 export function readMessage(text: string): Job | 'gone' {
   const message: unknown = JSON.parse(text);
   if (!isObject(message)) throw new Error('The message is not an object');
   if (message.gone === true) return 'gone';
-  const { state, request } = message;
+  return snapshotIn(message);
+}
+
+function snapshotIn({ state, request }: Record<string, unknown>): Job {
   if (!isObject(state) || !isObject(request)) throw new Error('The message is not a snapshot');
   const job = withLaterFields(state, request);
   if (!isJob(job)) throw new Error('The snapshot is not a job');

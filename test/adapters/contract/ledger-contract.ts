@@ -10,6 +10,7 @@ import { queueContract } from './queue.ts';
 import { recordContract } from './records.ts';
 import { secretsContract } from './secrets.ts';
 import { type LedgerUnderTest, type UnderTest, underTest } from './under-test.ts';
+import { updatesContract } from './updates.ts';
 
 export type { LedgerUnderTest } from './under-test.ts';
 
@@ -29,6 +30,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     labelContract(under);
     laneContract(under);
     feedContract(under);
+    updatesContract(under);
     outboxContract(under);
     durationsContract(under);
     secretsContract(under);

@@ -53,7 +53,7 @@ it('rejects a file whose version it cannot use, and leaves it as it is', async (
   await openEmbeddedLedger(options).close();
   for (const [version, bound] of [
     [1, 'takes 2 at least'],
-    [99, 'takes 4 at most'],
+    [99, 'takes 5 at most'],
   ] as const) {
     const db = new DatabaseSync(path);
     db.exec(`PRAGMA user_version = ${version}`);

@@ -11,7 +11,7 @@ import {
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
-import { listJobs, listTagged } from './lists.ts';
+import { listJobs, listTagged, readChanges } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
 type Argument = string | number;
@@ -27,6 +27,7 @@ declare module 'ioredis' {
     qeReadRange(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadChanges(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -52,6 +53,9 @@ declare module 'ioredis' {
  * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags |
  * | `list:<status or *>` and `list:<status or *>:<owner>` | sorted sets of ids by time of submit |
  * | `tag:<tag>` and `tag:<tag>:<owner>` | sorted sets of ids by time of submit, for each label and metadata entry |
+ * | `number` | string: the number of the newest change |
+ * | `changed` and `changed:<owner>` | sorted sets of ids by the number of their newest change |
+ * | `removed` and `removed:<owner>` | sorted sets of the ids of removed jobs by number |
  * | `held` | hash: lanes by job |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `keys` | hash: job ids by idempotency key |
@@ -70,6 +74,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeReadRange: readRange,
     qeListJobs: listJobs,
     qeListTagged: listTagged,
+    qeReadChanges: readChanges,
     qeCountJobs: countJobs,
     qeClaimStore: claimStore,
     qeIdentify: identify,

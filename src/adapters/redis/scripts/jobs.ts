@@ -1,17 +1,18 @@
 import { TURN_MS } from '../../../jobs/job.ts';
+import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
-import { announcing, CLOCK, INDEX, NAMES, READ, REPEATED, TAGS } from './parts.ts';
+import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, TAGS, UPDATES } from './parts.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
--- Purpose: stores a new job and announces that it waits, unless its key was used, its id is taken or the queue is full.
+-- Purpose: stores a new job, publishes it and announces that it waits, unless its key was used, its id is taken or the queue is full.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 maximum of waiting jobs, 4 field of the idempotency key or '', 5 fingerprint,
 --   6 owner as ':name' or '', 7 time of submit, 8 score without the caller's other jobs, 9 revision, 10 status,
 --   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or '',
 --   17 tags separated by spaces.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
-${NAMES}${READ}${REPEATED}${INDEX}${TAGS}${announcing(sharded)}
+${NAMES}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
@@ -33,6 +34,7 @@ index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] 
   { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
 tagged(id, ARGV[17], ARGV[6], ARGV[7], true)
 if field ~= '' then redis.call('HSET', key('keys'), field, id) end
+update(ARGV[6], '{"number":' .. numbered(id, ARGV[6]) .. ',"state":' .. ARGV[14] .. ',"request":' .. ARGV[15] .. '}')
 if ARGV[11] == '1' then announce('waiting', id) end
 return { 'stored' }
 `;
@@ -46,7 +48,7 @@ export const commit = (sharded: boolean): string => `
 --   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time of expiry or '', 11 state,
 --   12 time or '', 13… pairs of id and record of deliveries.
 -- Returns: 'ok', 'stale', 'gone' or 'fenced'.
-${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${announcing(sharded)}
+${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
 if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
 local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
   'owner', 'created', 'score', 'request', 'share')
@@ -58,18 +60,21 @@ index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[1
   { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
 addDeliveries(ARGV[2], ARGV[12], 13)
-announce('feed:' .. ARGV[2], '{"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}')
+local message = '{"number":' .. numbered(ARGV[2], old[6]) .. ',"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}'
+announce('feed:' .. ARGV[2], message)
+update(old[6], message)
 if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
 return 'ok'
 `;
 
 /** Deletes a job. */
 export const remove = (sharded: boolean): string => `
--- Purpose: deletes a job with its index entries, deliveries and idempotency key, and publishes the deletion.
+-- Purpose: deletes a job with its index entries, deliveries and idempotency key, remembers its id for a while, and
+--   publishes the deletion.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there is no such job.
-${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${announcing(sharded)}
+${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
 local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share',
   'tags')
 if not old[1] then return 0 end
@@ -80,6 +85,16 @@ if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
 dropDeliveries(ARGV[2])
 redis.call('DEL', KEYS[1])
 announce('feed:' .. ARGV[2], '{"gone":true}')
+local number = nextNumber()
+for _, scope in ipairs(scopes(old[5])) do
+  local removed = key('removed' .. scope)
+  redis.call('ZREM', key('changed' .. scope), ARGV[2])
+  redis.call('ZADD', removed, number, ARGV[2])
+  redis.call('ZREMRANGEBYRANK', removed, 0, -${REMOVALS_KEPT + 1})
+  redis.call('ZREMRANGEBYSCORE', removed, '-inf', string.format('(%.0f', number - ${REMOVALS_KEPT_MS * 1000}))
+  redis.call('PEXPIRE', removed, ${REMOVALS_KEPT_MS})
+end
+update(old[5], '{"number":' .. number .. ',"gone":' .. cjson.encode(ARGV[2]) .. '}')
 return 1
 `;
 

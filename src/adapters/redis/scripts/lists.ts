@@ -1,3 +1,4 @@
+import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
 import { NAMES, PAGES, READ } from './parts.ts';
 
 /** Reads a page of a list. */
@@ -61,5 +62,39 @@ for n = 1, #ids, 2 do
   end
 end
 if #ids == 2 * step then found[1], found[2] = ids[#ids], ids[#ids - 1] end
+return found
+`;
+
+/** Reads the newest changes of jobs. */
+export const readChanges = `
+-- Purpose: reads the jobs that changed and the ids of those that were removed after a number, oldest change first.
+-- KEYS[1]: string: the name of the stored data.
+-- ARGV: 1 prefix, 2 owner as ':name' or '', 3 the number, 4 maximum of changes.
+-- Returns: {name, newest number of any change, number below which removals may be forgotten, id, number, state, request, …},
+--   with nil for both halves of a removed job.
+${NAMES}${READ}
+local limit = tonumber(ARGV[4])
+local changed, removed = key('changed' .. ARGV[2]), key('removed' .. ARGV[2])
+local time = redis.call('TIME')
+local forgotten = tonumber(time[1]) * 1000000 - ${REMOVALS_KEPT_MS * 1000}
+if redis.call('ZCARD', removed) >= ${REMOVALS_KEPT} then
+  forgotten = math.max(forgotten, tonumber(redis.call('ZRANGE', removed, 0, 0, 'WITHSCORES')[2]))
+end
+-- A position before the first change must be in time, too, or it would soon be too old.
+redis.call('SET', key('number'), string.format('%.0f', tonumber(time[1]) * 1000000), 'NX')
+local found = { redis.call('GET', KEYS[1]) or '', redis.call('GET', key('number')), string.format('%.0f', forgotten) }
+if limit == 0 then return found end
+local entries = {}
+for _, set in ipairs({ changed, removed }) do
+  local ids = redis.call('ZRANGEBYSCORE', set, '(' .. ARGV[3], '+inf', 'WITHSCORES', 'LIMIT', 0, limit)
+  for n = 1, #ids, 2 do entries[#entries + 1] = { id = ids[n], number = tonumber(ids[n + 1]), set = set } end
+end
+table.sort(entries, function(a, b) return a.number < b.number end)
+for n = 1, math.min(limit, #entries) do
+  local id = entries[n].id
+  found[#found + 1] = id
+  found[#found + 1] = string.format('%.0f', entries[n].number)
+  read(found, id)
+end
 return found
 `;

@@ -97,6 +97,26 @@ local function tagged(id, tags, owner, created, present)
 end
 `;
 
+/**
+ * Numbers each change of a job, and remembers the newest of each job. `owner` is `:name` or empty. A number is the time in
+ * microseconds, so those that Redis loses in a crash are not used again.
+ */
+export const NUMBERS = `
+local function nextNumber()
+  local time = redis.call('TIME')
+  local last = tonumber(redis.call('GET', key('number')) or '0')
+  local number = string.format('%.0f', math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), last + 1))
+  redis.call('SET', key('number'), number)
+  return number
+end
+local function scopes(owner) return owner == '' and { '' } or { '', owner } end
+local function numbered(id, owner)
+  local number = nextNumber()
+  for _, scope in ipairs(scopes(owner)) do redis.call('ZADD', key('changed' .. scope), number, id) end
+  return number
+end
+`;
+
 /** Where a page begins in a list of ids by time of submit, newest first. */
 export const PAGES = `
 -- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
@@ -124,3 +144,10 @@ export function announcing(sharded: boolean): string {
 local function announce(channel, message) redis.call('${sharded ? 'SPUBLISH' : 'PUBLISH'}', key(channel), message) end
 `;
 }
+
+/** Publishes a message to the watchers of all jobs, and to those of one caller's jobs. Needs NUMBERS and `announcing`. */
+export const UPDATES = `
+local function update(owner, message)
+  for _, scope in ipairs(scopes(owner)) do announce('updates' .. scope, message) end
+end
+`;
