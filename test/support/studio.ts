@@ -1,4 +1,4 @@
-import type { Browser, Locator, Page } from 'playwright-core';
+import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
 import { startChromium } from './clients/browser.ts';
 import { type Rig, startRig } from './gateway.ts';
 
@@ -6,8 +6,8 @@ import { type Rig, startRig } from './gateway.ts';
 export interface StudioRig {
   readonly rig: Rig;
   readonly browser: Browser;
-  /** Opens the page in a context of its own, which `faults` collects what goes wrong in. */
-  open(): Promise<StudioPage>;
+  /** Opens the page, in a browser context of its own unless one is given. */
+  open(context?: BrowserContext): Promise<StudioPage>;
   close(): Promise<void>;
 }
 
@@ -18,7 +18,6 @@ export interface StudioPage {
   readonly result: Locator;
   /** Errors of scripts, of the console (the policy's violations too), and requests to other origins. */
   readonly faults: readonly string[];
-  close(): Promise<void>;
 }
 
 export async function startStudio(overrides: Record<string, string> = {}): Promise<StudioRig> {
@@ -27,15 +26,15 @@ export async function startStudio(overrides: Record<string, string> = {}): Promi
   return {
     rig,
     browser,
-    async open() {
-      const context = await browser.newContext({ reducedMotion: 'reduce' });
-      const page = await context.newPage();
+    async open(context) {
+      const within = context ?? (await browser.newContext({ reducedMotion: 'reduce' }));
+      const page = await within.newPage();
       const faults = collectFaults(page, rig.url);
       await page.goto(rig.url);
-      return { ...partsOf(page), faults, close: () => context.close() };
+      return { ...partsOf(page), faults };
     },
     async close() {
-      await browser.close();
+      await browser?.close();
       await rig.close();
     },
   };

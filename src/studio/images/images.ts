@@ -60,7 +60,8 @@ export function createImages({
   const sendings = new Map<number, Sending>();
   const fault = signal<string | null>(null);
   const list = signal<readonly EditImage[]>(makeSamples());
-  const untouched = list.peek();
+  const idsOf = (images: readonly EditImage[]): string => images.map(({ id }) => id).join();
+  const untouched = idsOf(list.peek());
 
   let kept = '';
   const stopKeeping = effect(() => {
@@ -188,7 +189,7 @@ export function createImages({
     },
     async load() {
       const saved = await drafts.load();
-      if (saved !== null && list.value === untouched) {
+      if (saved !== null && idsOf(list.value) === untouched) {
         show(
           saved.map(({ name, source, thumbnail, upload }) => {
             const usable =

@@ -1,4 +1,4 @@
-import { effect, type ReadonlySignal, signal } from '@preact/signals';
+import { computed, effect, type ReadonlySignal, signal } from '@preact/signals';
 import type { Client } from '../../client/client.ts';
 import type { Images } from '../images/images.ts';
 import type { Parameters } from './parameters.ts';
@@ -25,18 +25,23 @@ export function createResultSize({
   readonly parameters: Parameters;
 }): ResultSize {
   const size = signal<Size | null>(null);
+  // The images change with every step of an upload, their sizes do not.
+  const width = computed(() => images.list.value[0]?.size?.width);
+  const height = computed(() => images.list.value[0]?.size?.height);
+  const megapixels = computed(() => {
+    const { megapixels: value } = parameters.values.value;
+    return typeof value === 'number' ? value : null;
+  });
   const stop = effect(() => {
-    const first = images.list.value[0]?.size ?? null;
-    const workflow = parameters.workflow.value;
-    const megapixels = parameters.values.value.megapixels;
-    if (first === null || workflow === null) {
+    const workflow = parameters.workflow.value?.name;
+    if (width.value === undefined || height.value === undefined || workflow === undefined) {
       size.value = null;
       return;
     }
     const leave = new AbortController();
-    const image = { ...first, megapixels: typeof megapixels === 'number' ? megapixels : null };
+    const image = { width: width.value, height: height.value, megapixels: megapixels.value };
     const timer = setTimeout(() => {
-      client.resultSize(workflow.name, image, { signal: leave.signal }).then(
+      client.resultSize(workflow, image, { signal: leave.signal }).then(
         found => {
           size.value = found;
         },

@@ -7,9 +7,13 @@ export function WorkflowField() {
   const workflow = parameters.workflow.value;
   const fault = parameters.faults.value.workflow;
   return (
-    <label class="field">
-      <span class="field-label">{texts.parameters.workflow}</span>
+    <div class="field">
+      <label class="field-label" for="workflow">
+        {texts.parameters.workflow}
+      </label>
       <select
+        id="workflow"
+        aria-describedby="workflow-help"
         value={workflow?.name ?? ''}
         disabled={workflow === null}
         onChange={event => parameters.choose(event.currentTarget.value)}
@@ -20,8 +24,12 @@ export function WorkflowField() {
           </option>
         ))}
       </select>
-      {workflow?.description && <span class="help">{workflow.description}</span>}
+      {workflow?.description && (
+        <span class="help" id="workflow-help">
+          {workflow.description}
+        </span>
+      )}
       {fault !== undefined && <span class="fault">{fault}</span>}
-    </label>
+    </div>
   );
 }

@@ -5,9 +5,12 @@ import { texts } from '../texts.ts';
 export function NegativeField() {
   const { prompt } = useStudio();
   return (
-    <label class="field">
-      <span class="field-label">{texts.prompt.negative}</span>
+    <div class="field">
+      <label class="field-label" for="negative">
+        {texts.prompt.negative}
+      </label>
       <textarea
+        id="negative"
         rows={2}
         placeholder={texts.prompt.negativePlaceholder}
         value={prompt.negative}
@@ -15,6 +18,6 @@ export function NegativeField() {
           prompt.negative.value = event.currentTarget.value;
         }}
       />
-    </label>
+    </div>
   );
 }
