@@ -19,6 +19,7 @@ const SLOW = [
   'test/http/rest/{life,live,python-client,uploads}.test.ts',
   'test/studio/**',
   'test/sandbox/{conformance,execution,main}.test.ts',
+  'test/telemetry/traces.test.ts',
   'test/webhooks/{many-gateways,webhooks}.test.ts',
   'test/workflows/files/reload.test.ts',
 ];

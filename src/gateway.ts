@@ -23,6 +23,8 @@ import { createSystemLookup } from './outbound/vet.ts';
 import { startSandbox } from './sandbox/server.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { countImages, countWebhooks, reportEngines } from './telemetry/part-metrics.ts';
+import { createRunMetrics } from './telemetry/run-metrics.ts';
+import { startTracing } from './telemetry/start-tracing.ts';
 import { VERSION } from './version.ts';
 import { createPost, rejectWebhookUrl } from './webhooks/post.ts';
 import { startWebhookSender } from './webhooks/sender.ts';
@@ -90,7 +92,9 @@ async function start(
   const metrics = createMetrics({ now, runs: id => dispatcher?.runs(id) === true });
   stops.add(() => metrics.stop());
   const { registry } = metrics;
-  const stores = await openStores(config, log, stops, { open, metrics, now });
+  const tracing = await startTracing({ url: tracesUrl(config), version: VERSION, now, log });
+  stops.add(() => tracing.stop());
+  const stores = await openStores(config, log, stops, { open, metrics, tracing, now });
   const { feed, previews, durations, rates, artifacts } = stores;
   const { ledger, awaySince } = watchWrites(stores.ledger, now);
   const allow = config.FETCH_ALLOW;
@@ -105,7 +109,7 @@ async function start(
     proxy: config.FETCH_PROXY,
   });
   stops.add(() => loader.close());
-  const images = countImages(registry, loader);
+  const images = tracing.images(countImages(registry, loader));
 
   const pace = createPace({ durations, now, log });
   stops.add(() => pace.stop());
@@ -119,25 +123,28 @@ async function start(
   });
   const secrets = config.WEBHOOK_SECRET;
   const publicUrl = config.PUBLIC_URL?.replace(/\/+$/, '') ?? null;
-  const jobs = createJobs({
-    uploads,
-    ledger,
-    feed,
-    artifacts,
-    previews,
-    images,
-    workflows,
-    rejectWebhook: url =>
-      secrets === undefined
-        ? { field: 'webhook', message: 'is not accepted: the operator has not set WEBHOOK_SECRET' }
-        : rejectWebhookUrl(url, allow),
-    now,
-    maxQueue: config.MAX_QUEUE,
-    jobTtlMs: config.JOB_TTL,
-    cancelWaitMs: CANCEL_WAIT_MS,
-    secondsToRoom: () => pace.secondsToRoom(engines().filter(({ state }) => state === 'READY').length),
-    removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
-  });
+  const jobs = tracing.jobs(
+    createJobs({
+      uploads,
+      ledger,
+      feed,
+      artifacts,
+      previews,
+      images,
+      workflows,
+      rejectWebhook: url =>
+        secrets === undefined
+          ? { field: 'webhook', message: 'is not accepted: the operator has not set WEBHOOK_SECRET' }
+          : rejectWebhookUrl(url, allow),
+      now,
+      maxQueue: config.MAX_QUEUE,
+      jobTtlMs: config.JOB_TTL,
+      cancelWaitMs: CANCEL_WAIT_MS,
+      secondsToRoom: () => pace.secondsToRoom(engines().filter(({ state }) => state === 'READY').length),
+      removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
+      traceOf: tracing.traceOf,
+    }),
+  );
   const sweeper = setInterval(() => {
     jobs.sweep(SWEEP_BATCH).catch(error => log.error({ err: error }, 'could not remove old jobs'));
     uploads.sweep().catch(error => log.error({ err: error }, 'could not remove old uploads'));
@@ -148,10 +155,20 @@ async function start(
     const { WEBHOOK_TIMEOUT: timeoutMs, WEBHOOK_RETRY: firstPauseMs } = config;
     const userAgent = `qwen-edit-gateway/${VERSION}`;
     const proxy = config.FETCH_PROXY;
-    const post = createPost({ allow, secrets, publicUrl, timeoutMs, userAgent, now, lookup, proxy });
+    const post = createPost({
+      allow,
+      secrets,
+      publicUrl,
+      timeoutMs,
+      userAgent,
+      now,
+      lookup,
+      proxy,
+      traceparent: tracing.traceparent,
+    });
     const { outbox } = ledger;
-    const counted = countWebhooks(registry, post);
-    const sender = startWebhookSender({ outbox, post: counted, firstPauseMs, tryMs: timeoutMs, now, log });
+    const seen = tracing.post(countWebhooks(registry, post));
+    const sender = startWebhookSender({ outbox, post: seen, firstPauseMs, tryMs: timeoutMs, now, log });
     stops.add(() => sender.stop());
   }
 
@@ -170,6 +187,7 @@ async function start(
       previews,
       workflows,
       pace,
+      observer: tracing.runs(createRunMetrics(registry)),
       now,
       log,
       limits: {
@@ -184,7 +202,9 @@ async function start(
         jobTtlMs: config.JOB_TTL,
       },
     },
-    clients: urls.map(url => createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS })),
+    clients: urls.map(url =>
+      createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS, traceparent: tracing.traceparent }),
+    ),
     lanesPerEngine: config.LANES_PER_ENGINE,
     leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
@@ -235,4 +255,12 @@ async function start(
   });
   log.info({ url: http.url, engines: urls.length }, 'listening');
   return { url: http.url, sandbox, reload, stop: stops.run };
+}
+
+/** Where traces are posted (https://opentelemetry.io/docs/specs/otel/protocol/exporter/); null: there are none. */
+function tracesUrl(config: Config): string | null {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: base, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: exact } = config;
+  if (config.OTEL_SDK_DISABLED) return null;
+  if (exact !== undefined) return exact;
+  return base === undefined ? null : `${base.replace(/\/+$/, '')}/v1/traces`;
 }

@@ -25,6 +25,7 @@ const LATER_FIELDS = {
   live: null,
   waitCode: null,
   previewRevisions: 0,
+  trace: null,
 };
 const LATER_REQUEST_FIELDS = { label: null, metadata: {} };
 

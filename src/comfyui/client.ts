@@ -95,6 +95,8 @@ export interface EngineClientOptions {
   readonly url: string;
   /** Milliseconds to wait for a response; large, because ComfyUI's only event loop stalls at times. */
   readonly timeoutMs: number;
+  /** The `traceparent` of the requests that are made now; null or unset: none. */
+  readonly traceparent?: (() => string | null) | undefined;
 }
 
 /** Entries of the history that are searched for a client id: the newest. */
@@ -122,6 +124,12 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
   /** Whether the engine has responded, and therefore speaks the scheme of its URL. */
   let responded = false;
 
+  /** Those of every request, with the trace that it belongs to. */
+  function ownHeaders(): Record<string, string> {
+    const traceparent = options.traceparent?.() ?? null;
+    return traceparent === null ? headers : { ...headers, traceparent };
+  }
+
   async function call(
     path: string,
     init: Partial<Dispatcher.RequestOptions> = {},
@@ -132,7 +140,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
         dispatcher: agent,
         method,
         body: init.body ?? null,
-        headers: { ...headers, ...(init.headers as Record<string, string> | undefined) },
+        headers: { ...ownHeaders(), ...(init.headers as Record<string, string> | undefined) },
       });
       responded ||= answer.statusCode === 200;
       return answer;
@@ -268,7 +276,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     },
     socketUrl: clientId => ({
       url: `${root.replace(/^http/, 'ws')}/ws?clientId=${encodeURIComponent(clientId)}`,
-      headers,
+      headers: ownHeaders(),
     }),
     close: () => agent.destroy(),
   };

@@ -194,6 +194,18 @@ export const workSubjects = {
         'Serves `/metrics` on this port of `HOST` without credentials, instead of to operators on `PORT`; 0 picks a free one',
       example: '9464',
     }),
+    OTEL_EXPORTER_OTLP_ENDPOINT: webUrl().optional().meta({
+      example: 'http://otel-collector:4318',
+      description:
+        'OpenTelemetry collector that gets a trace of each job, by OTLP over HTTP with protobuf; see [observability](observability.md) for the other `OTEL_` variables. Default: no traces',
+    }),
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: webUrl().optional().meta({
+      example: 'http://otel-collector:4318/v1/traces',
+      description: 'As `OTEL_EXPORTER_OTLP_ENDPOINT`, with the path that traces are posted to',
+    }),
+    OTEL_SDK_DISABLED: flag
+      .default(false)
+      .meta({ example: '1', description: 'Turns traces off although a collector is set' }),
     LOG_LEVEL: oneOf(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
       .meta({ example: 'debug', description: 'Minimum level of log lines on standard error' }),

@@ -1,6 +1,7 @@
 import type { Artifacts, Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
+import type { RunObserver } from './observer.ts';
 import type { Pace } from './pace.ts';
 
 /** Time limits of a run, in milliseconds. */
@@ -32,6 +33,7 @@ export interface DispatchContext {
   readonly previews: Previews;
   readonly workflows: WorkflowCatalog;
   readonly pace: Pace;
+  readonly observer: RunObserver;
   readonly now: Clock;
   readonly log: Log;
   readonly limits: RunLimits;

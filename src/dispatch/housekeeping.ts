@@ -1,5 +1,6 @@
 import { changeFrom } from '../jobs/changes.ts';
 import { jobError } from '../jobs/errors.ts';
+import { loggedJob } from '../jobs/trace.ts';
 import type { DispatchContext } from './context.ts';
 import type { EngineStatus } from './engines/engine.ts';
 import { waitReason } from './waiting.ts';
@@ -62,7 +63,7 @@ async function recoverStranded(context: DispatchContext, graceMs: number): Promi
     const reason = `its engine ${job.engine ?? ''} was removed`;
     const event = { type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs } as const;
     await changeFrom(context.ledger, job, event, null);
-    context.log.warn({ job: job.id, engine: job.engine }, 'queued a job again: its engine was removed');
+    context.log.warn({ ...loggedJob(job), engine: job.engine }, 'queued a job again: its engine was removed');
   }
 }
 

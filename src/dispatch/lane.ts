@@ -84,7 +84,9 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
   async function run(job: Job, lease: Lease, resumes: boolean, signal: AbortSignal): Promise<void> {
     present = job.id;
     try {
-      await runJob(context, engine, job, lease, resumes, signal);
+      await context.observer.around(resumes ? 'resume' : 'run', job, () =>
+        runJob(context, engine, job, lease, resumes, signal),
+      );
     } finally {
       present = null;
     }

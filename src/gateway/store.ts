@@ -8,6 +8,7 @@ import type { Log } from '../log.ts';
 import { logJobs } from '../telemetry/job-log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { reportQueue, timeLedger } from '../telemetry/part-metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import type { Stops } from './stops.ts';
 
 export interface OpenStores extends Omit<Store, 'close'> {
@@ -19,9 +20,14 @@ export async function openStores(
   config: Config,
   log: Log,
   stops: Stops,
-  options: { readonly open: typeof openStore; readonly metrics: Metrics; readonly now: Clock },
+  options: {
+    readonly open: typeof openStore;
+    readonly metrics: Metrics;
+    readonly tracing: Tracing;
+    readonly now: Clock;
+  },
 ): Promise<OpenStores> {
-  const { metrics, now } = options;
+  const { metrics, tracing, now } = options;
   const dataDir = resolve(config.DATA_DIR);
   const store = await options.open({
     redisUrl: config.REDIS_URL ?? null,
@@ -33,10 +39,11 @@ export async function openStores(
   stops.add(() => store.close());
   const logJob = logJobs(log);
   const ledger: Ledger = {
-    ...timeLedger(metrics.registry, store.ledger),
+    ...tracing.ledger(timeLedger(metrics.registry, store.ledger)),
     onChange(before, job, event) {
       logJob(before, job, event);
       metrics.jobs.onChange(before, job, event);
+      tracing.onChange(before, job, event);
     },
   };
   reportQueue(metrics.registry, ledger, now);
@@ -48,7 +55,7 @@ export async function openStores(
     log,
   });
   stops.add(() => bytes.close());
-  return { ...store, ledger, artifacts: bytes.artifacts };
+  return { ...store, ledger, artifacts: tracing.artifacts(bytes.artifacts) };
 }
 
 /** Undefined lets the AWS SDK find them. */

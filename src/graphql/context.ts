@@ -25,4 +25,8 @@ export interface GraphQLContext extends Services {
   readonly baseUrl: string;
   /** Aborts when an HTTP client goes away. */
   readonly signal: AbortSignal | undefined;
+  /** Names the request in the log. */
+  readonly requestId: string;
+  /** The caller's `traceparent`, as it was sent. */
+  readonly traceparent: unknown;
 }

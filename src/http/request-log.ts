@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { parseTraceparent } from '../jobs/trace.ts';
 import type { Log } from '../log.ts';
 import type { OnRequest } from '../telemetry/request-metrics.ts';
 import type { Callers } from './access/identity.ts';
@@ -30,9 +31,11 @@ export function logRequests(app: FastifyInstance, callers: Callers, log: Log): v
   const write = (request: FastifyRequest, reply: FastifyReply, status: number): void => {
     if (request.routeOptions.config.logged === false) return;
     const [path = '/'] = request.url.split('?', 1);
+    const trace = parseTraceparent(request.headers.traceparent);
     log.info(
       {
         requestId: request.id,
+        ...(trace === null ? {} : { traceId: trace.traceId }),
         method: request.method,
         path: path.slice(0, 200),
         status,

@@ -146,13 +146,15 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   function clientOf(
     request: IncomingMessage,
     known: Known,
+    requestId: string,
     signal?: AbortSignal,
   ): Pick<Source, 'context' | 'clientKey'> {
     const address = peers.addressOf(request);
     const { caller } = withShare(known, options.fairBy, address);
     const baseUrl = options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
     const clientKey = clientKeyOf(caller.id, address);
-    return { clientKey, context: { ...services, caller, baseUrl, signal } };
+    const { traceparent } = request.headers;
+    return { clientKey, context: { ...services, caller, baseUrl, signal, requestId, traceparent } };
   }
 
   // Needed only where requests carry no credentials and the host name is known to be local.

@@ -1,4 +1,5 @@
 import type { Job, Labels, WebhookEvent } from './job.ts';
+import type { JobTrace } from './trace.ts';
 
 /** DELIVERED and FAILED are final. */
 export type DeliveryStatus = 'PENDING' | 'DELIVERED' | 'FAILED';
@@ -40,6 +41,8 @@ export interface Delivery {
   /** When it happened, in milliseconds since 1970. */
   readonly at: number;
   readonly job: DeliverySnapshot;
+  /** The job's trace. Unset: none. */
+  readonly trace?: JobTrace | undefined;
   readonly status: DeliveryStatus;
   readonly attempts: readonly DeliveryAttempt[];
   /** About when the next try is; null if there is none. */
@@ -80,6 +83,7 @@ export function deliveriesFor(before: Job, next: Job): readonly Delivery[] {
       status: 'PENDING',
       attempts: [],
       nextAttemptAt: at,
+      ...(next.trace === null ? {} : { trace: next.trace }),
     },
   ];
 }

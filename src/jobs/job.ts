@@ -2,6 +2,7 @@ import type { ImageMimeType, Size } from '../images/formats.ts';
 import type { Edit } from '../images/metadata/strip.ts';
 import type { Stage } from '../workflows/manifest.ts';
 import type { JobError } from './errors.ts';
+import type { JobTrace } from './trace.ts';
 import type { WaitCode } from './waiting.ts';
 
 export const JOB_STATUSES = ['QUEUED', 'PROCESSING', 'COMPLETED', 'ERROR', 'CANCELED'] as const;
@@ -165,6 +166,8 @@ export interface Job {
   /** The engine's report of a failure, including the traceback: for operators only. */
   readonly engineReport: string | null;
   readonly log: readonly JobLogEntry[];
+  /** Null when the submit was not part of a trace. */
+  readonly trace: JobTrace | null;
 
   readonly createdAt: number;
   readonly startedAt: number | null;
@@ -200,6 +203,7 @@ export function createJob(fields: {
   priority: JobPriority;
   request: EditRequest;
   createdAt: number;
+  trace: JobTrace | null;
 }): Job {
   return {
     ...fields,

@@ -4,6 +4,7 @@ import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } fr
 import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
+import type { RequestScope } from './trace.ts';
 import { createUpdates, type UpdatesOptions, type UpdatesStream } from './updates/updates.ts';
 
 export type CancelOutcome =
@@ -26,7 +27,7 @@ export interface JobsOptions extends Omit<SubmitterOptions, 'leftovers' | 'find'
 /** Everything that REST and GraphQL do with jobs. Another caller's job looks the same as one that does not exist. */
 export interface Jobs {
   /** Loads the images, then stores the job. A job is durable once this resolves. */
-  submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome>;
+  submit(input: EditInput, caller: Caller, request?: RequestScope): Promise<SubmitOutcome>;
   get(id: string, caller: Caller): Promise<Job | null>;
   /** Reads the store once for any number of ids. */
   getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
@@ -42,7 +43,7 @@ export interface Jobs {
   /** Cancels the job, then removes its record, inputs and outputs. False if there is no such job. */
   remove(id: string, caller: Caller): Promise<boolean>;
   /** Submits a new job with exactly the same request. */
-  retry(id: string, caller: Caller): Promise<RetryOutcome>;
+  retry(id: string, caller: Caller, request?: RequestScope): Promise<RetryOutcome>;
   /** Whether the file of an input image is stored. */
   hasInput(image: StoredImage): Promise<boolean>;
   /** Deliveries to the job's webhook, done and pending, oldest first. */
@@ -128,11 +129,11 @@ export function createJobs(options: JobsOptions): Jobs {
       const outcome = await cancel(id, caller);
       return outcome.kind === 'not-found' ? false : erase(outcome.job);
     },
-    async retry(id, caller) {
+    async retry(id, caller, request) {
       const job = await visible(id, caller);
       if (job === null) return { ok: false, failure: null, reason: 'not-found' };
       if (!isFinal(job.status)) return { ok: false, failure: null, reason: 'not-final' };
-      return submitter.resubmit(job, caller);
+      return submitter.resubmit(job, caller, request);
     },
     hasInput: async ({ key }) => (await artifacts.size(key)) !== null,
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),

@@ -22,6 +22,7 @@ import {
   type SubmitResult,
 } from './ports.ts';
 import { type EditInput, fillIn, fingerprint, type ImageSource } from './request.ts';
+import { type JobTrace, parseTraceparent, type RequestScope, traceJob } from './trace.ts';
 import type { Uploads } from './uploads.ts';
 
 /** Why a submit was rejected; nothing of it is kept. */
@@ -58,14 +59,16 @@ export interface SubmitterOptions {
   readonly secondsToRoom: () => number;
   /** The job with this id if the caller may see it. */
   readonly find: (id: string, caller: Caller) => Promise<Job | null>;
+  /** The trace that a new job belongs to. Unset: that of its request, if it has one. */
+  readonly traceOf?: ((request: RequestScope) => JobTrace | null) | undefined;
 }
 
 /** Submits jobs. */
 export interface Submitter {
   /** Loads the images, then stores the job. A job is durable once this resolves. */
-  submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome>;
+  submit(input: EditInput, caller: Caller, request?: RequestScope): Promise<SubmitOutcome>;
   /** Submits a new job with exactly the same request. */
-  resubmit(job: Job, caller: Caller): Promise<SubmitOutcome>;
+  resubmit(job: Job, caller: Caller, request?: RequestScope): Promise<SubmitOutcome>;
 }
 
 const NO_WEBHOOKS: WebhookFault = {
@@ -77,8 +80,10 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   const { ledger, artifacts, leftovers, images, uploads, workflows, now, maxQueue, secondsToRoom, find } =
     options;
   const rejectWebhook = options.rejectWebhook ?? (() => NO_WEBHOOKS);
+  const traceOf = options.traceOf ?? traceOfCaller;
 
-  async function submit(input: EditInput, caller: Caller, signal?: AbortSignal): Promise<SubmitOutcome> {
+  async function submit(input: EditInput, caller: Caller, scope: RequestScope = {}): Promise<SubmitOutcome> {
+    const { signal } = scope;
     const source = input.mask ?? null;
     const chosen = workflows.choose(input.workflow, source !== null);
     if (!chosen.ok) return reject('WORKFLOW_INVALID', chosen.message, 'workflow');
@@ -135,6 +140,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       input,
       caller,
       idempotency,
+      scope,
     );
   }
 
@@ -175,6 +181,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     input: Pick<EditInput, 'priority'>,
     caller: Caller,
     idempotency: Idempotency | null,
+    scope: RequestScope,
   ): Promise<SubmitOutcome> {
     const job = createJob({
       id,
@@ -183,6 +190,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       priority: input.priority,
       request,
       createdAt: now(),
+      trace: traceOf(scope),
     });
     // Waits for all of them, so that none is stored after the others were removed again.
     const puts = await Promise.allSettled([...bytes].map(([key, content]) => artifacts.put(key, content)));
@@ -230,7 +238,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     }
   }
 
-  async function resubmit(job: Job, caller: Caller): Promise<SubmitOutcome> {
+  async function resubmit(job: Job, caller: Caller, scope: RequestScope = {}): Promise<SubmitOutcome> {
     const id = randomUUID();
     const bytes = new Map<string, Uint8Array>();
     /** Copies an image for the new job; null when it is gone. */
@@ -250,10 +258,11 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       inputs.push(copied);
     }
     const { mask } = job.request;
-    if (mask === undefined) return store(id, { ...job.request, images: inputs }, bytes, job, caller, null);
+    if (mask === undefined)
+      return store(id, { ...job.request, images: inputs }, bytes, job, caller, null, scope);
     const copied = await copy('mask', mask);
     if (copied === null) return gone;
-    return store(id, { ...job.request, images: inputs, mask: copied }, bytes, job, caller, null);
+    return store(id, { ...job.request, images: inputs, mask: copied }, bytes, job, caller, null, scope);
   }
 
   /** Why a workflow does not suit an edit with a mask, or one without. */
@@ -266,6 +275,11 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
   }
 
   return { submit, resubmit };
+}
+
+function traceOfCaller({ traceparent }: RequestScope): JobTrace | null {
+  const parent = parseTraceparent(traceparent);
+  return parent === null ? null : traceJob(parent);
 }
 
 function reject(code: ErrorCode, message: string, field: string | null): SubmitOutcome & { ok: false } {

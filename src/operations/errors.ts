@@ -3,22 +3,23 @@ import { type ExecutionResult, type FormattedExecutionResult, GraphQLError } fro
 import type { Log } from '../log.ts';
 import { STORE_UNAVAILABLE, storeRetryAfter } from './store-unavailable.ts';
 
-/** Turns any error into one that callers may see. */
-export type Mask = (error: unknown) => GraphQLError;
+/** Turns any error into one that callers may see. The log names its request. */
+export type Mask = (error: unknown, requestId?: string) => GraphQLError;
 
 /**
  * Masks errors: one that was made for callers passes as it is, any other becomes a reference under which the log has the
  * rest. `showDetails` adds the stack, for development.
  */
 export function createMask(log: Log, showDetails: boolean): Mask {
-  return error => {
+  return (error, requestId) => {
+    const about = requestId === undefined ? {} : { requestId };
     const original = error instanceof GraphQLError ? error.originalError : error;
     // Errors of input and documents are GraphQLErrors all the way down.
     if (error instanceof GraphQLError && (original === undefined || original instanceof GraphQLError))
       return withCode(error);
     const retryAfterSeconds = storeRetryAfter(original);
     if (retryAfterSeconds !== null) {
-      log.error({ err: original }, 'the store is out of reach');
+      log.error({ ...about, err: original }, 'the store is out of reach');
       const headers = { 'retry-after': String(retryAfterSeconds) };
       return new GraphQLError(STORE_UNAVAILABLE, {
         extensions: { code: 'STORE_UNAVAILABLE', retryAfterSeconds, http: { status: 503, headers } },
@@ -26,12 +27,12 @@ export function createMask(log: Log, showDetails: boolean): Mask {
     }
     // From `goneSignal`: the client closed the connection, which is not an error of ours.
     if (original instanceof DOMException && original.name === 'AbortError') {
-      log.debug({}, 'the client left before the response');
+      log.debug(about, 'the client left before the response');
       return new GraphQLError('The caller left', { extensions: { code: 'CALLER_LEFT' } });
     }
     const reference = randomUUID();
     const { nodes = null, path = null } = error instanceof GraphQLError ? error : {};
-    log.error({ reference, path: path?.join('.') ?? null, err: original }, 'an operation failed');
+    log.error({ ...about, reference, path: path?.join('.') ?? null, err: original }, 'an operation failed');
     const detail = original instanceof Error ? (original.stack ?? original.message) : String(original);
     return new GraphQLError(`Internal error, reference ${reference}`, {
       nodes,
@@ -53,8 +54,12 @@ function withCode(error: GraphQLError): GraphQLError {
 }
 
 /** The result with each of its errors masked. */
-export function maskResult({ errors, ...rest }: ExecutionResult, mask: Mask): ExecutionResult {
-  return errors === undefined ? rest : { errors: errors.map(mask), ...rest };
+export function maskResult(
+  { errors, ...rest }: ExecutionResult,
+  mask: Mask,
+  requestId: string,
+): ExecutionResult {
+  return errors === undefined ? rest : { errors: errors.map(error => mask(error, requestId)), ...rest };
 }
 
 /** Whether an error says that the store is out of reach; executing again would only wait for it again. */

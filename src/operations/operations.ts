@@ -127,7 +127,7 @@ export function createOperations(options: OperationsOptions): Operations {
       const result = await compiled(context, variables);
       if (result.errors === undefined) return result;
       // graphql-jit has its own messages, and queries change nothing: executed again, unless that means to wait again.
-      if (result.errors.every(isStoreAway)) return maskResult(result, mask);
+      if (result.errors.every(isStoreAway)) return maskResult(result, mask, context.requestId);
     }
     try {
       const result = await execute({
@@ -137,9 +137,9 @@ export function createOperations(options: OperationsOptions): Operations {
         variableValues: variables,
         contextValue: signal === undefined ? context : { ...context, signal: signal() },
       });
-      return maskResult(result, mask);
+      return maskResult(result, mask, context.requestId);
     } catch (error) {
-      return { errors: [mask(error)] };
+      return { errors: [mask(error, context.requestId)] };
     }
   }
 
@@ -158,13 +158,14 @@ export function createOperations(options: OperationsOptions): Operations {
     onLeave: () => void,
   ): Promise<Subscribed> {
     const shareable = shareableOf(known.document, definition, given, context);
-    if ('errors' in shareable) return { errors: shareable.errors.map(mask) };
+    if ('errors' in shareable)
+      return { errors: shareable.errors.map(error => mask(error, context.requestId)) };
     const { key, variables } = shareable;
     try {
       const open = () => openLive({ schema, known, operationName, variables, context }, mask);
       return await shared.join(key, open, subscriberOf, onLeave);
     } catch (error) {
-      return { errors: [mask(error)] };
+      return { errors: [mask(error, context.requestId)] };
     }
   }
 

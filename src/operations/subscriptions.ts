@@ -245,7 +245,7 @@ type Step = IteratorResult<ExecutionResult, undefined>;
  */
 export async function openLive(operation: LiveOperation, mask: Mask): Promise<Subscribed> {
   const source = await createSourceEventStream(argsOf(operation));
-  if (!(Symbol.asyncIterator in source)) return maskResult(source, mask);
+  if (!(Symbol.asyncIterator in source)) return maskResult(source, mask, operation.context.requestId);
   return resultsOf(operation, mask, source[Symbol.asyncIterator]());
 }
 
@@ -262,7 +262,7 @@ function resultsOf(
     // Errors are reported with graphql-js' messages.
     if (result !== undefined && result.errors === undefined) return { done: false, value: result };
     const executed = await execute({ ...argsOf(operation), rootValue: step.value });
-    return { done: false, value: maskResult(executed, mask) };
+    return { done: false, value: maskResult(executed, mask, operation.context.requestId) };
   }
 
   const results: AsyncIterableIterator<ExecutionResult, undefined> = {

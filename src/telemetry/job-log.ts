@@ -1,5 +1,6 @@
 import type { Job } from '../jobs/job.ts';
 import type { OnJobChange } from '../jobs/ports.ts';
+import { loggedJob } from '../jobs/trace.ts';
 import type { Log } from '../log.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { Log } from '../log.ts';
  */
 export function logJobs(log: Log): OnJobChange {
   return (before, job, event) => {
-    const about = { job: job.id };
+    const about = loggedJob(job);
     switch (event) {
       case 'submitted': {
         const { request, owner, priority } = job;
@@ -55,7 +56,7 @@ export function logJobs(log: Log): OnJobChange {
 }
 
 function logOutcome(log: Log, before: Job, job: Job, event: string): void {
-  const about = { job: job.id, engine: before.engine, attempt: before.attempt };
+  const about = { ...loggedJob(job), engine: before.engine, attempt: before.attempt };
   const ended = {
     ...about,
     ranMs: between(job.startedAt, job.finishedAt),

@@ -4,6 +4,7 @@ import { runUntil } from '../concurrency/deadline.ts';
 import type { Delivery } from '../jobs/delivery.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { WebhookFault } from '../jobs/submit.ts';
+import { traceparentOf } from '../jobs/trace.ts';
 import { judgeAddress } from '../outbound/address.ts';
 import { createOutboundAgent } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
@@ -27,6 +28,8 @@ export interface PostOptions {
   readonly lookup: Lookup;
   /** An HTTP proxy to use. Without it there is none, whatever the environment says. */
   readonly proxy?: string | undefined;
+  /** The `traceparent` of the try that is made now; null or unset: that of the job. */
+  readonly traceparent?: (() => string | null) | undefined;
 }
 
 /** Tries a delivery once. Rejects only if the signal aborts, with its reason. */
@@ -76,6 +79,8 @@ export function createPost(options: PostOptions): Post {
       headersTimeoutMs: timeoutMs,
       lookup: (host, given) => lookup(host, given, delivery.share),
     });
+    const traceparent =
+      options.traceparent?.() ?? (delivery.trace === undefined ? null : traceparentOf(delivery.trace));
     try {
       const body = payloadOf(delivery, publicUrl);
       const response = await runUntil(timeoutMs, timedOut, [signal], stop =>
@@ -85,6 +90,7 @@ export function createPost(options: PostOptions): Post {
           headers: {
             'content-type': 'application/json',
             'user-agent': userAgent,
+            ...(traceparent === null ? {} : { traceparent }),
             ...signedHeaders(secrets, delivery.id, now(), body),
           },
           body,

@@ -1,4 +1,5 @@
 import type { ClaimedDelivery, Clock, Outbox } from '../jobs/ports.ts';
+import { loggedJob } from '../jobs/trace.ts';
 import type { Log } from '../log.ts';
 import type { Post } from './post.ts';
 import { afterTry } from './retries.ts';
@@ -58,8 +59,8 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
       const tried = { at, tookMs: now() - at };
       const { next, delayMs } = afterTry(delivery, tried, outcome, firstPauseMs, Math.random());
       await settle(claimed, next, delayMs);
-      const { id, jobId, event } = delivery;
-      const fields = { job: jobId, event, delivery: id, tries: next.attempts.length };
+      const { id, jobId, event, trace = null } = delivery;
+      const fields = { ...loggedJob({ id: jobId, trace }), event, delivery: id, tries: next.attempts.length };
       if (next.status === 'FAILED') log.warn(fields, 'gave up a webhook delivery');
       else log.debug({ ...fields, status: outcome.statusCode }, 'tried a webhook delivery');
     } catch (error) {

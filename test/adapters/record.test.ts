@@ -6,7 +6,7 @@ it('a record of an earlier version gets the fields that came later', () => {
   const job = aJob();
   const { label: _label, metadata: _metadata, ...request } = job.request;
   const state: Record<string, unknown> = JSON.parse(encodeState(job));
-  for (const name of ['losses', 'suspect', 'lostOn', 'notBefore', 'clientId', 'live', 'waitCode']) {
+  for (const name of ['losses', 'suspect', 'lostOn', 'notBefore', 'clientId', 'live', 'waitCode', 'trace']) {
     delete state[name];
   }
   delete state.previewRevisions;

@@ -106,14 +106,18 @@ afterAll(async () => {
 });
 
 /** What a caller was told is a reference, and the log has the rest under it. */
-function expectReference(told: unknown): void {
+function expectReference(told: unknown, requestId: unknown = expect.any(String)): void {
   const text = JSON.stringify(told);
   expect(text).not.toContain('hunter2');
   const reference = /reference ([0-9a-f-]{36})/.exec(text)?.[1];
   expect(lines).toContainEqual({
     level: 'error',
     message: 'an operation failed',
-    fields: expect.objectContaining({ reference, err: expect.objectContaining({ message: SECRET }) }),
+    fields: expect.objectContaining({
+      reference,
+      requestId,
+      err: expect.objectContaining({ message: SECRET, stack: expect.stringContaining('masked.test.ts') }),
+    }),
   });
 }
 
@@ -122,9 +126,9 @@ describe('an internal error', () => {
   const subscription = 'subscription { jobProgress(jobId: "x") { id } }';
 
   it('is masked by a reference over HTTP', async () => {
-    const { errors } = await postGraphQL(server.url, query);
+    const { errors } = await postGraphQL(server.url, query, {}, { 'x-request-id': 'asked' });
     expect(errors).toMatchObject([{ extensions: { code: 'INTERNAL_SERVER_ERROR' } }]);
-    expectReference(errors);
+    expectReference(errors, 'asked');
   });
 
   it('is masked by a reference and logged once in a compiled query', async () => {

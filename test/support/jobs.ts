@@ -8,6 +8,7 @@ export function aJob(fields: Partial<Parameters<typeof createJob>[0]> = {}): Job
     share: null,
     priority: 'NORMAL',
     createdAt: 1_000,
+    trace: null,
     request: {
       images: [
         {

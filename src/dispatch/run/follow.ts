@@ -130,9 +130,11 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         return null;
       }
       case 'running':
+        if (!observer.seen.started) context.observer.missed(engine.id, 'start');
         observer.foundRunning();
         return null;
       case 'ended':
+        if (observer.seen.endedAt === null) context.observer.missed(engine.id, 'end');
         await start();
         return { kind: 'ended', entry: place.entry, exceeded, heard: false };
       case 'absent':

@@ -3,6 +3,7 @@ import type { EngineSocket } from '../../comfyui/socket.ts';
 import type { JobError } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';
+import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
 import { besideOthers, lanesOf } from '../choose.ts';
 import type { DispatchContext } from '../context.ts';
@@ -75,7 +76,7 @@ export async function runJob(
     signal.removeEventListener('abort', leave);
     unwatch();
     await context.previews.drop(claimed.id).catch(error => {
-      context.log.debug({ job: claimed.id, err: error }, 'the preview was not removed: it expires');
+      context.log.debug({ ...loggedJob(claimed), err: error }, 'the preview was not removed: it expires');
     });
   }
 }
@@ -88,7 +89,7 @@ async function begin(run: Run): Promise<void> {
     const turn = await awaitTurn(run);
     if (turn === 'yield') return handBack(run, 'another job runs alone on the engine');
     if (turn === 'stopped') return stopped(run);
-    const uploads = await uploadInputs(run);
+    const uploads = await context.observer.around('upload', held.job, () => uploadInputs(run));
     if (uploads.ok === 'stopped') return stopped(run);
     if (!uploads.ok) return fail(run, uploads.error);
     const prepared = bindJob(context, held.job, uploads.names);
@@ -124,6 +125,7 @@ async function begin(run: Run): Promise<void> {
       // The response was lost, not necessarily the prompt: it is looked up, never submitted blindly again.
       await socket?.close();
       const result = await follow(run, prompt, null, { confirmed: false, arrivesInMs: ARRIVAL_MS });
+      if (result.kind === 'ended') context.observer.missed(engine.id, 'prompt');
       if (result.kind !== 'absent' || run.wantsCancel()) return finish(run, prompt, result);
       engine.abandon(nameOfPrompt(run));
       engine.lost(submitted.reason);
@@ -172,7 +174,7 @@ async function resume(run: Run): Promise<void> {
   const { context, held, clientId } = run;
   const prepared = bindJob(context, held.job, new Map());
   if (!prepared.ok) return fail(run, prepared.error);
-  context.log.info({ job: held.job.id, engine: run.engine.id }, 'resuming a run');
+  context.log.info({ ...loggedJob(held.job), engine: run.engine.id }, 'resuming a run');
   // Until the engine answered, the requested id is stored, which it need not use.
   const confirmed = held.job.status === 'PROCESSING' || held.job.promptId !== clientId;
   const result = await follow(run, prepared.prompt, null, { confirmed, arrivesInMs: 0 });

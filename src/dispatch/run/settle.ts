@@ -1,5 +1,6 @@
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
+import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
@@ -73,9 +74,12 @@ async function settle(run: Run, prompt: BoundPrompt, result: Ended): Promise<voi
     case 'failed': {
       const report = reportOf(outcome.failure);
       const { exceptionType, node } = outcome.failure;
-      context.log.warn({ job: held.job.id, engine: engine.id, exceptionType, node }, 'execution failed');
+      context.log.warn(
+        { ...loggedJob(held.job), engine: engine.id, exceptionType, node },
+        'execution failed',
+      );
       // A node's message may repeat the prompt, so the report is logged at debug only; operators find it at the job.
-      context.log.debug({ job: held.job.id, report }, 'report of the failed execution');
+      context.log.debug({ ...loggedJob(held.job), report }, 'report of the failed execution');
       if (!isOutOfMemory(outcome.failure)) return fail(run, nameFailure(outcome.failure, held.job), report);
       engine.ranOutOfMemory();
       await attempt(run, 'free memory', () => engine.client.free());
@@ -103,8 +107,8 @@ async function collect(run: Run, prompt: BoundPrompt, result: Ended): Promise<vo
   const { artifacts, log } = context;
   const collecting = { client: engine.client, artifacts, log };
   try {
-    const outputs = await persistently(run, () =>
-      collectOutputs(collecting, held.job.id, result.entry, prompt.outputNode),
+    const outputs = await context.observer.around('collect', held.job, () =>
+      persistently(run, () => collectOutputs(collecting, held.job.id, result.entry, prompt.outputNode)),
     );
     switch (outputs.kind) {
       case 'stopped':
@@ -136,7 +140,8 @@ async function recoverFiles(run: Run, prompt: BoundPrompt, reason: string): Prom
   );
   if (found.kind === 'stopped') return stop(run);
   if (found.kind === 'late' || found.value.length === 0) return lost(run, reason);
-  log.info({ job: held.job.id, engine: engine.id, reason }, 'the images of a lost prompt were found');
+  context.observer.missed(engine.id, 'images');
+  log.info({ ...loggedJob(held.job), engine: engine.id, reason }, 'the images of a lost prompt were found');
   // Nothing said that it began, except that it ended.
   await held.apply({ type: 'started', at: context.now() });
   return complete(run, found.value);
@@ -208,7 +213,7 @@ export async function lost(run: Run, reason: string): Promise<void> {
   const { context, held } = run;
   const at = context.now();
   const { maxAttempts, jobTtlMs } = context.limits;
-  context.log.warn({ job: held.job.id, engine: run.engine.id, reason }, 'engine lost the job');
+  context.log.warn({ ...loggedJob(held.job), engine: run.engine.id, reason }, 'engine lost the job');
   await held.apply({ type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs });
 }
 

@@ -167,7 +167,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       type: EditImageResult,
       description: 'Submits an edit. A returned job is stored and will run.',
       args: { input: t.arg({ type: EditImageInput, required: true }) },
-      resolve: async (_root, { input }, { jobs, caller, signal }) => {
+      resolve: async (_root, { input }, { jobs, caller, signal, traceparent }) => {
         const parsed = inputSchema.safeParse(input);
         if (!parsed.success) {
           const { field, message } = firstIssue(parsed.error);
@@ -178,7 +178,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
             field,
           } satisfies ProblemOf<'EditInvalidInput'>;
         }
-        return answer(await jobs.submit(toEdit(parsed.data), caller, signal));
+        return answer(await jobs.submit(toEdit(parsed.data), caller, { signal, traceparent }));
       },
     }),
     cancelJob: t.field({
@@ -202,8 +202,8 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       type: RetryJobResult,
       description: 'Submits a new job with the same request as one that has ended.',
       args: { id: t.arg.id({ required: true }) },
-      resolve: async (_root, { id }, { jobs, caller }) => {
-        const outcome = await jobs.retry(id, caller);
+      resolve: async (_root, { id }, { jobs, caller, traceparent }) => {
+        const outcome = await jobs.retry(id, caller, { traceparent });
         if (outcome.ok || outcome.failure !== null) return answer(outcome);
         const job = outcome.reason === 'not-final' ? await jobs.get(id, caller) : null;
         if (job === null) return jobNotFound(id);

@@ -26,6 +26,7 @@ export interface RouteOptions {
   readonly clientOf: (
     request: IncomingMessage,
     known: Known,
+    requestId: string,
     signal?: AbortSignal,
   ) => Pick<Source, 'context' | 'clientKey'>;
 }
@@ -52,7 +53,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
       if (status >= 400 && status < 500) {
         return rejectAsGraphQL(request, reply, { status, code: 'BAD_REQUEST', message, headers: {} });
       }
-      const { message: hidden, extensions } = options.mask(error);
+      const { message: hidden, extensions } = options.mask(error, request.id);
       const code = String(extensions.code);
       return rejectAsGraphQL(request, reply, { status: 500, code, message: hidden, headers: {} });
     });
@@ -70,7 +71,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         const bytes = await readBody(request.raw);
         // The client is gone: there is nothing to answer.
         if (bytes === null) return reply.hijack();
-        const client = clientOf(request.raw, callers.of(request.raw));
+        const client = clientOf(request.raw, callers.of(request.raw), request.id);
         const source: Source = { ...client, transport: 'post', signal: () => goneSignal(reply) };
         const found = await answerPost({ operations, yoga }, bytes.toString(), type, source);
         if (found !== null) return reply.code(found.status).headers(found.headers).send(found.body);
@@ -81,7 +82,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
-        const client = clientOf(request.raw, known, goneSignal(reply));
+        const client = clientOf(request.raw, known, request.id, goneSignal(reply));
         const answer = await yoga.handleNodeRequestAndResponse(request, reply, { client });
         for (const [name, value] of answer.headers) reply.header(name, value);
         // Keeps nginx from buffering server-sent events.

@@ -19,6 +19,7 @@ import type { CheckOrigin } from '../limits/foreign-origins.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import type { Peers } from '../peers.ts';
+import { requestIdOf } from '../request-log.ts';
 import { type SocketTarget, socketSubscriber } from './fanout.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 import { guardSockets, type SocketLimits, startHeartbeat } from './socket-guard.ts';
@@ -70,7 +71,7 @@ export interface SocketOptions {
     readonly perSocket: number;
   };
   readonly log: Log;
-  readonly clientOf: (request: IncomingMessage, known: Known) => Client;
+  readonly clientOf: (request: IncomingMessage, known: Known, requestId: string) => Client;
 }
 
 /** The graphql-transport-ws protocol (graphql-ws' PROTOCOL.md), on the port and path of GraphQL over HTTP. */
@@ -108,7 +109,8 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
         socket.close(1013, 'Keys and tokens cannot be checked now, try again later');
       return false;
     }
-    const client = options.clientOf(request, { caller: found.caller, expiresAt: found.expiresAt });
+    const known = { caller: found.caller, expiresAt: found.expiresAt };
+    const client = withTraceparent(options.clientOf(request, known, requestIdOf(request)), connectionParams);
     const key = clientKeyOf(found.caller.id, peers.addressOf(request));
     extra.admitted = { source: { ...client, transport: 'websocket' }, rateKey: key };
     extra.request = null;
@@ -154,7 +156,9 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const { kind, name, known, operationName } = operation;
     if (kind === 'subscription' && characters > LONGEST_SUBSCRIPTION) return reject(kind, name, [TOO_LONG]);
     const args: ExecutionArgs = { schema, document: known.document, operationName, contextValue: null };
-    started.set(args, { operation, source, target: { socket, transport, id } });
+    // A subscription makes no jobs.
+    const own = kind === 'subscription' ? source : withTraceparent(source, payload.extensions);
+    started.set(args, { operation, source: own, target: { socket, transport, id } });
     // graphql-ws keeps the message for as long as its operation is in flight; nothing in it is needed any more.
     Object.assign(payload, { query: '', variables: null, extensions: null });
     return args;
@@ -240,6 +244,15 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       await new Promise<void>(resolve => sockets.close(() => resolve()));
     },
   };
+}
+
+/** A browser cannot set headers of a socket: its `traceparent` may be in `connection_init` or in an operation's extensions. */
+function withTraceparent<T extends Client>(
+  client: T,
+  from: Readonly<Record<string, unknown>> | null | undefined,
+): T {
+  const traceparent = from?.traceparent;
+  return traceparent === undefined ? client : { ...client, context: { ...client.context, traceparent } };
 }
 
 type ConnectionParams = Record<string, unknown> | undefined;

@@ -47,7 +47,7 @@ export function createYogaDoor({ operations, mask, log }: YogaOptions) {
     graphqlEndpoint: GRAPHQL_PATH,
     logging: toYogaLogger(log),
     // Errors of the HTTP request; those of operations are masked already.
-    maskedErrors: { maskError: mask },
+    maskedErrors: { maskError: error => mask(error) },
     plugins: [useOperations(operations)],
     parserAndValidationCache: false,
     cors: false,

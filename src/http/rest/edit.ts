@@ -51,7 +51,8 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
       ...toEditInput(parsed.data, valuesOf(extra, body), headers.data['idempotency-key'] ?? null),
       warnings: unknownFieldWarnings(Object.keys(body), [...FIELDS, ...extra.map(({ name }) => name)]),
     };
-    const outcome = await jobs.submit(edit, options.callerOf(request), goneSignal(reply));
+    const scope = { signal: goneSignal(reply), traceparent: request.headers.traceparent };
+    const outcome = await jobs.submit(edit, options.callerOf(request), scope);
     if (!outcome.ok) {
       const { status, detail } = describeFailure(outcome.failure);
       const { retryAfterSeconds } = outcome.failure;
