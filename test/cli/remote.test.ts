@@ -46,6 +46,24 @@ describe('qwen-edit edit', () => {
     expect(await readdir(folder)).not.toContain('out.png.part');
   });
 
+  it('takes a mask, and says when the workflow takes none', async () => {
+    const mask = sharp({ create: { width: 80, height: 60, channels: 3, background: 'white' } });
+    await writeFile(join(folder, 'mask.png'), await mask.png().toBuffer());
+    const edit = (...more: string[]) =>
+      qwenEdit(['edit', 'photo.jpg', '--mask', 'mask.png', '-p', 'x', ...more, ...FAST]);
+    const { code, out } = await edit('-o', 'masked.png');
+    expect({ code, out }).toEqual({ code: 0, out: 'Saved masked.png\n' });
+    const refused = await edit('--workflow', 'qwen-image-edit-plus');
+    expect(refused).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('mask is not an input of the workflow qwen-image-edit-plus'),
+    });
+    expect(await qwenEdit(['edit', 'photo.jpg', '--mask', 'none.png', '-p', 'x'])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('Cannot read none.png'),
+    });
+  });
+
   it('reads standard input and writes to standard output', async () => {
     const photo = await readFile(join(folder, 'photo.jpg'));
     const { code, bytes } = await qwenEdit(['edit', '-', '-p', 'x', '-o', '-', ...FAST], photo);

@@ -120,21 +120,25 @@ describe('qwen-edit backup', () => {
     expect(unfinished).toBeGreaterThan(0);
   }, 180_000);
 
-  it('copies a store that no gateway uses, with its uploads', async () => {
+  it('copies a store that no gateway uses, with its uploads and masks', async () => {
     const dataDir = await makeFolder();
     const gateway = await start(dataDir);
     const form = new FormData();
     form.set('image', new Blob([await (await fetch(`${pictures.url}/red.png`)).bytes()]), 'red.png');
     const answer = await fetch(`${gateway.url}/upload`, { method: 'POST', body: form });
     const { upload_id: upload } = z.object({ upload_id: z.string() }).parse(await answer.json());
+    const mask_url = `upload:${upload}`;
+    const masked = await submit({ url: gateway.url, images: pictures }, { mask_url });
+    await waitForEnd(gateway.url, masked);
     await gateway.end('SIGKILL');
     const target = join(folder, 'copy');
     const { code, out } = await qwenEdit(['backup', target], { DATA_DIR: dataDir });
     expect([code, out]).toEqual([
       0,
-      expect.stringMatching(/^Saved 0 jobs and 2 files \(0\.0 MiB\) in \/.*copy\n$/),
+      expect.stringMatching(/^Saved 1 jobs and 6 files \(0\.\d MiB\) in \/.*copy\n$/),
     ]);
     const restored = await start(target);
+    expect((await fetch(`${restored.url}/input/${masked}?slot=mask`)).status).toBe(200);
     const id = await submit({ url: restored.url, images: pictures }, { image1_url: `upload:${upload}` });
     expect((await waitForEnd(restored.url, id)).status).toBe('COMPLETED');
   }, 60_000);

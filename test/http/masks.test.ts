@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createClient } from '../../src/client/client.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { fetchJson, postJson } from '../support/requests.ts';
 import { waitForEnd } from '../support/watch.ts';
@@ -276,6 +277,23 @@ describe('a mask', () => {
     const other = uriOf(await toPng(paint([{ ...middle, left: 0 }])));
     expect((await edit({ mask_url: other }, key)).status).toBe(409);
     expect((await edit({}, key)).status).toBe(409);
+  });
+
+  it('is bytes, a URL or a source for the client', async () => {
+    const client = createClient({ url: rig.url });
+    const bytes = new Uint8Array(await toPng(paint([middle])));
+    for (const mask of [new Blob([bytes]), bytes, maskUri, { dataUri: maskUri }]) {
+      const result = await client.edit({
+        images: [sourceUri],
+        mask,
+        prompt: 'a red door',
+        steps: 1,
+        megapixels: MEGAPIXELS,
+      });
+      if (result.__typename !== 'EditJob') throw new Error(result.message);
+      expect(differing((await pixelsOf(result.id)).pixels, paint([middle])).outside).toBe(0);
+    }
+    await client.close();
   });
 
   it('is an input of GraphQL, for the workflows that say so', async () => {

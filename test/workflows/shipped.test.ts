@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type BindRequest, bindWorkflow } from '../../src/workflows/bind/bind.ts';
+import { bindWorkflow } from '../../src/workflows/bind/bind.ts';
 import { defaultsFor } from '../../src/workflows/bind/parameters.ts';
 import { checkAgainstEngine } from '../../src/workflows/check/engine.ts';
 import { danglingLinks } from '../../src/workflows/check/graph.ts';
@@ -12,6 +12,7 @@ import { linksOf } from '../../src/workflows/graph.ts';
 import type { Workflow } from '../../src/workflows/workflow.ts';
 import {
   DESCRIBED_CLASSES,
+  fittingRequest,
   RECORDED_VERSIONS,
   recordedInfo,
   requestFor,
@@ -26,11 +27,6 @@ const NAMES = [
   'qwen-image-edit-plus-lightning',
   'qwen-image-edit-plus-inpaint',
 ];
-/** A request with a mask if the workflow takes one. */
-function fittingRequest(workflow: Workflow, slots: (1 | 2 | 3)[]): BindRequest {
-  return requestFor(slots, workflow.manifest.mask === undefined ? {} : { mask: 'qwen-edit/mask.png' });
-}
-
 const SLOTS: (1 | 2 | 3)[][] = [[1], [1, 2], [1, 2, 3], [1, 3]];
 
 let recorded: Record<string, unknown>;

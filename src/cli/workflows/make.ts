@@ -122,8 +122,8 @@ function titled(graph: Graph, id: string): string {
 }
 
 /** A request has three images at most: others keep the file of the published graph. */
-function unusedImages(graph: Graph, { images }: Manifest): string[] {
-  const used = new Set(images.map(({ target }) => target.node));
+function unusedImages(graph: Graph, { images, mask }: Manifest): string[] {
+  const used = new Set([...images, ...(mask === undefined ? [] : [mask])].map(({ target }) => target.node));
   return sortedIds(graph)
     .filter(id => nodeOf(graph, id)?.class_type === 'LoadImage' && !used.has(id))
     .map(

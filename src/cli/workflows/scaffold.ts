@@ -19,13 +19,14 @@ import {
   type Target,
 } from '../../workflows/manifest.ts';
 import { CFG, constantBehind, SEED, STEPS, type Wanted } from './adapt/constants.ts';
+import { type MaskPlace, maskOf } from './adapt/masks.ts';
 import { negativeOf, positiveOf, promptOf, samplersOf, settingOf } from './adapt/samplers.ts';
 import { type SizeTargets, sizeOf } from './adapt/sizes.ts';
 import { sortedIds } from './ids.ts';
 
 /**
  * Drafts a manifest from the usual nodes of a graph: a sampler with seed, steps and cfg, the prompts behind its
- * conditionings, LoadImage for the images (in the order in which the encoder takes them), what sets the size. Its author
+ * conditionings, LoadImage for the images (in the order in which the encoder takes them) and the mask, what sets the size. Its author
  * is expected to review it. `output` is the node whose images are the result; `info` tells which inputs are optional.
  * Fails with the parts that were not found.
  */
@@ -42,7 +43,9 @@ export function scaffoldManifest(
   const [sampler] = samplers;
   const seeds = seedsOf(graph, samplers, ids);
   const prompt = sampler === undefined ? null : (promptOf(graph, sampler)?.constant ?? null);
-  const images = sampler === undefined ? [] : imagesOf(graph, ids, positiveOf(graph, sampler));
+  const mask = maskOf(graph, ids);
+  const loaders = ids.filter(id => id !== mask?.target.node);
+  const images = sampler === undefined ? [] : imagesOf(graph, loaders, positiveOf(graph, sampler));
   const [seed] = seeds;
   if (sampler === undefined || seed === undefined || prompt === null || images.length === 0) {
     const parts: [string, boolean][] = [
@@ -63,7 +66,7 @@ export function scaffoldManifest(
   };
   const steps = free(settingOf(graph, sampler, ['steps'], STEPS));
   const cfg = free(settingOf(graph, sampler, ['cfg'], CFG));
-  const size = sizeOf(graph);
+  const size = withMask(sizeOf(graph), mask);
   const draft: ManifestInput = {
     $schema: '../../schema/workflow.schema.json',
     name,
@@ -74,6 +77,7 @@ export function scaffoldManifest(
       required: index === 0,
       target: { node, input: 'image' },
     })),
+    ...(mask === null ? {} : { mask: { target: mask.target } }),
     inputs: {
       prompt,
       // A graph that uses one prompt for both sides has no input for a negative one.
@@ -105,6 +109,16 @@ export function scaffoldManifest(
       Object.assign(image, { required: true, nodes: [] });
   }
   return { ok: true, manifest };
+}
+
+/** A mask is scaled to the size of each job, as image 1 is. */
+function withMask(size: SizeTargets | null, mask: MaskPlace | null): SizeTargets | null {
+  if (size === null || !('width' in size) || mask === null || mask.scalers.length === 0) return size;
+  const also = (side: 'width' | 'height') => [
+    ...listTargets(size[side]),
+    ...mask.scalers.map(node => ({ node, input: side })),
+  ];
+  return { width: also('width'), height: also('height') };
 }
 
 /** The seeds of all samplers, so that one value decides the result; else the first seed of any node. */

@@ -6,7 +6,7 @@ import { danglingLinks } from '../../../src/workflows/check/graph.ts';
 import { checkWorkflow } from '../../../src/workflows/check/workflow.ts';
 import { loadWorkflows } from '../../../src/workflows/files/load.ts';
 import { workflowJsonSchema } from '../../../src/workflows/manifest.ts';
-import { requestFor, SHIPPED_FOLDER, shipped } from '../../support/comfyui/workflows.ts';
+import { fittingRequest, SHIPPED_FOLDER, shipped } from '../../support/comfyui/workflows.ts';
 
 const { info } = await expertise(null);
 
@@ -16,16 +16,17 @@ describe('scaffoldManifest', () => {
     for (const { name, graph, manifest } of workflows) {
       const made = scaffoldManifest('mine', graph, manifest.output.node, info);
       if (!made.ok) throw new Error(`${name} lacks ${made.missing.join(', ')}`);
-      const { inputs, images, output, requires } = made.manifest;
+      const { inputs, images, mask, output, requires } = made.manifest;
       expect(inputs).toEqual(manifest.inputs);
       expect(images).toEqual(manifest.images);
+      expect(mask).toEqual(manifest.mask);
       expect(output).toEqual(manifest.output);
       const listed = new Map(manifest.requires.models.map(({ file, folder }) => [file, folder]));
       expect(requires.models.length).toBeGreaterThanOrEqual(3);
       for (const { file, folder } of requires.models) expect(folder).toBe(listed.get(file));
       const workflow = { name: 'mine', version: '1', manifest: made.manifest, graph };
       expect(checkWorkflow(workflow)).toEqual([]);
-      expect(danglingLinks(bindWorkflow(workflow, requestFor([1, 3])).graph)).toEqual([]);
+      expect(danglingLinks(bindWorkflow(workflow, fittingRequest(workflow, [1, 3])).graph)).toEqual([]);
     }
   });
 
@@ -39,6 +40,20 @@ describe('scaffoldManifest', () => {
       slot: 2,
       target: { node: '106' },
       nodes: ['200'],
+    });
+  });
+
+  it('takes a LoadImageMask as the mask', async () => {
+    const { graph } = await shipped('qwen-image-edit-plus-inpaint');
+    const other = structuredClone(graph);
+    other['122'] = { class_type: 'LoadImageMask', inputs: { image: 'mask.png', channel: 'red' } };
+    delete other['120'];
+    delete other['121'];
+    const made = scaffoldManifest('mine', other, '60', info);
+    expect(made.ok && made.manifest).toMatchObject({
+      images: [{ target: { node: '78' } }, { target: { node: '106' } }, { target: { node: '108' } }],
+      mask: { target: { node: '122', input: 'image' } },
+      inputs: { width: { node: '93', input: 'width' } },
     });
   });
 

@@ -9,7 +9,10 @@ import { openSocket } from '../../support/sockets.ts';
 const job = z.object({
   job: z.object({
     images: z.array(z.object({ url: z.string() })),
-    request: z.object({ images: z.array(z.object({ url: z.string() })) }),
+    request: z.object({
+      images: z.array(z.object({ url: z.string() })),
+      mask: z.object({ url: z.string() }),
+    }),
   }),
 });
 
@@ -18,6 +21,7 @@ describe('where callers have keys, the URL of an image', () => {
   let id: string;
   let output: string;
   let input: string;
+  let mask: string;
   beforeAll(async () => {
     rig = await startRig({ API_KEYS });
     const { body } = await fetchJson(`${rig.url}/edit-image`, {
@@ -25,6 +29,7 @@ describe('where callers have keys, the URL of an image', () => {
       headers: { 'content-type': 'application/json', ...as(KEYS.alice) },
       body: JSON.stringify({
         image1_url: `${rig.images.url}/red.png`,
+        mask_url: `${rig.images.url}/mask.png`,
         prompt: 'x',
         steps: 1,
         megapixels: 0.1,
@@ -38,13 +43,14 @@ describe('where callers have keys, the URL of an image', () => {
     socket.socket.close();
     const answer = await postGraphQL(
       rig.url,
-      'query ($id: ID!) { job(id: $id) { images { url } request { images { url } } } }',
+      'query ($id: ID!) { job(id: $id) { images { url } request { images { url } mask { url } } } }',
       { id },
       as(KEYS.alice),
     );
     const found = job.parse(answer.data).job;
     output = found.images[0]?.url ?? '';
     input = found.request.images[0]?.url ?? '';
+    mask = found.request.mask.url;
   });
   afterAll(() => rig.close());
 
@@ -55,7 +61,7 @@ describe('where callers have keys, the URL of an image', () => {
   };
 
   it('works as it is in an <img>, which sends no credentials', async () => {
-    for (const url of [output, input]) {
+    for (const url of [output, input, mask]) {
       const response = await fetch(url);
       expect(response.status).toBe(200);
       expect(response.headers.get('content-type')).toBe('image/png');

@@ -46,6 +46,11 @@ export function requestFor(slots: readonly (1 | 2 | 3)[], changes: Partial<BindR
   };
 }
 
+/** The same, with a mask if the workflow takes one. */
+export function fittingRequest({ manifest }: Workflow, slots: readonly (1 | 2 | 3)[]): BindRequest {
+  return requestFor(slots, manifest.mask === undefined ? {} : { mask: 'qwen-edit/mask.png' });
+}
+
 /** A small workflow of one optional picture that tests bend out of shape. */
 export function smallWorkflow(): { graph: Graph; manifest: Record<string, unknown> } {
   return {

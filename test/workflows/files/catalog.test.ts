@@ -33,6 +33,28 @@ describe('createCatalog', () => {
     expect(catalog.choose('small')).toMatchObject({ ok: true });
   });
 
+  it('chooses among the workflows with a mask, or those without, unless one is named', () => {
+    const plain = small('1');
+    const masked: Workflow = {
+      ...plain,
+      name: 'masked',
+      manifest: { ...plain.manifest, mask: { target: { node: '2', input: 'image' } } },
+    };
+    const nameOf = (workflows: Workflow[], preferred: string | null, asked: string | null, mask: boolean) => {
+      const choice = createCatalog({ workflows, broken: [] }, preferred, () => true).choose(asked, mask);
+      return choice.ok ? choice.workflow.name : choice.message;
+    };
+    const both = [masked, plain];
+    expect(nameOf(both, null, null, false)).toBe('small');
+    expect(nameOf(both, null, null, true)).toBe('masked');
+    expect(nameOf(both, 'small', null, true)).toBe('masked');
+    expect(nameOf(both, 'masked', null, false)).toBe('small');
+    expect(nameOf(both, null, 'small', true)).toBe('small');
+    // The submit then says that this one takes none.
+    expect(nameOf([plain], null, null, true)).toBe('small');
+    expect(nameOf([plain], 'small', null, true)).toBe('small');
+  });
+
   it('keeps a limited number of versions, the newest', () => {
     const catalog = createCatalog({ workflows: [small('0')], broken: [] }, null, () => true);
     for (let version = 1; version <= KEPT_VERSIONS + 5; version++) {
