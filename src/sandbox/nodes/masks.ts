@@ -61,29 +61,38 @@ export function scaleNearest(image: RgbImage, { width, height }: Size, crop: boo
  * (`comfy_extras/nodes_mask.py`, GrowMask). Lets other work run between two pixels.
  */
 export async function growMask(mask: MaskImage, expand: number, tapered: boolean): Promise<MaskImage> {
+  if (expand < 0) return invertMask(await growMask(invertMask(mask), -expand, tapered));
   let { values } = mask;
-  for (let pass = 0; pass < Math.abs(expand); pass += 1) {
-    values = growOnce({ ...mask, values }, Math.sign(expand), tapered);
+  for (let pass = 0; pass < expand; pass += 1) {
+    values = growOnce({ ...mask, values }, tapered);
     await new Promise(resolve => setImmediate(resolve));
   }
   return { ...mask, values };
 }
 
-function growOnce({ values, width, height }: MaskImage, sign: number, tapered: boolean): Buffer {
+function growOnce({ values, width, height }: MaskImage, tapered: boolean): Buffer {
   const grown = Buffer.from(values);
-  const take = (at: number, from: number): void => {
-    const value = values[from] ?? 0;
-    if ((value - (grown[at] ?? 0)) * sign > 0) grown[at] = value;
-  };
+  const valueAt = (at: number): number => values[at] ?? 0;
   for (let y = 0; y < height; y += 1) {
+    const above = y > 0 ? -width : 0;
+    const below = y + 1 < height ? width : 0;
     for (let x = 0; x < width; x += 1) {
       const at = y * width + x;
-      for (const row of [y > 0 ? -width : 0, 0, y + 1 < height ? width : 0]) {
-        take(at, at + row);
-        if (tapered && row !== 0) continue;
-        if (x > 0) take(at, at + row - 1);
-        if (x + 1 < width) take(at, at + row + 1);
+      if (valueAt(at) === 255) continue;
+      const left = x > 0 ? at - 1 : at;
+      const right = x + 1 < width ? at + 1 : at;
+      let most = Math.max(
+        valueAt(at),
+        valueAt(left),
+        valueAt(right),
+        valueAt(at + above),
+        valueAt(at + below),
+      );
+      if (!tapered) {
+        most = Math.max(most, valueAt(left + above), valueAt(right + above));
+        most = Math.max(most, valueAt(left + below), valueAt(right + below));
       }
+      grown[at] = most;
     }
   }
   return grown;
