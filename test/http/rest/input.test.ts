@@ -48,6 +48,9 @@ describe('the input images of a job', () => {
   const get = (url: string | null, headers = alice, init: RequestInit = {}): Promise<Response> =>
     fetch(url ?? '', { ...init, headers: { ...headers, ...init.headers } });
 
+  /** A URL of the gateway that begins so, with a signature. */
+  const signed = (path: string): unknown => expect.stringContaining(`${rig.url}${path}expires=`);
+
   async function jobOf(id: string) {
     return jobSchema.parse((await postGraphQL(rig.url, IMAGES, { id }, alice)).data).job;
   }
@@ -61,8 +64,8 @@ describe('the input images of a job', () => {
     const id = await submitByGraphQL(rig, { images }, alice);
     const { request } = await jobOf(id);
     expect(request.images).toMatchObject([
-      { id: `${id}:input:1`, slot: 1, url: `${rig.url}/input/${id}?slot=1`, mimeType: 'image/png' },
-      { id: `${id}:input:2`, slot: 2, url: `${rig.url}/input/${id}?slot=2`, mimeType: 'image/jpeg' },
+      { id: `${id}:input:1`, slot: 1, url: signed(`/input/${id}?slot=1&`), mimeType: 'image/png' },
+      { id: `${id}:input:2`, slot: 2, url: signed(`/input/${id}?slot=2&`), mimeType: 'image/jpeg' },
     ]);
     for (const [index, name] of ['red.png', 'blue.jpg'].entries()) {
       const { url = null, mimeType, bytes } = request.images[index] ?? {};
@@ -128,6 +131,6 @@ describe('the input images of a job', () => {
   it('have ids like the other images of the job', async () => {
     const id = await submit(rig, {}, alice);
     await completed(id);
-    expect((await jobOf(id)).images).toEqual([{ id: `${id}:output:0`, url: `${rig.url}/download/${id}` }]);
+    expect((await jobOf(id)).images).toEqual([{ id: `${id}:output:0`, url: signed(`/download/${id}?`) }]);
   });
 });

@@ -277,6 +277,7 @@ describe('bindWorkflow', () => {
       { images: [{ slot: 1, name: '', width: 9, height: 9 }] },
       'image 1 takes the name of an uploaded file',
     ],
+    ['a mask', { mask: 'm.png' }, 'mask is not an input of this workflow'],
     [
       'a parameter',
       { parameters: { strenght: 1 } },
@@ -292,6 +293,12 @@ describe('bindWorkflow', () => {
     const bind = () => bindWorkflow(workflowOf(graph, manifest), requestFor([1], changes));
     expect(bind).toThrow(WorkflowBindError);
     expect(bind).toThrow(message);
+  });
+
+  it('throws without the mask that a workflow takes', async () => {
+    const inpaint = await shipped('qwen-image-edit-plus-inpaint');
+    expect(() => bindWorkflow(inpaint, requestFor([1]))).toThrow('mask is missing');
+    expect(() => bindWorkflow(inpaint, requestFor([1], { mask: '' }))).toThrow('mask takes the name');
   });
 
   it('drops the leading zeros of a seed', () => {

@@ -57,6 +57,25 @@ describe('loading a broken workflow', () => {
 
   it.each<[string, Parameters<typeof problemsOf>[0], string]>([
     [
+      'a mask without its node',
+      inManifest('mask', { target: { node: 'Mask', input: 'image' } }),
+      'workflow.json: mask.target.node: got "Mask", which is not a node of graph.json; takes an id, a title or a class: node 1 (LoadImage), node 2 (LoadImage), node 3 (ImageScale), node 4 (Encode), node 5 (KSampler), node 6 (SaveImage)',
+    ],
+    [
+      'a mask in the place of an image',
+      inManifest('mask', { target: { node: 'First', input: 'image' } }),
+      'workflow.json: mask.target: writes to input image of node 1, as images.0.target does; takes an input of its own',
+    ],
+    [
+      'a mask that goes with an absent image',
+      files => {
+        inManifest('mask', { target: { node: '7', input: 'image' } })(files);
+        inManifest('images.1.nodes', ['7'])(files);
+        files.graph['7'] = { class_type: 'LoadImageMask', inputs: { image: 'm.png' } };
+      },
+      'workflow.json: images.1.nodes: got node 7 (LoadImageMask), which mask.target needs; takes nodes that only serve image 2',
+    ],
+    [
       'a field of the wrong type',
       inManifest('parameters.steps.default', 'forty'),
       'workflow.json: parameters.steps.default: got "forty"; takes a number',
