@@ -105,9 +105,6 @@ export const texts = {
     detail: (job: JobSnapshot) =>
       [
         job.status === 'QUEUED' && job.waitingFor !== null ? job.waitingFor.message : null,
-        job.status === 'QUEUED' && job.queuePosition !== null && job.queuePosition > 0
-          ? `${job.queuePosition} ahead`
-          : null,
         job.stage === 'SAMPLING' && job.step !== null && job.totalSteps !== null
           ? `Step ${job.step} of ${job.totalSteps}`
           : null,

@@ -59,3 +59,17 @@ it('comes with little script, compressed, under a policy without inline code', a
   expect(bytes).toBeLessThan(MAX_SCRIPT_BYTES);
   await fresh.close();
 });
+
+it.each([360, 820, 1920])('fits a window that is %d pixels wide, with the button in sight', async width => {
+  const context = await studio.browser.newContext({
+    viewport: { width, height: 740 },
+    reducedMotion: 'reduce',
+  });
+  const { page, edit } = await studio.open(context);
+  await page.getByText('Settings').click();
+  const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
+  expect(await page.evaluate<number>(overflow)).toBe(0);
+  const box = await edit.boundingBox();
+  expect((box?.y ?? 740) + (box?.height ?? 0)).toBeLessThanOrEqual(740);
+  await context.close();
+});

@@ -3,7 +3,7 @@ import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
 import { CameraButton } from './camera-button.tsx';
 import { MAX_IMAGES } from './edit-image.ts';
-import { ImageSlot } from './image-slot.tsx';
+import { faultIdOf, ImageSlot } from './image-slot.tsx';
 import { LinkField } from './link-field.tsx';
 
 /** The places for images. The first empty one takes the next. */
@@ -25,6 +25,21 @@ export function ImageRow() {
           />
         ))}
       </ul>
+      {list.map(
+        ({ id, fault, upload }, at) =>
+          fault !== null && (
+            <div key={id} class="slot-fault" id={faultIdOf(at + 1)} role="alert">
+              <p class="fault">
+                <strong>{texts.images.slot(at + 1)}:</strong> {fault}
+              </p>
+              {upload.state === 'failed' && (
+                <Button kind="quiet" icon="retry" onClick={() => images.retry(id)}>
+                  {texts.images.retry}
+                </Button>
+              )}
+            </div>
+          ),
+      )}
       {list.length < MAX_IMAGES && (
         <div class="image-ways">
           <LinkField />

@@ -2,7 +2,7 @@ import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
-import { Button, IconButton } from '../ui/button.tsx';
+import { IconButton } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
 import type { EditImage } from './edit-image.ts';
 import { DRAGGED_IMAGE, take } from './intake.ts';
@@ -86,7 +86,7 @@ export function ImageSlot({ at, image, open }: Props) {
           disabled={!open}
           aria-label={texts.images.slot(number)}
           aria-invalid={fault !== null}
-          aria-describedby={fault === null ? undefined : `slot-fault-${number}`}
+          aria-describedby={fault === null ? undefined : faultIdOf(number)}
           title={image === null ? texts.images.pick : texts.images.replace(image.name)}
           onChange={({ currentTarget }) => {
             images.addFiles([...(currentTarget.files ?? [])], at);
@@ -100,18 +100,13 @@ export function ImageSlot({ at, image, open }: Props) {
           </progress>
         )}
       </div>
-      {image !== null && fault !== null && (
-        <div class="slot-fault" id={`slot-fault-${number}`} role="alert">
-          <p class="fault">{fault}</p>
-          {image.upload.state === 'failed' && (
-            <Button kind="quiet" icon="retry" onClick={() => images.retry(image.id)}>
-              {texts.images.retry}
-            </Button>
-          )}
-        </div>
-      )}
     </li>
   );
+}
+
+/** The id of what is said about an image of this number. */
+export function faultIdOf(number: number): string {
+  return `slot-fault-${number}`;
 }
 
 function Invitation({ open }: { readonly open: boolean }) {

@@ -6,6 +6,8 @@ import { Icon } from '../ui/icon.tsx';
 export function Sources() {
   const { images } = useStudio();
   const list = images.list.value;
+  // What the browser cannot show has no size.
+  const shown = list.map((image, at) => ({ ...image, number: at + 1 })).filter(({ size }) => size !== null);
   if (list.length === 0) {
     return (
       <div class="notice">
@@ -18,10 +20,10 @@ export function Sources() {
   return (
     <div class="sources">
       <ul class="sources-row" aria-hidden="true">
-        {list.map(({ id, thumbnail, size }, at) => (
+        {shown.map(({ id, thumbnail, size, number }) => (
           <li key={id} style={{ flexGrow: size === null ? 1 : size.width / size.height }}>
             <img src={thumbnail} alt="" />
-            <span class="slot-number">{at + 1}</span>
+            <span class="slot-number">{number}</span>
           </li>
         ))}
       </ul>
