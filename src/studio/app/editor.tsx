@@ -20,6 +20,7 @@ export function Editor() {
   }, [shown]);
   return (
     <div class="editor">
+      <h1 class="hidden">{texts.views.edit}</h1>
       <form
         class="composer"
         aria-label={texts.submit.form}

@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import type { AxeResults } from 'axe-core';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type StudioRig, startStudio } from '../support/studio.ts';
+
+let studio: StudioRig;
+let axe: string;
+beforeAll(async () => {
+  axe = await readFile(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
+  studio = await startStudio({ SANDBOX_STEP: '20ms' });
+}, 240_000);
+afterAll(() => studio.close());
+
+/** What axe finds, with the element and why. */
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate<AxeResults>('axe.run()');
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(node => `${id}: ${node.html}: ${node.failureSummary}`),
+  );
+}
+
+describe.each(['light', 'dark'] as const)('in the %s theme axe finds nothing', colorScheme => {
+  it('before, while and after an edit runs, nor in the other views', async () => {
+    // The policy of the page would keep axe out.
+    const context = await studio.browser.newContext({
+      colorScheme,
+      bypassCSP: true,
+      reducedMotion: 'reduce',
+    });
+    const { page, edit, progress, result } = await studio.open(context);
+    await page.getByText('Settings').click();
+    await page.getByLabel('Guidance').waitFor();
+    await page
+      .getByLabel('Image 3')
+      .setInputFiles({ name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not an image') });
+    await page.getByRole('alert').waitFor();
+    expect(await findings(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Remove image 3' }).click();
+    await edit.click();
+    await progress.waitFor();
+    expect(await findings(page)).toEqual([]);
+    await result.first().waitFor();
+    expect(await findings(page)).toEqual([]);
+    for (const view of ['History', 'Engines']) {
+      await page.getByRole('link', { name: view }).click();
+      await page.getByRole('heading', { name: view }).waitFor();
+      expect(await findings(page)).toEqual([]);
+    }
+    await context.close();
+  });
+});
