@@ -217,6 +217,15 @@ describe('a mask', () => {
     expect(await edit({ mask_url })).toMatchObject({ status: 400, body: { detail } });
   });
 
+  it('has the shape of image 1 as it is shown, not as a camera stored it', async () => {
+    const stored = sharp({ create: { width: HEIGHT, height: WIDTH, channels: 3, background: 'green' } });
+    const turned = uriOf(await stored.withMetadata({ orientation: 6 }).jpeg().toBuffer());
+    const { pixels } = await pixelsOf(await submit({ image1_url: turned, mask_url: maskUri }));
+    expect(pixels).toHaveLength(WIDTH * HEIGHT * 3);
+    const upright = await toPng(paint([middle], HEIGHT, WIDTH), HEIGHT, WIDTH);
+    expect((await edit({ image1_url: turned, mask_url: uriOf(upright) })).status).toBe(400);
+  });
+
   it('is fetched behind the same guard as images', async () => {
     const { status, body } = await edit({ mask_url: 'http://169.254.169.254/mask.png' });
     expect([status, body.detail]).toEqual([

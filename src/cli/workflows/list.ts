@@ -54,7 +54,8 @@ ${EXIT_CODES}`,
 function rowOf({ name, version, manifest }: Workflow): string[] {
   const required = manifest.images.filter(image => image.required).length;
   const all = manifest.images.length;
-  const images = required === all ? String(all) : `${Math.max(1, required)}-${all}`;
+  const count = required === all ? String(all) : `${Math.max(1, required)}-${all}`;
+  const images = manifest.mask === undefined ? count : `${count}, mask`;
   return [name, version, images, String(manifest.parameters.steps.default), manifest.title];
 }
 

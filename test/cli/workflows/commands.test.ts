@@ -81,6 +81,7 @@ describe('qwen-edit workflows list', () => {
     expect(whole.out).toMatch(
       /^NAME .*\nqwen-image-edit-plus +[0-9a-f]{12} +1-3 +40 +Qwen Image Edit Plus\n/,
     );
+    expect(whole.out).toMatch(/\nqwen-image-edit-plus-inpaint +[0-9a-f]{12} +1-3, mask +40 /);
     await make('mine');
     await make('torn', { graph: text => text.slice(0, 100) });
     const some = await qwenEdit(['workflows', 'list', '--dir', dir]);
