@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startCutProxy } from '../support/proxies.ts';
 import { partsOf, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
 let studio: StudioRig;
@@ -57,4 +58,33 @@ it('several edits run at once, each shown where it is', async () => {
   await page.getByRole('button', { name: 'Ready: Place the person from image 1' }).first().click();
   await result.and(page.getByAltText(/^Result: Place the person/)).waitFor();
   await page.context().close();
+});
+
+it('an edit whose connection is cut half way says so, and goes on when it is back', async () => {
+  const proxy = await startCutProxy(studio.rig.url);
+  const opened = await studio.open(undefined, proxy.url);
+  const { page, edit, result } = opened;
+  await edit.click();
+  await expect.poll(() => percent(opened)).toBeGreaterThan(20);
+  proxy.let('nothing');
+  proxy.cut();
+  await page.getByText('Connecting again').waitFor();
+  proxy.let('all');
+  await page.getByText('Connecting again').waitFor({ state: 'detached' });
+  await result.waitFor();
+  await page.context().close();
+  await proxy.stop();
+});
+
+it('an edit that no engine can run says what it waits for, and can be canceled', async () => {
+  // Nothing listens there.
+  const down = await startStudio({ COMFYUI_URL: 'http://127.0.0.1:9' });
+  const { page, edit, progress } = await down.open();
+  await edit.click();
+  await progress.waitFor();
+  await page.getByText('No engine has responded since').waitFor();
+  expect(await progress.getAttribute('aria-valuenow')).toBe('0');
+  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('heading', { name: 'Canceled' }).waitFor();
+  await down.close();
 });

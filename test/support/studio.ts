@@ -6,8 +6,8 @@ import { type Rig, startRig } from './gateway.ts';
 export interface StudioRig {
   readonly rig: Rig;
   readonly browser: Browser;
-  /** Opens the page, in a browser context of its own unless one is given. */
-  open(context?: BrowserContext): Promise<StudioPage>;
+  /** Opens the page, in a browser context of its own unless one is given. `url`: of a proxy before the gateway. */
+  open(context?: BrowserContext, url?: string): Promise<StudioPage>;
   close(): Promise<void>;
 }
 
@@ -26,11 +26,11 @@ export async function startStudio(overrides: Record<string, string> = {}): Promi
   return {
     rig,
     browser,
-    async open(context) {
+    async open(context, url = rig.url) {
       const within = context ?? (await browser.newContext({ reducedMotion: 'reduce' }));
       const page = await within.newPage();
-      const faults = collectFaults(page, rig.url);
-      await page.goto(rig.url);
+      const faults = collectFaults(page, url);
+      await page.goto(url);
       return { ...partsOf(page), faults };
     },
     async close() {

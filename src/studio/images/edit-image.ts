@@ -14,7 +14,8 @@ export type Upload =
   | { readonly state: 'sending'; readonly part: number }
   /** `expiresAt` is in milliseconds since 1970. */
   | { readonly state: 'done'; readonly uploadId: string; readonly expiresAt: number }
-  | { readonly state: 'failed' };
+  /** `retryable`: the same bytes may be accepted later. */
+  | { readonly state: 'failed'; readonly retryable: boolean };
 
 /** One of the images of the edit. Its place in the list is its number in the prompt. */
 export interface EditImage {

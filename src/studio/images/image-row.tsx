@@ -32,7 +32,7 @@ export function ImageRow() {
               <p class="fault">
                 <strong>{texts.images.slot(at + 1)}:</strong> {fault}
               </p>
-              {upload.state === 'failed' && (
+              {upload.state === 'failed' && upload.retryable && (
                 <Button kind="quiet" icon="retry" onClick={() => images.retry(id)}>
                   {texts.images.retry}
                 </Button>

@@ -43,6 +43,8 @@ interface Sending {
 
 /** An upload that expires sooner is sent again rather than used. */
 const MIN_LEFT_MS = 10 * 60_000;
+/** Statuses of POST `/upload` for bytes that it will never accept. */
+const BAD_IMAGE = new Set([400, 413, 415]);
 const NO_UPLOAD: Upload = { state: 'none' };
 
 /** Starts with the samples. `baseUrl` is the gateway's. */
@@ -118,7 +120,11 @@ export function createImages({
           return change(id, { upload: { state: 'done', uploadId, expiresAt } });
         }
         if (outcome.status === 401) session.require();
-        change(id, { upload: { state: 'failed' }, fault: outcome.message ?? texts.images.notSent });
+        const retryable = outcome.status === null || !BAD_IMAGE.has(outcome.status);
+        change(id, {
+          upload: { state: 'failed', retryable },
+          fault: outcome.message ?? texts.images.notSent,
+        });
       },
       // The image was removed meanwhile.
       () => undefined,
@@ -178,7 +184,8 @@ export function createImages({
       const image = list.value[at];
       if (image === undefined) return;
       // Its upload may have expired, so the next try sends it again.
-      const upload: Upload = image.source.kind === 'file' ? { state: 'failed' } : image.upload;
+      const upload: Upload =
+        image.source.kind === 'file' ? { state: 'failed', retryable: true } : image.upload;
       change(image.id, { fault: message, upload });
     },
     async inputs() {

@@ -53,6 +53,8 @@ interface Entry extends LiveJob {
 const NEWEST = 24;
 /** Snapshots per second: more cannot be told apart. */
 const MAX_PER_SECOND = 8;
+/** How often the selected job is read while it waits, in milliseconds. */
+const WAITING_MS = 2_000;
 /** The name of the channel on which tabs tell each other of new jobs. */
 const CHANNEL = 'qwen-studio.jobs';
 
@@ -81,6 +83,24 @@ export function createJobs({
   }
   const stopKeeping = effect(() => {
     if (route.view.value === 'edit') store.write('job', route.jobId.value ?? undefined);
+  });
+  // What a job waits for changes without a change of the job.
+  const waiting = computed(() =>
+    selected.value?.snapshot.value.status === 'QUEUED' ? selected.value : null,
+  );
+  const stopReading = effect(() => {
+    const entry = waiting.value;
+    if (entry === null) return;
+    const timer = setInterval(() => {
+      client.job(entry.id, { signal: stopped.signal }).then(
+        now => {
+          if (now !== null && now.revision >= entry.snapshot.value.revision) entry.snapshot.value = now;
+        },
+        // The watch of the job tells of a lost connection.
+        () => undefined,
+      );
+    }, WAITING_MS);
+    return () => clearInterval(timer);
   });
   tabs.addEventListener('message', () => void load());
 
@@ -200,6 +220,7 @@ export function createJobs({
     stop() {
       stopped.abort();
       stopKeeping();
+      stopReading();
       tabs.close();
     },
   };
