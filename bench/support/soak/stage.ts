@@ -25,12 +25,16 @@ export interface Stage {
   readonly urls: readonly [string, string];
   /** The gateway that runs from the first job to the last; the other is killed and stopped. */
   readonly steady: ServerProcess;
+  /** Stops that took longer than a gateway may take; these were killed. */
+  readonly lateStops: number;
   /** Resolves when what was ended runs again. */
   strike(fault: Fault): Promise<void>;
   stop(): Promise<void>;
 }
 
 const OUTAGE_MS = 1_000;
+/** What docs/deploy.md gives a gateway to stop, and as long again for a machine that is busy with the soak. */
+const STOP_MS = 20_000;
 const SETTINGS = { WATCHDOG: '2s', ENGINE_GRACE: '3s', ENGINE_PROBE: '1s', LEASE: '3s', JOB_TTL: '2m' };
 
 export async function startStage(): Promise<Stage> {
@@ -62,6 +66,16 @@ export async function startStage(): Promise<Stage> {
   let other = await startGateway({ ...settings, PORT: port });
   const proxies: [CutProxy, CutProxy] = [await startCutProxy(steady.url), await startCutProxy(other.url)];
   let turn = 0;
+  let lateStops = 0;
+
+  async function stopOther(): Promise<void> {
+    const late = setTimeout(() => {
+      lateStops += 1;
+      other.child.kill('SIGKILL');
+    }, STOP_MS);
+    await other.stop();
+    clearTimeout(late);
+  }
 
   async function restartOther(): Promise<void> {
     await delay(OUTAGE_MS);
@@ -71,6 +85,9 @@ export async function startStage(): Promise<Stage> {
   return {
     urls: [proxies[0].url, proxies[1].url],
     steady,
+    get lateStops() {
+      return lateStops;
+    },
     async strike(fault) {
       turn += 1;
       const engine = engines[turn % engines.length];
@@ -105,7 +122,7 @@ export async function startStage(): Promise<Stage> {
           await restartOther();
           return;
         case 'gateway stopped':
-          await other.stop();
+          await stopOther();
           await restartOther();
           return;
         default:
