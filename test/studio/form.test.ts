@@ -104,9 +104,10 @@ it('draws the workflow’s parameters, also those it has never heard of, and sub
   expect(opened.faults).toEqual([]);
 });
 
-it('shows the fault of a parameter at it', async () => {
+it('shows the fault of a parameter at it, also when the settings are folded', async () => {
   await page.getByText('Settings').click();
   await page.getByLabel('Seed').fill('18446744073709551616');
+  await page.getByText('Settings').click();
   await opened.edit.click();
   await page.getByRole('alert').filter({ hasText: '18446744073709551616' }).waitFor();
   expect(await page.getByLabel('Seed').getAttribute('aria-invalid')).toBe('true');

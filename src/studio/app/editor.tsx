@@ -23,6 +23,8 @@ export function Editor() {
       <h1 class="hidden">{texts.views.edit}</h1>
       <form
         class="composer"
+        // The gateway says what is wrong, at the field; the browser cannot show it at one that is folded away.
+        noValidate
         aria-label={texts.submit.form}
         onSubmit={event => {
           event.preventDefault();

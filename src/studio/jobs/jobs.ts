@@ -176,16 +176,18 @@ export function createJobs({
     else put(snapshot, request?.prompt ?? '');
   }
 
+  function add(snapshot: JobSnapshot, prompt: string): void {
+    put(snapshot, prompt);
+    route.open('edit', snapshot.id);
+    tabs.postMessage(snapshot.id);
+  }
+
   return {
     list,
     selected,
     fault,
     load,
-    add(snapshot, prompt) {
-      put(snapshot, prompt);
-      route.open('edit', snapshot.id);
-      tabs.postMessage(snapshot.id);
-    },
+    add,
     select(id) {
       route.open('edit', id);
       if (id !== null && !list.value.some(known => known.id === id)) loadOne(id).catch(report);
@@ -211,7 +213,7 @@ export function createJobs({
       try {
         const result = await client.retry(id);
         if (result.__typename !== 'EditJob') fault.value = result.message;
-        else this.add(result, list.value.find(known => known.id === id)?.prompt ?? '');
+        else add(result, list.value.find(known => known.id === id)?.prompt ?? '');
       } catch (error) {
         report(error);
       }

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { NegativeField } from '../prompt/negative-field.tsx';
 import { texts } from '../texts.ts';
@@ -12,8 +13,13 @@ import { WorkflowField } from './workflow-field.tsx';
 export function ParametersForm() {
   const { parameters } = useStudio();
   const workflow = parameters.workflow.value;
+  const details = useRef<HTMLDetailsElement>(null);
+  const faulty = Object.keys(parameters.faults.value).length > 0;
+  useEffect(() => {
+    if (faulty && details.current !== null) details.current.open = true;
+  }, [faulty]);
   return (
-    <details class="parameters">
+    <details class="parameters" ref={details}>
       <summary>
         <Icon name="right" />
         <span class="section-title">{texts.parameters.title}</span>

@@ -24,7 +24,6 @@ export function SeedField() {
         id="seed"
         type="text"
         inputMode="numeric"
-        pattern="[0-9]{1,20}"
         autocomplete="off"
         placeholder={texts.parameters.random}
         value={seed ?? ''}
