@@ -1,5 +1,5 @@
 import type { Size } from '../images/formats.ts';
-import type { Stage } from '../workflows/manifest.ts';
+import { STAGES, type Stage } from '../workflows/manifest.ts';
 import { type JobError, jobError } from './errors.ts';
 import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } from './job.ts';
 import type { WaitCode } from './waiting.ts';
@@ -169,9 +169,10 @@ function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>):
   if (job.status !== 'PROCESSING') return job;
   // Only `completed` sets 100: until then the images are not stored.
   const progress = Math.max(job.progress, Math.min(99.9, roundTenth(event.progress)));
+  const stage = laterOf(job.stage, event.stage);
   const unchanged =
     progress === job.progress &&
-    event.stage === job.stage &&
+    stage === job.stage &&
     event.step === job.step &&
     event.totalSteps === job.totalSteps &&
     event.etaSeconds === job.etaSeconds;
@@ -180,11 +181,17 @@ function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>):
     ...job,
     revision: job.revision + 1,
     progress,
-    stage: event.stage,
+    stage,
     step: event.step,
     totalSteps: event.totalSteps,
     etaSeconds: event.etaSeconds,
   };
+}
+
+/** Within a run the stage never goes back. Null: unknown. */
+function laterOf(shown: Stage | null, reported: Stage | null): Stage | null {
+  if (shown === null || reported === null) return shown ?? reported;
+  return STAGES.indexOf(reported) > STAGES.indexOf(shown) ? reported : shown;
 }
 
 function moved(job: Job, event: Extract<JobEvent, { type: 'moved' }>): Job {

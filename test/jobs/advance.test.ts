@@ -4,6 +4,7 @@ import { advance, type JobEvent } from '../../src/jobs/advance.ts';
 import { jobError } from '../../src/jobs/errors.ts';
 import { isFinal, type Job, type JobStatus } from '../../src/jobs/job.ts';
 import { WAIT_CODES } from '../../src/jobs/waiting.ts';
+import { STAGES } from '../../src/workflows/manifest.ts';
 import { aJob } from '../support/jobs.ts';
 
 const at = fc.integer({ min: 1_000, max: 2_000_000 });
@@ -28,7 +29,7 @@ const event: fc.Arbitrary<JobEvent> = fc.oneof(
     type: fc.constant('progressed' as const),
     at,
     progress: fc.double({ min: -10, max: 200 }),
-    stage: fc.constantFrom('LOADING' as const, 'SAMPLING' as const, null),
+    stage: fc.option(fc.constantFrom(...STAGES)),
     step: fc.option(fc.nat(50)),
     totalSteps: fc.option(fc.nat(50)),
     etaSeconds: fc.option(fc.double({ min: 0, max: 100, noNaN: true })),
@@ -102,6 +103,17 @@ describe('advance, for any events in any order', () => {
       fc.property(anyEvents, events =>
         walk(events, (a, b) => {
           if (a !== b) expect(b.revision).toBe(a.revision + 1);
+        }),
+      ),
+    );
+  });
+
+  it('never lets the stage go back within a run', () => {
+    const rank = ({ stage }: Job): number => (stage === null ? -1 : STAGES.indexOf(stage));
+    fc.assert(
+      fc.property(anyEvents, events =>
+        walk(events, (a, b, { type }) => {
+          if (type === 'progressed') expect(rank(b)).toBeGreaterThanOrEqual(rank(a));
         }),
       ),
     );

@@ -89,8 +89,12 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'Health check',
         tags: ['Gateway'],
         responses: {
-          '200': json('The gateway runs.', healthResponse),
-          '302': { description: 'Redirects browsers to /docs.' },
+          '200': {
+            description: 'The gateway runs. Browsers, which prefer HTML, get Studio.',
+            content: { 'application/json': { schema: healthResponse }, 'text/html': { schema: z.string() } },
+          },
+          '302': { description: 'Redirects browsers to /docs where Studio is off.' },
+          '304': { description: 'The browser has the page.' },
           ...failures,
         },
       },
