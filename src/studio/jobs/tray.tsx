@@ -2,7 +2,11 @@ import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { Icon } from '../ui/icon.tsx';
 import { SteadyImage } from '../ui/steady-image.tsx';
+import { thumbnailOf } from '../ui/thumbnail.ts';
 import type { LiveJob } from './jobs.ts';
+
+/** Of a thumbnail, in pixels. */
+const SIDE = 56;
 
 /** The newest jobs as a strip of thumbnails. */
 export function Tray() {
@@ -23,7 +27,7 @@ export function Tray() {
 function TrayItem({ job }: { readonly job: LiveJob }) {
   const { jobs, viewer } = useStudio();
   const { status, images, preview, progress } = job.snapshot.value;
-  const source = images[0]?.url ?? preview?.url;
+  const source = images[0] === undefined ? preview?.url : thumbnailOf(images[0].url, SIDE);
   const current =
     viewer.mode.value === 'compare'
       ? viewer.compared.value.includes(job.id)
