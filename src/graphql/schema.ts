@@ -9,6 +9,7 @@ import { addErrors } from './types/errors.ts';
 import { addJob, type JobTypes } from './types/job.ts';
 import { addJobQueries } from './types/jobs.ts';
 import { addScalars } from './types/scalars.ts';
+import { addJobUpdates } from './types/updates.ts';
 import { addWorkflows } from './types/workflows.ts';
 
 /** Builds the schema that clients write against; `schema/schema.graphql` is its printed form. */
@@ -30,6 +31,7 @@ function addTypes(builder: Builder): JobTypes {
   const jobTypes = addJob(builder);
   const errors = addErrors(builder, jobTypes);
   addJobQueries(builder, jobTypes);
+  addJobUpdates(builder, jobTypes);
   addEdits(builder, jobTypes, errors);
   addWorkflows(builder, jobTypes);
   addEngines(builder, errors);

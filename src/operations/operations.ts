@@ -19,11 +19,13 @@ import {
 } from './hooks.ts';
 import type { PersistedDocuments } from './persisted.ts';
 import { type SubscriptionQuota, tooManySubscriptions } from './quota.ts';
+import { createSequences } from './sequences.ts';
+import { createShareables } from './shareables.ts';
 import {
-  createShareables,
   createSharedSubscriptions,
   isStream,
   openLive,
+  openSequence,
   type SharedResult,
   type Subscribed,
   type Subscriber,
@@ -83,7 +85,8 @@ export interface Operations {
   /** Runs a query or mutation. Never rejects: errors are masked and part of the result. */
   run(operation: Operation, source: Source): Promise<ExecutionResult>;
   /**
-   * Runs a subscription. One with the same document, variables and caller is executed once for all its subscribers.
+   * Runs a subscription. One with the same document, variables and caller is executed once for all its subscribers, unless
+   * it is a sequence, of which each event is.
    * `subscriberOf` makes the reader, which must call `leave` once it ends. Returns the reader's stream, or the result that
    * says why there is none. Never rejects.
    */
@@ -114,6 +117,7 @@ export function createOperations(options: OperationsOptions): Operations {
   const documents = createDocuments(schema, options.limits);
   const shareableOf = createShareables(schema);
   const shared = createSharedSubscriptions();
+  const sequences = createSequences();
 
   function start({ kind, name }: Operation | Rejected, { context, transport }: Source): Observation | null {
     return observe(hooks, { kind, name, caller: context.caller, transport });
@@ -160,10 +164,11 @@ export function createOperations(options: OperationsOptions): Operations {
     const shareable = shareableOf(known.document, definition, given, context);
     if ('errors' in shareable)
       return { errors: shareable.errors.map(error => mask(error, context.requestId)) };
-    const { key, variables } = shareable;
+    const { key, isSequence, variables } = shareable;
+    const live = { schema, known, operationName, variables, context };
     try {
-      const open = () => openLive({ schema, known, operationName, variables, context }, mask);
-      return await shared.join(key, open, subscriberOf, onLeave);
+      if (isSequence) return await sequences.join(key, () => openSequence(live, mask), subscriberOf, onLeave);
+      return await shared.join(key, () => openLive(live, mask), subscriberOf, onLeave);
     } catch (error) {
       return { errors: [mask(error, context.requestId)] };
     }
@@ -251,6 +256,7 @@ function observed(subscriber: Subscriber, observation: Observation): Subscriber 
       observation.result(shared.errors);
       subscriber.offer(shared);
     },
+    whenReady: callback => subscriber.whenReady(callback),
     end() {
       observation.end('completed');
       subscriber.end();

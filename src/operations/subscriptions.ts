@@ -1,14 +1,10 @@
-import { hash } from 'node:crypto';
 import {
   createSourceEventStream,
-  type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
   execute,
   type GraphQLError,
   type GraphQLSchema,
-  getVariableValues,
-  type OperationDefinitionNode,
 } from 'graphql';
 import {
   addTo,
@@ -38,6 +34,8 @@ export interface Subscriber {
   readonly stream: AsyncIterable<ExecutionResult>;
   /** Hands on the newest result; one that was offered before and not read yet may be dropped. Must not throw. */
   offer(result: SharedResult): void;
+  /** Calls back once, when the next result that is offered will not replace one. Perhaps at once; never after the end. */
+  whenReady(callback: () => void): void;
   /** No result follows: the stream ends once the last one was read. */
   end(): void;
 }
@@ -171,63 +169,6 @@ export function isStream(subscribed: Subscribed): subscribed is AsyncIterable<Ex
   return Symbol.asyncIterator in subscribed;
 }
 
-/** A subscription that can be shared. */
-export interface Shareable {
-  /** Subscriptions with the same key have the same results. A hash: it is short, however much was sent. */
-  readonly key: string;
-  /** The variables that the operation declares; others mean nothing and are not kept. */
-  readonly variables: Readonly<Record<string, unknown>>;
-}
-
-/** Same as graphql-js' default. */
-const MAX_ERRORS = 50;
-
-/**
- * Names what the results of a subscription depend on: document, operation, variables, caller, and our own address, which
- * is in their URLs. Nothing else may differ, so no result of one caller ever reaches another. Returns errors for variables
- * that the operation does not accept.
- */
-export function createShareables(
-  schema: GraphQLSchema,
-): (
-  document: DocumentNode,
-  operation: OperationDefinitionNode,
-  given: Readonly<Record<string, unknown>>,
-  context: GraphQLContext,
-) => Shareable | { readonly errors: readonly GraphQLError[] } {
-  // The same text is the same remembered document: its identity stands for the text.
-  const numbers = new WeakMap<DocumentNode, number>();
-  let documents = 0;
-
-  function numberOf(document: DocumentNode): number {
-    const known = numbers.get(document);
-    if (known !== undefined) return known;
-    documents += 1;
-    numbers.set(document, documents);
-    return documents;
-  }
-
-  return (document, operation, given, { caller, baseUrl }) => {
-    const declared = operation.variableDefinitions ?? [];
-    // Values that pass are no deeper than their type, so they can be serialised.
-    const { errors } = getVariableValues(schema, declared, given, { maxErrors: MAX_ERRORS });
-    if (errors !== undefined) return { errors };
-    const names = declared.map(({ variable }) => variable.name.value);
-    const variables = Object.fromEntries(
-      names.filter(name => Object.hasOwn(given, name)).map(name => [name, given[name]]),
-    );
-    const key = JSON.stringify([
-      numberOf(document),
-      operation.name?.value ?? null,
-      variables,
-      caller.id,
-      caller.operator,
-      baseUrl,
-    ]);
-    return { key: hash('sha256', key, 'base64'), variables };
-  };
-}
-
 /** A subscription that was prepared. Held for as long as it runs. */
 export interface LiveOperation {
   readonly schema: GraphQLSchema;
@@ -249,6 +190,32 @@ export async function openLive(operation: LiveOperation, mask: Mask): Promise<Su
   return resultsOf(operation, mask, source[Symbol.asyncIterator]());
 }
 
+/** No source, and the result that says why. */
+export interface NoSource {
+  readonly kind: 'none';
+  readonly result: ExecutionResult;
+}
+
+/** Events of a subscription, with the way to their results. */
+export interface EventSource {
+  readonly kind: 'events';
+  readonly events: AsyncIterator<unknown>;
+  /** Executes the subscription for an event, and encodes the result. */
+  resultOf(event: unknown): Promise<SharedResult>;
+}
+
+/** Opens the source of a subscription for `Sequences`. */
+export async function openSequence(operation: LiveOperation, mask: Mask): Promise<EventSource | NoSource> {
+  const source = await createSourceEventStream(argsOf(operation));
+  if (!(Symbol.asyncIterator in source))
+    return { kind: 'none', result: maskResult(source, mask, operation.context.requestId) };
+  return {
+    kind: 'events',
+    events: source[Symbol.asyncIterator](),
+    resultOf: async event => sharedResult(await executeEvent(operation, mask, event)),
+  };
+}
+
 // Not a part of `openLive`: what its closures capture is held for each subscription while nothing happens. For the same
 // reason `next` waits with a callback, which takes less than a suspended function.
 function resultsOf(
@@ -258,11 +225,7 @@ function resultsOf(
 ): AsyncIterableIterator<ExecutionResult, undefined> {
   async function resultOf(step: IteratorResult<unknown>): Promise<Step> {
     if (step.done === true) return { done: true, value: undefined };
-    const result = await operation.known.compiled()?.(operation.context, operation.variables, step.value);
-    // Errors are reported with graphql-js' messages.
-    if (result !== undefined && result.errors === undefined) return { done: false, value: result };
-    const executed = await execute({ ...argsOf(operation), rootValue: step.value });
-    return { done: false, value: maskResult(executed, mask, operation.context.requestId) };
+    return { done: false, value: await executeEvent(operation, mask, step.value) };
   }
 
   const results: AsyncIterableIterator<ExecutionResult, undefined> = {
@@ -274,6 +237,14 @@ function resultsOf(
     },
   };
   return results;
+}
+
+async function executeEvent(operation: LiveOperation, mask: Mask, event: unknown): Promise<ExecutionResult> {
+  const result = await operation.known.compiled()?.(operation.context, operation.variables, event);
+  // Errors are reported with graphql-js' messages.
+  if (result !== undefined && result.errors === undefined) return result;
+  const executed = await execute({ ...argsOf(operation), rootValue: event });
+  return maskResult(executed, mask, operation.context.requestId);
 }
 
 function argsOf({ schema, known, operationName, variables, context }: LiveOperation): ExecutionArgs {

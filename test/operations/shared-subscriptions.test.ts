@@ -18,7 +18,9 @@ function shareResults() {
         open,
         leave => {
           const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
-          return { stream, offer: shared => offer(resultOf(shared)), end };
+          // A subscription that is shared waits for no subscriber.
+          const whenReady = (): void => expect.unreachable();
+          return { stream, offer: shared => offer(resultOf(shared)), whenReady, end };
         },
         () => undefined,
       ),

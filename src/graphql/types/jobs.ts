@@ -122,14 +122,20 @@ function readCursor(cursor: string | null | undefined): JobQuery['after'] {
 }
 
 function watchOptions(previews: boolean | null | undefined, rate: number | null | undefined): WatchOptions {
+  return { previews: previews ?? true, maxPerSecond: readRate(rate) };
+}
+
+/** The argument `maxPerSecond`. Throws BAD_USER_INPUT when it is out of range. */
+export function readRate(rate: number | null | undefined): number | undefined {
   const { minimum, maximum } = PER_SECOND;
   if (rate != null && (rate < minimum || rate > maximum)) {
     throw invalid('maxPerSecond', `takes a number from ${minimum} to ${maximum}, got ${rate}`);
   }
-  return { previews: previews ?? true, maxPerSecond: rate ?? undefined };
+  return rate ?? undefined;
 }
 
-function invalid(field: string, message: string): GraphQLError {
+/** The error of an argument with a value that it does not take. */
+export function invalid(field: string, message: string): GraphQLError {
   return inputError({ field, message: `${field} ${message}` });
 }
 

@@ -56,6 +56,13 @@ class SocketSubscriber implements Subscriber {
     }
   }
 
+  /** At once while the connection's buffer is empty. A connection that is gone takes no more. */
+  whenReady(callback: () => void): void {
+    if (!this.#isOpen()) return;
+    if (this.#waiting === null && this.#transport.writableLength === 0) callback();
+    else this.#transport.write(NOTHING, () => this.whenReady(callback));
+  }
+
   end(): void {
     this.#ended = true;
     if (this.#waiting === null) this.#endStream();

@@ -149,10 +149,34 @@ interface SerialisedResult extends ExecutionResult {
 /** Reads a subscription for one stream of server-sent events. */
 function eventSubscriber(leave: () => void): Subscriber {
   const { stream, offer, end } = createMailbox<SerialisedResult>(leave);
+  /** Whether the reader waits for a result, and otherwise whether one is held for it. */
+  let waits = false;
+  let holds = false;
+  let ready: (() => void) | null = null;
+  const read: typeof stream = {
+    [Symbol.asyncIterator]: () => read,
+    next() {
+      const step = stream.next();
+      waits = !holds;
+      holds = false;
+      if (!waits) return step;
+      const callback = ready;
+      ready = null;
+      callback?.();
+      return step;
+    },
+    return: stream.return,
+  };
   return {
-    stream,
+    stream: read,
     offer({ message }: SharedResult) {
       offer({ stringify: () => message.toString('utf8', 0, message.length - 1) });
+      holds = !waits;
+      waits = false;
+    },
+    whenReady(callback) {
+      if (waits) callback();
+      else ready = callback;
     },
     end,
   };

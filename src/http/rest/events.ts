@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
@@ -6,12 +5,10 @@ import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { farewell } from '../farewell.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
-import { eventsQuery } from './contract/requests.ts';
+import { eventsQuery } from './contract/events.ts';
+import { endWith, KEEP_ALIVE_MS, sendEvents } from './event-stream.ts';
 import { readQuery } from './query.ts';
 import { liveStatusOf } from './status-fields.ts';
-
-/** How often an idle stream sends a comment: proxies close silent connections, nginx after a minute. */
-const KEEP_ALIVE_MS = 12_000;
 
 /**
  * GET `/events/{job_id}`: the response of `/status` as server-sent events (HTML Living Standard, 9.2), now and at each
@@ -36,24 +33,8 @@ export function eventRoutes(app: FastifyInstance, options: RestOptions): void {
       await jobs.return();
       return reply.code(204).send();
     }
-    const leave = (): void => void jobs.return();
-    reply.raw.once('close', leave);
-    const ending = options.endingOf(reply.raw);
-    ending.addEventListener('abort', leave);
-    if (ending.aborted) leave();
-    return reply
-      .headers({
-        'content-type': 'text/event-stream; charset=utf-8',
-        'cache-control': 'no-cache, no-transform',
-        // Keeps nginx from buffering the events.
-        'x-accel-buffering': 'no',
-      })
-      .send(
-        Readable.from(frames(options, first.value, seen, jobs, caller, ending), {
-          objectMode: false,
-          highWaterMark: 1,
-        }),
-      );
+    const ending = endWith(reply, jobs, options);
+    return sendEvents(reply, frames(options, first.value, seen, jobs, caller, ending));
   });
 }
 

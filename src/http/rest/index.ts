@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { allEventsRoute } from './all-events.ts';
 import type { RestOptions } from './context.ts';
 import { debugRoutes } from './debug.ts';
 import { docsRoutes } from './docs.ts';
@@ -24,6 +25,7 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
     await app.register(async scope => uploadRoutes(scope, options));
     statusRoutes(app, options);
     eventRoutes(app, options);
+    allEventsRoute(app, options);
     downloadRoutes(app, options);
     inputRoutes(app, options);
     jobsRoutes(app, options);

@@ -1,15 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { cursorOf } from '../../jobs/cursor.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
-import type { Job, JobStatus } from '../../jobs/job.ts';
+import type { Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
 import { findJob, type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { type JobsQuery, jobsQuery, LIST_LIMIT } from './contract/requests.ts';
-import type { DeliveriesResponse, JobsResponse, RestStatus } from './contract/responses.ts';
+import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';
 import { readQuery } from './query.ts';
 import { POLL_SECONDS } from './status.ts';
-import { restProgress, restStatus, statusOf } from './status-fields.ts';
+import { jobStatuses, restProgress, restStatus, statusOf } from './status-fields.ts';
 
 /** GET `/jobs`, DELETE `/jobs/{job_id}`, POST `/jobs/{job_id}/cancel`, GET `/preview/{job_id}` and GET `/webhooks/{job_id}`. */
 export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
@@ -19,7 +19,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     const query = readQuery(jobsQuery, withMetadata(request.query));
     if (!query.ok) return sendError(reply, 400, query.fault);
     const { limit = LIST_LIMIT, after = null, status, label = null, metadata = {} } = query.value;
-    const statuses = status === undefined ? null : [...new Set(status.flatMap(name => STATUSES[name]))];
+    const statuses = jobStatuses(status);
     const page = await jobs.list(
       {
         statuses,
@@ -89,14 +89,6 @@ function labelsOf({
     ...(Object.keys(metadata).length === 0 ? {} : { metadata: { ...metadata } }),
   };
 }
-
-/** The statuses of jobs that have a status of REST. */
-const STATUSES: Record<RestStatus, readonly JobStatus[]> = {
-  queued: ['QUEUED'],
-  processing: ['PROCESSING'],
-  completed: ['COMPLETED'],
-  error: ['ERROR', 'CANCELED'],
-};
 
 const METADATA = 'metadata.';
 

@@ -1,4 +1,4 @@
-import { type Caller, isWaiting, type Job } from '../../jobs/job.ts';
+import { type Caller, isWaiting, type Job, type JobStatus } from '../../jobs/job.ts';
 import type { WaitReason } from '../../jobs/waiting.ts';
 import type { RestOptions } from './context.ts';
 import type { RestStatus, StatusResponse } from './contract/responses.ts';
@@ -18,6 +18,18 @@ export function restStatus(job: Job): RestStatus {
     default:
       return job.status satisfies never;
   }
+}
+
+const STATUSES: Record<RestStatus, readonly JobStatus[]> = {
+  queued: ['QUEUED'],
+  processing: ['PROCESSING'],
+  completed: ['COMPLETED'],
+  error: ['ERROR', 'CANCELED'],
+};
+
+/** The statuses of jobs that have one of these statuses of REST, each once; null: all. */
+export function jobStatuses(names: readonly RestStatus[] | undefined): readonly JobStatus[] | null {
+  return names === undefined ? null : [...new Set(names.flatMap(name => STATUSES[name]))];
 }
 
 /** Percent with at most one decimal; 100 only for a completed job. */

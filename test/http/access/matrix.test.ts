@@ -50,6 +50,7 @@ const REST: Record<string, { path: string; body?: object; statuses: [number, num
   'GET /': { path: '/', statuses: [200, 200, 200, 200] },
   'POST /edit-image': { path: '/edit-image', body: {}, statuses: [401, 400, 400, 400] },
   'POST /upload': { path: '/upload', body: {}, statuses: [401, 415, 415, 415] },
+  'GET /events': { path: '/events', statuses: [401, 200, 200, 200] },
   'GET /events/{job_id}': { path: '/events/:job', statuses: [401, 200, 404, 200] },
   'GET /status/{job_id}': { path: '/status/:job', statuses: [401, 200, 404, 200] },
   'GET /download/{job_id}': { path: '/download/:job', statuses: [401, 200, 404, 200] },
@@ -78,7 +79,9 @@ describe('every REST route', () => {
     Object.entries(REST).flatMap(([name, row]) => WHO.map((who, index) => ({ name, row, who, index }))),
   )('$name as $who', async ({ name, row, who, index }) => {
     const own = row.path.includes(':own') ? await submit('alice') : '';
+    const leave = new AbortController();
     const answer = await fetch(rig.url + row.path.replace(':job', job).replace(':own', own), {
+      signal: leave.signal,
       method: name.split(' ')[0] ?? 'GET',
       headers: {
         ...as(keyOf(who)),
@@ -86,7 +89,10 @@ describe('every REST route', () => {
       },
       ...(row.body === undefined ? {} : { body: JSON.stringify(row.body) }),
     });
-    const text = await answer.text();
+    // This stream has no end.
+    const text = name === 'GET /events' && answer.ok ? await firstEvents(answer) : await answer.text();
+    leave.abort();
+    if (name === 'GET /events' && answer.ok) expect(text.includes(job)).toBe(who !== 'bob');
     expect([answer.status, text.slice(0, 200)]).toEqual([row.statuses[index], expect.anything()]);
     if (answer.status === 401 && !name.startsWith('HEAD')) {
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
@@ -183,6 +189,11 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'no', 'no', 'yes'],
     yes: ({ setEngineState }) => isJob(setEngineState),
   },
+  'Subscription.jobUpdates': {
+    query: 'subscription { jobUpdates(first: 100) { jobs { id } } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ jobUpdates }) => JSON.stringify(jobUpdates).includes(job),
+  },
   'Subscription.jobProgress': {
     query: 'subscription { jobProgress(jobId: ":job") { id } }',
     may: ['no', 'yes', 'no', 'yes'],
@@ -268,6 +279,16 @@ describe('every GraphQL root field', () => {
     expect(errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
   });
 });
+
+/** The first events of a stream, up to their id. */
+async function firstEvents({ body }: Response): Promise<string> {
+  let text = '';
+  for await (const part of body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += part;
+    if (/^id: /m.test(text)) return text;
+  }
+  throw new Error('no event');
+}
 
 /** The first result of a subscription over server-sent events. */
 async function askStream(query: string, headers: Record<string, string>): Promise<GraphQLAnswer> {

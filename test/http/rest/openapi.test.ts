@@ -102,6 +102,7 @@ describe('the OpenAPI document', () => {
     hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${running.id}?wait=0`));
     hold('/status/{job_id}', 'get', await fetchJson(`${face.url}/status/${running.id}?wait=x`));
     hold('/events/{job_id}', 'get', await fetchJson(`${face.url}/events/none`));
+    hold('/events', 'get', await fetchJson(`${face.url}/events?limit=x`));
     hold('/download/{job_id}', 'get', await fetchJson(`${face.url}/download/${running.id}`));
     hold('/input/{job_id}', 'get', await fetchJson(`${face.url}/input/${job.id}`));
     hold('/input/{job_id}', 'get', await fetchJson(`${face.url}/input/${job.id}?slot=4`));

@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
+import { allEventsQuery, eventsHeaders, eventsQuery } from './events.ts';
 import { EDIT_EXAMPLES } from './examples.ts';
 import {
   downloadQuery,
   editBody,
   editHeaders,
-  eventsHeaders,
-  eventsQuery,
   inputQuery,
   jobPath,
   jobsQuery,
@@ -188,6 +187,25 @@ const document = (version: string): ZodOpenApiObject => ({
           '204': { description: 'The job has ended, and the client has its last event.' },
           '400': error('The query is invalid.'),
           '404': noJob,
+          ...failures,
+        },
+      },
+    },
+    '/events': {
+      get: {
+        operationId: 'watchJobs',
+        summary: 'Live status of all jobs',
+        description:
+          'Server-sent events of the caller’s jobs, for as long as the client stays. The `data` of an event is a response of ' +
+          '`/status` with the `job_id`. An event named `reset` says to forget what came before: the newest jobs follow. One ' +
+          'named `removed` has the `job_id` of a job that was deleted or has expired. After the id of an event, `Last-Event-ID` ' +
+          'or `since` continue: with each job that changed meanwhile, once. A client that reads slowly gets each changed job ' +
+          'once, too.',
+        tags: ['Jobs'],
+        requestParams: { query: allEventsQuery, header: eventsHeaders },
+        responses: {
+          '200': { description: 'The stream.', content: { 'text/event-stream': { schema: z.string() } } },
+          '400': error('The query is invalid.'),
           ...failures,
         },
       },

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
-import { PER_SECOND } from '../../../jobs/changes.ts';
 import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
 import { editFields, RANGES, takes, webhookField } from '../../../jobs/request.ts';
-import { decimalIn, integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
+import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 import { REST_STATUSES } from './responses.ts';
 
 /** The values of `?format=`; `jpg` is an alias of `jpeg`. */
@@ -38,7 +37,8 @@ const priority = z.string(priorityRule).transform((text, context) => {
 });
 
 /** An integer in a query string. */
-function queryInteger(minimum: number, maximum: number, description: string) {
+/** An integer of a query. */
+export function queryInteger(minimum: number, maximum: number, description: string) {
   const rule = takes(`an integer from ${minimum} to ${maximum}`);
   return z
     .string(rule)
@@ -225,45 +225,6 @@ export const jobsQuery = z.object({
     description:
       'Only jobs with all of these entries, each as a parameter of its own: `metadata.order=4711`.',
     override: METADATA_QUERY,
-  }),
-});
-
-const rateRule = takes(`a number from ${PER_SECOND.minimum} to ${PER_SECOND.maximum}`);
-
-/** The query of GET `/events/{job_id}`. */
-export const eventsQuery = z.object({
-  previews: z
-    .enum(['true', 'false'], takes('true or false'))
-    .optional()
-    .transform(text => text !== 'false')
-    .meta({
-      description: '`false`: no event when only the preview changed. Default: an event at each change.',
-      override: ({ jsonSchema }) => {
-        delete jsonSchema.enum;
-        jsonSchema.type = 'boolean';
-        jsonSchema.default = true;
-      },
-    }),
-  max_per_second: z
-    .string(rateRule)
-    .transform((text, context) => {
-      const value = decimalIn(text);
-      if (value !== null && value >= PER_SECOND.minimum && value <= PER_SECOND.maximum) return value;
-      context.addIssue({ code: 'custom', message: rateRule.error({ input: text }) });
-      return z.NEVER;
-    })
-    .optional()
-    .meta({
-      description:
-        'Events per second at most: the newest state each time, and the final one at once. Default: no limit.',
-      override: { type: 'number', ...PER_SECOND },
-    }),
-});
-
-/** The headers of GET `/events/{job_id}`. */
-export const eventsHeaders = z.object({
-  'last-event-id': z.string().optional().meta({
-    description: 'The id of the last event received, as EventSource sends it.',
   }),
 });
 
