@@ -4,6 +4,7 @@ import { createStudio } from './app/studio.ts';
 import './ui/base.css';
 import './app/app.css';
 import './images/images.css';
+import './mask/mask.css';
 import './prompt/prompt.css';
 import './parameters/parameters.css';
 import './jobs/jobs.css';

@@ -260,7 +260,7 @@ export type RetryJobMutation = { retryJob:
 export type WorkflowsQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, description: string | null, runnable: boolean, problems: Array<string>, parameters: Array<{ name: string, type: EditParameterType, default: unknown, minimum: number | null, maximum: number | null, options: Array<unknown> | null, description: string }> }> };
+export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, description: string | null, runnable: boolean, problems: Array<string>, takesMask: boolean, parameters: Array<{ name: string, type: EditParameterType, default: unknown, minimum: number | null, maximum: number | null, options: Array<unknown> | null, description: string }> }> };
 
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -310,7 +310,7 @@ export type JobRequestQueryVariables = Exact<{
 }>;
 
 
-export type JobRequestQuery = { job: { request: { prompt: string, negativePrompt: string, seed: string, steps: number, cfg: number, megapixels: number | null, workflow: string, parameters: unknown, images: Array<{ slot: number, source: string, url: string | null, width: number, height: number, mimeType: string, bytes: number }> } } | null };
+export type JobRequestQuery = { job: { request: { prompt: string, negativePrompt: string, seed: string, steps: number, cfg: number, megapixels: number | null, workflow: string, parameters: unknown, images: Array<{ slot: number, source: string, url: string | null, width: number, height: number, mimeType: string, bytes: number }>, mask: { url: string | null, width: number, height: number } | null } } | null };
 
 import type { Operation } from '../connection.ts';
 
@@ -581,6 +581,7 @@ export const WorkflowsDocument: Operation<WorkflowsQuery, WorkflowsQueryVariable
     description
     runnable
     problems
+    takesMask
     parameters {
       name
       type
@@ -840,6 +841,11 @@ export const JobRequestDocument: Operation<JobRequestQuery, JobRequestQueryVaria
         height
         mimeType
         bytes
+      }
+      mask {
+        url
+        width
+        height
       }
       prompt
       negativePrompt

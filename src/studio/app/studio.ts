@@ -4,6 +4,7 @@ import { createImages, type Images } from '../images/images.ts';
 import { createIntake, type Intake } from '../images/intake.ts';
 import { createJobs, type Jobs } from '../jobs/jobs.ts';
 import { createSubmit, type Submit } from '../jobs/submit.ts';
+import { createMasks, type Masks } from '../mask/masks.ts';
 import { createParameters, type Parameters } from '../parameters/parameters.ts';
 import { createResultSize, type ResultSize } from '../parameters/size.ts';
 import { createPrompt, type Prompt } from '../prompt/prompt.ts';
@@ -31,6 +32,7 @@ export interface Studio {
   readonly prompt: Prompt;
   readonly parameters: Parameters;
   readonly resultSize: ResultSize;
+  readonly masks: Masks;
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly viewer: Viewer;
@@ -59,8 +61,9 @@ export function createStudio({
   const prompt = createPrompt(store);
   const parameters = createParameters({ client, session, store });
   const resultSize = createResultSize({ client, images, parameters });
+  const masks = createMasks({ images, parameters, announcer });
   const jobs = createJobs({ client, session, store, route, announcer });
-  const submit = createSubmit({ client, session, images, prompt, parameters, jobs, announcer });
+  const submit = createSubmit({ client, session, images, masks, prompt, parameters, jobs, announcer });
 
   const load = (): void => {
     void gateway.load();
@@ -81,6 +84,7 @@ export function createStudio({
     prompt,
     parameters,
     resultSize,
+    masks,
     jobs,
     submit,
     viewer: createViewer(jobs),
@@ -92,6 +96,7 @@ export function createStudio({
     async stop() {
       jobs.stop();
       resultSize.stop();
+      masks.stop();
       intake.stop();
       images.stop();
       prompt.stop();

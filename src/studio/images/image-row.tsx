@@ -1,4 +1,5 @@
 import { useStudio } from '../app/context.ts';
+import { MaskField } from '../mask/mask-field.tsx';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
 import { CameraButton } from './camera-button.tsx';
@@ -51,6 +52,7 @@ export function ImageRow() {
           )}
         </div>
       )}
+      <MaskField />
       {images.fault.value !== null && (
         <p class="fault" role="alert">
           {images.fault}

@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
+import { MaskVeil } from '../mask/mask-field.tsx';
 import { texts } from '../texts.ts';
 import { IconButton } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
@@ -74,6 +75,7 @@ export function ImageSlot({ at, image, open }: Props) {
         onClick={pickByPointer}
       >
         {image === null ? <Invitation open={open} /> : <Thumbnail image={image} />}
+        {at === 0 && <MaskVeil />}
         <span class="slot-number" aria-hidden="true">
           {number}
         </span>

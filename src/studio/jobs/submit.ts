@@ -2,6 +2,7 @@ import { computed, type ReadonlySignal, signal } from '@preact/signals';
 import type { Client, EditResult } from '../../client/client.ts';
 import type { Announcer } from '../app/announcer.ts';
 import type { Images } from '../images/images.ts';
+import type { Masks } from '../mask/masks.ts';
 import type { Parameters } from '../parameters/parameters.ts';
 import type { Prompt } from '../prompt/prompt.ts';
 import type { Session } from '../signin/session.ts';
@@ -25,6 +26,7 @@ export function createSubmit({
   client,
   session,
   images,
+  masks,
   prompt,
   parameters,
   jobs,
@@ -33,6 +35,7 @@ export function createSubmit({
   readonly client: Client;
   readonly session: Session;
   readonly images: Images;
+  readonly masks: Masks;
   readonly prompt: Prompt;
   readonly parameters: Parameters;
   readonly jobs: Jobs;
@@ -47,6 +50,7 @@ export function createSubmit({
     const image = /^images\.(\d)/.exec(field)?.[1];
     const parameter = /^(?:parameters\.)?(\w+)$/.exec(field)?.[1];
     if (image !== undefined) images.reject(Number(image), rejection.message);
+    else if (field === 'mask') masks.reject(rejection.message);
     else if (field === 'prompt' || field === 'negativePrompt') prompt.fault.value = rejection.message;
     else if (parameter !== undefined && parameter !== 'images')
       parameters.reject(parameter, rejection.message);
@@ -60,6 +64,7 @@ export function createSubmit({
     const words = prompt.text.value.trim();
     const result = await client.edit({
       images: inputs,
+      mask: masks.mask.peek()?.png ?? null,
       prompt: words,
       negativePrompt: prompt.negative.value,
       ...parameters.input(),
