@@ -44,6 +44,7 @@ import {
 import { persist } from './retry.ts';
 import { createSse } from './sse.ts';
 import { createWatch, isFinal, type JobWatch } from './watch.ts';
+import { createWatchJobs, type JobsWatch } from './watch-jobs.ts';
 import { createWebSocket } from './websocket.ts';
 
 export type { HeaderSource, TransportName } from './connection.ts';
@@ -58,6 +59,7 @@ export type {
 } from './generated/operations.ts';
 export type { Download, DownloadOptions, ImageInput } from './images.ts';
 export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
+export type { JobsWatch, JobUpdates } from './watch-jobs.ts';
 
 type JobSnapshot = JobSnapshotFragment;
 
@@ -120,6 +122,21 @@ export interface WatchOptions extends RetryOptions {
   readonly maxPerSecond?: number | undefined;
 }
 
+export interface WatchJobsOptions extends RetryOptions {
+  /** `cursor` of the last updates that were handled. Unset: begins with the newest jobs. */
+  readonly since?: string | undefined;
+  /** Number of jobs of a reset, 0 to 100. Default: 20. */
+  readonly first?: number | undefined;
+  /** Only jobs with one of these statuses. A job that leaves them is yielded once more. */
+  readonly status?: readonly JobSnapshot['status'][] | undefined;
+  /** For operators, who otherwise get the jobs of all callers: only their own. */
+  readonly mine?: boolean | undefined;
+  /** True: also when only the preview changed. False, the default: no job has a preview. */
+  readonly previews?: boolean | undefined;
+  /** How often a job is yielded per second at most, 0.1 to 60; its end comes at once. Default: each change. */
+  readonly maxPerSecond?: number | undefined;
+}
+
 /**
  * A client of a gateway, for Node and browsers. Every method rejects with a GatewayError when there is no result, and with
  * the signal's reason when that aborts.
@@ -157,6 +174,11 @@ export interface Client {
    * slow reader gets the newest state and misses others.
    */
   watch(id: string, options?: WatchOptions): JobWatch;
+  /**
+   * Yields the newest jobs, or what changed since a cursor, then each change of any job. Reconnects and continues where it
+   * was; where that cannot be, the next updates have `reset`. A slow reader gets each changed job once, in its newest state.
+   */
+  watchJobs(options?: WatchJobsOptions): JobsWatch;
   /** Resolves with the job's final state, which may be ERROR or CANCELED. */
   wait(id: string, options?: RetryOptions): Promise<JobSnapshot>;
   /** Downloads an output image of a completed job. */
@@ -216,6 +238,8 @@ export function createClient(options: ClientOptions): Client {
   const watch = (id: string, { signal, onRetry, ...how }: WatchOptions = {}): JobWatch =>
     follow({ jobId: id, ...how }, untilClosed(signal), onRetry);
 
+  const followAll = createWatchJobs(transports, patience);
+
   function submit<T>(send: (signal: AbortSignal) => Promise<T>, given: RetryOptions = {}): Promise<T> {
     const signal = untilClosed(given.signal);
     const persistence = { patience: Math.min(SUBMIT_MS, patience), signal, onRetry: given.onRetry };
@@ -266,6 +290,12 @@ export function createClient(options: ClientOptions): Client {
     },
     engines: async ({ signal } = {}) => (await run(EnginesDocument, {}, signal)).engines,
     watch,
+    watchJobs: ({ signal, onRetry, status, ...how } = {}) =>
+      followAll(
+        { ...how, ...(status === undefined ? {} : { status: [...status] }) },
+        untilClosed(signal),
+        onRetry,
+      ),
     async wait(id, given) {
       let last: JobSnapshot | null = null;
       for await (const job of watch(id, { ...given, previews: false })) last = job;

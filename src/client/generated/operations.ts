@@ -305,6 +305,18 @@ export type JobProgressSubscriptionVariables = Exact<{
 
 export type JobProgressSubscription = { jobProgress: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } };
 
+export type JobUpdatesSubscriptionVariables = Exact<{
+  since?: string | null | undefined;
+  first?: number | null | undefined;
+  status?: Array<EditJobStatus> | EditJobStatus | null | undefined;
+  mine?: boolean | null | undefined;
+  previews?: boolean | null | undefined;
+  maxPerSecond?: number | null | undefined;
+}>;
+
+
+export type JobUpdatesSubscription = { jobUpdates: { cursor: string, reset: boolean, removed: Array<string>, jobs: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, request: { prompt: string }, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }> } };
+
 export type JobRequestQueryVariables = Exact<{
   id: string | number;
 }>;
@@ -771,6 +783,83 @@ export const JobProgressDocument: Operation<JobProgressSubscription, JobProgress
   text: `subscription JobProgress($jobId: ID!, $previews: Boolean, $maxPerSecond: Float) {
   jobProgress(jobId: $jobId, previews: $previews, maxPerSecond: $maxPerSecond) {
     ...JobSnapshot
+  }
+}
+
+fragment JobSnapshot on EditJob {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  waitingFor {
+    code
+    message
+  }
+  etaSeconds
+  attempt
+  engine
+  label
+  metadata {
+    key
+    value
+  }
+  size {
+    width
+    height
+  }
+  preview {
+    id
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    id
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const JobUpdatesDocument: Operation<JobUpdatesSubscription, JobUpdatesSubscriptionVariables> = {
+  name: 'JobUpdates',
+  text: `subscription JobUpdates($since: String, $first: Int, $status: [EditJobStatus!], $mine: Boolean, $previews: Boolean, $maxPerSecond: Float) {
+  jobUpdates(
+    since: $since
+    first: $first
+    status: $status
+    mine: $mine
+    previews: $previews
+    maxPerSecond: $maxPerSecond
+  ) {
+    cursor
+    reset
+    jobs {
+      ...JobSnapshot
+      request {
+        prompt
+      }
+    }
+    removed
   }
 }
 
