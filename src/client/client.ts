@@ -8,6 +8,8 @@ import {
 } from './connection.ts';
 import { closedError, GatewayError, notFound } from './errors.ts';
 import {
+  CallerDocument,
+  type CallerQuery,
   CancelJobDocument,
   type CancelJobMutation,
   DeleteJobDocument,
@@ -25,10 +27,14 @@ import {
   JobsDocument,
   type JobsQuery,
   type JobsQueryVariables,
+  QueueDocument,
+  type QueueQuery,
   ResultSizesDocument,
   type ResultSizesQueryVariables,
   RetryJobDocument,
   type RetryJobMutation,
+  SetEngineStateDocument,
+  type SetEngineStateMutation,
   WorkflowsDocument,
   type WorkflowsQuery,
 } from './generated/operations.ts';
@@ -78,6 +84,11 @@ export type RetryResult = RetryJobMutation['retryJob'];
 export type JobRequest = NonNullable<JobRequestQuery['job']>['request'];
 export type Workflow = WorkflowsQuery['workflows'][number];
 export type Engine = EnginesQuery['engines'][number];
+/** How the gateway has identified the client. */
+export type Caller = CallerQuery['caller'];
+export type SetEngineStateResult = SetEngineStateMutation['setEngineState'];
+/** A job that has not ended, as `queue` lists it. */
+export type QueuedJob = QueueQuery['jobs']['nodes'][number];
 /** A page of jobs, newest first. `pageInfo.endCursor` is the `after` of the next page. */
 export type JobPage = JobsQuery['jobs'];
 
@@ -167,8 +178,14 @@ export interface Client {
     image: ResultSizesQueryVariables,
     options?: CallOptions,
   ): Promise<{ readonly width: number; readonly height: number } | null>;
+  /** Whether the client's key or token is one of an operator. */
+  caller(options?: CallOptions): Promise<Caller>;
   /** The engines, as far as the caller may see them. */
   engines(options?: CallOptions): Promise<readonly Engine[]>;
+  /** Lets an engine finish its jobs and take no more, or take jobs again. For operators. */
+  setEngineState(id: string, drained: boolean, options?: CallOptions): Promise<SetEngineStateResult>;
+  /** Up to 100 jobs that have not ended, newest first, after the `endCursor` of the previous page: an operator's are those of all callers. */
+  queue(after?: string | null, options?: CallOptions): Promise<QueueQuery['jobs']>;
   /**
    * Yields the current state of the job, then its changes up to the final state. Reconnects without repeating a revision. A
    * slow reader gets the newest state and misses others.
@@ -288,6 +305,10 @@ export function createClient(options: ClientOptions): Client {
       const { workflows } = await run(ResultSizesDocument, image, signal);
       return workflows.find(({ name }) => name === workflow)?.resultSize ?? null;
     },
+    caller: async ({ signal } = {}) => (await run(CallerDocument, {}, signal)).caller,
+    setEngineState: async (id, drained, { signal } = {}) =>
+      (await run(SetEngineStateDocument, { id, drained }, signal)).setEngineState,
+    queue: async (after = null, { signal } = {}) => (await run(QueueDocument, { after }, signal)).jobs,
     engines: async ({ signal } = {}) => (await run(EnginesDocument, {}, signal)).engines,
     watch,
     watchJobs: ({ signal, onRetry, status, ...how } = {}) =>

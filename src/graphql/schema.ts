@@ -3,6 +3,7 @@ import { type Builder, createBuilder } from './builder.ts';
 import { FEDERATION_LINK } from './federation/directives.ts';
 import { addFederation } from './federation/entities.ts';
 import { printSubgraph } from './federation/subgraph.ts';
+import { addCaller } from './types/caller.ts';
 import { addEdits } from './types/edit.ts';
 import { addEngines } from './types/engines.ts';
 import { addErrors } from './types/errors.ts';
@@ -35,5 +36,6 @@ function addTypes(builder: Builder): JobTypes {
   addEdits(builder, jobTypes, errors);
   addWorkflows(builder, jobTypes);
   addEngines(builder, errors);
+  addCaller(builder);
   return jobTypes;
 }

@@ -262,6 +262,11 @@ export type WorkflowsQueryVariables = Exact<{ [key: string]: never; }>;
 
 export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, description: string | null, runnable: boolean, problems: Array<string>, takesMask: boolean, parameters: Array<{ name: string, type: EditParameterType, default: unknown, minimum: number | null, maximum: number | null, options: Array<unknown> | null, description: string }> }> };
 
+export type CallerQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type CallerQuery = { caller: { id: string | null, operator: boolean } };
+
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
 
@@ -275,6 +280,24 @@ export type ResultSizesQueryVariables = Exact<{
 
 
 export type ResultSizesQuery = { workflows: Array<{ name: string, resultSize: { width: number, height: number } | null }> };
+
+export type SetEngineStateMutationVariables = Exact<{
+  id: string | number;
+  drained: boolean;
+}>;
+
+
+export type SetEngineStateMutation = { setEngineState:
+    | { __typename: 'EditEngine', id: string, state: EditEngineState, reason: string | null }
+    | { __typename: 'EditEngineNotFound', code: EditErrorCode, message: string, retryable: boolean }
+   };
+
+export type QueueQueryVariables = Exact<{
+  after?: string | null | undefined;
+}>;
+
+
+export type QueueQuery = { jobs: { nodes: Array<{ id: string, status: EditJobStatus, priority: EditJobPriority, progress: number, queuePosition: number | null, engine: string | null, label: string | null, createdAt: string, waitingFor: { code: EditWaitCode, message: string } | null, request: { prompt: string, workflow: string } }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } };
 
 export type JobSnapshotFragment = { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null };
 
@@ -607,6 +630,16 @@ export const WorkflowsDocument: Operation<WorkflowsQuery, WorkflowsQueryVariable
 }`,
 };
 
+export const CallerDocument: Operation<CallerQuery, CallerQueryVariables> = {
+  name: 'Caller',
+  text: `query Caller {
+  caller {
+    id
+    operator
+  }
+}`,
+};
+
 export const EnginesDocument: Operation<EnginesQuery, EnginesQueryVariables> = {
   name: 'Engines',
   text: `query Engines {
@@ -634,6 +667,57 @@ export const ResultSizesDocument: Operation<ResultSizesQuery, ResultSizesQueryVa
     resultSize(width: $width, height: $height, megapixels: $megapixels) {
       width
       height
+    }
+  }
+}`,
+};
+
+export const SetEngineStateDocument: Operation<SetEngineStateMutation, SetEngineStateMutationVariables> = {
+  name: 'SetEngineState',
+  text: `mutation SetEngineState($id: ID!, $drained: Boolean!) {
+  setEngineState(id: $id, drained: $drained) {
+    __typename
+    ... on EditEngine {
+      id
+      state
+      reason
+    }
+    ...Fault
+  }
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
+export const QueueDocument: Operation<QueueQuery, QueueQueryVariables> = {
+  name: 'Queue',
+  text: `query Queue($after: String) {
+  jobs(first: 100, after: $after, status: [QUEUED, PROCESSING]) {
+    nodes {
+      id
+      status
+      priority
+      progress
+      queuePosition
+      waitingFor {
+        code
+        message
+      }
+      engine
+      label
+      createdAt
+      request {
+        prompt
+        workflow
+      }
+    }
+    pageInfo {
+      hasNextPage
+      endCursor
     }
   }
 }`,

@@ -146,6 +146,11 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ jobs }) => JSON.stringify(jobs).includes(job),
   },
+  'Query.caller': {
+    query: '{ caller { id operator } }',
+    may: ['no', 'yes', 'yes', 'yes'],
+    yes: ({ caller }) => JSON.stringify(caller).includes('"key:'),
+  },
   'Query.engines': {
     query: '{ engines { id state reason problems } }',
     may: ['no', 'yes', 'yes', 'yes'],
