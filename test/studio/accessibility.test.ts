@@ -39,6 +39,14 @@ describe.each(['light', 'dark'] as const)('in the %s theme axe finds nothing', c
     await page.getByRole('alert').waitFor();
     expect(await findings(page)).toEqual([]);
     await page.getByRole('button', { name: 'Remove image 3' }).click();
+    await page.getByRole('button', { name: 'Paint what may change' }).click();
+    await page.getByText('Rectangle by numbers').click();
+    expect(await findings(page)).toEqual([]);
+    await page.getByRole('button', { name: 'All', exact: true }).click();
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.getByRole('button', { name: 'Remove the mask' }).waitFor();
+    expect(await findings(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Remove the mask' }).click();
     await edit.click();
     await progress.waitFor();
     expect(await findings(page)).toEqual([]);

@@ -26,7 +26,7 @@ afterAll(() => studio.close());
 beforeEach(async () => {
   opened = await studio.open();
   page = opened.page;
-  dialog = page.getByRole('dialog', { name: 'What may change in image 1?' });
+  dialog = page.getByRole('dialog', { name: 'Mask of image 1' });
   await page.getByRole('button', { name: 'Remove image 2' }).click();
   await page
     .getByLabel('Image 1')
@@ -160,7 +160,7 @@ it('is painted without a pointer, changed again, and given back with its job', a
   for (const [name, value] of Object.entries({ Left: 10, Top: 20, Width: 30, Height: 40 })) {
     await page.getByLabel(name, { exact: true }).fill(String(value));
   }
-  await page.getByRole('button', { name: 'Paint it' }).press('Enter');
+  await page.getByLabel('Height', { exact: true }).press('Enter');
   await page.getByRole('button', { name: 'Done' }).press('Enter');
   await expect.poll(() => dialog.count()).toBe(0);
   expect(await page.evaluate('document.activeElement.textContent')).toBe('Change the mask');
@@ -187,6 +187,48 @@ it('is painted without a pointer, changed again, and given back with its job', a
     1,
   );
   expect(inverted.data.filter(value => value === 0)).toHaveLength(30 * 40);
+});
+
+it('is painted by a finger, and zoomed by two', async () => {
+  await openMask();
+  const canvas = page.getByRole('img', { name: 'The mask, over image 1' });
+  const box = await canvas.boundingBox();
+  if (box === null) throw new Error('no canvas');
+  const middle = { x: box.x + box.width / 2, y: box.y + box.height / 2 };
+  const session = await page.context().newCDPSession(page);
+  const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', ...apart: number[]) =>
+    session.send('Input.dispatchTouchEvent', {
+      type,
+      touchPoints: apart.map((by, id) => ({ x: middle.x + by, y: middle.y, id })),
+    });
+  const status = dialog.getByRole('status');
+  await touch('touchStart', -60);
+  await touch('touchStart', -60, 60);
+  await touch('touchMove', -90, 90);
+  await touch('touchMove', -120, 120);
+  await touch('touchEnd');
+  expect((await canvas.boundingBox())?.width).toBeGreaterThan(box.width * 1.3);
+  expect(await status.textContent()).toMatch(/^Nothing is painted/);
+  await touch('touchStart', -60);
+  await touch('touchMove', 60);
+  await touch('touchEnd');
+  await expect.poll(() => status.textContent()).toMatch(/^About \d+ % may change/);
+  await press('Undo');
+  await expect.poll(() => status.textContent()).toMatch(/^Nothing is painted/);
+});
+
+it('is there again when the page was closed', async () => {
+  await openMask();
+  await press('All');
+  await press('Done');
+  await expect.poll(() => page.locator('progress').count()).toBe(0);
+  await page.reload();
+  await press('Change the mask');
+  await dialog.getByText('About 100 % may change.').waitFor();
+  await press('None');
+  await press('Done');
+  await page.getByRole('button', { name: 'Paint what may change' }).waitFor();
+  expect(await page.getByLabel('Workflow').inputValue()).not.toBe(INPAINT);
 });
 
 it('is discarded by Escape only when that is pressed twice', async () => {

@@ -3,6 +3,7 @@ import { DropVeil } from '../images/drop-veil.tsx';
 import { ImageRow } from '../images/image-row.tsx';
 import { SubmitBar } from '../jobs/submit-bar.tsx';
 import { Tray } from '../jobs/tray.tsx';
+import { MaskDialog } from '../mask/mask-dialog.tsx';
 import { ParametersForm } from '../parameters/parameters-form.tsx';
 import { PromptField } from '../prompt/prompt-field.tsx';
 import { Stage } from '../result/stage.tsx';
@@ -42,6 +43,7 @@ export function Editor() {
         <Stage />
         <Tray />
       </div>
+      <MaskDialog />
       <DropVeil />
     </div>
   );

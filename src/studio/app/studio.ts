@@ -56,12 +56,13 @@ export function createStudio({
   const theme = createTheme(window.document.documentElement, store);
   const route = createRoute(window);
   const announcer = createAnnouncer();
-  const images = createImages({ baseUrl, session, drafts: createDrafts() });
+  const drafts = createDrafts();
+  const images = createImages({ baseUrl, session, drafts });
   const intake = createIntake(window, images);
   const prompt = createPrompt(store);
   const parameters = createParameters({ client, session, store });
   const resultSize = createResultSize({ client, images, parameters });
-  const masks = createMasks({ images, parameters, announcer });
+  const masks = createMasks({ images, parameters, drafts, announcer });
   const jobs = createJobs({ client, session, store, route, announcer });
   const submit = createSubmit({ client, session, images, masks, prompt, parameters, jobs, announcer });
 
@@ -89,7 +90,8 @@ export function createStudio({
     submit,
     viewer: createViewer(jobs),
     start() {
-      void images.load();
+      // The mask belongs to an image.
+      void images.load().then(masks.load);
       session.onSignIn(load);
       load();
     },

@@ -1,10 +1,13 @@
 import type { NewImage, Upload } from './edit-image.ts';
 
-/** The images of an edit that was not submitted yet, kept in the browser so that closing the page loses none. */
+/** The images and the mask of an edit that was not submitted yet, kept in the browser so that closing the page loses none. */
 export interface Drafts {
   /** Null: nothing was kept, or the browser keeps nothing. */
   load(): Promise<readonly Draft[] | null>;
   save(images: readonly Draft[]): void;
+  /** The mask, as it was saved. Null: there was none. */
+  loadMask(): Promise<Blob | null>;
+  saveMask(png: Blob | null): void;
 }
 
 /** What is kept of an image. Thumbnails of files are made anew, and other uploads than finished ones are repeated. */
@@ -14,7 +17,8 @@ export type Draft = NewImage & {
 
 const DATABASE = 'qwen-studio';
 const STORE = 'drafts';
-const KEY = 'images';
+const IMAGES = 'images';
+const MASK = 'mask';
 
 /** Keeps drafts in an IndexedDB: unlike `localStorage` it holds files. */
 export function createDrafts(): Drafts {
@@ -30,22 +34,26 @@ export function createDrafts(): Drafts {
     return database;
   }
 
-  async function read(): Promise<readonly Draft[] | null> {
-    const request = (await open()).transaction(STORE).objectStore(STORE).get(KEY);
+  async function read<T>(key: string): Promise<T | null> {
+    const request: IDBRequest<T | undefined> = (await open()).transaction(STORE).objectStore(STORE).get(key);
     return new Promise((resolve, reject) => {
       request.onsuccess = () => resolve(request.result ?? null);
       request.onerror = () => reject(request.error);
     });
   }
 
+  function write(key: string, value: unknown): void {
+    open().then(
+      opened => opened.transaction(STORE, 'readwrite').objectStore(STORE).put(value, key),
+      () => undefined,
+    );
+  }
+
   return {
     // Some private windows have no database: the page works without drafts.
-    load: () => read().catch(() => null),
-    save(images) {
-      open().then(
-        opened => opened.transaction(STORE, 'readwrite').objectStore(STORE).put(images, KEY),
-        () => undefined,
-      );
-    },
+    load: () => read<readonly Draft[]>(IMAGES).catch(() => null),
+    save: images => write(IMAGES, images),
+    loadMask: () => read<Blob>(MASK).catch(() => null),
+    saveMask: png => write(MASK, png),
   };
 }

@@ -1,7 +1,6 @@
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
-import { MaskDialog } from './mask-dialog.tsx';
 
 /** Offers to paint a mask, and says what is amiss with it. Absent where no workflow takes one. */
 export function MaskField() {
@@ -39,7 +38,6 @@ export function MaskField() {
           {masks.fault}
         </p>
       )}
-      <MaskDialog />
     </div>
   );
 }

@@ -1,6 +1,7 @@
-import { computed, effect, type ReadonlySignal, signal } from '@preact/signals';
+import { computed, effect, type ReadonlySignal, signal, untracked } from '@preact/signals';
 import type { Workflow } from '../../client/client.ts';
 import type { Announcer } from '../app/announcer.ts';
+import type { Drafts } from '../images/drafts.ts';
 import type { Images } from '../images/images.ts';
 import type { Parameters } from '../parameters/parameters.ts';
 import { texts } from '../texts.ts';
@@ -42,22 +43,28 @@ export interface Masks {
   take(png: Blob): Promise<void>;
   /** Chooses the workflow that a mask is for. */
   chooseWorkflow(): void;
+  /** Takes up the mask of the time when the page was closed. The images must be there already. */
+  load(): Promise<void>;
   stop(): void;
 }
 
 export function createMasks({
   images,
   parameters,
+  drafts,
   announcer,
 }: {
   readonly images: Images;
   readonly parameters: Parameters;
+  readonly drafts: Drafts;
   readonly announcer: Announcer;
 }): Masks {
   const mask = signal<Mask | null>(null);
   const painting = signal<Painting | null>(null);
   const fault = signal<string | null>(null);
   const dropped = signal(false);
+  /** The image that is painted on. */
+  let paintedId: number | null = null;
   /** The workflow of the time before the mask, where accepting that chose another one. */
   let before: string | null = null;
 
@@ -76,6 +83,7 @@ export function createMasks({
     const old = mask.peek();
     if (old !== null) URL.revokeObjectURL(old.url);
     mask.value = next;
+    drafts.saveMask(next?.png ?? null);
     fault.value = null;
     dropped.value = false;
   }
@@ -88,17 +96,28 @@ export function createMasks({
     parameters.choose(target.name);
   }
 
-  /** A workflow that was chosen for the mask goes with it. */
-  function restoreWorkflow(): void {
-    if (before !== null && parameters.workflow.peek()?.takesMask === true) parameters.choose(before);
+  /** Removes the mask, and with it the workflow, which runs with a mask only. */
+  function discard(): void {
+    if (mask.peek() === null) return;
+    show(null);
+    const others = parameters.workflows.peek()?.filter(({ takesMask }) => !takesMask) ?? [];
+    const other = others.find(({ name }) => name === before) ?? others.find(({ runnable }) => runnable);
+    if (other !== undefined && parameters.workflow.peek()?.takesMask === true) parameters.choose(other.name);
     before = null;
   }
 
+  async function take(png: Blob): Promise<void> {
+    const imageId = firstId.peek();
+    const image = await fromPng(png, TINT);
+    if (imageId === null || imageId !== firstId.peek()) return;
+    const url = URL.createObjectURL(png);
+    show({ imageId, png, url, operations: [{ kind: 'image', image }], feather: 0 });
+  }
+
   const stopFollowing = effect(() => {
-    const gone = mask.value !== null && mask.value.imageId !== firstId.value;
-    if (!gone) return;
-    show(null);
-    restoreWorkflow();
+    if (paintedId !== firstId.value) painting.value = null;
+    if (mask.value === null || mask.value.imageId === firstId.value) return;
+    untracked(discard);
     dropped.value = true;
     announcer.say(texts.mask.dropped);
   });
@@ -113,6 +132,7 @@ export function createMasks({
     open() {
       const size = first.peek()?.size;
       if (!size) return;
+      paintedId = firstId.peek();
       painting.value = createPainting(maskSize(size), mask.peek() ?? { operations: [], feather: 0 });
     },
     cancel() {
@@ -124,33 +144,27 @@ export function createMasks({
       if (painted === null || imageId === null) return;
       const png = await painted.toPng();
       painting.value = null;
-      if (png === null) {
-        show(null);
-        return restoreWorkflow();
-      }
+      if (png === null) return discard();
       const { operations, feather } = painted;
       const url = URL.createObjectURL(png);
       show({ imageId, png, url, operations: operations.peek(), feather: feather.peek() });
       chooseWorkflow();
+      announcer.say(texts.mask.accepted(workflow.peek()?.title ?? ''));
     },
-    remove() {
-      show(null);
-      restoreWorkflow();
-    },
+    remove: discard,
     reject(message) {
       fault.value = message;
     },
-    async take(png) {
-      const imageId = firstId.peek();
-      const image = await fromPng(png, TINT);
-      if (imageId === null || imageId !== firstId.peek()) return;
-      const url = URL.createObjectURL(png);
-      show({ imageId, png, url, operations: [{ kind: 'image', image }], feather: 0 });
-    },
+    take,
     chooseWorkflow,
+    async load() {
+      const png = await drafts.loadMask();
+      if (png !== null && mask.peek() === null) await take(png);
+    },
     stop() {
       stopFollowing();
-      show(null);
+      const shown = mask.peek();
+      if (shown !== null) URL.revokeObjectURL(shown.url);
     },
   };
 }

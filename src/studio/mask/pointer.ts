@@ -109,7 +109,8 @@ export function followPointers(
 
   function down(event: PointerEvent): void {
     if (event.pointerType === 'touch') fingers.set(event.pointerId, event);
-    // Focus stays where it is, so that keys still reach the dialog.
+    // For the keys of the dialog, of which space would press the control that has the focus.
+    area.focus();
     event.preventDefault();
     area.setPointerCapture(event.pointerId);
     if (!moving && (fingers.size === 2 || event.button === 1 || space)) {

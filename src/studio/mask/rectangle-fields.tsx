@@ -27,7 +27,16 @@ export function RectangleFields({ painting }: { readonly painting: Painting }) {
   return (
     <details class="mask-rectangle">
       <summary>{texts.mask.byNumbers}</summary>
-      <div class="mask-numbers">
+      <form
+        class="mask-numbers"
+        aria-label={texts.mask.byNumbers}
+        // Areas are cut to the image.
+        noValidate
+        onSubmit={event => {
+          event.preventDefault();
+          add(false);
+        }}
+      >
         {fields.map(([name, min, max]) => (
           <label key={name}>
             <span class="help">{texts.mask.sides[name]}</span>
@@ -43,9 +52,9 @@ export function RectangleFields({ painting }: { readonly painting: Painting }) {
             />
           </label>
         ))}
-        <Button onClick={() => add(false)}>{texts.mask.paintRectangle}</Button>
+        <Button type="submit">{texts.mask.paintRectangle}</Button>
         <Button onClick={() => add(true)}>{texts.mask.eraseRectangle}</Button>
-      </div>
+      </form>
     </details>
   );
 }

@@ -70,7 +70,7 @@ export function Surface({ painting, src, zoom }: Props) {
 
   const { width, height } = painting.size;
   return (
-    <div class="mask-area" ref={area}>
+    <div class="mask-area" ref={area} tabIndex={-1}>
       <div class="mask-sheet" ref={sheet} style={{ '--ratio': String(width / height) }}>
         <img src={src} alt={texts.images.slot(1)} draggable={false} />
         <canvas class="mask-canvas" ref={canvas} role="img" aria-label={texts.mask.canvas} />

@@ -31,6 +31,7 @@ export function Tools({ painting }: { readonly painting: Painting }) {
       </div>
       <Slider
         label={texts.mask.brush}
+        title={texts.mask.brushAbout}
         min={1}
         max={painting.maxBrush}
         value={painting.brush.value}
@@ -69,19 +70,21 @@ export function Tools({ painting }: { readonly painting: Painting }) {
 
 function Slider({
   label,
+  title,
   min,
   max,
   value,
   onChange,
 }: {
   readonly label: string;
+  readonly title?: string;
   readonly min: number;
   readonly max: number;
   readonly value: number;
   readonly onChange: (value: number) => void;
 }) {
   return (
-    <label class="mask-slider">
+    <label class="mask-slider" title={title}>
       <span class="field-label">{label}</span>
       <input
         type="range"
