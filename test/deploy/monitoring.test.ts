@@ -73,6 +73,46 @@ async function promtool(...args: string[]): Promise<string> {
   return stdout;
 }
 
+/** What promtool says about the metrics of a scrape; rejects when it finds a fault. */
+async function checkMetrics(text: string): Promise<string> {
+  const checking = run(await findPromtool(), ['check', 'metrics']);
+  checking.child.stdin?.end(text);
+  const { stdout, stderr } = await checking;
+  return stdout + stderr;
+}
+
+describe('the metrics of a scrape', () => {
+  it('are named and described as promtool wants them', async () => {
+    expect(await checkMetrics(scraped)).toBe('');
+    const unlike = scraped.replaceAll('qwen_edit_jobs_ended_total', 'qwen_edit_jobs_ended');
+    await expect(checkMetrics(unlike)).rejects.toThrow('counter metrics should have "_total" suffix');
+  });
+
+  it('are those of the table in docs/observability.md', () => {
+    const helps = new Map(
+      [...scraped.matchAll(/^# HELP (\S+) (.*)$/gm)].map(([, name, help]) => [name, help]),
+    );
+    const types = [...scraped.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+    const page = readFileSync(new URL('../../docs/observability.md', import.meta.url), 'utf8');
+    const rows = [
+      ...page.matchAll(/^\| `((?:qwen_edit|process|nodejs)_\w+)` \| (\w+) \| (.*?) \| (.*) \|$/gm),
+    ].map(([, name = '', type, labels = '', help]) => ({ name, type, labels, help }));
+    expect(types.length).toBeGreaterThan(20);
+    expect(new Set(rows.map(({ name, type, help }) => `${name} ${type}: ${help}`))).toEqual(
+      new Set(types.map(([, name = '', type]) => `${name} ${type}: ${helps.get(name)}`)),
+    );
+    for (const { name, labels } of rows) {
+      const sample = new RegExp(`^${name}(?:_count)?(?:\\{(.*)\\})? \\S+$`, 'm').exec(scraped);
+      if (sample === null) continue;
+      const present = [...(sample[1] ?? '').matchAll(/(\w+)="/g)].map(([, label]) => label);
+      expect(
+        [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label),
+        name,
+      ).toEqual(present);
+    }
+  });
+});
+
 describe('the dashboard, alerts and KEDA', () => {
   it('name only metrics that a scrape has', () => {
     const types = [...scraped.matchAll(/^# TYPE (\S+) (\S+)$/gm)];

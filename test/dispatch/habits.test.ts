@@ -5,6 +5,7 @@ import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyu
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { fetchJson, postGraphQL, submit } from '../support/requests.ts';
+import { samplesOf } from '../support/scrape.ts';
 import { type Snapshot, waitForEnd, waitUntil, watchOverSse } from '../support/watch.ts';
 
 const closers: (() => Promise<void>)[] = [];
@@ -62,6 +63,14 @@ async function executions(engine: TestEngine): Promise<number[]> {
   return Object.values((await engine.stats()).executed);
 }
 
+/** How often a look at the engine found something that nothing had told, by what it found. */
+async function reconciliations(rig: Rig): Promise<Record<string, number>> {
+  const samples = Object.entries(await samplesOf(rig, 'qwen_edit_reconciliations_total'));
+  return Object.fromEntries(
+    samples.map(([labels, value]) => [/found="(\w+)"/.exec(labels)?.[1] ?? labels, value]),
+  );
+}
+
 const expectDone = (job: Snapshot): void =>
   expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1, progress: 100 });
 
@@ -98,6 +107,7 @@ describe('an engine whose history does not tell the end', () => {
     await engine.fault({ loseEvents: ['executed', 'execution_success', 'executing_null'] });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(await executions(engine)).toEqual([1]);
+    expect(await reconciliations(rig)).toEqual({ images: 1 });
   });
 
   it('nor events nor files: the job runs again, and no one says that the engine was restarted', async () => {
@@ -182,6 +192,7 @@ describe('an engine whose WebSocket does not open', () => {
     expect(snapshots.every(({ step, preview }) => step === null && preview === null)).toBe(true);
     expect([...states]).toEqual(['READY']);
     expect(await executions(engine)).toEqual([1]);
+    expect(await reconciliations(rig)).toMatchObject({ end: 1 });
     expect(await eventsOf(rig, id)).toContainEqual({
       event: 'started',
       detail: 'no events of the engine arrive: no steps and no previews',
@@ -202,6 +213,7 @@ describe('an engine whose WebSocket does not open', () => {
     const id = await edit(rig, 100);
     const blind = await waitUntil(rig.url, id, ({ status }) => status === 'PROCESSING');
     expect(blind.step).toBeNull();
+    expect(await reconciliations(rig)).toEqual({ start: 1 });
     expect(await liveOf(rig, id)).toBe(false);
     proxy.adopt({ webSockets: null });
     // The running job gets its events, and so does the next.
@@ -279,6 +291,7 @@ describe('an engine that rejects some requests', () => {
     const { rig, engine } = await start({ spoilPromptAnswers: 1 });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(await executions(engine)).toEqual([1]);
+    expect(await reconciliations(rig)).toMatchObject({ prompt: 1 });
   });
 
   it.each([500, 503])('POST /upload/image with %i a few times: it is sent again', async status => {

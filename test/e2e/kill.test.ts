@@ -6,6 +6,7 @@ import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { submit } from '../support/requests.ts';
+import { samplesOf } from '../support/scrape.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
 let dataDir: string;
@@ -89,6 +90,11 @@ describe('a gateway that is killed', () => {
       attempt: 1,
     });
     expect(await executed()).toEqual([1]);
+    const engineLabel = `engine="${new URL(engine.url).host}"`;
+    expect(await samplesOf(second, 'qwen_edit_runs_resumed_total')).toEqual({ [`{${engineLabel}}`]: 1 });
+    expect(await samplesOf(second, 'qwen_edit_reconciliations_total')).toEqual({
+      [`{${engineLabel},found="end"}`]: 1,
+    });
   });
 
   it('stops on SIGTERM with exit code 0, and leaves its jobs to the next start', async () => {

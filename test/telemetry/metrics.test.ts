@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { type Rig, startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
 import { API_KEYS, as, KEYS, postGraphQL, submit } from '../support/requests.ts';
+import { scrape } from '../support/scrape.ts';
 import { until, watchOverWebSocket } from '../support/watch.ts';
 
 let rig: Rig;
@@ -10,29 +11,13 @@ beforeAll(async () => {
 });
 afterAll(() => rig.close());
 
-/** The samples of a scrape: `name{labels}` with labels in the order of the exposition, and their values. */
-async function scrape(url = `${rig.url}/metrics`, headers: Record<string, string> = {}) {
-  const answer = await fetch(url, { headers });
-  const text = await answer.text();
-  const samples = new Map(
-    text
-      .split('\n')
-      .filter(line => line !== '' && !line.startsWith('#'))
-      .map(line => {
-        const at = line.lastIndexOf(' ');
-        return [line.slice(0, at), Number(line.slice(at + 1))] as const;
-      }),
-  );
-  return { status: answer.status, type: answer.headers.get('content-type'), text, samples };
-}
-
 const WORKFLOW = 'workflow="qwen-image-edit-plus"';
 
 describe('GET /metrics', () => {
   it('counts a job from its submit to its end, and times its parts', async () => {
     const id = await submit(rig, { steps: 4 });
     await watchOverWebSocket(rig.url, id);
-    const { status, type, samples } = await scrape();
+    const { status, type, samples } = await scrape(`${rig.url}/metrics`);
     expect(status).toBe(200);
     expect(type).toContain('text/plain; version=0.0.4');
     const engine = [...samples.keys()].find(key => key.startsWith('qwen_edit_engine_state'));
@@ -62,8 +47,11 @@ describe('GET /metrics', () => {
   it('counts watchers and what they get', async () => {
     const id = await submit(rig, { steps: 8 });
     const seen = await watchOverWebSocket(rig.url, id);
-    await until(async () => (await scrape()).samples.get('qwen_edit_watchers{transport="websocket"}') === 0);
-    const { samples } = await scrape();
+    await until(
+      async () =>
+        (await scrape(`${rig.url}/metrics`)).samples.get('qwen_edit_watchers{transport="websocket"}') === 0,
+    );
+    const { samples } = await scrape(`${rig.url}/metrics`);
     expect(samples.get('qwen_edit_snapshots_delivered_total{transport="websocket"}')).toBeGreaterThanOrEqual(
       seen.length,
     );
@@ -72,7 +60,7 @@ describe('GET /metrics', () => {
   it('counts operations by name, and names beyond the first fifty as other', async () => {
     for (let n = 0; n < 60; n++) await postGraphQL(rig.url, `query Mine${n} { __typename }`);
     await postGraphQL(rig.url, 'query Mine0 { __typename }');
-    const { samples } = await scrape();
+    const { samples } = await scrape(`${rig.url}/metrics`);
     const prefix = 'qwen_edit_graphql_operations_total{kind="query",';
     const names = [...samples.keys()].filter(key => key.startsWith(prefix));
     expect(names.length).toBeLessThanOrEqual(51);
@@ -84,12 +72,12 @@ describe('GET /metrics', () => {
 
   it('says why images were rejected', async () => {
     await expect(submit(rig, { image1_url: 'http://10.0.0.1/x.png' })).rejects.toThrow();
-    const { samples } = await scrape();
+    const { samples } = await scrape(`${rig.url}/metrics`);
     expect(samples.get('qwen_edit_image_loads_total{source="url",code="INPUT_BLOCKED"}')).toBe(1);
   });
 
   it('has names, units and helps as Prometheus wants them', async () => {
-    const { text } = await scrape();
+    const { text } = await scrape(`${rig.url}/metrics`);
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => ({
       name,
       type,
