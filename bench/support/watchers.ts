@@ -6,8 +6,8 @@ export interface Watching {
   readonly url: string;
   /** Sockets. */
   readonly count: number;
-  /** Watched in turn, one by a socket; null: the peer only sends. */
-  readonly jobIds: readonly string[] | null;
+  /** Watched in turn, one by a socket; `all`: each socket watches all of them; null: the peer only sends. */
+  readonly jobIds: readonly string[] | 'all' | null;
 }
 
 /**
@@ -19,6 +19,8 @@ type Order = { watch: Watching } | { reach: number } | { reset: true };
 
 const QUERY =
   'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { id status revision progress stage step totalSteps etaSeconds } }';
+const ALL =
+  'subscription { jobUpdates(first: 0) { cursor jobs { id status revision progress stage step totalSteps etaSeconds } } }';
 /** Sockets that are opened at once. */
 const BATCH = 100;
 /** A loopback address has 28,000 ports for its connections to one server: each gets fewer. */
@@ -59,7 +61,8 @@ async function open({ url, count, jobIds }: Watching): Promise<void> {
       Array.from({ length: Math.min(BATCH, count - from) }, (_, n) => {
         const address = `127.0.0.${1 + Math.floor((from + n) / SOCKETS_PER_ADDRESS)}`;
         if (jobIds === null) return watchRaw(url, address);
-        return watchJob(url, address, jobIds[(from + n) % jobIds.length] ?? '');
+        if (jobIds === 'all') return watch(url, address, ALL, {});
+        return watch(url, address, QUERY, { jobId: jobIds[(from + n) % jobIds.length] ?? '' });
       }),
     );
   }
@@ -75,7 +78,7 @@ function watchRaw(url: string, localAddress: string): Promise<void> {
 }
 
 /** Resolves when the first snapshot is there. */
-function watchJob(url: string, localAddress: string, jobId: string): Promise<void> {
+function watch(url: string, localAddress: string, query: string, variables: object): Promise<void> {
   const socket = new WebSocket(url, 'graphql-transport-ws', { perMessageDeflate: false, localAddress });
   socket.on('open', () => socket.send('{"type":"connection_init"}'));
   return new Promise((resolve, reject) => {
@@ -87,9 +90,7 @@ function watchJob(url: string, localAddress: string, jobId: string): Promise<voi
       } else if (data.includes('"connection_ack"')) {
         // As graphql-ws' client does, which chooses a UUID for each operation.
         const id = randomUUID();
-        socket.send(
-          JSON.stringify({ id, type: 'subscribe', payload: { query: QUERY, variables: { jobId } } }),
-        );
+        socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query, variables } }));
       } else if (data.includes('"type":"error"')) reject(new Error(data.toString()));
     });
   });

@@ -46,12 +46,25 @@ export function batchOf(sequence: string, changes: readonly Change[], until: num
   };
 }
 
-/** Joins two batches, keeping the newest change of each job; null: that is more than may be held. */
-export function joinBatches(sequence: string, one: Batch, next: Batch): Batch | null {
-  const newest = new Map(one.changes.map(change => [change.jobId, change]));
-  for (const change of next.changes) newest.set(change.jobId, change);
+/** Puts changes into as many batches as they need. */
+export function batchesOf(sequence: string, changes: readonly Change[], until: number): readonly Batch[] {
+  if (changes.length <= BATCH) return changes.length === 0 ? [] : [batchOf(sequence, changes, until)];
+  const sorted = changes.toSorted((a, b) => a.number - b.number);
+  const batches: Batch[] = [];
+  for (let from = 0; from < sorted.length; from += BATCH) {
+    const part = sorted.slice(from, from + BATCH);
+    const isLast = from + BATCH >= sorted.length;
+    batches.push(batchOf(sequence, part, isLast ? until : Math.min(until, part.at(-1)?.number ?? until)));
+  }
+  return batches;
+}
+
+/** Joins batches in their order, keeping the newest change of each job; null: that is more than may be held. */
+export function joinBatches(sequence: string, batches: readonly Batch[]): readonly Batch[] | null {
+  const newest = new Map<string, Change>();
+  for (const { changes } of batches) for (const change of changes) newest.set(change.jobId, change);
   if (newest.size > MOST_HELD) return null;
-  return batchOf(sequence, [...newest.values()], next.until);
+  return batchesOf(sequence, [...newest.values()], batches.at(-1)?.until ?? 0);
 }
 
 /** What of a batch with changes comes after a number; null: nothing. The batch itself if that is all of it. */
@@ -59,14 +72,4 @@ export function batchAfter(sequence: string, batch: Batch, number: number): Batc
   if (batch.first > number) return batch;
   const changes = batch.changes.filter(change => change.number > number);
   return changes.length === 0 ? null : batchOf(sequence, changes, batch.until);
-}
-
-/** Takes the first BATCH changes off a batch, and leaves the rest; null: there is none. */
-export function splitBatch(sequence: string, batch: Batch): readonly [Batch, Batch | null] {
-  if (batch.changes.length <= BATCH) return [batch, null];
-  const changes = batch.changes.toSorted((a, b) => a.number - b.number);
-  const taken = changes.slice(0, BATCH);
-  const rest = changes.slice(BATCH);
-  const until = Math.min(batch.until, taken.at(-1)?.number ?? batch.until);
-  return [batchOf(sequence, taken, until), batchOf(sequence, rest, batch.until)];
 }

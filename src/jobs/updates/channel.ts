@@ -1,6 +1,6 @@
 import { isFinal, type Job, type JobStatus } from '../job.ts';
 import type { Change, UpdatesWatcher } from '../ports.ts';
-import { type Batch, batchOf } from './batch.ts';
+import { type Batch, batchesOf } from './batch.ts';
 
 /** Which updates a reader wants. */
 export interface UpdatesFilter {
@@ -20,8 +20,8 @@ export interface Channel extends UpdatesWatcher {
 export interface ChannelOptions extends UpdatesFilter {
   /** The present name of the sequence of changes. */
   readonly sequence: () => string;
-  /** Gets what changed within one turn of the event loop, or within the interval. The same object goes to all readers. */
-  readonly send: (batch: Batch) => void;
+  /** Gets what changed within one turn of the event loop, or within the interval. The same objects go to all readers. */
+  readonly send: (batches: readonly Batch[]) => void;
   readonly onMissed: () => void;
 }
 
@@ -51,7 +51,7 @@ export function createChannel(options: ChannelOptions): Channel {
     if (!held && maxPerSecond !== null) interval = setTimeout(reopen, 1000 / maxPerSecond);
     const [waiting] = pending.values();
     // A reader that comes back must get what still waits.
-    send(batchOf(options.sequence(), ready, waiting === undefined ? newest : waiting.number - 1));
+    send(batchesOf(options.sequence(), ready, waiting === undefined ? newest : waiting.number - 1));
   }
 
   function reopen(): void {

@@ -1,5 +1,5 @@
 import type { Stream } from '../../concurrency/mailbox.ts';
-import { type Batch, batchAfter, type JobUpdates, joinBatches, splitBatch } from './batch.ts';
+import { type Batch, batchAfter, type JobUpdates, joinBatches } from './batch.ts';
 import type { Position } from './position.ts';
 
 /** What a reader reads from the store: of several that read the same, only the first does. */
@@ -15,8 +15,8 @@ export interface Source {
 export interface Reader {
   /** One read at a time. */
   readonly stream: Stream<JobUpdates>;
-  /** Holds a batch until it is read, joined with those before it. */
-  offer(batch: Batch): void;
+  /** Holds batches until they are read; when there are still others, all are joined. */
+  offer(batches: readonly Batch[]): void;
   /** Batches were lost: reads what changed from the store. */
   missed(): void;
 }
@@ -46,7 +46,7 @@ export function createReader({ source, since, first, onEnd }: ReaderOptions): Re
   let position: Position = since ?? { sequence: source.sequence(), number: 0 };
   /** Up to here the store was read: what is offered of that is older. */
   let floor = 0;
-  let held: Batch | null = null;
+  let held: readonly Batch[] = [];
   let read: Read | null = null;
   let loading = false;
   let misses = 0;
@@ -56,7 +56,7 @@ export function createReader({ source, since, first, onEnd }: ReaderOptions): Re
   function end(): void {
     if (ended) return;
     ended = true;
-    held = null;
+    held = [];
     onEnd();
   }
 
@@ -69,12 +69,15 @@ export function createReader({ source, since, first, onEnd }: ReaderOptions): Re
   }
 
   function takeHeld(): void {
-    const fresh = held === null ? null : batchAfter(source.sequence(), held, floor);
-    held = null;
-    if (fresh === null) return;
-    const [batch, rest] = splitBatch(source.sequence(), fresh);
-    held = rest;
-    give(batch);
+    while (held.length > 0) {
+      const [batch, ...rest] = held;
+      held = rest;
+      const fresh = batch === undefined ? null : batchAfter(source.sequence(), batch, floor);
+      if (fresh !== null) {
+        give(fresh);
+        return;
+      }
+    }
   }
 
   /** One step of reading the store; null: nothing to hand on. */
@@ -124,7 +127,7 @@ export function createReader({ source, since, first, onEnd }: ReaderOptions): Re
 
   function missed(): void {
     misses += 1;
-    held = null;
+    held = [];
     if (mode === 'live') mode = 'store';
     advance();
   }
@@ -150,11 +153,14 @@ export function createReader({ source, since, first, onEnd }: ReaderOptions): Re
   return {
     stream,
     missed,
-    offer(batch) {
+    offer(batches) {
       if (ended) return;
-      held = held === null ? batch : joinBatches(source.sequence(), held, batch);
-      if (held === null) missed();
-      else if (mode === 'live') advance();
+      const joined = held.length === 0 ? batches : joinBatches(source.sequence(), [...held, ...batches]);
+      if (joined === null) missed();
+      else {
+        held = joined;
+        if (mode === 'live') advance();
+      }
     },
   };
 }

@@ -48,8 +48,8 @@ export function createUpdates(ledger: Ledger, feed: Feed): Updates {
     const channel = createChannel({
       ...wanted,
       sequence: source.sequence,
-      send(batch) {
-        for (const reader of readers) reader.offer(batch);
+      send(batches) {
+        for (const reader of readers) reader.offer(batches);
       },
       onMissed() {
         for (const reader of readers) reader.missed();

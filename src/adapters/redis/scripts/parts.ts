@@ -97,17 +97,23 @@ local function tagged(id, tags, owner, created, present)
 end
 `;
 
+/** How far a number may be behind the time: Redis does not restart faster. Microseconds. */
+const NUMBER_LAG_US = 10_000;
+
 /**
- * Numbers each change of a job, and remembers the newest of each job. `owner` is `:name` or empty. A number is the time in
- * microseconds, so those that Redis loses in a crash are not used again.
+ * Numbers each change of a job, and remembers the newest of each job. `owner` is `:name` or empty. A number is about the
+ * time in microseconds, so those that Redis loses in a crash are not used again.
  */
 export const NUMBERS = `
 local function nextNumber()
+  local number = redis.call('INCR', key('number'))
   local time = redis.call('TIME')
-  local last = tonumber(redis.call('GET', key('number')) or '0')
-  local number = string.format('%.0f', math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), last + 1))
-  redis.call('SET', key('number'), number)
-  return number
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  if now - number > ${NUMBER_LAG_US} then
+    number = now
+    redis.call('SET', key('number'), string.format('%.0f', number))
+  end
+  return string.format('%.0f', number)
 end
 local function scopes(owner) return owner == '' and { '' } or { '', owner } end
 local function numbered(id, owner)
