@@ -3,6 +3,7 @@ import { advance, type JobEvent } from '../../../src/jobs/advance.ts';
 import { type JobStream, watchJob } from '../../../src/jobs/changes.ts';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
+import { createUpdates } from '../../../src/jobs/updates/updates.ts';
 import { aJob } from '../../support/jobs.ts';
 import {
   openStore,
@@ -158,6 +159,39 @@ describe('a lost Redis', () => {
     await until(() => called);
     await Promise.all(streams.map(stream => stream.return()));
     expect(b.feed.watched()).toEqual([]);
+  });
+
+  it('gives watchers of all jobs what they missed, and a reset when Redis came back empty', async () => {
+    const redis = await start({ aof: true });
+    const [a, b] = [await open(redis), await open(redis)];
+    const wanted = {
+      owner: null,
+      statuses: null,
+      previews: false,
+      maxPerSecond: null,
+      since: null,
+      first: 20,
+    };
+    const stream = await createUpdates(b.ledger, b.feed).watch(wanted);
+    const take = async () => (await stream.next()).value;
+    expect(await take()).toMatchObject({ reset: true, jobs: [] });
+    // From here on it is live.
+    const [job, gone, other] = [aJob(), aJob(), aJob()];
+    await a.ledger.submit(gone, OPEN);
+    expect((await take())?.jobs).toEqual([gone]);
+    const parked = take();
+    await whileCutOff(redis, [() => a.ledger.submit(job, OPEN), () => a.ledger.remove(gone.id)]);
+    const missed = [await parked];
+    while (missed.flatMap(updates => updates?.removed ?? []).length === 0) missed.push(await take());
+    expect(missed.map(updates => updates?.reset)).not.toContain(true);
+    expect(missed.flatMap(updates => updates?.jobs ?? [])).toEqual([job]);
+
+    const reset = take();
+    await redis.restart({ empty: true });
+    expect(await reset).toMatchObject({ reset: true, jobs: [] });
+    await until(async () => (await attempt(() => a.ledger.submit(other, OPEN))).error === null);
+    expect((await take())?.jobs).toEqual([other]);
+    await stream.return();
   });
 
   it('logs that Redis came back empty, ends the streams of lost jobs, and continues', async () => {

@@ -304,6 +304,7 @@ describe('an event stream', () => {
     const id = await submit(rig, { steps: 100 });
     const first = await stream(id);
     const events = await fetch(`${rig.url}/events/${id}`);
+    const all = await fetch(`${rig.url}/events`);
     const poll = fetch(`${rig.url}/status/${id}?wait=30&revision=1000000`);
     // When this is answered, the poll sent before it waits.
     await fetch(`${rig.url}/status/${id}`);
@@ -314,6 +315,7 @@ describe('an event stream', () => {
     // Less than the time for requests in flight.
     expect(performance.now() - stopped).toBeLessThan(2_500);
     expect(await events.text()).toMatch(COME_BACK);
+    expect(await all.text()).toMatch(COME_BACK);
     expect((await poll).status).toBe(200);
     first.leave();
   });
