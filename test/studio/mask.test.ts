@@ -41,6 +41,12 @@ const openMask = async (): Promise<void> => {
   await dialog.waitFor();
 };
 
+const closed = () => expect.poll(() => dialog.count()).toBe(0);
+const finish = async (): Promise<void> => {
+  await press('Done');
+  await closed();
+};
+
 /** Drags from one place to another, in parts of the image. */
 async function drag(from: readonly [number, number], to: readonly [number, number]): Promise<void> {
   const box = await page.getByRole('img', { name: 'The mask, over image 1' }).boundingBox();
@@ -106,7 +112,7 @@ const valueAt = ({ data, width, height }: Pixels, x: number, y: number): number 
 it('changes what was painted by mouse, and not one other pixel', async () => {
   await openMask();
   await drag([0.3, 0.5], [0.6, 0.5]);
-  await press('Done');
+  await finish();
   await page.getByText('Its mask shows what may change').waitFor({ state: 'attached' });
   expect(await page.getByLabel('Workflow').inputValue()).toBe(INPAINT);
   const { workflow, mask, result } = await submit();
@@ -142,7 +148,7 @@ it('is undone, redone, erased, inverted and softened', async () => {
   await drag([0.25, 0.02], [0.25, 0.98]);
   await press('Invert');
   await page.getByRole('slider', { name: 'Feather' }).fill('8');
-  await press('Done');
+  await finish();
   const { mask, result } = await submit();
   expect([0.05, 0.25, 0.75].map(x => valueAt(mask, x, 0.5))).toEqual([0, 255, 255]);
   const edge = valueAt(mask, 0.5, 0.5) ?? 0;
@@ -162,14 +168,14 @@ it('is painted without a pointer, changed again, and given back with its job', a
   }
   await page.getByLabel('Height', { exact: true }).press('Enter');
   await page.getByRole('button', { name: 'Done' }).press('Enter');
-  await expect.poll(() => dialog.count()).toBe(0);
+  await closed();
   expect(await page.evaluate('document.activeElement.textContent')).toBe('Change the mask');
   const first = await submit();
   expect((await compare(first.mask, first.result)).white).toBe(30 * 40);
 
   await press('Change the mask');
   await page.getByRole('button', { name: 'None' }).click();
-  await page.getByRole('button', { name: 'Done' }).click();
+  await finish();
   // The workflow was chosen for the mask.
   expect(await page.getByLabel('Workflow').inputValue()).not.toBe(INPAINT);
   await press('Change and retry');
@@ -177,7 +183,7 @@ it('is painted without a pointer, changed again, and given back with its job', a
   expect(await page.getByLabel('Workflow').inputValue()).toBe(INPAINT);
   await press('Change the mask');
   await press('Invert');
-  await press('Done');
+  await finish();
   const earlier = page.url();
   await opened.edit.click();
   await expect.poll(() => page.url()).not.toBe(earlier);
@@ -207,7 +213,7 @@ it('is painted by a finger, and zoomed by two', async () => {
   await touch('touchMove', -90, 90);
   await touch('touchMove', -120, 120);
   await touch('touchEnd');
-  expect((await canvas.boundingBox())?.width).toBeGreaterThan(box.width * 1.3);
+  expect((await canvas.boundingBox())?.width).toBeGreaterThan(box.width * 1.95);
   expect(await status.textContent()).toMatch(/^Nothing is painted/);
   await touch('touchStart', -60);
   await touch('touchMove', 60);
@@ -220,13 +226,14 @@ it('is painted by a finger, and zoomed by two', async () => {
 it('is there again when the page was closed', async () => {
   await openMask();
   await press('All');
-  await press('Done');
+  await finish();
   await expect.poll(() => page.locator('progress').count()).toBe(0);
+  await expect.poll(() => page.evaluate(KEPT)).toBe('image/png');
   await page.reload();
   await press('Change the mask');
   await dialog.getByText('About 100 % may change.').waitFor();
   await press('None');
-  await press('Done');
+  await finish();
   await page.getByRole('button', { name: 'Paint what may change' }).waitFor();
   expect(await page.getByLabel('Workflow').inputValue()).not.toBe(INPAINT);
 });
@@ -234,13 +241,13 @@ it('is there again when the page was closed', async () => {
 it('is discarded by Escape only when that is pressed twice', async () => {
   await openMask();
   await page.keyboard.press('Escape');
-  await expect.poll(() => dialog.count()).toBe(0);
+  await closed();
   await openMask();
   await press('All');
   await page.keyboard.press('Escape');
   await page.getByText('Press Escape again').waitFor();
   await page.keyboard.press('Escape');
-  await expect.poll(() => dialog.count()).toBe(0);
+  await closed();
   expect(await page.getByRole('button', { name: 'Remove the mask' }).count()).toBe(0);
 });
 
@@ -248,7 +255,7 @@ it('goes with its image, and says so', async () => {
   const workflow = await page.getByLabel('Workflow').inputValue();
   await openMask();
   await press('All');
-  await press('Done');
+  await finish();
   await press('Remove image 1');
   await page.getByText('The mask is gone with its image.').first().waitFor();
   expect(await page.getByRole('button', { name: 'Remove the mask' }).count()).toBe(0);
@@ -258,7 +265,7 @@ it('goes with its image, and says so', async () => {
 it('is rejected where its workflow takes none, and the page offers one that does', async () => {
   await openMask();
   await press('All');
-  await press('Done');
+  await finish();
   await page.getByText('Settings').click();
   await page.getByLabel('Workflow').selectOption('qwen-image-edit-plus');
   await opened.edit.click();
@@ -284,3 +291,13 @@ it('is not offered where no workflow takes one', async () => {
     await rm(workflows, { recursive: true });
   }
 });
+
+/** In the page, as a text: the compiler does not know its names here. The type of the mask that the browser keeps. */
+const KEPT = `new Promise(resolve => {
+  indexedDB.open('qwen-studio').onsuccess = ({ target: { result: database } }) => {
+    database.transaction('drafts').objectStore('drafts').get('mask').onsuccess = ({ target }) => {
+      database.close();
+      resolve(target.result?.type);
+    };
+  };
+})`;

@@ -24,6 +24,8 @@ function Dialog({ painting, src }: { readonly painting: Painting; readonly src: 
   const dialog = useRef<HTMLDialogElement>(null);
   const zoom = useRef<SurfaceZoom>(null);
   const asked = useSignal(false);
+  const finishing = useSignal(false);
+  const failure = useSignal<string | null>(null);
   useEffect(() => {
     const opener = document.activeElement;
     dialog.current?.showModal();
@@ -37,6 +39,19 @@ function Dialog({ painting, src }: { readonly painting: Painting; readonly src: 
     event.preventDefault();
     if (painting.changed.peek() && !asked.value) asked.value = true;
     else masks.cancel();
+  }
+
+  async function accept(): Promise<void> {
+    if (finishing.value) return;
+    finishing.value = true;
+    // The edges of a large mask take a second or two: first shows that it is at work.
+    await new Promise(shown => requestAnimationFrame(() => setTimeout(shown)));
+    try {
+      await masks.accept();
+    } catch (error) {
+      failure.value = texts.failure(error);
+      finishing.value = false;
+    }
   }
 
   function press(event: KeyboardEvent): void {
@@ -80,11 +95,17 @@ function Dialog({ painting, src }: { readonly painting: Painting; readonly src: 
       <Surface painting={painting} src={src} zoom={zoom} />
       <Tools painting={painting} />
       <footer class="mask-foot">
-        <p class={asked.value ? 'hint' : 'help'} role="status">
-          {asked.value ? texts.mask.discard : covered === null ? '' : texts.mask.coverage(covered)}
-        </p>
+        {failure.value === null ? (
+          <p class={asked.value ? 'hint' : 'help'} role="status">
+            {asked.value ? texts.mask.discard : covered === null ? '' : texts.mask.coverage(covered)}
+          </p>
+        ) : (
+          <p class="fault" role="alert">
+            {failure}
+          </p>
+        )}
         <Button onClick={masks.cancel}>{texts.mask.cancel}</Button>
-        <Button kind="primary" onClick={() => void masks.accept()}>
+        <Button kind="primary" aria-busy={finishing.value} onClick={() => void accept()}>
           {texts.mask.accept}
         </Button>
       </footer>

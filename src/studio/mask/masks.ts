@@ -35,7 +35,7 @@ export interface Masks {
   open(): void;
   /** Leaves the mask as it was. */
   cancel(): void;
-  /** Takes what was painted, and a workflow that makes use of it. */
+  /** Takes what was painted, and a workflow that makes use of it. Rejects when the browser cannot encode it. */
   accept(): Promise<void>;
   remove(): void;
   reject(message: string): void;
@@ -159,7 +159,8 @@ export function createMasks({
     chooseWorkflow,
     async load() {
       const png = await drafts.loadMask();
-      if (png !== null && mask.peek() === null) await take(png);
+      // One that cannot be read is as good as none.
+      if (png !== null && mask.peek() === null) await take(png).catch(() => undefined);
     },
     stop() {
       stopFollowing();

@@ -15,6 +15,13 @@ interface Surface {
   readonly panzoom: PanzoomObject;
 }
 
+/** Where two fingers are. */
+interface Pinch {
+  readonly x: number;
+  readonly y: number;
+  readonly distance: number;
+}
+
 interface Stroke {
   readonly pointerId: number;
   readonly erase: boolean;
@@ -36,6 +43,7 @@ export function followPointers(
   const stopped = new AbortController();
   const fingers = new Map<number, PointerEvent>();
   let stroke: Stroke | null = null;
+  let pinch: Pinch | null = null;
   let moving = false;
   let space = false;
   let at: { x: number; y: number } | null = null;
@@ -107,6 +115,17 @@ export function followPointers(
     else if (!rectangle) painting.add({ kind: 'stroke', erase, width: painting.brush.peek(), points });
   }
 
+  /** The image stays below the fingers. */
+  function zoomBy(from: Pinch): void {
+    const to = pinchOf([...fingers.values()]);
+    if (to === null) return;
+    const scale = (panzoom.getScale() * to.distance) / from.distance;
+    panzoom.zoomToPoint(scale, { clientX: to.x, clientY: to.y }, { animate: false });
+    const reached = panzoom.getScale();
+    panzoom.pan((to.x - from.x) / reached, (to.y - from.y) / reached, { animate: false, relative: true });
+    pinch = to;
+  }
+
   function down(event: PointerEvent): void {
     if (event.pointerType === 'touch') fingers.set(event.pointerId, event);
     // For the keys of the dialog, of which space would press the control that has the focus.
@@ -116,22 +135,25 @@ export function followPointers(
     if (!moving && (fingers.size === 2 || event.button === 1 || space)) {
       abandon();
       moving = true;
-      for (const finger of fingers.values()) if (finger !== event) panzoom.handleDown(finger);
     }
-    if (moving) panzoom.handleDown(event);
+    if (fingers.size === 2) pinch = pinchOf([...fingers.values()]);
+    else if (moving) panzoom.handleDown(event);
     else if (event.button === 0 || (event.buttons & PEN_ERASER) !== 0) begin(event);
     showRing();
   }
 
   function move(event: PointerEvent): void {
     at = event.pointerType === 'touch' ? null : { x: event.clientX, y: event.clientY };
-    if (moving) panzoom.handleMove(event);
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, event);
+    if (pinch !== null) zoomBy(pinch);
+    else if (moving) panzoom.handleMove(event);
     else if (stroke?.pointerId === event.pointerId) extend(stroke, event);
     showRing();
   }
 
   function up(event: PointerEvent): void {
     fingers.delete(event.pointerId);
+    pinch = null;
     if (moving) {
       panzoom.handleUp(event);
       moving = fingers.size > 0;
@@ -182,4 +204,13 @@ export function followPointers(
     stopped.abort();
     stopRing();
   };
+}
+
+/** Null: these are not two fingers, or they are at one place. */
+function pinchOf(fingers: readonly PointerEvent[]): Pinch | null {
+  const [a, b, ...others] = fingers;
+  if (a === undefined || b === undefined || others.length > 0) return null;
+  const distance = Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+  if (distance === 0) return null;
+  return { x: (a.clientX + b.clientX) / 2, y: (a.clientY + b.clientY) / 2, distance };
 }

@@ -34,7 +34,6 @@ export function Surface({ painting, src, zoom }: Props) {
     const panzoom = createPanzoom(sheet.current, {
       // `followPointers` decides which pointers paint and which zoom.
       noBind: true,
-      pinchAndPan: true,
       minScale: 1,
       maxScale: MAX_SCALE,
       panOnlyWhenZoomed: true,
