@@ -5,7 +5,8 @@ export interface Stream<T> extends AsyncIterableIterator<T, undefined> {
 
 /** Holds the newest item only: an item that is not read is replaced by the next one. */
 export interface Mailbox<T> {
-  offer(item: T): void;
+  /** Returns whether it replaced an item that was not read. */
+  offer(item: T): boolean;
   /** Ends the stream; an item that is held can still be read. */
   end(): void;
   readonly stream: Stream<T>;
@@ -49,13 +50,16 @@ export function createMailbox<T>(onEnd: () => void): Mailbox<T> {
 
   return {
     offer(item) {
-      if (ended) return;
+      if (ended) return false;
       const [reader, ...others] = readers;
-      if (reader === undefined) held = { item };
-      else {
-        readers = others;
-        reader({ value: item, done: false });
+      if (reader === undefined) {
+        const replaced = held !== null;
+        held = { item };
+        return replaced;
       }
+      readers = others;
+      reader({ value: item, done: false });
+      return false;
     },
     end,
     stream,

@@ -28,9 +28,9 @@ export type Outcome = 'completed' | 'failed' | 'rejected' | 'left';
 export interface OperationObserver {
   /**
    * Called for each result, with its errors as the client gets them: once for a query or mutation, for each event of a
-   * subscription. Must not throw.
+   * subscription. `replaced`: the client was too slow to get the result before, which this one replaces. Must not throw.
    */
-  result?(errors: readonly GraphQLError[] | undefined): void;
+  result?(errors: readonly GraphQLError[] | undefined, replaced: boolean): void;
   /** Called exactly once. `durationMs` counts from the start. Must not throw. */
   end?(outcome: Outcome, durationMs: number): void;
 }
@@ -40,7 +40,7 @@ export type OnOperation = (operation: OperationInfo) => OperationObserver | unde
 
 /** Passes the life of one operation on to all hooks. `end` counts once, however often it is called. */
 export interface Observation {
-  result(errors: readonly GraphQLError[] | undefined): void;
+  result(errors: readonly GraphQLError[] | undefined, replaced: boolean): void;
   end(outcome: Outcome): void;
 }
 
@@ -51,8 +51,8 @@ export function observe(hooks: readonly OnOperation[], operation: OperationInfo)
   const observers = hooks.map(hook => hook(operation)).filter(observer => observer !== undefined);
   let ended = false;
   return {
-    result(errors) {
-      for (const observer of observers) observer.result?.(errors);
+    result(errors, replaced) {
+      for (const observer of observers) observer.result?.(errors, replaced);
     },
     end(outcome) {
       if (ended) return;

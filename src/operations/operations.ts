@@ -243,7 +243,7 @@ export function isRejected(prepared: Resolved | Operation | Rejected): prepared 
 }
 
 function ended(observation: Observation | null, outcome: Outcome, result: ExecutionResult): ExecutionResult {
-  observation?.result(result.errors);
+  observation?.result(result.errors, false);
   observation?.end(outcome);
   return result;
 }
@@ -253,8 +253,9 @@ function observed(subscriber: Subscriber, observation: Observation): Subscriber 
   return {
     stream: subscriber.stream,
     offer(shared: SharedResult) {
-      observation.result(shared.errors);
-      subscriber.offer(shared);
+      const replaced = subscriber.offer(shared);
+      observation.result(shared.errors, replaced);
+      return replaced;
     },
     whenReady: callback => subscriber.whenReady(callback),
     end() {

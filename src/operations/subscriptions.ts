@@ -32,8 +32,11 @@ export interface SharedResult {
 export interface Subscriber {
   /** What the transport reads. It calls the `leave` that the subscriber was made with when it ends or its reader goes. */
   readonly stream: AsyncIterable<ExecutionResult>;
-  /** Hands on the newest result; one that was offered before and not read yet may be dropped. Must not throw. */
-  offer(result: SharedResult): void;
+  /**
+   * Hands on the newest result, which may replace one that was offered before and not read yet; returns whether it did.
+   * Must not throw.
+   */
+  offer(result: SharedResult): boolean;
   /** Calls back once, when the next result that is offered will not replace one. Perhaps at once; never after the end. */
   whenReady(callback: () => void): void;
   /** No result follows: the stream ends once the last one was read. */

@@ -59,6 +59,7 @@ export function createOperationMetrics(registry: Registry): OnOperation {
   // Plain numbers, because results are the hot path: they are published at a scrape.
   const watchers = new Map<Transport, number>();
   const delivered = new Map<Transport, number>();
+  const conflated = new Map<Transport, number>();
   new Gauge({
     name: 'qwen_edit_watchers',
     help: 'Open GraphQL subscriptions',
@@ -70,12 +71,22 @@ export function createOperationMetrics(registry: Registry): OnOperation {
   });
   new Counter({
     name: 'qwen_edit_snapshots_delivered_total',
-    help: 'Results that were delivered to subscriptions',
+    help: 'Results of subscriptions that were delivered',
     labelNames: ['transport'],
     registers,
     collect() {
       this.reset();
       for (const [transport, count] of delivered) this.inc({ transport }, count);
+    },
+  });
+  new Counter({
+    name: 'qwen_edit_snapshots_conflated_total',
+    help: 'Results of subscriptions that a newer one replaced because the client was too slow to get them',
+    labelNames: ['transport'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [transport, count] of conflated) this.inc({ transport }, count);
     },
   });
   const add = (counts: Map<Transport, number>, transport: Transport, count: number): void => {
@@ -95,9 +106,10 @@ export function createOperationMetrics(registry: Registry): OnOperation {
     if (live) add(watchers, transport, 1);
     let results = 0;
     return {
-      result() {
+      result(_errors, replaced) {
         results++;
-        if (live) add(delivered, transport, 1);
+        // The one that was replaced counted as delivered: this one takes its place.
+        if (live) add(replaced ? conflated : delivered, transport, 1);
       },
       end(outcome: Outcome, durationMs) {
         if (live) add(watchers, transport, -1);

@@ -2,12 +2,13 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { type Rig, startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
 import { API_KEYS, as, KEYS, postGraphQL, submit } from '../support/requests.ts';
-import { scrape } from '../support/scrape.ts';
-import { until, watchOverWebSocket } from '../support/watch.ts';
+import { samplesOf, scrape } from '../support/scrape.ts';
+import { openSocket } from '../support/sockets.ts';
+import { until, waitForEnd, watchOverWebSocket } from '../support/watch.ts';
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await startRig({ SANDBOX_STEP: '1ms' });
+  rig = await startRig({ SANDBOX_STEP: '1ms', GRAPHQL_MAX_ALIASES: '100', GRAPHQL_MAX_COST: '1000000' });
 });
 afterAll(() => rig.close());
 
@@ -55,6 +56,43 @@ describe('GET /metrics', () => {
     expect(samples.get('qwen_edit_snapshots_delivered_total{transport="websocket"}')).toBeGreaterThanOrEqual(
       seen.length,
     );
+  });
+
+  describe('of a client that does not read', () => {
+    // Each result is half a megabyte: a run has more of them than the kernel buffers.
+    const prompts = Array.from({ length: 50 }, (_, n) => `p${n}: request { prompt }`).join(' ');
+    const query = `subscription ($id: ID!) { jobProgress(jobId: $id) { status ${prompts} } }`;
+    const edit = { prompt: 'p'.repeat(9_900), steps: 100 };
+    const count = async (what: 'delivered' | 'conflated', transport: string): Promise<number> =>
+      (await samplesOf(rig, `qwen_edit_snapshots_${what}_total`))[`{transport="${transport}"}`] ?? 0;
+
+    it('counts results that it gets later, and those that newer ones replaced', async () => {
+      const earlier = await count('delivered', 'websocket');
+      const id = await submit(rig, edit);
+      const { socket, send, next } = await openSocket(rig.url);
+      socket.pause();
+      send({ type: 'subscribe', id: 'slow', payload: { query, variables: { id } } });
+      await waitForEnd(rig.url, id);
+      await until(async () => (await count('conflated', 'websocket')) > 0);
+      socket.resume();
+      let received = 0;
+      while ((await next()).type === 'next') received += 1;
+      socket.close();
+      expect(received).toBeGreaterThan(1);
+      expect(await count('delivered', 'websocket')).toBe(earlier + received);
+    });
+
+    it('counts those of server-sent events', async () => {
+      const id = await submit(rig, edit);
+      const events = await fetch(`${rig.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+        body: JSON.stringify({ query, variables: { id } }),
+      });
+      await waitForEnd(rig.url, id);
+      await until(async () => (await count('conflated', 'sse')) > 0);
+      await events.body?.cancel();
+    });
   });
 
   it('counts operations by name, and names beyond the first fifty as other', async () => {

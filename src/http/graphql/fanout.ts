@@ -45,15 +45,19 @@ class SocketSubscriber implements Subscriber {
    * Writes directly while the connection's buffer is empty; otherwise keeps only the newest result until it drains. So at
    * most one result waits here and one in the connection.
    */
-  offer({ message }: SharedResult): void {
-    if (!this.#isOpen()) return;
+  offer({ message }: SharedResult): boolean {
+    if (!this.#isOpen()) return false;
     const transport = this.#transport;
-    if (this.#waiting !== null) this.#waiting = message;
-    else if (transport.writableLength === 0) this.#write(message);
+    if (this.#waiting !== null) {
+      this.#waiting = message;
+      return true;
+    }
+    if (transport.writableLength === 0) this.#write(message);
     else {
       this.#waiting = message;
       transport.write(NOTHING, () => this.#drained());
     }
+    return false;
   }
 
   /** At once while the connection's buffer is empty. A connection that is gone takes no more. */

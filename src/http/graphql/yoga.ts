@@ -170,9 +170,10 @@ function eventSubscriber(leave: () => void): Subscriber {
   return {
     stream: read,
     offer({ message }: SharedResult) {
-      offer({ stringify: () => message.toString('utf8', 0, message.length - 1) });
+      const replaced = offer({ stringify: () => message.toString('utf8', 0, message.length - 1) });
       holds = !waits;
       waits = false;
+      return replaced;
     },
     whenReady(callback) {
       if (waits) callback();
