@@ -5,6 +5,7 @@ import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { SHIPPED_FOLDER } from '../support/comfyui/workflows.ts';
+import { startRig } from '../support/gateway.ts';
 import { noisyImage } from '../support/images.ts';
 import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
@@ -280,12 +281,12 @@ it('is rejected where its workflow takes none, and the page offers one that does
 it('is not offered where no workflow takes one', async () => {
   const workflows = await mkdtemp(join(tmpdir(), 'studio-workflows-'));
   await cp(SHIPPED_FOLDER, workflows, { recursive: true, filter: from => !from.includes(INPAINT) });
-  const other = await startStudio({ WORKFLOWS_DIR: workflows });
+  const other = await startRig({ WORKFLOWS_DIR: workflows });
   try {
-    const { page: without } = await other.open();
-    await without.getByAltText('portrait.jpg').waitFor();
-    await expect.poll(() => without.getByLabel('Workflow').locator('option').count()).toBeGreaterThan(0);
-    expect(await without.getByRole('button', { name: 'Paint what may change' }).count()).toBe(0);
+    await page.goto(other.url);
+    await page.getByAltText('portrait.jpg').waitFor();
+    await expect.poll(() => page.getByLabel('Workflow').locator('option').count()).toBeGreaterThan(0);
+    expect(await page.getByRole('button', { name: 'Paint what may change' }).count()).toBe(0);
   } finally {
     await other.close();
     await rm(workflows, { recursive: true });

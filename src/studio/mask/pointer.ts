@@ -166,14 +166,18 @@ export function followPointers(
     showRing();
   }
 
+  function hold(held: boolean): void {
+    space = held;
+    area.classList.toggle('mask-moves', held);
+  }
+
   function key(event: KeyboardEvent): void {
     // On a control, space presses it.
     const onControl =
       event.target instanceof Element && event.target.closest('button, input, summary') !== null;
     if (event.key !== ' ' || onControl) return;
     event.preventDefault();
-    space = event.type === 'keydown';
-    area.classList.toggle('mask-moves', space);
+    hold(event.type === 'keydown');
   }
 
   const { signal } = stopped;
@@ -199,6 +203,8 @@ export function followPointers(
   );
   window.addEventListener('keydown', key, { signal });
   window.addEventListener('keyup', key, { signal });
+  // Where the key is released elsewhere, no event tells.
+  window.addEventListener('blur', () => hold(false), { signal });
   const stopRing = effect(showRing);
   return () => {
     stopped.abort();
