@@ -135,7 +135,7 @@ describe('qwen-edit backup', () => {
     const { code, out } = await qwenEdit(['backup', target], { DATA_DIR: dataDir });
     expect([code, out]).toEqual([
       0,
-      expect.stringMatching(/^Saved 1 jobs and 6 files \(0\.\d MiB\) in \/.*copy\n$/),
+      expect.stringMatching(/^Saved 1 jobs and 6 files \([\d.]+ [KM]iB\) in \/.*copy\n$/),
     ]);
     const restored = await start(target);
     expect((await fetch(`${restored.url}/input/${masked}?slot=mask`)).status).toBe(200);
@@ -150,7 +150,7 @@ describe('qwen-edit backup', () => {
     const { code, screen } = await qwenEditOnTerminal(words, {}, { cwd: folder });
     expect(code).toBe(0);
     expect(screen).toMatch(/░|█/);
-    expect(screen).toContain('Saved 0 jobs and 0 files (0.0 MiB) in ');
+    expect(screen).toContain('Saved 0 jobs and 0 files (0 bytes) in ');
   }, 60_000);
 
   it('reports what it cannot do, and leaves nothing behind', async () => {
