@@ -188,16 +188,66 @@ export const texts = {
     retry: 'Try again',
     remove: 'Delete',
   },
-  history: { title: 'History', empty: 'Nothing yet.', more: 'Show more' },
+  history: {
+    title: 'History',
+    search: 'Search prompts and labels',
+    filter: 'Status',
+    filters: { all: 'All', active: 'Under way', ready: 'Ready', failed: 'Failed', canceled: 'Canceled' },
+    found: (count: number) => (count === 1 ? 'One edit.' : `${count} edits.`),
+    line: (job: JobSnapshot) =>
+      job.status === 'COMPLETED'
+        ? ago(job.createdAt)
+        : job.status === 'PROCESSING'
+          ? `${STATUSES.PROCESSING}, ${Math.round(job.progress)} %`
+          : `${STATUSES[job.status]} · ${ago(job.createdAt)}`,
+    empty: 'No edits yet',
+    noMatch: 'No edit matches',
+    start: 'Make one',
+    loading: 'Loading…',
+    more: 'Show more',
+    remove: 'Delete',
+    removeNow: 'Delete',
+    keep: 'Keep',
+  },
   engines: {
     title: 'Engines',
     sandbox: 'Sandbox',
+    operatorsOnly: 'Only operators may see the engines.',
+    none: 'There are no engines. Set COMFYUI_URL.',
+    drain: 'Drain',
+    undrain: 'Take jobs again',
+    drained: (id: string, drained: boolean) =>
+      drained ? `${id} takes no more edits.` : `${id} takes edits again.`,
+    whileDrained: (running: number) =>
+      running === 0
+        ? 'Takes no more edits, and runs none.'
+        : `Takes no more edits. ${running === 1 ? 'One is' : `${running} are`} still running.`,
+    version: (version: string) => `ComfyUI ${version}`,
+    memory: 'Memory in use',
+    memoryUsed: (used: number, total: number) => `${gigabytes(used)} of ${gigabytes(total)} GB in use`,
+    notLive: 'Its WebSocket does not open: edits have no steps and no previews.',
+    idle: 'Runs no edit now.',
+    runs: (count: number, all: number) =>
+      count === all ? 'Runs every workflow.' : `Runs ${count} of ${all} workflows.`,
+    lacks: (names: readonly string[]) => `Cannot run ${names.join(', ')}`,
     state: (state: keyof typeof ENGINE_STATES) => ENGINE_STATES[state],
   },
+  queue: {
+    title: (count: number) => `Queue (${count})`,
+    empty: 'No edit waits.',
+    place: 'Place',
+    job: 'Edit',
+    reason: 'Waits because',
+    since: 'Submitted',
+    priority: (priority: 'HIGH' | 'NORMAL' | 'LOW') => capitalized(priority.toLowerCase()),
+    more: (count: number) => `And ${count} more.`,
+  },
+  ago,
   signin: {
     title: 'Sign in',
     about: 'This gateway asks for a key. It is kept until you close this tab.',
     key: 'Key or token',
+    expired: 'Your key or token is no longer valid. Sign in again, and the page goes on.',
     rejected: 'The key was not accepted.',
     submit: 'Sign in',
     out: 'Sign out',
@@ -212,4 +262,18 @@ export const texts = {
 function duration(seconds: number): string {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+const gigabytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+
+const AGO = new Intl.RelativeTimeFormat('en', { style: 'short', numeric: 'auto' });
+
+/** How long ago a time was; its date if that is more than a week. */
+function ago(time: string): string {
+  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+  if (seconds < 60) return 'just now';
+  if (seconds < 3600) return AGO.format(-Math.floor(seconds / 60), 'minute');
+  if (seconds < 86_400) return AGO.format(-Math.floor(seconds / 3600), 'hour');
+  if (seconds < 7 * 86_400) return AGO.format(-Math.floor(seconds / 86_400), 'day');
+  return new Date(time).toLocaleDateString('en', { dateStyle: 'medium' });
 }

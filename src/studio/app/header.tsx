@@ -19,7 +19,7 @@ export function Header() {
         <span class="brand-name">{texts.brand}</span>
       </a>
       <nav class="views" aria-label={texts.views.label}>
-        {VIEWS.map(view => (
+        {VIEWS.filter(view => view !== 'engines' || session.caller.value?.operator === true).map(view => (
           <a key={view} href={`#${view}`} aria-current={route.view.value === view ? 'page' : undefined}>
             {texts.views[view]}
           </a>
@@ -33,7 +33,7 @@ export function Header() {
           </span>
         )}
         {session.key.value !== null && (
-          <IconButton icon="lock" label={texts.signin.out} onClick={session.signOut} />
+          <IconButton icon="lock" label={texts.signin.out} onClick={() => void session.signOut()} />
         )}
         <IconButton
           icon={THEME_ICONS[chosen]}

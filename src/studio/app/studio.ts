@@ -1,10 +1,13 @@
 import { type Client, createClient } from '../../client/client.ts';
+import { createHistory, type History } from '../history/history.ts';
 import { createDrafts } from '../images/drafts.ts';
 import { createImages, type Images } from '../images/images.ts';
 import { createIntake, type Intake } from '../images/intake.ts';
+import { createFeed } from '../jobs/feed.ts';
 import { createJobs, type Jobs } from '../jobs/jobs.ts';
 import { createSubmit, type Submit } from '../jobs/submit.ts';
 import { createMasks, type Masks } from '../mask/masks.ts';
+import { createOperator, type Operator } from '../operator/operator.ts';
 import { createParameters, type Parameters } from '../parameters/parameters.ts';
 import { createResultSize, type ResultSize } from '../parameters/size.ts';
 import { createPrompt, type Prompt } from '../prompt/prompt.ts';
@@ -36,6 +39,8 @@ export interface Studio {
   readonly jobs: Jobs;
   readonly submit: Submit;
   readonly viewer: Viewer;
+  readonly history: History;
+  readonly operator: Operator;
   /** Loads what the gateway has. Failures are shown by the stores. */
   start(): void;
   stop(): Promise<void>;
@@ -50,8 +55,15 @@ export function createStudio({
   readonly window: Window;
 }): Studio {
   const store = createStore(() => window.localStorage);
-  const session = createSession(createStore(() => window.sessionStorage));
-  const client = createClient({ url: baseUrl, headers: session.headers, patience: Number.POSITIVE_INFINITY });
+  const session = createSession(
+    createStore(() => window.sessionStorage),
+    () => client.caller(),
+  );
+  const client: Client = createClient({
+    url: baseUrl,
+    headers: session.headers,
+    patience: Number.POSITIVE_INFINITY,
+  });
   const gateway = createGatewayInfo(client, session);
   const theme = createTheme(window.document.documentElement, store);
   const route = createRoute(window);
@@ -63,10 +75,12 @@ export function createStudio({
   const parameters = createParameters({ client, session, store });
   const resultSize = createResultSize({ client, images, parameters });
   const masks = createMasks({ images, parameters, drafts, announcer });
-  const jobs = createJobs({ client, session, store, route, announcer });
+  const feed = createFeed({ client, session });
+  const jobs = createJobs({ client, session, store, route, announcer, feed });
   const submit = createSubmit({ client, session, images, masks, prompt, parameters, jobs, announcer });
 
   const load = (): void => {
+    if (session.caller.peek() === null) void session.identify();
     void gateway.load();
     void parameters.load();
     void jobs.load();
@@ -89,14 +103,28 @@ export function createStudio({
     jobs,
     submit,
     viewer: createViewer(jobs),
+    history: createHistory({ client, session, feed, announcer }),
+    operator: createOperator({ client, session, announcer, document: window.document }),
     start() {
       // The mask belongs to an image.
       void images.load().then(masks.load);
       session.onSignIn(load);
+      // What the next person sees is a new page: connections, jobs and the form are gone.
+      session.onSignOut(async () => {
+        jobs.stop();
+        prompt.stop();
+        images.stop();
+        masks.stop();
+        for (const name of ['job', 'prompt', 'negative']) store.write(name, undefined);
+        await drafts.clear();
+        window.history.replaceState(null, '', window.location.pathname + window.location.search);
+        window.location.reload();
+      });
       load();
     },
     async stop() {
       jobs.stop();
+      feed.stop();
       resultSize.stop();
       masks.stop();
       intake.stop();

@@ -8,6 +8,7 @@ export interface Drafts {
   /** The mask, as it was saved. Null: there was none. */
   loadMask(): Promise<Blob | null>;
   saveMask(png: Blob | null): void;
+  clear(): Promise<void>;
 }
 
 /** What is kept of an image. Thumbnails of files are made anew, and other uploads than finished ones are repeated. */
@@ -49,11 +50,21 @@ export function createDrafts(): Drafts {
     );
   }
 
+  async function clear(): Promise<void> {
+    const transaction = (await open()).transaction(STORE, 'readwrite');
+    transaction.objectStore(STORE).clear();
+    return new Promise((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onerror = () => reject(transaction.error);
+    });
+  }
+
   return {
     // Some private windows have no database: the page works without drafts.
     load: () => read<readonly Draft[]>(IMAGES).catch(() => null),
     save: images => write(IMAGES, images),
     loadMask: () => read<Blob>(MASK).catch(() => null),
     saveMask: png => write(MASK, png),
+    clear: () => clear().catch(() => undefined),
   };
 }

@@ -5,7 +5,7 @@ import { texts } from '../texts.ts';
 import type { Draft, Drafts } from './drafts.ts';
 import { type EditImage, MAX_IMAGES, type NewImage, type Upload } from './edit-image.ts';
 import { SAMPLES } from './samples.ts';
-import { sendImage } from './upload.ts';
+import { sendImage, type UploadOutcome } from './upload.ts';
 
 /** The images of the next edit. */
 export interface Images {
@@ -108,18 +108,24 @@ export function createImages({
 
   function send(id: number, file: Blob): void {
     const abort = new AbortController();
-    const ended = sendImage(file, {
-      url: new URL('upload', baseUrl),
-      headers: session.headers(),
-      signal: abort.signal,
-      onProgress: part => change(id, { upload: { state: 'sending', part } }),
-    }).then(
+    const attempt = async (): Promise<UploadOutcome> => {
+      for (;;) {
+        const outcome = await sendImage(file, {
+          url: new URL('upload', baseUrl),
+          headers: session.headers(),
+          signal: abort.signal,
+          onProgress: part => change(id, { upload: { state: 'sending', part } }),
+        });
+        if (outcome.ok || outcome.status !== 401) return outcome;
+        await session.require();
+      }
+    };
+    const ended = attempt().then(
       outcome => {
         if (outcome.ok) {
           const { uploadId, expiresAt } = outcome;
           return change(id, { upload: { state: 'done', uploadId, expiresAt } });
         }
-        if (outcome.status === 401) session.require();
         const retryable = outcome.status === null || !BAD_IMAGE.has(outcome.status);
         change(id, {
           upload: { state: 'failed', retryable },

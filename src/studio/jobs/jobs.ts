@@ -12,6 +12,8 @@ import type { Route } from '../app/route.ts';
 import type { Store } from '../app/storage.ts';
 import type { Session } from '../signin/session.ts';
 import { texts } from '../texts.ts';
+import { expiryOf } from '../ui/signed-url.ts';
+import type { Feed } from './feed.ts';
 
 /** A job of the caller as the page knows it. */
 export interface LiveJob {
@@ -37,6 +39,8 @@ export interface Jobs {
   select(id: string | null): void;
   cancel(id: string): Promise<void>;
   remove(id: string): Promise<void>;
+  /** Reads a job that has ended again, at most every few seconds: an image of it could not be loaded. */
+  renew(id: string): void;
   /** Submits the same request once more. */
   retry(id: string): Promise<void>;
   /** What a job was submitted with; null when it is gone. */
@@ -55,8 +59,11 @@ const NEWEST = 24;
 const MAX_PER_SECOND = 8;
 /** How often the selected job is read while it waits, in milliseconds. */
 const WAITING_MS = 2_000;
-/** The name of the channel on which tabs tell each other of new jobs. */
-const CHANNEL = 'qwen-studio.jobs';
+/** How long before its end a signed address is renewed, and the shortest time until that, in milliseconds. */
+const RENEW_BEFORE_MS = 60_000;
+const MIN_RENEW_MS = 10_000;
+/** Jobs that are followed at once, of the operations that a gateway accepts on a socket. */
+const MAX_FOLLOWED = 30;
 
 export function createJobs({
   client,
@@ -64,18 +71,21 @@ export function createJobs({
   store,
   route,
   announcer,
+  feed,
 }: {
   readonly client: Client;
   readonly session: Session;
   readonly store: Store;
   readonly route: Route;
   readonly announcer: Announcer;
+  readonly feed: Feed;
 }): Jobs {
   const list = signal<readonly Entry[]>([]);
   const fault = signal<string | null>(null);
   const stopped = new AbortController();
+  const followed = new Set<string>();
+  const renewed = new WeakMap<Entry, number>();
   const selected = computed(() => list.value.find(({ id }) => id === route.jobId.value) ?? null);
-  const tabs = new BroadcastChannel(CHANNEL);
   const last = store.read('job');
   // A page that is opened anew shows what the last one showed.
   if (route.jobId.peek() === null && route.view.peek() === 'edit' && typeof last === 'string') {
@@ -102,7 +112,35 @@ export function createJobs({
     }, WAITING_MS);
     return () => clearInterval(timer);
   });
-  tabs.addEventListener('message', () => void load());
+  const stopListening = feed.listen(({ reset, jobs: changed, removed }) => {
+    const ids = new Set(changed.map(({ id }) => id));
+    const oldest = changed.at(-1)?.createdAt ?? '';
+    const gone = list.value.filter(({ id, snapshot }) => !ids.has(id) && snapshot.value.createdAt > oldest);
+    for (const id of reset ? gone.map(entry => entry.id) : removed) drop(id);
+    for (const { request, ...snapshot } of changed) put(snapshot, request.prompt);
+  });
+
+  // Signed addresses of the selected job are renewed before they expire, for downloads and copies.
+  const stopRenewing = effect(() => {
+    const entry = selected.value;
+    const url = entry?.snapshot.value.images[0]?.url;
+    const expiry = url === undefined ? null : expiryOf(url);
+    if (entry === null || expiry === null) return;
+    const wait = Math.max(MIN_RENEW_MS, expiry - Date.now() - RENEW_BEFORE_MS);
+    const timer = setTimeout(() => void renew(entry), wait);
+    return () => clearTimeout(timer);
+  });
+
+  async function renew(entry: Entry): Promise<void> {
+    if (!isFinal(entry.snapshot.value) || Date.now() - (renewed.get(entry) ?? 0) < MIN_RENEW_MS) return;
+    renewed.set(entry, Date.now());
+    try {
+      const now = await client.job(entry.id, { signal: stopped.signal });
+      if (now !== null) entry.snapshot.value = now;
+    } catch (error) {
+      report(error);
+    }
+  }
 
   function report(error: unknown): void {
     if (stopped.signal.aborted || session.concerns(error)) return;
@@ -113,14 +151,22 @@ export function createJobs({
     const known = list.value.find(({ id }) => id === snapshot.id);
     if (known !== undefined) {
       if (snapshot.revision > known.snapshot.value.revision) known.snapshot.value = snapshot;
+      followUnlessFinal(known);
       return known;
     }
     const entry = { id: snapshot.id, prompt, snapshot: signal(snapshot), away: signal(false) };
     list.value = [...list.value, entry].sort((left, right) =>
       right.snapshot.value.createdAt.localeCompare(left.snapshot.value.createdAt),
     );
-    if (!isFinal(snapshot)) void follow(entry);
+    followUnlessFinal(entry);
     return entry;
+  }
+
+  function followUnlessFinal(entry: Entry): void {
+    const { id, snapshot } = entry;
+    if (isFinal(snapshot.value) || followed.has(id) || followed.size >= MAX_FOLLOWED) return;
+    followed.add(id);
+    void follow(entry).finally(() => followed.delete(id));
   }
 
   async function follow({ id, snapshot, away }: Entry): Promise<void> {
@@ -179,7 +225,6 @@ export function createJobs({
   function add(snapshot: JobSnapshot, prompt: string): void {
     put(snapshot, prompt);
     route.open('edit', snapshot.id);
-    tabs.postMessage(snapshot.id);
   }
 
   return {
@@ -194,7 +239,7 @@ export function createJobs({
     },
     async cancel(id) {
       try {
-        const result = await client.cancel(id);
+        const result = await session.insist(() => client.cancel(id));
         if (result.__typename === 'EditJobNotFound') drop(id);
       } catch (error) {
         report(error);
@@ -202,16 +247,20 @@ export function createJobs({
     },
     async remove(id) {
       try {
-        await client.delete(id);
+        await session.insist(() => client.delete(id));
         drop(id);
         announcer.say(texts.jobs.deleted);
       } catch (error) {
         report(error);
       }
     },
+    renew(id) {
+      const entry = list.value.find(known => known.id === id);
+      if (entry !== undefined) void renew(entry);
+    },
     async retry(id) {
       try {
-        const result = await client.retry(id);
+        const result = await session.insist(() => client.retry(id));
         if (result.__typename !== 'EditJob') fault.value = result.message;
         else add(result, list.value.find(known => known.id === id)?.prompt ?? '');
       } catch (error) {
@@ -223,7 +272,8 @@ export function createJobs({
       stopped.abort();
       stopKeeping();
       stopReading();
-      tabs.close();
+      stopListening();
+      stopRenewing();
     },
   };
 }

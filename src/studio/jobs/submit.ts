@@ -82,9 +82,9 @@ export function createSubmit({
       sending.value = true;
       fault.value = null;
       try {
-        await edit();
+        await session.insist(edit);
       } catch (error) {
-        if (!session.concerns(error)) fault.value = texts.failure(error);
+        fault.value = texts.failure(error);
       } finally {
         sending.value = false;
       }

@@ -44,7 +44,7 @@ function TrayItem({ job }: { readonly job: LiveJob }) {
         {source === undefined ? (
           <Icon name={status === 'ERROR' || status === 'CANCELED' ? 'alert' : 'wand'} />
         ) : (
-          <SteadyImage src={source} alt="" />
+          <SteadyImage src={source} alt="" onFailed={() => jobs.renew(job.id)} />
         )}
         {status === 'PROCESSING' && <span class="tray-progress" style={{ width: `${progress}%` }} />}
         <span class="hidden">{`${texts.jobs.status(status)}: ${job.prompt}`}</span>

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import type { JobSnapshot } from '../../client/client.ts';
+import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { SteadyImage } from '../ui/steady-image.tsx';
 
@@ -14,6 +15,7 @@ export function ShownImage({
   /** Lies over the image. */
   readonly children?: ComponentChildren;
 }) {
+  const { jobs } = useStudio();
   const result = job.images[0];
   const size = result ?? job.size ?? job.preview;
   const shown = result ?? job.preview;
@@ -29,6 +31,7 @@ export function ShownImage({
         <SteadyImage
           src={shown.url}
           alt={result === undefined ? texts.result.preview : texts.result.alt(prompt)}
+          onFailed={() => jobs.renew(job.id)}
         />
       )}
       {children}

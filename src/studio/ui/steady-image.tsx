@@ -9,10 +9,12 @@ interface Props {
   readonly height?: number | undefined;
   /** Called when `src` is shown. */
   readonly onShown?: (() => void) | undefined;
+  /** Called when `src` cannot be shown, as when its signature has expired. */
+  readonly onFailed?: (() => void) | undefined;
 }
 
 /** An image whose source may change: it shows the old one, with its old text, until the new one can be painted. */
-export function SteadyImage({ src, alt, class: name = '', width, height, onShown }: Props) {
+export function SteadyImage({ src, alt, class: name = '', width, height, onShown, onFailed }: Props) {
   const [shown, show] = useState<{ src: string; alt: string } | null>(null);
   useEffect(() => {
     const next = new Image();
@@ -25,7 +27,9 @@ export function SteadyImage({ src, alt, class: name = '', width, height, onShown
         onShown?.();
       },
       // A preview may be replaced before it is read: the next one follows.
-      () => undefined,
+      () => {
+        if (current) onFailed?.();
+      },
     );
     return () => {
       current = false;

@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
+
+const JOBS = 200;
+
+let studio: StudioRig;
+let opened: StudioPage;
+beforeAll(async () => {
+  studio = await startStudio({ SANDBOX_STEP: '15ms' });
+  await Promise.all(Array.from({ length: JOBS }, (_, n) => submit(`picture ${n}`, 1)));
+  await vi.waitFor(async () => expect(await unfinished()).toBe(0), { timeout: 120_000, interval: 300 });
+  opened = await studio.open();
+  await opened.page.getByRole('link', { name: 'History' }).click();
+  await cards().first().waitFor();
+}, 240_000);
+afterAll(() => studio.close());
+
+const cards = () => opened.page.getByRole('link', { name: /picture|running|waiting/ });
+
+/** Submits an edit as another program would. Resolves with its id. */
+async function submit(prompt: string, steps: number): Promise<string> {
+  const { data } = await studio.rig.graphql<{ editImage: { id: string } }>(
+    `mutation ($url: URL!, $prompt: String!, $steps: Int!) {
+      editImage(input: { images: [{ url: $url }], prompt: $prompt, steps: $steps, megapixels: 0.1 }) {
+        ... on EditJob { id }
+      }
+    }`,
+    { url: `${studio.rig.images.url}/red.png`, prompt, steps },
+  );
+  return data?.editImage.id ?? '';
+}
+
+async function unfinished(): Promise<number> {
+  const { data } = await studio.rig.graphql<{ jobs: { nodes: unknown[] } }>(
+    '{ jobs(first: 100, status: [QUEUED, PROCESSING]) { nodes { id } } }',
+  );
+  return data?.jobs.nodes.length ?? 0;
+}
+
+it(`shows ${JOBS} jobs by scrolling, while another one runs`, async () => {
+  const { page } = opened;
+  for (const number of [1, 2, 3]) await submit(`running job ${number}`, 100);
+  await expect.poll(() => cards().first().textContent()).toMatch(/running job/);
+  const bar = opened.progress;
+  await expect.poll(async () => Number(await bar.first().getAttribute('aria-valuenow'))).toBeGreaterThan(0);
+  await page.evaluate(SCROLL_TO_END);
+  expect(await cards().count()).toBe(JOBS + 3);
+  await page.evaluate(SCROLL_TO_TOP);
+  await expect.poll(() => page.evaluate(FIRST_IMAGE), { timeout: 10_000 }).toMatch(/width=\d+&format=webp/);
+}, 60_000);
+
+it('finds jobs by status and by words', async () => {
+  const { page } = opened;
+  await page.getByText('Failed', { exact: true }).click();
+  await page.getByRole('heading', { name: 'No edit matches' }).waitFor();
+  await page.getByText('Ready', { exact: true }).click();
+  await expect.poll(() => cards().count()).toBeGreaterThan(10);
+  const search = page.getByRole('searchbox', { name: 'Search prompts and labels' });
+  // On the last page, which is read for it.
+  await search.fill('PICTURE 17');
+  await expect.poll(() => cards().count()).toBe(11);
+  await search.fill('');
+  await page.getByText('All', { exact: true }).click();
+});
+
+it('deletes a job after a second press, and shows what other programs delete', async () => {
+  const { page } = opened;
+  const id = await submit('picture to delete', 1);
+  const other = await submit('picture deleted elsewhere', 1);
+  const mine = page.getByRole('link', { name: /picture to delete/ });
+  const theirs = page.getByRole('link', { name: /picture deleted elsewhere/ });
+  await expect.poll(() => page.evaluate(FIRST_LOADED), { timeout: 10_000 }).toBe(true);
+  await studio.rig.graphql(`mutation { deleteJob(id: "${other}") { __typename } }`);
+  await theirs.waitFor({ state: 'detached' });
+
+  await mine.focus();
+  await page.keyboard.press('Delete');
+  await page.keyboard.press('Escape');
+  expect(await mine.count()).toBe(1);
+  await page.keyboard.press('Delete');
+  await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Delete');
+  await page.keyboard.press('Enter');
+  await mine.waitFor({ state: 'detached' });
+  const { data } = await studio.rig.graphql<{ job: null }>(`{ job(id: "${id}") { id } }`);
+  expect(data?.job).toBeNull();
+});
+
+it('is walked with the arrow keys, and opens a job in the editor', async () => {
+  const { page, result, faults } = opened;
+  await cards().first().focus();
+  await page.keyboard.press('ArrowRight');
+  const focused = await page.evaluate<string>('document.activeElement.title');
+  expect(focused).not.toBe('running job 3');
+  await page.keyboard.press('Enter');
+  await expect.poll(() => result.first().getAttribute('alt')).toBe(`Result: ${focused}`);
+  expect(faults).toEqual([]);
+});
+
+/** In the page, as texts: the compiler does not know its names here. */
+const FIRST_LOADED =
+  '[...document.querySelectorAll(".history-card")].slice(0, 2).every(card => /deleted?/.test(card.textContent) && card.querySelector("img")?.complete && card.querySelector(".status-completed"))';
+const FIRST_IMAGE = 'document.querySelector(".history img").src';
+const SCROLL_TO_TOP = `(async () => {
+  const page = document.querySelector('.page');
+  while (page.scrollTop > 0) {
+    page.scrollBy(0, -300);
+    await new Promise(requestAnimationFrame);
+  }
+})()`;
+const SCROLL_TO_END = `(async () => {
+  const page = document.querySelector('.page');
+  const more = () => document.querySelector('.history-foot')?.textContent !== '';
+  const below = () => page.scrollTop + page.clientHeight < page.scrollHeight - 2;
+  while (more() || below()) {
+    page.scrollBy(0, 300);
+    await new Promise(requestAnimationFrame);
+  }
+})()`;
