@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseApiKeys } from '../http/access/api-keys.ts';
+import { parseModelAliases } from '../http/openai/aliases.ts';
 import { parseTrustedProxies } from '../http/peers.ts';
 import { duration, flag, list, oneOf, parsed, rate, readableFile, text, webUrl, whole } from './kinds.ts';
 
@@ -68,6 +69,13 @@ export const callerSubjects = {
       example: '100/1m',
       description:
         'Requests and operations per caller and time, or `off`. Gateways that share a Redis share the count. Default: `off` on loopback, else `300/1m`',
+    }),
+  },
+  'OpenAI clients': {
+    OPENAI_MODEL_ALIASES: parsed(parseModelAliases).meta({ takes: 'list' }).default([]).meta({
+      example: 'gpt-image-1,dall-e-2=qwen-image-edit-plus-lightning',
+      description:
+        'Names of models that `/v1` takes besides those of workflows, comma-separated: `name` for the default workflow, `name=workflow` for another, `*` for every unknown name',
     }),
   },
   Studio: {

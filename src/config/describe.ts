@@ -31,13 +31,14 @@ export function describeSetting(name: SettingName): SettingFacts {
 }
 
 function factsOf(name: string, schema: z.ZodType): SettingFacts {
-  const { takes, range = '', example, description } = metaOf(schema);
-  const known = typeof takes === 'string' && typeof example === 'string' && description !== undefined;
-  if (!known) throw new Error(`${name} needs its kind, an example and a description`);
+  const { takes, range, example, description } = metaOf(schema);
+  if (typeof takes !== 'string' || typeof example !== 'string' || typeof description !== 'string') {
+    throw new Error(`${name} needs its kind, an example and a description`);
+  }
   return {
     name,
     takes,
-    range,
+    range: typeof range === 'string' ? range : '',
     fallback: fallbackOf(schema),
     example,
     about: description,

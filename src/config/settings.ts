@@ -8,6 +8,7 @@ export const subjects = { ...callerSubjects, ...workSubjects };
 export const settings = {
   ...callerSubjects.Address,
   ...callerSubjects.Access,
+  ...callerSubjects['OpenAI clients'],
   ...callerSubjects.Studio,
   ...callerSubjects.GraphQL,
   ...callerSubjects.Connections,

@@ -1,8 +1,10 @@
 import { fileURLToPath } from 'node:url';
+import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
 import { startMetricsServer } from '../http/metrics.ts';
+import { openaiRoutes } from '../http/openai/index.ts';
 import type { ReadinessCheck } from '../http/probes.ts';
 import { restRoutes } from '../http/rest/index.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
@@ -64,23 +66,32 @@ export async function startFaces(
     services,
     identity,
     imageUrls: parts.imageUrls,
-    rest: (callers, streams) =>
-      restRoutes({
+    routes: ({ callers, streams, originOf }) => {
+      const shared = {
         services,
         artifacts,
         uploads,
         origins: config.CORS_ORIGINS,
+        endingOf: streams.endingOf,
+        callerOf: (request: FastifyRequest) => callers.of(request.raw).caller,
+        log,
+      };
+      const rest = restRoutes({
+        ...shared,
         outputDir: config.COMFYUI_OUTPUT_DIR,
         version: VERSION,
         features: parts.features,
         engineKind: () => (parts.sandbox ? 'sandbox' : 'comfyui'),
-        endingOf: streams.endingOf,
-        callerOf: request => callers.of(request.raw).caller,
         keepPrivate: identity.required,
         studio,
         maxBodyBytes,
-        log,
-      }),
+      });
+      const openai = openaiRoutes({ ...shared, originOf, aliases: config.OPENAI_MODEL_ALIASES });
+      return async app => {
+        await app.register(rest);
+        await app.register(openai, { prefix: '/v1' });
+      };
+    },
     log,
     host,
     port,

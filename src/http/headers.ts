@@ -12,6 +12,7 @@ const EXPOSED = [
   'link',
   'location',
   'retry-after',
+  'x-job-id',
   'x-request-id',
   'x-ratelimit-limit',
   'x-ratelimit-remaining',

@@ -44,8 +44,8 @@ export interface HttpOptions {
   readonly identity: Identity;
   /** Verifies signed URLs of images; null: they are not signed. */
   readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
-  /** Makes the REST routes; `callers` has the caller of each request, `streams` the responses that stay open. */
-  readonly rest: (callers: Callers, streams: Streams) => FastifyPluginAsync;
+  /** Makes the routes outside of GraphQL. */
+  readonly routes: (surroundings: RouteSurroundings) => FastifyPluginAsync;
   readonly log: Log;
   readonly host: string;
   readonly port: number;
@@ -70,6 +70,15 @@ export interface HttpOptions {
   readonly logRequests: boolean;
   /** Called for each GraphQL operation. */
   readonly onOperation: readonly OnOperation[];
+}
+
+/** What routes know of their requests. */
+export interface RouteSurroundings {
+  readonly callers: Callers;
+  /** The responses that stay open. */
+  readonly streams: Streams;
+  /** Scheme and host under which the caller reached the gateway, without a trailing slash. */
+  readonly originOf: (request: IncomingMessage) => string;
 }
 
 /** The limits of the HTTP server. Those of images and jobs are elsewhere. */
@@ -143,6 +152,9 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 
+  const originOf = (request: IncomingMessage): string =>
+    options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
+
   function clientOf(
     request: IncomingMessage,
     known: Known,
@@ -151,7 +163,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   ): Pick<Source, 'context' | 'clientKey'> {
     const address = peers.addressOf(request);
     const { caller } = withShare(known, options.fairBy, address);
-    const baseUrl = options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
+    const baseUrl = originOf(request);
     const clientKey = clientKeyOf(caller.id, address);
     const { traceparent } = request.headers;
     return { clientKey, context: { ...services, caller, baseUrl, signal, requestId, traceparent } };
@@ -184,7 +196,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
-  await app.register(options.rest(callers, streams));
+  await app.register(options.routes({ callers, streams, originOf }));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,

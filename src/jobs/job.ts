@@ -31,7 +31,7 @@ export interface StoredImage extends Size {
   readonly sha256: string;
   readonly mimeType: ImageMimeType;
   readonly bytes: number;
-  /** Where it came from, for humans: the URL as given, `data:`, `upload:<id>` or `job:<id>`. */
+  /** Where it came from, for humans: the URL as given, `data:`, `form:`, `upload:<id>` or `job:<id>`. */
   readonly source: string;
 }
 

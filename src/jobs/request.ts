@@ -100,6 +100,8 @@ export type ImageSource =
   | { kind: 'dataUri'; dataUri: string }
   /** An upload of the caller. */
   | { kind: 'upload'; id: string }
+  /** A file that came with the request itself: an upload that lasts until the submit is over. */
+  | { kind: 'form'; uploadId: string; sha256: string }
   /** The first output image of a job of the caller. */
   | { kind: 'job'; id: string };
 
@@ -192,12 +194,17 @@ export function fingerprint(input: EditInput): string {
   // Without a mask it is the hash of earlier versions, which had none.
   const canonical = {
     ...rest,
-    images: images.map(({ slot, source }) => ({ slot, source })),
-    ...(mask === null ? {} : { mask }),
+    images: images.map(({ slot, source }) => ({ slot, source: contentOf(source) })),
+    ...(mask === null ? {} : { mask: contentOf(mask) }),
   };
   return createHash('sha256')
     .update(JSON.stringify(sortKeys(canonical)))
     .digest('hex');
+}
+
+/** A file that is sent again is another upload with the same content. */
+function contentOf(source: ImageSource): object {
+  return source.kind === 'form' ? { kind: source.kind, sha256: source.sha256 } : source;
 }
 
 function sortKeys(value: unknown): unknown {

@@ -155,8 +155,10 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
         return images.fromUrl(source.url, given);
       case 'dataUri':
         return images.fromDataUri(source.dataUri, given);
-      case 'upload': {
-        const image = await uploads?.use(source.id, caller, signal);
+      case 'upload':
+      case 'form': {
+        const id = source.kind === 'form' ? source.uploadId : source.id;
+        const image = await uploads?.use(id, caller, signal);
         if (image) return { ok: true, image };
         return invalid('is not one of your uploads, or it has expired');
       }
@@ -311,6 +313,8 @@ function describeSource(source: ImageSource): string {
       return source.url;
     case 'dataUri':
       return 'data:';
+    case 'form':
+      return 'form:';
     case 'upload':
     case 'job':
       return `${source.kind}:${source.id}`;

@@ -36,6 +36,8 @@ export interface Uploads {
    * signal's reason.
    */
   use(id: string, caller: Caller, signal?: AbortSignal | undefined): Promise<VerifiedImage | null>;
+  /** Removes an upload that `take` has made. */
+  drop(id: string): Promise<void>;
   /** Removes expired uploads and the remains of incomplete ones. Returns how many. */
   sweep(): Promise<number>;
 }
@@ -129,6 +131,7 @@ export function createUploads(options: UploadsOptions): Uploads {
       const { mimeType, extension, width, height, sha256 } = upload;
       return { bytes, mimeType, extension, width, height, sha256 };
     },
+    drop: remove,
     async sweep() {
       const newest = new Map<string, number>();
       for (const { key, modifiedAt } of await artifacts.list('uploads')) {

@@ -75,7 +75,7 @@ beforeAll(async () => {
     },
     identity: createIdentity({ keys: [], tokens: null }),
     imageUrls: null,
-    rest: () => async () => {},
+    routes: () => async () => {},
     log,
     host: '127.0.0.1',
     port: 0,

@@ -1,6 +1,7 @@
 import { pipeline, type Readable, type Writable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sharp from 'sharp';
+import { encodeAs } from '../../images/encode.ts';
 import type { ImageMimeType } from '../../images/formats.ts';
 import { type Range, restore, wholeBytes } from '../../images/metadata/restore.ts';
 import type { Job, OutputImage } from '../../jobs/job.ts';
@@ -172,22 +173,7 @@ async function contentOf(
 }
 
 function convert(source: Readable, { mimeType, quality, width }: Conversion, log: Log): Readable {
-  const image = sharp();
-  if (width !== null) image.resize({ width });
-  switch (mimeType) {
-    case 'image/png':
-      image.png();
-      break;
-    case 'image/jpeg':
-      // JPEG has no transparency, and the default background is black.
-      image.flatten({ background: 'white' }).jpeg({ quality });
-      break;
-    case 'image/webp':
-      image.webp({ quality });
-      break;
-    default:
-      mimeType satisfies never;
-  }
+  const image = encodeAs(width === null ? sharp() : sharp().resize({ width }), mimeType, quality);
   // The response fails with the stream; this only logs why, e.g. that the client closed the connection.
   return pipeline(source, image, error => {
     if (error) log.debug({ err: error }, 'a conversion was not completed');

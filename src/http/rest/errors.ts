@@ -5,10 +5,15 @@ import { STORE_UNAVAILABLE, storeRetryAfter } from '../../operations/store-unava
 import { sizeInWords } from '../../sizes.ts';
 import { sendError } from '../errors.ts';
 
-/**
- * Handles what routes throw. The caller sees its own mistakes; any other error becomes a reference under which the log
- * has the rest.
- */
+/** What the caller of a request that failed gets to know. */
+export interface Fault {
+  readonly status: number;
+  readonly detail: string;
+  /** Seconds; null: the same request would fail again, or it is unknown when it would not. */
+  readonly retryAfter: number | null;
+}
+
+/** Handles what routes throw. */
 export function errorHandler(maxBodyBytes: number, log: Log) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     switch (error.code) {
@@ -18,22 +23,32 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
         return sendError(reply, 415, unsupportedType(request.headers['content-type']));
       default:
     }
-    const about = { requestId: request.id, method: request.method, route: request.routeOptions.url ?? null };
-    if (error.name === 'AbortError' && reply.raw.destroyed) {
-      log.debug(about, 'the client left before the response');
-      return sendError(reply, 499, 'The client closed the connection');
-    }
-    const retryAfter = error.statusCode === undefined ? storeRetryAfter(error) : null;
-    if (retryAfter !== null) {
-      log.error({ ...about, err: error }, 'the store is unavailable');
-      return sendError(reply.header('retry-after', retryAfter), 503, STORE_UNAVAILABLE);
-    }
-    const status = error.statusCode ?? 500;
-    if (status >= 400 && status < 500) return sendError(reply, status, error.message);
-    const reference = randomUUID();
-    log.error({ ...about, reference, err: error }, 'a request failed');
-    return sendError(reply, 500, `Internal error, reference ${reference}`);
+    const { status, detail, retryAfter } = faultOf(error, request, reply, log);
+    if (retryAfter !== null) reply.header('retry-after', retryAfter);
+    return sendError(reply, status, detail);
   };
+}
+
+/**
+ * What to say of an error that a route threw. Callers see their own mistakes; any other error becomes a reference under
+ * which the log has the rest.
+ */
+export function faultOf(error: FastifyError, request: FastifyRequest, reply: FastifyReply, log: Log): Fault {
+  const about = { requestId: request.id, method: request.method, route: request.routeOptions.url ?? null };
+  if (error.name === 'AbortError' && reply.raw.destroyed) {
+    log.debug(about, 'the client left before the response');
+    return { status: 499, detail: 'The client closed the connection', retryAfter: null };
+  }
+  const retryAfter = error.statusCode === undefined ? storeRetryAfter(error) : null;
+  if (retryAfter !== null) {
+    log.error({ ...about, err: error }, 'the store is unavailable');
+    return { status: 503, detail: STORE_UNAVAILABLE, retryAfter };
+  }
+  const status = error.statusCode ?? 500;
+  if (status >= 400 && status < 500) return { status, detail: error.message, retryAfter: null };
+  const reference = randomUUID();
+  log.error({ ...about, reference, err: error }, 'a request failed');
+  return { status: 500, detail: `Internal error, reference ${reference}`, retryAfter: null };
 }
 
 function unsupportedType(type: string | undefined): string {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { buildSchema } from 'graphql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { OPENAI_ROUTES } from '../../../src/http/openai/index.ts';
 import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { API_KEYS, as, type GraphQLAnswer, KEYS, postGraphQL } from '../../support/requests.ts';
@@ -120,6 +121,29 @@ describe('every REST route', () => {
     expect(answer.status).toBe(200);
     await answer.text();
   });
+});
+
+const OPENAI: Record<(typeof OPENAI_ROUTES)[number], { path: string; statuses: number[] }> = {
+  'GET /models': { path: '/models', statuses: [401, 200, 200, 200] },
+  'GET /models/{id}': { path: '/models/qwen-image-edit-plus', statuses: [401, 200, 200, 200] },
+  'POST /images/edits': { path: '/images/edits', statuses: [401, 415, 415, 415] },
+};
+
+describe('every route of OpenAI’s API', () => {
+  it.each(OPENAI_ROUTES.flatMap(name => WHO.map((who, index) => ({ name, who, index }))))(
+    '$name as $who',
+    async ({ name, who, index }) => {
+      const { path, statuses } = OPENAI[name];
+      const method = name.split(' ')[0] ?? 'GET';
+      const answer = await fetch(`${rig.url}/v1${path}`, { method, headers: as(keyOf(who)) });
+      const body = await answer.json();
+      expect([answer.status, body]).toEqual([statuses[index], expect.anything()]);
+      if (answer.status === 401) {
+        expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
+        expect(Object.keys(body)).toEqual(['error']);
+      }
+    },
+  );
 });
 
 type Outcome = 'yes' | 'no';
