@@ -35,8 +35,8 @@ export default defineConfig(({ mode }) => ({
     exclude: [...configDefaults.exclude, ...(mode === 'fast' ? SLOW : [])],
     // Builds the page and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
-    // Most tests wait for processes and sockets: as many workers as a small machine has cores.
-    maxWorkers: 2,
+    // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
+    maxWorkers: 4,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     // On a busy machine what a test waits for arrives late.

@@ -61,7 +61,7 @@ describe('a server that speaks the other of http and https', () => {
     const waiting = async () =>
       (await fetchJson(`${rig.url}/status/${job}`, { headers: as(KEYS.olga) })).body;
     const { waiting_for } = await eventually(waiting, ({ waiting_for: reason }) =>
-      JSON.stringify(reason).includes('No engine responds'),
+      JSON.stringify(reason).includes('No engine has responded'),
     );
     for (const [url, reason] of engines) {
       const engine = url.replace(/^https?:\/\//, '');

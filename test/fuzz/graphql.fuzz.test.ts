@@ -56,10 +56,21 @@ async function ask(operation: Operation): Promise<Result & { status: number; str
     body: JSON.stringify(operation),
   });
   const { status } = response;
-  const text = await response.text();
   const stream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
-  const last = stream ? ([...text.matchAll(/^data: (\{.*)$/gm)].at(-1)?.[1] ?? '{}') : text;
-  return { ...resultOf.parse(JSON.parse(last)), status, stream };
+  const text = stream ? await firstResult(response) : await response.text();
+  return { ...resultOf.parse(JSON.parse(text)), status, stream };
+}
+
+/** The first result of a stream, which may have no end. */
+async function firstResult({ body }: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let start = '';
+  for await (const chunk of body ?? []) {
+    start += decoder.decode(chunk, { stream: true });
+    const [, result] = /^data: (\{.*)\n/m.exec(start) ?? [];
+    if (result !== undefined) return result;
+  }
+  return '{}';
 }
 
 /**

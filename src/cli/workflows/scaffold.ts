@@ -88,7 +88,7 @@ export function scaffoldManifest(
       ...size,
     },
     parameters: {
-      steps: rangeAround(numberAt(graph, steps) ?? 40, 1, 100),
+      steps: rangeAround(Math.ceil(numberAt(graph, steps) ?? 40), 1, 100),
       cfg: rangeAround(numberAt(graph, cfg) ?? 4, 1, 20),
       ...(size === null ? {} : { megapixels: { default: 1, minimum: 0.1, maximum: 4 } }),
     },

@@ -51,8 +51,9 @@ const NOTHING: Sent = { headers: {}, body: null, traits: [] };
 /** Requests to every operation of the document: most as it wants them, some with something wrong. */
 export function requests(world: World): fc.Arbitrary<Asked> {
   const weights: Record<string, number> = {
-    'POST /edit-image': 3,
+    'POST /edit-image': 5,
     'POST /upload': 2,
+    'GET /download/{job_id}': 2,
     'GET /status/{job_id}': 2,
   };
   return fc.oneof(
@@ -207,6 +208,8 @@ function edits(of: Parameters<typeof valid>[0], { pictures, hook, files }: World
     image1_url: fc.oneof({ weight: 12, arbitrary: picture }, { weight: 1, arbitrary: images(pictures) }),
     image2_url: others,
     image3_url: others,
+    // Most workflows take none.
+    mask_url: fc.oneof({ weight: 19, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: picture }),
     prompt: fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).map(text => `p${text.toWellFormed()}`),
     // Few, as each takes its time; what is left of the range is for the mutations.
     steps: fc.integer({ min: 1, max: 3 }),
