@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { withDeadline } from '../../concurrency/deadline.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import type { Caller } from '../../jobs/job.ts';
 import { type Position, updatesPosition } from '../../jobs/updates/position.ts';
@@ -8,7 +7,7 @@ import { sendError } from '../errors.ts';
 import { farewell } from '../farewell.ts';
 import type { RestOptions } from './context.ts';
 import { allEventsQuery, FIRST_JOBS } from './contract/events.ts';
-import { endWith, KEEP_ALIVE_MS, sendEvents } from './event-stream.ts';
+import { endWith, framesOf, sendEvents } from './event-stream.ts';
 import { readQuery } from './query.ts';
 import { jobStatuses, liveStatusOf } from './status-fields.ts';
 
@@ -54,20 +53,7 @@ async function* frames(
   try {
     // A comment, so that the headers are sent at once.
     yield ': watching\n\n';
-    let next = updates.next();
-    for (;;) {
-      const result = await withDeadline(next, KEEP_ALIVE_MS, () => null);
-      if (result === null) {
-        yield ': alive\n\n';
-        continue;
-      }
-      if (result.done === true) {
-        if (ending.aborted) yield farewell();
-        return;
-      }
-      yield await framesOf(options, result.value, caller);
-      next = updates.next();
-    }
+    yield* framesOf(updates, value => frameOf(options, value, caller), ending);
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     yield farewell();
@@ -76,7 +62,7 @@ async function* frames(
   }
 }
 
-async function framesOf(options: RestOptions, updates: JobUpdates, caller: Caller): Promise<string> {
+async function frameOf(options: RestOptions, updates: JobUpdates, caller: Caller): Promise<string> {
   const { cursor, reset, jobs, removed } = updates;
   const statuses = await Promise.all(
     jobs.map(async job => ({ job_id: job.id, ...(await liveStatusOf(options, job, caller)) })),

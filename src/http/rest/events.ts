@@ -1,12 +1,10 @@
 import type { FastifyInstance } from 'fastify';
-import { withDeadline } from '../../concurrency/deadline.ts';
 import type { JobStream } from '../../jobs/changes.ts';
 import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
-import { farewell } from '../farewell.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { eventsQuery } from './contract/events.ts';
-import { endWith, KEEP_ALIVE_MS, sendEvents } from './event-stream.ts';
+import { endWith, framesOf, sendEvents } from './event-stream.ts';
 import { readQuery } from './query.ts';
 import { liveStatusOf } from './status-fields.ts';
 
@@ -56,21 +54,7 @@ async function* frames(
     yield ': watching\n\n';
     if (first.revision > seen) yield await frameOf(options, first, caller);
     if (isFinal(first.status)) return;
-    let next = jobs.next();
-    for (;;) {
-      const result = await withDeadline(next, KEEP_ALIVE_MS, () => null);
-      if (result === null) {
-        yield ': alive\n\n';
-        continue;
-      }
-      if (result.done === true) {
-        if (ending.aborted) yield farewell();
-        return;
-      }
-      yield await frameOf(options, result.value, caller);
-      if (isFinal(result.value.status)) return;
-      next = jobs.next();
-    }
+    yield* framesOf(jobs, job => frameOf(options, job, caller), ending);
   } finally {
     await jobs.return();
   }
