@@ -21,16 +21,21 @@ const ENGINE_CHECK_MS = 3_000;
 
 /**
  * Prints the faults of the settings on standard error, or that there are none. Resolves with the exit code. An engine that
- * does not respond is no fault, one that speaks the other of http and https is.
+ * does not respond is no fault, one that speaks the other of http and https is. A variable that resembles a setting is named.
  */
 export async function checkSettings(environment: Environment): Promise<0 | typeof BAD_CONFIG> {
   const result = readConfig(environment);
+  for (const { name, meant } of misspelled(environment)) console.error(didYouMean(name, meant));
   const faults = result.ok ? await Promise.all(result.config.COMFYUI_URL.map(schemeFault)) : result.faults;
   const found = faults.filter(fault => fault !== null);
   for (const fault of found) console.error(fault);
   if (found.length > 0) return BAD_CONFIG;
   console.log('The settings are valid');
   return 0;
+}
+
+function didYouMean(name: string, meant: string): string {
+  return `${name} is not a setting, did you mean ${meant}?`;
 }
 
 /** What is wrong with http or https in the URL of an engine; null for nothing, or if it does not respond. */
@@ -63,7 +68,7 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
   const pretty = LOG_PRETTY && process.stderr.isTTY ? await createPrettyLog(LOG_LEVEL) : null;
   const log = pretty ?? createLog(LOG_LEVEL);
   for (const { name, meant } of misspelled(environment)) {
-    log.warn({ variable: name }, `${name} is not a setting, did you mean ${meant}?`);
+    log.warn({ variable: name }, didYouMean(name, meant));
   }
   let gateway: Gateway;
   try {

@@ -77,8 +77,13 @@ describe('settings from files', () => {
     const good = await qwenEdit(['serve', '--check'], {
       API_KEYS_FILE: '',
       JOB_TTL_FILE: await fileWith('2h'),
+      COMFY_URL: 'http://gpu:8188',
     });
-    expect(good).toMatchObject({ code: 0, out: 'The settings are valid\n', err: '' });
+    expect(good).toMatchObject({
+      code: 0,
+      out: 'The settings are valid\n',
+      err: 'COMFY_URL is not a setting, did you mean COMFYUI_URL?\n',
+    });
   });
 
   const fileable = describeSettings()
