@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { CredentialsOf } from './comfyui/credentials.ts';
+import { engineCredentials } from './config/credentials.ts';
 import { type Environment, fileVariableOf, type Given, readGiven } from './config/files.ts';
 import { settings } from './config/settings.ts';
 import { isLoopback } from './http/peers.ts';
@@ -9,7 +11,10 @@ const schema = z.object(settings);
 /** The end of a fault that says what came. */
 const GOT = /, got .*$/s;
 
-export type Config = z.output<typeof schema>;
+export type Config = z.output<typeof schema> & {
+  /** What the gateway shows to the engine at a URL: of `ENGINE_CREDENTIALS` and the `COMFYUI_` settings. */
+  readonly credentialsOf: CredentialsOf;
+};
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; faults: readonly string[] };
 
@@ -34,8 +39,12 @@ export function readConfig(environment: Environment): ConfigResult {
     faults.push(file === null ? `${name}: ${message}` : `${name} in ${file}: ${message.replace(GOT, '')}`);
   }
   // Settings that could not be read would give wrong faults here.
-  if (parsed.success && faults.length === 0) faults.push(...faultsBetween(parsed.data));
-  return parsed.success && faults.length === 0 ? { ok: true, config: parsed.data } : { ok: false, faults };
+  if (!parsed.success || faults.length > 0) return { ok: false, faults };
+  faults.push(...faultsBetween(parsed.data));
+  const credentials = engineCredentials(parsed.data, environment);
+  if (!credentials.ok) return { ok: false, faults: [...faults, credentials.fault] };
+  if (faults.length > 0) return { ok: false, faults };
+  return { ok: true, config: { ...parsed.data, credentialsOf: credentials.value } };
 }
 
 /** The variables that look like a setting that was mistyped, with that setting. */
@@ -50,7 +59,7 @@ export function misspelled(environment: Environment): { name: string; meant: str
 }
 
 /** The faults of settings that are valid one by one. */
-function faultsBetween(config: Config): string[] {
+function faultsBetween(config: z.output<typeof schema>): string[] {
   const faults: string[] = [];
   const { JWT_JWKS_URL, JWT_ISSUER, JWT_AUDIENCE } = config;
   const closed = config.API_KEYS.length > 0 || JWT_JWKS_URL !== undefined;

@@ -203,7 +203,12 @@ async function start(
       },
     },
     clients: urls.map(url =>
-      createEngineClient({ url, timeoutMs: ENGINE_ANSWER_MS, traceparent: tracing.traceparent }),
+      createEngineClient({
+        url,
+        credentials: config.credentialsOf(url),
+        timeoutMs: ENGINE_ANSWER_MS,
+        traceparent: tracing.traceparent,
+      }),
     ),
     lanesPerEngine: config.LANES_PER_ENGINE,
     leaseMs: config.LEASE,

@@ -1,6 +1,6 @@
 import { createEngineClient, EngineUnreachable } from './comfyui/client.ts';
 import type { Environment } from './config/files.ts';
-import { misspelled, readConfig } from './config.ts';
+import { type Config, misspelled, readConfig } from './config.ts';
 import { startFault } from './gateway/faults.ts';
 import { stopWithin } from './gateway/stops.ts';
 import { type Gateway, startGateway } from './gateway.ts';
@@ -26,7 +26,9 @@ const ENGINE_CHECK_MS = 3_000;
 export async function checkSettings(environment: Environment): Promise<0 | typeof BAD_CONFIG> {
   const result = readConfig(environment);
   for (const { name, meant } of misspelled(environment)) console.error(didYouMean(name, meant));
-  const faults = result.ok ? await Promise.all(result.config.COMFYUI_URL.map(schemeFault)) : result.faults;
+  const faults = result.ok
+    ? await Promise.all(result.config.COMFYUI_URL.map(url => schemeFault(url, result.config)))
+    : result.faults;
   const found = faults.filter(fault => fault !== null);
   for (const fault of found) console.error(fault);
   if (found.length > 0) return BAD_CONFIG;
@@ -39,8 +41,8 @@ function didYouMean(name: string, meant: string): string {
 }
 
 /** What is wrong with http or https in the URL of an engine; null for nothing, or if it does not respond. */
-async function schemeFault(url: string): Promise<string | null> {
-  const engine = createEngineClient({ url, timeoutMs: ENGINE_CHECK_MS });
+async function schemeFault(url: string, { credentialsOf }: Config): Promise<string | null> {
+  const engine = createEngineClient({ url, credentials: credentialsOf(url), timeoutMs: ENGINE_CHECK_MS });
   try {
     await engine.systemStats();
     return null;

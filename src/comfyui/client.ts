@@ -16,7 +16,9 @@ import {
   readSystemStats,
   type SystemStats,
 } from './answers.ts';
+import { basic, type EngineCredentials, type EngineTls, NO_CREDENTIALS } from './credentials.ts';
 import type { EngineFile } from './files.ts';
+import { asksForCertificate, sayTlsFault, type TlsFault, tlsFaultOf } from './tls.ts';
 
 /**
  * The engine did not respond, or not as ComfyUI would. Says nothing about what it did with the request, unless `refused`.
@@ -28,11 +30,17 @@ export class EngineUnreachable extends Error {
   readonly status: number | null;
   /** The server is there and speaks the other one of http and https. */
   readonly otherScheme: boolean;
+  /** What is wrong with its certificate or with that of the gateway; null for nothing. */
+  readonly tls: TlsFault | null;
 
-  constructor(message: string, options: { status?: number; cause?: unknown; otherScheme?: boolean } = {}) {
+  constructor(
+    message: string,
+    options: { status?: number; cause?: unknown; otherScheme?: boolean; tls?: TlsFault | null } = {},
+  ) {
     super(message, { cause: options.cause });
     this.status = options.status ?? null;
     this.otherScheme = options.otherScheme ?? false;
+    this.tls = options.tls ?? null;
   }
 
   /** No response, or a proxy's response that the server behind it gives none. */
@@ -85,14 +93,16 @@ export interface EngineClient {
   deleteHistory(promptId: string): Promise<void>;
   /** Null when the file does not exist. */
   view(file: EngineFile): Promise<EngineDownload | null>;
-  /** The URL of the socket, with credentials as headers. */
-  socketUrl(clientId: string): { url: string; headers: Record<string, string> };
+  /** The URL of the socket, with the credentials of its handshake. */
+  socketUrl(clientId: string): { url: string; headers: Record<string, string>; tls: EngineTls };
   close(): Promise<void>;
 }
 
 export interface EngineClientOptions {
   /** http or https, with optional basic credentials and path. */
   readonly url: string;
+  /** Those of the engine, which win over basic credentials in the URL. Redirects are not followed, so they go nowhere else. */
+  readonly credentials?: EngineCredentials | undefined;
   /** Milliseconds to wait for a response; large, because ComfyUI's only event loop stalls at times. */
   readonly timeoutMs: number;
   /** The `traceparent` of the requests that are made now; null or unset: none. */
@@ -105,10 +115,10 @@ const HISTORY_ITEMS = 64;
 /** Creates a client; it connects with the first call. */
 export function createEngineClient(options: EngineClientOptions): EngineClient {
   const base = new URL(options.url);
-  const headers: Record<string, string> = {};
+  const { headers: given, tls } = options.credentials ?? NO_CREDENTIALS;
+  const headers: Record<string, string> = { ...given };
   if (base.username !== '') {
-    const credentials = `${decodeURIComponent(base.username)}:${decodeURIComponent(base.password)}`;
-    headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+    headers.authorization ??= basic(decodeURIComponent(base.username), decodeURIComponent(base.password));
   }
   base.username = '';
   base.password = '';
@@ -117,7 +127,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     // undici's default limits of 300 s would abort a slow download.
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
-    connectTimeout: Math.min(options.timeoutMs, 10_000),
+    connect: { ...tls, timeout: Math.min(options.timeoutMs, 10_000) },
     keepAliveTimeout: 4_000,
   });
 
@@ -148,7 +158,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       const scheme = responded ? null : wrongScheme(error, base.protocol);
       const otherScheme = scheme === NOT_HTTP || scheme === NOT_HTTPS;
       const message = `${nameOf(method, path)}: ${scheme ?? reasonOf(error)}`;
-      throw new EngineUnreachable(message, { cause: error, otherScheme });
+      throw new EngineUnreachable(message, { cause: error, otherScheme, tls: tlsFaultOf(error) });
     }
   }
 
@@ -175,8 +185,9 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     }
     if (status !== 200) {
       const otherScheme = wantsHttps(answer, text);
-      const message = `${name} answered ${status}${otherScheme ? `: ${NOT_HTTP}` : ''}`;
-      throw new EngineUnreachable(message, { status, otherScheme });
+      const tls = status === 400 && asksForCertificate(text) ? 'client-certificate' : null;
+      const reason = tls === null ? (otherScheme ? `: ${NOT_HTTP}` : '') : `: ${sayTlsFault(tls)}`;
+      throw new EngineUnreachable(`${name} answered ${status}${reason}`, { status, otherScheme, tls });
     }
     try {
       // Python writes NaN and Infinity, which are not JSON; no number of a graph is read from these responses.
@@ -277,6 +288,7 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     socketUrl: clientId => ({
       url: `${root.replace(/^http/, 'ws')}/ws?clientId=${encodeURIComponent(clientId)}`,
       headers: ownHeaders(),
+      tls,
     }),
     close: () => agent.destroy(),
   };
@@ -298,9 +310,13 @@ async function jsonOf(answer: Dispatcher.ResponseData): Promise<unknown> {
   }
 }
 
-/** The code of a network error, else its message, which may name hosts. */
+/** What is wrong with a certificate, the code of a network error, else its message, which may name hosts. */
 export function reasonOf(error: unknown): string {
-  return codeOf(error) ?? (error instanceof Error ? error.message : String(error));
+  const tls = tlsFaultOf(error);
+  return (
+    (tls === null ? codeOf(error) : sayTlsFault(tls)) ??
+    (error instanceof Error ? error.message : String(error))
+  );
 }
 
 function codeOf(error: unknown): string | null {

@@ -1,5 +1,6 @@
 import { WebSocket } from 'ws';
 import { EngineUnreachable, reasonOf } from './client.ts';
+import type { EngineTls } from './credentials.ts';
 import { type EngineEvent, readBinaryFrame, readTextFrame } from './events.ts';
 
 /** Frames larger than this are not previews: the connection is closed. */
@@ -16,6 +17,7 @@ export interface EngineSocket {
 export interface EngineSocketOptions {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  readonly tls: EngineTls;
   /** Whether the engine answers feature flags, so that the answer is awaited. */
   readonly answersFlags: boolean;
   /** Called with each event, in order. Must not block: a client that stops reading blocks ComfyUI's events for all. */
@@ -33,6 +35,7 @@ export interface EngineSocketOptions {
  */
 export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSocket> {
   const socket = new WebSocket(options.url, {
+    ...options.tls,
     headers: options.headers,
     handshakeTimeout: HANDSHAKE_MS,
     maxPayload: MAX_FRAME_BYTES,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseArtifactsUrl } from '../adapters/artifacts-location.ts';
 import { parseRedisUrl } from '../adapters/redis/address.ts';
+import { parseHeaderLines, tokenFault } from '../comfyui/credentials.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
 import { parseWebhookSecrets } from '../webhooks/message.ts';
 import {
@@ -31,6 +32,32 @@ export const workSubjects = {
         description:
           'URLs of the ComfyUI servers, comma-separated, with optional basic credentials. Default: the sandbox',
       }),
+    COMFYUI_TOKEN: parsed(text => {
+      const fault = tokenFault(text);
+      return fault === null ? { ok: true, value: text } : { ok: false, fault };
+    })
+      .meta({ takes: 'text' })
+      .optional()
+      .meta({
+        example: 'rpa_EXAMPLE',
+        description:
+          'Bearer token for the engines of `COMFYUI_URL`; [engines that need credentials](engine-credentials.md) has more kinds',
+      }),
+    COMFYUI_HEADERS: parsed(parseHeaderLines).meta({ takes: 'text' }).optional().meta({
+      example: 'X-Gateway-Key: secret',
+      description: 'Headers for the engines of `COMFYUI_URL`: `Name: value`, one a line',
+    }),
+    COMFYUI_CA_FILE: readableFile.optional().meta({
+      example: '/etc/ssl/gpu-ca.pem',
+      description:
+        'PEM file of the authorities that may have signed the certificates of the engines of `COMFYUI_URL`, instead of those of the system',
+    }),
+    ENGINE_CREDENTIALS: text.meta({ takes: 'JSON' }).optional().meta({
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the setting takes it.
+      example: '[{"engines":"https://*.gpu.example.com","token":"${GPU_TOKEN}"}]',
+      description:
+        'JSON list of credentials by the URL of an engine: token, password, headers, authority, client certificate; see [engines that need credentials](engine-credentials.md)',
+    }),
     COMFYUI_OUTPUT_DIR: folder.default('/workspace/ComfyUI/output').meta({
       example: '/opt/ComfyUI/output',
       description: 'Output folder of ComfyUI, the start of `image_path` in REST',

@@ -1,8 +1,10 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { SystemStats } from '../comfyui/answers.ts';
 import { createEngineClient, type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
+import type { EngineCredentials } from '../comfyui/credentials.ts';
 import { openEngineSocket } from '../comfyui/socket.ts';
+import type { TlsFault } from '../comfyui/tls.ts';
 import type { Config } from '../config.ts';
 import { canTarget } from '../dispatch/engines/inspection.ts';
 import { sizeInWords } from '../sizes.ts';
@@ -15,6 +17,8 @@ import { checkClock } from './clock.ts';
 const ANSWER_MS = 15_000;
 /** The header `Date` has no fractions, and nothing of a job depends on an engine's clock. */
 const CLOCK_MS = 5_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const EXPIRES_SOON_DAYS = 14;
 
 /** What an engine showed. `runs`: the workflows that it can run; null when it does not respond. */
 export interface EngineFindings {
@@ -28,9 +32,15 @@ export async function checkEngine(
   config: Config,
   workflows: readonly Workflow[],
 ): Promise<EngineFindings> {
-  const client = createEngineClient({ url, timeoutMs: ANSWER_MS });
+  const credentials = config.credentialsOf(url);
+  const client = createEngineClient({ url, credentials, timeoutMs: ANSWER_MS });
   const id = client.url.replace(/^https?:\/\//, '');
   const report = reporter('engine', id);
+  const shown: Shown = {
+    headers: new URL(url).username !== '' || Object.keys(credentials.headers).length > 0,
+    ca: credentials.tls.ca !== undefined,
+    cert: credentials.tls.cert !== undefined,
+  };
   try {
     const started = performance.now();
     const stats = await client.systemStats();
@@ -42,6 +52,7 @@ export async function checkEngine(
         describe(report, stats, ms),
         ...checks,
         ...(await checkSocket(client, report)),
+        ...checkCertificate(report, credentials),
         ...checkPreviews(id, stats, config.PREVIEW_RATE),
         ...(ahead === null ? [] : [checkClock(id, ahead, CLOCK_MS)]),
       ],
@@ -51,7 +62,7 @@ export async function checkEngine(
     const odd = error instanceof z.ZodError;
     const reason = odd ? 'GET /object_info answered as ComfyUI does not' : reasonOf(error);
     return {
-      checks: [report.wrong(`does not work: ${reason}`, unreachableFix(error, client.url))],
+      checks: [report.wrong(`does not work: ${reason}`, ...unreachableFixes(error, client.url, shown))],
       runs: null,
     };
   } finally {
@@ -158,29 +169,75 @@ function previewMethod(argv: readonly string[]): string {
   return argv[at]?.split('=')[1] ?? argv[at + 1] ?? 'none';
 }
 
+/** Whether the certificate that the gateway shows is valid, and for how long. */
+function checkCertificate(report: Reporter, { tls }: EngineCredentials): Check[] {
+  if (tls.cert === undefined) return [];
+  const end = new X509Certificate(tls.cert).validToDate;
+  const days = Math.floor((end.getTime() - Date.now()) / DAY_MS);
+  if (days >= EXPIRES_SOON_DAYS) return [];
+  const when = days < 0 ? 'has expired' : `expires in ${days === 1 ? '1 day' : `${days} days`}`;
+  return [report.warning(`the certificate of the gateway ${when}`, 'renew cert in ENGINE_CREDENTIALS')];
+}
+
+/** The kinds of credentials that an engine was shown. */
+interface Shown {
+  readonly headers: boolean;
+  readonly ca: boolean;
+  readonly cert: boolean;
+}
+
 /** What to do about an engine that does not respond as ComfyUI. `url` has no credentials. */
-function unreachableFix(error: unknown, url: string): string {
-  if (!(error instanceof EngineUnreachable)) return 'update ComfyUI, or see its log';
+function unreachableFixes(error: unknown, url: string, shown: Shown): string[] {
+  if (!(error instanceof EngineUnreachable)) return ['update ComfyUI, or see its log'];
   const { protocol, hostname, port } = new URL(url);
   if (error.otherScheme) {
-    return `COMFYUI_URL=${url.replace(protocol, protocol === 'http:' ? 'https:' : 'http:')}`;
+    return [`COMFYUI_URL=${url.replace(protocol, protocol === 'http:' ? 'https:' : 'http:')}`];
   }
+  if (error.tls !== null) return [tlsFix(error.tls, shown)];
   if (error.refused) {
     const listen = /^(localhost|127\.|\[::1\])/.test(hostname) ? '' : ' --listen';
-    return `start ComfyUI there (python main.py${listen} --port ${port || '80'}), or correct COMFYUI_URL`;
+    return [`start ComfyUI there (python main.py${listen} --port ${port || '80'}), or correct COMFYUI_URL`];
   }
   switch (error.status) {
     case 401:
     case 403:
-      return `add credentials: COMFYUI_URL=${protocol}//user:password@${url.slice(protocol.length + 2)}`;
+      if (shown.headers)
+        return ['correct its credentials: the server does not accept those that it was sent'];
+      return [
+        `add credentials: COMFYUI_URL=${protocol}//user:password@${url.slice(protocol.length + 2)}`,
+        'or COMFYUI_TOKEN, COMFYUI_HEADERS or ENGINE_CREDENTIALS, as the server wants them',
+      ];
     case 200:
     case 404:
-      return 'set COMFYUI_URL to the URL of a ComfyUI: another program answers at this one';
+      return ['set COMFYUI_URL to the URL of a ComfyUI: another program answers at this one'];
     case null:
-      return /ENOTFOUND|EAI_AGAIN/.test(error.message)
-        ? 'correct the host in COMFYUI_URL'
-        : 'see whether the machine runs and its firewall lets the gateway in, or correct COMFYUI_URL';
+      return [
+        /ENOTFOUND|EAI_AGAIN/.test(error.message)
+          ? 'correct the host in COMFYUI_URL'
+          : 'see whether the machine runs and its firewall lets the gateway in, or correct COMFYUI_URL',
+      ];
     default:
-      return 'see the log of ComfyUI, and of the proxy in front of it';
+      return ['see the log of ComfyUI, and of the proxy in front of it'];
+  }
+}
+
+function tlsFix(fault: TlsFault, shown: Shown): string {
+  switch (fault) {
+    case 'untrusted':
+      return shown.ca
+        ? 'set the authority that signed its certificate: the one that is set did not'
+        : 'set the authority that signed its certificate: COMFYUI_CA_FILE, or ca in ENGINE_CREDENTIALS';
+    case 'expired':
+      return 'renew the certificate of the server, or correct the clock of this machine';
+    case 'early':
+      return 'correct the clock of this machine, or the certificate of the server';
+    case 'other-host':
+      return 'use a host in COMFYUI_URL that its certificate names, or give the server another certificate';
+    case 'client-certificate':
+      return shown.cert
+        ? 'correct cert and key in ENGINE_CREDENTIALS: the server does not accept them'
+        : 'set cert and key in ENGINE_CREDENTIALS';
+    default:
+      return fault satisfies never;
   }
 }

@@ -193,6 +193,7 @@ describe('the checks', () => {
     expect(found(checks, 'engine', 'wrong').flatMap(({ fix }) => fix)).toEqual([
       expect.stringContaining('another program answers'),
       `add credentials: COMFYUI_URL=${url.replace('//', '//user:password@')}/401`,
+      expect.stringContaining('ENGINE_CREDENTIALS'),
       expect.stringContaining('another program answers'),
       expect.stringContaining('the proxy in front of it'),
     ]);

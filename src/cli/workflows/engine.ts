@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import { type EngineCredentials, NO_CREDENTIALS } from '../../comfyui/credentials.ts';
 import { checkAgainstEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
@@ -8,6 +9,11 @@ import { CommandFailure } from '../outcome.ts';
 import { explainProblem, type Findings, filesOf, source } from './knowledge.ts';
 
 const ENGINE_TIMEOUT_MS = 60_000;
+/** The settings that have credentials of engines. */
+const SETTINGS = [
+  ...['ENGINE_CREDENTIALS', 'ENGINE_CREDENTIALS_FILE', 'COMFYUI_TOKEN', 'COMFYUI_TOKEN_FILE'],
+  ...['COMFYUI_HEADERS', 'COMFYUI_HEADERS_FILE', 'COMFYUI_CA_FILE'],
+];
 
 /** `--engine`, whose description says what the command uses it for. */
 export function engineOption(description: string): Option {
@@ -19,9 +25,23 @@ function engineUrl(text: string): string {
   throw new InvalidArgumentError('It takes a URL such as http://127.0.0.1:8188.');
 }
 
+/** Those that a gateway with this environment has for the engine. Throws a CommandFailure where its settings are invalid. */
+async function credentialsFor(url: string): Promise<EngineCredentials> {
+  if (!SETTINGS.some(name => process.env[name] !== undefined)) return NO_CREDENTIALS;
+  // Loaded only when it is used, because it loads much.
+  const { readConfig } = await import('../../config.ts');
+  const result = readConfig(process.env);
+  if (!result.ok) throw new CommandFailure(result.faults.join('\n'));
+  return result.config.credentialsOf(url);
+}
+
 /** The node classes of an engine. Throws a CommandFailure when it does not respond. */
 export async function objectInfoOf(url: string): Promise<ObjectInfo> {
-  const client = createEngineClient({ url, timeoutMs: ENGINE_TIMEOUT_MS });
+  const client = createEngineClient({
+    url,
+    credentials: await credentialsFor(url),
+    timeoutMs: ENGINE_TIMEOUT_MS,
+  });
   try {
     return parseObjectInfo(await client.objectInfo());
   } catch (error) {
