@@ -1,5 +1,5 @@
 import {
-  type ASTNode,
+  type ArgumentNode,
   type FragmentDefinitionNode,
   type GraphQLField,
   type GraphQLNamedType,
@@ -11,6 +11,7 @@ import {
   isObjectType,
   Kind,
   type SelectionSetNode,
+  type ValueNode,
 } from 'graphql';
 
 /** The size of a document with all fragments inlined. */
@@ -28,8 +29,10 @@ export interface Measured extends Measure {
   readonly fields: number;
 }
 
-/** The largest page, assumed for `first: $variable`, whose value is not known yet. */
-const LARGEST_PAGE = 100;
+/** The largest page, assumed for `first: $variable`, whose value is not known yet; also the most `ids` of `nodes`. */
+export const PAGE_LIMIT = 100;
+/** The size of a page of a connection whose arguments give none. */
+export const PAGE_SIZE = 20;
 /** Assumed members of a list without a page size. */
 const LIST_MEMBERS = 5;
 /** A mutation fetches images or changes an engine; a preview is read and encoded; an input image is looked up. */
@@ -124,16 +127,31 @@ function fieldOf(
   return isObjectType(parent) || isInterfaceType(parent) ? parent.getFields()[name] : undefined;
 }
 
-/** The requested page size of a paginated field; null for other fields. */
+/** The arguments that say how many members a field has at most. */
+const SIZES = ['first', 'last', 'ids'];
+
+/** The requested number of members of a paginated field or of `nodes`; null for other fields. */
 function pageOf(
   field: GraphQLField<unknown, unknown> | undefined,
-  given: readonly (ASTNode & { kind: Kind.ARGUMENT })[],
+  given: readonly ArgumentNode[],
 ): number | null {
-  const declared = field?.args.find(({ name }) => name === 'first');
-  if (declared === undefined) return null;
-  const value = given.find(({ name }) => name.value === 'first')?.value;
-  if (value === undefined) return Number(declared.defaultValue ?? LARGEST_PAGE);
-  return value.kind === Kind.INT ? Math.min(Math.max(0, Number(value.value)), LARGEST_PAGE) : LARGEST_PAGE;
+  const declared = field?.args.filter(({ name }) => SIZES.includes(name)) ?? [];
+  if (declared.length === 0) return null;
+  const values = given.filter(({ name }) => SIZES.includes(name.value)).map(({ value }) => value);
+  const sizes = values.filter(({ kind }) => kind !== Kind.NULL).map(sizeOf);
+  return sizes.length > 0 ? Math.max(...sizes) : Number(declared[0]?.defaultValue ?? PAGE_SIZE);
+}
+
+function sizeOf(value: ValueNode): number {
+  switch (value.kind) {
+    case Kind.INT:
+      return Math.min(Math.max(0, Number(value.value)), PAGE_LIMIT);
+    case Kind.LIST:
+      return Math.min(value.values.length, PAGE_LIMIT);
+    // Not known yet, or not valid.
+    default:
+      return PAGE_LIMIT;
+  }
 }
 
 function add(a: Measured, b: Measured): Measured {

@@ -9,6 +9,7 @@ import { addEngines } from './types/engines.ts';
 import { addErrors } from './types/errors.ts';
 import { addJob, type JobTypes } from './types/job.ts';
 import { addJobQueries } from './types/jobs.ts';
+import { addNodeQueries } from './types/node.ts';
 import { addScalars } from './types/scalars.ts';
 import { addJobUpdates } from './types/updates.ts';
 import { addWorkflows } from './types/workflows.ts';
@@ -35,7 +36,8 @@ function addTypes(builder: Builder): JobTypes {
   addJobUpdates(builder, jobTypes);
   addEdits(builder, jobTypes, errors);
   addWorkflows(builder, jobTypes);
-  addEngines(builder, errors);
+  addEngines(builder, jobTypes, errors);
+  addNodeQueries(builder, jobTypes);
   addCaller(builder);
   return jobTypes;
 }

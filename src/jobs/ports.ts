@@ -41,20 +41,42 @@ export type SubmitResult =
  */
 export type CommitResult = 'ok' | 'stale' | 'gone' | 'fenced';
 
-export interface JobQuery {
+/** Which jobs a list has. */
+export interface JobFilter {
   /** Only this caller's jobs; null: every caller's. */
   readonly owner: string | null;
   readonly statuses: readonly JobStatus[] | null;
   /** Only jobs with this label, if any, and with all of these entries. Unset: all jobs. */
   readonly labels?: Labels | undefined;
-  readonly first: number;
-  /** Return the jobs that follow this one, newest first. */
-  readonly after: { readonly createdAt: number; readonly id: string } | null;
 }
 
+/** A place in the list of jobs. It stays valid when the job is deleted. */
+export interface JobPosition {
+  readonly createdAt: number;
+  readonly id: string;
+}
+
+/**
+ * A part of a list: its first jobs, the newest, or its last. Both positions are exclusive, so jobs that are submitted
+ * meanwhile do not move the pages after a position.
+ */
+export type JobRange = {
+  /** Only jobs that follow this one: older ones. */
+  readonly after?: JobPosition | null;
+  /** Only jobs that precede this one: newer ones. */
+  readonly before?: JobPosition | null;
+} & (
+  | { readonly first: number; readonly last?: undefined }
+  | { readonly last: number; readonly first?: undefined }
+);
+
+export type JobQuery = JobFilter & JobRange;
+
 export interface JobPage {
+  /** Newest first, whether the query wants the first or the last. */
   readonly jobs: readonly Job[];
-  readonly hasNextPage: boolean;
+  /** Whether the range has more jobs: after these for `first`, before these for `last`. */
+  readonly hasMore: boolean;
 }
 
 export interface Watcher {
@@ -124,6 +146,8 @@ export interface Ledger {
   getMany(ids: readonly string[]): Promise<(Job | null)[]>;
   /** Newest first. */
   list(query: JobQuery): Promise<JobPage>;
+  /** How many jobs a list without labels has. Reads no jobs, so it takes as long for any number of them. */
+  total(filter: Omit<JobFilter, 'labels'>): Promise<number>;
   /**
    * The jobs that were changed or removed after a number, each once with its newest change. Jobs that an earlier version
    * of the gateway stored have no number until they change.

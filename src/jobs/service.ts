@@ -1,7 +1,8 @@
 import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
 import type { Delivery } from './delivery.ts';
 import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } from './job.ts';
-import type { Feed, JobPage, JobQuery, Previews } from './ports.ts';
+import { tagsOf } from './labels.ts';
+import type { Feed, JobFilter, JobPage, JobRange, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
 import type { RequestScope } from './trace.ts';
@@ -31,7 +32,10 @@ export interface Jobs {
   get(id: string, caller: Caller): Promise<Job | null>;
   /** Reads the store once for any number of ids. */
   getMany(ids: readonly string[], caller: Caller): Promise<(Job | null)[]>;
-  list(query: Omit<JobQuery, 'owner'>, caller: Caller): Promise<JobPage>;
+  /** The caller's jobs; an operator's are those of all callers. */
+  list(query: Omit<JobFilter, 'owner'> & JobRange, caller: Caller): Promise<JobPage>;
+  /** How many jobs `list` has on all pages; null where they would have to be counted one by one: with labels. */
+  total(filter: Omit<JobFilter, 'owner'>, caller: Caller): Promise<number | null>;
   watch(id: string, caller: Caller, options?: WatchOptions): Promise<JobStream | null>;
   /** The changes of every job of the caller; an operator's are those of all callers unless they want only their own. */
   watchAll(
@@ -118,12 +122,16 @@ export function createJobs(options: JobsOptions): Jobs {
       const jobs = await ledger.getMany(ids);
       return jobs.map(job => (job !== null && maySee(job, caller) ? job : null));
     },
-    list: (query, caller) => ledger.list({ ...query, owner: caller.operator ? null : caller.id }),
+    list: (query, caller) => ledger.list({ ...query, owner: ownerFor(caller) }),
+    total: async ({ statuses, labels }, caller) =>
+      labels !== undefined && tagsOf(labels).length > 0
+        ? null
+        : ledger.total({ owner: ownerFor(caller), statuses }),
     async watch(id, caller, wanted) {
       return (await visible(id, caller)) === null ? null : watchJob(ledger, feed, id, wanted);
     },
     watchAll: ({ mine, ...wanted }, caller) =>
-      updates.watch({ ...wanted, owner: caller.operator && !mine ? null : caller.id }),
+      updates.watch({ ...wanted, owner: mine ? caller.id : ownerFor(caller) }),
     cancel,
     async remove(id, caller) {
       const outcome = await cancel(id, caller);
@@ -145,4 +153,9 @@ export function createJobs(options: JobsOptions): Jobs {
       return expired.length;
     },
   };
+}
+
+/** The owner of the jobs that a caller may list; null: of any. */
+function ownerFor(caller: Caller): string | null {
+  return caller.operator ? null : caller.id;
 }

@@ -20,7 +20,7 @@ import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDrains } from './drains.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
-import { jobOf, listJobs } from './lists.ts';
+import { jobOf, listJobs, totalOfJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 import { createNumbers } from './numbers.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
@@ -248,6 +248,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return ids.map(id => found.get(id) ?? null);
     },
     list: query => listJobs(db, query),
+    total: async filter => totalOfJobs(db, filter),
     changes: async query => numbers.changes(query),
     async commit(next, fromRevision, lease, deliveries = []) {
       const { result, number } = await numbered(n => commit(next, n, fromRevision, lease, deliveries));

@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Job, JobStatus } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
-import type { JobPage, JobQuery } from '../../jobs/ports.ts';
+import type { JobFilter, JobPage, JobPosition, JobQuery } from '../../jobs/ports.ts';
 import { decodeJob } from '../record.ts';
 
 /** Both columns are NOT NULL TEXT in a STRICT table. */
@@ -13,11 +13,22 @@ export function jobOf(row: Record<string, SQLOutputValue>): Job {
 /** A page of jobs, newest first. */
 export async function listJobs(db: DatabaseSync, query: JobQuery): Promise<JobPage> {
   const tags = query.labels === undefined ? [] : tagsOf(query.labels);
+  const size = query.first ?? query.last;
   const found =
-    tags.length === 0
-      ? allJobs(db, query, query.first + 1)
-      : await taggedJobs(db, tags, query, query.first + 1);
-  return { jobs: found.slice(0, query.first), hasNextPage: found.length > query.first };
+    tags.length === 0 ? allJobs(db, query, size + 1) : await taggedJobs(db, tags, query, size + 1);
+  const jobs = found.slice(0, size);
+  return { jobs: query.last === undefined ? jobs : jobs.reverse(), hasMore: found.length > size };
+}
+
+/** How many jobs have the owner and one of the statuses. */
+export function totalOfJobs(db: DatabaseSync, { owner, statuses }: Omit<JobFilter, 'labels'>): number {
+  const where: Conditions = { parts: ['TRUE'], values: [] };
+  addOwner(where, owner);
+  addStatuses(where, statuses);
+  const row = db
+    .prepare(`SELECT coalesce(sum(jobs), 0) AS n FROM job_counts WHERE ${where.parts.join(' AND ')}`)
+    .get(...where.values);
+  return Number(row?.n ?? 0);
 }
 
 /** Conditions that are joined by AND, with their values. */
@@ -26,17 +37,20 @@ interface Conditions {
   readonly values: SQLInputValue[];
 }
 
-function allJobs(db: DatabaseSync, { owner, statuses, after }: JobQuery, limit: number): Job[] {
+/** In which order the jobs of a range are read: for its last ones from its end. */
+function orderOf({ last }: JobQuery): 'ASC' | 'DESC' {
+  return last === undefined ? 'DESC' : 'ASC';
+}
+
+function allJobs(db: DatabaseSync, query: JobQuery, limit: number): Job[] {
   const where: Conditions = { parts: ['TRUE'], values: [] };
-  addOwner(where, owner);
-  addStatuses(where, statuses);
-  if (after !== null) {
-    where.parts.push('(created_at, id) < (?, ?)');
-    where.values.push(after.createdAt, after.id);
-  }
+  addOwner(where, query.owner);
+  addStatuses(where, query.statuses);
+  addRange(where, 'id', query.after, query.before);
+  const order = orderOf(query);
   return db
     .prepare(
-      `SELECT request, state FROM jobs WHERE ${where.parts.join(' AND ')} ORDER BY created_at DESC, id DESC LIMIT ?`,
+      `SELECT request, state FROM jobs WHERE ${where.parts.join(' AND ')} ORDER BY created_at ${order}, id ${order} LIMIT ?`,
     )
     .all(...where.values, limit)
     .map(jobOf);
@@ -46,8 +60,8 @@ function allJobs(db: DatabaseSync, { owner, statuses, after }: JobQuery, limit: 
 const STEP = 1_000;
 
 /**
- * Walks through the jobs with the rarest tag, newest first, and takes those that have all tags and one of the statuses.
- * Other work gets its turn after each STEP.
+ * Walks through the jobs with the rarest tag, from one end of the range, and takes those that have all tags and one of the
+ * statuses. Other work gets its turn after each STEP.
  */
 async function taggedJobs(
   db: DatabaseSync,
@@ -64,27 +78,27 @@ async function taggedJobs(
     );
     page.values.push(tag);
   }
+  const order = orderOf(query);
   const found: Job[] = [];
-  let after = query.after;
+  let { after, before } = query;
   for (;;) {
     const of: Conditions = { parts: ['tag = ?'], values: [rarest] };
     addOwner(of, query.owner);
-    if (after !== null) {
-      of.parts.push('(created_at, job_id) < (?, ?)');
-      of.values.push(after.createdAt, after.id);
-    }
-    const step = `SELECT created_at, job_id FROM tags WHERE ${of.parts.join(' AND ')} ORDER BY created_at DESC, job_id DESC`;
+    addRange(of, 'job_id', after, before);
+    const step = `SELECT created_at, job_id FROM tags WHERE ${of.parts.join(' AND ')} ORDER BY created_at ${order}, job_id ${order}`;
     const rows = db
       .prepare(
         `SELECT request, state FROM (${step} LIMIT ${STEP}) AS step CROSS JOIN jobs ON jobs.id = step.job_id
-         WHERE ${page.parts.join(' AND ')} ORDER BY step.created_at DESC, step.job_id DESC LIMIT ?`,
+         WHERE ${page.parts.join(' AND ')} ORDER BY step.created_at ${order}, step.job_id ${order} LIMIT ?`,
       )
       .all(...of.values, ...page.values, limit - found.length);
     found.push(...rows.map(jobOf));
     if (found.length >= limit) return found;
-    const last = db.prepare(`${step} LIMIT 1 OFFSET ${STEP - 1}`).get(...of.values);
-    if (last === undefined) return found;
-    after = { createdAt: Number(last.created_at), id: String(last.job_id) };
+    const end = db.prepare(`${step} LIMIT 1 OFFSET ${STEP - 1}`).get(...of.values);
+    if (end === undefined) return found;
+    const reached = { createdAt: Number(end.created_at), id: String(end.job_id) };
+    if (query.last === undefined) after = reached;
+    else before = reached;
     await nextTurn();
   }
 }
@@ -109,6 +123,23 @@ function addOwner({ parts, values }: Conditions, owner: string | null): void {
   if (owner === null) return;
   parts.push('owner = ?');
   values.push(owner);
+}
+
+/** `id` is the column with the id of a job. */
+function addRange(
+  { parts, values }: Conditions,
+  id: 'id' | 'job_id',
+  after: JobPosition | null | undefined,
+  before: JobPosition | null | undefined,
+): void {
+  for (const [position, comparison] of [
+    [after, '<'],
+    [before, '>'],
+  ] as const) {
+    if (position == null) continue;
+    parts.push(`(created_at, ${id}) ${comparison} (?, ?)`);
+    values.push(position.createdAt, position.id);
+  }
 }
 
 function addStatuses({ parts, values }: Conditions, statuses: readonly JobStatus[] | null): void {

@@ -16,6 +16,7 @@ interface Migration {
  * `tags` has a row for each label and metadata entry of a job (`jobs/labels.ts`), in the order of lists.
  * `jobs.number` is that of the job's newest change; 0: before there were numbers. `sequence` names them: a copy of the file has
  * another name.
+ * `job_counts` has the number of jobs by owner ('' for none) and status; triggers keep it.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -106,6 +107,31 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
       CREATE INDEX removals_by_owner ON removals (owner, number) WHERE owner IS NOT NULL;
       CREATE TABLE sequence (name TEXT NOT NULL) STRICT;
       INSERT INTO sequence VALUES (lower(hex(randomblob(16))));
+    `,
+  },
+  {
+    version: 6,
+    sql: `
+      CREATE TABLE job_counts (
+        owner TEXT NOT NULL,
+        status TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        PRIMARY KEY (owner, status)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO job_counts SELECT coalesce(owner, ''), status, count(*) FROM jobs GROUP BY 1, 2;
+      CREATE TRIGGER jobs_count_submitted AFTER INSERT ON jobs BEGIN
+        INSERT INTO job_counts VALUES (coalesce(new.owner, ''), new.status, 1)
+          ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+      END;
+      CREATE TRIGGER jobs_count_changed AFTER UPDATE OF status ON jobs WHEN old.status <> new.status BEGIN
+        UPDATE job_counts SET jobs = jobs - 1 WHERE owner = coalesce(old.owner, '') AND status = old.status;
+        INSERT INTO job_counts VALUES (coalesce(new.owner, ''), new.status, 1)
+          ON CONFLICT DO UPDATE SET jobs = jobs + 1;
+      END;
+      CREATE TRIGGER jobs_count_removed AFTER DELETE ON jobs BEGIN
+        UPDATE job_counts SET jobs = jobs - 1 WHERE owner = coalesce(old.owner, '') AND status = old.status;
+        DELETE FROM job_counts WHERE owner = coalesce(old.owner, '') AND jobs = 0;
+      END;
     `,
   },
 ];

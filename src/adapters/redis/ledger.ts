@@ -5,6 +5,8 @@ import type {
   Clock,
   CommitResult,
   Idempotency,
+  JobFilter,
+  JobPosition,
   JobQuery,
   Ledger,
   SubmitResult,
@@ -60,28 +62,33 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     return asPresentJobs(await reach(client.qeReadRange(set, prefix, highest, limit)));
   }
 
-  /** One job more than a page, if there is one. */
-  async function listAll(query: JobQuery): Promise<Job[]> {
+  /** Up to `limit` jobs, newest first. */
+  async function listAll(query: JobQuery, limit: number): Promise<Job[]> {
     const lists = listsOf(query);
     if (lists.length === 0) return [];
-    const { after, first } = query;
-    const from = [after?.createdAt ?? '', after?.id ?? ''];
-    return asPresentJobs(await reach(client.qeListJobs(keys.queue, prefix, first + 1, ...from, ...lists)));
+    const range = [...positionArguments(query.after), ...positionArguments(query.before)];
+    const reply = client.qeListJobs(keys.queue, prefix, limit, endOf(query), ...range, ...lists);
+    return asPresentJobs(await reach(reply));
   }
 
   /** The same for the jobs with all of the tags. */
-  async function listTagged({ owner, statuses, after, first }: JobQuery, tags: string[]): Promise<Job[]> {
+  async function listTagged(query: JobQuery, tags: readonly string[], limit: number): Promise<Job[]> {
+    const { owner, statuses } = query;
     const lists = tags.map(tag => tag + ownerSuffix(owner));
     const only = statuses === null ? '' : ` ${[...new Set(statuses)].join(' ')} `;
+    const end = endOf(query);
     const found: Job[] = [];
-    let from = [String(after?.createdAt ?? ''), after?.id ?? ''];
+    let [after, before] = [positionArguments(query.after), positionArguments(query.before)];
     for (;;) {
-      const room = first + 1 - found.length;
-      const reply = await reach(client.qeListTagged(keys.queue, prefix, room, ...from, STEP, only, ...lists));
-      const [created, id, ...halves] = asList(reply);
+      const range = [...after, ...before];
+      const room = limit - found.length;
+      const reply = client.qeListTagged(keys.queue, prefix, room, end, ...range, STEP, only, ...lists);
+      const [created, id, ...halves] = asList(await reach(reply));
       found.push(...asPresentJobs(halves));
-      if (id === '' || found.length > first) return found;
-      from = [String(created), String(id)];
+      if (id === '' || found.length >= limit) return end === 'first' ? found : found.reverse();
+      const reached = [String(created), String(id)];
+      if (end === 'first') after = reached;
+      else before = reached;
     }
   }
 
@@ -129,10 +136,16 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       return asJobs(await reach(client.qeReadMany(keys.queue, prefix, ...ids)));
     },
     async list(query) {
-      const { first, labels } = query;
-      const tags = labels === undefined ? [] : tagsOf(labels);
-      const found = tags.length === 0 ? await listAll(query) : await listTagged(query, tags);
-      return { jobs: found.slice(0, first), hasNextPage: found.length > first };
+      const size = query.first ?? query.last;
+      const tags = query.labels === undefined ? [] : tagsOf(query.labels);
+      const found =
+        tags.length === 0 ? await listAll(query, size + 1) : await listTagged(query, tags, size + 1);
+      const hasMore = found.length > size;
+      const jobs = query.last === undefined ? found.slice(0, size) : found.slice(hasMore ? 1 : 0);
+      return { jobs, hasMore };
+    },
+    async total(filter) {
+      return asNumber(await reach(client.qeTotalJobs(keys.queue, prefix, ...listsOf(filter))));
     },
     async changes({ owner, after, limit }) {
       const reply = await reach(
@@ -240,7 +253,17 @@ function keyField(owner: string | null, { key }: Idempotency): string {
   return JSON.stringify([owner ?? '', key]);
 }
 
-function listsOf({ owner, statuses }: JobQuery): string[] {
+/** Which jobs of its range a query wants. */
+function endOf({ last }: JobQuery): 'first' | 'last' {
+  return last === undefined ? 'first' : 'last';
+}
+
+/** A position as the scripts take it. */
+function positionArguments(position: JobPosition | null | undefined): string[] {
+  return position == null ? ['', ''] : [String(position.createdAt), position.id];
+}
+
+function listsOf({ owner, statuses }: Pick<JobFilter, 'owner' | 'statuses'>): string[] {
   const names = statuses === null ? ['*'] : [...new Set(statuses)];
   return names.map(name => name + ownerSuffix(owner));
 }

@@ -4,6 +4,7 @@ import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
 import type { ErrorTypes, ProblemOf } from './errors.ts';
+import type { JobTypes } from './job.ts';
 
 const STATES = {
   STARTING: 'Not probed yet.',
@@ -17,7 +18,7 @@ const STATES = {
 type EngineNotFound = ProblemOf<'EditEngineNotFound'>;
 
 /** Adds `engines` and `setEngineState`. */
-export function addEngines(builder: Builder, errors: ErrorTypes): void {
+export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTypes): void {
   const EngineState = builder.enumType('EditEngineState', {
     values: {
       STARTING: { description: STATES.STARTING },
@@ -30,6 +31,7 @@ export function addEngines(builder: Builder, errors: ErrorTypes): void {
   });
   const EngineType = builder.objectRef<EngineStatus>('EditEngine').implement({
     description: 'A ComfyUI server, or the sandbox.',
+    interfaces: [Node],
     directives: OPERATOR_TAG,
     fields: t => ({
       id: t.exposeID('id'),

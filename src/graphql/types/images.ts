@@ -1,5 +1,6 @@
 import type { InputImage, Job, OutputImage, PreviewFrame, StoredImage } from '../../jobs/job.ts';
 import type { Builder } from '../builder.ts';
+import type { NodeInterface, NodeValue } from './node-interface.ts';
 
 /** An image of a job, with the job. */
 interface Of<T> {
@@ -12,11 +13,12 @@ const DESCRIPTION_OF_URL =
   'the URL is signed and works without them for some minutes, as in an `<img>`.';
 
 /** Adds the images of a job. Returns references to them. */
-export function addImages(builder: Builder) {
+export function addImages(builder: Builder, Node: NodeInterface) {
   const OutputImageType = builder
     .objectRef<Of<OutputImage> & { readonly index: number }>('EditOutputImage')
     .implement({
       description: 'A finished image.',
+      interfaces: [Node],
       fields: t => ({
         id: t.id({ resolve: ({ job, index }) => `${job.id}:output:${index}` }),
         url: t.field({
@@ -38,6 +40,7 @@ export function addImages(builder: Builder) {
 
   const PreviewImageType = builder.objectRef<Of<PreviewFrame>>('EditPreviewImage').implement({
     description: 'The newest preview of a running job; removed when it ends.',
+    interfaces: [Node],
     fields: t => ({
       id: t.id({
         description: 'The same for all previews of a job.',
@@ -66,6 +69,7 @@ export function addImages(builder: Builder) {
 
   const InputImageType = builder.objectRef<Of<InputImage>>('EditInputImage').implement({
     description: 'An input image of the job.',
+    interfaces: [Node],
     fields: t => ({
       id: t.id({ resolve: ({ job, value }) => `${job.id}:input:${value.slot}` }),
       slot: t.int({
@@ -94,6 +98,7 @@ export function addImages(builder: Builder) {
 
   const MaskType = builder.objectRef<Of<StoredImage>>('EditMask').implement({
     description: 'The mask of the job: a grey PNG of the size of image 1, white where the image changes.',
+    interfaces: [Node],
     fields: t => ({
       id: t.id({ resolve: ({ job }) => `${job.id}:mask` }),
       url: t.field({
@@ -115,4 +120,24 @@ export function addImages(builder: Builder) {
   });
 
   return { OutputImageType, PreviewImageType, InputImageType, MaskType };
+}
+
+/** The image of a job whose id ends in this way, after that of the job; null: it has no such image. */
+export function imageOf(job: Job, part: string): NodeValue | null {
+  const [kind, number] = part.split(':');
+  switch (kind) {
+    case 'input': {
+      const value = job.request.images.find(({ slot }) => String(slot) === number);
+      return value === undefined ? null : { __typename: 'EditInputImage', job, value };
+    }
+    case 'output': {
+      const index = job.outputs.findIndex((_, at) => String(at) === number);
+      const value = job.outputs[index];
+      return value === undefined ? null : { __typename: 'EditOutputImage', job, value, index };
+    }
+    case 'mask':
+      return job.request.mask === undefined ? null : { __typename: 'EditMask', job, value: job.request.mask };
+    default:
+      return job.preview === null ? null : { __typename: 'EditPreviewImage', job, value: job.preview };
+  }
 }

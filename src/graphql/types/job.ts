@@ -6,6 +6,7 @@ import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
 import { addImages } from './images.ts';
+import { addNodeInterface } from './node-interface.ts';
 import { addWebhook } from './webhook.ts';
 
 const STATUS_MEANINGS = {
@@ -26,6 +27,7 @@ const STAGE_MEANINGS = {
 
 /** Adds `EditJob` and what it is made of. Returns the references that other files need. */
 export function addJob(builder: Builder) {
+  const Node = addNodeInterface(builder);
   const JobStatus = builder.enumType('EditJobStatus', {
     values: described(JOB_STATUSES, name => STATUS_MEANINGS[name]),
   });
@@ -58,7 +60,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  const { OutputImageType, PreviewImageType, InputImageType, MaskType } = addImages(builder);
+  const { OutputImageType, PreviewImageType, InputImageType, MaskType } = addImages(builder, Node);
 
   const EditRequestType = builder.objectRef<Job>('EditRequest').implement({
     description: 'The request, with all defaults and the seed filled in.',
@@ -131,6 +133,7 @@ export function addJob(builder: Builder) {
 
   const JobType = builder.objectRef<Job>('EditJob').implement({
     description: 'One image edit.',
+    interfaces: [Node],
     directives: { key: { fields: 'id' } },
     fields: t => ({
       id: t.exposeID('id'),
@@ -216,7 +219,7 @@ export function addJob(builder: Builder) {
     }),
   });
 
-  return { JobType, SizeType, JobStatus, JobPriority, ErrorCode, WebhookEvent, MetadataInput };
+  return { Node, JobType, SizeType, JobStatus, JobPriority, ErrorCode, WebhookEvent, MetadataInput };
 }
 
 function dateOf(time: number | null): Date | null {

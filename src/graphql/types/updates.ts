@@ -4,8 +4,9 @@ import { type Position, updatesPosition } from '../../jobs/updates/position.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
 import { SEQUENCE } from '../sequence.ts';
+import { invalid } from './invalid.ts';
 import type { JobTypes } from './job.ts';
-import { invalid, readRate } from './jobs.ts';
+import { readRate } from './jobs.ts';
 
 /** Jobs of a reset unless the caller says how many. */
 const DEFAULT_FIRST = 20;

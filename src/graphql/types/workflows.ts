@@ -6,6 +6,7 @@ import { describeProblem } from '../../workflows/check/engine.ts';
 import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
+import type { GraphQLContext } from '../context.ts';
 import type { JobTypes } from './job.ts';
 
 interface Entry {
@@ -21,8 +22,11 @@ const TYPES = { integer: 'INTEGER', number: 'NUMBER', string: 'STRING', boolean:
 /** Longer sides than any image has that a model can edit. */
 const MAX_SIDE = 100_000;
 
+/** How the ids of workflows begin. */
+export const WORKFLOW_ID = 'workflow:';
+
 /** Adds `workflows`. */
-export function addWorkflows(builder: Builder, { SizeType }: JobTypes): void {
+export function addWorkflows(builder: Builder, { Node, SizeType }: JobTypes): void {
   const ParameterType = builder.enumType('EditParameterType', { values: Object.values(TYPES) });
   const Parameter = builder.objectRef<FormField>('EditWorkflowParameter').implement({
     description:
@@ -57,7 +61,9 @@ export function addWorkflows(builder: Builder, { SizeType }: JobTypes): void {
     });
   const WorkflowType = builder.objectRef<Entry>('EditWorkflow').implement({
     description: 'A ComfyUI graph that can run edits.',
+    interfaces: [Node],
     fields: t => ({
+      id: t.id({ resolve: ({ name }) => `${WORKFLOW_ID}${name}` }),
       name: t.exposeString('name'),
       title: t.string({ resolve: entry => entry.workflow?.manifest.title ?? entry.name }),
       description: t.string({
@@ -104,14 +110,18 @@ export function addWorkflows(builder: Builder, { SizeType }: JobTypes): void {
     t.field({
       type: [WorkflowType],
       description: 'Most preferred first.',
-      resolve: (_root, _args, { workflows, engines, caller }) => [
-        ...workflows.all().map(workflow => entryOf(workflow, enginesFor(caller, engines()))),
-        ...workflows
-          .broken()
-          .map(({ name, problems }) => ({ name, workflow: null, runnable: false, problems })),
-      ],
+      resolve: (_root, _args, context) => workflowsFor(context),
     }),
   );
+}
+
+/** The workflows as this caller may see them, most preferred first. */
+export function workflowsFor({ workflows, engines, caller }: GraphQLContext): Entry[] {
+  const visible = enginesFor(caller, engines());
+  return [
+    ...workflows.all().map(workflow => entryOf(workflow, visible)),
+    ...workflows.broken().map(({ name, problems }) => ({ name, workflow: null, runnable: false, problems })),
+  ];
 }
 
 /** Null where the graph decides, or where an edit with these megapixels would be rejected. */

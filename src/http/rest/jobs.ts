@@ -30,7 +30,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
       options.callerOf(request),
     );
     const last = page.jobs.at(-1);
-    const next = page.hasNextPage && last !== undefined ? nextPage(query.value, last) : null;
+    const next = page.hasMore && last !== undefined ? nextPage(query.value, last) : null;
     if (next !== null) reply.header('link', `<${next}>; rel="next"`);
     const isPage = Object.keys(query.value).length > 0;
     return {

@@ -68,12 +68,12 @@ export function labelContract(under: () => UnderTest): void {
     const labels = { label: 'x', metadata: { k: 'v' } };
     const query = { owner: null, statuses: null, labels, first: 2, after: null };
     const first = await under().store.ledger.list(query);
-    expect(first.hasNextPage).toBe(true);
+    expect(first.hasMore).toBe(true);
     const last = first.jobs.at(-1) ?? null;
     await under().store.ledger.remove(last?.id ?? '');
     const rest = await under().store.ledger.list({ ...query, after: last });
     expect(rest.jobs.map(job => job.id)).toEqual(jobs.slice(2).map(job => job.id));
-    expect(rest.hasNextPage).toBe(false);
+    expect(rest.hasMore).toBe(false);
     for (const job of jobs) await under().store.ledger.remove(job.id);
     expect(await idsOf(null, 'x')).toEqual([]);
   });
@@ -91,6 +91,10 @@ export function labelContract(under: () => UnderTest): void {
     expect(await idsOf(null, 'even', { k: 'odd' })).toHaveLength(1);
     const even = { owner: null, statuses: null, labels: { label: 'even', metadata: {} } };
     expect(await under().pages(even, 500)).toHaveLength(1_200);
+    const both = { owner: null, statuses: null, labels: { label: 'even', metadata: { k: 'odd' } } };
+    const oldest = await under().store.ledger.list({ ...even, last: 1 });
+    expect(oldest.jobs[0]?.createdAt).toBe(1_000);
+    expect((await under().store.ledger.list({ ...both, last: 3 })).jobs).toHaveLength(1);
   });
 
   it('gives the same pages as a search through all jobs, for any labels', async () => {

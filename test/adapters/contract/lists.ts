@@ -1,5 +1,8 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { JobStatus } from '../../../src/jobs/job.ts';
+import type { Job, JobStatus } from '../../../src/jobs/job.ts';
+import type { JobFilter, JobPage, JobRange } from '../../../src/jobs/ports.ts';
+import { aJob } from '../../support/jobs.ts';
 import { claim, END, type UnderTest } from './under-test.ts';
 
 /** Reading many jobs at once and page by page. */
@@ -18,7 +21,7 @@ export function listContract(under: () => UnderTest): void {
     const query = { owner: null, statuses: null, first: 2, after: null };
     const first = await under().store.ledger.list(query);
     expect(first.jobs.map(job => job.id)).toEqual(newest.slice(0, 2));
-    expect(first.hasNextPage).toBe(true);
+    expect(first.hasMore).toBe(true);
     const last = first.jobs.at(-1);
     const second = await under().store.ledger.list({
       ...query,
@@ -26,7 +29,7 @@ export function listContract(under: () => UnderTest): void {
       after: last === undefined ? null : last,
     });
     expect(second.jobs.map(job => job.id)).toEqual(newest.slice(2));
-    expect(second.hasNextPage).toBe(false);
+    expect(second.hasMore).toBe(false);
     const mine = await under().store.ledger.list({ ...query, owner: 'b', first: 9 });
     expect(mine.jobs.map(job => job.owner)).toEqual(['b', 'b']);
     const done = await under().store.ledger.list({ ...query, statuses: ['COMPLETED'] });
@@ -61,4 +64,92 @@ export function listContract(under: () => UnderTest): void {
     await under().store.ledger.remove(last.id);
     expect((await under().store.ledger.list({ ...query, after: last })).jobs).toEqual(expected);
   });
+
+  it('pages backwards, and stays where it is while jobs are submitted and deleted', async () => {
+    const jobs: Job[] = [];
+    for (let n = 0; n < 7; n += 1) jobs.push(await under().stored({ createdAt: 10 + Math.floor(n / 2) }));
+    jobs.sort(newestFirst);
+    const list = (range: JobRange) => under().store.ledger.list({ owner: null, statuses: null, ...range });
+    const ids = ({ jobs: found }: JobPage): string[] => found.map(({ id }) => id);
+    const all = jobs.map(({ id }) => id);
+
+    const end = await list({ last: 3 });
+    expect([ids(end), end.hasMore]).toEqual([all.slice(4), true]);
+    const before = end.jobs[0];
+    if (before === undefined) throw new Error('a page has jobs');
+    const middle = await list({ last: 3, before });
+    expect([ids(middle), middle.hasMore]).toEqual([all.slice(1, 4), true]);
+    await under().stored({ createdAt: 99 });
+    await under().stored({ createdAt: 1 });
+    await under().store.ledger.remove(before.id);
+    expect(ids(await list({ last: 3, before }))).toEqual(all.slice(1, 4));
+    const newest = await list({ last: 9, before });
+    expect([newest.jobs.length, newest.hasMore]).toEqual([5, false]);
+    expect(await list({ last: 0, before })).toEqual({ jobs: [], hasMore: true });
+  });
+
+  it('gives the pages of a sorted list between any two positions, from either end, and its total', async () => {
+    const given = fc.record({
+      owner: fc.constantFrom('a', 'b', null),
+      createdAt: fc.integer({ min: 1, max: 3 }),
+      label: fc.constantFrom('x', null),
+      canceled: fc.boolean(),
+      deleted: fc.boolean(),
+    });
+    const query = fc.record({
+      owner: fc.constantFrom('a', null),
+      statuses: fc.constantFrom<JobStatus[] | null>(null, ['CANCELED'], ['QUEUED', 'CANCELED'], []),
+      label: fc.constantFrom('x', null),
+      after: fc.option(fc.nat(14)),
+      before: fc.option(fc.nat(14)),
+      size: fc.integer({ min: 0, max: 4 }),
+      end: fc.constantFrom('first', 'last'),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(given, { maxLength: 14 }),
+        fc.array(query, { minLength: 5, maxLength: 5 }),
+        async (entries, queries) => {
+          const { ledger } = under().store;
+          const all: Job[] = [];
+          const present: Job[] = [];
+          for (const { owner, createdAt, label, canceled, deleted } of entries) {
+            const request = { ...aJob().request, label };
+            let job = await under().stored({ owner, createdAt, request });
+            if (canceled) job = await under().commit(job, { type: 'cancelRequested', ...END });
+            all.push(job);
+            if (deleted) await ledger.remove(job.id);
+            else present.push(job);
+          }
+          for (const { owner, statuses, label, after, before, size, end } of queries) {
+            const filter: JobFilter = { owner, statuses, labels: { label, metadata: {} } };
+            const listed = present
+              .filter(job => owner === null || job.owner === owner)
+              .filter(job => statuses === null || statuses.includes(job.status));
+            const from = after === null ? null : (all[after] ?? null);
+            const to = before === null ? null : (all[before] ?? null);
+            const range = listed
+              .filter(job => label === null || job.request.label === label)
+              .filter(job => from === null || newestFirst(from, job) < 0)
+              .filter(job => to === null || newestFirst(job, to) < 0)
+              .sort(newestFirst);
+            const wanted = end === 'first' ? { first: size } : { last: size };
+            const page = await ledger.list({ ...filter, after: from, before: to, ...wanted });
+            expect(page).toEqual({
+              jobs: end === 'first' ? range.slice(0, size) : range.slice(Math.max(0, range.length - size)),
+              hasMore: range.length > size,
+            });
+            expect(await ledger.total({ owner, statuses })).toBe(listed.length);
+          }
+          for (const job of present) await ledger.remove(job.id);
+          expect(await ledger.total({ owner: null, statuses: null })).toBe(0);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+}
+
+function newestFirst(a: Job, b: Job): number {
+  return b.createdAt - a.createdAt || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }

@@ -62,7 +62,7 @@ export function underTest(store: LedgerUnderTest): UnderTest {
         const page = await under.store.ledger.list({ ...query, first, after });
         ids.push(...page.jobs.map(job => job.id));
         after = page.jobs.at(-1) ?? null;
-        if (!page.hasNextPage || after === null) return ids;
+        if (!page.hasMore || after === null) return ids;
       }
     },
   };

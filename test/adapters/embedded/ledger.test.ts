@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { expect, it } from 'vitest';
 import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
+import { TABLES_VERSION } from '../../../src/adapters/embedded/migrations.ts';
 import { aJob } from '../../support/jobs.ts';
 import { restoreEmbedded } from '../../support/stores/earlier.ts';
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
@@ -53,7 +54,7 @@ it('rejects a file whose version it cannot use, and leaves it as it is', async (
   await openEmbeddedLedger(options).close();
   for (const [version, bound] of [
     [1, 'takes 2 at least'],
-    [99, 'takes 5 at most'],
+    [99, `takes ${TABLES_VERSION} at most`],
   ] as const) {
     const db = new DatabaseSync(path);
     db.exec(`PRAGMA user_version = ${version}`);

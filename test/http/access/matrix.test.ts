@@ -170,6 +170,16 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ jobs }) => JSON.stringify(jobs).includes(job),
   },
+  'Query.node': {
+    query: '{ node(id: ":job") { id } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ node }) => isJob(node),
+  },
+  'Query.nodes': {
+    query: '{ nodes(ids: [":job:output:0"]) { id } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ nodes }) => hasItems(nodes),
+  },
   'Query.caller': {
     query: '{ caller { id operator } }',
     may: ['no', 'yes', 'yes', 'yes'],

@@ -188,7 +188,7 @@ describe.each(Object.entries(WAYS))('a mistake in a query over %s', (_way, send)
   it.each([
     ['first', { first: -1 }, /first takes 0 to 100, got -1/],
     ['first', { first: 101 }, /first takes 0 to 100, got 101/],
-    ['after', { after: 'none' }, /after takes the endCursor/],
+    ['after', { after: 'none' }, /after takes a cursor of a page/],
   ])('in %s is an error with its field', async (field, args, message) => {
     const inText = await send(`{ jobs(${literal(args).slice(1, -1)}) { nodes { id } } }`, {});
     for (const { data, errors } of [inText, await send(JOBS, args)]) {

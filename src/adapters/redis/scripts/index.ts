@@ -11,7 +11,7 @@ import {
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
-import { listJobs, listTagged, readChanges } from './lists.ts';
+import { listJobs, listTagged, readChanges, totalJobs } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
 type Argument = string | number;
@@ -27,6 +27,7 @@ declare module 'ioredis' {
     qeReadRange(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeTotalJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadChanges(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -74,6 +75,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeReadRange: readRange,
     qeListJobs: listJobs,
     qeListTagged: listTagged,
+    qeTotalJobs: totalJobs,
     qeReadChanges: readChanges,
     qeCountJobs: countJobs,
     qeClaimStore: claimStore,

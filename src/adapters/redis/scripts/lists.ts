@@ -3,18 +3,17 @@ import { NAMES, PAGES, READ } from './parts.ts';
 
 /** Reads a page of a list. */
 export const listJobs = `
--- Purpose: merges lists of jobs, newest first, and reads a page of them.
+-- Purpose: merges lists of jobs, newest first, and reads the first or the last jobs between two positions.
 -- KEYS[1]: any of our keys, for the slot.
--- ARGV: 1 prefix, 2 maximum of jobs, 3 and 4 time of submit and id of the job before the page, both '' for the first
---   page, 5… names of the lists.
--- Returns: {state, request, …}.
+-- ARGV: 1 prefix, 2 maximum of jobs, 3 'first' or 'last', 4 and 5 time of submit and id of the job before the range,
+--   6 and 7 those of the job behind it, '' where the range is open, 8… names of the lists.
+-- Returns: {state, request, …}, newest first.
 ${NAMES}${READ}${PAGES}
-local limit = tonumber(ARGV[2])
+local limit, last = tonumber(ARGV[2]), ARGV[3] == 'last'
 local entries = {}
-for n = 5, #ARGV do
+for n = 8, #ARGV do
   local list = key('list:' .. ARGV[n])
-  local first = skipped(list, ARGV[3], ARGV[4])
-  local ids = redis.call('ZREVRANGE', list, first, first + limit - 1, 'WITHSCORES')
+  local ids = entriesOf(list, ranks(list, { ARGV[4], ARGV[5], ARGV[6], ARGV[7] }, limit, last))
   for i = 1, #ids, 2 do entries[#entries + 1] = { id = ids[i], created = tonumber(ids[i + 1]) } end
 end
 table.sort(entries, function(a, b)
@@ -22,22 +21,24 @@ table.sort(entries, function(a, b)
   return before(b.id, a.id)
 end)
 local found = {}
-for n = 1, math.min(limit, #entries) do read(found, entries[n].id) end
+local from = last and math.max(0, #entries - limit) or 0
+for n = from + 1, math.min(from + limit, #entries) do read(found, entries[n].id) end
 return found
 `;
 
 /** Reads a page of the jobs with some tags. */
 export const listTagged = `
--- Purpose: walks through the jobs with the rarest of the tags, newest first, and reads those that have all tags and one
---   of the statuses. It looks at a limited number of jobs, because Redis does nothing else meanwhile.
+-- Purpose: walks through the jobs with the rarest of the tags, from one end of a range, and reads those that have all tags
+--   and one of the statuses. It looks at a limited number of jobs, because Redis does nothing else meanwhile.
 -- KEYS[1]: any of our keys, for the slot.
--- ARGV: 1 prefix, 2 maximum of jobs, 3 and 4 time of submit and id of the job before the page, both '' for the first
---   page, 5 maximum of jobs to look at, 6 statuses as ' A B ', or '' for all, 7… tags, with the owner.
--- Returns: {time of submit, id, state, request, …}: first where to go on, both '' at the end.
+-- ARGV: 1 prefix, 2 maximum of jobs, 3 'first' or 'last', 4 and 5 time of submit and id of the job before the range,
+--   6 and 7 those of the job behind it, '' where the range is open, 8 maximum of jobs to look at, 9 statuses as ' A B ', or
+--   '' for all, 10… tags, with the owner.
+-- Returns: {time of submit, id, state, request, …} in the order of the walk: first how far it went, both '' at the end.
 ${NAMES}${READ}${PAGES}
-local limit, step = tonumber(ARGV[2]), tonumber(ARGV[5])
+local limit, last, step = tonumber(ARGV[2]), ARGV[3] == 'last', tonumber(ARGV[8])
 local lists, rarest = {}, 1
-for n = 7, #ARGV do
+for n = 10, #ARGV do
   lists[#lists + 1] = { name = key('tag:' .. ARGV[n]), size = redis.call('ZCARD', key('tag:' .. ARGV[n])) }
   if lists[#lists].size < lists[rarest].size then rarest = #lists end
 end
@@ -49,20 +50,33 @@ local function matches(id)
   local status = redis.call('HGET', record(id), 'status')
   -- A gateway of version 1 leaves the tags of the jobs that it deletes.
   if not status then redis.call('ZREM', walked, id) end
-  return status and (ARGV[6] == '' or ARGV[6]:find(' ' .. status .. ' ', 1, true) ~= nil)
+  return status and (ARGV[9] == '' or ARGV[9]:find(' ' .. status .. ' ', 1, true) ~= nil)
 end
-local first = skipped(walked, ARGV[3], ARGV[4])
-local ids = redis.call('ZREVRANGE', walked, first, first + step - 1, 'WITHSCORES')
+local ids = entriesOf(walked, ranks(walked, { ARGV[4], ARGV[5], ARGV[6], ARGV[7] }, step, last))
 local found, count = { '', '' }, 0
-for n = 1, #ids, 2 do
+local from, to, by = 1, #ids - 1, 2
+if last then from, to, by = #ids - 1, 1, -2 end
+for n = from, to, by do
   if count == limit then return found end
   if matches(ids[n]) then
     read(found, ids[n])
     count = count + 1
   end
 end
-if #ids == 2 * step then found[1], found[2] = ids[#ids], ids[#ids - 1] end
+if #ids == 2 * step then found[1], found[2] = ids[to + 1], ids[to] end
 return found
+`;
+
+/** Counts the jobs of lists. */
+export const totalJobs = `
+-- Purpose: counts the jobs of lists at one moment.
+-- KEYS[1]: any of our keys, for the slot.
+-- ARGV: 1 prefix, 2… names of the lists.
+-- Returns: the number.
+${NAMES}
+local total = 0
+for n = 2, #ARGV do total = total + redis.call('ZCARD', key('list:' .. ARGV[n])) end
+return total
 `;
 
 /** Reads the newest changes of jobs. */

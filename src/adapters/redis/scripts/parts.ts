@@ -123,7 +123,7 @@ local function numbered(id, owner)
 end
 `;
 
-/** Where a page begins in a list of ids by time of submit, newest first. */
+/** Which part of a list of ids by time of submit, newest first, a page is taken from. */
 export const PAGES = `
 -- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
 local function before(a, b)
@@ -133,14 +133,29 @@ local function before(a, b)
   end
   return #a < #b
 end
--- Counts the entries of a list before the page, also when the job before the page is no longer in the list.
-local function skipped(list, created, id)
-  if id == '' then return 0 end
+-- Counts the entries of a list that are newer than a job, which need not be in the list, and the job itself if it is.
+local function newer(list, created, id, inclusive)
   local count = redis.call('ZCOUNT', list, '(' .. created, '+inf')
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', list, created, created)) do
-    if not before(other, id) then count = count + 1 end
+    if before(id, other) or (inclusive and other == id) then count = count + 1 end
   end
   return count
+end
+-- The ranks of the first or last entries between two jobs, newest first. The second is less than the first if there are none.
+local function ranks(list, range, limit, last)
+  local first, stop = 0, nil
+  if range[2] ~= '' then first = newer(list, range[1], range[2], true) end
+  if range[4] ~= '' then
+    stop = newer(list, range[3], range[4], false)
+  else
+    stop = redis.call('ZCARD', list)
+  end
+  if last then return math.max(first, stop - limit), stop - 1 end
+  return first, math.min(first + limit, stop) - 1
+end
+local function entriesOf(list, first, final)
+  if final < first then return {} end
+  return redis.call('ZREVRANGE', list, first, final, 'WITHSCORES')
 end
 `;
 
