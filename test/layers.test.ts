@@ -15,6 +15,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
       'gateway',
       'config',
       'client',
+      'mcp',
       'http',
       'comfyui',
       'workflows',
@@ -47,6 +48,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   studio: ['client'],
   // How callers reach the gateway.
   http: [
+    'mcp',
     'telemetry',
     'operations',
     'graphql',
@@ -58,6 +60,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     'log',
     'rate',
   ],
+  // The tools of assistants.
+  mcp: ['jobs'],
   telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],
   operations: ['graphql', 'jobs', 'concurrency', 'log'],
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],

@@ -6,6 +6,7 @@ import { addDoctor } from './doctor.ts';
 import { addEdit } from './edit.ts';
 import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
 import { addJobs } from './list.ts';
+import { addMcp } from './mcp/command.ts';
 import { CommandFailure, type Done, type ExitCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addWorkflows } from './workflows/commands.ts';
 
@@ -62,6 +63,7 @@ ${WATCHING_EXIT_CODES}`,
   addCancel(program, done);
   addDelete(program, done);
   addDownload(program);
+  addMcp(program);
   addWorkflows(program, done);
   addBackup(program);
   addDoctor(program, done);

@@ -10,17 +10,17 @@ export interface Remote {
   readonly json?: boolean;
 }
 
-/** Adds the URL of the gateway, the API key and the output format. */
-export function addRemoteOptions(command: Command): Command {
-  return command
+/** Adds the URL of the gateway, the API key and, unless `json` is false, the output format. */
+export function addRemoteOptions(command: Command, { json = true } = {}): Command {
+  command
     .addOption(
       new Option('--url <url>', 'the gateway')
         .env('QWEN_EDIT_URL')
         .default('http://localhost:8189')
         .argParser(takeUrl),
     )
-    .addOption(new Option('--api-key <key>', 'needed where the gateway has keys').env('QWEN_EDIT_API_KEY'))
-    .option('--json', 'print JSON, one object per line');
+    .addOption(new Option('--api-key <key>', 'needed where the gateway has keys').env('QWEN_EDIT_API_KEY'));
+  return json ? command.option('--json', 'print JSON, one object per line') : command;
 }
 
 function takeUrl(text: string): string {
@@ -89,7 +89,8 @@ export async function withClient<T>(
   }
 }
 
-function hintFor({ kind, status }: GatewayError): string {
+/** What to do about an error, on a line of its own; empty where its message says it. */
+export function hintFor({ kind, status }: GatewayError): string {
   if (kind === 'unreachable') return '\nIs the gateway running? Set its address with --url or QWEN_EDIT_URL.';
   if (kind !== 'refused') return '';
   if (status === 404 || status === 405)

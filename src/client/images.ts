@@ -54,6 +54,8 @@ export interface DownloadOptions {
   readonly format?: 'png' | 'jpeg' | 'webp' | undefined;
   /** 1 to 100, for jpeg and webp. */
   readonly quality?: number | undefined;
+  /** Scales the image down to this width, 16 to 8192 pixels. Default: its own. */
+  readonly width?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,11 +74,11 @@ export interface Download {
 export async function download(
   connection: Connection,
   id: string,
-  { index, format, quality }: Omit<DownloadOptions, 'signal'>,
+  { index, format, quality, width }: Omit<DownloadOptions, 'signal'>,
   signal: AbortSignal,
 ): Promise<Download> {
   const url = connection.at(`download/${encodeURIComponent(id)}`);
-  for (const [name, value] of Object.entries({ index, format, quality })) {
+  for (const [name, value] of Object.entries({ index, format, quality, width })) {
     if (value !== undefined) url.searchParams.set(name, String(value));
   }
   const response = await request(connection, url, {}, signal);

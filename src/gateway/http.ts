@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
+import { mcpRoutes } from '../http/mcp/index.ts';
 import { startMetricsServer } from '../http/metrics.ts';
 import { openaiRoutes } from '../http/openai/index.ts';
 import type { ReadinessCheck } from '../http/probes.ts';
@@ -74,22 +75,23 @@ export async function startFaces(
         origins: config.CORS_ORIGINS,
         endingOf: streams.endingOf,
         callerOf: (request: FastifyRequest) => callers.of(request.raw).caller,
+        version: VERSION,
+        maxBodyBytes,
         log,
       };
       const rest = restRoutes({
         ...shared,
         outputDir: config.COMFYUI_OUTPUT_DIR,
-        version: VERSION,
         features: parts.features,
         engineKind: () => (parts.sandbox ? 'sandbox' : 'comfyui'),
         keepPrivate: identity.required,
         studio,
-        maxBodyBytes,
       });
       const openai = openaiRoutes({ ...shared, originOf, aliases: config.OPENAI_MODEL_ALIASES });
       return async app => {
         await app.register(rest);
         await app.register(openai, { prefix: '/v1' });
+        await app.register(mcpRoutes({ ...shared, originOf }));
       };
     },
     log,

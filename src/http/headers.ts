@@ -11,6 +11,7 @@ const EXPOSED = [
   'etag',
   'link',
   'location',
+  'mcp-session-id',
   'retry-after',
   'x-job-id',
   'x-request-id',

@@ -139,7 +139,8 @@ function sizeFor({ manifest }: Workflow, image: Size, given: number | null): Siz
   return fits ? resultSize(manifest, image, megapixels) : null;
 }
 
-function entryOf(workflow: Workflow, engines: readonly EngineStatus[]): Entry {
+/** A workflow, with what the engines say of it. */
+export function entryOf(workflow: Workflow, engines: readonly EngineStatus[]): Entry {
   const { name } = workflow;
   const runnable = engines.some(engine => engine.state === 'READY' && engine.workflows.includes(name));
   const problems = engines.flatMap(engine =>

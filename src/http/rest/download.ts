@@ -172,7 +172,8 @@ async function contentOf(
   };
 }
 
-function convert(source: Readable, { mimeType, quality, width }: Conversion, log: Log): Readable {
+/** Converts an image as it is read. */
+export function convert(source: Readable, { mimeType, quality, width }: Conversion, log: Log): Readable {
   const image = encodeAs(width === null ? sharp() : sharp().resize({ width }), mimeType, quality);
   // The response fails with the stream; this only logs why, e.g. that the client closed the connection.
   return pipeline(source, image, error => {

@@ -1,13 +1,14 @@
 import type { FastifyInstance } from 'fastify';
-import { type EditInput, firstIssue, type ImageSource, withField } from '../../jobs/request.ts';
+import { type EditInput, firstIssue, withField } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { ExtraParameter } from '../../workflows/manifest.ts';
 import { sendError } from '../errors.ts';
 import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
 import type { RestOptions } from './context.ts';
+import { sourceOf } from './contract/image-source.ts';
 import { asNumber } from './contract/numbers.ts';
-import { type EditBody, editBody, editHeaders, STORED_IMAGE } from './contract/requests.ts';
+import { type EditBody, editBody, editHeaders } from './contract/requests.ts';
 import type { EditResponse } from './contract/responses.ts';
 import { POLL_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
@@ -123,12 +124,6 @@ function toEditInput(
     metadata: body.metadata ?? {},
     idempotencyKey,
   };
-}
-
-function sourceOf(text: string): ImageSource {
-  const [, kind, id] = STORED_IMAGE.exec(text) ?? [];
-  if (id !== undefined) return { kind: kind?.toLowerCase() === 'job' ? 'job' : 'upload', id };
-  return /^data:/i.test(text) ? { kind: 'dataUri', dataUri: text } : { kind: 'url', url: text };
 }
 
 /** The response to a submit that failed: its status and detail. */

@@ -146,6 +146,46 @@ describe('every route of OpenAI’s API', () => {
   );
 });
 
+describe('/mcp, the tools of assistants', () => {
+  const call = async (who: Who, name: string, args: object) => {
+    const answer = await fetch(`${rig.url}/mcp`, {
+      method: 'POST',
+      headers: {
+        ...as(keyOf(who)),
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+      },
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'tools/call',
+        params: { name, arguments: args },
+      }),
+    });
+    return { answer, text: await answer.text() };
+  };
+
+  it.each(WHO.map((who, index) => ({ who, index })))('as $who', async ({ who, index }) => {
+    const shows = [null, true, false, true][index];
+    for (const name of ['watch_edit', 'get_image', 'cancel_edit']) {
+      const { answer, text } = await call(who, name, { job_id: job });
+      if (shows === null) {
+        expect(answer.status).toBe(401);
+        expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
+        continue;
+      }
+      expect(answer.status).toBe(200);
+      expect([name, text.includes('JOB_NOT_FOUND')]).toEqual([name, !shows]);
+      const unknown = await call(who, name, { job_id: '00000000-0000-4000-8000-000000000000' });
+      if (!shows) expect(text).toBe(unknown.text);
+    }
+    const listed = await call(who, 'list_workflows', {});
+    expect(listed.text.includes('qwen-image-edit-plus')).toBe(shows !== null);
+    const rejected = await call(who, 'edit_image', { images: [], prompt: 'x' });
+    expect(rejected.text.includes('takes a list of 1 to 3 images')).toBe(shows !== null);
+  });
+});
+
 type Outcome = 'yes' | 'no';
 
 /** `yes`: whether data shows that the operation was allowed. */

@@ -4,6 +4,7 @@ import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
 import { editFields, RANGES, takes, webhookField } from '../../../jobs/request.ts';
+import { isImageUrl } from './image-source.ts';
 import { integerIn, laxInteger, laxNumber, laxSeed } from './numbers.ts';
 import { REST_STATUSES } from './responses.ts';
 
@@ -18,16 +19,6 @@ const optionalImage = z
   .refine(text => text === '' || isImageUrl(text), imageRule)
   .nullish();
 
-/** An image that is stored already: an upload, or the output image of a job. */
-export const STORED_IMAGE = /^(upload|job):([\w-]{1,64})$/i;
-
-/** Looks only at the start of data URIs, which can have megabytes. */
-function isImageUrl(text: string): boolean {
-  return (
-    /^data:/i.test(text) || STORED_IMAGE.test(text) || (/^https?:\/\//i.test(text) && URL.canParse(text))
-  );
-}
-
 const priorityRule = takes('low, normal, high');
 const priority = z.string(priorityRule).transform((text, context) => {
   const name = JOB_PRIORITIES.find(candidate => candidate === text.toUpperCase());
@@ -36,7 +27,6 @@ const priority = z.string(priorityRule).transform((text, context) => {
   return z.NEVER;
 });
 
-/** An integer in a query string. */
 /** An integer of a query. */
 export function queryInteger(minimum: number, maximum: number, description: string) {
   const rule = takes(`an integer from ${minimum} to ${maximum}`);

@@ -1,0 +1,12 @@
+import type { IncomingMessage } from 'node:http';
+import type { RestOptions } from '../rest/context.ts';
+
+/** What `/mcp` is built from. */
+export interface McpOptions
+  extends Pick<
+    RestOptions,
+    'services' | 'artifacts' | 'origins' | 'endingOf' | 'callerOf' | 'version' | 'maxBodyBytes' | 'log'
+  > {
+  /** Scheme and host under which the caller reached the gateway, without a trailing slash. */
+  readonly originOf: (request: IncomingMessage) => string;
+}
