@@ -11,12 +11,22 @@ export function farewell(): string {
   return `: the stream ends before the job, reconnect\nretry: ${randomInt(COME_BACK_MS.from, COME_BACK_MS.to)}\n\n`;
 }
 
-const BLANK_LINE = Buffer.from('\n\n');
+/** How a stream of parts is ended early. */
+export interface StreamFormat {
+  /** The bytes that end each part, and nothing else. */
+  readonly endOfPart: Buffer;
+  /** What follows the last part. */
+  readonly farewell: () => string;
+}
 
-/** Passes an event stream on until `ending` aborts: then finishes the event that it is in, and says farewell. */
+/** Server-sent events. */
+export const EVENT_FORMAT: StreamFormat = { endOfPart: Buffer.from('\n\n'), farewell };
+
+/** Passes a stream on until `ending` aborts: then finishes the part that it is in, and says farewell. */
 export async function* untilEnding(
   body: ReadableStream<Uint8Array>,
   ending: AbortSignal,
+  format: StreamFormat,
 ): AsyncGenerator<Uint8Array, void> {
   const reader = body.getReader();
   // A race against one long-lived promise would keep a closure for each event.
@@ -33,11 +43,11 @@ export async function* untilEnding(
     for (;;) {
       const step = whole && ending.aborted ? null : await (whole ? readOrEnd() : reader.read());
       if (step === null) {
-        yield Buffer.from(farewell());
+        yield Buffer.from(format.farewell());
         return;
       }
       if (step.done) return;
-      whole = BLANK_LINE.equals(step.value.subarray(-2));
+      whole = format.endOfPart.equals(step.value.subarray(-format.endOfPart.length));
       yield step.value;
     }
   } finally {

@@ -2,8 +2,11 @@ import type { GraphQLError, OperationTypeNode } from 'graphql';
 import type { Caller } from '../jobs/job.ts';
 import type { Log } from '../log.ts';
 
-/** How an operation reached us: `sse` for server-sent events by GET or POST, `get` and `post` for one result over HTTP. */
-export type Transport = 'post' | 'get' | 'sse' | 'websocket';
+/**
+ * How an operation reached us: `sse` for server-sent events and `multipart` for parts by GET or POST, `get` and `post` for
+ * one result over HTTP.
+ */
+export type Transport = 'post' | 'get' | 'sse' | 'multipart' | 'websocket';
 
 export type OperationKind = `${OperationTypeNode}`;
 

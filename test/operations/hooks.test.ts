@@ -134,6 +134,11 @@ describe('every operation starts and ends the hook once', () => {
       { ...unknownJob, transport: 'sse' },
     ],
     [
+      'subscription as parts, without a stream',
+      () => post({ query: UNKNOWN_JOB }, { accept: 'multipart/mixed;subscriptionSpec=1.0' }),
+      { ...unknownJob, transport: 'multipart' },
+    ],
+    [
       'subscription that fails to start, over a socket',
       () => socket.run({ query: UNKNOWN_JOB }),
       { ...unknownJob, transport: 'websocket' },
@@ -199,7 +204,7 @@ describe('every operation starts and ends the hook once', () => {
   });
 
   it('rejects a subscription whose client accepts no events with a sentence', async () => {
-    for (const accept of ['application/json', 'multipart/mixed;subscriptionSpec=1.0']) {
+    for (const accept of ['application/json', 'multipart/mixed;subscriptionSpec=2.0']) {
       const body = JSON.parse(await post({ query: UNKNOWN_JOB }, { accept }));
       expect(body.errors).toEqual([
         {

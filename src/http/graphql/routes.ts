@@ -5,12 +5,13 @@ import type { Mask } from '../../operations/errors.ts';
 import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/identity.ts';
 import { rejectAsGraphQL } from '../access/rejections.ts';
-import { untilEnding } from '../farewell.ts';
+import { EVENT_FORMAT, type StreamFormat, untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { goneSignal, type Streams } from '../limits/lifetime.ts';
 import { resultType } from './accept.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
+import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
 import { answerPost, isPlainPost, readBody } from './post.ts';
 import type { YogaDoor } from './yoga.ts';
 
@@ -85,17 +86,23 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         const client = clientOf(request.raw, known, request.id, goneSignal(reply));
         const answer = await yoga.handleNodeRequestAndResponse(request, reply, { client });
         for (const [name, value] of answer.headers) reply.header(name, value);
-        // Keeps nginx from buffering server-sent events.
+        // Keeps nginx from buffering a stream.
         reply.header('x-accel-buffering', 'no');
-        const live = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
         reply.code(answer.status);
-        if (!live || answer.body === null) return reply.send(await answer.text());
+        const format = streamFormatOf(answer.headers.get('content-type'));
+        if (format === null || answer.body === null) return reply.send(await answer.text());
         options.streams.add(reply.raw, known.expiresAt);
-        const events = untilEnding(answer.body, options.streams.endingOf(reply.raw));
-        return reply.send(Readable.from(events, { objectMode: false, highWaterMark: 1 }));
+        const parts = untilEnding(answer.body, options.streams.endingOf(reply.raw), format);
+        return reply.send(Readable.from(parts, { objectMode: false, highWaterMark: 1 }));
       },
     });
   };
+}
+
+/** Null: the response is a single result. */
+function streamFormatOf(contentType: string | null): StreamFormat | null {
+  if (contentType === MULTIPART_TYPE) return MULTIPART_FORMAT;
+  return contentType?.startsWith('text/event-stream') === true ? EVENT_FORMAT : null;
 }
 
 function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {

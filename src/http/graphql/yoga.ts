@@ -7,7 +7,6 @@ import {
   processRegularResult,
   type YogaLogger,
 } from 'graphql-yoga';
-import { createMailbox } from '../../concurrency/mailbox.ts';
 import type { Log } from '../../log.ts';
 import type { Mask } from '../../operations/errors.ts';
 import {
@@ -18,9 +17,11 @@ import {
   type Rejected,
   type Source,
 } from '../../operations/operations.ts';
-import type { SharedResult, Subscribed, Subscriber } from '../../operations/subscriptions.ts';
-import { acceptsEvents } from './accept.ts';
+import type { Subscribed } from '../../operations/subscriptions.ts';
+import { resultType, type StreamType, streamType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
+import { responseSubscriber } from './live-results.ts';
+import { MULTIPART_HEARTBEAT_MS, MULTIPART_TYPE, multipartProcessor } from './multipart.ts';
 
 /** Of a request. A data URI is a third longer than its image, and a request may have three. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -37,8 +38,8 @@ export interface YogaOptions {
 }
 
 /**
- * GraphQL over HTTP in all its forms: POST, GET, and server-sent events for subscriptions. Yoga reads requests and writes
- * responses; operations are run by `Operations`. Events are in the distinct connections mode of the GraphQL over SSE
+ * GraphQL over HTTP in all its forms: POST, GET, and server-sent events or parts for subscriptions. Yoga reads requests and
+ * writes responses; operations are run by `Operations`. Events are in the distinct connections mode of the GraphQL over SSE
  * protocol, a request for each; the single connection mode is not offered, because its reserved stream would tie a client
  * to one gateway of several. CORS is Fastify's, so Yoga's is off: it would allow every origin.
  */
@@ -65,6 +66,8 @@ export function createYogaDoor({ operations, mask, log }: YogaOptions) {
 
 export type YogaDoor = ReturnType<typeof createYogaDoor>;
 
+const multipart = multipartProcessor(MULTIPART_HEARTBEAT_MS);
+
 /** Replaces Yoga's own way to run an operation. */
 function useOperations(operations: Operations): Plugin<object, YogaContext> {
   return {
@@ -83,13 +86,22 @@ function useOperations(operations: Operations): Plugin<object, YogaContext> {
       const { query } = named.params;
       setParams({ ...params, ...(typeof query === 'string' ? { query } : {}) });
       setParamsHandler(({ params: checked }) =>
-        answer(operations, restrict(operations.prepare({ ...checked }), request), source),
+        answer(
+          operations,
+          restrict(operations.prepare({ ...checked }), request),
+          source,
+          acceptedStream(request),
+        ),
       );
     },
-    onResultProcess({ result, setResultProcessor }) {
-      // Yoga would prefer multipart/mixed for a client that accepts anything.
-      if (isAsyncIterable(result)) setResultProcessor(getSSEProcessor(), 'text/event-stream');
-      else if (isNotAcceptable(result)) setResultProcessor(processRegularResult, 'application/json');
+    onResultProcess({ request, result, setResultProcessor }) {
+      if (isNotAcceptable(result)) return setResultProcessor(processRegularResult, 'application/json');
+      const live = isAsyncIterable(result);
+      // A single result is sent as such to a client that accepts one.
+      if (!live && resultType(acceptOf(request)) !== null) return;
+      // Yoga's own parts of multipart/mixed are those of incremental delivery.
+      if (acceptedStream(request) === 'multipart/mixed') setResultProcessor(multipart, MULTIPART_TYPE);
+      else if (live) setResultProcessor(getSSEProcessor(), 'text/event-stream');
     },
   };
 }
@@ -98,24 +110,35 @@ function answer(
   operations: Operations,
   prepared: Operation | Rejected,
   source: Source,
+  stream: StreamType | null,
 ): ExecutionResult | Promise<Subscribed> {
   if (isRejected(prepared)) return operations.reject(prepared, source);
   if (prepared.kind !== 'subscription') return operations.run(prepared, source);
-  return operations.live(prepared, { ...source, transport: 'sse' }, eventSubscriber);
+  const transport = stream === 'multipart/mixed' ? 'multipart' : 'sse';
+  return operations.live(prepared, { ...source, transport }, responseSubscriber);
+}
+
+function acceptOf({ headers }: Request): string | undefined {
+  return headers.get('accept') ?? undefined;
+}
+
+function acceptedStream(request: Request): StreamType | null {
+  return streamType(acceptOf(request));
 }
 
 /** Rejects what the request's method or `Accept` header cannot carry. */
-function restrict(prepared: Operation | Rejected, { method, headers }: Request): Operation | Rejected {
+function restrict(prepared: Operation | Rejected, request: Request): Operation | Rejected {
   if (isRejected(prepared)) return prepared;
+  const { method } = request;
   const { kind, name } = prepared;
   if (kind === 'mutation' && method === 'GET') {
     const extensions = { code: 'BAD_REQUEST', http: { status: 405, headers: { Allow: 'POST' } } };
     const message = 'Can only perform a mutation operation from a POST request.';
     return { kind, name, errors: [new GraphQLError(message, { extensions })] };
   }
-  if (kind === 'subscription' && !acceptsEvents(headers.get('accept') ?? undefined)) {
+  if (kind === 'subscription' && acceptedStream(request) === null) {
     const message =
-      'A subscription over HTTP is answered with server-sent events: send Accept: text/event-stream';
+      'A subscription over HTTP is answered with a stream: send Accept: text/event-stream, or multipart/mixed;subscriptionSpec=1.0';
     const extensions = { code: NOT_ACCEPTABLE, http: { status: 406 } };
     return { kind, name, errors: [new GraphQLError(message, { extensions })] };
   }
@@ -139,48 +162,6 @@ function sourceOf(request: Request, { client }: YogaContext): Source {
 function withDocumentId(params: Parameters, url: string): Parameters {
   const documentId = new URL(url).searchParams.get('documentId');
   return documentId === null ? params : { ...params, documentId };
-}
-
-/** A result that is serialised already, as Yoga sends it. */
-interface SerialisedResult extends ExecutionResult {
-  readonly stringify: () => string;
-}
-
-/** Reads a subscription for one stream of server-sent events. */
-function eventSubscriber(leave: () => void): Subscriber {
-  const { stream, offer, end } = createMailbox<SerialisedResult>(leave);
-  /** Whether the reader waits for a result, and otherwise whether one is held for it. */
-  let waits = false;
-  let holds = false;
-  let ready: (() => void) | null = null;
-  const read: typeof stream = {
-    [Symbol.asyncIterator]: () => read,
-    next() {
-      const step = stream.next();
-      waits = !holds;
-      holds = false;
-      if (!waits) return step;
-      const callback = ready;
-      ready = null;
-      callback?.();
-      return step;
-    },
-    return: stream.return,
-  };
-  return {
-    stream: read,
-    offer({ message }: SharedResult) {
-      const replaced = offer({ stringify: () => message.toString('utf8', 0, message.length - 1) });
-      holds = !waits;
-      waits = false;
-      return replaced;
-    },
-    whenReady(callback) {
-      if (waits) callback();
-      else ready = callback;
-    },
-    end,
-  };
 }
 
 function toYogaLogger(log: Log): YogaLogger {
