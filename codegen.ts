@@ -18,7 +18,7 @@ import type { SettingName } from './src/config/settings.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
-import { normalDocument, persistedManifest } from './src/operations/persisted.ts';
+import { normalDocument, persistedManifest } from './src/operations/persisted-manifest.ts';
 import { VERSION } from './src/version.ts';
 import { workflowJsonSchema } from './src/workflows/manifest.ts';
 

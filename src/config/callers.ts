@@ -110,11 +110,13 @@ export const callerSubjects = {
     }),
     PERSISTED_DOCUMENTS: oneOf(['off', 'on', 'only']).default('off').meta({
       example: 'only',
-      description: '`on`: clients may send the SHA-256 of a document instead of its text; `only`: they must',
+      description:
+        '`on`: clients may send the id of a document, such as its SHA-256, instead of its text; `only`: they must',
     }),
     PERSISTED_DOCUMENTS_FILE: readableFile.optional().meta({
       example: 'schema/persisted-documents.json',
-      description: 'JSON object of documents by hash. Default: the documents in `schema/operations`',
+      description:
+        'The documents by id, as relay-compiler or Apollo writes them. Default: those in `schema/operations`',
     }),
   },
   Connections: {

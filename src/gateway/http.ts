@@ -16,7 +16,7 @@ import type { Artifacts, Clock, Secrets } from '../jobs/ports.ts';
 import type { Uploads } from '../jobs/uploads.ts';
 import type { Log } from '../log.ts';
 import { logOperations, type OnOperation } from '../operations/hooks.ts';
-import { readPersisted, SHIPPED_DOCUMENTS } from '../operations/persisted.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from '../operations/persisted-manifest.ts';
 import type { SharedRates } from '../rate.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createOperationMetrics, createRequestMetrics } from '../telemetry/request-metrics.ts';

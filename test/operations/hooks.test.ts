@@ -6,7 +6,7 @@ import { readConfig } from '../../src/config.ts';
 import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog } from '../../src/log.ts';
 import type { OperationInfo, Outcome } from '../../src/operations/hooks.ts';
-import { readPersisted, SHIPPED_DOCUMENTS } from '../../src/operations/persisted.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from '../../src/operations/persisted-manifest.ts';
 import { testEnvironment } from '../support/gateway.ts';
 import { openSocket, type RawSocket } from '../support/sockets.ts';
 import { openEvents } from '../support/watch.ts';

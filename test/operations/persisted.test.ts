@@ -1,4 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../support/gateway.ts';
@@ -103,5 +106,104 @@ describe('persisted documents', () => {
     expect(await outcome('only', { query: '{ engines { id } }', extensions })).toBe(
       'PERSISTED_DOCUMENTS_ONLY',
     );
+  });
+});
+
+describe('a manifest', () => {
+  const TEXT = 'query Engines {\n  engines {\n    id\n  }\n}\n';
+  const MD5 = createHash('md5').update(TEXT).digest('hex');
+  const SHA1 = createHash('sha1').update(TEXT).digest('hex');
+  const SHA256 = createHash('sha256').update(TEXT).digest('hex');
+  const operation = { id: SHA256, name: 'Engines', type: 'query', body: TEXT };
+  const apollo = (...operations: object[]) => ({
+    format: 'apollo-persisted-query-manifest',
+    version: 1,
+    operations,
+  });
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'manifests-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  async function start(manifest: unknown): Promise<Rig> {
+    const path = join(folder, 'manifest.json');
+    await writeFile(path, typeof manifest === 'string' ? manifest : JSON.stringify(manifest));
+    return startRig({ PERSISTED_DOCUMENTS: 'only', PERSISTED_DOCUMENTS_FILE: path });
+  }
+
+  it.each([
+    ['of relay-compiler, by MD5', { [MD5]: TEXT }, { documentId: MD5 }],
+    ['of relay-compiler, by SHA-1', { [SHA1]: TEXT }, { documentId: SHA1.toUpperCase() }],
+    ['of relay-compiler, by SHA-256', { [SHA256]: TEXT }, { documentId: `sha256:${SHA256}` }],
+    [
+      'of Apollo, by its hash',
+      apollo(operation),
+      { extensions: { persistedQuery: { version: 1, sha256Hash: SHA256 } } },
+    ],
+    [
+      'of Apollo, by an id that is no hash',
+      apollo({ ...operation, id: 'app/Engines' }),
+      { extensions: { persistedQuery: { version: 1, sha256Hash: 'app/Engines' } } },
+    ],
+  ])('%s, serves its documents by their ids and texts, and no others', async (_, manifest, request) => {
+    const rig = await start(manifest);
+    const ask = async (body: object) => {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${rig.url}/graphql`, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+      });
+      const { data, errors } = await answer.json();
+      return data?.engines?.length ?? errors[0].extensions.code;
+    };
+    try {
+      expect(await ask(request)).toBe(1);
+      expect(await ask({ query: 'query Engines { engines { id } }' })).toBe(1);
+      expect(await ask({ query: '{ engines { state } }' })).toBe('PERSISTED_DOCUMENTS_ONLY');
+      expect(await ask({ documentId: 'x' })).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
+      expect(await ask({ documentId: 7 })).toBe('PERSISTED_DOCUMENT_NOT_FOUND');
+    } finally {
+      await rig.close();
+    }
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['text', 'query { a }', /takes a JSON object of documents by their hash, .* got what is not JSON/],
+    ['a list', [TEXT], /takes a JSON object .* got \[/],
+    ['a key that is no hash', { Engines: TEXT }, /"Engines" is not an MD5, SHA-1 or SHA-256 hash/],
+    ['the hash of another text', { [MD5]: `${TEXT} ` }, /"\w{32}" is not the hash of its document/],
+    ['a document that is no text', { [MD5]: 7 }, /takes the text of a document, got 7/],
+    [
+      'another format',
+      { format: 'x', version: 1, operations: [] },
+      /format is not as in version 1 of apollo/,
+    ],
+    ['a later version', { ...apollo(), version: 2 }, /version is not as in version 1/],
+    [
+      'an operation without a body',
+      apollo({ id: 'a', name: 'a', type: 'query' }),
+      /operations\.0\.body is not/,
+    ],
+    [
+      'an operation of another name',
+      apollo({ ...operation, name: 'Other' }),
+      /body of ".+ is not the query Other/,
+    ],
+    ['an operation that is not GraphQL', apollo({ ...operation, body: '{' }), /is not valid: Syntax Error/],
+    [
+      'one id for two documents',
+      apollo(operation, { ...operation, body: TEXT.replace('id', 'state') }),
+      /is there with two documents/,
+    ],
+    [
+      'a document that is too long',
+      apollo({ ...operation, body: TEXT + '#'.repeat(65_536) }),
+      /has 65\d+ characters, at most 65536 are read/,
+    ],
+  ])('with %s is rejected at the start, with what is wrong', async (_, manifest, message) => {
+    await expect(start(manifest)).rejects.toThrow(message);
+    await expect(start(manifest)).rejects.toThrow(/^PERSISTED_DOCUMENTS_FILE: .*manifest\.json: /);
   });
 });

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/operations/persisted.ts';
+import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/operations/persisted-manifest.ts';
 import { ask, askBothWays, json, OFTEN, type Post, post } from '../../support/both-ways.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { API_KEYS, as, KEYS } from '../../support/requests.ts';
