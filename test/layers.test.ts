@@ -63,7 +63,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   // The tools of assistants.
   mcp: ['jobs'],
   telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],
-  operations: ['graphql', 'jobs', 'concurrency', 'log'],
+  operations: ['graphql', 'jobs', 'workflows', 'concurrency', 'log'],
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],
   // What runs jobs and reports them.
   dispatch: ['comfyui', 'jobs', 'images', 'workflows', 'concurrency', 'sizes', 'log'],
