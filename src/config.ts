@@ -4,7 +4,7 @@ import { engineCredentials } from './config/credentials.ts';
 import { type Environment, fileVariableOf, type Given, readGiven } from './config/files.ts';
 import { settings } from './config/settings.ts';
 import { isLoopback } from './http/peers.ts';
-import { isTypo, nearest } from './workflows/messages.ts';
+import { isTypo, nearest, show } from './workflows/messages.ts';
 
 const schema = z.object(settings);
 
@@ -75,6 +75,11 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
   }
   if (JWT_JWKS_URL === undefined && (JWT_ISSUER ?? JWT_AUDIENCE) !== undefined) {
     faults.push('JWT_JWKS_URL: is required with JWT_ISSUER and JWT_AUDIENCE');
+  }
+  const policies = config.CALLER_POLICIES ?? new Map();
+  const unknown = config.API_KEYS.find(({ policy }) => policy !== null && !policies.has(policy))?.policy;
+  if (unknown != null) {
+    faults.push(`API_KEYS: has the policy ${show(unknown)}, which CALLER_POLICIES does not have`);
   }
   if (config.ARTIFACTS_URL?.kind === 's3') {
     const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = config;

@@ -127,6 +127,8 @@ function jobOf(result: EditResult): Extract<EditResult, { __typename: 'EditJob' 
     case 'EditInvalidInput':
     case 'EditImageRejected':
     case 'EditQueueFull':
+    case 'EditLimitReached':
+    case 'EditNotAllowed':
       throw new CommandFailure(`${result.code}: ${result.message}`, failureCode(result.retryable));
     default:
       return result satisfies never;

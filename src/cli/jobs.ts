@@ -142,6 +142,8 @@ function retriedJob(id: string, result: RetryResult): Extract<RetryResult, { __t
     case 'EditInvalidInput':
     case 'EditImageRejected':
     case 'EditQueueFull':
+    case 'EditLimitReached':
+    case 'EditNotAllowed':
       throw new CommandFailure(`${result.code}: ${result.message}`, failureCode(result.retryable));
     default:
       return result satisfies never;

@@ -7,6 +7,7 @@ import { addEdit } from './edit.ts';
 import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
 import { addJobs } from './list.ts';
 import { addMcp } from './mcp/command.ts';
+import { addMe } from './me.ts';
 import { CommandFailure, type Done, type ExitCode, note, WATCHING_EXIT_CODES } from './outcome.ts';
 import { addWorkflows } from './workflows/commands.ts';
 
@@ -64,6 +65,7 @@ ${WATCHING_EXIT_CODES}`,
   addDelete(program, done);
   addDownload(program);
   addMcp(program);
+  addMe(program);
   addWorkflows(program, done);
   addBackup(program);
   addDoctor(program, done);

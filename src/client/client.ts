@@ -178,7 +178,7 @@ export interface Client {
     image: ResultSizesQueryVariables,
     options?: CallOptions,
   ): Promise<{ readonly width: number; readonly height: number } | null>;
-  /** Whether the client's key or token is one of an operator. */
+  /** How the gateway has identified the client, what it may do, and what of that it uses. */
   caller(options?: CallOptions): Promise<Caller>;
   /** The engines, as far as the caller may see them. */
   engines(options?: CallOptions): Promise<readonly Engine[]>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseApiKeys } from '../http/access/api-keys.ts';
+import { parsePolicies } from '../http/access/policies.ts';
 import { parseModelAliases } from '../http/openai/aliases.ts';
 import { parseTrustedProxies } from '../http/peers.ts';
 import { duration, flag, list, oneOf, parsed, rate, readableFile, text, webUrl, whole } from './kinds.ts';
@@ -47,7 +48,12 @@ export const callerSubjects = {
     API_KEYS: parsed(parseApiKeys).meta({ takes: 'list' }).default([]).meta({
       example: EXAMPLE_KEY,
       description:
-        'Accepted API keys: `name:hash` or `name:hash:operator`, separated by commas or line breaks; `npx node src/cli/make-key.ts` creates one',
+        'Accepted API keys: `name:hash` or `name:hash:operator`, with `:policy=name` and `:until=2027-01-31` behind it if wanted, separated by commas or line breaks; `npx node src/cli/make-key.ts` creates one',
+    }),
+    CALLER_POLICIES: parsed(parsePolicies).meta({ takes: 'JSON' }).optional().meta({
+      example: '{"default":{"waiting":20},"trial":{"megapixelStepsPerDay":500}}',
+      description:
+        'JSON object of policies by name, which say what callers may do; see [keys and policies](keys.md)',
     }),
     JWT_JWKS_URL: webUrl().optional().meta({
       example: 'https://id.example.com/.well-known/jwks.json',
@@ -57,6 +63,10 @@ export const callerSubjects = {
       .optional()
       .meta({ example: 'https://id.example.com/', description: 'Required `iss` of a token' }),
     JWT_AUDIENCE: text.optional().meta({ example: 'qwen-edit', description: 'Required `aud` of a token' }),
+    JWT_POLICY_CLAIM: text.default('policy').meta({
+      example: 'plan',
+      description: 'Claim of a token that names its policy of `CALLER_POLICIES`',
+    }),
     IMAGE_URL_LIFETIME: duration
       .refine(value => value >= 1_000, 'takes at least 1s')
       .prefault('15m')

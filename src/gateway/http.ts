@@ -125,11 +125,13 @@ async function studioFrom(log: Log): Promise<Studio | null> {
 /** Identifies callers by what the config has: keys, tokens, both or neither. */
 export async function identityFrom(config: Config): Promise<Identity> {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
+  const { API_KEYS: keys, CALLER_POLICIES: policies = new Map(), JWT_POLICY_CLAIM: policyClaim } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
-  if (!complete) return createIdentity({ keys: config.API_KEYS, tokens: null });
+  if (!complete) return createIdentity({ keys, policies, tokens: null });
   // Loaded only when it is used: jose makes a start slower.
   const { createTokens } = await import('../http/access/tokens.ts');
-  return createIdentity({ keys: config.API_KEYS, tokens: createTokens({ jwksUrl, issuer, audience }) });
+  const tokens = createTokens({ jwksUrl, issuer, audience, policyClaim, policies });
+  return createIdentity({ keys, policies, tokens });
 }
 
 /** Signs image URLs where callers are identified; null elsewhere. */

@@ -38,6 +38,6 @@ function addTypes(builder: Builder): JobTypes {
   addWorkflows(builder, jobTypes);
   addEngines(builder, jobTypes, errors);
   addNodeQueries(builder, jobTypes);
-  addCaller(builder);
+  addCaller(builder, jobTypes);
   return jobTypes;
 }

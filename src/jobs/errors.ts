@@ -17,6 +17,8 @@ const ERROR_CODES = {
   TIMED_OUT: { retryable: true, meaning: 'The job took longer than the operator allows.' },
   OUTPUT_MISSING: { retryable: true, meaning: 'The run ended without an output image.' },
   QUEUE_FULL: { retryable: true, meaning: 'Too many jobs are waiting.' },
+  LIMIT_REACHED: { retryable: true, meaning: 'The caller has reached one of its limits.' },
+  NOT_ALLOWED: { retryable: false, meaning: 'The policy of the caller does not allow it.' },
   // A job is stored before its submit returns, and an id is never used again: one that is unknown stays unknown.
   JOB_NOT_FOUND: { retryable: false, meaning: 'The job is unknown, expired, deleted, or another caller’s.' },
   JOB_NOT_FINAL: { retryable: true, meaning: 'The job has not ended yet.' },

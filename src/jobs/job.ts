@@ -241,12 +241,27 @@ export function createJob(fields: {
   };
 }
 
+/** What a caller may do. Null: it is not limited. */
+export interface Policy {
+  readonly name: string;
+  /** An edit that asks for a higher one is rejected. */
+  readonly highestPriority: JobPriority | null;
+  /** Jobs of the caller that may wait at the same time. */
+  readonly waiting: number | null;
+  /** Work that the caller may submit on one day in UTC. */
+  readonly megapixelStepsPerDay: number | null;
+  /** Names of workflows; `*` stands for any characters. */
+  readonly workflows: readonly string[] | null;
+}
+
 /** The sender of a request. Without keys every caller is the operator and no job has an owner. */
 export interface Caller {
   readonly id: string | null;
   readonly operator: boolean;
   /** The share of a caller without an id, such as its address; unset: callers are not identified. */
   readonly share?: string | undefined;
+  /** Unset: nothing is limited but what is for all callers. */
+  readonly policy?: Policy | undefined;
 }
 
 /** The share that a caller's jobs and images count for; null if callers are not identified. */

@@ -3,6 +3,7 @@ import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
+import type { LimitName, SubmitLimits, Usage } from './limits.ts';
 import type { EngineDurations } from './progress/durations.ts';
 
 /** Milliseconds since 1970. Replaceable in tests. */
@@ -26,6 +27,8 @@ export interface SubmitOptions {
   /** Limit on waiting jobs. */
   readonly maxQueue: number;
   readonly idempotency: Idempotency | null;
+  /** Those of the caller, checked and counted in the same transaction. Unset: none. */
+  readonly limits?: SubmitLimits | null | undefined;
 }
 
 export type SubmitResult =
@@ -33,7 +36,9 @@ export type SubmitResult =
   /** The key was used before with the same input: this is its job. */
   | { kind: 'repeated'; job: Job }
   | { kind: 'idempotency-conflict' }
-  | { kind: 'queue-full'; waiting: number };
+  | { kind: 'queue-full'; waiting: number }
+  /** `used` is in the unit of the limit, thousandths of megapixel-steps for work. */
+  | { kind: 'over-limit'; limit: LimitName; used: number };
 
 /**
  * `stale`: the record is no longer at the revision that the change started from; read it and decide again.
@@ -173,6 +178,8 @@ export interface Ledger {
   /** Number of jobs queued before this one, 0 for the next; null if it does not wait. */
   ahead(job: Job): Promise<number | null>;
   count(): Promise<{ waiting: number; running: number }>;
+  /** What a caller uses now of what policies limit. */
+  usage(owner: string): Promise<Usage>;
   /** Takes a free lane, with the job that its last holder left, if any. Null if the lane is held. */
   acquireLane(lane: string, ttlMs: number): Promise<{ lease: Lease; job: Job | null } | null>;
   /** False if another process has taken over the lane. */

@@ -2,6 +2,7 @@ import { changeFrom, type JobStream, type WatchOptions, watchJob } from './chang
 import type { Delivery } from './delivery.ts';
 import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } from './job.ts';
 import { tagsOf } from './labels.ts';
+import type { Usage } from './limits.ts';
 import type { Feed, JobFilter, JobPage, JobRange, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
 import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
@@ -54,6 +55,8 @@ export interface Jobs {
   deliveries(job: Job): Promise<readonly Delivery[]>;
   /** Number of jobs queued before this one; null if it does not wait. */
   ahead(job: Job): Promise<number | null>;
+  /** What an identified caller uses of its limits; null for others, which have none. */
+  usage(caller: Caller): Promise<Usage | null>;
   /** Removes up to `limit` expired jobs; returns how many. */
   sweep(limit: number): Promise<number>;
 }
@@ -146,6 +149,7 @@ export function createJobs(options: JobsOptions): Jobs {
     hasInput: async ({ key }) => (await artifacts.size(key)) !== null,
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
     ahead: job => ledger.ahead(job),
+    usage: async ({ id }) => (id === null ? null : ledger.usage(id)),
     async sweep(limit) {
       await leftovers.sweep();
       const expired = await ledger.expired(now(), limit);

@@ -14,6 +14,15 @@ import {
   shareOf,
 } from './job.ts';
 import {
+  forbidden,
+  type LimitReached,
+  limitFailure,
+  priorityUnder,
+  type SubmitLimits,
+  submitLimits,
+  workOf,
+} from './limits.ts';
+import {
   type Artifacts,
   type Clock,
   type Idempotency,
@@ -32,6 +41,8 @@ export interface SubmitFailure {
   /** The invalid field, by its name in REST or GraphQL. */
   readonly field: string | null;
   readonly retryAfterSeconds: number | null;
+  /** The limit of the caller that is reached. */
+  readonly limit?: LimitReached;
 }
 
 export type SubmitOutcome = { ok: true; job: Job; repeated: boolean } | { ok: false; failure: SubmitFailure };
@@ -91,6 +102,9 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     if (!settings.ok) return reject('INVALID_INPUT', settings.message, settings.field);
     const unsuited = maskFault(chosen.workflow, source !== null);
     if (unsuited !== null) return reject('INVALID_INPUT', unsuited, 'mask');
+    const { name: workflow } = chosen.workflow;
+    const denied = forbidden(caller.policy, { workflow, priority: input.priority });
+    if (denied !== null) return { ok: false, failure: denied };
     const fault = input.webhook === null ? null : rejectWebhook(input.webhook.url);
     if (fault !== null) return reject('INVALID_INPUT', fault.message, fault.field);
 
@@ -98,7 +112,7 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
       input.idempotencyKey === null ? null : { key: input.idempotencyKey, fingerprint: fingerprint(input) };
     if (idempotency !== null) {
       const earlier = await ledger.findRepeated(caller.id, idempotency);
-      if (earlier !== null) return settle(earlier, null);
+      if (earlier !== null) return settle(earlier);
     }
     const loading = source === null ? null : loadImage(source, caller, signal);
     const [loaded, loadedMask] = await Promise.all([
@@ -185,11 +199,14 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     idempotency: Idempotency | null,
     scope: RequestScope,
   ): Promise<SubmitOutcome> {
+    const work = workOf(request);
+    const denied = forbidden(caller.policy, { workflow: request.workflow, priority: input.priority, work });
+    if (denied !== null) return { ok: false, failure: denied };
     const job = createJob({
       id,
       owner: caller.id,
       share: shareOf(caller),
-      priority: input.priority,
+      priority: priorityUnder(caller.policy, input.priority),
       request,
       createdAt: now(),
       trace: traceOf(scope),
@@ -203,9 +220,10 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     }
     let kept = false;
     try {
-      const result = await ledger.submit(job, { maxQueue, idempotency });
+      const limits = submitLimits(caller.policy);
+      const result = await ledger.submit(job, { maxQueue, idempotency, limits });
       kept = result.kind === 'stored';
-      return settle(result, job);
+      return settle(result, { job, limits, work });
     } catch (error) {
       // The job may have been stored although the response was lost; then its images are needed.
       kept = error instanceof StoreUnavailable;
@@ -215,12 +233,22 @@ export function createSubmitter(options: SubmitterOptions): Submitter {
     }
   }
 
-  function settle(result: SubmitResult, job: Job | null): SubmitOutcome {
+  /** `submitted` is unset for the result of a lookup, which stores nothing and exceeds no limit. */
+  function settle(
+    result: SubmitResult,
+    submitted?: { readonly job: Job; readonly limits: SubmitLimits | null; readonly work: number },
+  ): SubmitOutcome {
     switch (result.kind) {
       case 'stored':
-        if (job === null) throw new Error('A lookup cannot store a job');
-        ledger.onChange?.(null, job, 'submitted');
-        return { ok: true, job, repeated: false };
+        if (submitted === undefined) throw new Error('A lookup cannot store a job');
+        ledger.onChange?.(null, submitted.job, 'submitted');
+        return { ok: true, job: submitted.job, repeated: false };
+      case 'over-limit': {
+        if (submitted?.limits == null) throw new Error('Only a submit with limits exceeds one');
+        const { limits, work } = submitted;
+        const time = { now: now(), secondsToRoom: secondsToRoom() };
+        return { ok: false, failure: limitFailure(result.limit, limits, result.used, work, time) };
+      }
       case 'repeated':
         return { ok: true, job: result.job, repeated: true };
       case 'idempotency-conflict':

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import type { Delivery } from '../../jobs/delivery.ts';
 import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
+import { exceeded, workOf } from '../../jobs/limits.ts';
 import type {
   Clock,
   CommitResult,
@@ -26,6 +27,7 @@ import { createNumbers } from './numbers.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createReadCache } from './read-cache.ts';
 import { createEmbeddedSecrets } from './secrets.ts';
+import { createUsageTable } from './usage.ts';
 
 export interface EmbeddedLedgerOptions {
   /** The SQLite file; its folder is created when it is missing. */
@@ -66,6 +68,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const drains = createEmbeddedDrains(db, flush);
   const cache = createReadCache();
   const numbers = createNumbers(db, feed, now);
+  const usage = createUsageTable(db, now);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -94,6 +97,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     ),
     countQueuedOf: db.prepare(`SELECT count(*) AS n FROM jobs WHERE status = 'QUEUED' AND share = ?`),
     countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
+    countRunningOf: db.prepare(`SELECT jobs AS n FROM job_counts WHERE owner = ? AND status = 'PROCESSING'`),
     countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
     lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
     takeLane: db.prepare(
@@ -147,13 +151,22 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return job === null ? null : { kind: 'repeated', job };
   }
 
-  function submit(job: Job, number: number, { maxQueue, idempotency }: SubmitOptions): SubmitResult {
+  function submit(job: Job, number: number, { maxQueue, idempotency, limits }: SubmitOptions): SubmitResult {
     const owner = job.owner ?? '';
     const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
     if (repeated !== null) return repeated;
     const waiting = cache.waiting(countWaiting);
     if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
     const turns = job.share === null ? 0 : Number(sql.countQueuedOf.get(job.share)?.n ?? 0);
+    const work = workOf(job.request);
+    if (limits != null) {
+      const used = { waiting: turns, work: usage.work(owner) };
+      const limit = exceeded(limits, used, { jobs: 1, work });
+      if (limit !== null) {
+        return { kind: 'over-limit', limit, used: limit === 'WAITING_JOBS' ? used.waiting : used.work };
+      }
+    }
+    if (job.owner !== null) usage.add(job.owner, work);
     const c = columnsOf(job);
     sql.insert.run(
       job.id,
@@ -284,6 +297,13 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return {
         waiting: cache.waiting(countWaiting),
         running: Number(sql.countRunning.get()?.n ?? 0),
+      };
+    },
+    async usage(owner) {
+      return {
+        waiting: Number(sql.countQueuedOf.get(owner)?.n ?? 0),
+        running: Number(sql.countRunningOf.get(owner)?.n ?? 0),
+        work: usage.work(owner),
       };
     },
     async acquireLane(lane, ttlMs) {

@@ -17,6 +17,7 @@ interface Migration {
  * `jobs.number` is that of the job's newest change; 0: before there were numbers. `sequence` names them: a copy of the file has
  * another name.
  * `job_counts` has the number of jobs by owner ('' for none) and status; triggers keep it.
+ * `usage` is the work that callers have submitted, by the day in UTC.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -132,6 +133,17 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
         UPDATE job_counts SET jobs = jobs - 1 WHERE owner = coalesce(old.owner, '') AND status = old.status;
         DELETE FROM job_counts WHERE owner = coalesce(old.owner, '') AND jobs = 0;
       END;
+    `,
+  },
+  {
+    version: 7,
+    sql: `
+      CREATE TABLE usage (
+        day INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        work INTEGER NOT NULL,
+        PRIMARY KEY (day, owner)
+      ) STRICT, WITHOUT ROWID;
     `,
   },
 ];

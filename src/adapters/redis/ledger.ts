@@ -1,5 +1,6 @@
 import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
+import { LIMITS, workOf } from '../../jobs/limits.ts';
 import type {
   Change,
   Clock,
@@ -97,7 +98,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   }
 
   return {
-    async submit(job, { maxQueue, idempotency }) {
+    async submit(job, { maxQueue, idempotency, limits }) {
       const reply = await reach(
         client.qeSubmit(
           keys.record(job.id),
@@ -114,6 +115,10 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
           JSON.stringify(job.request),
           job.share ?? '',
           tagsOf(job.request).join(' '),
+          time(),
+          workOf(job.request),
+          limits?.waiting ?? '',
+          limits?.workPerDay ?? '',
         ),
       );
       const result = asSubmitResult(asList(reply));
@@ -199,6 +204,11 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       const [queued, running] = asList(await reach(client.qeCountJobs(keys.queue, prefix)));
       return { waiting: asNumber(queued), running: asNumber(running) };
     },
+    async usage(owner) {
+      const reply = asList(await reach(client.qeReadUsage(`${prefix}:turns`, prefix, time(), owner)));
+      const [waiting = 0, running = 0, work = 0] = reply.map(asNumber);
+      return { waiting, running, work };
+    },
     async acquireLane(lane, ttlMs) {
       const reply = await reach(client.qeAcquireLane(laneTokens, prefix, time(), lane, ttlMs));
       if (reply === null) return null;
@@ -276,6 +286,11 @@ function asSubmitResult([kind, detail, request]: readonly unknown[]): SubmitResu
       return { kind };
     case 'queue-full':
       return { kind, waiting: asNumber(detail) };
+    case 'over-limit': {
+      const limit = LIMITS.find(name => name === detail);
+      if (limit === undefined) throw unexpected(detail);
+      return { kind, limit, used: asNumber(request) };
+    }
     case 'repeated': {
       const job = asJob(detail, request);
       return job === null ? null : { kind, job };

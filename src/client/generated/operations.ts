@@ -44,10 +44,14 @@ export type EditErrorCode =
   | 'JOB_NOT_FINAL'
   /** The job is unknown, expired, deleted, or another caller’s. Not retryable. */
   | 'JOB_NOT_FOUND'
+  /** The caller has reached one of its limits. Retryable. */
+  | 'LIMIT_REACHED'
   /** The engine lacks a model of the workflow. Not retryable. */
   | 'MODEL_MISSING'
   /** The engine lacks a node of the workflow. Not retryable. */
   | 'NODE_MISSING'
+  /** The policy of the caller does not allow it. Not retryable. */
+  | 'NOT_ALLOWED'
   /** The run ended without an output image. Retryable. */
   | 'OUTPUT_MISSING'
   /** The engine ran out of memory. Retryable. */
@@ -135,6 +139,13 @@ export type EditJobStatus =
   /** Waits to start. */
   | 'QUEUED';
 
+/** A limit of a caller. */
+export type EditLimit =
+  /** Megapixels (1024 × 1024 pixels) of each submitted edit times its steps, from 00:00 UTC on. */
+  | 'MEGAPIXEL_STEPS_PER_DAY'
+  /** Jobs that have not started. */
+  | 'WAITING_JOBS';
+
 /** A text of the caller’s own, by its key. */
 export type EditMetadataInput = {
   /** 1 to 64 of `A-Z a-z 0-9 _ . : / -`, with a letter or digit first. */
@@ -200,6 +211,10 @@ type Fault_EditJobNotFinal_Fragment = { code: EditErrorCode, message: string, re
 
 type Fault_EditJobNotFound_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
+type Fault_EditLimitReached_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
+
+type Fault_EditNotAllowed_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
+
 type Fault_EditQueueFull_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 export type FaultFragment =
@@ -208,6 +223,8 @@ export type FaultFragment =
   | Fault_EditInvalidInput_Fragment
   | Fault_EditJobNotFinal_Fragment
   | Fault_EditJobNotFound_Fragment
+  | Fault_EditLimitReached_Fragment
+  | Fault_EditNotAllowed_Fragment
   | Fault_EditQueueFull_Fragment
 ;
 
@@ -220,6 +237,8 @@ export type EditImageMutation = { editImage:
     | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
+    | { __typename: 'EditLimitReached', limit: EditLimit, allowed: number, used: number, freeAt: string, retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditNotAllowed', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -254,6 +273,8 @@ export type RetryJobMutation = { retryJob:
     | { __typename: 'EditJob', id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }
     | { __typename: 'EditJobNotFinal', code: EditErrorCode, message: string, retryable: boolean, job: { id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null } }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditLimitReached', limit: EditLimit, allowed: number, used: number, freeAt: string, retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditNotAllowed', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
     | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -265,7 +286,7 @@ export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, d
 export type CallerQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type CallerQuery = { caller: { id: string | null, operator: boolean } };
+export type CallerQuery = { caller: { id: string | null, operator: boolean, limits: { policy: string, highestPriority: EditJobPriority | null, waitingJobs: number | null, megapixelStepsPerDay: number | null, workflows: Array<string> | null } | null, used: { waitingJobs: number, runningJobs: number, megapixelSteps: number, resetsAt: string } | null } };
 
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -366,6 +387,16 @@ export const EditImageDocument: Operation<EditImageMutation, EditImageMutationVa
     }
     ... on EditQueueFull {
       retryAfterSeconds
+    }
+    ... on EditLimitReached {
+      limit
+      allowed
+      used
+      freeAt
+      retryAfterSeconds
+    }
+    ... on EditNotAllowed {
+      field
     }
   }
 }
@@ -539,6 +570,16 @@ export const RetryJobDocument: Operation<RetryJobMutation, RetryJobMutationVaria
     ... on EditQueueFull {
       retryAfterSeconds
     }
+    ... on EditLimitReached {
+      limit
+      allowed
+      used
+      freeAt
+      retryAfterSeconds
+    }
+    ... on EditNotAllowed {
+      field
+    }
     ... on EditJobNotFinal {
       job {
         ...JobSnapshot
@@ -636,6 +677,19 @@ export const CallerDocument: Operation<CallerQuery, CallerQueryVariables> = {
   caller {
     id
     operator
+    limits {
+      policy
+      highestPriority
+      waitingJobs
+      megapixelStepsPerDay
+      workflows
+    }
+    used {
+      waitingJobs
+      runningJobs
+      megapixelSteps
+      resetsAt
+    }
   }
 }`,
 };

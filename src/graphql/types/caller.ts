@@ -1,11 +1,55 @@
-import type { Caller } from '../../jobs/job.ts';
+import type { Caller, Policy } from '../../jobs/job.ts';
+import { inMegapixelSteps, nextDay, type Usage } from '../../jobs/limits.ts';
 import type { Builder } from '../builder.ts';
+import type { JobTypes } from './job.ts';
 
 /** Adds `caller`. */
-export function addCaller(builder: Builder): void {
+export function addCaller(builder: Builder, { JobPriority }: JobTypes): void {
+  const inaccessible = { directives: { inaccessible: {} } } as const;
+  const Limits = builder.objectRef<Policy>('EditCallerLimits').implement({
+    ...inaccessible,
+    description: 'What the policy of a caller limits. Null: not limited.',
+    fields: t => ({
+      policy: t.exposeString('name', { description: 'The name of the policy.' }),
+      highestPriority: t.expose('highestPriority', {
+        type: JobPriority,
+        nullable: true,
+        description: 'An edit with a higher one is rejected.',
+      }),
+      waitingJobs: t.exposeInt('waiting', {
+        nullable: true,
+        description: 'Jobs that may wait at the same time.',
+      }),
+      megapixelStepsPerDay: t.exposeFloat('megapixelStepsPerDay', {
+        nullable: true,
+        description: 'Megapixels (1024 × 1024 pixels) times steps that may be submitted on one day in UTC.',
+      }),
+      workflows: t.exposeStringList('workflows', {
+        nullable: true,
+        description: 'The workflows that may be used; `*` stands for any characters.',
+      }),
+    }),
+  });
+  const Used = builder.objectRef<Usage>('EditCallerUsage').implement({
+    ...inaccessible,
+    description: 'What a caller uses of its limits.',
+    fields: t => ({
+      waitingJobs: t.exposeInt('waiting', { description: 'Jobs that have not started.' }),
+      runningJobs: t.exposeInt('running'),
+      megapixelSteps: t.float({
+        description: 'Submitted since 00:00 UTC.',
+        resolve: ({ work }) => inMegapixelSteps(work),
+      }),
+      resetsAt: t.field({
+        type: 'DateTime',
+        description: 'When `megapixelSteps` begins at 0 again.',
+        resolve: () => new Date(nextDay(Date.now())),
+      }),
+    }),
+  });
   const CallerType = builder.objectRef<Caller>('EditCaller').implement({
     description: 'Where a request comes from, by its key or token.',
-    directives: { inaccessible: {} },
+    ...inaccessible,
     fields: t => ({
       id: t.exposeID('id', {
         nullable: true,
@@ -14,6 +58,18 @@ export function addCaller(builder: Builder): void {
       }),
       operator: t.exposeBoolean('operator', {
         description: 'Whether it may see all jobs and set the state of engines.',
+      }),
+      limits: t.field({
+        type: Limits,
+        nullable: true,
+        description: 'Null where it has no policy.',
+        resolve: ({ policy }) => policy ?? null,
+      }),
+      used: t.field({
+        type: Used,
+        nullable: true,
+        description: 'Null for a caller without an id.',
+        resolve: (caller, _args, { jobs }) => jobs.usage(caller),
       }),
     }),
   });

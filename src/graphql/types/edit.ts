@@ -135,7 +135,14 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
 
   const nameOf = (value: Job | Problem): string => ('kind' in value ? value.kind : 'EditJob');
   const EditImageResult = builder.unionType('EditImageResult', {
-    types: [JobType, errors.InvalidInput, errors.ImageRejected, errors.QueueFull],
+    types: [
+      JobType,
+      errors.InvalidInput,
+      errors.ImageRejected,
+      errors.QueueFull,
+      errors.LimitReached,
+      errors.NotAllowed,
+    ],
     resolveType: nameOf,
   });
   const RetryJobResult = builder.unionType('EditRetryJobResult', {
@@ -146,6 +153,8 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
       errors.ImageRejected,
       errors.InvalidInput,
       errors.QueueFull,
+      errors.LimitReached,
+      errors.NotAllowed,
     ],
     resolveType: nameOf,
   });

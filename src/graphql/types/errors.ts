@@ -1,5 +1,6 @@
 import { type ErrorCode, isRetryable } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
+import type { LimitReached } from '../../jobs/limits.ts';
 import { withField } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit.ts';
 import type { Builder } from '../builder.ts';
@@ -10,6 +11,13 @@ export type Problem =
   | { kind: 'EditInvalidInput'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'EditImageRejected'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'EditQueueFull'; code: 'QUEUE_FULL'; message: string; retryAfterSeconds: number }
+  | ({
+      kind: 'EditLimitReached';
+      code: 'LIMIT_REACHED';
+      message: string;
+      retryAfterSeconds: number;
+    } & LimitReached)
+  | { kind: 'EditNotAllowed'; code: 'NOT_ALLOWED'; message: string; field: string | null }
   | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
   | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job }
   | { kind: 'EditEngineNotFound'; code: 'ENGINE_NOT_FOUND'; message: string; id: string };
@@ -18,12 +26,30 @@ export type Problem =
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
 
 /** Why a submit was rejected. */
-export type SubmitProblem = ProblemOf<'EditInvalidInput' | 'EditImageRejected' | 'EditQueueFull'>;
+export type SubmitProblem = ProblemOf<
+  'EditInvalidInput' | 'EditImageRejected' | 'EditQueueFull' | 'EditLimitReached' | 'EditNotAllowed'
+>;
 
 /** The problem of a rejected submit. */
 export function problemOf(failure: SubmitFailure): SubmitProblem {
-  const { code, message, field } = failure;
+  const { code, message, field, limit } = failure;
+  if (code === 'LIMIT_REACHED' && limit !== undefined) {
+    return {
+      kind: 'EditLimitReached',
+      code,
+      message,
+      ...limit,
+      retryAfterSeconds: failure.retryAfterSeconds ?? 10,
+    };
+  }
   switch (code) {
+    case 'NOT_ALLOWED':
+      return {
+        kind: 'EditNotAllowed',
+        code,
+        message: field === null ? message : withField(field, message),
+        field,
+      };
     case 'QUEUE_FULL':
       return { kind: 'EditQueueFull', code, message, retryAfterSeconds: failure.retryAfterSeconds ?? 10 };
     case 'INPUT_UNREACHABLE':
@@ -78,6 +104,36 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     interfaces: [ErrorInterface],
     fields: t => ({ retryAfterSeconds: t.exposeFloat('retryAfterSeconds') }),
   });
+  const LimitName = builder.enumType('EditLimit', {
+    description: 'A limit of a caller.',
+    values: {
+      WAITING_JOBS: { description: 'Jobs that have not started.' },
+      MEGAPIXEL_STEPS_PER_DAY: {
+        description:
+          'Megapixels (1024 × 1024 pixels) of each submitted edit times its steps, from 00:00 UTC on.',
+      },
+    },
+  });
+  const LimitReached = builder.objectRef<ProblemOf<'EditLimitReached'>>('EditLimitReached').implement({
+    description: 'The edit would exceed a limit of the caller.',
+    interfaces: [ErrorInterface],
+    fields: t => ({
+      limit: t.expose('limit', { type: LimitName }),
+      allowed: t.exposeFloat('allowed'),
+      used: t.exposeFloat('used', { description: 'Without this edit.' }),
+      freeAt: t.field({
+        type: 'DateTime',
+        description: 'When an edit may be accepted again: estimated for jobs, exact for megapixel-steps.',
+        resolve: problem => new Date(problem.freeAt),
+      }),
+      retryAfterSeconds: t.exposeFloat('retryAfterSeconds'),
+    }),
+  });
+  const NotAllowed = builder.objectRef<ProblemOf<'EditNotAllowed'>>('EditNotAllowed').implement({
+    description: 'The policy of the caller does not allow the edit.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ field: t.exposeString('field', field) }),
+  });
   const JobNotFound = builder.objectRef<ProblemOf<'EditJobNotFound'>>('EditJobNotFound').implement({
     description: 'The job does not exist, or belongs to another caller.',
     interfaces: [ErrorInterface],
@@ -93,7 +149,16 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     interfaces: [ErrorInterface],
     fields: t => ({ id: t.exposeID('id') }),
   });
-  return { InvalidInput, ImageRejected, QueueFull, JobNotFound, JobNotFinal, EngineNotFound };
+  return {
+    InvalidInput,
+    ImageRejected,
+    QueueFull,
+    LimitReached,
+    NotAllowed,
+    JobNotFound,
+    JobNotFinal,
+    EngineNotFound,
+  };
 }
 
 export type ErrorTypes = ReturnType<typeof addErrors>;

@@ -8,6 +8,10 @@ export interface ApiKey {
   readonly name: string;
   readonly role: Role;
   readonly hash: KeyHash;
+  /** The name of its policy; null: the default one. */
+  readonly policy: string | null;
+  /** When it expires, in milliseconds since 1970; null: never. */
+  readonly until: number | null;
 }
 
 type KeyHash =
@@ -25,6 +29,7 @@ export type ApiKeysResult = { ok: true; value: readonly ApiKey[] } | { ok: false
 
 /** Longer than any key. Longer texts are not hashed. */
 const MAX_KEY_LENGTH = 512;
+const DAY_MS = 24 * 60 * 60 * 1000;
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 /** Memory of one scrypt call, which takes 128 × cost × blockSize bytes (RFC 7914, 2). */
 const MAX_SCRYPT_MEMORY = 128 * 1024 ** 2;
@@ -35,9 +40,14 @@ const MAX_QUEUED = 16;
 /** Number of scrypt keys remembered by their SHA-256, so that scrypt runs once for each. */
 const REMEMBERED_KEYS = 1000;
 
+/** What follows name and hash, in this order. The time has colons of its own. */
+const REST = /^(?::(user|operator))?(?::policy=([^:]*))?(?::until=(.*))?$/;
+/** A day, or a time in UTC or with its offset. */
+const UNTIL = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?$/;
+
 /**
- * Parses `name:hash[:role]` entries, separated by commas or line breaks. A name may repeat with the same role, for the time
- * in which a key is replaced. Faults give the number of an entry, never its content.
+ * Parses `name:hash[:role][:policy=name][:until=time]` entries, separated by commas or line breaks. A name may repeat with the
+ * same role and policy, for the time in which a key is replaced. Faults give the number of an entry, never its content.
  */
 export function parseApiKeys(text: string): ApiKeysResult {
   const entries = text
@@ -47,11 +57,21 @@ export function parseApiKeys(text: string): ApiKeysResult {
   const keys: ApiKey[] = [];
   for (const [index, entry] of entries.entries()) {
     const place = `entry ${index + 1}`;
-    const [name = '', hashText = '', role = 'user', ...rest] = entry.split(':');
-    if (!NAME.test(name) || rest.length > 0 || (role !== 'user' && role !== 'operator')) {
+    const [name = '', hashText = ''] = entry.split(':', 2);
+    const rest = REST.exec(entry.slice(name.length + 1 + hashText.length));
+    if (!NAME.test(name) || rest === null) {
       return {
         ok: false,
-        fault: `${place} must be name:hash or name:hash:role, where role is user or operator`,
+        fault: `${place} must be name:hash or name:hash:role, where role is user or operator, with :policy=name and :until=time behind it`,
+      };
+    }
+    const [, role = 'user', policy = null, untilText = null] = rest;
+    if (policy !== null && !NAME.test(policy)) return { ok: false, fault: `${place}: policy= takes a name` };
+    const until = untilText === null ? null : timeOf(untilText);
+    if (until !== null && Number.isNaN(until)) {
+      return {
+        ok: false,
+        fault: `${place}: until= takes a day such as 2027-01-31 or a time such as 2027-01-31T18:00Z`,
       };
     }
     const hash = parseHash(hashText);
@@ -64,9 +84,18 @@ export function parseApiKeys(text: string): ApiKeysResult {
     if (keys.some(key => key.name === name && key.role !== role)) {
       return { ok: false, fault: `${place} repeats a name with another role` };
     }
-    keys.push({ name, role, hash });
+    if (keys.some(key => key.name === name && key.policy !== policy)) {
+      return { ok: false, fault: `${place} repeats a name with another policy` };
+    }
+    keys.push({ name, role: role === 'operator' ? role : 'user', hash, policy, until });
   }
   return { ok: true, value: keys };
+}
+
+/** The end of a day in UTC, or a time; NaN for neither. */
+function timeOf(text: string): number {
+  if (!UNTIL.test(text)) return Number.NaN;
+  return text.includes('T') ? Date.parse(text) : Date.parse(`${text}T00:00:00Z`) + DAY_MS;
 }
 
 function parseHash(text: string): KeyHash | null {
@@ -89,13 +118,24 @@ function parseHash(text: string): KeyHash | null {
   };
 }
 
-/** Makes a key of 256 random bits, and its entry for `API_KEYS`. Throws a TypeError for an invalid name. */
-export function makeApiKey(name: string, role: Role): { key: string; entry: string } {
-  if (!NAME.test(name))
-    throw new TypeError('A name must be 1 to 64 characters of A-Z, a-z, 0-9, dot, dash and underscore');
+/** Makes a key of 256 random bits, and its entry for `API_KEYS`. Throws a TypeError for an invalid name, policy or time. */
+export function makeApiKey(
+  name: string,
+  role: Role,
+  { policy, until }: { readonly policy?: string | undefined; readonly until?: string | undefined } = {},
+): { key: string; entry: string } {
+  for (const given of [name, policy ?? name]) {
+    if (!NAME.test(given))
+      throw new TypeError('A name must be 1 to 64 characters of A-Z, a-z, 0-9, dot, dash and underscore');
+  }
+  if (until !== undefined && Number.isNaN(timeOf(until)))
+    throw new TypeError('--until takes a day such as 2027-01-31 or a time such as 2027-01-31T18:00Z');
   const key = `qek_${randomBytes(32).toString('base64url')}`;
-  const entry = `${name}:sha256$${sha256(key).toString('hex')}${role === 'operator' ? ':operator' : ''}`;
-  return { key, entry };
+  const parts = [name, `sha256$${sha256(key).toString('hex')}`];
+  if (role === 'operator') parts.push('operator');
+  if (policy !== undefined) parts.push(`policy=${policy}`);
+  if (until !== undefined) parts.push(`until=${until}`);
+  return { key, entry: parts.join(':') };
 }
 
 export interface Keyring {

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Caller } from '../../jobs/job.ts';
+import type { Clock } from '../../jobs/ports.ts';
 import { networkOf, type Peers } from '../peers.ts';
 import { type ApiKey, createKeyring } from './api-keys.ts';
+import { type Policies, policyOf } from './policies.ts';
 import type { Tokens } from './tokens.ts';
 
 /** The credentials of a request. Never read from a URL, since URLs end up in logs and histories. */
@@ -37,9 +39,14 @@ const ANONYMOUS_OPERATOR: Caller = { id: null, operator: true };
 export function createIdentity({
   keys,
   tokens,
+  policies = new Map(),
+  now = Date.now,
 }: {
   readonly keys: readonly ApiKey[];
   readonly tokens: Tokens | null;
+  /** Those that keys name. */
+  readonly policies?: Policies;
+  readonly now?: Clock;
 }): Identity {
   if (keys.length === 0 && tokens === null) {
     const anonymous: Identified = { ok: true, caller: ANONYMOUS_OPERATOR, expiresAt: null };
@@ -51,8 +58,11 @@ export function createIdentity({
     const found = await keyring.find(key);
     if (found === null) return { ok: false, reason: 'invalid' };
     if (found === 'busy') return { ok: false, reason: 'unavailable' };
-    const caller = { id: `key:${found.name}`, operator: found.role === 'operator' };
-    return { ok: true, caller, expiresAt: null };
+    const { name, until, policy } = found;
+    if (until !== null && until <= now()) return { ok: false, reason: 'invalid' };
+    const operator = found.role === 'operator';
+    const caller = { id: `key:${name}`, operator, ...policyOf(policies, policy, operator) };
+    return { ok: true, caller, expiresAt: until };
   }
 
   return {

@@ -1,11 +1,15 @@
 import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
 import type { Caller } from '../../jobs/job.ts';
+import { type Policies, policyOf } from './policies.ts';
 
 export interface TokenOptions {
   /** Where the issuer publishes its keys (RFC 7517, 5). */
   readonly jwksUrl: string;
   readonly issuer: string;
   readonly audience: string;
+  /** The claim that names a caller's policy. */
+  readonly policyClaim: string;
+  readonly policies: Policies;
 }
 
 export type TokenResult =
@@ -40,7 +44,8 @@ const MAX_SUBJECT_LENGTH = 200;
 /**
  * Verifies tokens with the issuer's published keys. They are fetched when first needed, cached for ten minutes, and fetched
  * again, at most every 30 seconds, when a token names an unknown key. A token needs the claims `sub` and `exp`; `operator`
- * in the claim `role`, or in the list `roles`, makes the caller an operator.
+ * in the claim `role`, or in the list `roles`, makes the caller an operator. Where there are policies, a token that names an
+ * unknown one is invalid.
  */
 export function createTokens(options: TokenOptions): Tokens {
   const keys = createRemoteJWKSet(new URL(options.jwksUrl), {
@@ -59,7 +64,7 @@ export function createTokens(options: TokenOptions): Tokens {
           requiredClaims: ['sub', 'exp'],
           clockTolerance: CLOCK_TOLERANCE_SECONDS,
         });
-        return readPayload(payload);
+        return readPayload(payload, options);
       } catch (error) {
         // jose throws its own errors for invalid tokens. Other errors come from fetching the keys.
         const unavailable = !(error instanceof errors.JOSEError) || UNAVAILABLE.has(error.code);
@@ -76,10 +81,17 @@ const UNAVAILABLE: ReadonlySet<string> = new Set([
   'ERR_JOSE_GENERIC',
 ]);
 
-function readPayload({ sub, exp, role, roles }: JWTPayload): TokenResult {
+function readPayload(payload: JWTPayload, { policyClaim, policies }: TokenOptions): TokenResult {
+  const { sub, exp, role, roles } = payload;
   if (typeof sub !== 'string' || sub === '' || sub.length > MAX_SUBJECT_LENGTH || exp === undefined) {
     return { ok: false, reason: 'invalid' };
   }
+  const named = policies.size === 0 ? undefined : payload[policyClaim];
+  // A policy that is not known here may be a strict one.
+  if (named !== undefined && (typeof named !== 'string' || !policies.has(named))) {
+    return { ok: false, reason: 'invalid' };
+  }
   const operator = role === 'operator' || (Array.isArray(roles) && roles.includes('operator'));
-  return { ok: true, caller: { id: `jwt:${sub}`, operator }, expiresAt: exp * 1000 };
+  const caller = { id: `jwt:${sub}`, operator, ...policyOf(policies, named ?? null, operator) };
+  return { ok: true, caller, expiresAt: exp * 1000 };
 }

@@ -91,6 +91,18 @@ export function submitFault({ code, message, field, retryAfterSeconds }: SubmitF
     case 'QUEUE_FULL':
     case 'RATE_LIMITED':
       return { ...fault, status: 429 };
+    case 'LIMIT_REACHED': {
+      // OpenAI's clients repeat a 429 within a minute at most, however long `Retry-After` is.
+      const soon = (retryAfterSeconds ?? 0) <= 60;
+      return {
+        ...fault,
+        status: 429,
+        code: 'insufficient_quota',
+        ...(soon ? {} : { retry: false as const }),
+      };
+    }
+    case 'NOT_ALLOWED':
+      return { ...fault, status: 403 };
     case 'UNAUTHORIZED':
       return { ...fault, status: 401 };
     case 'INVALID_INPUT':

@@ -148,7 +148,10 @@ function describeFailure({ code, message, field }: SubmitFailure): { status: num
       return { status: 401, detail: message };
     case 'QUEUE_FULL':
     case 'RATE_LIMITED':
+    case 'LIMIT_REACHED':
       return { status: 429, detail: message };
+    case 'NOT_ALLOWED':
+      return { status: 403, detail: field === null ? message : withField(restName(field), message) };
     case 'EXPIRED':
     case 'JOB_NOT_FOUND':
     case 'ENGINE_NOT_FOUND':

@@ -9,6 +9,7 @@ import { answerUnknownPaths, errorHandler } from './errors.ts';
 import { eventRoutes } from './events.ts';
 import { inputRoutes } from './input.ts';
 import { jobsRoutes } from './jobs.ts';
+import { meRoute } from './me.ts';
 import { statusRoutes } from './status.ts';
 import { uploadRoutes } from './uploads.ts';
 
@@ -29,6 +30,7 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
     downloadRoutes(app, options);
     inputRoutes(app, options);
     jobsRoutes(app, options);
+    meRoute(app, options);
     debugRoutes(app, options);
     await app.register(async scope => docsRoutes(scope, options));
   };

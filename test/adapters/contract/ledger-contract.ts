@@ -4,6 +4,7 @@ import { durationsContract } from './durations.ts';
 import { feedContract } from './feed.ts';
 import { labelContract } from './labels.ts';
 import { laneContract } from './lanes.ts';
+import { limitContract } from './limits.ts';
 import { listContract } from './lists.ts';
 import { outboxContract } from './outbox.ts';
 import { queueContract } from './queue.ts';
@@ -27,6 +28,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     recordContract(under);
     queueContract(under);
     listContract(under);
+    limitContract(under);
     labelContract(under);
     laneContract(under);
     feedContract(under);

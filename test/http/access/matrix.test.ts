@@ -61,6 +61,7 @@ const REST: Record<string, { path: string; body?: object; statuses: [number, num
   'GET /preview/{job_id}': { path: '/preview/:job', statuses: [401, 404, 404, 404] },
   'GET /webhooks/{job_id}': { path: '/webhooks/:job', statuses: [401, 200, 404, 200] },
   'GET /jobs': { path: '/jobs', statuses: [401, 200, 200, 200] },
+  'GET /me': { path: '/me', statuses: [401, 200, 200, 200] },
   'DELETE /jobs/{job_id}': { path: '/jobs/:own', statuses: [401, 200, 404, 200] },
   'POST /jobs/{job_id}/cancel': { path: '/jobs/:own/cancel', statuses: [401, 200, 404, 200] },
   'GET /debug/files': { path: '/debug/files', statuses: [401, 403, 403, 200] },

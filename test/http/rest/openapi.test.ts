@@ -119,6 +119,7 @@ describe('the OpenAPI document', () => {
     hold('/debug/files', 'get', await fetchJson(`${face.url}/debug/files`));
     hold('/edit-image', 'post', await postJson(`${face.url}/edit-image`, {}));
     hold('/upload', 'post', await postJson(`${face.url}/upload`, {}));
+    hold('/me', 'get', await fetchJson(`${face.url}/me`));
     hold('/jobs/{job_id}', 'delete', await fetchJson(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
     expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
   });

@@ -11,6 +11,7 @@ import {
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
+import { readUsage } from './limits.ts';
 import { listJobs, listTagged, readChanges, totalJobs } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
@@ -29,6 +30,7 @@ declare module 'ioredis' {
     qeListTagged(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTotalJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadChanges(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadUsage(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -60,6 +62,7 @@ declare module 'ioredis' {
  * | `held` | hash: lanes by job |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `keys` | hash: job ids by idempotency key |
+ * | `usage:<day>` | hash: the work that was submitted on a day in UTC, by caller; it expires |
  * | `turns` | hash: the number of queued jobs by share |
  *
  * All are in the slot of the prefix, so a script may use keys that it does not name in KEYS.
@@ -77,6 +80,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeListTagged: listTagged,
     qeTotalJobs: totalJobs,
     qeReadChanges: readChanges,
+    qeReadUsage: readUsage,
     qeCountJobs: countJobs,
     qeClaimStore: claimStore,
     qeIdentify: identify,

@@ -1,5 +1,6 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
+import { LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
 import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, TAGS, UPDATES } from './parts.ts';
 
@@ -10,9 +11,11 @@ export const submit = (sharded: boolean): string => `
 -- ARGV: 1 prefix, 2 id, 3 maximum of waiting jobs, 4 field of the idempotency key or '', 5 fingerprint,
 --   6 owner as ':name' or '', 7 time of submit, 8 score without the caller's other jobs, 9 revision, 10 status,
 --   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or '',
---   17 tags separated by spaces.
--- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting}, {'taken'}.
-${NAMES}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}
+--   17 tags separated by spaces, 18 time or '', 19 work, 20 maximum of the caller's waiting jobs or '', 21 maximum of its work
+--   a day or ''.
+-- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting},
+--   {'over-limit', limit, used}, {'taken'}.
+${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
@@ -21,6 +24,10 @@ end
 local waiting = redis.call('ZCARD', key('queue'))
 if waiting >= tonumber(ARGV[3]) then return { 'queue-full', waiting } end
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
+local now, work = clock(ARGV[18]), tonumber(ARGV[19])
+local over = overLimit(ARGV[6], ARGV[16], 1, work, ARGV[20], ARGV[21], now)
+if over then return over end
+countWork(ARGV[6], work, now)
 local score = tonumber(ARGV[8])
 if ARGV[16] ~= '' then
   score = score + ${TURN_MS} * tonumber(redis.call('HGET', key('turns'), ARGV[16]) or '0')

@@ -20,6 +20,7 @@ import {
   filesResponse,
   healthResponse,
   jobsResponse,
+  meResponse,
   statusResponse,
   uploadResponse,
 } from './responses.ts';
@@ -123,8 +124,9 @@ const document = (version: string): ZodOpenApiObject => ({
           '413': error('The body is too large.'),
           '415': error('The Content-Type is not application/json.'),
           ...failures,
+          '403': error('The policy of the caller does not allow the edit.'),
           '429': {
-            ...error('The queue is full, or too many requests were sent.'),
+            ...error('The queue is full, a limit of the caller is reached, or too many requests were sent.'),
             headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } },
           },
           '500': error('`Failed to download file from URL: <reason>`, or an internal error.'),
@@ -332,6 +334,14 @@ const document = (version: string): ZodOpenApiObject => ({
           '404': noJob,
           ...failures,
         },
+      },
+    },
+    '/me': {
+      get: {
+        operationId: 'getCaller',
+        summary: 'How the caller is identified, its limits, and what it uses of them',
+        tags: ['Gateway'],
+        responses: { '200': json('The caller.', meResponse), ...failures },
       },
     },
     '/debug/files': {

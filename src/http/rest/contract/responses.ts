@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import 'zod-openapi';
 import { errorCodes } from '../../../jobs/errors.ts';
+import { JOB_PRIORITIES } from '../../../jobs/job.ts';
 import { WAIT_CODES } from '../../../jobs/waiting.ts';
 import { STAGES } from '../../../workflows/manifest.ts';
 
@@ -152,6 +153,36 @@ export const jobsResponse = z
 /** DELETE `/jobs/{job_id}`. */
 export const deleteResponse = z.object({ message: z.string() }).meta({ id: 'JobDeleted' });
 
+/** GET `/me`. */
+export const meResponse = z
+  .object({
+    id: z.string().nullable().meta({
+      description:
+        '`key:` and the name of the key, or `jwt:` and the subject of the token; null without either.',
+    }),
+    operator: z.boolean(),
+    limits: z
+      .object({
+        policy: z.string(),
+        highest_priority: z.enum(JOB_PRIORITIES).nullable(),
+        waiting_jobs: count.nullable(),
+        megapixel_steps_per_day: z.number().nullable(),
+        workflows: z.array(z.string()).nullable(),
+      })
+      .nullable()
+      .meta({ description: 'What the policy of the caller limits; null where it has none.' }),
+    used: z
+      .object({
+        waiting_jobs: count,
+        running_jobs: count,
+        megapixel_steps: z.number().meta({ description: 'Submitted since 00:00 UTC.' }),
+        resets_at: z.iso.datetime(),
+      })
+      .nullable()
+      .meta({ description: 'What it uses of its limits; null for a caller without an id.' }),
+  })
+  .meta({ id: 'Caller' });
+
 /** GET `/debug/files`. */
 export const filesResponse = z
   .object({
@@ -234,6 +265,7 @@ export type HealthResponse = z.output<typeof healthResponse>;
 export type EditResponse = z.output<typeof editResponse>;
 export type StatusResponse = z.output<typeof statusResponse>;
 export type JobsResponse = z.output<typeof jobsResponse>;
+export type MeResponse = z.output<typeof meResponse>;
 export type FilesResponse = z.output<typeof filesResponse>;
 export type DeliveriesResponse = z.output<typeof deliveriesResponse>;
 export type DebugFields = z.output<typeof debugFields>;
