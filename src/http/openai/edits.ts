@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
+import { sendEvents } from '../event-stream.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
 import type { OpenAIOptions } from './context.ts';
 import { type Departures, RETURN_MS } from './departures.ts';
@@ -54,14 +55,7 @@ export function editRoute(app: FastifyInstance, options: OpenAIOptions, departur
       departures,
     });
     if (streams) {
-      reply.headers({
-        'content-type': 'text/event-stream; charset=utf-8',
-        'cache-control': 'no-cache, no-transform',
-        // Keeps nginx from buffering the events.
-        'x-accel-buffering': 'no',
-      });
-      const events = eventsOf(options, request, jobs, parameters, attendance);
-      return reply.send(Readable.from(events, { objectMode: false, highWaterMark: 1 }));
+      return sendEvents(reply, eventsOf(options, request, jobs, parameters, attendance));
     }
     const ended = await waitFor(options, request, ids, attendance.stop);
     if (ended === null) {

@@ -1,14 +1,11 @@
 import type { FastifyRequest } from 'fastify';
-import { withDeadline } from '../../concurrency/deadline.ts';
 import type { Job } from '../../jobs/job.ts';
+import { ALIVE, orSilence } from '../event-stream.ts';
 import type { OpenAIOptions } from './context.ts';
 import { DELETED, errorOf, jobFault, type OpenAIFault } from './errors.ts';
 import { follow, type Happening, merge } from './follow.ts';
 import { factsOf, NO_USAGE, previewAsBase64, resultOf, withBase64 } from './images.ts';
 import { encodingOf, type Parameters } from './parameters.ts';
-
-/** How often an idle stream sends a comment: proxies close silent connections, nginx after a minute. */
-const KEEP_ALIVE_MS = 12_000;
 
 /** A request that waits for its jobs. */
 export interface Attendance {
@@ -37,21 +34,17 @@ export async function* eventsOf(
   try {
     // A comment, so that the headers are sent at once.
     yield ': accepted\n\n';
-    let next = happenings.next();
-    for (;;) {
-      const result = await withDeadline(next, KEEP_ALIVE_MS, () => null);
-      if (result === null) {
-        yield ': alive\n\n';
+    for await (const happening of orSilence(happenings)) {
+      if (happening === null) {
+        yield ALIVE;
         continue;
       }
-      if (result.done === true) break;
-      const fault = yield* framesOf(options, result.value, parameters);
+      const fault = yield* framesOf(options, happening, parameters);
       if (fault !== null) {
         failed();
         yield errorFrame(fault);
         return;
       }
-      next = happenings.next();
     }
     if (ending.aborted) yield errorFrame(ENDED);
   } finally {

@@ -4,10 +4,10 @@ import type { Caller } from '../../jobs/job.ts';
 import { type Position, updatesPosition } from '../../jobs/updates/position.ts';
 import type { JobUpdates, UpdatesStream } from '../../jobs/updates/updates.ts';
 import { sendError } from '../errors.ts';
+import { endWith, framesOf, sendEvents } from '../event-stream.ts';
 import { farewell } from '../farewell.ts';
 import type { RestOptions } from './context.ts';
 import { allEventsQuery, FIRST_JOBS } from './contract/events.ts';
-import { endWith, framesOf, sendEvents } from './event-stream.ts';
 import { readQuery } from './query.ts';
 import { jobStatuses, liveStatusOf } from './status-fields.ts';
 

@@ -2,9 +2,9 @@ import type { FastifyInstance } from 'fastify';
 import type { JobStream } from '../../jobs/changes.ts';
 import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
+import { endWith, framesOf, sendEvents } from '../event-stream.ts';
 import { type JobRequest, jobIdOf, type RestOptions } from './context.ts';
 import { eventsQuery } from './contract/events.ts';
-import { endWith, framesOf, sendEvents } from './event-stream.ts';
 import { readQuery } from './query.ts';
 import { liveStatusOf } from './status-fields.ts';
 
