@@ -7,7 +7,7 @@ import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import { watchWrites } from './dispatch/store-outage.ts';
 import { createWaiting } from './dispatch/waiting.ts';
-import { identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
+import { callbacksFrom, identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
 import { openStores } from './gateway/store.ts';
 import { openWorkflows } from './gateway/workflows.ts';
@@ -241,6 +241,7 @@ async function start(
   const http = await startFaces(config, log, stops, {
     services,
     identity,
+    callbacks: callbacksFrom(config, lookup, log),
     imageUrls,
     artifacts,
     uploads,

@@ -28,7 +28,18 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   doctor: ['gateway', 'config', 'dispatch', 'adapters', 'jobs', 'comfyui', 'workflows', 'sizes', 'log'],
   serve: ['gateway', 'config', 'comfyui', 'images', 'log'],
   gateway: [
-    ...['http-limits', 'config', 'http', 'operations', 'graphql', 'dispatch', 'webhooks', 'adapters', 'jobs'],
+    ...[
+      'http-limits',
+      'config',
+      'http',
+      'callbacks',
+      'operations',
+      'graphql',
+      'dispatch',
+      'webhooks',
+      'adapters',
+      'jobs',
+    ],
     ...[
       'comfyui',
       'images',
@@ -48,6 +59,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   studio: ['client'],
   // How callers reach the gateway.
   http: [
+    'callbacks',
     'mcp',
     'telemetry',
     'operations',
@@ -62,6 +74,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   ],
   // The tools of assistants.
   mcp: ['jobs'],
+  callbacks: ['operations', 'outbound', 'concurrency', 'log'],
   telemetry: ['operations', 'dispatch', 'webhooks', 'jobs', 'images', 'log'],
   operations: ['graphql', 'jobs', 'workflows', 'concurrency', 'log'],
   graphql: ['dispatch', 'jobs', 'images', 'workflows'],

@@ -3,7 +3,20 @@ import { parseApiKeys } from '../http/access/api-keys.ts';
 import { parsePolicies } from '../http/access/policies.ts';
 import { parseModelAliases } from '../http/openai/aliases.ts';
 import { parseTrustedProxies } from '../http/peers.ts';
-import { duration, flag, list, oneOf, parsed, rate, readableFile, text, webUrl, whole } from './kinds.ts';
+import { parseAllowList } from '../outbound/allow-list.ts';
+import {
+  duration,
+  flag,
+  list,
+  oneOf,
+  parsed,
+  parsedOrThrown,
+  rate,
+  readableFile,
+  text,
+  webUrl,
+  whole,
+} from './kinds.ts';
 
 const ORIGIN_RULE = 'takes origins such as https://app.example.com, comma-separated';
 const origin = z
@@ -32,7 +45,7 @@ export const callerSubjects = {
     TRUST_PROXY: parsed(parseTrustedProxies).meta({ takes: 'list or integer' }).optional().meta({
       example: '10.0.0.0/8',
       description:
-        'Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are trusted: comma-separated addresses and CIDRs, or the number of proxies in front of the gateway',
+        'Proxies whose `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix`, or the `proto` and `host` of `Forwarded`, are trusted: comma-separated addresses and CIDRs, or the number of proxies in front of the gateway',
     }),
     CORS_ORIGINS: list.pipe(z.array(origin)).default([]).meta({
       example: 'https://app.example.com,http://localhost:5173',
@@ -130,6 +143,11 @@ export const callerSubjects = {
     }),
   },
   Connections: {
+    CALLBACK_ALLOW: parsedOrThrown(parseAllowList).meta({ takes: 'list' }).optional().meta({
+      example: 'router.internal:4000,10.0.0.0/8',
+      description:
+        'Hosts and CIDRs of routers, each with an optional port, comma-separated, to which subscriptions by Apollo’s callback protocol may post their results. Default: none, and such subscriptions are rejected',
+    }),
     MAX_SOCKETS: whole(1, 1_000_000)
       .default(10_000)
       .meta({ example: '2000', description: 'Maximum number of open WebSockets' }),

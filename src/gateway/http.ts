@@ -1,11 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import type { FastifyRequest } from 'fastify';
+import { type Callbacks, createCallbacks } from '../callbacks/callbacks.ts';
+import { createSender } from '../callbacks/send.ts';
 import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
 import { mcpRoutes } from '../http/mcp/index.ts';
 import { startMetricsServer } from '../http/metrics.ts';
 import { openaiRoutes } from '../http/openai/index.ts';
+import { isLoopback } from '../http/peers.ts';
 import type { ReadinessCheck } from '../http/probes.ts';
 import { restRoutes } from '../http/rest/index.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
@@ -17,6 +20,7 @@ import type { Uploads } from '../jobs/uploads.ts';
 import type { Log } from '../log.ts';
 import { logOperations, type OnOperation } from '../operations/hooks.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../operations/persisted-manifest.ts';
+import type { Lookup } from '../outbound/vet.ts';
 import type { SharedRates } from '../rate.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createOperationMetrics, createRequestMetrics } from '../telemetry/request-metrics.ts';
@@ -30,6 +34,8 @@ const STUDIO = fileURLToPath(new URL('../../dist/studio', import.meta.url));
 export interface FaceParts {
   readonly services: Services;
   readonly identity: Identity;
+  /** Null: off. The server stops them. */
+  readonly callbacks: Callbacks | null;
   /** Null: image URLs are not signed. */
   readonly imageUrls: SignedImageUrls | null;
   readonly artifacts: Artifacts;
@@ -59,6 +65,12 @@ export async function startFaces(
     stops.add(() => server.stop());
     log.info({ url: server.url }, 'metrics');
   }
+  if (parts.publicUrl === null && config.TRUST_PROXY === undefined && !isLoopback(host)) {
+    log.info(
+      {},
+      'PUBLIC_URL is not set: URLs of images name the host that each request was sent to, behind a router the gateway itself',
+    );
+  }
   // Three images and a mask as data URIs, with their texts.
   const maxBodyBytes = 4 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
   const studio = config.STUDIO ? await studioFrom(log) : null;
@@ -66,8 +78,9 @@ export async function startFaces(
   return startHttpServer({
     services,
     identity,
+    callbacks: parts.callbacks,
     imageUrls: parts.imageUrls,
-    routes: ({ callers, streams, originOf }) => {
+    routes: ({ callers, streams, baseUrlOf }) => {
       const shared = {
         services,
         artifacts,
@@ -87,11 +100,11 @@ export async function startFaces(
         keepPrivate: identity.required,
         studio,
       });
-      const openai = openaiRoutes({ ...shared, originOf, aliases: config.OPENAI_MODEL_ALIASES });
+      const openai = openaiRoutes({ ...shared, baseUrlOf, aliases: config.OPENAI_MODEL_ALIASES });
       return async app => {
         await app.register(rest);
         await app.register(openai, { prefix: '/v1' });
-        await app.register(mcpRoutes({ ...shared, originOf }));
+        await app.register(mcpRoutes({ ...shared, baseUrlOf }));
       };
     },
     log,
@@ -120,6 +133,13 @@ async function studioFrom(log: Log): Promise<Studio | null> {
   const studio = await openStudio(STUDIO);
   if (studio === null) log.warn({}, 'the Studio page is not built: npm run build:studio builds it');
   return studio;
+}
+
+/** Posts the results of routers' subscriptions to the hosts that CALLBACK_ALLOW lists; null: it is unset. */
+export function callbacksFrom(config: Config, lookup: Lookup, log: Log): Callbacks | null {
+  const { CALLBACK_ALLOW: allow, SOCKET_LIFETIME: lifetimeMs } = config;
+  if (allow === undefined) return null;
+  return createCallbacks({ sender: createSender({ allow, lookup }), lifetimeMs, log });
 }
 
 /** Identifies callers by what the config has: keys, tokens, both or neither. */

@@ -21,7 +21,7 @@ export interface Services {
 /** The context of one operation: services, and what is known of its caller. */
 export interface GraphQLContext extends Services {
   readonly caller: Caller;
-  /** Scheme and host under which the caller reached us, without a trailing slash. */
+  /** The URL under which the caller reached us, without a trailing slash. */
   readonly baseUrl: string;
   /** Aborts when an HTTP client goes away. */
   readonly signal: AbortSignal | undefined;

@@ -17,10 +17,10 @@ export interface Peers {
    */
   addressOf(request: IncomingMessage): string | undefined;
   /**
-   * The origin that the client requested: from X-Forwarded-Proto and X-Forwarded-Host of a trusted proxy, else from Host
-   * with `http`. Null when neither header names a host.
+   * The URL under which the client reaches `/`, without a trailing slash: from X-Forwarded-Proto, -Host and -Prefix of a
+   * trusted proxy, or from its Forwarded (RFC 7239), else from Host with `http`. Null when no header names a host.
    */
-  originOf(request: IncomingMessage): string | null;
+  baseUrlOf(request: IncomingMessage): string | null;
 }
 
 const MAX_HOPS = 32;
@@ -79,18 +79,45 @@ export function createPeers(proxies: TrustedProxies | null): Peers {
       }
       return address;
     },
-    originOf(request) {
+    baseUrlOf(request) {
       const peer = request.socket.remoteAddress;
       const trusted = proxies !== null && peer !== undefined && isTrusted(proxies, peer, 0);
-      // The nearest proxy, the only one known to be trusted, appends the last value.
-      const forwarded = (name: string): string | undefined =>
-        trusted ? listOf(request.headers[name]).at(-1) : undefined;
-      const scheme = forwarded('x-forwarded-proto')?.toLowerCase() === 'https' ? 'https' : 'http';
-      const named = forwarded('x-forwarded-host');
+      const { proto, host: named, prefix } = trusted ? forwardedBy(request) : NOT_FORWARDED;
+      const scheme = proto?.toLowerCase() === 'https' ? 'https' : 'http';
       const host = named !== undefined && isHost(named) ? named : request.headers.host;
-      return host === undefined ? null : `${scheme}://${host}`;
+      return host === undefined ? null : `${scheme}://${host}${pathOf(prefix)}`;
     },
   };
+}
+
+interface ForwardedParts {
+  readonly proto?: string | undefined;
+  readonly host?: string | undefined;
+  readonly prefix?: string | undefined;
+}
+
+const NOT_FORWARDED: ForwardedParts = {};
+
+/** What the nearest proxy, the only one known to be trusted, says: it appends the last value of each header. */
+function forwardedBy({ headers }: IncomingMessage): ForwardedParts {
+  const last = (name: string): string | undefined => listOf(headers[name]).at(-1);
+  const proto = last('x-forwarded-proto');
+  const host = last('x-forwarded-host');
+  const prefix = last('x-forwarded-prefix');
+  // A proxy that writes the older headers may pass on what a client put in this one.
+  if (proto !== undefined || host !== undefined) return { proto, host, prefix };
+  const pairs = (last('forwarded') ?? '').split(';').map(pair => {
+    const [, name = '', value = ''] = /^\s*(\w+)="?([^"]*)"?\s*$/.exec(pair) ?? [];
+    return [name.toLowerCase(), value] as const;
+  });
+  const found = new Map(pairs);
+  return { proto: found.get('proto'), host: found.get('host'), prefix };
+}
+
+/** A prefix as a path without a slash at its end; empty where it is none. */
+function pathOf(prefix: string | undefined): string {
+  const [, path = ''] = /^((?:\/[\w~%@+.-]+)+)\/?$/.exec(prefix ?? '') ?? [];
+  return path.split('/').some(part => part === '.' || part === '..') ? '' : path;
 }
 
 function isTrusted(proxies: TrustedProxies, address: string, hop: number): boolean {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
+import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { SignedImageUrls } from '../jobs/image-urls.ts';
@@ -42,6 +43,8 @@ import { addRequestIds, logRequests, observeRequests, requestIdOf } from './requ
 export interface HttpOptions {
   readonly services: Services;
   readonly identity: Identity;
+  /** Subscriptions of routers, which the server stops; null: they are off. */
+  readonly callbacks: Callbacks | null;
   /** Verifies signed URLs of images; null: they are not signed. */
   readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
   /** Makes the routes outside of GraphQL. */
@@ -77,8 +80,8 @@ export interface RouteSurroundings {
   readonly callers: Callers;
   /** The responses that stay open. */
   readonly streams: Streams;
-  /** Scheme and host under which the caller reached the gateway, without a trailing slash. */
-  readonly originOf: (request: IncomingMessage) => string;
+  /** The URL under which the caller reached the gateway, without a trailing slash. */
+  readonly baseUrlOf: (request: IncomingMessage) => string;
 }
 
 /** The limits of the HTTP server. Those of images and jobs are elsewhere. */
@@ -134,7 +137,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     mask,
     hooks: options.onOperation,
   });
-  const yoga = createYogaDoor({ operations, mask, log });
+  const yoga = createYogaDoor({ operations, callbacks: options.callbacks, mask, log });
   const app = fastify({
     logger: false,
     genReqId: requestIdOf,
@@ -152,8 +155,8 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 
-  const originOf = (request: IncomingMessage): string =>
-    options.publicUrl ?? peers.originOf(request) ?? `http://${options.host}:${options.port}`;
+  const baseUrlOf = (request: IncomingMessage): string =>
+    options.publicUrl ?? peers.baseUrlOf(request) ?? `http://${options.host}:${options.port}`;
 
   function clientOf(
     request: IncomingMessage,
@@ -163,7 +166,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   ): Pick<Source, 'context' | 'clientKey'> {
     const address = peers.addressOf(request);
     const { caller } = withShare(known, options.fairBy, address);
-    const baseUrl = originOf(request);
+    const baseUrl = baseUrlOf(request);
     const clientKey = clientKeyOf(caller.id, address);
     const { traceparent } = request.headers;
     return { clientKey, context: { ...services, caller, baseUrl, signal, requestId, traceparent } };
@@ -196,7 +199,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
-  await app.register(options.routes({ callers, streams, originOf }));
+  await app.register(options.routes({ callers, streams, baseUrlOf }));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,
@@ -220,7 +223,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       const deadline = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
       try {
         // They would not end by themselves. First, because closing the server cuts responses that it takes for sent.
-        await Promise.all([sockets.stop(), streams.stop()]);
+        await Promise.all([sockets.stop(), streams.stop(), options.callbacks?.stop()]);
         await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);

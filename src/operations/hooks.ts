@@ -3,10 +3,10 @@ import type { Caller } from '../jobs/job.ts';
 import type { Log } from '../log.ts';
 
 /**
- * How an operation reached us: `sse` for server-sent events and `multipart` for parts by GET or POST, `get` and `post` for
- * one result over HTTP.
+ * How an operation reached us: `sse` for server-sent events and `multipart` for parts by GET or POST, `callback` for results
+ * that are posted to a router, `get` and `post` for one result over HTTP.
  */
-export type Transport = 'post' | 'get' | 'sse' | 'multipart' | 'websocket';
+export type Transport = 'post' | 'get' | 'sse' | 'multipart' | 'callback' | 'websocket';
 
 export type OperationKind = `${OperationTypeNode}`;
 

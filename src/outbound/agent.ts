@@ -14,6 +14,17 @@ export interface OutboundAgentOptions {
   /** Between two chunks of a body; default: `headersTimeoutMs`. */
   readonly bodyTimeoutMs?: number | undefined;
   readonly lookup: Lookup;
+  /** As in `VetOptions`. */
+  readonly onlyAllowed?: boolean | undefined;
+  /** Keeps connections open for further requests to the same origin. Default: each request has one of its own. */
+  readonly reuse?: Reuse | undefined;
+}
+
+export interface Reuse {
+  /** How long a connection may be idle, in milliseconds. */
+  readonly idleMs: number;
+  /** Connections to one origin at once; further requests wait. */
+  readonly connections: number;
 }
 
 export interface OutboundAgent {
@@ -40,11 +51,11 @@ export function createOutboundAgent(proxy: string | undefined, options: Outbound
 /**
  * Checks every address before a byte is sent: an address in the URL is judged, a name is resolved once, all its
  * addresses are judged and the connection goes to one of them, so a name that changes its answer (DNS rebinding)
- * changes nothing. The address that the socket ended up with is verified afterwards. Connections are not reused, and
- * HTTP/2 is not used.
+ * changes nothing. The address that the socket ended up with is verified afterwards. Connections are reused only on
+ * request, for the same origin, and HTTP/2 is not used.
  */
 function createDirectAgent(options: OutboundAgentOptions): OutboundAgent {
-  const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs = headersTimeoutMs } = options;
+  const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs = headersTimeoutMs, reuse } = options;
   const closing = new AbortController();
 
   async function open(target: buildConnector.Options): Promise<Socket> {
@@ -82,9 +93,10 @@ function createDirectAgent(options: OutboundAgentOptions): OutboundAgent {
   const agent = new Agent({
     headersTimeout: headersTimeoutMs,
     bodyTimeout: bodyTimeoutMs,
-    // Without keep-alive, because a connection that was checked for one URL must not serve another.
-    pipelining: 0,
-    keepAliveTimeout: 1,
+    // Without keep-alive by default, because a connection that was checked for one caller's URL must not serve another's.
+    pipelining: reuse === undefined ? 0 : 1,
+    keepAliveTimeout: reuse?.idleMs ?? 1,
+    connections: reuse?.connections ?? null,
     maxHeaderSize: MAX_HEADER_BYTES,
     allowH2: false,
     connect(target, callback) {

@@ -18,6 +18,8 @@ export type Lookup = (
 
 export interface VetOptions {
   readonly allow: AllowList;
+  /** Whether public addresses are rejected too unless they are in `allow`. Default: false. */
+  readonly onlyAllowed?: boolean | undefined;
   readonly lookup: Lookup;
   /** For resolving the name, in milliseconds. */
   readonly connectTimeoutMs: number;
@@ -48,18 +50,24 @@ export function createSystemLookup(): Lookup {
  * networks is bad even if it is public. Throws an OutboundError, also if the host does not exist.
  */
 export async function vet(host: string, port: number, options: VetOptions): Promise<readonly string[]> {
-  const { allow, lookup, connectTimeoutMs, ended } = options;
+  const { lookup, connectTimeoutMs, ended } = options;
   const answers =
     isIP(host) === 0
       ? await runUntil(connectTimeoutMs, connectionTimeout, [ended], signal => resolve(lookup, host, signal))
       : [{ address: host }];
-  for (const { address } of answers) check(allow, host, address, port);
+  for (const { address } of answers) check(options, host, address, port);
   if (answers.length === 0) throw notFound(host);
   return answers.map(({ address }) => address);
 }
 
-function check(allow: AllowList, host: string, address: string, port: number): void {
+function check(
+  { allow, onlyAllowed = false }: VetOptions,
+  host: string,
+  address: string,
+  port: number,
+): void {
   if (allow.allowsHost(host, port) || allow.allowsAddress(address, port)) return;
+  if (onlyAllowed) throw new OutboundError('blocked', `${host} is not in the list of allowed hosts`);
   const verdict = judgeAddress(address);
   if (verdict.ok && !isOwnNetwork(address)) return;
   const kind = verdict.ok ? 'an address next to this server' : verdict.kind;

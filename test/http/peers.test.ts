@@ -43,7 +43,7 @@ describe('TRUST_PROXY', () => {
   let peers: Peers;
   beforeAll(async () => {
     server = createServer((request, response) => {
-      response.end(JSON.stringify({ address: peers.addressOf(request), origin: peers.originOf(request) }));
+      response.end(JSON.stringify({ address: peers.addressOf(request), origin: peers.baseUrlOf(request) }));
     });
     url = `http://127.0.0.1:${await listen(server)}`;
   });
@@ -116,6 +116,30 @@ describe('TRUST_PROXY', () => {
     peers = peersOf(trusted);
     const headers = { host: 'us.example:8189', 'x-forwarded-proto': proto, 'x-forwarded-host': host };
     expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin });
+  });
+
+  it.each<[Record<string, string>, string]>([
+    [{ forwarded: 'for=192.0.2.1;proto=https;host=app.example' }, 'https://app.example'],
+    [
+      { forwarded: 'host=evil.example, For="[2001:db8::1]"; Host="app.example:8443"' },
+      'http://app.example:8443',
+    ],
+    [{ forwarded: 'host=evil.example/path;proto=https' }, 'https://us.example:8189'],
+    [{ forwarded: ';;=;host' }, 'http://us.example:8189'],
+    // A proxy that writes the older headers may pass on a client's Forwarded.
+    [{ forwarded: 'host=evil.example;proto=https', 'x-forwarded-proto': 'http' }, 'http://us.example:8189'],
+    [{ 'x-forwarded-prefix': '/edits/' }, 'http://us.example:8189/edits'],
+    [{ 'x-forwarded-host': 'app.example', 'x-forwarded-prefix': '/evil, /a/b' }, 'http://app.example/a/b'],
+    [{ 'x-forwarded-prefix': '/../a' }, 'http://us.example:8189'],
+    [{ 'x-forwarded-prefix': '//evil.example' }, 'http://us.example:8189'],
+    [{ 'x-forwarded-prefix': '/a?b' }, 'http://us.example:8189'],
+    [{ 'x-forwarded-prefix': '/' }, 'http://us.example:8189'],
+  ])('%j of a trusted proxy is taken as %s, and of others not at all', async (given, origin) => {
+    const headers = { host: 'us.example:8189', ...given };
+    peers = peersOf(PROXY);
+    expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin });
+    peers = peersOf('127.0.0.9');
+    expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin: 'http://us.example:8189' });
   });
 
   it.each([

@@ -139,6 +139,11 @@ describe('every operation starts and ends the hook once', () => {
       { ...unknownJob, transport: 'multipart' },
     ],
     [
+      'subscription by callbacks, which are off',
+      () => post({ query: UNKNOWN_JOB }, { accept: 'application/json;callbackSpec=1.0' }),
+      { ...unknownJob, transport: 'callback', outcome: 'rejected' },
+    ],
+    [
       'subscription that fails to start, over a socket',
       () => socket.run({ query: UNKNOWN_JOB }),
       { ...unknownJob, transport: 'websocket' },

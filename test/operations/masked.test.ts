@@ -74,6 +74,7 @@ beforeAll(async () => {
       setEngineDrained: async () => null,
     },
     identity: createIdentity({ keys: [], tokens: null }),
+    callbacks: null,
     imageUrls: null,
     routes: () => async () => {},
     log,

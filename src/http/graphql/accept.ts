@@ -58,6 +58,13 @@ export function streamType(accept: string | undefined): StreamType | null {
   return null;
 }
 
+/** Whether the client, a router, wants the results of a subscription posted to it. */
+export function acceptsCallbacks(accept: string | undefined): boolean {
+  return accepted(accept).some(
+    ({ type, parameters }) => type === 'application/json' && hasParameter(parameters, 'callbackspec', '1.0'),
+  );
+}
+
 function hasParameter(parameters: readonly string[], name: string, value: string): boolean {
   return parameters.some(parameter => {
     const [, found, given] = /^([^=\s]+)\s*=\s*"?([^"]*)"?$/.exec(parameter) ?? [];

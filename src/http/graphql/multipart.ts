@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
 import { type FetchAPI, isAsyncIterable } from 'graphql-yoga';
+import { isEncoded } from '../../operations/encoded-results.ts';
 import { formatResult } from '../../operations/errors.ts';
 import type { StreamFormat } from '../farewell.ts';
-import { isEncoded } from './live-results.ts';
 
 /*
  * Apollo's multipart protocol for subscriptions

@@ -8,7 +8,7 @@ import { rejectAsGraphQL } from '../access/rejections.ts';
 import { EVENT_FORMAT, type StreamFormat, untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
-import { goneSignal, type Streams } from '../limits/lifetime.ts';
+import { answeredOf, goneSignal, type Streams } from '../limits/lifetime.ts';
 import { resultType } from './accept.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
 import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
@@ -84,7 +84,11 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
         const client = clientOf(request.raw, known, request.id, goneSignal(reply));
-        const answer = await yoga.handleNodeRequestAndResponse(request, reply, { client });
+        const answer = await yoga.handleNodeRequestAndResponse(request, reply, {
+          client,
+          expiresAt: known.expiresAt,
+          answered: () => answeredOf(reply),
+        });
         for (const [name, value] of answer.headers) reply.header(name, value);
         // Keeps nginx from buffering a stream.
         reply.header('x-accel-buffering', 'no');

@@ -7,7 +7,10 @@ import {
   processRegularResult,
   type YogaLogger,
 } from 'graphql-yoga';
+import type { Callbacks } from '../../callbacks/callbacks.ts';
+import { type CallbackResult, readCallback } from '../../callbacks/protocol.ts';
 import type { Log } from '../../log.ts';
+import { encodedSubscriber } from '../../operations/encoded-results.ts';
 import type { Mask } from '../../operations/errors.ts';
 import {
   isRejected,
@@ -18,9 +21,8 @@ import {
   type Source,
 } from '../../operations/operations.ts';
 import type { Subscribed } from '../../operations/subscriptions.ts';
-import { resultType, type StreamType, streamType } from './accept.ts';
+import { acceptsCallbacks, resultType, type StreamType, streamType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
-import { responseSubscriber } from './live-results.ts';
 import { MULTIPART_HEARTBEAT_MS, MULTIPART_TYPE, multipartProcessor } from './multipart.ts';
 
 /** Of a request. A data URI is a third longer than its image, and a request may have three. */
@@ -29,27 +31,33 @@ export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** What Yoga is given with each request. */
 export interface YogaContext {
   readonly client: Pick<Source, 'context' | 'clientKey'>;
+  /** When the caller's credentials expire, in milliseconds since 1970; null: never. */
+  readonly expiresAt: number | null;
+  /** Resolves with whether the response was sent, once that is known. */
+  readonly answered: () => Promise<boolean>;
 }
 
 export interface YogaOptions {
   readonly operations: Operations;
+  /** Null: they are off. */
+  readonly callbacks: Callbacks | null;
   readonly mask: Mask;
   readonly log: Log;
 }
 
 /**
- * GraphQL over HTTP in all its forms: POST, GET, and server-sent events or parts for subscriptions. Yoga reads requests and
+ * GraphQL over HTTP in all its forms: POST, GET, and server-sent events, parts or callbacks for subscriptions. Yoga reads requests and
  * writes responses; operations are run by `Operations`. Events are in the distinct connections mode of the GraphQL over SSE
  * protocol, a request for each; the single connection mode is not offered, because its reserved stream would tie a client
  * to one gateway of several. CORS is Fastify's, so Yoga's is off: it would allow every origin.
  */
-export function createYogaDoor({ operations, mask, log }: YogaOptions) {
+export function createYogaDoor({ operations, callbacks, mask, log }: YogaOptions) {
   return createYoga<YogaContext>({
     graphqlEndpoint: GRAPHQL_PATH,
     logging: toYogaLogger(log),
     // Errors of the HTTP request; those of operations are masked already.
     maskedErrors: { maskError: error => mask(error) },
-    plugins: [useOperations(operations)],
+    plugins: [useOperations(operations, callbacks)],
     parserAndValidationCache: false,
     cors: false,
     graphiql: false,
@@ -66,10 +74,36 @@ export function createYogaDoor({ operations, mask, log }: YogaOptions) {
 
 export type YogaDoor = ReturnType<typeof createYogaDoor>;
 
+const CALLBACKS_OFF: CallbackResult = {
+  ok: false,
+  fault: 'Subscriptions by callbacks are off: the operator has not set CALLBACK_ALLOW',
+};
+
 const multipart = multipartProcessor(MULTIPART_HEARTBEAT_MS);
 
 /** Replaces Yoga's own way to run an operation. */
-function useOperations(operations: Operations): Plugin<object, YogaContext> {
+function useOperations(operations: Operations, callbacks: Callbacks | null): Plugin<object, YogaContext> {
+  function callBack(
+    prepared: Operation,
+    extensions: Parameters['extensions'],
+    posted: Source,
+    { expiresAt, answered }: YogaContext,
+  ): ExecutionResult | Promise<ExecutionResult> {
+    const source: Source = { ...posted, transport: 'callback' };
+    const read = callbacks === null ? CALLBACKS_OFF : readCallback(extensions);
+    if (callbacks === null || !read.ok) {
+      const message = read.ok ? '' : read.fault;
+      const error = new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+      return operations.reject({ kind: prepared.kind, name: prepared.name, errors: [error] }, source);
+    }
+    return callbacks.subscribe({
+      callback: read.callback,
+      live: subscriberOf => operations.live(prepared, source, subscriberOf),
+      expiresAt,
+      answered: answered(),
+    });
+  }
+
   return {
     onParams({ params, request, context, setParams, setParamsHandler }) {
       // Anything else is rejected by Yoga's own check, which follows.
@@ -85,14 +119,13 @@ function useOperations(operations: Operations): Plugin<object, YogaContext> {
       }
       const { query } = named.params;
       setParams({ ...params, ...(typeof query === 'string' ? { query } : {}) });
-      setParamsHandler(({ params: checked }) =>
-        answer(
-          operations,
-          restrict(operations.prepare({ ...checked }), request),
-          source,
-          acceptedStream(request),
-        ),
-      );
+      setParamsHandler(({ params: checked }) => {
+        const prepared = operations.prepare({ ...checked });
+        if (!isRejected(prepared) && prepared.kind === 'subscription' && wantsCallbacks(request)) {
+          return callBack(prepared, checked.extensions, source, context);
+        }
+        return answer(operations, restrict(prepared, request), source, acceptedStream(request));
+      });
     },
     onResultProcess({ request, result, setResultProcessor }) {
       if (isNotAcceptable(result)) return setResultProcessor(processRegularResult, 'application/json');
@@ -115,7 +148,7 @@ function answer(
   if (isRejected(prepared)) return operations.reject(prepared, source);
   if (prepared.kind !== 'subscription') return operations.run(prepared, source);
   const transport = stream === 'multipart/mixed' ? 'multipart' : 'sse';
-  return operations.live(prepared, { ...source, transport }, responseSubscriber);
+  return operations.live(prepared, { ...source, transport }, encodedSubscriber);
 }
 
 function acceptOf({ headers }: Request): string | undefined {
@@ -124,6 +157,11 @@ function acceptOf({ headers }: Request): string | undefined {
 
 function acceptedStream(request: Request): StreamType | null {
   return streamType(acceptOf(request));
+}
+
+/** A form of a page could make a browser send a GET. */
+function wantsCallbacks(request: Request): boolean {
+  return request.method === 'POST' && acceptsCallbacks(acceptOf(request));
 }
 
 /** Rejects what the request's method or `Accept` header cannot carry. */

@@ -64,3 +64,9 @@ export function goneSignal({ raw }: FastifyReply): AbortSignal {
   });
   return gone.signal;
 }
+
+/** Resolves when the response is closed: whether it was sent completely. */
+export async function answeredOf({ raw }: FastifyReply): Promise<boolean> {
+  if (!raw.closed) await new Promise<void>(resolve => raw.once('close', () => resolve()));
+  return raw.writableFinished;
+}

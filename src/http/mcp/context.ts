@@ -7,6 +7,6 @@ export interface McpOptions
     RestOptions,
     'services' | 'artifacts' | 'origins' | 'endingOf' | 'callerOf' | 'version' | 'maxBodyBytes' | 'log'
   > {
-  /** Scheme and host under which the caller reached the gateway, without a trailing slash. */
-  readonly originOf: (request: IncomingMessage) => string;
+  /** The URL under which the caller reached the gateway, without a trailing slash. */
+  readonly baseUrlOf: (request: IncomingMessage) => string;
 }

@@ -26,11 +26,11 @@ export function editsOf(
   { services, artifacts, log }: McpOptions,
   request: {
     readonly caller: Caller;
-    readonly origin: string;
+    readonly baseUrl: string;
     readonly traceparent: RequestScope['traceparent'];
   },
 ): Edits {
-  const { caller, origin, traceparent } = request;
+  const { caller, baseUrl, traceparent } = request;
   const { jobs, workflows, engines, imageUrls } = services;
 
   async function viewOf(job: Job): Promise<JobView> {
@@ -48,7 +48,7 @@ export function editsOf(
       etaSeconds,
       error: error === null ? null : { ...error, retryable: isRetryable(error.code) },
       images: job.outputs.map(({ mimeType, width, height }, index) => ({
-        url: new URL(imageUrls.output(id, index), origin).href,
+        url: `${baseUrl}${imageUrls.output(id, index)}`,
         mimeType,
         width,
         height,

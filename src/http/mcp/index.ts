@@ -65,14 +65,14 @@ export function mcpRoutes(options: McpOptions): FastifyPluginAsync {
         leave?.();
         gone.abort();
       });
-      const origin = options.originOf(request.raw);
+      const baseUrl = options.baseUrlOf(request.raw);
       // Loaded with the first request, since it makes a start slower.
       const { answer } = await import('./answer.ts');
       const response = await answer({
         message,
-        url: `${origin}/mcp`,
+        url: `${baseUrl}/mcp`,
         headers: protocolHeaders(request),
-        edits: editsOf(options, { caller, origin, traceparent: request.headers.traceparent }),
+        edits: editsOf(options, { caller, baseUrl, traceparent: request.headers.traceparent }),
         version: options.version,
         gone: gone.signal,
         ending: options.endingOf(reply.raw),

@@ -8,7 +8,7 @@ export interface OpenAIOptions
     RestOptions,
     'services' | 'artifacts' | 'uploads' | 'origins' | 'endingOf' | 'callerOf' | 'log'
   > {
-  /** Scheme and host under which the caller reached the gateway, without a trailing slash. */
-  readonly originOf: (request: IncomingMessage) => string;
+  /** The URL under which the caller reached the gateway, without a trailing slash. */
+  readonly baseUrlOf: (request: IncomingMessage) => string;
   readonly aliases: readonly ModelAlias[];
 }

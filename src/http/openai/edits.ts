@@ -203,12 +203,12 @@ async function* bodyOf(fields: object, results: readonly Result[]): AsyncGenerat
 
 /** The URL of an image; signed where callers are identified. */
 function urlOf(
-  { originOf, services }: OpenAIOptions,
+  { baseUrlOf, services }: OpenAIOptions,
   request: FastifyRequest,
   { job, output }: Result,
   parameters: Parameters,
 ): string {
-  const url = new URL(services.imageUrls.output(job.id, 0), originOf(request.raw));
+  const url = new URL(`${baseUrlOf(request.raw)}${services.imageUrls.output(job.id, 0)}`);
   const encoding = encodingOf(parameters);
   if (needsEncoding(output, encoding)) {
     url.searchParams.set('format', parameters.output_format);

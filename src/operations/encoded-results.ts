@@ -1,17 +1,17 @@
 import type { ExecutionResult } from 'graphql';
-import { createMailbox } from '../../concurrency/mailbox.ts';
-import type { SharedResult, Subscriber } from '../../operations/subscriptions.ts';
+import { createMailbox } from '../concurrency/mailbox.ts';
+import type { SharedResult, Subscriber } from './subscriptions.ts';
 
 /** A result of a subscription that is encoded already. */
 export interface EncodedResult extends ExecutionResult {
   /** As in `SharedResult`: JSON, and one brace more. */
   readonly message: Buffer;
-  /** The JSON, which Yoga sends as it is. */
+  /** The JSON, as Yoga calls for it. */
   readonly stringify: () => string;
 }
 
-/** Reads a subscription for one response, which holds the newest result until the client takes it. */
-export function responseSubscriber(leave: () => void): Subscriber {
+/** Reads a subscription for one reader of its stream, and holds the newest result until it is read. */
+export function encodedSubscriber(leave: () => void): Subscriber {
   const { stream, offer, end } = createMailbox<EncodedResult>(leave);
   /** Whether the reader waits for a result, and otherwise whether one is held for it. */
   let waits = false;
@@ -50,7 +50,7 @@ export function responseSubscriber(leave: () => void): Subscriber {
   };
 }
 
-/** Whether a result is one that `responseSubscriber` passed on. */
+/** Whether a result is one that `encodedSubscriber` passed on. */
 export function isEncoded(result: ExecutionResult): result is EncodedResult {
   return 'message' in result && Buffer.isBuffer(result.message);
 }
