@@ -90,8 +90,9 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
       faults.push('AWS_ACCESS_KEY_ID: is required with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN');
     }
   }
-  if (config.NODE_ENV === 'production' && config.COMFYUI_URL.length === 0) {
-    faults.push('COMFYUI_URL: is required in production: the sandbox runs no model');
+  const { COMFYUI_URL, ENGINE_ALLOW } = config;
+  if (config.NODE_ENV === 'production' && COMFYUI_URL.length === 0 && ENGINE_ALLOW === undefined) {
+    faults.push('COMFYUI_URL: is required in production without ENGINE_ALLOW: the sandbox runs no model');
   }
   return faults;
 }

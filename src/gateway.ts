@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEngineOutput } from './adapters/files/folder.ts';
 import { openStore } from './adapters/store.ts';
-import { createEngineClient } from './comfyui/client.ts';
 import type { Config } from './config.ts';
 import { type Dispatcher, startDispatcher } from './dispatch/dispatcher.ts';
 import { createPace } from './dispatch/pace.ts';
 import { watchWrites } from './dispatch/store-outage.ts';
 import { createWaiting } from './dispatch/waiting.ts';
+import { engineSources, usesSandbox } from './gateway/engines.ts';
 import { callbacksFrom, identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
 import { openStores } from './gateway/store.ts';
@@ -20,7 +20,6 @@ import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
 import type { OnOperation } from './operations/hooks.ts';
 import { createSystemLookup } from './outbound/vet.ts';
-import { startSandbox } from './sandbox/server.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { countImages, countWebhooks, reportEngines } from './telemetry/part-metrics.ts';
 import { createRunMetrics } from './telemetry/run-metrics.ts';
@@ -32,7 +31,6 @@ import { featuresOf } from './workflows/workflow.ts';
 
 export { VERSION };
 
-const ENGINE_ANSWER_MS = 60_000;
 const CANCEL_WAIT_MS = 10_000;
 /** Longer than the check of a received upload takes, plus the difference between clocks. */
 const UPLOAD_CHECK_MS = 15 * 60_000;
@@ -77,19 +75,17 @@ async function start(
   stops: Stops,
 ): Promise<Gateway> {
   const now = Date.now;
-  const sandbox = config.COMFYUI_URL.length === 0;
+  const sandbox = usesSandbox(config);
 
   let dispatcher: Dispatcher | null = null;
-  const engines = () => dispatcher?.engines.map(engine => engine.status()) ?? [];
+  const engines = () => dispatcher?.engines() ?? [];
   const canRun = (name: string): boolean => engines().some(engine => engine.workflows.includes(name));
   const { workflows, reload } = await openWorkflows(config, log, stops, {
     canRun,
-    onReloaded() {
-      for (const engine of dispatcher?.engines ?? []) engine.recheck();
-    },
+    onReloaded: () => dispatcher?.recheck(),
   });
 
-  const metrics = createMetrics({ now, runs: id => dispatcher?.runs(id) === true });
+  const metrics = createMetrics({ now, engines, runs: id => dispatcher?.runs(id) === true });
   stops.add(() => metrics.stop());
   const { registry } = metrics;
   const tracing = await startTracing({ url: tracesUrl(config), version: VERSION, now, log });
@@ -172,13 +168,6 @@ async function start(
     stops.add(() => sender.stop());
   }
 
-  const urls = [...config.COMFYUI_URL];
-  if (sandbox) {
-    const engine = await startSandbox({ stepMs: config.SANDBOX_STEP });
-    stops.add(() => engine.stop());
-    log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox is used, no model is run');
-    urls.push(engine.url);
-  }
   const running = await startDispatcher({
     context: {
       ledger,
@@ -202,14 +191,7 @@ async function start(
         jobTtlMs: config.JOB_TTL,
       },
     },
-    clients: urls.map(url =>
-      createEngineClient({
-        url,
-        credentials: config.credentialsOf(url),
-        timeoutMs: ENGINE_ANSWER_MS,
-        traceparent: tracing.traceparent,
-      }),
-    ),
+    ...(await engineSources(config, log, stops, tracing.traceparent)),
     lanesPerEngine: config.LANES_PER_ENGINE,
     leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
@@ -232,10 +214,7 @@ async function start(
     workflows,
     engines,
     waitingFor: createWaiting({ ahead: jobs.ahead, engines, storeAwaySince: awaySince, now }),
-    async setEngineDrained(id, drained) {
-      const engine = await running.drain(id, drained);
-      return engine?.status() ?? null;
-    },
+    fleet: running.changes,
   };
   const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now, log });
   const http = await startFaces(config, log, stops, {
@@ -259,7 +238,7 @@ async function start(
     await Promise.all([running.stop(), delay(config.DRAIN_DELAY)]);
     await http.stop();
   });
-  log.info({ url: http.url, engines: urls.length }, 'listening');
+  log.info({ url: http.url, engines: engines().length }, 'listening');
   return { url: http.url, sandbox, reload, stop: stops.run };
 }
 

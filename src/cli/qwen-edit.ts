@@ -4,6 +4,7 @@ import { VERSION } from '../version.ts';
 import { addBackup } from './backup.ts';
 import { addDoctor } from './doctor.ts';
 import { addEdit } from './edit.ts';
+import { addEngines } from './engines.ts';
 import { addCancel, addDelete, addDownload, addRetry, addWatch } from './jobs.ts';
 import { addJobs } from './list.ts';
 import { addMcp } from './mcp/command.ts';
@@ -52,6 +53,7 @@ Examples:
   qwen-edit edit photo.jpg -p "Make it night" -o night.png
   qwen-edit jobs --status processing
   qwen-edit workflows list
+  qwen-edit engines list
   qwen-edit workflows check --engine http://127.0.0.1:8188
 
 ${WATCHING_EXIT_CODES}`,
@@ -67,6 +69,7 @@ ${WATCHING_EXIT_CODES}`,
   addMcp(program);
   addMe(program);
   addWorkflows(program, done);
+  addEngines(program, done);
   addBackup(program);
   addDoctor(program, done);
   return program;

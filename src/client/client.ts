@@ -8,6 +8,8 @@ import {
 } from './connection.ts';
 import { closedError, GatewayError, notFound } from './errors.ts';
 import {
+  AddEngineDocument,
+  type AddEngineMutation,
   CallerDocument,
   type CallerQuery,
   CancelJobDocument,
@@ -29,6 +31,8 @@ import {
   type JobsQueryVariables,
   QueueDocument,
   type QueueQuery,
+  RemoveEngineDocument,
+  type RemoveEngineMutation,
   ResultSizesDocument,
   type ResultSizesQueryVariables,
   RetryJobDocument,
@@ -86,6 +90,8 @@ export type Workflow = WorkflowsQuery['workflows'][number];
 export type Engine = EnginesQuery['engines'][number];
 /** How the gateway has identified the client. */
 export type Caller = CallerQuery['caller'];
+export type AddEngineResult = AddEngineMutation['addEngine'];
+export type RemoveEngineResult = RemoveEngineMutation['removeEngine'];
 export type SetEngineStateResult = SetEngineStateMutation['setEngineState'];
 /** A job that has not ended, as `queue` lists it. */
 export type QueuedJob = QueueQuery['jobs']['nodes'][number];
@@ -182,8 +188,16 @@ export interface Client {
   caller(options?: CallOptions): Promise<Caller>;
   /** The engines, as far as the caller may see them. */
   engines(options?: CallOptions): Promise<readonly Engine[]>;
-  /** Lets an engine finish its jobs and take no more, or take jobs again. For operators. */
-  setEngineState(id: string, drained: boolean, options?: CallOptions): Promise<SetEngineStateResult>;
+  /** Adds an engine by its URL, also one that was removed. For operators. */
+  addEngine(url: string, options?: CallOptions): Promise<AddEngineResult>;
+  /** Removes an engine once it has finished its jobs. For operators. */
+  removeEngine(id: string, options?: CallOptions): Promise<RemoveEngineResult>;
+  /** Lets an engine finish its jobs and take no more, or take jobs again. For operators, who see the reason. */
+  setEngineState(
+    id: string,
+    drained: boolean,
+    options?: CallOptions & { readonly reason?: string | undefined },
+  ): Promise<SetEngineStateResult>;
   /** Up to 100 jobs that have not ended, newest first, after the `endCursor` of the previous page: an operator's are those of all callers. */
   queue(after?: string | null, options?: CallOptions): Promise<QueueQuery['jobs']>;
   /**
@@ -306,8 +320,11 @@ export function createClient(options: ClientOptions): Client {
       return workflows.find(({ name }) => name === workflow)?.resultSize ?? null;
     },
     caller: async ({ signal } = {}) => (await run(CallerDocument, {}, signal)).caller,
-    setEngineState: async (id, drained, { signal } = {}) =>
-      (await run(SetEngineStateDocument, { id, drained }, signal)).setEngineState,
+    addEngine: async (url, { signal } = {}) => (await run(AddEngineDocument, { url }, signal)).addEngine,
+    removeEngine: async (id, { signal } = {}) =>
+      (await run(RemoveEngineDocument, { id }, signal)).removeEngine,
+    setEngineState: async (id, drained, { signal, reason } = {}) =>
+      (await run(SetEngineStateDocument, { id, drained, reason: reason ?? null }, signal)).setEngineState,
     queue: async (after = null, { signal } = {}) => (await run(QueueDocument, { after }, signal)).jobs,
     engines: async ({ signal } = {}) => (await run(EnginesDocument, {}, signal)).engines,
     watch,

@@ -30,7 +30,7 @@ export const workSubjects = {
       .meta({
         example: 'http://gpu-1:8188,http://user:secret@gpu-2:8188',
         description:
-          'URLs of the ComfyUI servers, comma-separated, with optional basic credentials. Default: the sandbox',
+          'URLs of the ComfyUI servers, comma-separated, with optional basic credentials. Default: none with `ENGINE_ALLOW`, else the sandbox',
       }),
     COMFYUI_TOKEN: parsed(text => {
       const fault = tokenFault(text);
@@ -57,6 +57,11 @@ export const workSubjects = {
       example: '[{"engines":"https://*.gpu.example.com","token":"${GPU_TOKEN}"}]',
       description:
         'JSON list of credentials by the URL of an engine: token, password, headers, authority, client certificate; see [engines that need credentials](engine-credentials.md)',
+    }),
+    ENGINE_ALLOW: parsedOrThrown(parseAllowList).meta({ takes: 'list' }).optional().meta({
+      example: 'gpu-3.lan,10.1.0.0/16:8188',
+      description:
+        'Hosts, addresses and CIDRs, comma-separated, each with an optional port, at which engines may be added while the gateway runs: by an operator or, with `ENGINE_KEYS`, by themselves. A CIDR allows addresses in URLs, not names that lead to them. Default: none',
     }),
     COMFYUI_OUTPUT_DIR: folder.default('/workspace/ComfyUI/output').meta({
       example: '/opt/ComfyUI/output',

@@ -1,80 +1,60 @@
-import type { EngineClient } from '../comfyui/client.ts';
 import type { DispatchContext } from './context.ts';
-import { keepDrains } from './drains.ts';
-import { type Engine, startEngine } from './engines/engine.ts';
+import type { EngineStatus } from './engines/engine.ts';
+import { changeFleet, type FleetChanges } from './fleet/changes.ts';
+import { type FleetOptions, keepFleet, type MemberStatus } from './fleet/fleet.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { type Lane, startLane } from './lane.ts';
 
-export interface DispatcherOptions {
+export interface DispatcherOptions extends FleetOptions {
   readonly context: DispatchContext;
-  readonly clients: readonly EngineClient[];
-  readonly lanesPerEngine: number;
-  readonly leaseMs: number;
-  readonly probeMs: number;
   /** Milliseconds that a job may wait for a lane. */
   readonly queueTimeoutMs: number;
 }
 
 export interface Dispatcher {
-  readonly engines: readonly Engine[];
+  /** The engines as they are now. Those that leave are among them until their last job has ended. */
+  engines(): readonly MemberStatus[];
+  readonly changes: FleetChanges;
   /** Whether one of its lanes runs this job. */
   runs(jobId: string): boolean;
-  /**
-   * Drains an engine, or no longer, for every gateway on the store. Null when there is no engine with this id. Rejects
-   * with StoreUnavailable.
-   */
-  drain(id: string, drained: boolean): Promise<Engine | null>;
+  /** The workflows changed: every engine is checked against them again. */
+  recheck(): void;
   stop(): Promise<void>;
 }
 
 /** Starts to probe the engines, and starts their lanes. Rejects when the store cannot be read. */
 export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
-  const { context } = options;
-  const engines = options.clients.map(client =>
-    startEngine({
-      client,
-      workflows: context.workflows,
-      now: context.now,
-      log: context.log,
-      probeMs: options.probeMs,
-    }),
-  );
-  const drains = keepDrains(context.ledger.drains, engines, context.log);
+  const { context, configured, allows, leaseMs, queueTimeoutMs } = options;
+  const fleet = keepFleet(options);
   try {
     // Before a lane takes a job.
-    await drains.update();
+    await fleet.update();
   } catch (error) {
-    await drains.stop();
-    await Promise.all(engines.map(engine => engine.stop()));
+    await fleet.stop();
     throw error;
   }
-  const lanes: Lane[] = engines.flatMap(engine =>
-    Array.from({ length: options.lanesPerEngine }, (_, index) =>
-      startLane({ context, engine, engines, index, leaseMs: options.leaseMs }),
-    ),
-  );
   const housekeeping = startHousekeeping({
     context,
-    strandedAfterMs: 2 * options.leaseMs,
-    queueTimeoutMs: options.queueTimeoutMs,
-    engines: () => engines.map(engine => engine.status()),
+    strandedAfterMs: 2 * leaseMs,
+    queueTimeoutMs,
+    engines: (): readonly EngineStatus[] => fleet.status(),
   });
 
   return {
-    engines,
-    runs: jobId => lanes.some(({ job }) => job === jobId),
-    async drain(id, drained) {
-      const engine = engines.find(candidate => candidate.id === id);
-      if (engine === undefined) return null;
-      await context.ledger.drains.set(id, drained);
-      await drains.update();
-      return engine;
+    engines: fleet.status,
+    changes: changeFleet({
+      records: context.ledger.engines,
+      fleet,
+      configured: configured.present,
+      allows,
+      log: context.log,
+    }),
+    runs: jobId => fleet.lanes().some(({ job }) => job === jobId),
+    recheck() {
+      for (const engine of fleet.engines()) engine.recheck();
     },
     async stop() {
       await housekeeping.stop();
-      await drains.stop();
-      await Promise.all(lanes.map(lane => lane.stop()));
-      await Promise.all(engines.map(engine => engine.stop()));
+      await fleet.stop();
     },
   };
 }

@@ -12,7 +12,7 @@ export interface LaneOptions {
   readonly context: DispatchContext;
   readonly engine: Engine;
   /** All engines of this process. */
-  readonly engines: readonly Engine[];
+  readonly engines: () => readonly Engine[];
   /** 0 for the first lane of an engine. */
   readonly index: number;
   readonly leaseMs: number;
@@ -145,7 +145,7 @@ export function startLane({ context, engine, engines, index, leaseMs }: LaneOpti
       engine: engine.id,
       canRun: ({ request }: Job) => engine.canRun(request.workflow, request.workflowVersion),
       othersCanRun: ({ request }: Job) =>
-        engines.some(
+        engines().some(
           other =>
             other.id !== engine.id &&
             other.status().state === 'READY' &&

@@ -69,7 +69,9 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
 }
 
 /** No engine can take the job now. The nearest to taking it gives the reason. */
-function withoutEngine(workflow: string, { engines, operator }: Around): WaitReason {
+function withoutEngine(workflow: string, { engines: all, operator }: Around): WaitReason {
+  // Those that leave take no jobs, whatever becomes of them.
+  const engines = all.filter(({ leaving }) => !leaving);
   const inState = (...states: EngineStatus['state'][]): EngineStatus[] =>
     engines.filter(({ state }) => states.includes(state));
   /** `text`, and for operators which engines and why. */
@@ -79,6 +81,9 @@ function withoutEngine(workflow: string, { engines, operator }: Around): WaitRea
     return `${text} (${details.join('; ')})`;
   };
 
+  if (engines.length === 0) {
+    return { code: 'NO_ENGINES', message: 'There is no engine: none is configured, and none has registered' };
+  }
   const starting = inState('STARTING');
   if (starting.length > 0) {
     return { code: 'ENGINES_STARTING', message: say('The engines are being probed', starting) };

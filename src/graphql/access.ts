@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import type { EngineStatus } from '../dispatch/engines/engine.ts';
+import type { MemberStatus } from '../dispatch/fleet/fleet.ts';
 import type { Caller } from '../jobs/job.ts';
 
 /** Throws FORBIDDEN unless the caller is an operator. */
@@ -12,7 +12,7 @@ export function needOperator(caller: Caller): void {
  * The engines as this caller may see them: only operators see addresses and problems; others get engines by number, with
  * what they can run.
  */
-export function enginesFor(caller: Caller, engines: readonly EngineStatus[]): readonly EngineStatus[] {
+export function enginesFor(caller: Caller, engines: readonly MemberStatus[]): readonly MemberStatus[] {
   if (caller.operator) return engines;
   return engines.map((engine, index) => ({
     ...engine,

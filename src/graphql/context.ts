@@ -1,4 +1,5 @@
-import type { EngineStatus } from '../dispatch/engines/engine.ts';
+import type { FleetChanges } from '../dispatch/fleet/changes.ts';
+import type { MemberStatus } from '../dispatch/fleet/fleet.ts';
 import type { ImageUrls } from '../jobs/image-urls.ts';
 import type { Caller, Job } from '../jobs/job.ts';
 import type { Previews } from '../jobs/ports.ts';
@@ -12,10 +13,11 @@ export interface Services {
   readonly previews: Previews;
   readonly imageUrls: ImageUrls;
   readonly workflows: WorkflowCatalog;
-  readonly engines: () => readonly EngineStatus[];
+  readonly engines: () => readonly MemberStatus[];
   /** Why a job waits now, in words for this caller; null when it does not. */
   readonly waitingFor: (job: Job, caller: Caller) => Promise<WaitReason | null>;
-  readonly setEngineDrained: (id: string, drained: boolean) => Promise<EngineStatus | null>;
+  /** Adds, drains and removes engines. */
+  readonly fleet: FleetChanges;
 }
 
 /** The context of one operation: services, and what is known of its caller. */

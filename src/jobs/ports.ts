@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Delivery } from './delivery.ts';
+import type { EngineRecord, StoredEngine } from './engines.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
 import type { LimitName, SubmitLimits, Usage } from './limits.ts';
 import type { EngineDurations } from './progress/durations.ts';
@@ -196,18 +197,25 @@ export interface Ledger {
   /** Calls back whenever a job starts to wait. Returns an unsubscribe function. */
   onWaiting(listener: () => void): () => void;
   readonly outbox: Outbox;
-  readonly drains: Drains;
+  readonly engines: EngineRecords;
   /** For logs and metrics; set where the parts are put together. */
   readonly onChange?: OnJobChange;
   close(): Promise<void>;
 }
 
-/** The engines that an operator drained, by id. Calls may reject with StoreUnavailable. */
-export interface Drains {
-  read(): Promise<ReadonlySet<string>>;
-  /** Kept until it is set otherwise, also by another process. */
-  set(engine: string, drained: boolean): Promise<void>;
-  /** Calls back when any process has set one, or may have. Returns an unsubscribe function. */
+/** The engines as all gateways know them; see `EngineRecord`. Calls are atomic and may reject with StoreUnavailable. */
+export interface EngineRecords {
+  /** Every record. */
+  read(): Promise<readonly StoredEngine[]>;
+  /** Null when there is none. */
+  get(id: string): Promise<StoredEngine | null>;
+  /**
+   * Stores the record with the next revision if the present one is at `record.revision`, and removes it if it is blank. A
+   * registration lasts `ttlMs` from now on. False: it was changed meanwhile, read it and decide again. `quietly`: nothing
+   * changes but when the registration expires, so that no listener is called.
+   */
+  commit(record: EngineRecord, options?: { readonly quietly?: boolean }): Promise<boolean>;
+  /** Calls back when any process has changed one, or may have. Returns an unsubscribe function. */
   onChange(listener: () => void): () => void;
 }
 

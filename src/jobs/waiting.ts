@@ -4,6 +4,7 @@ export const WAIT_CODES = [
   'LANES_BUSY',
   'ENGINE_QUEUE',
   'PAUSED',
+  'NO_ENGINES',
   'ENGINES_STARTING',
   'ENGINES_DOWN',
   'ENGINES_UNFIT',

@@ -23,6 +23,7 @@ const ENGINE_STATES = {
   READY: 'Ready',
   DOWN: 'Does not respond',
   DRAINED: 'Drained',
+  LEAVING: 'Leaving',
   SET_ASIDE: 'Set aside after failures',
   STARTING: 'Being probed',
   UNFIT: 'Can run none of the workflows',
@@ -213,7 +214,7 @@ export const texts = {
     title: 'Engines',
     sandbox: 'Sandbox',
     operatorsOnly: 'Only operators may see the engines.',
-    none: 'There are no engines. Set COMFYUI_URL.',
+    none: 'There are no engines. Set COMFYUI_URL, or add one: qwen-edit engines add.',
     drain: 'Drain',
     undrain: 'Take jobs again',
     drained: (id: string, drained: boolean) =>

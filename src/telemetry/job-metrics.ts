@@ -31,13 +31,15 @@ export interface JobMetrics {
   readonly onChange: OnJobChange;
   /** Forgets jobs that the lanes no longer run: they were deleted, or another gateway took them over. */
   retain(runs: (jobId: string) => boolean): void;
+  /** Forgets engines that are not in the fleet, unless its lanes hold jobs of them. */
+  retainEngines(engines: ReadonlySet<string>): void;
   /** How many jobs the lanes of this gateway hold, by engine. */
   heldBy(engine: string): number;
 }
 
 /**
  * Counts and times jobs as this gateway commits their changes; all gateways of a fleet add up. Labels are names of
- * workflows, engines and codes, so their number is bounded by the configuration.
+ * workflows, engines and codes, so their number is bounded by the configuration and the fleet.
  */
 export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
   const registers = [registry];
@@ -175,6 +177,9 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
   return {
     retain(runs) {
       for (const [lane, entry] of held) if (!runs(entry.job)) drop(lane, entry);
+    },
+    retainEngines(engines) {
+      for (const [engine, { runs }] of busy) if (runs === 0 && !engines.has(engine)) busy.delete(engine);
     },
     heldBy: engine => [...held.values()].filter(entry => entry.engine === engine).length,
     onChange(before, job, event) {

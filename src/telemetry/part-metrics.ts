@@ -21,6 +21,7 @@ export function reportEngines(
     labelNames: ['engine', 'state'],
     registers,
     collect() {
+      this.reset();
       for (const { id, state: present } of options.engines()) {
         for (const state of ENGINE_STATES) this.set({ engine: id, state }, state === present ? 1 : 0);
       }
@@ -32,6 +33,7 @@ export function reportEngines(
     labelNames: ['engine', 'state'],
     registers,
     collect() {
+      this.reset();
       for (const { id } of options.engines()) {
         const busy = Math.min(options.heldBy(id), options.lanesPerEngine);
         this.set({ engine: id, state: 'busy' }, busy);

@@ -7,6 +7,7 @@ import {
   type Found,
   looked,
   noticed,
+  noticedLeaving,
   type Step,
   socketClosed,
   socketFailed,
@@ -14,6 +15,7 @@ import {
   socketOpening,
   startFollowing,
   stopped,
+  withdrew,
 } from '../../src/dispatch/run/decide.ts';
 import type { Observation } from '../../src/dispatch/run/observation.ts';
 
@@ -180,6 +182,7 @@ interface Moment {
   readonly tookMs: number;
   readonly event: boolean;
   readonly closes: boolean;
+  readonly leaves: boolean;
 }
 
 const anyMoment = fc.record<Moment>({
@@ -188,6 +191,7 @@ const anyMoment = fc.record<Moment>({
   tookMs: fc.nat(5_000),
   event: fc.boolean(),
   closes: fc.boolean(),
+  leaves: fc.boolean(),
 });
 
 interface Simulated {
@@ -203,7 +207,7 @@ function perform(
   cancel: boolean,
   moment: Moment,
 ): Simulated & { step: Step } {
-  const before = notice(state, seen, at, cancel);
+  const before = noticedLeaving(notice(state, seen, at, cancel), seen, moment.leaves, at);
   const step = decide(before, seen, at, LIMITS);
   const done = at + moment.tookMs;
   switch (step.do) {
@@ -214,8 +218,10 @@ function perform(
       return { step, state: next, seen: heard, at: until, over: null };
     }
     case 'look':
+    case 'withdraw':
     case 'stop': {
-      const asked = step.do === 'stop' ? stopped(before, at) : before;
+      const asked =
+        step.do === 'stop' ? stopped(before, at) : step.do === 'withdraw' ? withdrew(before, at) : before;
       const after = looked(asked, moment.found, seen, done, LIMITS);
       return { step, state: after.state, seen, at: done, over: after.over };
     }
@@ -276,7 +282,14 @@ describe('whatever the engine does', () => {
           if (run.over !== null) return;
         }
         const deadline = run.at + LIMITS.engineGraceMs + 2 * LIMITS.watchdogMs + 20 * (tookMs + 1_000);
-        const dead: Moment = { found: 'unreachable', opens: false, tookMs, event: false, closes: true };
+        const dead: Moment = {
+          found: 'unreachable',
+          opens: false,
+          tookMs,
+          event: false,
+          closes: true,
+          leaves: false,
+        };
         while (run.over === null) {
           expect(run.at).toBeLessThanOrEqual(deadline);
           run = perform(run, false, dead);
@@ -303,6 +316,7 @@ describe('whatever the engine does', () => {
             tookMs: 10,
             event: false,
             closes: false,
+            leaves: true,
           });
         }
         expect(run.over).toBe('stuck');

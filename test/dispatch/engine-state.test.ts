@@ -120,8 +120,9 @@ const anyEvent: fc.Arbitrary<EngineHealthEvent> = fc.oneof(
     { type: 'ranOutOfMemory' },
     { type: 'ranWell' },
     { type: 'recheckRequested' },
-    { type: 'drained', drained: true },
-    { type: 'drained', drained: false },
+    { type: 'held', hold: { state: 'DRAINED', reason: 'drained by an operator' } },
+    { type: 'held', hold: { state: 'LEAVING', reason: 'removed by an operator' } },
+    { type: 'held', hold: null },
   ),
 );
 
@@ -149,7 +150,7 @@ describe('whatever happened before', () => {
     fc.assert(
       fc.property(anyHistory, history => {
         let { health, at } = live(history);
-        health = nextHealth(health, { type: 'drained', drained: false }, at, PROBE_MS);
+        health = nextHealth(health, { type: 'held', hold: null }, at, PROBE_MS);
         const deadline = at + LONGEST_ASIDE_MS + PROBE_MS;
         while (health.state !== 'READY' || health.inventoryAt === null) {
           expect(at).toBeLessThanOrEqual(deadline);
@@ -173,11 +174,11 @@ describe('whatever happened before', () => {
     );
   });
 
-  it('a drained engine never becomes READY, and only READY has no reason', () => {
+  it('an engine that is drained or leaves never becomes READY, and only READY has no reason', () => {
     fc.assert(
       fc.property(anyHistory, history => {
         const { health } = live(history);
-        if (health.drained) expect(health.state).not.toBe('READY');
+        if (health.hold !== null) expect(health.state).not.toBe('READY');
         expect(health.reason === null).toBe(health.state === 'READY' || health.state === 'STARTING');
       }),
     );

@@ -18,6 +18,7 @@ function engine(state: EngineState, fields: Partial<EngineStatus> = {}): EngineS
   return {
     id: 'gpu:8188',
     url: 'http://gpu:8188',
+    leaving: state === 'LEAVING',
     state,
     reason: state === 'READY' ? null : `because of ${state}`,
     downSince: state === 'DOWN' ? Date.UTC(2026, 0, 2, 3, 4, 5) : null,
@@ -58,6 +59,14 @@ describe('waitReason', () => {
     const told = reasonOf(engines, { ahead: 9, operator: true })?.message;
     expect(told).toContain(message);
     expect(told).toContain(`gpu:8188: because of ${states[0]}`);
+  });
+
+  it('is NO_ENGINES where there is none, or only such as leave', () => {
+    const message = 'There is no engine: none is configured, and none has registered';
+    expect(reasonOf([])).toEqual({ code: 'NO_ENGINES', message });
+    const gone = engine('DOWN', { leaving: true });
+    expect(reasonOf([engine('LEAVING'), gone])).toEqual({ code: 'NO_ENGINES', message });
+    expect(reasonOf([engine('LEAVING'), engine('DRAINED')])?.code).toBe('ENGINES_DRAINED');
   });
 
   it('names what the engines lack, once', () => {

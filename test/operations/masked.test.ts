@@ -18,6 +18,7 @@ import { createJobs } from '../../src/jobs/service.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { ask, askBothWays, OFTEN } from '../support/both-ways.ts';
+import { NO_FLEET } from '../support/fleet.ts';
 import { startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
 import { postGraphQL } from '../support/requests.ts';
@@ -71,7 +72,7 @@ beforeAll(async () => {
       workflows,
       engines: () => [],
       waitingFor: async () => null,
-      setEngineDrained: async () => null,
+      fleet: NO_FLEET,
     },
     identity: createIdentity({ keys: [], tokens: null }),
     callbacks: null,

@@ -17,6 +17,7 @@ import { createUploads } from '../../src/jobs/uploads.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { loadWorkflows } from '../../src/workflows/files/load.ts';
+import { NO_FLEET } from './fleet.ts';
 import { aJob } from './jobs.ts';
 import { type LogLine, recordLog } from './log.ts';
 
@@ -106,7 +107,7 @@ export async function startFace(
         workflows,
         engines: () => [],
         waitingFor: async () => null,
-        setEngineDrained: async () => null,
+        fleet: NO_FLEET,
       },
       artifacts,
       uploads,

@@ -18,8 +18,8 @@ import type {
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
-import { createEmbeddedDrains } from './drains.ts';
 import { createEmbeddedDurations } from './durations.ts';
+import { createEmbeddedEngines } from './engines.ts';
 import { createFlush, createGroupCommit } from './group-commit.ts';
 import { jobOf, listJobs, totalOfJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
@@ -65,7 +65,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
   const flush = createFlush(() => promisify(fdatasync)(log));
-  const drains = createEmbeddedDrains(db, flush);
+  const engines = createEmbeddedEngines(db, now, flush);
   const cache = createReadCache();
   const numbers = createNumbers(db, feed, now);
   const usage = createUsageTable(db, now);
@@ -336,7 +336,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     onWaiting: waitingListeners.add,
     outbox,
-    drains,
+    engines,
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),

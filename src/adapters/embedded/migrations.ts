@@ -18,6 +18,7 @@ interface Migration {
  * another name.
  * `job_counts` has the number of jobs by owner ('' for none) and status; triggers keep it.
  * `usage` is the work that callers have submitted, by the day in UTC.
+ * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -144,6 +145,19 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
         work INTEGER NOT NULL,
         PRIMARY KEY (day, owner)
       ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    version: 8,
+    sql: `
+      CREATE TABLE engines (
+        id TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        expires_at INTEGER,
+        content TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO engines SELECT engine, 1, NULL, '{"drained":{"reason":null}}' FROM drained_engines;
+      DROP TABLE drained_engines;
     `,
   },
 ];

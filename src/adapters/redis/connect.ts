@@ -78,14 +78,14 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     channels: () => [keys.waiting, keys.drained, ...feed.channels()],
     onMessage(channel, text) {
       if (channel === keys.waiting) ledger.announceWaiting();
-      else if (channel === keys.drained) ledger.drains.announce();
+      else if (channel === keys.drained) ledger.engines.announce();
       else feed.message(channel, text);
     },
     async onRejoined() {
       await checkStore();
       await feed.refresh();
       ledger.announceWaiting();
-      ledger.drains.announce();
+      ledger.engines.announce();
     },
     log,
   });

@@ -47,7 +47,9 @@ export function createKeys(prefix: string) {
       if (channel === updates) return null;
       return channel.startsWith(`${updates}:`) ? channel.slice(updates.length + 1) : undefined;
     },
-    /** Set: ids of drained engines. Each change is published on the channel of the same name. */
+    /** Hash: what is known of engines, by id. */
+    engines: `${prefix}:engines`,
+    /** Set: ids of drained engines. Each change of an engine is published on the channel of the same name. */
     drained: `${prefix}:drained`,
     /** Channel: a job started to wait. */
     waiting: `${prefix}:waiting`,

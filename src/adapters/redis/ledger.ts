@@ -15,7 +15,7 @@ import type {
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { Client } from './client.ts';
-import { createRedisDrains, type RedisDrains } from './drains.ts';
+import { createRedisEngines, type RedisEngines } from './engines.ts';
 import type { Keys } from './keys.ts';
 import { createRedisOutbox } from './outbox.ts';
 import { asJob, asJobs, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
@@ -31,7 +31,7 @@ export interface RedisLedgerOptions {
 
 /** The ledger, with what the subscriber needs. */
 export interface RedisLedger extends Ledger {
-  readonly drains: RedisDrains;
+  readonly engines: RedisEngines;
   /** Calls the listeners for waiting jobs soon: a burst of submits causes one call. */
   announceWaiting(): void;
 }
@@ -53,7 +53,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   const { prefix } = keys;
   const laneTokens = `${prefix}:lane-tokens`;
   const outbox = createRedisOutbox({ client, keys, now });
-  const drains = createRedisDrains(client, keys);
+  const engines = createRedisEngines(client, keys, now);
   const waitingListeners = createListeners();
   let announcement: NodeJS.Timeout | null = null;
   const time = (): string => (now === null ? '' : String(now()));
@@ -236,10 +236,10 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       }, ANNOUNCE_DELAY_MS);
     },
     outbox,
-    drains,
+    engines,
     async close() {
       waitingListeners.clear();
-      drains.close();
+      engines.close();
       if (announcement !== null) clearTimeout(announcement);
       outbox.close();
       await close();

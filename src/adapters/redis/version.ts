@@ -9,7 +9,7 @@ import { asList, asNumber, reach } from './replies.ts';
  *
  * What is read has to be understood from the version before on: `record.ts` adds fields that came later.
  */
-export const STORE_VERSION = 3;
+export const STORE_VERSION = 4;
 
 /** The oldest version whose gateways can share a Redis with this one. */
 const OLDEST_READER = 1;

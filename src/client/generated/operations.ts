@@ -2,11 +2,23 @@
 type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+export type EditEngineSource =
+  /** An address of a name in `COMFYUI_URL`. */
+  | 'DNS'
+  /** Added by an operator. */
+  | 'OPERATOR'
+  /** Registered itself. */
+  | 'REGISTRATION'
+  /** A URL in `COMFYUI_URL`. */
+  | 'SETTING';
+
 export type EditEngineState =
   /** Does not respond. */
   | 'DOWN'
   /** Takes no more jobs, set by an operator. */
   | 'DRAINED'
+  /** Takes no more jobs, and is forgotten when its last one has ended. */
+  | 'LEAVING'
   /** Takes jobs. */
   | 'READY'
   /** Failed repeatedly: will be tried again later. */
@@ -178,6 +190,8 @@ export type EditWaitCode =
   | 'JOBS_AHEAD'
   /** It is next, and every engine that can run it is busy. */
   | 'LANES_BUSY'
+  /** There is no engine: none is configured, and none has registered. */
+  | 'NO_ENGINES'
   /** Its engine was lost: it pauses before its next run. */
   | 'PAUSED'
   /** The store of jobs cannot be reached, or accepts no changes. */
@@ -291,7 +305,7 @@ export type CallerQuery = { caller: { id: string | null, operator: boolean, limi
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type EnginesQuery = { engines: Array<{ id: string, state: EditEngineState, reason: string | null, sandbox: boolean, live: boolean, device: string | null, version: string | null, vramFree: number | null, vramTotal: number | null, workflows: Array<string>, problems: Array<string> }> };
+export type EnginesQuery = { engines: Array<{ id: string, source: EditEngineSource, state: EditEngineState, reason: string | null, sandbox: boolean, live: boolean, device: string | null, version: string | null, vramFree: number | null, vramTotal: number | null, workflows: Array<string>, problems: Array<string> }> };
 
 export type ResultSizesQueryVariables = Exact<{
   width: number;
@@ -302,9 +316,30 @@ export type ResultSizesQueryVariables = Exact<{
 
 export type ResultSizesQuery = { workflows: Array<{ name: string, resultSize: { width: number, height: number } | null }> };
 
+export type AddEngineMutationVariables = Exact<{
+  url: string;
+}>;
+
+
+export type AddEngineMutation = { addEngine:
+    | { __typename: 'EditEngine', id: string, state: EditEngineState, reason: string | null }
+    | { __typename: 'EditInvalidInput', code: EditErrorCode, message: string, retryable: boolean }
+   };
+
+export type RemoveEngineMutationVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type RemoveEngineMutation = { removeEngine:
+    | { __typename: 'EditEngineNotFound', code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditRemovedEngine', id: string }
+   };
+
 export type SetEngineStateMutationVariables = Exact<{
   id: string | number;
   drained: boolean;
+  reason?: string | null | undefined;
 }>;
 
 
@@ -699,6 +734,7 @@ export const EnginesDocument: Operation<EnginesQuery, EnginesQueryVariables> = {
   text: `query Engines {
   engines {
     id
+    source
     state
     reason
     sandbox
@@ -726,10 +762,50 @@ export const ResultSizesDocument: Operation<ResultSizesQuery, ResultSizesQueryVa
 }`,
 };
 
+export const AddEngineDocument: Operation<AddEngineMutation, AddEngineMutationVariables> = {
+  name: 'AddEngine',
+  text: `mutation AddEngine($url: String!) {
+  addEngine(url: $url) {
+    __typename
+    ... on EditEngine {
+      id
+      state
+      reason
+    }
+    ...Fault
+  }
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
+export const RemoveEngineDocument: Operation<RemoveEngineMutation, RemoveEngineMutationVariables> = {
+  name: 'RemoveEngine',
+  text: `mutation RemoveEngine($id: ID!) {
+  removeEngine(id: $id) {
+    __typename
+    ... on EditRemovedEngine {
+      id
+    }
+    ...Fault
+  }
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
 export const SetEngineStateDocument: Operation<SetEngineStateMutation, SetEngineStateMutationVariables> = {
   name: 'SetEngineState',
-  text: `mutation SetEngineState($id: ID!, $drained: Boolean!) {
-  setEngineState(id: $id, drained: $drained) {
+  text: `mutation SetEngineState($id: ID!, $drained: Boolean!, $reason: String) {
+  setEngineState(id: $id, drained: $drained, reason: $reason) {
     __typename
     ... on EditEngine {
       id

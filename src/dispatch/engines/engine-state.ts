@@ -1,8 +1,17 @@
 /**
  * `STARTING`: not probed yet. `READY`: takes jobs. `DOWN`: does not respond. `UNFIT`: responds, but can run none of the
- * workflows. `SET_ASIDE`: failed too often. `DRAINED`: takes no more jobs, set by an operator.
+ * workflows. `SET_ASIDE`: failed too often. `DRAINED`: takes no more jobs, set by an operator. `LEAVING`: takes no more
+ * jobs, and is forgotten when its last one has ended.
  */
-export const ENGINE_STATES = ['STARTING', 'READY', 'DOWN', 'UNFIT', 'SET_ASIDE', 'DRAINED'] as const;
+export const ENGINE_STATES = [
+  'STARTING',
+  'READY',
+  'DOWN',
+  'UNFIT',
+  'SET_ASIDE',
+  'DRAINED',
+  'LEAVING',
+] as const;
 export type EngineState = (typeof ENGINE_STATES)[number];
 
 /** What the dispatcher knows of an engine's health. Times are milliseconds since 1970. A change makes a new object. */
@@ -18,7 +27,8 @@ export interface EngineHealth {
   readonly inventoryAt: number | null;
   /** Read them again at the next probe, whatever their age. */
   readonly recheck: boolean;
-  readonly drained: boolean;
+  /** Why it takes no jobs although it may be healthy; null: it takes them. */
+  readonly hold: EngineHold | null;
   /** Probes in a row that failed. */
   readonly failedProbes: number;
   /** Losses in a row, without a good run between. */
@@ -26,6 +36,12 @@ export interface EngineHealth {
   /** Runs in a row that ran out of memory. */
   readonly memoryFailures: number;
   readonly setAside: { readonly until: number; readonly reason: string } | null;
+}
+
+/** An engine that takes no more jobs, with the reason for operators. */
+export interface EngineHold {
+  readonly state: 'DRAINED' | 'LEAVING';
+  readonly reason: string;
 }
 
 export type EngineHealthEvent =
@@ -46,7 +62,8 @@ export type EngineHealthEvent =
   | { readonly type: 'lost'; readonly reason: string }
   | { readonly type: 'ranOutOfMemory' }
   | { readonly type: 'ranWell' }
-  | { readonly type: 'drained'; readonly drained: boolean }
+  /** An operator drained it or it leaves; null: neither, or no longer. */
+  | { readonly type: 'held'; readonly hold: EngineHold | null }
   /** The workflows changed. */
   | { readonly type: 'recheckRequested' };
 
@@ -61,7 +78,6 @@ const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 15_000;
 /** `object_info` is large and changes only when nodes or models are installed. */
 const INVENTORY_MS = 60_000;
-const DRAINED = 'drained by an operator';
 
 /** An engine that was never probed; its first probe is due at once. */
 export function startHealth(at: number): EngineHealth {
@@ -72,7 +88,7 @@ export function startHealth(at: number): EngineHealth {
     probeAt: at,
     inventoryAt: null,
     recheck: false,
-    drained: false,
+    hold: null,
     failedProbes: 0,
     strikes: 0,
     memoryFailures: 0,
@@ -141,10 +157,12 @@ function afterEvent(
     }
     case 'ranWell':
       return { ...health, memoryFailures: 0, strikes: 0 };
-    case 'drained':
-      if (event.drained) return { ...health, drained: true, state: 'DRAINED', reason: DRAINED };
-      if (health.state !== 'DRAINED') return { ...health, drained: false };
-      return { ...health, drained: false, state: 'STARTING', reason: null, probeAt: at };
+    case 'held': {
+      const { hold } = event;
+      if (hold !== null) return { ...health, hold, ...hold };
+      if (health.state !== health.hold?.state) return { ...health, hold };
+      return { ...health, hold, state: 'STARTING', reason: null, probeAt: at };
+    }
     case 'recheckRequested':
       return { ...health, recheck: true, probeAt: at };
     default:
@@ -177,7 +195,7 @@ function stateOf(
   { abandoned, unfit }: Extract<EngineHealthEvent, { type: 'responded' }>,
   at: number,
 ): Pick<EngineHealth, 'state' | 'reason'> {
-  if (health.drained) return { state: 'DRAINED', reason: DRAINED };
+  if (health.hold !== null) return health.hold;
   if (abandoned > 0) return { state: 'SET_ASIDE', reason: 'still has a prompt that it was told to stop' };
   if (health.setAside !== null && at < health.setAside.until) {
     return { state: 'SET_ASIDE', reason: health.setAside.reason };

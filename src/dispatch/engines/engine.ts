@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { SystemStats } from '../../comfyui/answers.ts';
 import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../../comfyui/socket.ts';
+import { engineId } from '../../jobs/engines.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import { checkAgainstEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
@@ -12,6 +13,7 @@ import type { Workflow } from '../../workflows/workflow.ts';
 import { findPrompt, type PromptName, stopPrompt } from '../run/lookup.ts';
 import {
   type EngineHealthEvent,
+  type EngineHold,
   type EngineState,
   needsInventory,
   nextHealth,
@@ -22,6 +24,8 @@ import { canTarget, type Problems, sayWhatRuns, whyUnfit } from './inspection.ts
 export interface EngineStatus {
   readonly id: string;
   readonly url: string;
+  /** Takes no more jobs, and is forgotten when its last one has ended. */
+  readonly leaving: boolean;
   readonly state: EngineState;
   /** Why it is not READY, or not live. */
   readonly reason: string | null;
@@ -59,7 +63,10 @@ export interface Engine {
   /** It ran out of memory: it is set aside after several times in a row. */
   ranOutOfMemory(): void;
   ranWell(): void;
-  drain(drained: boolean): void;
+  /** From now on it takes no jobs (null: it does again). One that is LEAVING gives the jobs back that it has not begun. */
+  hold(hold: EngineHold | null): void;
+  /** Why it leaves; null: it does not. */
+  leaving(): string | null;
   /** Opens a socket for the events of prompts with this client id. Rejects with EngineUnreachable. */
   openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket>;
   /** Stops a prompt that was given up while the engine was unreachable, once it responds. */
@@ -90,7 +97,7 @@ const ABANDONED_MS = 60_000;
 
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
 export function startEngine({ client, workflows, now, log, probeMs }: EngineOptions): Engine {
-  const id = client.url.replace(/^https?:\/\//, '');
+  const id = engineId(client.url);
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
   /** Prompts that were given up, with the time until which they may arrive. */
@@ -119,7 +126,8 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     if (inventoryAt === null) uploaded.clear();
     if (probeAt < before.probeAt) wake?.();
     if (state === before.state && reason === before.reason) return;
-    const level = state === 'READY' || state === 'DRAINED' ? 'info' : 'warn';
+    const isPlanned = state === 'READY' || state === 'DRAINED' || state === 'LEAVING';
+    const level = isPlanned ? 'info' : 'warn';
     log[level]({ engine: id, state, reason }, 'engine state changed');
     if (state === 'READY') for (const waiter of [...waiters]) waiter();
   }
@@ -259,6 +267,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       return {
         id,
         url: client.url,
+        leaving: health.hold?.state === 'LEAVING',
         state: health.state,
         reason: health.reason ?? deaf,
         downSince: health.downSince,
@@ -293,9 +302,11 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     lost: reason => apply({ type: 'lost', reason }),
     ranOutOfMemory: () => apply({ type: 'ranOutOfMemory' }),
     ranWell: () => apply({ type: 'ranWell' }),
-    drain(drained) {
-      if (drained !== health.drained) apply({ type: 'drained', drained });
+    hold(hold) {
+      const { state = null, reason = null } = health.hold ?? {};
+      if (state !== (hold?.state ?? null) || reason !== (hold?.reason ?? null)) apply({ type: 'held', hold });
     },
+    leaving: () => (health.hold?.state === 'LEAVING' ? health.hold.reason : null),
     openSocket,
     abandon(name) {
       abandoned.set(name, now() + ABANDONED_MS);

@@ -29,12 +29,16 @@ export interface FollowState {
   readonly stopSince: number | null;
   /** When to ask the engine to stop it the next time. */
   readonly stopAt: number;
+  /** When to take a prompt that has not begun from the engine, which leaves; null: it stays there. */
+  readonly withdrawAt: number | null;
 }
 
 /** What a run does next. All but `wait` and `giveUp` are followed by the function that takes in how it went. */
 export type Step =
   /** Ask the engine to stop the prompt, then look; see `stopped`. */
   | { readonly do: 'stop' }
+  /** Take the prompt, which has not begun, from the engine's queue, then look; see `withdrew`. */
+  | { readonly do: 'withdraw' }
   /** The engine does not stop the prompt. */
   | { readonly do: 'giveUp' }
   /** Close a socket that no longer gets events; see `socketClosed`. */
@@ -82,6 +86,7 @@ export function startFollowing(socketOpen: boolean, at: number, arrivesBy = at):
     exceeded: null,
     stopSince: null,
     stopAt: 0,
+    withdrawAt: null,
   };
 }
 
@@ -105,6 +110,17 @@ export function noticed(
   };
 }
 
+/** Takes in whether the engine leaves: a prompt that it has not begun is withdrawn. */
+export function noticedLeaving(
+  state: FollowState,
+  { started }: Pick<Observation, 'started'>,
+  leaves: boolean,
+  at: number,
+): FollowState {
+  const withdrawAt = leaves && !started ? (state.withdrawAt ?? at) : null;
+  return withdrawAt === state.withdrawAt ? state : { ...state, withdrawAt };
+}
+
 /**
  * What to do now. Pure. Each step but `wait` moves its own due time on, so that a wait follows as soon as nothing is overdue;
  * and a wait always ends, after a second at the latest: no run hangs because an event was missed.
@@ -113,6 +129,9 @@ export function decide(state: FollowState, seen: Observation, at: number, limits
   if (state.stopSince !== null) {
     if (at - state.stopSince > limits.stopMs) return { do: 'giveUp' };
     if (at >= state.stopAt) return { do: 'stop' };
+  }
+  if (state.stopSince === null && state.withdrawAt !== null && at >= state.withdrawAt) {
+    return { do: 'withdraw' };
   }
   if (state.socketOpen && isDeaf(state, seen, at, limits)) return { do: 'closeSocket' };
   if (at >= socketDueAt(state)) return { do: 'openSocket' };
@@ -123,7 +142,7 @@ export function decide(state: FollowState, seen: Observation, at: number, limits
     until: Math.min(
       lookAt,
       socketDueAt(state),
-      state.stopSince === null ? Number.POSITIVE_INFINITY : state.stopAt,
+      (state.stopSince === null ? state.withdrawAt : state.stopAt) ?? Number.POSITIVE_INFINITY,
       at + LONGEST_WAIT_MS,
     ),
   };
@@ -168,6 +187,11 @@ export function socketFailed(state: FollowState, at: number): FollowState {
 /** The engine was asked to stop the prompt; a look follows. */
 export function stopped(state: FollowState, at: number): FollowState {
   return { ...state, stopAt: at + STOP_RETRY_MS };
+}
+
+/** The engine was asked to delete the prompt from its queue; a look follows. */
+export function withdrew(state: FollowState, at: number): FollowState {
+  return { ...state, withdrawAt: at + STOP_RETRY_MS };
 }
 
 /** Takes in what a look found, and says whether that is the end of the run. */

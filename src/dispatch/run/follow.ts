@@ -10,12 +10,14 @@ import {
   decide,
   looked,
   noticed,
+  noticedLeaving,
   socketClosed,
   socketFailed,
   socketOpened,
   socketOpening,
   startFollowing,
   stopped,
+  withdrew,
 } from './decide.ts';
 import { collectEvidence } from './evidence.ts';
 import { type HeldJob, type PreviewKeeper, RunOver } from './held-job.ts';
@@ -31,6 +33,8 @@ export type FollowResult =
   | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null; heard: boolean }
   /** The engine responds and does not know the prompt, or no longer; `reason` says what was seen. */
   | { kind: 'absent'; exceeded: string | null; reason: string }
+  /** The engine leaves, and no longer has the prompt, which it had not begun. */
+  | { kind: 'withdrawn' }
   /** The engine did not respond for too long. */
   | { kind: 'unreachable'; reason: string }
   /** The engine does not stop the prompt. */
@@ -82,6 +86,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   let { confirmed } = options;
   /** The engine was away in between: then what it no longer knows was lost by a restart. */
   let away = false;
+  /** The engine was asked to delete the prompt, and may not have begun it. */
+  let withdrawn = false;
   let state = startFollowing(socket !== null, now(), now() + options.arrivesInMs);
 
   /** Opens it beside the run: a proxy may let the handshake hang. How it went comes into the inbox. */
@@ -146,7 +152,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
           await start();
           return { kind: 'ended', entry: heard, exceeded, heard: true };
         }
-        return after.over === null ? null : { kind: 'absent', exceeded, reason: whyAbsent(place, away) };
+        if (after.over === null) return null;
+        if (withdrawn && place.kind === 'absent' && !observer.seen.started) return { kind: 'withdrawn' };
+        return { kind: 'absent', exceeded, reason: whyAbsent(place, away) };
       }
       case 'unreachable':
         away = true;
@@ -196,6 +204,18 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     return look();
   }
 
+  async function withdraw(): Promise<FollowResult | null> {
+    try {
+      await engine.client.deletePending(held.job.promptId ?? clientId);
+      withdrawn = true;
+    } catch (error) {
+      if (!(error instanceof EngineUnreachable)) throw error;
+      log.debug({ engine: engine.id, err: error }, 'the prompt could not be withdrawn');
+    }
+    state = withdrew(state, now());
+    return look();
+  }
+
   /** Takes in an event. The observer knows the prompt by the id that was requested, whatever id the engine gave it. */
   function hear(event: EngineEvent): void {
     const isOurs = 'promptId' in event && event.promptId === held.job.promptId;
@@ -237,6 +257,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       for (const signal of inbox.drain()) if (take(signal)) return { kind: 'left' };
       await report();
       state = noticed(state, observer.seen, held.job, options.wantsCancel(), now(), limits);
+      const mayLeave = engine.leaving() !== null && held.job.status === 'QUEUED';
+      state = noticedLeaving(state, observer.seen, mayLeave, now());
       const step = decide(state, observer.seen, now(), limits);
       let result: FollowResult | null = null;
       switch (step.do) {
@@ -254,6 +276,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
           break;
         case 'stop':
           result = await stop();
+          break;
+        case 'withdraw':
+          result = await withdraw();
           break;
         case 'giveUp':
           result = { kind: 'stuck', exceeded: state.exceeded };

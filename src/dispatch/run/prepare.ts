@@ -61,7 +61,7 @@ export type UploadResult =
 
 /**
  * Uploads the job's images to the engine, each once; one that is answered with an error is sent again for a while. Stops
- * when the run is canceled or left. Throws EngineUnreachable.
+ * when the run is canceled or left, or the engine leaves. Throws EngineUnreachable.
  */
 export async function uploadInputs(run: Run): Promise<UploadResult> {
   const { context, engine } = run;
@@ -69,7 +69,7 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
   const names = new Map<string, string>();
   const deadline = context.now() + context.limits.uploadMs;
   for (const image of imagesOf(job.request)) {
-    if (run.wantsCancel() || run.leaving()) return { ok: 'stopped' };
+    if (run.wantsCancel() || run.leaving() || engine.leaving() !== null) return { ok: 'stopped' };
     const known = engine.uploadedAs(image.sha256);
     if (known !== null) {
       names.set(image.key, known);

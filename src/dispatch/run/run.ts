@@ -14,7 +14,17 @@ import { createPreviewKeeper, holdJob, RunOver } from './held-job.ts';
 import { createInbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt } from './lookup.ts';
 import { bindJob, uploadInputs } from './prepare.ts';
-import { attempt, canceled, fail, finish, handBack, lost, nameOfPrompt, type Run } from './settle.ts';
+import {
+  attempt,
+  canceled,
+  fail,
+  finish,
+  handBack,
+  lost,
+  nameOfPrompt,
+  type Run,
+  whyWithdrawn,
+} from './settle.ts';
 
 /** How often a job that has its engine for itself looks whether the others have ended. */
 const TURN_POLL_MS = 250;
@@ -96,7 +106,7 @@ async function begin(run: Run): Promise<void> {
     if (!prepared.ok) return fail(run, prepared.error);
     prompt = prepared.prompt;
     await held.apply({ type: 'bound', at: context.now(), size: prompt.size });
-    if (run.wantsCancel()) return canceled(run);
+    if (run.wantsCancel() || engine.leaving() !== null) return stopped(run);
     socket = await openSocket(run);
   } catch (error) {
     if (!(error instanceof EngineUnreachable)) throw error;
@@ -136,9 +146,10 @@ async function begin(run: Run): Promise<void> {
   }
 }
 
-/** Ends a run that the engine has no prompt of: it was canceled, or this process ends. */
+/** Ends a run that the engine has no prompt of: it was canceled, the engine leaves, or this process ends. */
 async function stopped(run: Run): Promise<void> {
-  return run.leaving() ? handBack(run, 'the gateway stops') : canceled(run);
+  if (run.leaving()) return handBack(run, 'the gateway stops');
+  return run.wantsCancel() ? canceled(run) : handBack(run, whyWithdrawn(run));
 }
 
 /**
@@ -160,7 +171,7 @@ async function openSocket({ engine, clientId, inbox, signal }: Run): Promise<Eng
 async function awaitTurn(run: Run): Promise<'go' | 'yield' | 'stopped'> {
   const { context, engine, held } = run;
   for (;;) {
-    if (run.wantsCancel() || run.leaving()) return 'stopped';
+    if (run.wantsCancel() || run.leaving() || engine.leaving() !== null) return 'stopped';
     const others = (await context.ledger.inLanes(lanesOf(engine.id))).filter(({ id }) => id !== held.job.id);
     const turn = besideOthers(held.job, others);
     if (turn !== 'wait') return turn;

@@ -52,6 +52,10 @@ export async function finish(run: Run, prompt: BoundPrompt, result: FollowResult
       engine.lost(why);
       return result.exceeded === null ? canceled(run) : fail(run, jobError('TIMED_OUT', result.exceeded));
     }
+    case 'withdrawn':
+      if (run.wantsCancel()) return canceled(run);
+      engine.abandon(nameOfPrompt(run));
+      return handBack(run, whyWithdrawn(run));
     case 'absent':
       if (run.wantsCancel()) return canceled(run);
       if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
@@ -207,6 +211,11 @@ export async function canceled(run: Run): Promise<void> {
 export async function handBack(run: Run, reason: string): Promise<void> {
   const at = run.context.now();
   await run.held.apply({ type: 'handedBack', at, reason, expiresAt: at + run.context.limits.jobTtlMs });
+}
+
+/** What the log of a job says that an engine gave back because it leaves. */
+export function whyWithdrawn({ engine }: Run): string {
+  return `${engine.id} leaves: ${engine.leaving() ?? 'it is removed'}`;
 }
 
 export async function lost(run: Run, reason: string): Promise<void> {

@@ -118,6 +118,7 @@ export function addJob(builder: Builder) {
       ENGINES_STARTING: { description: 'The engines are being probed.' },
       ENGINES_DOWN: { description: 'No engine responds.' },
       ENGINES_UNFIT: { description: 'The engines lack a node or a model of its workflow.' },
+      NO_ENGINES: { description: 'There is no engine: none is configured, and none has registered.' },
       ENGINES_DRAINED: { description: 'An operator has drained the engines.' },
       ENGINES_SET_ASIDE: { description: 'The engines failed repeatedly and are tried again later.' },
       STORE_AWAY: { description: 'The store of jobs cannot be reached, or accepts no changes.' },

@@ -52,7 +52,7 @@ function EngineCard({ engine }: { readonly engine: Engine }) {
         <span class={`state state-${state.toLowerCase()}`}>{texts.engines.state(state)}</span>
         <Button
           class="engine-drain"
-          disabled={operator.busy.value === id}
+          disabled={operator.busy.value === id || state === 'LEAVING'}
           onClick={() => void operator.drain(id, !drained)}
         >
           {drained ? texts.engines.undrain : texts.engines.drain}

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest';
-import { drainContract } from './drains.ts';
 import { durationsContract } from './durations.ts';
+import { engineContract } from './engines.ts';
 import { feedContract } from './feed.ts';
 import { labelContract } from './labels.ts';
 import { laneContract } from './lanes.ts';
@@ -36,6 +36,6 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     outboxContract(under);
     durationsContract(under);
     secretsContract(under);
-    drainContract(under);
+    engineContract(under);
   });
 }

@@ -16,7 +16,9 @@ describe('composition', () => {
   it('composes the subgraph alone', () => {
     const supergraph = compose([part]);
     expect(supergraph).toMatch(/input EditImageSource @join__type\(graph: JOBS\) @oneOf/);
-    expect(supergraph).toMatch(/setEngineState\(.*@inaccessible/);
+    for (const field of ['setEngineState', 'addEngine', 'removeEngine']) {
+      expect(supergraph).toMatch(new RegExp(`${field}\\(.*@inaccessible`));
+    }
     expect(supergraph).toMatch(/engines: \[EditEngine!\]! .*@tag\(name: "operator"\)/);
   });
 

@@ -269,6 +269,16 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'no', 'no', 'yes'],
     yes: ({ setEngineState }) => isJob(setEngineState),
   },
+  'Mutation.addEngine': {
+    query: 'mutation { addEngine(url: "http://gpu:8188") { ... on EditError { code } } }',
+    may: ['no', 'no', 'no', 'yes'],
+    yes: ({ addEngine }) => JSON.stringify(addEngine) === '{"code":"INVALID_INPUT"}',
+  },
+  'Mutation.removeEngine': {
+    query: 'mutation { removeEngine(id: "gpu:8188") { ... on EditError { code } } }',
+    may: ['no', 'no', 'no', 'yes'],
+    yes: ({ removeEngine }) => JSON.stringify(removeEngine) === '{"code":"ENGINE_NOT_FOUND"}',
+  },
   'Subscription.jobUpdates': {
     query: 'subscription { jobUpdates(first: 100) { jobs { id } } }',
     may: ['no', 'yes', 'no', 'yes'],

@@ -125,14 +125,40 @@ end
 return nil
 `;
 
-/** Drains an engine, or no longer. */
-export const setDrained = (sharded: boolean): string => `
--- Purpose: adds an engine to the drained ones or removes it, and publishes that.
--- KEYS[1]: set of drained engines.
--- ARGV: 1 prefix, 2 engine, 3 '1' to drain it, or '0'.
--- Returns: 1 when that changed something.
-${NAMES}${announcing(sharded)}
-local changed = redis.call(ARGV[3] == '1' and 'SADD' or 'SREM', KEYS[1], ARGV[2])
-announce('drained', ARGV[2])
-return changed
+/** Records of engines. */
+export const readEngines = `
+-- Purpose: reads the records of all engines, or of one, with the set of drained ones.
+-- KEYS[1]: hash of records by engine.
+-- ARGV: 1 prefix, 2 time or '', 3 engine, or '' for all.
+-- Returns: {time, {engine, record, …}, {drained engine, …}}.
+${NAMES}${CLOCK}
+local at = whole(clock(ARGV[2]))
+local id = ARGV[3]
+if id == '' then return { at, redis.call('HGETALL', KEYS[1]), redis.call('SMEMBERS', key('drained')) } end
+local record = redis.call('HGET', KEYS[1], id)
+local drained = redis.call('SISMEMBER', key('drained'), id) == 1
+return { at, record and { id, record } or {}, drained and { id } or {} }
+`;
+
+/** Changes the record of an engine. */
+export const commitEngine = (sharded: boolean): string => `
+-- Purpose: replaces or removes a record that is still at a revision, and publishes that.
+-- KEYS[1]: hash of records by engine, as '<revision> <time of expiry or -> <content>'.
+-- ARGV: 1 prefix, 2 time or '', 3 engine, 4 its revision or 0, 5 content, or '' to remove the record, 6 milliseconds until
+--   it expires or '', 7 '1' if it is drained or removed, 8 '1' to publish the change.
+-- Returns: 1, or 0 when the record is at another revision.
+${NAMES}${CLOCK}${announcing(sharded)}
+local id = ARGV[3]
+local known = redis.call('HGET', KEYS[1], id)
+local revision = known and string.match(known, '^(%d+) ') or '0'
+if revision ~= ARGV[4] then return 0 end
+redis.call(ARGV[7] == '1' and 'SADD' or 'SREM', key('drained'), id)
+if ARGV[5] == '' then
+  redis.call('HDEL', KEYS[1], id)
+else
+  local expires = ARGV[6] == '' and '-' or whole(clock(ARGV[2]) + tonumber(ARGV[6]))
+  redis.call('HSET', KEYS[1], id, whole(tonumber(revision) + 1) .. ' ' .. expires .. ' ' .. ARGV[5])
+end
+if ARGV[8] == '1' then announce('drained', id) end
+return 1
 `;

@@ -2,12 +2,13 @@ import type { Result } from 'ioredis';
 import {
   acquireLane,
   claimStore,
+  commitEngine,
   extendLane,
   identify,
   putDurations,
+  readEngines,
   readLanes,
   readStranded,
-  setDrained,
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
@@ -36,7 +37,8 @@ declare module 'ioredis' {
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
-    qeSetDrained(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadEngines(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeCommitEngine(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -86,7 +88,8 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeIdentify: identify,
     qeAcquireLane: acquireLane,
     qeExtendLane: extendLane,
-    qeSetDrained: setDrained(sharded),
+    qeReadEngines: readEngines,
+    qeCommitEngine: commitEngine(sharded),
     qeReadLanes: readLanes,
     qeReadStranded: readStranded,
     qeTakeRate: takeRate,
