@@ -1,4 +1,4 @@
-import { prefer, subscribeOnce } from './attempt.ts';
+import { subscribePersistently } from './attempt.ts';
 import type { Transport } from './connection.ts';
 import { type GatewayError, unreachable } from './errors.ts';
 import {
@@ -7,7 +7,6 @@ import {
   type JobUpdatesSubscriptionVariables,
 } from './generated/operations.ts';
 import { iterate } from './iterate.ts';
-import { backoff, createPatience, pause } from './retry.ts';
 
 /** What changed among the jobs: each once, in its newest state. */
 export type JobUpdates = JobUpdatesSubscription['jobUpdates'];
@@ -46,52 +45,22 @@ interface Following {
 
 /** Continues after the last updates whenever the connection was lost. Releases everything, however it ends. */
 async function follow({ order, milliseconds, wanted, signal, onRetry, take }: Following): Promise<void> {
-  const patience = createPatience(milliseconds);
-  const either = AbortSignal.any([signal, patience.signal]);
   let { since } = wanted;
-  let seen = false;
-  let failures = 0;
-  let place = 0;
-  try {
-    patience.miss(unreachable('No updates of jobs arrived in time'));
-    for (;;) {
-      const transport = order[place % order.length];
-      if (transport === undefined) throw new TypeError('There is no transport for a watch');
-      const variables = { ...wanted, since };
-      const show = ({ jobUpdates }: JobUpdatesSubscription): boolean => {
-        patience.find();
-        prefer(order, transport);
-        place = 0;
-        failures = 0;
-        seen = true;
-        since = jobUpdates.cursor;
-        take(jobUpdates);
-        return false;
-      };
-      const { reached, end, least } = await subscribeOnce(
-        transport,
-        JobUpdatesDocument,
-        variables,
-        either,
-        show,
-      );
-      const failure = typeof end === 'string' ? unreachable('The gateway ended the subscription') : end;
-      if (!failure.retryable) throw failure;
-      // The caller's own watches fill the limit; later the gateway may still be counting this watch's lost connection.
-      if (failure.code === 'TOO_MANY_SUBSCRIPTIONS' && !seen) throw failure;
-      patience.miss(failure);
-      if (!reached) {
-        place += 1;
-        // The other transports are tried at once, and a pause follows when all have failed.
-        if (place % order.length !== 0) continue;
-      }
-      failures += 1;
-      onRetry?.(failure);
-      await pause(Math.max(least, backoff(failures)), either);
-    }
-  } finally {
-    patience.find();
-  }
+  await subscribePersistently({
+    order,
+    patience: milliseconds,
+    operation: JobUpdatesDocument,
+    variables: () => ({ ...wanted, since }),
+    show({ jobUpdates }) {
+      since = jobUpdates.cursor;
+      take(jobUpdates);
+      return 'new';
+    },
+    whyCompleted: async () => unreachable('The gateway ended the subscription'),
+    missing: 'No updates of jobs arrived in time',
+    signal,
+    onRetry,
+  });
 }
 
 /** Both, one after the other: the newest state of each job. */

@@ -1,4 +1,4 @@
-import { prefer, subscribeOnce } from './attempt.ts';
+import { subscribePersistently } from './attempt.ts';
 import type { Transport } from './connection.ts';
 import { GatewayError, notFound, unreachable } from './errors.ts';
 import {
@@ -7,7 +7,6 @@ import {
   type JobSnapshotFragment as JobSnapshot,
 } from './generated/operations.ts';
 import { iterate } from './iterate.ts';
-import { backoff, createPatience, pause } from './retry.ts';
 
 export interface Watching {
   /** In order of preference. */
@@ -64,52 +63,24 @@ interface Following {
  * however it ends.
  */
 async function follow({ watching, order, wanted, signal, onRetry, take }: Following): Promise<void> {
-  const patience = createPatience(watching.patience);
-  const either = AbortSignal.any([signal, patience.signal]);
   let revision = 0;
-  let failures = 0;
-  let place = 0;
-  try {
-    patience.miss(unreachable('No snapshot of the job arrived in time'));
-    for (;;) {
-      const transport = order[place % order.length];
-      if (transport === undefined) throw new TypeError('There is no transport for a watch');
-      const { reached, end, least } = await subscribeOnce(
-        transport,
-        JobProgressDocument,
-        wanted,
-        either,
-        ({ jobProgress: job }) => {
-          patience.find();
-          prefer(order, transport);
-          place = 0;
-          const final = isFinal(job);
-          if (job.revision <= revision && !final) return false;
-          revision = job.revision;
-          failures = 0;
-          take(job);
-          return final;
-        },
-      );
-      if (end === 'final') return;
-      const failure = end === 'completed' ? await whyCompleted(watching, wanted.jobId, either) : end;
-      if (!failure.retryable) throw failure;
-      // A retry does not help at first: the caller's own watches fill the limit. Later the gateway may still be
-      // counting this watch's lost connection.
-      if (failure.code === 'TOO_MANY_SUBSCRIPTIONS' && revision === 0) throw failure;
-      patience.miss(failure);
-      if (!reached) {
-        place += 1;
-        // The other transports are tried at once, and a pause follows when all have failed.
-        if (place % order.length !== 0) continue;
-      }
-      failures += 1;
-      onRetry?.(failure);
-      await pause(Math.max(least, backoff(failures)), either);
-    }
-  } finally {
-    patience.find();
-  }
+  await subscribePersistently({
+    order,
+    patience: watching.patience,
+    operation: JobProgressDocument,
+    variables: () => wanted,
+    show({ jobProgress: job }) {
+      const final = isFinal(job);
+      if (job.revision <= revision && !final) return 'stale';
+      revision = job.revision;
+      take(job);
+      return final ? 'final' : 'new';
+    },
+    whyCompleted: either => whyCompleted(watching, wanted.jobId, either),
+    missing: 'No snapshot of the job arrived in time',
+    signal,
+    onRetry,
+  });
 }
 
 /** The job was deleted, or a router in between lost its connection to the gateway. */
