@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { codegen } from '@graphql-codegen/core';
 import * as operations from '@graphql-codegen/typescript-operations';
 import {
+  buildASTSchema,
   concatAST,
   type DocumentNode,
   type GraphQLSchema,
@@ -13,9 +14,11 @@ import {
   printSchema,
   separateOperations,
 } from 'graphql';
+import { semanticToStrict } from 'graphql-sock';
 import { describeSetting, describeSettings } from './src/config/describe.ts';
 import type { SettingName } from './src/config/settings.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
+import { printApi } from './src/graphql/nullability.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
 import { normalDocument, persistedManifest } from './src/operations/persisted-manifest.ts';
@@ -73,7 +76,7 @@ These may hold secrets: \`API_KEYS\` (hashes), \`COMFYUI_URL\` and \`FETCH_PROXY
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 const schema = lexicographicSortSchema(buildApiSchema());
 const generated = new Map<string, string>([
-  ['schema/schema.graphql', `${printSchema(schema)}\n`],
+  ['schema/schema.graphql', printApi(schema)],
   ['schema/subgraph.graphql', printSubgraph(schema)],
   ['schema/openapi.json', json(buildOpenApi(VERSION))],
   ['schema/workflow.schema.json', json(workflowJsonSchema())],
@@ -109,7 +112,8 @@ async function operationTypes(source: GraphQLSchema): Promise<string> {
   );
   const types = await codegen({
     filename: 'operations.ts',
-    schema: parse(printSchema(source)),
+    // The client rejects with errors, so it reads no field that an error made null.
+    schema: parse(printSchema(semanticToStrict(buildASTSchema(parse(printApi(source)))))),
     documents,
     config: {
       useTypeImports: true,

@@ -48,8 +48,8 @@ export const edit: Example = async (gateway, imageUrl, show) => {
     mutation: EDIT,
     variables: { input },
   });
-  const id = submitted.data?.editImage.id;
-  if (id === undefined) throw new Error(submitted.data?.editImage.message);
+  const id = submitted.data?.editImage?.id;
+  if (id === undefined) throw new Error(submitted.data?.editImage?.message);
 
   const watching = client.subscribe({ query: WATCH, variables: { id } }).subscribe({});
   const url = await new Promise<string>((resolve, reject) => {

@@ -22,7 +22,7 @@ export const edit: Example = async (gateway, imageUrl, show) => {
     query: EDIT,
     variables: { input },
   })) {
-    if (data?.editImage.id === undefined) throw new Error(data?.editImage.message);
+    if (data?.editImage?.id === undefined) throw new Error(data?.editImage?.message);
     id = data.editImage.id;
   }
   let last: Job | undefined;

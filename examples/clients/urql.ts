@@ -45,8 +45,8 @@ export const edit: Example = async (gateway, imageUrl, show) => {
   });
   const input = { images: [{ url: imageUrl }], prompt: 'Make it night', steps: 8 };
   const submitted = await client.mutation(EDIT, { input });
-  const id = submitted.data?.editImage.id;
-  if (id === undefined) throw new Error(submitted.data?.editImage.message ?? submitted.error?.message);
+  const id = submitted.data?.editImage?.id;
+  if (id === undefined) throw new Error(submitted.data?.editImage?.message ?? submitted.error?.message);
 
   let retry: NodeJS.Timeout | undefined;
   let stop = (): void => {};

@@ -97,7 +97,7 @@ export async function readJson(response: Response, signal: AbortSignal): Promise
 
 /**
  * Runs a query or mutation. Rejects with a GatewayError when there is no data: no response, one that is not
- * GraphQL, or an operation that was rejected.
+ * GraphQL, an operation that was rejected, or one of whose fields none succeeded.
  */
 export async function execute<Result, Variables>(
   connection: Connection,
@@ -129,7 +129,8 @@ export function post<Result, Variables>(
 }
 
 function hasData<Result>(body: unknown): body is { readonly data: Result } {
-  return typeof body === 'object' && body !== null && 'data' in body && body.data != null;
+  if (typeof body !== 'object' || body === null || !('data' in body) || body.data == null) return false;
+  return !('errors' in body) || Object.values(body.data).some(field => field !== null);
 }
 
 export type TransportName = 'websocket' | 'sse';

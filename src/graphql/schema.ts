@@ -1,8 +1,9 @@
-import type { GraphQLSchema } from 'graphql';
+import { type GraphQLSchema, specifiedDirectives } from 'graphql';
 import { type Builder, createBuilder } from './builder.ts';
 import { FEDERATION_LINK } from './federation/directives.ts';
 import { addFederation } from './federation/entities.ts';
 import { printSubgraph } from './federation/subgraph.ts';
+import { SEMANTIC_NON_NULL } from './nullability.ts';
 import { addCaller } from './types/caller.ts';
 import { addEdits } from './types/edit.ts';
 import { addEngines } from './types/engines.ts';
@@ -14,18 +15,20 @@ import { addScalars } from './types/scalars.ts';
 import { addJobUpdates } from './types/updates.ts';
 import { addWorkflows } from './types/workflows.ts';
 
+const DIRECTIVES = [...specifiedDirectives, SEMANTIC_NON_NULL];
+
 /** Builds the schema that clients write against; `schema/schema.graphql` is its printed form. */
 export function buildApiSchema(): GraphQLSchema {
   const builder = createBuilder();
   addTypes(builder);
-  return builder.toSchema({ schemaDirectives: { link: FEDERATION_LINK } });
+  return builder.toSchema({ directives: DIRECTIVES, schemaDirectives: { link: FEDERATION_LINK } });
 }
 
 /** Builds the schema that is served: the same, with the fields that a federation router needs. */
 export function buildSchema(): GraphQLSchema {
   const builder = createBuilder();
   addFederation(builder, addTypes(builder), printSubgraph(buildApiSchema()));
-  return builder.toSchema();
+  return builder.toSchema({ directives: DIRECTIVES });
 }
 
 function addTypes(builder: Builder): JobTypes {

@@ -1,5 +1,6 @@
 import { MapperKind, mapSchema, printSchemaWithDirectives } from '@graphql-tools/utils';
 import { type GraphQLSchema, lexicographicSortSchema } from 'graphql';
+import { SEMANTIC_NON_NULL } from '../nullability.ts';
 
 /** Routers that do not know `@oneOf` reject its use without a definition. */
 const ONE_OF = 'directive @oneOf on INPUT_OBJECT';
@@ -15,6 +16,7 @@ const RELAY_INTERFACE = 'Node';
 export function printSubgraph(schema: GraphQLSchema): string {
   const shared = mapSchema(schema, {
     [MapperKind.QUERY_ROOT_FIELD]: (field, name) => (RELAY_FIELDS.includes(name) ? null : field),
+    [MapperKind.DIRECTIVE]: directive => (directive.name === SEMANTIC_NON_NULL.name ? null : directive),
     [MapperKind.INTERFACE_TYPE]: type => (type.name === RELAY_INTERFACE ? null : type),
   });
   const sdl = printSchemaWithDirectives(lexicographicSortSchema(shared));

@@ -5,6 +5,7 @@ import { type EditInput, editFields, firstIssue, type ImageSource } from '../../
 import type { SubmitOutcome } from '../../jobs/submit.ts';
 import { show } from '../../workflows/messages.ts';
 import type { Builder } from '../builder.ts';
+import { FAILS_ALONE } from '../nullability.ts';
 import {
   type ErrorTypes,
   jobNotFound,
@@ -174,6 +175,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
   builder.mutationFields(t => ({
     editImage: t.field({
       type: EditImageResult,
+      ...FAILS_ALONE,
       description: 'Submits an edit. A returned job is stored and will run.',
       args: { input: t.arg({ type: EditImageInput, required: true }) },
       resolve: async (_root, { input }, { jobs, caller, signal, traceparent }) => {
@@ -192,6 +194,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
     cancelJob: t.field({
       type: CancelJobResult,
+      ...FAILS_ALONE,
       description:
         'Cancels a job. Returns once the engine has stopped working on it; a job that has ended stays as it is.',
       args: { id: t.arg.id({ required: true }) },
@@ -202,6 +205,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
     deleteJob: t.field({
       type: DeleteJobResult,
+      ...FAILS_ALONE,
       description: 'Cancels the job if it runs, then deletes it with its images.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller }) =>
@@ -209,6 +213,7 @@ export function addEdits(builder: Builder, jobTypes: JobTypes, errors: ErrorType
     }),
     retryJob: t.field({
       type: RetryJobResult,
+      ...FAILS_ALONE,
       description: 'Submits a new job with the same request as one that has ended.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller, traceparent }) => {

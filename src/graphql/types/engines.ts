@@ -4,6 +4,7 @@ import { describeProblem } from '../../workflows/check/engine.ts';
 import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
+import { FAILS_ALONE } from '../nullability.ts';
 import type { ErrorTypes, ProblemOf } from './errors.ts';
 import type { JobTypes } from './job.ts';
 
@@ -109,6 +110,7 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
   builder.queryField('engines', t =>
     t.field({
       type: [EngineType],
+      ...FAILS_ALONE,
       directives: OPERATOR_TAG,
       resolve: (_root, _args, { engines, caller }) => [...enginesFor(caller, engines())],
     }),
@@ -120,6 +122,7 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
   builder.mutationField('setEngineState', t =>
     t.field({
       type: SetEngineStateResult,
+      ...FAILS_ALONE,
       // Meant for a gateway itself, not for a supergraph.
       directives: { inaccessible: {} },
       description:
@@ -144,6 +147,7 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
   builder.mutationField('addEngine', t =>
     t.field({
       type: AddEngineResult,
+      ...FAILS_ALONE,
       directives: { inaccessible: {} },
       description:
         'Adds an engine, on every gateway of the store and after restarts; also one that was removed. `ENGINE_ALLOW` must have its host. The URL is http or https, without credentials.',
@@ -169,6 +173,7 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
   builder.mutationField('removeEngine', t =>
     t.field({
       type: RemoveEngineResult,
+      ...FAILS_ALONE,
       directives: { inaccessible: {} },
       description:
         'Removes an engine, on every gateway of the store and after restarts, until `addEngine` brings it back. It takes no more jobs, those that it has not begun go to other engines, and it is forgotten when its last one has ended.',

@@ -5,6 +5,7 @@ import type { WaitCode, WaitReason } from '../../jobs/waiting.ts';
 import { STAGES } from '../../workflows/manifest.ts';
 import type { Builder } from '../builder.ts';
 import { OPERATOR_TAG } from '../federation/directives.ts';
+import { FAILS_ALONE } from '../nullability.ts';
 import { addImages } from './images.ts';
 import { addNodeInterface } from './node-interface.ts';
 import { addWebhook } from './webhook.ts';
@@ -199,6 +200,7 @@ export function addJob(builder: Builder) {
       promptId: t.exposeID('promptId', { nullable: true, directives: OPERATOR_TAG }),
       webhookDeliveries: t.field({
         type: [WebhookDelivery],
+        ...FAILS_ALONE,
         description: 'Deliveries to the job’s webhook, oldest first.',
         resolve: async (job, _, { jobs }) => [...(await jobs.deliveries(job))],
       }),

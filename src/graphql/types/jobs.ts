@@ -4,6 +4,7 @@ import { PER_SECOND, type WatchOptions } from '../../jobs/changes.ts';
 import { labelFields } from '../../jobs/labels.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Builder } from '../builder.ts';
+import { FAILS_ALONE } from '../nullability.ts';
 import { addJobConnection, readPage } from './connection.ts';
 import { inputError, invalid } from './invalid.ts';
 import type { JobTypes } from './job.ts';
@@ -28,6 +29,7 @@ export function addJobQueries(builder: Builder, jobTypes: JobTypes): void {
     }),
     jobs: t.field({
       type: JobConnection,
+      ...FAILS_ALONE,
       args: {
         ...pageArgs,
         status: t.arg({ type: [JobStatus], description: 'Only jobs with one of these statuses.' }),

@@ -7,6 +7,7 @@ import { type FormField, formOf, type Workflow } from '../../workflows/workflow.
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
 import type { GraphQLContext } from '../context.ts';
+import { FAILS_ALONE } from '../nullability.ts';
 import type { JobTypes } from './job.ts';
 
 interface Entry {
@@ -109,6 +110,7 @@ export function addWorkflows(builder: Builder, { Node, SizeType }: JobTypes): vo
   builder.queryField('workflows', t =>
     t.field({
       type: [WorkflowType],
+      ...FAILS_ALONE,
       description: 'Most preferred first.',
       resolve: (_root, _args, context) => workflowsFor(context),
     }),

@@ -19,7 +19,7 @@ describe('composition', () => {
     for (const field of ['setEngineState', 'addEngine', 'removeEngine']) {
       expect(supergraph).toMatch(new RegExp(`${field}\\(.*@inaccessible`));
     }
-    expect(supergraph).toMatch(/engines: \[EditEngine!\]! .*@tag\(name: "operator"\)/);
+    expect(supergraph).toMatch(/engines: \[EditEngine!\] .*@tag\(name: "operator"\)/);
   });
 
   it('shares types that every subgraph has', () => {

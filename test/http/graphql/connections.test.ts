@@ -100,6 +100,13 @@ describe('a connection', () => {
     expect([idsOf(labelled), labelled.totalCount]).toEqual([ids.slice(6), null]);
   });
 
+  it('that fails leaves the results of the other fields as they are', async () => {
+    const query = '{ jobs(first: 101) { totalCount } engines { id } caller { id } }';
+    const { data, errors } = await postGraphQL(rig.url, query, {}, as(KEYS.alice));
+    expect(errors).toHaveLength(1);
+    expect(data).toEqual({ jobs: null, engines: [{ id: 'engine-1' }], caller: { id: 'key:alice' } });
+  });
+
   it.each([
     [{ first: 1, last: 1 }, 'last', 'last takes no value together with first, got first: 1 and last: 1'],
     [{ last: 101 }, 'last', 'last takes 0 to 100, got 101'],
