@@ -195,6 +195,7 @@ async function start(
     lanesPerEngine: config.LANES_PER_ENGINE,
     leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
+    modelPatienceMs: config.MODEL_PATIENCE,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
   });
   dispatcher = running;

@@ -94,6 +94,11 @@ export const workSubjects = {
     ENGINE_PROBE: duration
       .prefault('10s')
       .meta({ example: '30s', description: 'Interval between probes of a healthy engine' }),
+    MODEL_PATIENCE: duration.prefault('30s').meta({
+      example: '0s',
+      description:
+        'How long a waiting job may be passed over by later ones whose models the engine has loaded; 0 keeps the order of the queue',
+    }),
     MAX_ATTEMPTS: whole(1, 100)
       .default(3)
       .meta({ example: '5', description: 'Lost runs after which a job ends with ENGINE_LOST' }),

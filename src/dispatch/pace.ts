@@ -51,12 +51,21 @@ export interface PaceOptions {
 const FRESH_MS = 2_000;
 const ALL_FRESH_MS = 60_000;
 
+/** What the nodes of a run and its job took, and what several lanes learn, is stored together after this time. */
+const STORE_MS = 1_000;
+
 const MEGAPIXEL = 1024 * 1024;
 
 /** Starts to read what is stored. */
 export function createPace({ durations, now, log }: PaceOptions): Pace {
   const known = new Map<string, EngineDurations>();
   const readAt = new Map<string, number>();
+  /** What was learned since it was stored last, by engine. */
+  const unstored = new Map<
+    string,
+    { readonly device: string | null; readonly samples: readonly RunSample[] }
+  >();
+  let storing: NodeJS.Timeout | undefined;
   /** One access to the store after another, so that an older record never replaces a newer one. */
   let access: Promise<void> = Promise.resolve();
 
@@ -64,16 +73,21 @@ export function createPace({ durations, now, log }: PaceOptions): Pace {
     access = access.then(work).catch(error => log.debug({ err: error }, `${what} failed`));
   }
 
+  function remember(stored: EngineDurations): void {
+    const { samples } = unstored.get(stored.engine) ?? { samples: [] };
+    known.set(stored.engine, samples.reduce(learn, stored));
+  }
+
   function readAll(): void {
     readAt.set('', now());
     enqueue('reading the durations of earlier runs', async () => {
-      for (const stored of await durations.all()) known.set(stored.engine, stored);
+      for (const stored of await durations.all()) remember(stored);
     });
   }
 
   async function readOne(engine: string): Promise<void> {
     const stored = await durations.of(engine);
-    if (stored !== null) known.set(engine, stored);
+    if (stored !== null) remember(stored);
     readAt.set(engine, now());
   }
 
@@ -89,12 +103,23 @@ export function createPace({ durations, now, log }: PaceOptions): Pace {
   function add(engine: EngineName, sample: RunSample): void {
     // Known at once, for a run that starts now, and added to what is stored then.
     known.set(engine.id, learn(own(engine), sample));
-    enqueue('storing the durations of a run', async () => {
-      const stored = (await durations.of(engine.id)) ?? noDurations(engine.id, engine.device);
-      const next = learn({ ...stored, device: engine.device }, sample);
-      await durations.put(next);
-      known.set(engine.id, next);
-    });
+    const { samples } = unstored.get(engine.id) ?? { samples: [] };
+    unstored.set(engine.id, { device: engine.device, samples: [...samples, sample] });
+    storing ??= setTimeout(storeAll, STORE_MS);
+  }
+
+  function storeAll(): void {
+    clearTimeout(storing);
+    storing = undefined;
+    for (const [id, { device, samples }] of unstored) {
+      enqueue('storing the durations of runs', async () => {
+        const stored = (await durations.of(id)) ?? noDurations(id, device);
+        const next = samples.reduce(learn, { ...stored, device });
+        await durations.put(next);
+        remember(next);
+      });
+    }
+    unstored.clear();
   }
 
   readAll();
@@ -135,7 +160,10 @@ export function createPace({ durations, now, log }: PaceOptions): Pace {
       const mean = seconds.reduce((sum, each) => sum + each, 0) / seconds.length;
       return Math.min(300, Math.max(1, Math.ceil(mean / readyEngines)));
     },
-    stop: () => access,
+    stop() {
+      storeAll();
+      return access;
+    },
   };
 }
 

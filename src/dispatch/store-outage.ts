@@ -25,8 +25,8 @@ export function watchWrites(ledger: Ledger, now: Clock): WatchedLedger {
   return {
     ledger: {
       ...ledger,
-      acquireLane: watched(ledger.acquireLane),
-      renewLane: watched(ledger.renewLane),
+      keepLanes: watched(ledger.keepLanes),
+      claim: watched(ledger.claim),
       commit: watched(ledger.commit),
     },
     awaySince: () => since,

@@ -5,7 +5,7 @@ import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } fro
 import type { WaitCode } from './waiting.ts';
 
 /** Lines of a job's history that are kept; the oldest are dropped. */
-const LOG_LIMIT = 60;
+export const LOG_LIMIT = 60;
 
 /** What the log of a job says when no events arrive. */
 const DEAF = 'no events of the engine arrive: no steps and no previews';

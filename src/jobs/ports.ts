@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
+import type { ClaimRequest, ClaimResult, Lease } from './claims.ts';
 import type { Delivery } from './delivery.ts';
 import type { EngineRecord, StoredEngine } from './engines.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
@@ -10,12 +11,7 @@ import type { EngineDurations } from './progress/durations.ts';
 /** Milliseconds since 1970. Replaceable in tests. */
 export type Clock = () => number;
 
-/** Proves that a lane is still held: taking it over changes the token. */
-export interface Lease {
-  readonly lane: string;
-  /** Rises each time the lane changes hands (fencing). */
-  readonly token: number;
-}
+export type { Lease } from './claims.ts';
 
 /** Same key and same fingerprint: the same job. Same key, other fingerprint: a conflict. */
 export interface Idempotency {
@@ -139,6 +135,12 @@ export const REMOVALS_KEPT_MS = 24 * 60 * 60_000;
  */
 export type OnJobChange = (before: Job | null, after: Job, event: JobEvent['type'] | 'submitted') => void;
 
+/** The lanes of a process after `Ledger.keepLanes`. */
+export interface KeptLanes {
+  readonly lost: readonly string[];
+  readonly taken: readonly { readonly lease: Lease; readonly job: Job | null }[];
+}
+
 /**
  * The durable store of jobs. Each call is atomic; once it resolves, its change survives this process. A change of a job
  * is published to its watchers as part of the commit. Every call may reject with StoreUnavailable.
@@ -181,10 +183,16 @@ export interface Ledger {
   count(): Promise<{ waiting: number; running: number }>;
   /** What a caller uses now of what policies limit. */
   usage(owner: string): Promise<Usage>;
-  /** Takes a free lane, with the job that its last holder left, if any. Null if the lane is held. */
-  acquireLane(lane: string, ttlMs: number): Promise<{ lease: Lease; job: Job | null } | null>;
-  /** False if another process has taken over the lane. */
-  renewLane(lease: Lease, ttlMs: number): Promise<boolean>;
+  /**
+   * Chooses jobs for idle lanes (`assign`) and puts each in its lane, as `advance` does with `claimed`: one call, however many
+   * lanes are idle. Of jobs that start to wait from then on, as many are told to `onWaiting` as there are idle lanes.
+   */
+  claim(request: ClaimRequest): Promise<ClaimResult>;
+  /**
+   * Renews the leases of held lanes and takes those of the wanted ones that are free, each with the job that its last holder
+   * left, if any. `lost`: another process has taken over the lane.
+   */
+  keepLanes(held: readonly Lease[], wanted: readonly string[], ttlMs: number): Promise<KeptLanes>;
   releaseLane(lease: Lease): Promise<void>;
   /** The jobs in the lanes whose names begin with `prefix`, in no order. */
   inLanes(prefix: string): Promise<Job[]>;
@@ -194,8 +202,11 @@ export interface Ledger {
   overdue(createdBefore: number, limit: number): Promise<Job[]>;
   /** Expired jobs, oldest first. */
   expired(now: number, limit: number): Promise<Job[]>;
-  /** Calls back whenever a job starts to wait. Returns an unsubscribe function. */
-  onWaiting(listener: () => void): () => void;
+  /**
+   * Calls back when jobs start to wait that idle lanes of this process should ask for, with their number; 0 when any number of
+   * them may. A call may be lost. Returns an unsubscribe function.
+   */
+  onWaiting(listener: (arrivals: number) => void): () => void;
   readonly outbox: Outbox;
   readonly engines: EngineRecords;
   /** For logs and metrics; set where the parts are put together. */

@@ -113,8 +113,8 @@ export function timeLedger(registry: Registry, ledger: Ledger): Ledger {
     list: timed('list', ledger.list),
     count: timed('count', ledger.count),
     overdue: timed('overdue', ledger.overdue),
-    waiting: timed('waiting', ledger.waiting),
-    renewLane: timed('renew_lane', ledger.renewLane),
+    claim: timed('claim', ledger.claim),
+    keepLanes: timed('keep_lanes', ledger.keepLanes),
   };
 }
 

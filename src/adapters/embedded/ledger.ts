@@ -1,6 +1,16 @@
 import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { advance } from '../../jobs/advance.ts';
+import {
+  assign,
+  type Candidate,
+  type ClaimRequest,
+  candidateOf,
+  claimedBy,
+  lanesOf,
+  NO_INABILITY,
+} from '../../jobs/claims.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
 import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
@@ -10,6 +20,7 @@ import type {
   CommitResult,
   Durations,
   Idempotency,
+  Lease,
   Ledger,
   Secrets,
   SubmitOptions,
@@ -60,7 +71,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   // The leases belong to the process that held the file before. It is gone, since we hold the file now.
   db.exec('UPDATE lanes SET expires_at = 0');
 
-  const waitingListeners = createListeners();
+  const waitingListeners = createListeners<[number]>();
+  /** When a waiting job was first passed over. */
+  const passedAt = new Map<string, number>();
   const outbox = createEmbeddedOutbox(db, now);
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
@@ -91,6 +104,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
     remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner'),
     waiting: db.prepare('SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY score, id LIMIT ?'),
+    candidates: db.prepare('SELECT request, state, score FROM jobs WHERE waiting = 1 ORDER BY score, id'),
     ahead: db.prepare(
       `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
        WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)`,
@@ -217,6 +231,37 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
   }
 
+  function* waiting(): Generator<Candidate> {
+    for (const row of sql.candidates.iterate()) {
+      const job = jobOf(row);
+      yield candidateOf(job, Number(row.score), passedAt.get(job.id) ?? null);
+    }
+  }
+
+  /** The jobs in the lanes of an engine. */
+  function inLanes(prefix: string): Job[] {
+    // `substr` counts code points.
+    return sql.inLanes.all([...prefix].length, prefix).map(jobOf);
+  }
+
+  function claim({ lanes, idle, at, patienceMs }: ClaimRequest) {
+    const valid = lanes.filter(({ lease }) => sql.lane.get(lease.lane)?.token === lease.token);
+    const able = valid.filter(({ engine }) => !inLanes(lanesOf(engine)).some(({ suspect }) => suspect));
+    const choosing = able.map(lane => ({ ...lane, cannot: idle[lane.group]?.cannot ?? NO_INABILITY }));
+    const { chosen, ...rest } = assign(choosing, waiting(), at, patienceMs);
+    const claimed = chosen.flatMap(({ lane: index, job: id }) => {
+      const lane = able[index];
+      const before = read(id);
+      if (lane === undefined || before === null) return [];
+      const job = advance(before, claimedBy(lane, at));
+      const number = numbers.next();
+      return commit(job, number, before.revision, lane.lease, []) === 'ok'
+        ? [{ lane: lane.lease.lane, before, job, number }]
+        : [];
+    });
+    return { claimed, result: { ...rest, blocked: able.length < valid.length } };
+  }
+
   /** The owner of the removed job; undefined: there is no such job. */
   function remove(id: string, number: number): string | null | undefined {
     const row = sql.remove.get(id);
@@ -242,7 +287,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       // Also for a repeated job: its first submit may not be flushed yet.
       await flush();
       numbers.flushed(number);
-      if (result.kind === 'stored') waitingListeners.call();
+      if (result.kind === 'stored') waitingListeners.call(1);
       return result;
     },
     async findRepeated(owner, idempotency) {
@@ -271,12 +316,14 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       feed.changed(next);
       numbers.flushed(number);
       if (deliveries.length > 0) outbox.announce();
-      if (isWaiting(next)) waitingListeners.call();
+      if (isWaiting(next)) waitingListeners.call(0);
+      else passedAt.delete(next.id);
       return result;
     },
     async remove(id) {
       const { result: owner, number } = await numbered(n => remove(id, n));
       if (owner === undefined) return false;
+      passedAt.delete(id);
       numbers.committed({ jobId: id, number, job: null }, owner);
       await flush();
       feed.gone(id);
@@ -306,24 +353,40 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
         work: usage.work(owner),
       };
     },
-    async acquireLane(lane, ttlMs) {
-      return transact(() => {
-        const held = sql.lane.get(lane);
-        if (held && Number(held.expires_at) > now()) return null;
-        const token = Number(sql.takeLane.get(lane, now() + ttlMs)?.token);
-        const left = sql.inLane.get(lane);
-        return { lease: { lane, token }, job: left ? jobOf(left) : null };
-      });
+    async claim(request) {
+      const { result, claimed } = await group.run(() => claim(request));
+      for (const id of result.passed) passedAt.set(id, request.at);
+      for (const { job, number } of claimed) {
+        passedAt.delete(job.id);
+        numbers.committed({ jobId: job.id, number, job }, job.owner);
+      }
+      if (claimed.length > 0) await flush();
+      for (const { job, number } of claimed) {
+        feed.changed(job);
+        numbers.flushed(number);
+      }
+      const { againAt, more, blocked } = result;
+      return { claimed, againAt, more, blocked };
     },
-    async renewLane(lease, ttlMs) {
-      return sql.extendLane.run(now() + ttlMs, lease.lane, lease.token).changes === 1;
+    async keepLanes(held, wanted, ttlMs) {
+      return transact(() => {
+        const until = now() + ttlMs;
+        const renew = ({ lane, token }: Lease) => sql.extendLane.run(until, lane, token).changes === 1;
+        const lost = held.filter(lease => !renew(lease)).map(({ lane }) => lane);
+        const isFree = (lane: string): boolean => Number(sql.lane.get(lane)?.expires_at ?? 0) <= now();
+        const taken = wanted.filter(isFree).map(lane => {
+          const token = Number(sql.takeLane.get(lane, until)?.token);
+          const left = sql.inLane.get(lane);
+          return { lease: { lane, token }, job: left ? jobOf(left) : null };
+        });
+        return { lost, taken };
+      });
     },
     async releaseLane(lease) {
       sql.extendLane.run(now(), lease.lane, lease.token);
     },
     async inLanes(prefix) {
-      // `substr` counts code points.
-      return sql.inLanes.all([...prefix].length, prefix).map(jobOf);
+      return inLanes(prefix);
     },
     async stranded(graceMs) {
       return sql.stranded.all(now() - graceMs).map(jobOf);

@@ -75,16 +75,18 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const subscriber = createSubscriber({
     open: () => openSubscriber(target, client, keys.prefix),
     sharded: address.kind === 'cluster',
-    channels: () => [keys.waiting, keys.drained, ...feed.channels()],
+    channels: () => [keys.waiting, ledger.wakeChannel, keys.drained, ...feed.channels()],
     onMessage(channel, text) {
-      if (channel === keys.waiting) ledger.announceWaiting();
-      else if (channel === keys.drained) ledger.engines.announce();
+      if (channel === ledger.wakeChannel) ledger.arrived(Number(text));
+      else if (channel === keys.waiting) {
+        if (!text.startsWith('+')) ledger.arrived(0);
+      } else if (channel === keys.drained) ledger.engines.announce();
       else feed.message(channel, text);
     },
     async onRejoined() {
       await checkStore();
       await feed.refresh();
-      ledger.announceWaiting();
+      ledger.arrived(0);
       ledger.engines.announce();
     },
     log,

@@ -51,7 +51,9 @@ export function createKeys(prefix: string) {
     engines: `${prefix}:engines`,
     /** Set: ids of drained engines. Each change of an engine is published on the channel of the same name. */
     drained: `${prefix}:drained`,
-    /** Channel: a job started to wait. */
+    /** Channel: a job started to wait, and every gateway asks for it; a plus sign in front: only those of version 3 do. */
     waiting: `${prefix}:waiting`,
+    /** Channel: arrivals that one gateway asks for. */
+    wake: (gateway: string) => `${prefix}:wake:${gateway}`,
   };
 }

@@ -1,3 +1,6 @@
+import { randomUUID } from 'node:crypto';
+import { advance } from '../../jobs/advance.ts';
+import { type ClaimRequest, type ClaimResult, claimedBy } from '../../jobs/claims.ts';
 import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
 import { LIMITS, workOf } from '../../jobs/limits.ts';
@@ -9,6 +12,7 @@ import type {
   JobFilter,
   JobPosition,
   JobQuery,
+  KeptLanes,
   Ledger,
   SubmitResult,
 } from '../../jobs/ports.ts';
@@ -32,12 +36,11 @@ export interface RedisLedgerOptions {
 /** The ledger, with what the subscriber needs. */
 export interface RedisLedger extends Ledger {
   readonly engines: RedisEngines;
-  /** Calls the listeners for waiting jobs soon: a burst of submits causes one call. */
-  announceWaiting(): void;
+  /** The channel that this process is told of arrivals by. */
+  readonly wakeChannel: string;
+  /** Jobs have arrived, so many or an unknown number (0): calls the listeners for waiting jobs. */
+  arrived(count: number): void;
 }
-
-/** Announcements within this time cause one call. */
-const ANNOUNCE_DELAY_MS = 5;
 
 /** Jobs that one script looks at for a page of the jobs with some tags: a millisecond or two of Redis' time. */
 const STEP = 1_000;
@@ -54,8 +57,8 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   const laneTokens = `${prefix}:lane-tokens`;
   const outbox = createRedisOutbox({ client, keys, now });
   const engines = createRedisEngines(client, keys, now);
-  const waitingListeners = createListeners();
-  let announcement: NodeJS.Timeout | null = null;
+  const waitingListeners = createListeners<[number]>();
+  const gateway = randomUUID();
   const time = (): string => (now === null ? '' : String(now()));
 
   async function readRange(set: string, highest: string, limit: number): Promise<Job[]> {
@@ -91,10 +94,6 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       if (end === 'first') after = reached;
       else before = reached;
     }
-  }
-
-  async function extendLane(lane: string, token: number, ttlMs: number): Promise<boolean> {
-    return asNumber(await reach(client.qeExtendLane(laneTokens, prefix, time(), lane, token, ttlMs))) === 1;
   }
 
   return {
@@ -209,15 +208,38 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       const [waiting = 0, running = 0, work = 0] = reply.map(asNumber);
       return { waiting, running, work };
     },
-    async acquireLane(lane, ttlMs) {
-      const reply = await reach(client.qeAcquireLane(laneTokens, prefix, time(), lane, ttlMs));
-      if (reply === null) return null;
-      const [token, state, request] = asList(reply);
-      return { lease: { lane, token: asNumber(token) }, job: asJob(state, request) };
+    async claim(request) {
+      const reply = asList(await reach(client.qeClaim(keys.queue, prefix, gateway, encodeClaim(request))));
+      const [againAt, left, blocked, ...taken] = reply;
+      const claimed: ClaimResult['claimed'][number][] = [];
+      for (let n = 0; n < taken.length; n += 3) {
+        const lane = request.lanes[asNumber(taken[n]) - 1];
+        const before = asJob(taken[n + 1], taken[n + 2]);
+        if (lane === undefined || before === null) throw unexpected(reply);
+        claimed.push({ lane: lane.lease.lane, before, job: advance(before, claimedBy(lane, request.at)) });
+      }
+      return {
+        claimed,
+        againAt: againAt === '' ? null : Number(againAt),
+        more: left === 1,
+        blocked: blocked === 1,
+      };
     },
-    renewLane: ({ lane, token }, ttlMs) => extendLane(lane, token, ttlMs),
+    async keepLanes(held, wanted, ttlMs) {
+      const leases = held.flatMap(({ lane, token }) => [lane, token]);
+      const reply = await reach(
+        client.qeKeepLanes(laneTokens, prefix, time(), ttlMs, held.length, ...leases, ...wanted),
+      );
+      const [lost, ...entries] = asList(reply);
+      const taken: KeptLanes['taken'][number][] = [];
+      for (let n = 0; n < entries.length; n += 4) {
+        const [lane, token, state, request] = entries.slice(n, n + 4);
+        taken.push({ lease: { lane: String(lane), token: asNumber(token) }, job: asJob(state, request) });
+      }
+      return { lost: asList(lost).map(String), taken };
+    },
     async releaseLane({ lane, token }) {
-      await extendLane(lane, token, 0);
+      await reach(client.qeReleaseLane(laneTokens, prefix, time(), lane, token));
     },
     async inLanes(lanes) {
       return asPresentJobs(await reach(client.qeReadLanes(`${prefix}:held`, prefix, lanes)));
@@ -229,18 +251,13 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     overdue: (createdBefore, limit) => readRange(keys.since, `(${createdBefore}`, limit),
     expired: (at, limit) => readRange(keys.expiry, String(at), limit),
     onWaiting: waitingListeners.add,
-    announceWaiting() {
-      announcement ??= setTimeout(() => {
-        announcement = null;
-        waitingListeners.call();
-      }, ANNOUNCE_DELAY_MS);
-    },
+    wakeChannel: keys.wake(gateway),
+    arrived: waitingListeners.call,
     outbox,
     engines,
     async close() {
       waitingListeners.clear();
       engines.close();
-      if (announcement !== null) clearTimeout(announcement);
       outbox.close();
       await close();
     },
@@ -251,6 +268,11 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
 function columns(job: Job): (string | number)[] {
   const { revision, status, waiting, lane, expiresAt } = columnsOf(job);
   return [revision, status, waiting, lane ?? '', expiresAt ?? ''];
+}
+
+/** As the script takes it. */
+function encodeClaim({ lanes, ...request }: ClaimRequest): string {
+  return JSON.stringify({ ...request, lanes: lanes.map(({ lease, ...lane }) => ({ ...lease, ...lane })) });
 }
 
 /** As the names of lists and channels of one caller end; empty for those of all callers. */

@@ -7,6 +7,10 @@ import { asList, asNumber, reach } from './replies.ts';
  * Version of the records, indices and messages. Raise it with each change of them, and let the gateways of the version
  * before still read what is written, so that both can share one Redis during a rolling update. Version 1 had no key.
  *
+ * A gateway that claims by the script `claim` shares a Redis with earlier ones, which read the head of the queue: a job goes to
+ * the first to change its record, each tells the others of arrivals, and what the script keeps (`parked`, `alone`) the earlier ones
+ * do not read. Only a suspect that an earlier one claims may get company from a later one, until all are updated.
+ *
  * What is read has to be understood from the version before on: `record.ts` adds fields that came later.
  */
 export const STORE_VERSION = 4;

@@ -56,6 +56,8 @@ export interface Engine {
   canRun(workflow: string, version: string): boolean;
   /** The workflows changed: they are checked against what it has, and it is probed again. */
   recheck(): void;
+  /** Whether it is READY. */
+  takesJobs(): boolean;
   /** Resolves when it is READY, or `signal` aborts. */
   ready(signal: AbortSignal): Promise<void>;
   /** A run could not reach it, or found it stuck: it is probed again, and set aside for longer after each loss in a row. */
@@ -286,6 +288,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       if (workflow === null) return !workflows.broken().some(broken => broken.name === name);
       return problemsOf(workflow)?.length === 0;
     },
+    takesJobs: () => health.state === 'READY',
     recheck: () => apply({ type: 'recheckRequested' }),
     ready(signal) {
       if (health.state === 'READY' || signal.aborted) return Promise.resolve();

@@ -1,9 +1,11 @@
 import type { EngineClient } from '../../comfyui/client.ts';
+import { lanesOf } from '../../jobs/claims.ts';
 import { afterLeaving, type StoredEngine } from '../../jobs/engines.ts';
-import { lanesOf } from '../choose.ts';
 import type { DispatchContext } from '../context.ts';
 import { type Engine, type EngineStatus, startEngine } from '../engines/engine.ts';
-import { type Lane, startLane } from '../lane.ts';
+import { startClaimer } from '../lanes/claimer.ts';
+import { type Lane, startLane } from '../lanes/lane.ts';
+import { keepLeases } from '../lanes/leases.ts';
 import { type ConfiguredEngine, type EngineSource, isOver, type Member, membersOf } from './members.ts';
 
 /** The engines that settings name. They change with what a name in them resolves to. */
@@ -23,6 +25,8 @@ export interface FleetOptions {
   readonly lanesPerEngine: number;
   readonly leaseMs: number;
   readonly probeMs: number;
+  /** Milliseconds that a job may be passed over by later ones whose models an engine has loaded. */
+  readonly modelPatienceMs: number;
 }
 
 /** An engine with how it came into the fleet. */
@@ -80,9 +84,19 @@ export function keepFleet(options: FleetOptions): Fleet {
 
   const engines = (): readonly Engine[] => [...present.values()].map(({ engine }) => engine);
 
+  const leases = keepLeases({ ledger, leaseMs, now, log });
+  const claimer = startClaimer({
+    ledger,
+    workflows,
+    engines,
+    patienceMs: options.modelPatienceMs,
+    now,
+    log,
+  });
+
   function startLanes(engine: Engine): Lane[] {
     return Array.from({ length: lanesPerEngine }, (_, index) =>
-      startLane({ context, engine, engines, index, leaseMs }),
+      startLane({ context, engine, index, leases, claimer }),
     );
   }
 
@@ -225,6 +239,8 @@ export function keepFleet(options: FleetOptions): Fleet {
       await ticking;
       await running;
       await Promise.all([...present.values()].flatMap(({ lanes }) => lanes.map(lane => lane.stop())));
+      await claimer.stop();
+      await leases.stop();
       await Promise.all(engines().map(engine => engine.stop()));
     },
   };

@@ -1,11 +1,11 @@
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import type { EngineSocket } from '../../comfyui/socket.ts';
+import { besideOthers, lanesOf } from '../../jobs/claims.ts';
 import type { JobError } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';
 import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
-import { besideOthers, lanesOf } from '../choose.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
 import { nameRejection } from './failures.ts';
@@ -73,6 +73,7 @@ export async function runJob(
     wantsCancel: () => cancel || gone,
     leaving: () => signal.aborted,
   };
+  let mayHavePreview = left;
   try {
     // A cancel between the claim and the watch would be missed otherwise.
     const present = await context.ledger.get(claimed.id);
@@ -80,14 +81,17 @@ export async function runJob(
     cancel ||= present.cancelRequested;
     await (left ? resume(run) : begin(run));
   } catch (error) {
-    if (error instanceof RunOver) await giveUp(run, error);
-    else throw error;
+    if (!(error instanceof RunOver)) throw error;
+    mayHavePreview = true;
+    await giveUp(run, error);
   } finally {
     signal.removeEventListener('abort', leave);
     unwatch();
-    await context.previews.drop(claimed.id).catch(error => {
-      context.log.debug({ ...loggedJob(claimed), err: error }, 'the preview was not removed: it expires');
-    });
+    if (mayHavePreview || run.held.job.previewRevisions > 0) {
+      await context.previews.drop(claimed.id).catch(error => {
+        context.log.debug({ ...loggedJob(claimed), err: error }, 'the preview was not removed: it expires');
+      });
+    }
   }
 }
 
@@ -167,11 +171,12 @@ async function openSocket({ engine, clientId, inbox, signal }: Run): Promise<Eng
   }
 }
 
-/** Resolves once the job may run beside the jobs in the engine's other lanes; see `besideOthers`. */
+/** Resolves once the job may run beside the jobs in the engine's other lanes. Only a suspect waits; see `besideOthers`. */
 async function awaitTurn(run: Run): Promise<'go' | 'yield' | 'stopped'> {
   const { context, engine, held } = run;
   for (;;) {
     if (run.wantsCancel() || run.leaving() || engine.leaving() !== null) return 'stopped';
+    if (!held.job.suspect) return 'go';
     const others = (await context.ledger.inLanes(lanesOf(engine.id))).filter(({ id }) => id !== held.job.id);
     const turn = besideOthers(held.job, others);
     if (turn !== 'wait') return turn;

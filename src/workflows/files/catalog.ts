@@ -8,6 +8,8 @@ export interface WorkflowCatalog {
   /** The most preferred first. */
   all(): readonly Workflow[];
   broken(): readonly BrokenWorkflow[];
+  /** Every version that `find` knows: those of `all`, and earlier ones. */
+  versions(): readonly Workflow[];
   /** The version that a job was submitted with or, when it is gone, the current one of that name. */
   find(name: string, version: string): Workflow | null;
   /**
@@ -57,6 +59,7 @@ export function createCatalog(
   return {
     all: () => workflows,
     broken: () => broken,
+    versions: () => [...workflows, ...[...earlier.values()].flat()],
     find: (name, version) =>
       workflows.find(workflow => workflow.name === name && workflow.version === version) ??
       earlier.get(name)?.find(workflow => workflow.version === version) ??

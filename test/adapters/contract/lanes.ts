@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { advance } from '../../../src/jobs/advance.ts';
+import { acquireLane, renewLane } from '../../support/lanes.ts';
 import { claim, END, type UnderTest } from './under-test.ts';
 
 /** Lanes, their leases, and expiring jobs. */
@@ -9,42 +10,42 @@ export function laneContract(under: () => UnderTest): void {
     expect(await under().store.ledger.count()).toEqual({ waiting: 0, running: 1 });
     expect(await under().store.ledger.remove(job.id)).toBe(true);
     expect(await under().store.ledger.count()).toEqual({ waiting: 0, running: 0 });
-    expect((await under().store.ledger.acquireLane('e#0', 1_000))?.job).toBeNull();
+    expect((await acquireLane(under().store.ledger, 'e#0', 1_000))?.job).toBeNull();
     expect(await under().store.ledger.stranded(0)).toEqual([]);
     expect(await under().pages({ owner: 'a', statuses: null }, 5)).toEqual([]);
   });
 
   it('ignores a release by a former holder, and rejects a lease of a lane that was never taken', async () => {
-    const first = await under().store.ledger.acquireLane('e#0', 1_000);
+    const first = await acquireLane(under().store.ledger, 'e#0', 1_000);
     under().store.advanceClock(1_001);
-    const second = await under().store.ledger.acquireLane('e#0', 1_000);
+    const second = await acquireLane(under().store.ledger, 'e#0', 1_000);
     if (first === null || second === null) throw new Error('the lane was free');
     expect(second.lease.token).toBeGreaterThan(first.lease.token);
     await under().store.ledger.releaseLane(first.lease);
-    expect(await under().store.ledger.acquireLane('e#0', 1_000)).toBeNull();
+    expect(await acquireLane(under().store.ledger, 'e#0', 1_000)).toBeNull();
     const job = await under().stored();
     const lease = { lane: 'never', token: 1 };
     expect(await under().store.ledger.commit(advance(job, claim('never')), job.revision, lease)).toBe(
       'fenced',
     );
-    expect(await under().store.ledger.renewLane(lease, 1_000)).toBe(false);
+    expect(await renewLane(under().store.ledger, lease, 1_000)).toBe(false);
   });
 
   it('gives a lane to one holder, and after its lease to the next, with the job in the lane', async () => {
-    const first = await under().store.ledger.acquireLane('e#0', 1_000);
+    const first = await acquireLane(under().store.ledger, 'e#0', 1_000);
     if (first === null) throw new Error('the lane was free');
     expect(first.job).toBeNull();
-    expect(await under().store.ledger.acquireLane('e#0', 1_000)).toBeNull();
+    expect(await acquireLane(under().store.ledger, 'e#0', 1_000)).toBeNull();
     const job = await under().stored();
     const claimed = advance(job, claim('e#0'));
     expect(await under().store.ledger.commit(claimed, job.revision, first.lease)).toBe('ok');
-    expect(await under().store.ledger.renewLane(first.lease, 1_000)).toBe(true);
+    expect(await renewLane(under().store.ledger, first.lease, 1_000)).toBe(true);
 
     under().store.advanceClock(1_001);
-    const second = await under().store.ledger.acquireLane('e#0', 1_000);
+    const second = await acquireLane(under().store.ledger, 'e#0', 1_000);
     expect(second?.job).toEqual(claimed);
     // The stale holder can neither renew nor write.
-    expect(await under().store.ledger.renewLane(first.lease, 1_000)).toBe(false);
+    expect(await renewLane(under().store.ledger, first.lease, 1_000)).toBe(false);
     const late = advance(claimed, { type: 'started', at: 7 });
     expect(await under().store.ledger.commit(late, claimed.revision, first.lease)).toBe('fenced');
     expect(await under().store.ledger.get(job.id)).toEqual(claimed);
@@ -65,13 +66,13 @@ export function laneContract(under: () => UnderTest): void {
   });
 
   it('frees a released lane', async () => {
-    const first = await under().store.ledger.acquireLane('e#0', 60_000);
+    const first = await acquireLane(under().store.ledger, 'e#0', 60_000);
     if (first !== null) await under().store.ledger.releaseLane(first.lease);
-    expect(await under().store.ledger.acquireLane('e#0', 60_000)).not.toBeNull();
+    expect(await acquireLane(under().store.ledger, 'e#0', 60_000)).not.toBeNull();
   });
 
   it('finds jobs in lanes without a holder', async () => {
-    const held = await under().store.ledger.acquireLane('e#0', 10_000);
+    const held = await acquireLane(under().store.ledger, 'e#0', 10_000);
     const job = await under().stored();
     const claimed = advance(job, claim('e#0'));
     await under().store.ledger.commit(claimed, job.revision, held?.lease ?? null);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { claimContract } from './claims.ts';
 import { durationsContract } from './durations.ts';
 import { engineContract } from './engines.ts';
 import { feedContract } from './feed.ts';
@@ -31,6 +32,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     limitContract(under);
     labelContract(under);
     laneContract(under);
+    claimContract(under);
     feedContract(under);
     updatesContract(under);
     outboxContract(under);

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { aJob } from '../../support/jobs.ts';
+import { idleLanes } from '../../support/lanes.ts';
 import { claim, END, OPEN, type UnderTest } from './under-test.ts';
 
 /** The queue: its order, its bound and its listeners. */
@@ -89,22 +90,24 @@ export function queueContract(under: () => UnderTest): void {
     expect((await under().store.ledger.count()).waiting).toBe(3);
   });
 
-  it('calls listeners for waiting jobs at a submit and when a job is handed back', async () => {
-    const call = (): { heard: Promise<void>; stop: () => void } => {
-      let stop = (): void => {};
-      const heard = new Promise<void>(resolve => {
-        stop = under().store.ledger.onWaiting(resolve);
-      });
-      return { heard, stop };
-    };
-    const first = call();
+  it('tells the listeners of a process with idle lanes of arrivals, and of a job that is handed back', async () => {
+    const { ledger } = under().store;
+    const told: number[] = [];
+    let heard = Promise.withResolvers<void>();
+    const stop = ledger.onWaiting(arrivals => {
+      told.push(arrivals);
+      heard.resolve();
+    });
+    // Two of its engines stay idle.
+    await ledger.claim({ at: 5, lanes: [], idle: [idleLanes(2)], woken: 0, patienceMs: 0 });
     const job = await under().stored();
-    await first.heard;
-    first.stop();
+    await heard.promise;
+    expect(told).toEqual([1]);
+    heard = Promise.withResolvers<void>();
     const claimed = await under().commit(job, claim('e#0'));
-    const second = call();
     await under().commit(claimed, { type: 'handedBack', at: 6, reason: 'down', expiresAt: 9 });
-    await second.heard;
-    second.stop();
+    await heard.promise;
+    expect(told).toEqual([1, 0]);
+    stop();
   });
 }

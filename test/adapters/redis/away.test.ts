@@ -5,6 +5,7 @@ import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { createUpdates } from '../../../src/jobs/updates/updates.ts';
 import { aJob } from '../../support/jobs.ts';
+import { acquireLane, asking, claimFor, renewLane } from '../../support/lanes.ts';
 import {
   openStore,
   type StartOptions,
@@ -82,8 +83,8 @@ function calls({ ledger, feed, previews, rates }: Store, job: Job): Record<strin
     waitingAmong: () => ledger.waitingAmong([job.id]),
     ahead: () => ledger.ahead(job),
     count: () => ledger.count(),
-    acquireLane: () => ledger.acquireLane('e#0', 1),
-    renewLane: () => ledger.renewLane(lease, 1),
+    claim: () => claimFor(ledger, [asking(lease)]),
+    keepLanes: () => ledger.keepLanes([lease], [], 1),
     releaseLane: () => ledger.releaseLane(lease),
     stranded: () => ledger.stranded(1),
     overdue: () => ledger.overdue(1, 1),
@@ -199,7 +200,7 @@ describe('a lost Redis', () => {
     const store = await open(redis);
     const job = aJob();
     await store.ledger.submit(job, OPEN);
-    const before = await store.ledger.acquireLane('e#0', 60_000);
+    const before = await acquireLane(store.ledger, 'e#0', 60_000);
     const stream = await watch(store, job.id);
     await stream.next();
     const end = stream.next();
@@ -213,8 +214,8 @@ describe('a lost Redis', () => {
     expect(await store.ledger.waiting(5)).toEqual([another]);
     // A former holder stays fenced, also after the lane was taken again.
     if (before === null) throw new Error('the lane was free');
-    expect(await store.ledger.renewLane(before.lease, 1_000)).toBe(false);
-    const after = await store.ledger.acquireLane('e#0', 60_000);
+    expect(await renewLane(store.ledger, before.lease, 1_000)).toBe(false);
+    const after = await acquireLane(store.ledger, 'e#0', 60_000);
     expect(after?.lease.token).toBeGreaterThan(before.lease.token);
     expect(await store.ledger.commit(advance(another, CLAIM), 1, before.lease)).toBe('fenced');
   });

@@ -1,35 +1,61 @@
 import { announcing, CLOCK, NAMES, READ } from './parts.ts';
 
-/** Takes a free lane. */
-export const acquireLane = `
--- Purpose: takes a lane without a valid lease. The token is at least the current time, so that it also rises when Redis
---   lost the lane, and former holders stay fenced.
+/** Renews the lanes of a gateway, and takes free ones. */
+export const keepLanes = `
+-- Purpose: renews the leases of held lanes unless they were taken over, and takes wanted lanes without a valid lease. A token
+--   is at least the current time, so that it also rises when Redis lost the lane, and former holders stay fenced.
 -- KEYS[1]: hash of tokens by lane.
--- ARGV: 1 prefix, 2 time or '', 3 lane, 4 length of the lease in milliseconds.
--- Returns: nil when it is held; {token}, or {token, state, request} with the job that the last holder left.
+-- ARGV: 1 prefix, 2 time or '', 3 length of the leases in milliseconds, 4 number of held lanes, then each with its token, then
+--   the wanted lanes.
+-- Returns: {lanes with another holder, then for each taken lane: lane, token, state, request}, with nil for both halves where
+--   the last holder left no job.
 ${NAMES}${CLOCK}${READ}
-local lane, now = ARGV[3], clock(ARGV[2])
-if tonumber(redis.call('HGET', key('lane-ends'), lane) or '0') > now then return nil end
-local token = math.max(tonumber(redis.call('HGET', KEYS[1], lane) or '0') + 1, now)
-redis.call('HSET', KEYS[1], lane, whole(token))
-redis.call('HSET', key('lane-ends'), lane, whole(now + tonumber(ARGV[4])))
-local answer = { token }
-local held = redis.call('HGETALL', key('held'))
-for n = 1, #held, 2 do
-  if held[n + 1] == lane and #answer == 1 then read(answer, held[n]) end
+local now = clock(ARGV[2])
+local ends, until_ = key('lane-ends'), whole(now + tonumber(ARGV[3]))
+local lost, answer = {}, {}
+local wanted = 5 + 2 * tonumber(ARGV[4])
+for n = 5, wanted - 1, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[n]) == ARGV[n + 1] then
+    redis.call('HSET', ends, ARGV[n], until_)
+  else
+    lost[#lost + 1] = ARGV[n]
+  end
+end
+answer[1] = lost
+local jobs = nil
+for n = wanted, #ARGV do
+  local lane = ARGV[n]
+  if tonumber(redis.call('HGET', ends, lane) or '0') <= now then
+    local token = math.max(tonumber(redis.call('HGET', KEYS[1], lane) or '0') + 1, now)
+    redis.call('HSET', KEYS[1], lane, whole(token))
+    redis.call('HSET', ends, lane, until_)
+    if not jobs then
+      jobs = {}
+      local held = redis.call('HGETALL', key('held'))
+      for i = 1, #held, 2 do jobs[held[i + 1]] = held[i] end
+    end
+    answer[#answer + 1] = lane
+    answer[#answer + 1] = token
+    if jobs[lane] then
+      read(answer, jobs[lane])
+    else
+      answer[#answer + 1] = false
+      answer[#answer + 1] = false
+    end
+  end
 end
 return answer
 `;
 
-/** Renews or releases a lane. */
-export const extendLane = `
--- Purpose: sets the end of a lease unless the lane was taken over. A length of 0 releases the lane.
+/** Releases a lane. */
+export const releaseLane = `
+-- Purpose: ends a lease now, unless the lane was taken over.
 -- KEYS[1]: hash of tokens by lane.
--- ARGV: 1 prefix, 2 time or '', 3 lane, 4 token, 5 length in milliseconds.
+-- ARGV: 1 prefix, 2 time or '', 3 lane, 4 token.
 -- Returns: 1, or 0 when the lane has another holder.
 ${NAMES}${CLOCK}
 if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[4] then return 0 end
-redis.call('HSET', key('lane-ends'), ARGV[3], whole(clock(ARGV[2]) + tonumber(ARGV[5])))
+redis.call('HSET', key('lane-ends'), ARGV[3], whole(clock(ARGV[2])))
 return 1
 `;
 

@@ -1,14 +1,15 @@
 import type { Result } from 'ioredis';
+import { claim } from './claim.ts';
 import {
-  acquireLane,
   claimStore,
   commitEngine,
-  extendLane,
   identify,
+  keepLanes,
   putDurations,
   readEngines,
   readLanes,
   readStranded,
+  releaseLane,
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
@@ -35,8 +36,9 @@ declare module 'ioredis' {
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
-    qeAcquireLane(key: string, ...args: Argument[]): Result<unknown, Context>;
-    qeExtendLane(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeClaim(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeKeepLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReleaseLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadEngines(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCommitEngine(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -55,7 +57,7 @@ declare module 'ioredis' {
  *
  * | key | content |
  * | --- | --- |
- * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags |
+ * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags; `passed`: when a later job went first |
  * | `list:<status or *>` and `list:<status or *>:<owner>` | sorted sets of ids by time of submit |
  * | `tag:<tag>` and `tag:<tag>:<owner>` | sorted sets of ids by time of submit, for each label and metadata entry |
  * | `number` | string: the number of the newest change |
@@ -63,6 +65,8 @@ declare module 'ioredis' {
  * | `removed` and `removed:<owner>` | sorted sets of the ids of removed jobs by number |
  * | `held` | hash: lanes by job |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
+ * | `alone` | hash by engine: a job that has or had it for itself |
+ * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last |
  * | `keys` | hash: job ids by idempotency key |
  * | `usage:<day>` | hash: the work that was submitted on a day in UTC, by caller; it expires |
  * | `turns` | hash: the number of queued jobs by share |
@@ -86,8 +90,9 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeCountJobs: countJobs,
     qeClaimStore: claimStore,
     qeIdentify: identify,
-    qeAcquireLane: acquireLane,
-    qeExtendLane: extendLane,
+    qeClaim: claim(sharded),
+    qeKeepLanes: keepLanes,
+    qeReleaseLane: releaseLane,
     qeReadEngines: readEngines,
     qeCommitEngine: commitEngine(sharded),
     qeReadLanes: readLanes,

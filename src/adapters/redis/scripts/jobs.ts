@@ -1,5 +1,6 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
+import { ARRIVALS } from './claim.ts';
 import { LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
 import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, TAGS, UPDATES } from './parts.ts';
@@ -15,7 +16,7 @@ export const submit = (sharded: boolean): string => `
 --   a day or ''.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting},
 --   {'over-limit', limit, used}, {'taken'}.
-${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}
+${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${ARRIVALS}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
@@ -42,7 +43,7 @@ index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] 
 tagged(id, ARGV[17], ARGV[6], ARGV[7], true)
 if field ~= '' then redis.call('HSET', key('keys'), field, id) end
 update(ARGV[6], '{"number":' .. numbered(id, ARGV[6]) .. ',"state":' .. ARGV[14] .. ',"request":' .. ARGV[15] .. '}')
-if ARGV[11] == '1' then announce('waiting', id) end
+if ARGV[11] == '1' then arrived(id, ARGV[15]) end
 return { 'stored' }
 `;
 

@@ -159,10 +159,13 @@ local function entriesOf(list, first, final)
 end
 `;
 
-/** Publishes a message; on a cluster only within the slot of the channel's name, instead of to all nodes. */
+/**
+ * Publishes a message; on a cluster only within the slot of the channel's name, instead of to all nodes. Returns how many
+ * connections got it.
+ */
 export function announcing(sharded: boolean): string {
   return `
-local function announce(channel, message) redis.call('${sharded ? 'SPUBLISH' : 'PUBLISH'}', key(channel), message) end
+local function announce(channel, message) return redis.call('${sharded ? 'SPUBLISH' : 'PUBLISH'}', key(channel), message) end
 `;
 }
 

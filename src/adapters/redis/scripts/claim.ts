@@ -1,0 +1,324 @@
+import { LOG_LIMIT } from '../../../jobs/advance.ts';
+import { LOOK_AHEAD, LOOK_AT, PREFERENCE_MS } from '../../../jobs/claims.ts';
+import { TURN_MS } from '../../../jobs/job.ts';
+import { announcing, CLOCK, INDEX, NAMES, NUMBERS, UPDATES } from './parts.ts';
+
+/**
+ * Reads the halves of a record as text. Quotes within strings are escaped, so a quoted name with a colon is always a field, and
+ * the first one is the record's own: no object before it has a field of this name (`jobs/job.ts`).
+ */
+const FIELDS = `
+-- The position after the string whose opening quote is at a position.
+local function afterString(text, from)
+  local at = from + 1
+  while true do
+    at = text:find('["\\\\]', at)
+    if text:byte(at) == 34 then return at + 1 end
+    at = at + 2
+  end
+end
+local function fieldAt(text, name)
+  local _, colon = text:find('"' .. name .. '":', 1, true)
+  if not colon then return nil end
+  local from = colon + 1
+  return from, text:byte(from) == 34 and afterString(text, from) or text:find('[,}]', from)
+end
+local function decoded(json) return cjson.decode('[' .. json .. ']')[1] end
+-- The value of a field, nil for null. Not for objects and lists.
+local function valueOf(text, name)
+  local from, after = fieldAt(text, name)
+  local json = from and text:sub(from, after - 1)
+  if not json or json == 'null' then return nil end
+  return decoded(json)
+end
+`;
+
+/** Which workflow a job has, and which of its jobs an engine can run (`canRun` in `jobs/claims.ts`). */
+const ABILITY = `
+local function workflowOf(request)
+  return valueOf(request, 'workflow') or '', valueOf(request, 'workflowVersion') or ''
+end
+local function setOf(list)
+  local set = {}
+  for _, entry in ipairs(list) do set[entry] = true end
+  return set
+end
+local function canRun(cannot, name, version)
+  return (cannot.names[name] == true) == (cannot.except[version .. ' ' .. name] == true)
+end
+`;
+
+/**
+ * Tells a gateway with idle lanes of an arrival. `parked` is a hash: by gateway, its idle lanes (`IdleLanes`) when it asked
+ * last. A gateway without an entry asks by itself when one of its lanes becomes idle.
+ */
+const WAKE = `
+-- Wakes the gateway with the most idle engines, else the most idle lanes, of those that can run the workflow (nil: any). False
+-- when there is none. A gateway that is no longer subscribed is forgotten.
+local function wakeOne(name, version, besides, message)
+  local parked = redis.call('HGETALL', key('parked'))
+  while true do
+    local best, groups, engines, spare = nil, nil, 0, 0
+    for n = 1, #parked, 2 do
+      if parked[n] ~= besides and parked[n + 1] ~= '' then
+        local idle = cjson.decode(parked[n + 1])
+        local e, s = 0, 0
+        for _, group in ipairs(idle) do
+          local cannot = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
+          if not name or canRun(cannot, name, version) then
+            e, s = e + group.engines, s + group.spare
+            group.able = true
+          end
+        end
+        if e > engines or (e == engines and s > spare) then best, groups, engines, spare = n, idle, e, s end
+      end
+    end
+    if not best then return false end
+    if announce('wake:' .. parked[best], message) > 0 then
+      local kind, left = engines > 0 and 'engines' or 'spare', 0
+      local counted = false
+      for _, group in ipairs(groups) do
+        if group.able and not counted and group[kind] > 0 then
+          group[kind] = group[kind] - 1
+          counted = true
+        end
+        group.able = nil
+        left = left + group.engines + group.spare
+      end
+      if left > 0 then
+        redis.call('HSET', key('parked'), parked[best], cjson.encode(groups))
+      else
+        redis.call('HDEL', key('parked'), parked[best])
+      end
+      return true
+    end
+    redis.call('HDEL', key('parked'), parked[best])
+    parked[best + 1] = ''
+  end
+end
+`;
+
+/**
+ * Announces a new job: to one gateway, and to all of version 3 of the store, which the plus sign is for: later ones ignore such
+ * a message. Needs `announcing`.
+ */
+export const ARRIVALS = `${FIELDS}${ABILITY}${WAKE}
+local function arrived(id, request)
+  local name, version = workflowOf(request)
+  wakeOne(name, version, nil, '1')
+  announce('waiting', '+' .. id)
+end
+`;
+
+/** Chooses jobs for idle lanes and claims them. */
+export const claim = (sharded: boolean): string => `
+-- Purpose: the choice of \`assign\` in jobs/claims.ts and the change of \`advance\` with \`claimed\`, in one step. The adapters'
+--   contract compares both with these functions. Remembers what stays idle, to tell of arrivals.
+-- KEYS[1]: the queue.
+-- ARGV: 1 prefix, 2 gateway, 3 the claim as JSON.
+-- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, number of lane from 1, state, request, …}:
+--   the state is the one before.
+${NAMES}${CLOCK}${INDEX}${NUMBERS}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}
+local asked = cjson.decode(ARGV[3])
+local at, patience = asked.at, asked.patienceMs
+local blocked = 0
+
+-- The lanes that may take a job at all.
+local lanes = {}
+for n, lane in ipairs(asked.lanes) do
+  local valid = redis.call('HGET', key('lane-tokens'), lane.lane) == whole(lane.token)
+  local suspect = valid and redis.call('HGET', key('alone'), lane.engine)
+  if suspect then
+    local held = redis.call('HGET', key('held'), suspect)
+    if held and held:match('^(.*)#%d+$') == lane.engine then
+      valid, blocked = false, 1
+    else
+      redis.call('HDEL', key('alone'), lane.engine)
+    end
+  end
+  if valid then
+    lane.number = n
+    lane.warm = setOf(lane.warm)
+    lane.fresh = next(lane.warm) == nil
+    if lane.othersCannot ~= cjson.null then lane.othersCannot = setOf(lane.othersCannot) end
+    local cannot = asked.idle[lane.group + 1].cannot
+    lane.cannot = { names = setOf(cannot.names), except = setOf(cannot.except) }
+    lanes[#lanes + 1] = lane
+  end
+end
+
+local function claimableFrom(job, lane)
+  if not canRun(lane.cannot, job.workflow, job.version) then return nil end
+  if job.lostOn ~= lane.engine then return job.notBefore end
+  if lane.othersCannot == cjson.null or lane.othersCannot[job.workflow] then return job.notBefore end
+  return job.notBefore + ${PREFERENCE_MS}
+end
+local function mayTake(lane, job)
+  local from = claimableFrom(job, lane)
+  return not lane.given and from and at >= from
+end
+
+local againAt = nil
+local candidates = {}
+local function look(id, score)
+  local halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed')
+  local state = halves[1]
+  if not state then return end
+  local job = { id = id, score = tonumber(score), state = state, request = halves[2], share = halves[3],
+    passedAt = halves[4] and tonumber(halves[4]), notBefore = valueOf(state, 'notBefore') or 0,
+    lostOn = valueOf(state, 'lostOn'), priority = valueOf(state, 'priority') }
+  job.workflow, job.version = workflowOf(job.request)
+  local due = false
+  for _, lane in ipairs(lanes) do
+    local from = claimableFrom(job, lane)
+    if from and at >= from then due = true elseif from then againAt = math.min(againAt or from, from) end
+  end
+  if due then candidates[#candidates + 1] = job end
+end
+local room = #lanes + (patience > 0 and ${LOOK_AHEAD} or 1)
+local seen = 0
+while #lanes > 0 and #candidates < room and seen < ${LOOK_AT} do
+  local size = math.min(room, ${LOOK_AT} - seen)
+  local ids = redis.call('ZRANGE', KEYS[1], seen, seen + size - 1, 'WITHSCORES')
+  for n = 1, #ids, 2 do
+    if #candidates < room then look(ids[n], ids[n + 1]) end
+  end
+  seen = seen + size
+  if #ids < 2 * size then break end
+end
+
+local given = 0
+local function give(job, lane)
+  if not lane then return end
+  job.lane, lane.given, given = lane, true, given + 1
+end
+local function best(job, alone)
+  local fresh, first = nil, nil
+  for _, lane in ipairs(lanes) do
+    if lane.alone == alone and mayTake(lane, job) then
+      if lane.warm[job.workflow] then return lane end
+      if lane.fresh then fresh = fresh or lane end
+      first = first or lane
+    end
+  end
+  return fresh or first
+end
+local function mayGoBefore(later, earlier)
+  if later.priority ~= earlier.priority then return false end
+  return later.share == earlier.share or later.score < earlier.score + ${TURN_MS}
+end
+local function warmLane(job, alone)
+  for _, lane in ipairs(lanes) do
+    if lane.alone == alone and mayTake(lane, job) and lane.warm[job.workflow] then return lane end
+  end
+end
+local function maySkip(lane, n)
+  for i = 1, n - 1 do
+    local earlier = candidates[i]
+    if not earlier.lane and mayTake(lane, earlier) and not mayGoBefore(candidates[n], earlier) then return false end
+  end
+  return true
+end
+for _, job in ipairs(candidates) do
+  if patience > 0 and job.passedAt and at - job.passedAt >= patience then give(job, best(job, true) or best(job, false)) end
+end
+for _, alone in ipairs({ true, false }) do
+  for n = 1, patience > 0 and #candidates or 0 do
+    local job = candidates[n]
+    local lane = not job.lane and warmLane(job, alone)
+    if lane and maySkip(lane, n) then give(job, lane) end
+  end
+  for _, job in ipairs(candidates) do
+    if given == #lanes then break end
+    if not job.lane then give(job, best(job, alone)) end
+  end
+end
+
+-- What is passed over.
+for n, job in ipairs(candidates) do
+  if not job.lane and not job.passedAt then
+    for i = n + 1, #candidates do
+      local lane = candidates[i].lane
+      local from = lane and claimableFrom(job, lane)
+      if from and at >= from then
+        redis.call('HSET', record(job.id), 'passed', whole(at))
+        break
+      end
+    end
+  end
+end
+
+local function set(text, name, json)
+  local from, after = fieldAt(text, name)
+  if not from then return '{"' .. name .. '":' .. json .. ',' .. text:sub(2) end
+  return text:sub(1, from - 1) .. json .. text:sub(after)
+end
+-- Adds an entry to the log, which keeps the last ${LOG_LIMIT}.
+local function logged(state, entry)
+  local _, open = state:find('"log":[', 1, true)
+  local starts, pos = {}, open + 1
+  while true do
+    pos = state:find('["{%]]', pos)
+    local char = state:byte(pos)
+    if char == 34 then
+      pos = afterString(state, pos)
+    elseif char == 123 then
+      starts[#starts + 1] = pos
+      pos = pos + 1
+    else
+      break
+    end
+  end
+  local first = #starts >= ${LOG_LIMIT} and starts[#starts - ${LOG_LIMIT} + 2] or open + 1
+  return state:sub(1, open) .. state:sub(first, pos - 1) .. (#starts > 0 and ',' or '') .. entry .. state:sub(pos)
+end
+local function claimed(state, lane)
+  local engine, prompt = cjson.encode(lane.engine), cjson.encode(lane.promptId)
+  state = set(state, 'revision', whole(valueOf(state, 'revision') + 1))
+  state = set(state, 'lane', cjson.encode(lane.lane))
+  state = set(state, 'engine', engine)
+  state = set(state, 'clientId', prompt)
+  state = set(state, 'promptId', prompt)
+  state = set(state, 'waitCode', 'null')
+  state = set(state, 'notBefore', 'null')
+  return logged(state, '{"at":' .. whole(at) .. ',"event":"claimed","detail":' .. engine .. '}')
+end
+
+local answer = { '', #candidates > given and 1 or 0, blocked }
+if againAt then answer[1] = whole(againAt) end
+for _, job in ipairs(candidates) do
+  local lane = job.lane
+  if lane then
+    local state = claimed(job.state, lane)
+    local old = redis.call('HMGET', record(job.id), 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'revision')
+    redis.call('HSET', record(job.id), 'revision', whole(tonumber(old[8]) + 1), 'waiting', '0', 'lane', lane.lane, 'state', state)
+    redis.call('HDEL', record(job.id), 'passed')
+    index(job.id, { owner = old[5], created = old[6], score = old[7], share = job.share },
+      { status = old[1], waiting = old[2], lane = old[3], expires = old[4] },
+      { status = old[1], waiting = '0', lane = lane.lane, expires = old[4] })
+    if valueOf(state, 'suspect') then redis.call('HSET', key('alone'), lane.engine, job.id) end
+    local message = '{"number":' .. numbered(job.id, old[5]) .. ',"state":' .. state .. ',"request":' .. job.request .. '}'
+    announce('feed:' .. job.id, message)
+    update(old[5], message)
+    local group = asked.idle[lane.group + 1]
+    local kind = lane.alone and 'engines' or 'spare'
+    group[kind] = math.max(0, group[kind] - 1)
+    answer[#answer + 1] = lane.number
+    answer[#answer + 1] = job.state
+    answer[#answer + 1] = job.request
+  end
+end
+
+local left = 0
+for _, group in ipairs(asked.idle) do left = left + group.engines + group.spare end
+if left > 0 then
+  redis.call('HSET', key('parked'), ARGV[2], cjson.encode(asked.idle))
+else
+  redis.call('HDEL', key('parked'), ARGV[2])
+end
+-- Others may be idle who can take what this gateway was told of and does not take. They do not pass it on in turn.
+for _ = 1, math.min(asked.woken - given, redis.call('ZCARD', KEYS[1])) do
+  if not wakeOne(nil, nil, ARGV[2], '0') then break end
+end
+return answer
+`;

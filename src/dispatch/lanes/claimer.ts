@@ -1,0 +1,354 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type AskingLane,
+  type ClaimResult,
+  type Inability,
+  NO_INABILITY,
+  workflowKey,
+} from '../../jobs/claims.ts';
+import type { Job } from '../../jobs/job.ts';
+import type { Clock, Lease, Ledger } from '../../jobs/ports.ts';
+import type { Log } from '../../log.ts';
+import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
+import type { Engine } from '../engines/engine.ts';
+import { createWarmth } from './warmth.ts';
+
+/** An idle lane. */
+export interface IdleLane {
+  readonly lease: Lease;
+  readonly engine: Engine;
+}
+
+/** Claims jobs for all idle lanes of this process: one call, however many lanes are idle. */
+export interface Claimer {
+  /**
+   * Resolves with the next job of the lane, which is claimed. Null when `signal` aborts, or the engine no longer takes jobs; a
+   * job that was claimed meanwhile is returned all the same.
+   */
+  next(lane: IdleLane, signal: AbortSignal): Promise<Job | null>;
+  /** The lane drives a job, from its claim to its end: another holder may have claimed it. */
+  during<T>(lane: IdleLane, job: Job, work: () => Promise<T>): Promise<T>;
+  /** Whether an engine of this process has the models of the workflow loaded, or will have when its jobs have run. */
+  hasLoaded(workflow: string): boolean;
+  stop(): Promise<void>;
+}
+
+export interface ClaimerOptions {
+  readonly ledger: Ledger;
+  readonly workflows: WorkflowCatalog;
+  /** All engines of this process, now. */
+  readonly engines: () => readonly Engine[];
+  /** See `ClaimRequest`. */
+  readonly patienceMs: number;
+  readonly now: Clock;
+  readonly log: Log;
+}
+
+/** Lanes that one call asks for. */
+const LANES_PER_CALL = 32;
+/** A notification of waiting jobs may be lost, for example when the store restarts: ask anyway, in milliseconds. */
+const POLL_MS = 2_000;
+/** How often to ask while a job has an engine for itself. */
+const ALONE_POLL_MS = 250;
+/** After an error of the store. */
+const RETRY_MS = 1_000;
+
+interface Entry extends IdleLane {
+  /** Whether it has not asked since it became idle. */
+  fresh: boolean;
+  /** Whether the present call asks for it. */
+  asking: boolean;
+  /** Whether it goes, with what the present call has for it. */
+  leaving: boolean;
+  resolve(job: Job | null): void;
+}
+
+/** `IdleLanes` as they are counted. */
+interface Group {
+  readonly index: number;
+  readonly cannot: Inability;
+  engines: number;
+  spare: number;
+}
+
+/** Starts to claim jobs for the lanes that call `next`. */
+export function startClaimer(options: ClaimerOptions): Claimer {
+  const { ledger, workflows, patienceMs, now, log } = options;
+  const idle = new Map<string, Entry>();
+  /** The lanes with a job, by engine. */
+  const busy = new Map<string, Set<string>>();
+  const warmth = createWarmth(workflows);
+  let stopped = false;
+  let calling: Promise<void> | null = null;
+  let timer: NodeJS.Timeout | undefined;
+  let timerAt = Number.POSITIVE_INFINITY;
+  /** Arrivals that no call asked for yet. */
+  let woken = 0;
+  /** Ask for every idle lane, because there may be work for any of them. */
+  let forAll = false;
+  /** Whether the store failed a moment ago. */
+  let resting = false;
+
+  const stopListening = ledger.onWaiting(arrivals => {
+    if (arrivals === 0) forAll = true;
+    else woken += arrivals;
+    ask();
+  });
+
+  /** Asks at the end of this turn of the event loop, or after the present call. */
+  function ask(): void {
+    if (resting) return;
+    calling ??= Promise.resolve()
+      .then(run)
+      .finally(() => {
+        calling = null;
+        // What came during the last step of `run`.
+        if (hasNews()) ask();
+      });
+  }
+
+  function hasNews(): boolean {
+    if (stopped || resting) return false;
+    return woken > 0 || forAll || [...idle.values()].some(({ fresh }) => fresh);
+  }
+
+  function askIn(ms: number): void {
+    const at = now() + ms;
+    if (stopped || (timerAt <= at && timerAt > now())) return;
+    clearTimeout(timer);
+    timerAt = at;
+    timer = setTimeout(
+      () => {
+        timerAt = Number.POSITIVE_INFINITY;
+        resting = false;
+        forAll = true;
+        ask();
+      },
+      Math.max(0, ms),
+    );
+  }
+
+  async function run(): Promise<void> {
+    while (hasNews()) {
+      try {
+        await claim();
+      } catch (error) {
+        log.warn({ lanes: idle.size, err: error }, 'could not ask for jobs');
+        resting = true;
+        clearTimeout(timer);
+        timerAt = Number.POSITIVE_INFINITY;
+        return askIn(RETRY_MS);
+      }
+    }
+    if (idle.size > 0) askIn(POLL_MS);
+  }
+
+  async function claim(): Promise<void> {
+    dismissUnready();
+    const groups = createGroups(workflows);
+    const asking = choose(groups, forAll ? LANES_PER_CALL : woken);
+    // What is left of the arrivals is asked for with other lanes.
+    const told = asking.length === idle.size ? woken : Math.min(woken, asking.length);
+    woken -= told;
+    forAll = false;
+    const at = now();
+    for (const entry of asking) entry.asking = true;
+    try {
+      const result = await ledger.claim({
+        at,
+        lanes: asking.map(entry => describe(entry, groups)),
+        idle: groups.all().map(({ cannot, engines, spare }) => ({ cannot, engines, spare })),
+        woken: told,
+        patienceMs,
+      });
+      take(result);
+      settle(asking);
+      if (result.more && result.claimed.length > 0 && idle.size > 0) forAll = true;
+      if (result.blocked) askIn(ALONE_POLL_MS);
+      if (result.againAt !== null) askIn(result.againAt - at);
+    } finally {
+      for (const entry of asking) {
+        entry.asking = false;
+        if (entry.leaving) entry.resolve(null);
+      }
+    }
+  }
+
+  function take({ claimed }: ClaimResult): void {
+    for (const { lane, before, job } of claimed) {
+      ledger.onChange?.(before, job, 'claimed');
+      const entry = idle.get(lane);
+      if (entry === undefined) throw new Error(`${lane} was claimed for and is not idle`);
+      occupy(entry, job);
+      entry.resolve(job);
+    }
+  }
+
+  /** What one lane of an engine did not get, the others would not get either. */
+  function settle(asked: readonly Entry[]): void {
+    const engines = new Set(asked.filter(({ lease }) => idle.has(lease.lane)).map(({ engine }) => engine));
+    for (const entry of idle.values()) if (engines.has(entry.engine)) entry.fresh = false;
+  }
+
+  function occupy({ lease, engine }: IdleLane, { request }: Job): void {
+    warmth.queued(engine.id, request.workflow);
+    busy.set(engine.id, (busy.get(engine.id) ?? new Set()).add(lease.lane));
+  }
+
+  function vacate({ lease, engine }: IdleLane): void {
+    const lanes = busy.get(engine.id);
+    lanes?.delete(lease.lane);
+    if (lanes?.size === 0) busy.delete(engine.id);
+  }
+
+  /** The lanes of engines that take no jobs now stop to ask. */
+  function dismissUnready(): void {
+    for (const { engine, resolve } of idle.values()) {
+      if (engine.takesJobs()) continue;
+      // It may be restarted.
+      warmth.forget(engine.id);
+      resolve(null);
+    }
+  }
+
+  /**
+   * Counts the idle lanes, and chooses those to ask for: the ones that became idle, and of the others as many of each kind as
+   * there are arrivals. At most one per engine, as its next job decides which models it has. Idle engines come first.
+   */
+  function choose(groups: Groups, arrivals: number): Entry[] {
+    const first = new Map<string, Entry>();
+    const fresh = new Set<Engine>();
+    for (const entry of idle.values()) {
+      const { id } = entry.engine;
+      if (entry.fresh) fresh.add(entry.engine);
+      const group = groups.of(entry.engine);
+      if (first.has(id) || busy.has(id)) group.spare += 1;
+      else group.engines += 1;
+      if (!first.has(id)) first.set(id, entry);
+    }
+    const ordered = [...first.values()].sort((one, other) => rank(one) - rank(other));
+    const perKind = new Map<string, number>();
+    const others: { entry: Entry; nth: number }[] = [];
+    for (const entry of ordered) {
+      if (fresh.has(entry.engine)) continue;
+      const kind = [groups.of(entry.engine).index, ...warmth.of(entry.engine.id)].join(' ');
+      const nth = perKind.get(kind) ?? 0;
+      perKind.set(kind, nth + 1);
+      if (nth < arrivals) others.push({ entry, nth });
+    }
+    // Some of each kind, where they are too many.
+    others.sort((one, other) => one.nth - other.nth);
+    const chosen = [
+      ...ordered.filter(({ engine }) => fresh.has(engine)),
+      ...others.map(({ entry }) => entry),
+    ];
+    return chosen.slice(0, LANES_PER_CALL).sort((one, other) => rank(one) - rank(other));
+  }
+
+  /** 0 for a lane of an idle engine, which comes before those of busy ones. */
+  function rank({ engine }: Entry): 0 | 1 {
+    return busy.has(engine.id) ? 1 : 0;
+  }
+
+  function describe(entry: Entry, groups: Groups): AskingLane {
+    const { lease, engine } = entry;
+    return {
+      lease,
+      engine: engine.id,
+      promptId: randomUUID(),
+      group: groups.of(engine).index,
+      alone: rank(entry) === 0,
+      warm: warmth.of(engine.id),
+      othersCannot: othersCannot(engine, options.engines(), workflows),
+    };
+  }
+
+  return {
+    next(lane, signal) {
+      if (signal.aborted || stopped) return Promise.resolve(null);
+      const name = lane.lease.lane;
+      return new Promise(resolve => {
+        const leave = (job: Job | null): void => {
+          idle.delete(name);
+          signal.removeEventListener('abort', abort);
+          resolve(job);
+        };
+        const entry = { ...lane, fresh: true, asking: false, leaving: false, resolve: leave };
+        const abort = (): void => {
+          if (entry.asking) entry.leaving = true;
+          else leave(null);
+        };
+        signal.addEventListener('abort', abort, { once: true });
+        idle.set(name, entry);
+        ask();
+      });
+    },
+    async during(lane, job, work) {
+      occupy(lane, job);
+      try {
+        return await work();
+      } finally {
+        vacate(lane);
+      }
+    },
+    hasLoaded: workflow => options.engines().some(({ id }) => warmth.of(id).includes(workflow)),
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      stopListening();
+      await calling;
+      for (const { resolve } of idle.values()) resolve(null);
+    },
+  };
+}
+
+/** Idle lanes by what they can run. */
+interface Groups {
+  of(engine: Engine): Group;
+  all(): readonly Group[];
+}
+
+function createGroups(workflows: WorkflowCatalog): Groups {
+  const groups = new Map<string, Group>();
+  const known = new Map<Engine, Group>();
+  return {
+    of(engine) {
+      const found = known.get(engine);
+      if (found !== undefined) return found;
+      const cannot = inabilityOf(engine, workflows);
+      const kind = JSON.stringify(cannot);
+      const group = groups.get(kind) ?? { index: groups.size, cannot, engines: 0, spare: 0 };
+      groups.set(kind, group);
+      known.set(engine, group);
+      return group;
+    },
+    all: () => [...groups.values()],
+  };
+}
+
+/** What the engine cannot run, as `Engine.canRun` says of every workflow that is known. */
+function inabilityOf(engine: Engine, workflows: WorkflowCatalog): Inability {
+  const names = [
+    ...workflows.all().flatMap(({ name, version }) => (engine.canRun(name, version) ? [] : [name])),
+    ...workflows.broken().map(({ name }) => name),
+  ];
+  const except = workflows
+    .versions()
+    .filter(({ name, version }) => engine.canRun(name, version) === names.includes(name))
+    .map(({ name, version }) => workflowKey(name, version));
+  return names.length === 0 && except.length === 0 ? NO_INABILITY : { names, except };
+}
+
+/** Names of the workflows that no other ready engine can run; null: there is no other. */
+function othersCannot(
+  engine: Engine,
+  engines: readonly Engine[],
+  workflows: WorkflowCatalog,
+): readonly string[] | null {
+  const others = engines.filter(other => other.id !== engine.id && other.takesJobs());
+  if (others.length === 0) return null;
+  return workflows
+    .all()
+    .filter(({ name, version }) => !others.some(other => other.canRun(name, version)))
+    .map(({ name }) => name);
+}
