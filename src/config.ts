@@ -81,6 +81,9 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
   if (unknown != null) {
     faults.push(`API_KEYS: has the policy ${show(unknown)}, which CALLER_POLICIES does not have`);
   }
+  if (config.EVENT_CHANNEL !== undefined && config.REDIS_URL === undefined) {
+    faults.push('REDIS_URL: is required with EVENT_CHANNEL');
+  }
   if (config.ARTIFACTS_URL?.kind === 's3') {
     const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = config;
     if (AWS_SECRET_ACCESS_KEY === undefined && (AWS_ACCESS_KEY_ID ?? AWS_SESSION_TOKEN) !== undefined) {

@@ -16,6 +16,8 @@ export interface Store {
   readonly secrets: Secrets;
   /** Null in the embedded store, which has a single gateway. */
   readonly rates: SharedRates | null;
+  /** Publishes a message on a channel that others than gateways read. Null in the embedded store, which has no other readers. */
+  readonly publish: ((channel: string, message: string) => Promise<void>) | null;
   close(): Promise<void>;
 }
 
@@ -51,6 +53,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     durations: ledger.durations,
     secrets: ledger.secrets,
     rates: null,
+    publish: null,
     async close() {
       await snapshots?.stop();
       await ledger.close();

@@ -180,6 +180,14 @@ export const workSubjects = {
       example: '/etc/ssl/redis-ca.pem',
       description: 'PEM file of the authority that signed Redis’ certificate',
     }),
+    EVENT_CHANNEL: text
+      .regex(/^[\w.:-]{1,100}$/, 'takes 1 to 100 letters, digits and . _ : -')
+      .optional()
+      .meta({
+        example: 'edit-jobs',
+        description:
+          'With `REDIS_URL`: publishes the changes of each job on the channel `EVENT_CHANNEL.<job id>`, as routers that read Redis themselves expect; see [Cosmo’s event-driven subscriptions](federation.md). Default: none',
+      }),
     LEASE: duration
       .prefault('10s')
       .meta({ example: '30s', description: 'How long after a gateway dies another one takes over its runs' }),

@@ -9,6 +9,7 @@ import { logJobs } from '../telemetry/job-log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { reportQueue, timeLedger } from '../telemetry/part-metrics.ts';
 import type { Tracing } from '../telemetry/tracing.ts';
+import { createJobEvents } from './job-events.ts';
 import type { Stops } from './stops.ts';
 
 export interface OpenStores extends Omit<Store, 'close'> {
@@ -38,12 +39,19 @@ export async function openStores(
   });
   stops.add(() => store.close());
   const logJob = logJobs(log);
+  const { EVENT_CHANNEL: prefix } = config;
+  const events =
+    prefix === undefined || store.publish === null
+      ? null
+      : createJobEvents({ prefix, publish: store.publish, log });
+  stops.add(() => events?.stop());
   const ledger: Ledger = {
     ...tracing.ledger(timeLedger(metrics.registry, store.ledger)),
     onChange(before, job, event) {
       logJob(before, job, event);
       metrics.jobs.onChange(before, job, event);
       tracing.onChange(before, job, event);
+      events?.onChange(before, job, event);
     },
   };
   reportQueue(metrics.registry, ledger, now);

@@ -36,6 +36,7 @@ beforeAll(async () => {
       durations: opened.durations,
       secrets: opened.secrets,
       rates: null,
+      publish: null,
       close: () => ledger.close(),
     };
   });

@@ -49,6 +49,7 @@ beforeAll(async () => {
       durations: opened.durations,
       secrets: opened.secrets,
       rates: null,
+      publish: null,
       close: () => ledger.close(),
     };
   });

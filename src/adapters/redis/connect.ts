@@ -45,6 +45,8 @@ export interface RedisStore {
   readonly durations: Durations;
   readonly secrets: Secrets;
   readonly rates: SharedRates;
+  /** Publishes to readers outside of the gateways. Rejects with StoreUnavailable. */
+  publish(channel: string, message: string): Promise<void>;
   /** Closes every connection, as `ledger.close` does. */
   close(): Promise<void>;
 }
@@ -131,6 +133,9 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     durations: createRedisDurations(client, keys),
     secrets: createRedisSecrets(client, keys),
     rates: createRedisRates(client, keys),
+    async publish(channel, message) {
+      await reach(client.publish(channel, message));
+    },
     close: ledger.close,
   };
 }
