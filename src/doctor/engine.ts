@@ -8,7 +8,13 @@ import type { TlsFault } from '../comfyui/tls.ts';
 import type { Config } from '../config.ts';
 import { canTarget } from '../dispatch/engines/inspection.ts';
 import { sizeInWords } from '../sizes.ts';
-import { checkAgainstEngine, describeProblem, type WorkflowProblem } from '../workflows/check/engine.ts';
+import type { ModelChoice } from '../workflows/bind/models.ts';
+import {
+  checkAgainstEngine,
+  describeProblem,
+  modelsOnEngine,
+  type WorkflowProblem,
+} from '../workflows/check/engine.ts';
 import { parseObjectInfo } from '../workflows/check/object-info.ts';
 import type { Workflow } from '../workflows/workflow.ts';
 import { type Check, type Reporter, reasonOf, reporter } from './check.ts';
@@ -106,7 +112,19 @@ async function checkPrograms(
       // An engine that runs none is of no use; one that runs some need not run them all.
       return runs.length === 0 ? report.wrong(message, ...fixes) : report.warning(message, ...fixes);
     });
-  return { checks: [...(runs.length === 0 ? [] : [report.ok(`runs ${runs.join(', ')}`)]), ...lacking], runs };
+  const inWords = found
+    .filter(({ problems }) => problems.length === 0)
+    .map(({ workflow }) => `${workflow.name}${otherFiles(modelsOnEngine(workflow, info))}`);
+  return {
+    checks: [...(runs.length === 0 ? [] : [report.ok(`runs ${inWords.join(', ')}`)]), ...lacking],
+    runs,
+  };
+}
+
+/** ` (with a.gguf)`: the files that are used in place of others; empty where there are none. */
+function otherFiles(models: readonly ModelChoice[]): string {
+  const files = models.flatMap(({ wanted, file }) => (file === wanted ? [] : [file]));
+  return files.length === 0 ? '' : ` (with ${files.join(', ')})`;
 }
 
 function problemFix(problem: WorkflowProblem, { name, manifest }: Workflow): string {
@@ -120,9 +138,10 @@ function problemFix(problem: WorkflowProblem, { name, manifest }: Workflow): str
         : `install ${from} in ComfyUI/custom_nodes, and restart ComfyUI`;
     }
     case 'model-missing': {
-      const { file, folder } = problem;
+      const { file, folder, alternatives } = problem;
       const from = manifest.requires.models.find(entry => entry.file === file)?.from;
-      return `put ${file} into ComfyUI/models/${folder}${from === undefined ? '' : `, from ${from}`}`;
+      const others = alternatives.length === 0 ? '' : `, or one of ${alternatives.join(', ')}`;
+      return `put ${file} into ComfyUI/models/${folder}${from === undefined ? '' : `, from ${from}`}${others}`;
     }
     case 'input-invalid':
       return `update ComfyUI, or correct input ${problem.input} of node ${problem.node} in graph.json of ${name}`;

@@ -37,6 +37,7 @@ export interface EngineOptions {
   readonly removeDir: boolean;
   readonly missingModels: readonly string[];
   readonly missingNodes: readonly string[];
+  readonly moreModels: Readonly<Record<string, readonly string[]>>;
   /** Called when a fault simulates a restart of the process. */
   onCrash(): void;
 }

@@ -25,6 +25,8 @@ export interface SandboxOptions {
   readonly dir?: string;
   /** Model files that are missing. */
   readonly missingModels?: readonly string[];
+  /** Model files besides those of the workflows, by folder. */
+  readonly moreModels?: Readonly<Record<string, readonly string[]>>;
   /** Node classes that are missing. */
   readonly missingNodes?: readonly string[];
 }
@@ -61,6 +63,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     removeDir: options.dir === undefined,
     missingModels: options.missingModels ?? [],
     missingNodes: options.missingNodes ?? [],
+    moreModels: options.moreModels ?? {},
     onCrash: () => restart(RESTART_MS, null),
   });
 

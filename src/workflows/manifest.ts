@@ -115,6 +115,26 @@ const size = z.strictObject({
     .optional(),
 });
 
+const alternative = z
+  .strictObject({
+    file: z.string().min(1),
+    from: z.string().describe('where it is published').optional(),
+    loader: z
+      .strictObject({
+        class: z.string().min(1).describe('the class that takes the place of the node that loads the file'),
+        input: z
+          .string()
+          .min(1)
+          .describe('its input for the name of the file; unset: of the same name as that of the node')
+          .optional(),
+        inputs: z.record(z.string(), scalar).describe('its other values; links of the node stay').default({}),
+        from: z.string().describe('the node pack or ComfyUI version that has it').optional(),
+      })
+      .describe('unset: the node of graph.json loads it too')
+      .optional(),
+  })
+  .describe('a file that does as well');
+
 const requires = z.strictObject({
   nodes: z
     .array(
@@ -130,6 +150,10 @@ const requires = z.strictObject({
         folder: z.string().min(1).describe("a folder below ComfyUI's models folder"),
         file: z.string().min(1),
         from: z.string().describe('where it is published').optional(),
+        alternatives: z
+          .array(alternative)
+          .describe('used on engines that lack the file, the first that an engine has')
+          .default([]),
       }),
     )
     .default([]),

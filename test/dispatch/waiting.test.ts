@@ -28,6 +28,7 @@ function engine(state: EngineState, fields: Partial<EngineStatus> = {}): EngineS
     live: true,
     workflows: state === 'UNFIT' || state === 'STARTING' ? [] : [workflow],
     problems: new Map(),
+    models: new Map(),
     ...fields,
   };
 }

@@ -199,6 +199,7 @@ describe('an engine that lacks something', () => {
     expect(checkAgainstEngine(await shipped('qwen-image-edit-plus'), info)).toEqual([
       {
         kind: 'model-missing',
+        alternatives: expect.arrayContaining(['Qwen-Image-Edit-2509-Q8_0.gguf']),
         file: 'qwen_image_edit_2509_fp8_e4m3fn.safetensors',
         folder: 'diffusion_models',
       },
@@ -208,6 +209,7 @@ describe('an engine that lacks something', () => {
     expect(checkAgainstEngine(lightning, complete, { lightning: 4 })).toEqual([
       {
         kind: 'model-missing',
+        alternatives: [],
         file: 'Qwen-Image-Edit-2509-Lightning-4steps-V1.0-bf16.safetensors',
         folder: 'loras',
       },

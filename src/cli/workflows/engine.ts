@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 import { type EngineCredentials, NO_CREDENTIALS } from '../../comfyui/credentials.ts';
-import { checkAgainstEngine } from '../../workflows/check/engine.ts';
+import { checkAgainstEngine, modelsOnEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
 import { CommandFailure } from '../outcome.ts';
@@ -58,15 +58,22 @@ export function engineFindings(workflow: Workflow, info: ObjectInfo): Findings {
   const problems = checkAgainstEngine(workflow, info);
   const reported = problems.flatMap(problem => (problem.kind === 'model-missing' ? problem.file : []));
   const lacksClass = problems.some(problem => problem.kind === 'node-missing');
+  const chosen = problems.length > 0 ? [] : modelsOnEngine(workflow, info);
+  const used = chosen.filter(({ wanted, file }) => wanted !== file);
   // The files of options that are not the default, and those of a missing loader, which lists none.
   const others = workflow.manifest.requires.models.filter(
-    ({ file }) => !files.has(file) && !reported.includes(file),
+    ({ file, alternatives }) =>
+      ![file, ...alternatives.map(other => other.file)].some(name => files.has(name)) &&
+      !reported.includes(file),
   );
   return {
     problems: problems.map(problem => explainProblem(problem, workflow, info)),
-    notes: others.map(
-      ({ file, folder, from }) =>
-        `the file ${file} was not found in models/${folder}${source(from)}${lacksClass ? '' : '; only some parameters need it'}`,
-    ),
+    notes: [
+      ...used.map(({ wanted, file }) => `uses ${file} in place of ${wanted}`),
+      ...others.map(
+        ({ file, folder, from }) =>
+          `the file ${file} was not found in models/${folder}${source(from)}${lacksClass ? '' : '; only some parameters need it'}`,
+      ),
+    ],
   };
 }

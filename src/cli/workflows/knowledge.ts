@@ -72,7 +72,7 @@ export function checkAgainstKnowledge(workflow: Workflow, known: readonly Knowle
   const unlisted = new Set<string>();
   const found = new Map<string, { text: string; versions: string[] }>();
   for (const { version, info } of known) {
-    for (const problem of checkAgainstEngine(workflow, info)) {
+    for (const problem of checkAgainstEngine(asWritten(workflow), info)) {
       if (problem.kind === 'model-missing') continue;
       if (problem.kind === 'node-missing' && !isTypo(problem.classType, info.keys())) {
         foreign.add(problem.classType);
@@ -100,6 +100,13 @@ export function checkAgainstKnowledge(workflow: Workflow, known: readonly Knowle
       ...[...foreign].map(name => `the class ${name} is unknown: check it with --engine`),
     ],
   };
+}
+
+/** Without alternatives, which depend on the files of an engine. */
+function asWritten(workflow: Workflow): Workflow {
+  const { manifest } = workflow;
+  const models = manifest.requires.models.map(model => ({ ...model, alternatives: [] }));
+  return { ...workflow, manifest: { ...manifest, requires: { ...manifest.requires, models } } };
 }
 
 /** Samplers and schedulers that node packs (RES4LYF, Efficiency, Easy-Use) add to the lists of ComfyUI's own nodes. */

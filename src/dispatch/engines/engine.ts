@@ -6,7 +6,8 @@ import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '.
 import { engineId } from '../../jobs/engines.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
-import { checkAgainstEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
+import type { ModelChoice } from '../../workflows/bind/models.ts';
+import { checkAgainstEngine, modelsOnEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
@@ -42,6 +43,8 @@ export interface EngineStatus {
   readonly workflows: readonly string[];
   /** Why it cannot run the others, by workflow. */
   readonly problems: Problems;
+  /** The files that it uses for those with alternatives, by workflow that it can run. */
+  readonly models: ReadonlyMap<string, readonly ModelChoice[]>;
 }
 
 /** One ComfyUI server as the dispatcher sees it: probed regularly, and not used while it is unhealthy. */
@@ -54,6 +57,8 @@ export interface Engine {
    * exists, so that a run can fail such a job with the reason.
    */
   canRun(workflow: string, version: string): boolean;
+  /** Its nodes and files, as they were read last; null before the first time. */
+  inventory(): ObjectInfo | null;
   /** The workflows changed: they are checked against what it has, and it is probed again. */
   recheck(): void;
   /** Whether it is READY. */
@@ -93,6 +98,7 @@ export interface EngineOptions {
   readonly probeMs: number;
 }
 
+const NO_MODELS: EngineStatus['models'] = new Map();
 const UPLOADS_REMEMBERED = 1_000;
 /** How long a prompt that was given up may still arrive, in milliseconds. */
 const ABANDONED_MS = 60_000;
@@ -110,7 +116,11 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
   let stats: SystemStats | null = null;
   let previewMetadata = false;
   /** Nodes and files of the engine, with the problems of each workflow that was checked against them. */
-  let inventory: { info: ObjectInfo; found: WeakMap<Workflow, readonly WorkflowProblem[]> } | null = null;
+  let inventory: {
+    info: ObjectInfo;
+    found: WeakMap<Workflow, readonly WorkflowProblem[]>;
+    models: WeakMap<Workflow, readonly ModelChoice[]>;
+  } | null = null;
   /** Why its WebSocket does not open; null when it does. */
   let deaf: string | null = null;
   /** The next probe tests the WebSocket. */
@@ -153,10 +163,26 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     );
   }
 
+  /** What it uses for files with alternatives, in the workflows of these names. */
+  function models(runnable: readonly string[]): ReadonlyMap<string, readonly ModelChoice[]> {
+    const chosen = new Map<string, readonly ModelChoice[]>();
+    for (const workflow of workflows.all()) {
+      if (inventory === null || !runnable.includes(workflow.name)) continue;
+      const known = inventory.models.get(workflow) ?? modelsOnEngine(workflow, inventory.info);
+      inventory.models.set(workflow, known);
+      if (known.length > 0) chosen.set(workflow.name, known);
+    }
+    return chosen;
+  }
+
   async function readInventory(): Promise<void> {
     previewMetadata = await client.previewMetadata();
     apply({ type: 'readingInventory' });
-    inventory = { info: parseObjectInfo(await client.objectInfo()), found: new WeakMap() };
+    inventory = {
+      info: parseObjectInfo(await client.objectInfo()),
+      found: new WeakMap(),
+      models: new WeakMap(),
+    };
     for (const workflow of workflows.all()) problemsOf(workflow);
   }
 
@@ -279,6 +305,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
         live: deaf === null && health.state !== 'STARTING' && health.state !== 'DOWN',
         workflows: health.inventoryAt === null ? [] : runnable,
         problems: found,
+        models: health.inventoryAt === null ? NO_MODELS : models(runnable),
       };
     },
     canRun(name, version) {
@@ -289,6 +316,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
       return problemsOf(workflow)?.length === 0;
     },
     takesJobs: () => health.state === 'READY',
+    inventory: () => inventory?.info ?? null,
     recheck: () => apply({ type: 'recheckRequested' }),
     ready(signal) {
       if (health.state === 'READY' || signal.aborted) return Promise.resolve();

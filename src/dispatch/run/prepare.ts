@@ -5,6 +5,7 @@ import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
 import { sizeInWords } from '../../sizes.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
+import type { Engine } from '../engines/engine.ts';
 import { persistently, type Run } from './settle.ts';
 
 /** Where our uploads live in the engine's input folder. */
@@ -19,8 +20,13 @@ export function uploadName(image: StoredImage): string {
   return `${image.sha256}.${image.key.slice(image.key.lastIndexOf('.') + 1)}`;
 }
 
-/** Binds the job's request to its workflow, with the names under which the engine has the images, by their keys. */
-export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<string, string>): Prepared {
+/** Binds the job's request to its workflow, with the files that the engine has, and the names under which the engine has the images, by their keys. */
+export function bindJob(
+  context: DispatchContext,
+  job: Job,
+  engine: Pick<Engine, 'inventory'>,
+  names: ReadonlyMap<string, string>,
+): Prepared {
   const workflow = context.workflows.find(job.request.workflow, job.request.workflowVersion);
   if (workflow === null) {
     return {
@@ -45,7 +51,12 @@ export function bindJob(context: DispatchContext, job: Job, names: ReadonlyMap<s
   });
   const mask = request.mask === undefined ? null : nameOf(request.mask);
   try {
-    return { ok: true, prompt: bindWorkflow(workflow, { ...request, jobId: job.id, images, mask }) };
+    const bound = bindWorkflow(
+      workflow,
+      { ...request, jobId: job.id, images, mask },
+      engine.inventory() ?? undefined,
+    );
+    return { ok: true, prompt: bound };
   } catch (error) {
     // The workflow changed after the submit and no longer accepts the request.
     if (error instanceof WorkflowBindError)

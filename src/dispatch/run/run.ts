@@ -106,7 +106,7 @@ async function begin(run: Run): Promise<void> {
     const uploads = await context.observer.around('upload', held.job, () => uploadInputs(run));
     if (uploads.ok === 'stopped') return stopped(run);
     if (!uploads.ok) return fail(run, uploads.error);
-    const prepared = bindJob(context, held.job, uploads.names);
+    const prepared = bindJob(context, held.job, engine, uploads.names);
     if (!prepared.ok) return fail(run, prepared.error);
     prompt = prepared.prompt;
     await held.apply({ type: 'bound', at: context.now(), size: prompt.size });
@@ -188,7 +188,7 @@ async function awaitTurn(run: Run): Promise<'go' | 'yield' | 'stopped'> {
 
 async function resume(run: Run): Promise<void> {
   const { context, held, clientId } = run;
-  const prepared = bindJob(context, held.job, new Map());
+  const prepared = bindJob(context, held.job, run.engine, new Map());
   if (!prepared.ok) return fail(run, prepared.error);
   context.log.info({ ...loggedJob(held.job), engine: run.engine.id }, 'resuming a run');
   // Until the engine answered, the requested id is stored, which it need not use.

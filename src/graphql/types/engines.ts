@@ -1,5 +1,6 @@
 import type { MemberStatus } from '../../dispatch/fleet/fleet.ts';
 import { withField } from '../../jobs/request.ts';
+import type { ModelChoice } from '../../workflows/bind/models.ts';
 import { describeProblem } from '../../workflows/check/engine.ts';
 import { enginesFor, needOperator } from '../access.ts';
 import type { Builder } from '../builder.ts';
@@ -40,6 +41,17 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
       DRAINED: { description: STATES.DRAINED },
       LEAVING: { description: STATES.LEAVING },
     },
+  });
+  const ModelType = builder.objectRef<ModelChoice & { workflow: string }>('EditEngineModel').implement({
+    description: 'The file that an engine uses for a required one that has alternatives.',
+    directives: OPERATOR_TAG,
+    fields: t => ({
+      workflow: t.exposeString('workflow'),
+      wanted: t.exposeString('wanted', { description: 'The file of the graph.' }),
+      file: t.exposeString('file', {
+        description: 'The same, or the first alternative that the engine has.',
+      }),
+    }),
   });
   const EngineSource = builder.enumType('EditEngineSource', {
     values: {
@@ -97,6 +109,12 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
       workflows: t.stringList({
         description: 'Names of workflows that it can run.',
         resolve: engine => [...engine.workflows],
+      }),
+      models: t.field({
+        type: [ModelType],
+        description: 'Which files it uses, for each workflow that it can run and that has alternatives.',
+        resolve: engine =>
+          [...engine.models].flatMap(([workflow, list]) => list.map(model => ({ workflow, ...model }))),
       }),
       problems: t.stringList({
         description: 'Why it cannot run the others.',

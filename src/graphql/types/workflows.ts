@@ -3,6 +3,7 @@ import type { EngineStatus } from '../../dispatch/engines/engine.ts';
 import type { Size } from '../../images/formats.ts';
 import { resultSize } from '../../workflows/bind/bind.ts';
 import { describeProblem } from '../../workflows/check/engine.ts';
+import type { Manifest } from '../../workflows/manifest.ts';
 import { type FormField, formOf, type Workflow } from '../../workflows/workflow.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
@@ -52,12 +53,16 @@ export function addWorkflows(builder: Builder, { Node, SizeType }: JobTypes): vo
     }),
   });
   const Requirement = builder
-    .objectRef<{ file: string; folder: string }>('EditWorkflowRequirement')
+    .objectRef<Manifest['requires']['models'][number]>('EditWorkflowRequirement')
     .implement({
       description: 'A file of model weights that the engine needs.',
       fields: t => ({
         file: t.exposeString('file'),
         folder: t.exposeString('folder', { description: 'Below ComfyUI’s models folder.' }),
+        alternatives: t.stringList({
+          description: 'Files that do as well, best first. `engines` says which one each engine uses.',
+          resolve: ({ alternatives }) => alternatives.map(({ file }) => file),
+        }),
       }),
     });
   const WorkflowType = builder.objectRef<Entry>('EditWorkflow').implement({

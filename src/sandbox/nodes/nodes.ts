@@ -78,6 +78,7 @@ const passConditioning: Node = async inputs => ({
 /** The node classes of the sandbox. */
 const NODES: Readonly<Record<string, Node>> = {
   UNETLoader: load,
+  UnetLoaderGGUF: load,
   CLIPLoader: load,
   VAELoader: load,
   LoraLoaderModelOnly: load,

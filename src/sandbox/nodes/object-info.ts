@@ -23,6 +23,8 @@ export interface NodeClassesOptions {
   readonly version: EngineVersion;
   readonly missingModels: readonly string[];
   readonly missingNodes: readonly string[];
+  /** Files besides those of the workflows, by model folder; with some in the format GGUF there is a loader for them. */
+  readonly moreModels?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** The model folders, each with the input that lists its files. */
@@ -40,16 +42,46 @@ const MODEL_FOLDERS: Readonly<Record<string, readonly [classType: string, input:
  */
 export function readNodeClasses(options: NodeClassesOptions): NodeClasses {
   const parsed = parseJson(readFileSync(new URL('object-info.json', import.meta.url), 'utf8'));
+  const more = new Map(
+    Object.entries(options.moreModels ?? {}).map(([folder, files]) => [MODEL_FOLDERS[folder]?.join(), files]),
+  );
   const missingModels = new Set<unknown>(options.missingModels);
   const classes: Record<string, NodeClass> = {};
   for (const [name, info] of Object.entries(isObject(parsed) ? parsed : {})) {
     if (options.missingNodes.includes(name) || !isNodeClass(info)) continue;
-    classes[name] = mapInputs(info, ([type, ...rest]) => [
-      typeof type === 'string' ? type : type.filter(option => !missingModels.has(option)),
+    classes[name] = mapInputs(info, ([type, ...rest], input) => [
+      typeof type === 'string'
+        ? type
+        : [
+            ...type.filter(option => !missingModels.has(option)),
+            ...(more.get(`${name},${input}`) ?? []).filter(file => !isGguf(file)),
+          ],
       ...rest,
     ]);
   }
+  const gguf = (options.moreModels?.diffusion_models ?? []).filter(isGguf);
+  if (gguf.length > 0) classes.UnetLoaderGGUF = ggufLoader(gguf);
   return options.version === '0.8.0' ? upgradeTo080(classes) : classes;
+}
+
+function isGguf(file: string): boolean {
+  return file.endsWith('.gguf');
+}
+
+/** As city96's ComfyUI-GGUF describes it. */
+function ggufLoader(files: readonly string[]): NodeClass {
+  return {
+    input: { required: { unet_name: [files] } },
+    input_order: { required: ['unet_name'] },
+    output: ['MODEL'],
+    output_is_list: [false],
+    output_name: ['MODEL'],
+    name: 'UnetLoaderGGUF',
+    display_name: 'Unet Loader (GGUF)',
+    python_module: 'custom_nodes.ComfyUI-GGUF',
+    category: 'bootleg',
+    output_node: false,
+  };
 }
 
 function isNodeClass(info: unknown): info is NodeClass {

@@ -1,7 +1,9 @@
+import type { ObjectInfo } from '../check/object-info.ts';
 import { type Graph, nodeId, nodeOf } from '../graph.ts';
 import { listTargets, type Manifest, type Target } from '../manifest.ts';
 import { show } from '../messages.ts';
 import type { Workflow } from '../workflow.ts';
+import { chooseModels, type ModelChoice } from './models.ts';
 import {
   fillTemplate,
   fits,
@@ -48,6 +50,8 @@ export interface BoundPrompt {
   /** The node under which `/history` lists the result. */
   outputNode: string;
   plan: ProgressPlan;
+  /** The files that are used for those with alternatives. */
+  models: readonly ModelChoice[];
 }
 
 /** A request that does not fit a workflow; `message` names the field. */
@@ -67,10 +71,11 @@ export const SEED_MAX = 18_446_744_073_709_551_615n;
 /**
  * Makes the graph of one job: sets the images in their slots, removes the nodes of absent ones, sets every field of the
  * request, and names the output file after the job. The seed becomes a decimal string, since a JSON number above 2^53
- * would lose digits. The workflow must have passed `checkWorkflow`, and is not changed. Throws a WorkflowBindError when
+ * would lose digits. With `info`, the nodes and files of the engine, files with alternatives become the first one that it has.
+ * The workflow must have passed `checkWorkflow`, and is not changed. Throws a WorkflowBindError when
  * the request does not fit the workflow's slots and ranges, so that no graph ever contains NaN or Infinity.
  */
-export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPrompt {
+export function bindWorkflow(workflow: Workflow, request: BindRequest, info?: ObjectInfo): BoundPrompt {
   const { manifest, graph: whole } = workflow;
   const parameters = checkRequest(manifest, request);
   const images = request.images.toSorted((left, right) => left.slot - right.slot);
@@ -105,9 +110,11 @@ export function bindWorkflow(workflow: Workflow, request: BindRequest): BoundPro
   for (const name of SETTINGS) put(inputs[name], request[name]);
   put({ node: output.node, input: output.prefixInput }, `QwenEdit/api_${request.jobId}`);
 
+  const models = info === undefined ? [] : chooseModels(graph, manifest, info);
+
   const { steps, cfg } = request;
   const plan = planProgress(manifest, whole, graph, { steps, cfg, images, size });
-  return { graph, size, outputNode: nodeId(whole, output.node), plan };
+  return { graph, size, outputNode: nodeId(whole, output.node), plan, models };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type BindImage, type BindRequest, bindWorkflow } from '../bind/bind.ts';
+import { alternativesTo, type ModelChoice } from '../bind/models.ts';
 import { defaultsFor, inRange } from '../bind/parameters.ts';
 import { slotSets } from '../bind/slots.ts';
 import { type Graph, type GraphNode, isLink, isModelFile, type Link, modelFolder, nodeOf } from '../graph.ts';
@@ -9,7 +10,8 @@ import type { NodeClass, NodeInput, ObjectInfo } from './object-info.ts';
 /** Why an engine cannot run a workflow. */
 export type WorkflowProblem =
   | { kind: 'node-missing'; classType: string }
-  | { kind: 'model-missing'; file: string; folder: string }
+  /** `alternatives`: files that would do as well, all missing too. */
+  | { kind: 'model-missing'; file: string; folder: string; alternatives: readonly string[] }
   | { kind: 'input-invalid'; node: string; input: string; message: string };
 
 /** A problem in words. The text about a missing node or file continues the name of the engine. */
@@ -17,8 +19,10 @@ export function describeProblem(problem: WorkflowProblem): string {
   switch (problem.kind) {
     case 'node-missing':
       return `lacks the node ${problem.classType}`;
-    case 'model-missing':
-      return `lacks the file ${problem.file} in models/${problem.folder}`;
+    case 'model-missing': {
+      const others = problem.alternatives.map(file => ` or ${file}`).join('');
+      return `lacks the file ${problem.file}${others} in models/${problem.folder}`;
+    }
     case 'input-invalid':
       return `node ${problem.node}, input ${problem.input}: ${problem.message}`;
     default:
@@ -46,19 +50,8 @@ export function checkAgainstEngine(
   parameters: Readonly<Record<string, unknown>> = {},
 ): WorkflowProblem[] {
   const defaults = defaultsFor(workflow.manifest, parameters);
-  const bind = (slots: readonly BindImage['slot'][], { steps, cfg, megapixels }: Numbers): Graph =>
-    bindWorkflow(workflow, {
-      jobId: 'check',
-      images: slots.map(slot => ({ slot, name: 'check.png', width: 1024, height: 1024 })),
-      mask: workflow.manifest.mask === undefined ? null : 'check.png',
-      prompt: '',
-      negativePrompt: '',
-      seed: '0',
-      parameters: defaults.parameters,
-      steps,
-      cfg,
-      megapixels,
-    }).graph;
+  const bind = (slots: readonly BindImage['slot'][], numbers: Numbers): Graph =>
+    bindWorkflow(workflow, trialRequest(workflow, slots, { ...defaults, ...numbers }), info).graph;
   const sets = slotSets(workflow.manifest);
   const graphs = sets.map(slots => bind(slots, defaults));
   for (const end of ['minimum', 'maximum'] as const) {
@@ -74,7 +67,34 @@ export function checkAgainstEngine(
   return [...found.values()];
 }
 
-/** The same for one bound graph. The folders of missing model files are taken from `workflow`, else guessed. */
+/** The files that an engine uses for those with alternatives, in an edit with the defaults of a workflow. */
+export function modelsOnEngine(workflow: Workflow, info: ObjectInfo): readonly ModelChoice[] {
+  const slots = workflow.manifest.images.map(({ slot }) => slot);
+  return bindWorkflow(workflow, trialRequest(workflow, slots, defaultsFor(workflow.manifest, {})), info)
+    .models;
+}
+
+/** A request that is bound only to see what becomes of it. */
+function trialRequest(
+  { manifest }: Workflow,
+  slots: readonly BindImage['slot'][],
+  { steps, cfg, megapixels, parameters }: Numbers & Pick<BindRequest, 'parameters'>,
+): BindRequest {
+  return {
+    jobId: 'check',
+    images: slots.map(slot => ({ slot, name: 'check.png', width: 1024, height: 1024 })),
+    mask: manifest.mask === undefined ? null : 'check.png',
+    prompt: '',
+    negativePrompt: '',
+    seed: '0',
+    parameters,
+    steps,
+    cfg,
+    megapixels,
+  };
+}
+
+/** As `checkAgainstEngine`, for one bound graph. The folders of missing model files are taken from `workflow`, else guessed. */
 export function checkGraphAgainstEngine(
   graph: Graph,
   info: ObjectInfo,
@@ -84,7 +104,7 @@ export function checkGraphAgainstEngine(
     const nodeClass = info.get(node.class_type);
     return nodeClass === undefined
       ? [{ kind: 'node-missing', classType: node.class_type }]
-      : checkNode({ id, node, nodeClass, graph, info, models: workflow?.manifest.requires.models ?? [] });
+      : checkNode({ id, node, nodeClass, graph, info, manifest: workflow?.manifest });
   });
 }
 
@@ -94,11 +114,11 @@ interface Place {
   nodeClass: NodeClass;
   graph: Graph;
   info: ObjectInfo;
-  models: Workflow['manifest']['requires']['models'];
+  manifest: Workflow['manifest'] | undefined;
 }
 
 function checkNode(place: Place): WorkflowProblem[] {
-  const { id, node, nodeClass, models } = place;
+  const { id, node, nodeClass, manifest } = place;
   const problems: WorkflowProblem[] = [];
   const invalid = (input: string, message: string) =>
     problems.push({ kind: 'input-invalid', node: id, input, message });
@@ -117,8 +137,9 @@ function checkNode(place: Place): WorkflowProblem[] {
     // ComfyUI ignores a constant for an unknown input, and its own exports have some. Null makes an optional input unset.
     if (input === undefined || (value === null && !input.required) || takesValue(input, value)) continue;
     if (input.options !== null && isModelFile(value)) {
-      const folder = models.find(({ file }) => file === value)?.folder ?? modelFolder(name);
-      problems.push({ kind: 'model-missing', file: value, folder });
+      const known = manifest?.requires.models.find(({ file }) => file === value)?.folder;
+      const alternatives = manifest === undefined ? [] : alternativesTo(manifest, value);
+      problems.push({ kind: 'model-missing', file: value, folder: known ?? modelFolder(name), alternatives });
     } else {
       invalid(name, `takes ${takesOf(input, value)}, got ${show(value)}`);
     }

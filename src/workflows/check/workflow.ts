@@ -174,7 +174,10 @@ function checkStages(manifest: Manifest, graph: Graph, report: Report): void {
 
 function checkRequires(manifest: Manifest, graph: Graph, report: Report): void {
   const { requires, templates, extraParameters } = manifest;
-  const classes = new Set(Object.values(graph).map(node => node.class_type));
+  const loaders = requires.models.flatMap(({ alternatives }) =>
+    alternatives.flatMap(({ loader }) => loader?.class ?? []),
+  );
+  const classes = new Set([...Object.values(graph).map(node => node.class_type), ...loaders]);
   for (const [index, entry] of requires.nodes.entries()) {
     if (classes.has(entry.class)) continue;
     const hint = didYouMean(entry.class, classes);
@@ -196,8 +199,21 @@ function checkRequires(manifest: Manifest, graph: Graph, report: Report): void {
       `got "${file}", which nothing loads; takes a file that graph.json names${didYouMean(file, files)}`,
     );
   }
+  checkAlternatives(manifest, report);
   for (const file of files) {
     if (!requires.models.some(model => model.file === file))
       report('requires.models', `lacks "${file}"; takes every model file, with its folder`);
   }
+}
+
+/** A file that is its own alternative, or is there twice, would never be chosen. */
+function checkAlternatives({ requires }: Manifest, report: Report): void {
+  requires.models.forEach(({ file, alternatives }, index) => {
+    alternatives.forEach((alternative, position) => {
+      const field = `requires.models.${index}.alternatives.${position}.file`;
+      const earlier = alternatives.slice(0, position).map(other => other.file);
+      if (alternative.file !== file && !earlier.includes(alternative.file)) return;
+      report(field, `got "${alternative.file}" again; takes another file than those before it`);
+    });
+  });
 }

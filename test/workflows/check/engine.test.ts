@@ -168,7 +168,7 @@ describe('checkGraphAgainstEngine', () => {
   it('guesses the folder of a missing model file from the input', () => {
     const graph: Graph = { '1': { class_type: 'VAELoader', inputs: { vae_name: 'other.safetensors' } } };
     expect(checkGraphAgainstEngine(graph, info)).toEqual([
-      { kind: 'model-missing', file: 'other.safetensors', folder: 'vae' },
+      { kind: 'model-missing', file: 'other.safetensors', folder: 'vae', alternatives: [] },
     ]);
   });
 });
