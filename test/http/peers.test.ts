@@ -247,4 +247,33 @@ describe('a gateway behind a proxy', () => {
       await rig.close();
     }
   });
+
+  it('puts the forwarded URL into image URLs of subscriptions, over a socket, as events and as parts', async () => {
+    const rig = await startRig({ TRUST_PROXY: '127.0.0.1' });
+    const forwarded = {
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': 'api.example',
+      'x-forwarded-prefix': '/edits',
+    };
+    try {
+      const id = await submit(rig, '203.0.113.1');
+      const query = `subscription { jobProgress(jobId: "${id}") { images { url } } }`;
+      const url = `https://api.example/edits/download/${id}`;
+      for (const accept of ['text/event-stream', 'multipart/mixed;subscriptionSpec=1.0']) {
+        const response = await fetch(`${rig.url}/graphql`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', accept, ...forwarded },
+          body: JSON.stringify({ query }),
+        });
+        expect(await response.text()).toContain(`{"images":[{"url":"${url}"}]}`);
+      }
+      // The job has ended: the first result is the last one.
+      const socket = await openSocket(rig.url, {}, forwarded);
+      const { payload } = await socket.run({ query });
+      expect(payload).toEqual({ data: { jobProgress: { images: [{ url }] } } });
+      socket.socket.close();
+    } finally {
+      await rig.close();
+    }
+  });
 });
