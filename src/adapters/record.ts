@@ -1,3 +1,4 @@
+import { reachedBy } from '../jobs/batches/batch.ts';
 import { isWaiting, type Job } from '../jobs/job.ts';
 
 /** Engines of which durations are kept; the one that was put longest ago is dropped. */
@@ -26,6 +27,8 @@ const LATER_FIELDS = {
   waitCode: null,
   previewRevisions: 0,
   trace: null,
+  batch: null,
+  reached: 0,
 };
 const LATER_REQUEST_FIELDS = { label: null, metadata: {} };
 
@@ -50,5 +53,7 @@ export function columnsOf(job: Job) {
     waiting: isWaiting(job) ? 1 : 0,
     lane: job.lane,
     expiresAt: job.expiresAt,
+    reached: reachedBy(job),
+    startedAt: job.startedAt,
   };
 }

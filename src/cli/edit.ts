@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { EditInput, EditResult, GatewayError } from '../client/client.ts';
+import type { Client, EditInput, EditResult, GatewayError, ImageInput } from '../client/client.ts';
 import { SEED_MAX } from '../workflows/bind/bind.ts';
+import { batchOf, followBatch, outputNames, prepareBatchOutput } from './batch.ts';
 import {
   addOutputOptions,
   addWaitOptions,
@@ -26,13 +27,20 @@ interface EditOptions extends SubmitOptions {
   readonly label?: string;
   readonly meta: Readonly<Record<string, string>>;
   readonly key?: string;
+  readonly each?: boolean;
+  readonly variations?: number;
 }
+
+/** The most images of one edit: with more, each is an edit of its own. */
+const MOST_IMAGES = 3;
 
 /** Adds `edit`. */
 export function addEdit(program: Command): void {
   const edit = program
     .command('edit')
-    .description('Edit 1 to 3 images by a prompt: files, URLs, or - for standard input.')
+    .description(
+      'Edit images by a prompt: files, URLs, or - for standard input. 1 to 3 are one edit; more are a batch.',
+    )
     .argument('<images...>', 'in the order in which the prompt refers to them');
   const command = needOption(edit, '-p, --prompt <text>', 'what to change')
     .option('-m, --mask <image>', 'where image 1 changes: white, or transparent; the rest stays as it is')
@@ -54,18 +62,27 @@ export function addEdit(program: Command): void {
         .argParser(takeEntry)
         .default({}, 'none'),
     )
+    .option('--each', 'each image is an edit of its own, in one batch; so are more than 3 images')
+    .option(
+      '--variations <number>',
+      'how many results with different seeds, as one batch',
+      takeWhole(1, 1000),
+    )
     .option('--key <text>', 'idempotency key: sent again, it returns the same job');
   addRemoteOptions(addWaitOptions(addOutputOptions(command)))
     .addHelpText(
       'after',
       `
-Without --out or --watch it prints the job's id and does not wait. Ctrl-C ends the waiting, not the job:
-see watch and cancel.
+Without --out or --watch it prints the id of the job, or of the batch, and does not wait. Ctrl-C ends the waiting, not
+the job: see watch and cancel. Of a batch all jobs are submitted or none, one bar shows the progress of all, and --out is
+a directory.
 
 Examples:
   qwen-edit edit photo.jpg -p "Make it night" -o night.png --open
   qwen-edit edit photo.jpg dog.jpg -p "Put the dog from image 2 into image 1" -o out.png
   qwen-edit edit photo.jpg --mask mask.png -p "A red door" -o out.png
+  qwen-edit edit *.jpg -p "Make it night" -o night
+  qwen-edit edit photo.jpg -p "Make it night" --variations 4 -o night
   qwen-edit edit https://example.com/photo.jpg -p "As a watercolour" --steps 20 --seed 7 --watch
   cat photo.jpg | qwen-edit edit - -p "Make it night" -o - > night.png
   id=$(qwen-edit edit photo.jpg -p "Make it night"); qwen-edit watch $id
@@ -74,10 +91,19 @@ Examples:
 ${WATCHING_EXIT_CODES}`,
     )
     .action(async (words: string[], options: EditOptions) => {
-      await checkWaitOptions(options);
-      const { mask } = options;
+      const { mask, each = words.length > MOST_IMAGES, variations = 1 } = options;
+      const isBatch = each || variations > 1;
+      await (isBatch ? prepareBatchOutput(options) : checkWaitOptions(options));
       const read = await readImages([...words, ...(mask === undefined ? [] : [mask])]);
       const images = read.slice(0, words.length);
+      if (isBatch) {
+        if (options.each !== true && each) note(`${words.length} images: each is an edit of its own`);
+        const groups = each ? images.map(image => [image]) : [images];
+        await withClient(options, client =>
+          editMany(client, groups, read[words.length], options, outputNames(words, each, variations)),
+        );
+        return;
+      }
       await withClient(options, async client => {
         const job = jobOf(
           await client.edit(inputOf(images, read[words.length], options), { onRetry: noteFirst() }),
@@ -85,6 +111,21 @@ ${WATCHING_EXIT_CODES}`,
         await followSubmitted(client, job, options);
       });
     });
+}
+
+/** Submits an edit of each group of images as one batch. */
+async function editMany(
+  client: Client,
+  groups: readonly (readonly ImageInput[])[],
+  mask: ImageInput | undefined,
+  options: EditOptions,
+  nameOf: ReturnType<typeof outputNames>,
+): Promise<void> {
+  const { key, ...rest } = options;
+  const { variations } = rest;
+  const edits = groups.map(images => ({ ...inputOf(images, mask, rest), variations }));
+  const submitted = await client.editMany({ edits, idempotencyKey: key }, { onRetry: noteFirst() });
+  await followBatch(client, batchOf(submitted), options, nameOf);
 }
 
 function inputOf(images: EditInput['images'], mask: EditInput['mask'], options: EditOptions): EditInput {

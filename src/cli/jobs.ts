@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
-import type { RetryResult } from '../client/client.ts';
+import type { Client, RetryResult } from '../client/client.ts';
+import { batchOf, followBatch, namesById, prepareBatchOutput, waitForBatch } from './batch.ts';
 import {
   addOutputOptions,
   addWaitOptions,
@@ -37,7 +38,7 @@ interface DownloadOptions extends Remote {
 export function addWatch(program: Command): void {
   const command = program
     .command('watch')
-    .description('Show the progress of a job until it ends.')
+    .description('Show the progress of a job, or of a batch, until it ends.')
     .argument('<id>')
     .option('-o, --out <file>', 'save the output image to this file; - for standard output');
   addRemoteOptions(addWaitOptions(command))
@@ -54,11 +55,15 @@ Examples:
 ${WATCHING_EXIT_CODES}`,
     )
     .action(async (id: string, options: WaitOptions) => {
-      await checkWaitOptions(options);
       await withClient(options, async client => {
         // Fails at once where a watch would retry for a minute, like the other commands.
-        if ((await client.job(id)) === null) throw new CommandFailure(`Job not found: ${id}`);
-        await waitForJob(client, id, options);
+        if ((await client.job(id)) !== null) {
+          await checkWaitOptions(options);
+          return waitForJob(client, id, options);
+        }
+        if ((await client.batch(id)) === null) throw new CommandFailure(`Job not found: ${id}`);
+        await prepareBatchOutput(options);
+        await waitForBatch(client, id, options, namesById);
       });
     });
 }
@@ -66,7 +71,7 @@ ${WATCHING_EXIT_CODES}`,
 /** Adds `cancel`. */
 export function addCancel(program: Command, done: Done): void {
   addRemoteOptions(program.command('cancel'))
-    .description('Stop jobs. A job that has ended stays as it is.')
+    .description('Stop jobs, or the jobs of batches. A job that has ended stays as it is.')
     .argument('<ids...>')
     .option('--delete', 'also delete them and their images')
     .addHelpText(
@@ -83,7 +88,7 @@ ${REMOTE_EXIT_CODES}`,
       await withClient(options, async client => {
         for (const id of ids) {
           const result = options.delete === true ? await client.delete(id) : await client.cancel(id);
-          if (options.json === true) printJson(result);
+          if (options.json === true && result.__typename !== 'EditJobNotFound') printJson(result);
           switch (result.__typename) {
             case 'EditJob':
               if (options.json !== true) say(`${id}  ${result.status}`);
@@ -92,6 +97,8 @@ ${REMOTE_EXIT_CODES}`,
               if (options.json !== true) say(`${id}  deleted`);
               break;
             case 'EditJobNotFound':
+              if (await cancelBatch(client, id, options)) break;
+              if (options.json === true) printJson(result);
               note(`${id}  ${result.message}`);
               done(1);
               break;
@@ -103,11 +110,26 @@ ${REMOTE_EXIT_CODES}`,
     });
 }
 
+/** Cancels the batch with this id, if there is one; with `--delete` batches are left to their jobs. */
+async function cancelBatch(
+  client: Client,
+  id: string,
+  { json, delete: deletes }: Remote & { delete?: boolean },
+): Promise<boolean> {
+  const result = deletes === true ? null : await client.cancelBatch(id);
+  if (result?.__typename !== 'EditBatch') return false;
+  if (json === true) printJson(result);
+  else say(`${id}  ${result.canceled} of ${result.total} canceled`);
+  return true;
+}
+
 /** Adds `retry`. */
 export function addRetry(program: Command): void {
   const command = program
     .command('retry')
-    .description('Submit the request of a job that has ended again, as a new job.')
+    .description(
+      'Submit the request of a job that has ended again, as a new job; of a batch, those that failed.',
+    )
     .argument('<id>');
   addRemoteOptions(addWaitOptions(addOutputOptions(command)))
     .addHelpText(
@@ -124,8 +146,12 @@ Examples:
 ${WATCHING_EXIT_CODES}`,
     )
     .action(async (id: string, options: SubmitOptions) => {
-      await checkWaitOptions(options);
       await withClient(options, async client => {
+        if ((await client.job(id)) === null && (await client.batch(id)) !== null) {
+          await prepareBatchOutput(options);
+          return followBatch(client, batchOf(await client.retryFailed(id)), options, namesById);
+        }
+        await checkWaitOptions(options);
         await followSubmitted(client, retriedJob(id, await client.retry(id)), options);
       });
     });

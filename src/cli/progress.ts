@@ -1,10 +1,10 @@
 import { type Options, SingleBar } from 'cli-progress';
-import type { JobSnapshot } from '../client/client.ts';
+import type { BatchSnapshot, JobSnapshot } from '../client/client.ts';
 import { printable, printJson } from './outcome.ts';
 
-/** Displays a job's snapshots. */
-export interface ProgressView {
-  show(job: JobSnapshot): void;
+/** Displays snapshots of a job, or of a batch. */
+export interface ProgressView<Snapshot extends { readonly progress: number } = JobSnapshot> {
+  show(snapshot: Snapshot): void;
   /** The connection is lost for this reason and is being retried. The next `show` means that it is back. */
   lost(reason: string): void;
   done(): void;
@@ -24,7 +24,7 @@ export function createProgressView(
   stream: NodeJS.WriteStream,
   options: ProgressViewOptions = {},
 ): ProgressView {
-  if (stream.isTTY) return barView(stream, options);
+  if (stream.isTTY) return barView(stream, describe, options);
   let last = '';
   return printingView(stream, job => {
     const key = `${job.status} ${job.stage} ${Math.floor(job.progress / 10)} ${job.waitingFor?.code}`;
@@ -38,7 +38,23 @@ export function createJsonView(): ProgressView {
   return printingView(process.stderr, printJson);
 }
 
-function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): ProgressView {
+/** A bar over all jobs of a batch, a line per 5 % where there is no terminal, or each snapshot as JSON. */
+export function createBatchView(stream: NodeJS.WriteStream, json: boolean): ProgressView<BatchSnapshot> {
+  if (json) return printingView<BatchSnapshot>(stream, printJson);
+  if (stream.isTTY) return barView(stream, describeBatch, { leavesSignals: true });
+  let last = -1;
+  return printingView<BatchSnapshot>(stream, batch => {
+    const step = Math.floor(batch.progress / 5);
+    if (step !== last) stream.write(`${describeBatch(batch)}\n`);
+    last = step;
+  });
+}
+
+function barView<Snapshot extends { readonly progress: number }>(
+  stream: NodeJS.WriteStream,
+  textOf: (snapshot: Snapshot) => string,
+  options: ProgressViewOptions,
+): ProgressView<Snapshot> {
   const bar = new SingleBar({
     stream,
     format: (_options: Options, { progress }: { progress: number }, payload: { text: string }) => {
@@ -54,9 +70,9 @@ function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): Prog
   bar.start(100, 0, { text: '' });
   let text = '';
   return {
-    show(job) {
-      text = describe(job);
-      bar.update(job.progress, { text });
+    show(snapshot) {
+      text = textOf(snapshot);
+      bar.update(snapshot.progress, { text });
     },
     lost: () => bar.update({ text: `${text}  reconnecting` }),
     done: () => bar.stop(),
@@ -64,16 +80,19 @@ function barView(stream: NodeJS.WriteStream, options: ProgressViewOptions): Prog
 }
 
 /** Prints each snapshot, and each loss of the connection once, however often it is retried. */
-function printingView(losses: NodeJS.WriteStream, print: (job: JobSnapshot) => void): ProgressView {
+function printingView<Snapshot extends { readonly progress: number } = JobSnapshot>(
+  losses: NodeJS.WriteStream,
+  print: (snapshot: Snapshot) => void,
+): ProgressView<Snapshot> {
   let isLost = false;
   return {
     lost(reason) {
       if (!isLost) losses.write(`${printable(reason)}; reconnecting\n`);
       isLost = true;
     },
-    show(job) {
+    show(snapshot) {
       isLost = false;
-      print(job);
+      print(snapshot);
     },
     done() {},
   };
@@ -86,6 +105,16 @@ export function describe(job: JobSnapshot): string {
   if (job.waitingFor != null) parts.push(job.waitingFor.message);
   if (job.etaSeconds != null && job.status === 'PROCESSING') parts.push(`ETA ${duration(job.etaSeconds)}`);
   return printable(parts.join('  '));
+}
+
+/** One line: `45.2 %  9/20 completed  1 failed  ETA 2 min 5 s`. */
+export function describeBatch(batch: BatchSnapshot): string {
+  const { progress, completed, total, failed, canceled, etaSeconds } = batch;
+  const parts = [`${progress.toFixed(1).padStart(5)} %`, `${completed}/${total} completed`];
+  if (failed > 0) parts.push(`${failed} failed`);
+  if (canceled > 0) parts.push(`${canceled} canceled`);
+  if (etaSeconds != null) parts.push(`ETA ${duration(etaSeconds)}`);
+  return parts.join('  ');
 }
 
 function duration(seconds: number): string {

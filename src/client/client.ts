@@ -10,8 +10,15 @@ import { closedError, GatewayError, notFound } from './errors.ts';
 import {
   AddEngineDocument,
   type AddEngineMutation,
+  BatchDocument,
+  BatchJobsDocument,
+  type BatchJobsQuery,
+  type BatchJobsQueryVariables,
+  type BatchSnapshotFragment,
   CallerDocument,
   type CallerQuery,
+  CancelBatchDocument,
+  type CancelBatchMutation,
   CancelJobDocument,
   type CancelJobMutation,
   DeleteJobDocument,
@@ -20,6 +27,9 @@ import {
   type EditImageInput,
   type EditImageMutation,
   type EditImageSource,
+  EditImagesDocument,
+  type EditImagesInput,
+  type EditImagesMutation,
   EnginesDocument,
   type EnginesQuery,
   JobDocument,
@@ -35,6 +45,8 @@ import {
   type RemoveEngineMutation,
   ResultSizesDocument,
   type ResultSizesQueryVariables,
+  RetryFailedDocument,
+  type RetryFailedMutation,
   RetryJobDocument,
   type RetryJobMutation,
   SetEngineStateDocument,
@@ -54,12 +66,14 @@ import {
 import { persist } from './retry.ts';
 import { createSse } from './sse.ts';
 import { createWatch, isFinal, type JobWatch } from './watch.ts';
+import { type BatchWatch, createWatchBatch } from './watch-batch.ts';
 import { createWatchJobs, type JobsWatch } from './watch-jobs.ts';
 import { createWebSocket } from './websocket.ts';
 
 export type { HeaderSource, TransportName } from './connection.ts';
 export { GatewayError, type GatewayErrorKind } from './errors.ts';
 export type {
+  BatchSnapshotFragment as BatchSnapshot,
   EditErrorCode as ErrorCode,
   EditImageInput,
   EditJobPriority as JobPriority,
@@ -69,6 +83,7 @@ export type {
 } from './generated/operations.ts';
 export type { Download, DownloadOptions, ImageInput } from './images.ts';
 export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
+export type { BatchWatch } from './watch-batch.ts';
 export type { JobsWatch, JobUpdates } from './watch-jobs.ts';
 
 type JobSnapshot = JobSnapshotFragment;
@@ -78,6 +93,16 @@ export type EditInput = Omit<EditImageInput, 'images' | 'mask'> & {
   readonly images: readonly ImageInput[];
   readonly mask?: ImageInput | null;
 };
+
+/** Edits that are submitted together. `variations` makes several jobs of an edit. */
+export type EditManyInput = Omit<EditImagesInput, 'edits'> & { readonly edits: readonly EditInput[] };
+
+/** The result of `editMany`, discriminated by `__typename`: a batch, or an error whose `field` names the edit by its index. */
+export type EditManyResult = EditImagesMutation['editImages'];
+export type CancelBatchResult = CancelBatchMutation['cancelBatch'];
+export type RetryFailedResult = RetryFailedMutation['retryFailed'];
+/** A page of the jobs of a batch, in the order of its edits. */
+export type BatchJobPage = NonNullable<BatchJobsQuery['batch']>['jobs'];
 
 /** The result of `edit`, discriminated by `__typename`: a job, or an error that says what to change. */
 export type EditResult = EditImageMutation['editImage'];
@@ -139,6 +164,11 @@ export interface WatchOptions extends RetryOptions {
   readonly maxPerSecond?: number | undefined;
 }
 
+export interface WatchBatchOptions extends RetryOptions {
+  /** States per second at most, 0.1 to 60; the last one comes at once. Default: 4. */
+  readonly maxPerSecond?: number | undefined;
+}
+
 export interface WatchJobsOptions extends RetryOptions {
   /** `cursor` of the last updates that were handled. Unset: begins with the newest jobs. */
   readonly since?: string | undefined;
@@ -164,6 +194,25 @@ export interface Client {
    * key, a random one if the input has none.
    */
   edit(input: EditInput, options?: RetryOptions): Promise<EditResult>;
+  /**
+   * Submits edits as one batch: all of them or none. Retried as `edit` is. Images are uploaded first, one that several edits
+   * have only once; with an idempotency key of your own all of them are sent within the operation.
+   */
+  editMany(input: EditManyInput, options?: RetryOptions): Promise<EditManyResult>;
+  /** The current state of the batch; null when it is unknown. */
+  batch(id: string, options?: CallOptions): Promise<BatchSnapshotFragment | null>;
+  /** The jobs of the batch, in the order of the edits; null when it is unknown. */
+  batchJobs(
+    id: string,
+    page?: Omit<BatchJobsQueryVariables, 'id'>,
+    options?: CallOptions,
+  ): Promise<BatchJobPage | null>;
+  /** Yields the current state of the batch, then newer ones up to that in which all jobs have ended. Reconnects. */
+  watchBatch(id: string, options?: WatchBatchOptions): BatchWatch;
+  /** Stops the jobs of the batch that have not ended. */
+  cancelBatch(id: string, options?: CallOptions): Promise<CancelBatchResult>;
+  /** Submits the failed jobs of the batch again, as a new batch. */
+  retryFailed(id: string, options?: CallOptions): Promise<RetryFailedResult>;
   /**
    * Uploads an image. Resolves with its `uploadId`, which any number of edits can use. `edit` itself uploads large images.
    */
@@ -227,6 +276,12 @@ export interface Client {
 /** Images of this size and more are uploaded first: within the operation, base64 makes them a third larger. */
 const UPLOAD_FROM_BYTES = 256 * 1024;
 
+/** The same of an image of a batch, whose operation has up to a thousand edits. */
+const UPLOAD_MANY_FROM_BYTES = 16 * 1024;
+
+/** Edits of a batch whose images are uploaded at once. */
+const UPLOADS_AT_ONCE = 4;
+
 /** How long to retry an edit or an upload, in milliseconds: a gateway restarts in less. */
 const SUBMIT_MS = 10_000;
 
@@ -269,6 +324,10 @@ export function createClient(options: ClientOptions): Client {
   const watch = (id: string, { signal, onRetry, ...how }: WatchOptions = {}): JobWatch =>
     follow({ jobId: id, ...how }, untilClosed(signal), onRetry);
 
+  const fetchBatch = async (id: string, signal?: AbortSignal): Promise<BatchSnapshotFragment | null> =>
+    (await run(BatchDocument, { id }, signal)).batch;
+  const followBatch = createWatchBatch({ transports, fetchBatch, patience });
+
   const followAll = createWatchJobs(transports, patience);
 
   function submit<T>(send: (signal: AbortSignal) => Promise<T>, given: RetryOptions = {}): Promise<T> {
@@ -280,10 +339,10 @@ export function createClient(options: ClientOptions): Client {
   const uploadImage = (image: Blob, given?: RetryOptions): Promise<string> =>
     submit(signal => upload(connection, image, signal), given);
 
-  async function edit(input: EditInput, given?: RetryOptions): Promise<EditResult> {
-    const send = async (image: Blob): Promise<EditImageSource> => {
-      // With the caller's own key the input must stay the same, and each upload has a new id.
-      if (image.size < UPLOAD_FROM_BYTES || input.idempotencyKey != null) return asDataUri(image);
+  /** Sends the bytes of images; those below `uploadFrom` bytes within the operation. */
+  function sender(uploadFrom: number, given: RetryOptions | undefined) {
+    return async (image: Blob): Promise<EditImageSource> => {
+      if (image.size < uploadFrom) return asDataUri(image);
       try {
         return { uploadId: await uploadImage(image, given) };
       } catch (error) {
@@ -294,21 +353,50 @@ export function createClient(options: ClientOptions): Client {
         throw error;
       }
     };
-    const { mask: painted, ...rest } = input;
-    const [mask, ...images] = await Promise.all([
-      painted == null ? undefined : toImageSource(painted, send),
-      ...input.images.map(image => toImageSource(image, send)),
-    ]);
-    const idempotencyKey = input.idempotencyKey ?? randomKey();
-    const variables = {
-      input: { ...rest, images, ...(mask === undefined ? {} : { mask }), idempotencyKey },
-    };
+  }
+
+  async function edit(input: EditInput, given?: RetryOptions): Promise<EditResult> {
+    // With the caller's own key the input must stay the same, and each upload has a new id.
+    const uploadFrom = input.idempotencyKey == null ? UPLOAD_FROM_BYTES : Number.POSITIVE_INFINITY;
+    const send = sender(uploadFrom, given);
+    const prepared = await withSources(input, image => toImageSource(image, send));
+    const variables = { input: { ...prepared, idempotencyKey: input.idempotencyKey ?? randomKey() } };
     return (await submit(signal => execute(connection, EditImageDocument, variables, signal), given))
       .editImage;
   }
 
+  async function editMany(input: EditManyInput, given?: RetryOptions): Promise<EditManyResult> {
+    const uploadFrom = input.idempotencyKey == null ? UPLOAD_MANY_FROM_BYTES : Number.POSITIVE_INFINITY;
+    const send = sender(uploadFrom, given);
+    const sent = new Map<ImageInput, Promise<EditImageSource>>();
+    const sendOnce = (image: ImageInput): Promise<EditImageSource> => {
+      const source = sent.get(image) ?? toImageSource(image, send);
+      sent.set(image, source);
+      return source;
+    };
+    const edits: EditImageInput[] = [];
+    for (let from = 0; from < input.edits.length; from += UPLOADS_AT_ONCE) {
+      given?.signal?.throwIfAborted();
+      const some = input.edits.slice(from, from + UPLOADS_AT_ONCE);
+      edits.push(...(await Promise.all(some.map(one => withSources(one, sendOnce)))));
+    }
+    const variables = { input: { ...input, edits, idempotencyKey: input.idempotencyKey ?? randomKey() } };
+    return (await submit(signal => execute(connection, EditImagesDocument, variables, signal), given))
+      .editImages;
+  }
+
   return {
     edit,
+    editMany,
+    batch: (id, { signal } = {}) => fetchBatch(id, signal),
+    batchJobs: async (id, page = {}, { signal } = {}) =>
+      (await run(BatchJobsDocument, { ...page, id }, signal)).batch?.jobs ?? null,
+    watchBatch: (id, { signal, onRetry, ...how } = {}) =>
+      followBatch({ batchId: id, ...how }, untilClosed(signal), onRetry),
+    cancelBatch: async (batchId, { signal } = {}) =>
+      (await run(CancelBatchDocument, { batchId }, signal)).cancelBatch,
+    retryFailed: async (batchId, { signal } = {}) =>
+      (await run(RetryFailedDocument, { batchId }, signal)).retryFailed,
     upload: uploadImage,
     job: (id, { signal } = {}) => fetchJob(id, signal),
     jobs: async (page = {}, { signal } = {}) => (await run(JobsDocument, page, signal)).jobs,
@@ -348,6 +436,18 @@ export function createClient(options: ClientOptions): Client {
       closing.abort(closedError());
     },
   };
+}
+
+/** The edit with its images and mask as the schema takes them. */
+async function withSources(
+  { mask: painted, ...input }: EditInput,
+  toSource: (image: ImageInput) => Promise<EditImageSource>,
+): Promise<EditImageInput> {
+  const [mask, ...images] = await Promise.all([
+    painted == null ? undefined : toSource(painted),
+    ...input.images.map(toSource),
+  ]);
+  return { ...input, images, ...(mask === undefined ? {} : { mask }) };
 }
 
 /** Browsers have `crypto.randomUUID` only in secure contexts. */

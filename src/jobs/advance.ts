@@ -240,6 +240,7 @@ function backToQueue(
     ...idle,
     stage: null,
     progress: 0,
+    reached: Math.max(job.reached, job.progress),
     engine: null,
     clientId: null,
     promptId: null,

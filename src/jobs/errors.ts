@@ -21,6 +21,10 @@ const ERROR_CODES = {
   NOT_ALLOWED: { retryable: false, meaning: 'The policy of the caller does not allow it.' },
   // A job is stored before its submit returns, and an id is never used again: one that is unknown stays unknown.
   JOB_NOT_FOUND: { retryable: false, meaning: 'The job is unknown, expired, deleted, or another caller’s.' },
+  BATCH_NOT_FOUND: {
+    retryable: false,
+    meaning: 'The batch is unknown, or another caller’s, or its last job expired or was deleted.',
+  },
   JOB_NOT_FINAL: { retryable: true, meaning: 'The job has not ended yet.' },
   // Engines are set when the gateway starts.
   ENGINE_NOT_FOUND: { retryable: false, meaning: 'There is no engine with this id.' },

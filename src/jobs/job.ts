@@ -33,6 +33,8 @@ export interface StoredImage extends Size {
   readonly bytes: number;
   /** Where it came from, for humans: the URL as given, `data:`, `form:`, `upload:<id>` or `job:<id>`. */
   readonly source: string;
+  /** Several jobs of a batch use the same bytes, which are removed with the batch. Unset: they are of this job alone. */
+  readonly shared?: true;
 }
 
 /** One image of a request. */
@@ -101,6 +103,13 @@ export interface PreviewFrame extends Size {
   readonly mimeType: ImageMimeType;
 }
 
+/** The place of a job in the batch that it was submitted with. */
+export interface BatchPlace {
+  readonly id: string;
+  /** From 0, in the order of the edits. */
+  readonly index: number;
+}
+
 /** A line of a job's history for `/debug/job`: transitions only, no progress. */
 export interface JobLogEntry {
   readonly at: number;
@@ -120,6 +129,8 @@ export interface Job {
   readonly status: JobStatus;
   readonly priority: JobPriority;
   readonly request: EditRequest;
+  /** Null: it was submitted alone. */
+  readonly batch: BatchPlace | null;
 
   /** The lane that runs this job; null while it waits for one and after its end. */
   readonly lane: string | null;
@@ -149,6 +160,8 @@ export interface Job {
 
   /** 0 … 100; never falls within a run; 100 only once the bytes are in Artifacts. */
   readonly progress: number;
+  /** The highest progress of earlier runs that were lost. */
+  readonly reached: number;
   readonly stage: Stage | null;
   readonly step: number | null;
   readonly totalSteps: number | null;
@@ -204,9 +217,11 @@ export function createJob(fields: {
   request: EditRequest;
   createdAt: number;
   trace: JobTrace | null;
+  batch?: BatchPlace | null;
 }): Job {
   return {
     ...fields,
+    batch: fields.batch ?? null,
     revision: 1,
     status: 'QUEUED',
     lane: null,
@@ -222,6 +237,7 @@ export function createJob(fields: {
     memoryFailures: 0,
     cancelRequested: false,
     progress: 0,
+    reached: 0,
     stage: null,
     step: null,
     totalSteps: null,
@@ -287,8 +303,9 @@ const LEVELS: Record<JobPriority, number> = { HIGH: 0, NORMAL: 1, LOW: 2 };
 
 /**
  * A job's position in the queue; the lowest score runs first. Determined once at submit, where the ledger adds TURN_MS
- * for each waiting job of the same share, so a job that is put back returns to its old position.
+ * for each waiting job of the same share, so a job that is put back returns to its old position. The jobs of a batch follow
+ * each other by a millisecond, so that they keep their order where callers do not take turns.
  */
 export function queueScore(job: Job): number {
-  return job.createdAt + LEVELS[job.priority] * PRIORITY_STEP_MS;
+  return job.createdAt + LEVELS[job.priority] * PRIORITY_STEP_MS + (job.batch?.index ?? 0);
 }

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
+import type { Batch, NewBatch } from './batches/batch.ts';
 import type { ClaimRequest, ClaimResult, Lease } from './claims.ts';
 import type { Delivery } from './delivery.ts';
 import type { EngineRecord, StoredEngine } from './engines.ts';
@@ -36,6 +37,11 @@ export type SubmitResult =
   | { kind: 'queue-full'; waiting: number }
   /** `used` is in the unit of the limit, thousandths of megapixel-steps for work. */
   | { kind: 'over-limit'; limit: LimitName; used: number };
+
+export type BatchSubmitResult =
+  | Exclude<SubmitResult, { kind: 'repeated' }>
+  /** The key was used before with the same edits: this is their batch. */
+  | { kind: 'repeated'; batch: Batch };
 
 /**
  * `stale`: the record is no longer at the revision that the change started from; read it and decide again.
@@ -80,6 +86,12 @@ export interface JobPage {
   /** Whether the range has more jobs: after these for `first`, before these for `last`. */
   readonly hasMore: boolean;
 }
+
+/** Which jobs of a batch to read: a range in the order of its edits, where the first edit is the first job. */
+export type BatchJobsQuery = JobRange & {
+  readonly batch: string;
+  readonly statuses: readonly JobStatus[] | null;
+};
 
 export interface Watcher {
   /** Called with each change that is published after `watch` resolved. Must not throw. */
@@ -207,11 +219,26 @@ export interface Ledger {
    * them may. A call may be lost. Returns an unsubscribe function.
    */
   onWaiting(listener: (arrivals: number) => void): () => void;
+  readonly batches: Batches;
   readonly outbox: Outbox;
   readonly engines: EngineRecords;
   /** For logs and metrics; set where the parts are put together. */
   readonly onChange?: OnJobChange;
   close(): Promise<void>;
+}
+
+/**
+ * The batches of the same store. They are counted from the records of their jobs, so that no counter can differ from them. A
+ * batch is removed with its last job. Calls are atomic and may reject with StoreUnavailable.
+ */
+export interface Batches {
+  /** Stores all jobs or none: they fit below `maxQueue` together. Their ids rise in the order of the edits. */
+  submit(batch: NewBatch, jobs: readonly Job[], options: SubmitOptions): Promise<BatchSubmitResult>;
+  /** What a submit with this key would resolve to if the key was used before; null if it was not. */
+  findRepeated(owner: string | null, idempotency: Idempotency): Promise<BatchSubmitResult | null>;
+  read(id: string): Promise<Batch | null>;
+  /** In the order of the edits. */
+  jobs(query: BatchJobsQuery): Promise<JobPage>;
 }
 
 /** The engines as all gateways know them; see `EngineRecord`. Calls are atomic and may reject with StoreUnavailable. */

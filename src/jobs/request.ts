@@ -1,9 +1,11 @@
-import { createHash, randomInt } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { SEED_MAX } from '../workflows/bind/bind.ts';
 import { defaultsFor, ownSizeMessage, validateParameters } from '../workflows/bind/parameters.ts';
 import { show } from '../workflows/messages.ts';
 import type { Workflow } from '../workflows/workflow.ts';
+import { BATCH_LIMIT } from './batches/batch.ts';
+import { randomSeed } from './batches/variations.ts';
 import {
   DEFAULT_WEBHOOK_EVENTS,
   type EditRequest,
@@ -92,6 +94,7 @@ export const editFields = {
     .string(takes('a text'))
     .min(1, takes('a text of 1 to 200 characters'))
     .max(200, takes('a text of 1 to 200 characters')),
+  variations: integerFrom(1, BATCH_LIMIT),
 };
 
 /** Where an image comes from. */
@@ -121,6 +124,8 @@ export interface EditInput extends Labels {
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly webhook: Webhook | null;
   readonly idempotencyKey: string | null;
+  /** Of an edit of a batch: how many jobs it makes, each with another seed. Unset: one. */
+  readonly variations?: number | undefined;
   /** What of the request was ignored, one sentence each. They are kept with the job. */
   readonly warnings?: readonly string[] | undefined;
 }
@@ -135,12 +140,12 @@ export function firstIssue(error: z.ZodError): { field: string; message: string 
 
 /** A message behind the name of its field. Some messages about images are sentences; any other continues the name. */
 export function withField(field: string, message: string): string {
-  const separator = field.startsWith('image') && !/^(takes|is) /.test(message) ? ': ' : ' ';
+  const separator = /(^|\.)image/.test(field) && !/^(takes|is) /.test(message) ? ': ' : ' ';
   return `${field}${separator}${message}`;
 }
 
 /** A request without its images. */
-type Settings = Omit<EditRequest, 'images' | 'mask'>;
+export type Settings = Omit<EditRequest, 'images' | 'mask'>;
 
 /** Fills in unset settings from the workflow, and checks the others against its ranges. */
 export function fillIn(
@@ -175,8 +180,7 @@ export function fillIn(
       ...filled,
       prompt: input.prompt,
       negativePrompt: input.negativePrompt,
-      // Below 2^48, so that reading it back as a number loses nothing.
-      seed: input.seed ?? String(randomInt(2 ** 48 - 1)),
+      seed: input.seed ?? randomSeed(),
       workflow: workflow.name,
       workflowVersion: workflow.version,
       parameters: parameters.values,
@@ -190,7 +194,7 @@ export function fillIn(
 
 /** A hash of what an input requests. The order of fields does not matter. */
 export function fingerprint(input: EditInput): string {
-  const { idempotencyKey: _, warnings: __, images, mask = null, ...rest } = input;
+  const { idempotencyKey: _, warnings: __, variations: ___, images, mask = null, ...rest } = input;
   // Without a mask it is the hash of earlier versions, which had none.
   const canonical = {
     ...rest,
@@ -200,6 +204,13 @@ export function fingerprint(input: EditInput): string {
   return createHash('sha256')
     .update(JSON.stringify(sortKeys(canonical)))
     .digest('hex');
+}
+
+/** The same of the edits of a batch, in their order. */
+export function fingerprintOf(edits: readonly EditInput[]): string {
+  const hash = createHash('sha256').update('batch');
+  for (const edit of edits) hash.update(` ${fingerprint(edit)} ${edit.variations ?? 1}`);
+  return hash.digest('hex');
 }
 
 /** A file that is sent again is another upload with the same content. */

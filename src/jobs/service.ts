@@ -1,3 +1,4 @@
+import { createJobBatches, type JobBatches } from './batches/batches.ts';
 import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
 import type { Delivery } from './delivery.ts';
 import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } from './job.ts';
@@ -5,7 +6,9 @@ import { tagsOf } from './labels.ts';
 import type { Usage } from './limits.ts';
 import type { Feed, JobFilter, JobPage, JobRange, Previews } from './ports.ts';
 import type { EditInput } from './request.ts';
-import { createLeftovers, createSubmitter, type SubmitOutcome, type SubmitterOptions } from './submit.ts';
+import { createLeftovers } from './submit/leftovers.ts';
+import type { SubmitOutcome } from './submit/outcome.ts';
+import { createSubmitter, type SubmitterOptions } from './submit/submit.ts';
 import type { RequestScope } from './trace.ts';
 import { createUpdates, type UpdatesOptions, type UpdatesStream } from './updates/updates.ts';
 
@@ -49,6 +52,7 @@ export interface Jobs {
   remove(id: string, caller: Caller): Promise<boolean>;
   /** Submits a new job with exactly the same request. */
   retry(id: string, caller: Caller, request?: RequestScope): Promise<RetryOutcome>;
+  readonly batches: JobBatches;
   /** Whether the file of an input image is stored. */
   hasInput(image: StoredImage): Promise<boolean>;
   /** Deliveries to the job's webhook, done and pending, oldest first. */
@@ -77,22 +81,25 @@ export function createJobs(options: JobsOptions): Jobs {
     const job = await visible(id, caller);
     if (job === null) return { kind: 'not-found' };
     if (isFinal(job.status)) return { kind: 'already-final', job };
-    const stream = await watchJob(ledger, feed, id);
-    if (stream === null) return { kind: 'not-found' };
+    const at = now();
+    const request = { type: 'cancelRequested', at, expiresAt: at + options.jobTtlMs } as const;
+    const change = await changeFrom(ledger, job, request, null);
+    if (change.kind !== 'ok') return { kind: 'not-found' };
+    const newest = isFinal(change.job.status) ? change.job : await untilStopped(change.job);
+    if (newest === null) return { kind: 'not-found' };
+    if (!isFinal(newest.status)) return { kind: 'pending', job: newest };
+    return { kind: newest.status === 'CANCELED' ? 'canceled' : 'already-final', job: newest };
+  }
+
+  /** The job once its engine has stopped, or as it is after `cancelWaitMs`; null: it was deleted. */
+  async function untilStopped(job: Job): Promise<Job | null> {
+    const stream = await watchJob(ledger, feed, job.id);
+    if (stream === null) return null;
     const deadline = setTimeout(() => void stream.return(), options.cancelWaitMs);
     try {
-      const at = now();
-      const change = await changeFrom(
-        ledger,
-        job,
-        { type: 'cancelRequested', at, expiresAt: at + options.jobTtlMs },
-        null,
-      );
-      if (change.kind !== 'ok') return { kind: 'not-found' };
-      let newest = change.job;
+      let newest = job;
       for await (const snapshot of stream) newest = snapshot;
-      if (!isFinal(newest.status)) return { kind: 'pending', job: newest };
-      return { kind: newest.status === 'CANCELED' ? 'canceled' : 'already-final', job: newest };
+      return newest;
     } finally {
       clearTimeout(deadline);
       await stream.return();
@@ -105,12 +112,21 @@ export function createJobs(options: JobsOptions): Jobs {
     if (isFinal(job.status)) await eraseImages(job);
     const removed = await ledger.remove(job.id);
     if (!isFinal(job.status)) await eraseImages(job);
+    await eraseShared(job);
     return removed;
+  }
+
+  /** Images that several jobs of a batch use are removed after the last of its jobs. */
+  async function eraseShared({ batch, request }: Job): Promise<void> {
+    const shared = imagesOf(request).filter(image => image.shared === true);
+    if (batch === null || shared.length === 0 || (await ledger.batches.read(batch.id)) !== null) return;
+    await leftovers.remove(shared.map(image => image.key));
   }
 
   async function eraseImages(job: Job): Promise<void> {
     const outputs = await artifacts.list(`outputs/${job.id}`);
-    const keys = [...imagesOf(job.request).map(image => image.key), ...outputs.map(output => output.key)];
+    const inputs = imagesOf(job.request).filter(image => image.shared !== true);
+    const keys = [...inputs.map(image => image.key), ...outputs.map(output => output.key)];
     await Promise.all([
       ...keys.map(key => artifacts.remove(key)),
       ...job.outputs.map(output => options.removeEngineFile(output.enginePath)),
@@ -146,6 +162,7 @@ export function createJobs(options: JobsOptions): Jobs {
       if (!isFinal(job.status)) return { ok: false, failure: null, reason: 'not-final' };
       return submitter.resubmit(job, caller, request);
     },
+    batches: createJobBatches({ ledger, feed, submitter, now, cancel }),
     hasInput: async ({ key }) => (await artifacts.size(key)) !== null,
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
     ahead: job => ledger.ahead(job),

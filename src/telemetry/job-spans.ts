@@ -3,7 +3,7 @@ import type { RunStep } from '../dispatch/observer.ts';
 import type { ImageResult } from '../images/loader.ts';
 import { isFinal, isWaiting, type Job } from '../jobs/job.ts';
 import type { Clock } from '../jobs/ports.ts';
-import type { SubmitOutcome } from '../jobs/submit.ts';
+import type { BatchOutcome, SubmitOutcome } from '../jobs/submit/outcome.ts';
 import { type JobTrace, parseTraceparent, traceJob, traceparentOf } from '../jobs/trace.ts';
 import type { Attributes, Span, SpanOptions, Spans } from './spans.ts';
 import type { Tracing } from './tracing.ts';
@@ -105,6 +105,25 @@ export function traceWith(spans: Spans, now: Clock): Tracing {
     );
   }
 
+  function submittingBatch<T extends BatchOutcome | { ok: false; failure: null; reason: string }>(
+    traceparent: unknown,
+    attributes: Attributes,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    return within(
+      'submit batch',
+      { parent: parseTraceparent(traceparent), kind: 'server', attributes },
+      work,
+      outcome => {
+        if (!outcome.ok) return { error: outcome.failure?.code ?? 'NOT_RETRIED' };
+        const { batch, repeated } = outcome;
+        return {
+          attributes: { 'batch.id': batch.id, 'batch.total': batch.total, 'batch.repeated': repeated },
+        };
+      },
+    );
+  }
+
   function loading(name: string, load: () => Promise<ImageResult>): Promise<ImageResult> {
     return part(name, {}, load, result =>
       result.ok
@@ -191,6 +210,15 @@ export function traceWith(spans: Spans, now: Clock): Tracing {
         submitting(request.traceparent, {}, () => jobs.submit(input, caller, request)),
       retry: (id, caller, request = {}) =>
         submitting(request.traceparent, { 'job.retries': id }, () => jobs.retry(id, caller, request)),
+      batches: {
+        ...jobs.batches,
+        submit: (edits, key, caller, request = {}) =>
+          submittingBatch(request.traceparent, {}, () => jobs.batches.submit(edits, key, caller, request)),
+        retryFailed: (id, caller, request = {}) =>
+          submittingBatch(request.traceparent, { 'batch.retries': id }, () =>
+            jobs.batches.retryFailed(id, caller, request),
+          ),
+      },
     }),
     images: images => ({
       ...images,
@@ -221,6 +249,18 @@ export function traceWith(spans: Spans, now: Clock): Tracing {
             attributes: { 'store.result': kind },
           }),
         ),
+      batches: {
+        ...ledger.batches,
+        submit: (batch, jobs, options) =>
+          part(
+            'store batch',
+            { 'batch.id': batch.id },
+            () => ledger.batches.submit(batch, jobs, options),
+            ({ kind }) => ({
+              attributes: { 'store.result': kind },
+            }),
+          ),
+      },
     }),
     runs: observer => ({
       ...observer,

@@ -109,6 +109,7 @@ export function timeLedger(registry: Registry, ledger: Ledger): Ledger {
   return {
     ...ledger,
     submit: timed('submit', ledger.submit),
+    batches: { ...ledger.batches, submit: timed('submit_batch', ledger.batches.submit) },
     commit: timed('commit', ledger.commit),
     list: timed('list', ledger.list),
     count: timed('count', ledger.count),

@@ -3,7 +3,7 @@ import { request } from 'undici';
 import { runUntil } from '../concurrency/deadline.ts';
 import type { Delivery } from '../jobs/delivery.ts';
 import type { Clock } from '../jobs/ports.ts';
-import type { WebhookFault } from '../jobs/submit.ts';
+import type { WebhookFault } from '../jobs/submit/check.ts';
 import { traceparentOf } from '../jobs/trace.ts';
 import { judgeAddress } from '../outbound/address.ts';
 import { createOutboundAgent } from '../outbound/agent.ts';

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts'
 import { startImageServer } from '../support/image-server.ts';
 import { submit } from '../support/requests.ts';
 import { samplesOf } from '../support/scrape.ts';
-import { watchOverWebSocket } from '../support/watch.ts';
+import { until, watchOverWebSocket } from '../support/watch.ts';
 
 let dataDir: string;
 let engine: Sandbox;
@@ -30,6 +30,11 @@ async function start(): Promise<GatewayProcess> {
   const gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url });
   gateways.push(gateway);
   return gateway;
+}
+
+async function storedInputs(folder: string): Promise<string[]> {
+  const files = await readdir(join(folder, 'artifacts'), { recursive: true }).catch(() => []);
+  return files.filter(file => /^inputs\/.*\.png$/.test(file));
 }
 
 async function executed(): Promise<number[]> {
@@ -70,6 +75,41 @@ describe('a gateway that is killed', () => {
     }
     expect(await executed()).toEqual([1, 1, 1, 1]);
   });
+
+  it.each(['once its image is stored', 'once it was answered', 'while it is sent'])(
+    'has all jobs of a batch or none, killed %s',
+    async moment => {
+      const first = await start();
+      const edit = { image1_url: `${pictures.url}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1 };
+      const body = JSON.stringify({ edits: [{ ...edit, variations: 400 }] });
+      const headers = { 'content-type': 'application/json', 'idempotency-key': 'batch' };
+      const send = (to: GatewayProcess) => fetch(`${to.url}/edit-images`, { method: 'POST', headers, body });
+      const answer = send(first).then(
+        response => response.status,
+        () => null,
+      );
+      if (moment === 'once it was answered') expect(await answer).toBe(200);
+      if (moment === 'once its image is stored') {
+        await until(async () => (await storedInputs(dataDir)).length > 0);
+      }
+      await first.end('SIGKILL');
+      const answered = await answer;
+
+      const second = await start();
+      const counted = async (): Promise<number> => {
+        const { jobs } = await (await fetch(`${second.url}/jobs`)).json();
+        return Object.keys(jobs).length;
+      };
+      const left = await counted();
+      expect([0, 400]).toContain(left);
+      if (answered === 200) expect(left).toBe(400);
+      // The key is stored with the jobs, so a repeat completes what was not done, and adds nothing to what was.
+      const repeated = await send(second);
+      expect([repeated.status, await counted()]).toEqual([200, 400]);
+      const { batch_id: id } = await repeated.json();
+      await fetch(`${second.url}/batches/${id}/cancel`, { method: 'POST' });
+    },
+  );
 
   it('finds a run that ended while no gateway ran', async () => {
     const first = await start();

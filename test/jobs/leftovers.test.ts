@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import type { Artifacts } from '../../src/jobs/ports.ts';
-import { createLeftovers } from '../../src/jobs/submit.ts';
+import { createLeftovers } from '../../src/jobs/submit/leftovers.ts';
 
 let folder: string;
 let artifacts: Artifacts;

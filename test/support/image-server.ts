@@ -9,6 +9,8 @@ import { listen } from './servers.ts';
  */
 export interface ImageServer {
   readonly url: string;
+  /** The paths of all requests. */
+  readonly requested: readonly string[];
   /** Resolves when `/hanging` was requested. */
   readonly hanging: Promise<void>;
   /** Resolves when the client of `/hanging` has closed its connection. */
@@ -21,6 +23,7 @@ export async function startImageServer(): Promise<ImageServer> {
   const hanging = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<void>();
   const encoded = new Map<string, Promise<Buffer>>();
+  const requested: string[] = [];
 
   async function serve(path: string, response: ServerResponse): Promise<void> {
     const [, name = '', extension = ''] = /^\/(.+)\.(jpg|png|webp)$/.exec(path) ?? [];
@@ -44,6 +47,7 @@ export async function startImageServer(): Promise<ImageServer> {
   }
 
   const server = createServer((request, response) => {
+    requested.push(request.url ?? '/');
     serve(request.url ?? '/', response).catch((error: unknown) =>
       response.destroy(error instanceof Error ? error : undefined),
     );
@@ -51,6 +55,7 @@ export async function startImageServer(): Promise<ImageServer> {
   const port = await listen(server);
   return {
     url: `http://127.0.0.1:${port}`,
+    requested,
     hanging: hanging.promise,
     aborted: aborted.promise,
     async close() {

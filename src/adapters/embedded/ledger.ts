@@ -2,6 +2,7 @@ import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { advance } from '../../jobs/advance.ts';
+import type { NewBatch } from '../../jobs/batches/batch.ts';
 import {
   assign,
   type Candidate,
@@ -16,6 +17,8 @@ import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
 import { exceeded, workOf } from '../../jobs/limits.ts';
 import type {
+  BatchSubmitResult,
+  Change,
   Clock,
   CommitResult,
   Durations,
@@ -28,6 +31,7 @@ import type {
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
+import { createBatchTables } from './batches.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
@@ -79,6 +83,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const log = openSync(`${path}-wal`, 'r+');
   const flush = createFlush(() => promisify(fdatasync)(log));
   const engines = createEmbeddedEngines(db, now, flush);
+  const batches = createBatchTables(db);
   const cache = createReadCache();
   const numbers = createNumbers(db, feed, now);
   const usage = createUsageTable(db, now);
@@ -86,8 +91,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     insert: db.prepare(
-      `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state, number)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO jobs (id, owner, share, revision, status, waiting, score, lane, created_at, expires_at, request, state, number, batch_id)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     insertTag: db.prepare('INSERT INTO tags (tag, owner, created_at, job_id) VALUES (?, ?, ?, ?)'),
     insertKey: db.prepare('INSERT INTO idempotency (owner, key, fingerprint, job_id) VALUES (?, ?, ?, ?)'),
@@ -98,11 +103,12 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       'SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND waiting = 1',
     ),
     update: db.prepare(
-      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?, number = ?
+      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?, number = ?,
+         reached = ?, started_at = ?
        WHERE id = ? AND revision = ?`,
     ),
     exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
-    remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner'),
+    remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner, batch_id'),
     waiting: db.prepare('SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY score, id LIMIT ?'),
     candidates: db.prepare('SELECT request, state, score FROM jobs WHERE waiting = 1 ORDER BY score, id'),
     ahead: db.prepare(
@@ -159,28 +165,38 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
 
   function findRepeated(owner: string, { key, fingerprint }: Idempotency): SubmitResult | null {
     const known = sql.findKey.get(owner, key);
-    if (known === undefined) return null;
+    if (known === undefined)
+      return batches.keyOf(owner, key) === null ? null : { kind: 'idempotency-conflict' };
     if (known.fingerprint !== fingerprint) return { kind: 'idempotency-conflict' };
     const job = read(String(known.job_id));
     return job === null ? null : { kind: 'repeated', job };
   }
 
-  function submit(job: Job, number: number, { maxQueue, idempotency, limits }: SubmitOptions): SubmitResult {
-    const owner = job.owner ?? '';
-    const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
-    if (repeated !== null) return repeated;
-    const waiting = cache.waiting(countWaiting);
-    if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
-    const turns = job.share === null ? 0 : Number(sql.countQueuedOf.get(job.share)?.n ?? 0);
-    const work = workOf(job.request);
+  /** How many jobs of the share wait or begin. */
+  function turnsOf(share: string | null): number {
+    return share === null ? 0 : Number(sql.countQueuedOf.get(share)?.n ?? 0);
+  }
+
+  /** Adds the work of new jobs of one caller to what it has used, unless that exceeds its limits. */
+  function count(
+    jobs: readonly Job[],
+    turns: number,
+    limits: SubmitOptions['limits'],
+  ): Extract<SubmitResult, { kind: 'over-limit' }> | null {
+    const owner = jobs[0]?.owner ?? null;
+    const work = jobs.reduce((sum, { request }) => sum + workOf(request), 0);
     if (limits != null) {
-      const used = { waiting: turns, work: usage.work(owner) };
-      const limit = exceeded(limits, used, { jobs: 1, work });
+      const used = { waiting: turns, work: usage.work(owner ?? '') };
+      const limit = exceeded(limits, used, { jobs: jobs.length, work });
       if (limit !== null) {
         return { kind: 'over-limit', limit, used: limit === 'WAITING_JOBS' ? used.waiting : used.work };
       }
     }
-    if (job.owner !== null) usage.add(job.owner, work);
+    if (owner !== null) usage.add(owner, work);
+    return null;
+  }
+
+  function insert(job: Job, number: number, turns: number): void {
     const c = columnsOf(job);
     sql.insert.run(
       job.id,
@@ -196,11 +212,54 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       JSON.stringify(job.request),
       encodeState(job),
       number,
+      job.batch?.id ?? null,
     );
     for (const tag of tagsOf(job.request)) sql.insertTag.run(tag, job.owner, job.createdAt, job.id);
-    if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
     cache.added();
+  }
+
+  function submit(job: Job, number: number, { maxQueue, idempotency, limits }: SubmitOptions): SubmitResult {
+    const owner = job.owner ?? '';
+    const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
+    if (repeated !== null) return repeated;
+    const waiting = cache.waiting(countWaiting);
+    if (waiting >= maxQueue) return { kind: 'queue-full', waiting };
+    const turns = turnsOf(job.share);
+    const over = count([job], turns, limits);
+    if (over !== null) return over;
+    insert(job, number, turns);
+    if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
     return { kind: 'stored' };
+  }
+
+  function findRepeatedBatch(owner: string, { key, fingerprint }: Idempotency): BatchSubmitResult | null {
+    const known = batches.keyOf(owner, key);
+    if (known === null)
+      return sql.findKey.get(owner, key) === undefined ? null : { kind: 'idempotency-conflict' };
+    if (known.fingerprint !== fingerprint) return { kind: 'idempotency-conflict' };
+    const batch = batches.read(known.id);
+    return batch === null ? null : { kind: 'repeated', batch };
+  }
+
+  function submitBatch(
+    batch: NewBatch,
+    jobs: readonly Job[],
+    { maxQueue, idempotency, limits }: SubmitOptions,
+  ): { result: BatchSubmitResult; changes: readonly Change[] } {
+    const repeated = idempotency === null ? null : findRepeatedBatch(batch.owner ?? '', idempotency);
+    if (repeated !== null) return { result: repeated, changes: [] };
+    const waiting = cache.waiting(countWaiting);
+    if (waiting + jobs.length > maxQueue) return { result: { kind: 'queue-full', waiting }, changes: [] };
+    const turns = turnsOf(jobs[0]?.share ?? null);
+    const over = count(jobs, turns, limits);
+    if (over !== null) return { result: over, changes: [] };
+    batches.insert(batch, idempotency);
+    const changes = jobs.map((job, index) => {
+      const number = numbers.next();
+      insert(job, number, job.share === null ? 0 : turns + index);
+      return { jobId: job.id, number, job };
+    });
+    return { result: { kind: 'stored' }, changes };
   }
 
   function commit(
@@ -220,6 +279,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       c.expiresAt,
       encodeState(next),
       number,
+      c.reached,
+      c.startedAt,
       next.id,
       fromRevision,
     );
@@ -267,6 +328,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     const row = sql.remove.get(id);
     if (row === undefined) return undefined;
     const owner = row.owner === null ? null : String(row.owner);
+    if (row.batch_id !== null) batches.removeEmpty(String(row.batch_id));
     numbers.remember(id, owner, number);
     cache.changed(id);
     return owner;
@@ -398,6 +460,27 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return sql.expired.all(at, limit).map(jobOf);
     },
     onWaiting: waitingListeners.add,
+    batches: {
+      async submit(batch, jobs, submitOptions) {
+        const { result, changes } = await group.run(() => submitBatch(batch, jobs, submitOptions));
+        for (const change of changes) numbers.committed(change, batch.owner);
+        await flush();
+        const last = changes.at(-1);
+        if (last === undefined) return result;
+        numbers.flushed(last.number);
+        waitingListeners.call(changes.length);
+        return result;
+      },
+      async findRepeated(owner, idempotency) {
+        return findRepeatedBatch(owner ?? '', idempotency);
+      },
+      async read(id) {
+        return batches.read(id);
+      },
+      async jobs(query) {
+        return batches.jobs(query);
+      },
+    },
     outbox,
     engines,
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),

@@ -19,6 +19,7 @@ interface Migration {
  * `job_counts` has the number of jobs by owner ('' for none) and status; triggers keep it.
  * `usage` is the work that callers have submitted, by the day in UTC.
  * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
+ * `batches` are counted from their jobs: `reached` and `started_at` are what that needs of a job besides its status.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -158,6 +159,29 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
       ) STRICT, WITHOUT ROWID;
       INSERT INTO engines SELECT engine, 1, NULL, '{"drained":{"reason":null}}' FROM drained_engines;
       DROP TABLE drained_engines;
+    `,
+  },
+  {
+    version: 9,
+    sql: `
+      CREATE TABLE batches (
+        id TEXT PRIMARY KEY,
+        owner TEXT,
+        created_at INTEGER NOT NULL,
+        total INTEGER NOT NULL
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE batch_keys (
+        owner TEXT NOT NULL,
+        key TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        batch_id TEXT NOT NULL UNIQUE REFERENCES batches (id) ON DELETE CASCADE,
+        PRIMARY KEY (owner, key)
+      ) STRICT, WITHOUT ROWID;
+      ALTER TABLE jobs ADD COLUMN batch_id TEXT REFERENCES batches (id);
+      ALTER TABLE jobs ADD COLUMN reached INTEGER NOT NULL DEFAULT 0;
+      ALTER TABLE jobs ADD COLUMN started_at INTEGER;
+      CREATE INDEX jobs_of_batch ON jobs (batch_id, id) WHERE batch_id IS NOT NULL;
+      CREATE INDEX jobs_counted ON jobs (batch_id, status, reached, started_at) WHERE batch_id IS NOT NULL;
     `,
   },
 ];

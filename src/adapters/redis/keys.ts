@@ -14,6 +14,10 @@ export function createKeys(prefix: string) {
     prefix,
     /** Hash: a job. */
     record: (id: string) => `${prefix}:job:${id}`,
+    /** Hash: a batch. */
+    batch: (id: string) => `${prefix}:batch:${id}`,
+    /** Sorted set without scores: ids of the jobs of a batch. */
+    batchJobs: (id: string) => `${prefix}:batch-jobs:${id}`,
     /** Sorted set: ids of waiting jobs by their score. */
     queue: `${prefix}:queue`,
     /** Sorted set: ids of waiting jobs by time of submit. */

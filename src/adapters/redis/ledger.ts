@@ -8,7 +8,6 @@ import type {
   Change,
   Clock,
   CommitResult,
-  Idempotency,
   JobFilter,
   JobPosition,
   JobQuery,
@@ -18,6 +17,7 @@ import type {
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
+import { createRedisBatches, keyField, ownerSuffix } from './batches.ts';
 import type { Client } from './client.ts';
 import { createRedisEngines, type RedisEngines } from './engines.ts';
 import type { Keys } from './keys.ts';
@@ -59,6 +59,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   const engines = createRedisEngines(client, keys, now);
   const waitingListeners = createListeners<[number]>();
   const gateway = randomUUID();
+  const batches = createRedisBatches({ client, keys, now });
   const time = (): string => (now === null ? '' : String(now()));
 
   async function readRange(set: string, highest: string, limit: number): Promise<Job[]> {
@@ -180,6 +181,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
           ...columns(next),
           encodeState(next),
           time(),
+          ...countedColumns(next),
           ...deliveries.flatMap(delivery => [delivery.id, JSON.stringify(delivery)]),
         ),
       );
@@ -253,6 +255,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     onWaiting: waitingListeners.add,
     wakeChannel: keys.wake(gateway),
     arrived: waitingListeners.call,
+    batches,
     outbox,
     engines,
     async close() {
@@ -275,14 +278,11 @@ function encodeClaim({ lanes, ...request }: ClaimRequest): string {
   return JSON.stringify({ ...request, lanes: lanes.map(({ lease, ...lane }) => ({ ...lease, ...lane })) });
 }
 
-/** As the names of lists and channels of one caller end; empty for those of all callers. */
-export function ownerSuffix(owner: string | null): string {
-  return owner === null ? '' : `:${owner}`;
-}
-
-/** JSON keeps owner and key apart, whatever characters they contain. */
-function keyField(owner: string | null, { key }: Idempotency): string {
-  return JSON.stringify([owner ?? '', key]);
+/** What a batch counts of its jobs; nothing of other jobs, whose commits stay as short as they are. */
+function countedColumns(job: Job): (string | number)[] {
+  if (job.batch === null) return ['', ''];
+  const { reached, startedAt } = columnsOf(job);
+  return [reached, startedAt ?? ''];
 }
 
 /** Which jobs of its range a query wants. */

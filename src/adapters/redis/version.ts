@@ -11,9 +11,12 @@ import { asList, asNumber, reach } from './replies.ts';
  * the first to change its record, each tells the others of arrivals, and what the script keeps (`parked`, `alone`) the earlier ones
  * do not read. Only a suspect that an earlier one claims may get company from a later one, until all are updated.
  *
+ * Earlier gateways run and remove the jobs of a batch without noting how far they are or that they left it: a batch is counted from
+ * the records of its jobs, and those that are gone are skipped.
+ *
  * What is read has to be understood from the version before on: `record.ts` adds fields that came later.
  */
-export const STORE_VERSION = 4;
+export const STORE_VERSION = 5;
 
 /** The oldest version whose gateways can share a Redis with this one. */
 const OLDEST_READER = 1;

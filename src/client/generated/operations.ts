@@ -30,6 +30,8 @@ export type EditEngineState =
 
 /** Why a request or a job failed. */
 export type EditErrorCode =
+  /** The batch is unknown, or another caller’s, or its last job expired or was deleted. Not retryable. */
+  | 'BATCH_NOT_FOUND'
   /** The job was canceled. Retryable. */
   | 'CANCELED'
   /** The engine went away in each attempt. Retryable. */
@@ -82,7 +84,7 @@ export type EditErrorCode =
 export type EditImageInput = {
   /** 1.0 to 20.0. Default: that of the workflow, 4.0 for the standard one. */
   cfg?: number | null | undefined;
-  /** A repeated key with the same input returns the same job; with other input it is an error. */
+  /** A repeated key with the same input returns the same job; with other input it is an error. Of `editImage` alone: `editImages` has a key for all edits. */
   idempotencyKey?: string | null | undefined;
   /** 1 to 3 images, in the order of their numbers in the prompt ("image 1" …). */
   images: Array<EditImageSource>;
@@ -105,6 +107,8 @@ export type EditImageInput = {
   seed?: string | number | null | undefined;
   /** 1 to 100. Default: that of the workflow, 40 for the standard one. */
   steps?: number | null | undefined;
+  /** How many jobs of `editImages` this edit is, 1 to 1000: with `seed`, `seed` + 1 and so on, or with different random seeds. `editImage` answers one job and takes 1. */
+  variations?: number | null | undefined;
   /** Accepted only where the operator has set WEBHOOK_SECRET. */
   webhook?: EditWebhookInput | null | undefined;
   /** Default: the first that an engine can run; with a mask, the first that takes one. */
@@ -121,6 +125,13 @@ export type EditImageSource =
   uploadId: string | number; url?: never; }
   |  { dataUri?: never; jobId?: never; uploadId?: never;   /** JPEG, PNG or WebP at a public address. */
   url: string; };
+
+export type EditImagesInput = {
+  /** At most 1000 jobs in all, each variation counted. An image of several edits is loaded once. */
+  edits: Array<EditImageInput>;
+  /** A repeated key with the same edits returns the same batch; with others it is an error. The edits have none. */
+  idempotencyKey?: string | null | undefined;
+};
 
 export type EditJobPriority =
   | 'HIGH'
@@ -215,6 +226,74 @@ export type EditWebhookInput = {
   url: string;
 };
 
+export type BatchSnapshotFragment = { id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string };
+
+export type BatchQueryVariables = Exact<{
+  id: string | number;
+}>;
+
+
+export type BatchQuery = { batch: { id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string } | null };
+
+export type BatchJobsQueryVariables = Exact<{
+  id: string | number;
+  first?: number | null | undefined;
+  after?: string | null | undefined;
+  status?: Array<EditJobStatus> | EditJobStatus | null | undefined;
+}>;
+
+
+export type BatchJobsQuery = { batch: { jobs: { nodes: Array<{ id: string, status: EditJobStatus, revision: number, progress: number, stage: EditJobStage | null, step: number | null, totalSteps: number | null, queuePosition: number | null, etaSeconds: number | null, attempt: number, engine: string | null, label: string | null, createdAt: string, startedAt: string | null, finishedAt: string | null, expiresAt: string | null, waitingFor: { code: EditWaitCode, message: string } | null, metadata: Array<{ key: string, value: string }>, size: { width: number, height: number } | null, preview: { id: string, url: string, mimeType: string, width: number, height: number } | null, images: Array<{ id: string, url: string, width: number, height: number, mimeType: string, bytes: number, filename: string }>, error: { code: EditErrorCode, message: string, retryable: boolean, node: string | null } | null }>, pageInfo: { hasNextPage: boolean, endCursor: string | null } } } | null };
+
+export type EditImagesMutationVariables = Exact<{
+  input: EditImagesInput;
+}>;
+
+
+export type EditImagesMutation = { editImages:
+    | { __typename: 'EditBatch', id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string }
+    | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditLimitReached', limit: EditLimit, allowed: number, used: number, freeAt: string, retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditNotAllowed', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+   };
+
+export type CancelBatchMutationVariables = Exact<{
+  batchId: string | number;
+}>;
+
+
+export type CancelBatchMutation = { cancelBatch:
+    | { __typename: 'EditBatch', id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string }
+    | { __typename: 'EditBatchNotFound', code: EditErrorCode, message: string, retryable: boolean }
+   };
+
+export type RetryFailedMutationVariables = Exact<{
+  batchId: string | number;
+}>;
+
+
+export type RetryFailedMutation = { retryFailed:
+    | { __typename: 'EditBatch', id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string }
+    | { __typename: 'EditBatchNotFound', code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditImageRejected', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditInvalidInput', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditLimitReached', limit: EditLimit, allowed: number, used: number, freeAt: string, retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditNotAllowed', field: string | null, code: EditErrorCode, message: string, retryable: boolean }
+    | { __typename: 'EditQueueFull', retryAfterSeconds: number, code: EditErrorCode, message: string, retryable: boolean }
+   };
+
+export type BatchProgressSubscriptionVariables = Exact<{
+  batchId: string | number;
+  maxPerSecond?: number | null | undefined;
+}>;
+
+
+export type BatchProgressSubscription = { batchProgress: { id: string, total: number, queued: number, processing: number, completed: number, failed: number, canceled: number, removed: number, ended: boolean, progress: number, etaSeconds: number | null, createdAt: string } };
+
+type Fault_EditBatchNotFound_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
+
 type Fault_EditEngineNotFound_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 type Fault_EditImageRejected_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
@@ -232,6 +311,7 @@ type Fault_EditNotAllowed_Fragment = { code: EditErrorCode, message: string, ret
 type Fault_EditQueueFull_Fragment = { code: EditErrorCode, message: string, retryable: boolean };
 
 export type FaultFragment =
+  | Fault_EditBatchNotFound_Fragment
   | Fault_EditEngineNotFound_Fragment
   | Fault_EditImageRejected_Fragment
   | Fault_EditInvalidInput_Fragment
@@ -404,6 +484,264 @@ export type JobRequestQueryVariables = Exact<{
 export type JobRequestQuery = { job: { request: { prompt: string, negativePrompt: string, seed: string, steps: number, cfg: number, megapixels: number | null, workflow: string, parameters: unknown, images: Array<{ slot: number, source: string, url: string | null, width: number, height: number, mimeType: string, bytes: number }>, mask: { url: string | null, width: number, height: number } | null } } | null };
 
 import type { Operation } from '../connection.ts';
+
+export const BatchDocument: Operation<BatchQuery, BatchQueryVariables> = {
+  name: 'Batch',
+  text: `query Batch($id: ID!) {
+  batch(id: $id) {
+    ...BatchSnapshot
+  }
+}
+
+fragment BatchSnapshot on EditBatch {
+  id
+  total
+  queued
+  processing
+  completed
+  failed
+  canceled
+  removed
+  ended
+  progress
+  etaSeconds
+  createdAt
+}`,
+};
+
+export const BatchJobsDocument: Operation<BatchJobsQuery, BatchJobsQueryVariables> = {
+  name: 'BatchJobs',
+  text: `query BatchJobs($id: ID!, $first: Int, $after: String, $status: [EditJobStatus!]) {
+  batch(id: $id) {
+    jobs(first: $first, after: $after, status: $status) {
+      nodes {
+        ...JobSnapshot
+      }
+      pageInfo {
+        hasNextPage
+        endCursor
+      }
+    }
+  }
+}
+
+fragment JobSnapshot on EditJob {
+  id
+  status
+  revision
+  progress
+  stage
+  step
+  totalSteps
+  queuePosition
+  waitingFor {
+    code
+    message
+  }
+  etaSeconds
+  attempt
+  engine
+  label
+  metadata {
+    key
+    value
+  }
+  size {
+    width
+    height
+  }
+  preview {
+    id
+    url
+    mimeType
+    width
+    height
+  }
+  images {
+    id
+    url
+    width
+    height
+    mimeType
+    bytes
+    filename
+  }
+  error {
+    code
+    message
+    retryable
+    node
+  }
+  createdAt
+  startedAt
+  finishedAt
+  expiresAt
+}`,
+};
+
+export const EditImagesDocument: Operation<EditImagesMutation, EditImagesMutationVariables> = {
+  name: 'EditImages',
+  text: `mutation EditImages($input: EditImagesInput!) {
+  editImages(input: $input) {
+    __typename
+    ... on EditBatch {
+      ...BatchSnapshot
+    }
+    ...Fault
+    ... on EditInvalidInput {
+      field
+    }
+    ... on EditImageRejected {
+      field
+    }
+    ... on EditQueueFull {
+      retryAfterSeconds
+    }
+    ... on EditLimitReached {
+      limit
+      allowed
+      used
+      freeAt
+      retryAfterSeconds
+    }
+    ... on EditNotAllowed {
+      field
+    }
+  }
+}
+
+fragment BatchSnapshot on EditBatch {
+  id
+  total
+  queued
+  processing
+  completed
+  failed
+  canceled
+  removed
+  ended
+  progress
+  etaSeconds
+  createdAt
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
+export const CancelBatchDocument: Operation<CancelBatchMutation, CancelBatchMutationVariables> = {
+  name: 'CancelBatch',
+  text: `mutation CancelBatch($batchId: ID!) {
+  cancelBatch(batchId: $batchId) {
+    __typename
+    ... on EditBatch {
+      ...BatchSnapshot
+    }
+    ...Fault
+  }
+}
+
+fragment BatchSnapshot on EditBatch {
+  id
+  total
+  queued
+  processing
+  completed
+  failed
+  canceled
+  removed
+  ended
+  progress
+  etaSeconds
+  createdAt
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
+export const RetryFailedDocument: Operation<RetryFailedMutation, RetryFailedMutationVariables> = {
+  name: 'RetryFailed',
+  text: `mutation RetryFailed($batchId: ID!) {
+  retryFailed(batchId: $batchId) {
+    __typename
+    ... on EditBatch {
+      ...BatchSnapshot
+    }
+    ...Fault
+    ... on EditInvalidInput {
+      field
+    }
+    ... on EditImageRejected {
+      field
+    }
+    ... on EditQueueFull {
+      retryAfterSeconds
+    }
+    ... on EditLimitReached {
+      limit
+      allowed
+      used
+      freeAt
+      retryAfterSeconds
+    }
+    ... on EditNotAllowed {
+      field
+    }
+  }
+}
+
+fragment BatchSnapshot on EditBatch {
+  id
+  total
+  queued
+  processing
+  completed
+  failed
+  canceled
+  removed
+  ended
+  progress
+  etaSeconds
+  createdAt
+}
+
+fragment Fault on EditError {
+  code
+  message
+  retryable
+}`,
+};
+
+export const BatchProgressDocument: Operation<BatchProgressSubscription, BatchProgressSubscriptionVariables> = {
+  name: 'BatchProgress',
+  text: `subscription BatchProgress($batchId: ID!, $maxPerSecond: Float) {
+  batchProgress(batchId: $batchId, maxPerSecond: $maxPerSecond) {
+    ...BatchSnapshot
+  }
+}
+
+fragment BatchSnapshot on EditBatch {
+  id
+  total
+  queued
+  processing
+  completed
+  failed
+  canceled
+  removed
+  ended
+  progress
+  etaSeconds
+  createdAt
+}`,
+};
 
 export const EditImageDocument: Operation<EditImageMutation, EditImageMutationVariables> = {
   name: 'EditImage',

@@ -52,7 +52,8 @@ export function addJobConnection(builder: Builder, { JobType }: JobTypes) {
     }),
   });
   const JobConnection = builder.objectRef<ConnectionPage>('EditJobConnection').implement({
-    description: 'A page of jobs (https://relay.dev/graphql/connections.htm), newest first.',
+    description:
+      'A page of jobs (https://relay.dev/graphql/connections.htm): newest first, or those of a batch in the order of its edits.',
     fields: t => ({
       edges: t.field({ type: [JobEdge], resolve: page => [...page.jobs] }),
       nodes: t.field({ type: [JobType], resolve: page => [...page.jobs] }),
@@ -75,6 +76,8 @@ export function addJobConnection(builder: Builder, { JobType }: JobTypes) {
   }));
   return { JobConnection, pageArgs };
 }
+
+export type JobConnectionTypes = ReturnType<typeof addJobConnection>;
 
 /** Reads the page that the arguments name. Throws BAD_USER_INPUT for arguments that no page has. */
 export async function readPage(given: PageArguments, source: ConnectionSource): Promise<ConnectionPage> {

@@ -2,7 +2,7 @@ import { type ErrorCode, isRetryable } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { LimitReached } from '../../jobs/limits.ts';
 import { withField } from '../../jobs/request.ts';
-import type { SubmitFailure } from '../../jobs/submit.ts';
+import type { SubmitFailure } from '../../jobs/submit/outcome.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 
@@ -19,6 +19,7 @@ export type Problem =
     } & LimitReached)
   | { kind: 'EditNotAllowed'; code: 'NOT_ALLOWED'; message: string; field: string | null }
   | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
+  | { kind: 'EditBatchNotFound'; code: 'BATCH_NOT_FOUND'; message: string; id: string }
   | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job }
   | { kind: 'EditEngineNotFound'; code: 'ENGINE_NOT_FOUND'; message: string; id: string };
 
@@ -66,6 +67,16 @@ export function problemOf(failure: SubmitFailure): SubmitProblem {
         field,
       };
   }
+}
+
+/** The problem of an input with an invalid field. */
+export function invalidInput(field: string | null, message: string): ProblemOf<'EditInvalidInput'> {
+  return { kind: 'EditInvalidInput', code: 'INVALID_INPUT', message, field };
+}
+
+/** The problem of a batch that does not exist, or not for this caller. */
+export function batchNotFound(id: string): ProblemOf<'EditBatchNotFound'> {
+  return { kind: 'EditBatchNotFound', code: 'BATCH_NOT_FOUND', message: 'Batch not found', id };
 }
 
 /** The problem of an id that does not exist, or not for this caller. */
@@ -139,6 +150,12 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     interfaces: [ErrorInterface],
     fields: t => ({ id: t.exposeID('id') }),
   });
+  const BatchNotFound = builder.objectRef<ProblemOf<'EditBatchNotFound'>>('EditBatchNotFound').implement({
+    description:
+      'The batch does not exist, belongs to another caller, or its last job was deleted or has expired.',
+    interfaces: [ErrorInterface],
+    fields: t => ({ id: t.exposeID('id') }),
+  });
   const JobNotFinal = builder.objectRef<ProblemOf<'EditJobNotFinal'>>('EditJobNotFinal').implement({
     description: 'The job has not ended yet.',
     interfaces: [ErrorInterface],
@@ -156,6 +173,7 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
     LimitReached,
     NotAllowed,
     JobNotFound,
+    BatchNotFound,
     JobNotFinal,
     EngineNotFound,
   };

@@ -171,6 +171,11 @@ export function addJob(builder: Builder) {
         resolve: job => job.size,
       }),
       request: t.field({ type: EditRequestType, resolve: job => job }),
+      batchId: t.id({
+        nullable: true,
+        description: 'The batch that the job was submitted with by `editImages`.',
+        resolve: job => job.batch?.id ?? null,
+      }),
       label: t.string({
         nullable: true,
         description: 'As the caller gave it.',

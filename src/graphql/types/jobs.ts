@@ -5,7 +5,7 @@ import { labelFields } from '../../jobs/labels.ts';
 import { firstIssue } from '../../jobs/request.ts';
 import type { Builder } from '../builder.ts';
 import { FAILS_ALONE } from '../nullability.ts';
-import { addJobConnection, readPage } from './connection.ts';
+import { type JobConnectionTypes, readPage } from './connection.ts';
 import { inputError, invalid } from './invalid.ts';
 import type { JobTypes } from './job.ts';
 
@@ -16,10 +16,11 @@ const labelFilter = z.object({
 });
 
 /** Adds `job`, `jobs` and `jobProgress`. */
-export function addJobQueries(builder: Builder, jobTypes: JobTypes): void {
-  const { JobType, JobStatus, MetadataInput } = jobTypes;
-  const { JobConnection, pageArgs } = addJobConnection(builder, jobTypes);
-
+export function addJobQueries(
+  builder: Builder,
+  { JobType, JobStatus, MetadataInput }: JobTypes,
+  { JobConnection, pageArgs }: JobConnectionTypes,
+): void {
   builder.queryFields(t => ({
     job: t.field({
       type: JobType,

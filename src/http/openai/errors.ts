@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../jobs/errors.ts';
 import { isRetryable } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
 import { withField } from '../../jobs/request.ts';
-import type { SubmitFailure } from '../../jobs/submit.ts';
+import type { SubmitFailure } from '../../jobs/submit/outcome.ts';
 import type { Log } from '../../log.ts';
 import type { Rejection } from '../access/rejections.ts';
 import { faultOf } from '../rest/errors.ts';
@@ -117,6 +117,7 @@ export function submitFault({ code, message, field, retryAfterSeconds }: SubmitF
     case 'NODE_MISSING':
       return { ...fault, status: 400 };
     case 'JOB_NOT_FOUND':
+    case 'BATCH_NOT_FOUND':
     case 'ENGINE_NOT_FOUND':
     case 'EXPIRED':
       return { ...fault, status: 404 };

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
 import { type EditInput, editFields } from '../../jobs/request.ts';
-import { SEED_MAX } from '../../workflows/bind/bind.ts';
 import { goneSignal } from '../limits/lifetime.ts';
 import { unknownFieldWarnings } from '../rest/unknown-fields.ts';
 import type { OpenAIOptions } from './context.ts';
@@ -14,7 +13,7 @@ export type Submitted =
   | { ok: true; jobs: readonly Job[]; parameters: Parameters; hasKey: boolean }
   | { ok: false; fault: OpenAIFault };
 
-/** Submits the jobs of a form: all of them or, as far as `submitAll` can, none. Keeps nothing else of the form. */
+/** Submits the jobs of a form, all of them or none. Keeps nothing else of the form. */
 export async function submitForm(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -86,43 +85,30 @@ function inputOf(
   };
 }
 
-/**
- * Submits `n` jobs that differ in their seed: one after the other, since a store takes one job at a time. If one of them
- * is rejected, those before it are removed; a process that ends in between leaves them.
- */
+/** Submits a job, or `n` of them that differ in their seed as a batch: all of them or none. */
 async function submitAll(
   input: EditInput,
   n: number,
   request: FastifyRequest,
   reply: FastifyReply,
-  { services, callerOf }: OpenAIOptions,
+  { services: { jobs }, callerOf }: OpenAIOptions,
 ): Promise<{ ok: true; jobs: readonly Job[] } | { ok: false; fault: OpenAIFault }> {
   const caller = callerOf(request);
   const scope = { signal: goneSignal(reply), traceparent: request.headers.traceparent };
-  const jobs: Job[] = [];
-  const stored: string[] = [];
-  let complete = false;
-  try {
-    for (let index = 0; index < n; index += 1) {
-      const outcome = await services.jobs.submit(variant(input, index), caller, scope);
-      if (!outcome.ok) return { ok: false, fault: submitFault(outcome.failure) };
-      jobs.push(outcome.job);
-      if (!outcome.repeated) stored.push(outcome.job.id);
-    }
-    complete = true;
-    return { ok: true, jobs };
-  } finally {
-    if (!complete) await Promise.all(stored.map(id => services.jobs.remove(id, caller)));
+  if (n === 1) {
+    const outcome = await jobs.submit(input, caller, scope);
+    return outcome.ok
+      ? { ok: true, jobs: [outcome.job] }
+      : { ok: false, fault: submitFault(outcome.failure) };
   }
-}
-
-/** The edit with the seed and the key of the n-th image; 0 is the first. Without a seed each has a random one. */
-function variant(input: EditInput, index: number): EditInput {
-  if (index === 0) return input;
-  const { seed, idempotencyKey } = input;
-  return {
-    ...input,
-    seed: seed === null ? null : String((BigInt(seed) + BigInt(index)) % (SEED_MAX + 1n)),
-    idempotencyKey: idempotencyKey === null ? null : `${idempotencyKey} #${index + 1}`,
-  };
+  const edits = [{ ...input, idempotencyKey: null, variations: n }];
+  const outcome = await jobs.batches.submit(edits, input.idempotencyKey, caller, scope);
+  if (outcome.ok) {
+    const page = await jobs.batches.jobs({ batch: outcome.batch.id, statuses: null, first: n });
+    return { ok: true, jobs: page.jobs };
+  }
+  // For this caller there is one edit.
+  const { field } = outcome.failure;
+  const failure = { ...outcome.failure, field: field?.replace(/^edits\.0\./, '') ?? null };
+  return { ok: false, fault: submitFault(failure) };
 }

@@ -8,8 +8,8 @@ const MAX_INTEGER_DIGITS = 40;
 class BodyFault extends Error {}
 
 /**
- * Parses a JSON object from UTF-8 bytes. Top-level integers that a number cannot represent become bigints, so that no
- * digit is lost; nested ones stay numbers, since no field is nested. No bytes count as an empty object.
+ * Parses a JSON object from UTF-8 bytes. Integers that a number cannot represent become bigints, so that no digit is lost: those
+ * at the top, and those of the edits of a batch; deeper ones stay numbers, since no field is there. No bytes count as an empty object.
  */
 export function parseBody(bytes: Uint8Array): Body {
   if (bytes.byteLength === 0) return { ok: true, value: {} };
@@ -51,7 +51,19 @@ function parseText(text: string): Body {
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     return { ok: false, fault: `The body takes a JSON object, got ${kindOf(parsed)}` };
   }
-  return { ok: true, value: { ...parsed, ...Object.fromEntries(large.get(parsed) ?? []) } };
+  const exact = (holder: object): Record<string, unknown> => ({
+    ...holder,
+    ...Object.fromEntries(large.get(holder) ?? []),
+  });
+  const value = exact(parsed);
+  const { edits } = value;
+  if (!Array.isArray(edits) || large.size === 0) return { ok: true, value };
+  const exactEdits = edits.map((edit: unknown) => (isObject(edit) ? exact(edit) : edit));
+  return { ok: true, value: { ...value, edits: exactEdits } };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function kindOf(value: unknown): string {

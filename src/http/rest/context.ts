@@ -41,6 +41,11 @@ export type JobRequest = FastifyRequest<{ Params: { job_id: string } }>;
 /** Ids are UUIDs; nothing else needs a look-up in the store. */
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
+/** Whether a job or batch can have the id. */
+export function isId(text: string): boolean {
+  return ID.test(text);
+}
+
 /** The job id in the path; null: no job can have it. */
 export function jobIdOf(request: JobRequest): string | null {
   const { job_id } = request.params;

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { allEventsRoute } from './all-events.ts';
+import { batchRoutes, editsRoute } from './batches.ts';
 import type { RestOptions } from './context.ts';
 import { debugRoutes } from './debug.ts';
 import { docsRoutes } from './docs.ts';
@@ -18,11 +19,12 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
   return async app => {
     answerUnknownPaths(app);
     app.setErrorHandler(errorHandler(options.maxBodyBytes, options.log));
-    // Only /edit-image and /upload read bodies; any other body is ignored.
+    // Only /edit-image, /edit-images and /upload read bodies; any other body is ignored.
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
     await app.register(async scope => editRoutes(scope, options));
+    await app.register(async scope => editsRoute(scope, options));
     await app.register(async scope => uploadRoutes(scope, options));
     statusRoutes(app, options);
     eventRoutes(app, options);
@@ -31,6 +33,7 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
     inputRoutes(app, options);
     jobsRoutes(app, options);
     meRoute(app, options);
+    batchRoutes(app, options);
     debugRoutes(app, options);
     await app.register(async scope => docsRoutes(scope, options));
   };

@@ -9,7 +9,7 @@ import { type JobsQuery, jobsQuery, LIST_LIMIT } from './contract/requests.ts';
 import type { DeliveriesResponse, JobsResponse } from './contract/responses.ts';
 import { readQuery } from './query.ts';
 import { POLL_SECONDS } from './status.ts';
-import { jobStatuses, restProgress, restStatus, statusOf } from './status-fields.ts';
+import { jobStatuses, listedJob, statusOf } from './status-fields.ts';
 
 /** GET `/jobs`, DELETE `/jobs/{job_id}`, POST `/jobs/{job_id}/cancel`, GET `/preview/{job_id}` and GET `/webhooks/{job_id}`. */
 export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
@@ -34,12 +34,7 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     if (next !== null) reply.header('link', `<${next}>; rel="next"`);
     const isPage = Object.keys(query.value).length > 0;
     return {
-      jobs: Object.fromEntries(
-        page.jobs.map(job => [
-          job.id,
-          { status: restStatus(job), progress: restProgress(job), ...labelsOf(job) },
-        ]),
-      ),
+      jobs: Object.fromEntries(page.jobs.map(job => [job.id, listedJob(job)])),
       ...(isPage && next !== null ? { next } : {}),
     } satisfies JobsResponse;
   });
@@ -78,16 +73,6 @@ export function jobsRoutes(app: FastifyInstance, options: RestOptions): void {
     const deliveries = await jobs.deliveries(job);
     return { deliveries: deliveries.map(deliveryFields) } satisfies DeliveriesResponse;
   });
-}
-
-/** A job without labels is listed with the fields of the REST contract alone. */
-function labelsOf({
-  request: { label, metadata },
-}: Job): Pick<JobsResponse['jobs'][string], 'label' | 'metadata'> {
-  return {
-    ...(label === null ? {} : { label }),
-    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { ...metadata } }),
-  };
 }
 
 const METADATA = 'metadata.';

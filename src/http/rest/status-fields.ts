@@ -1,7 +1,7 @@
 import { type Caller, isWaiting, type Job, type JobStatus } from '../../jobs/job.ts';
 import type { WaitReason } from '../../jobs/waiting.ts';
 import type { RestOptions } from './context.ts';
-import type { RestStatus, StatusResponse } from './contract/responses.ts';
+import type { JobsResponse, RestStatus, StatusResponse } from './contract/responses.ts';
 
 /** The status in REST's terms: a canceled job is an error. */
 export function restStatus(job: Job): RestStatus {
@@ -36,6 +36,21 @@ export function jobStatuses(names: readonly RestStatus[] | undefined): readonly 
 export function restProgress(job: Job): number {
   if (job.status === 'COMPLETED') return 100;
   return Math.min(99.9, oneDecimal(job.progress));
+}
+
+/** A job as lists have it. */
+export function listedJob(job: Job): JobsResponse['jobs'][string] {
+  return { status: restStatus(job), progress: restProgress(job), ...labelsOf(job) };
+}
+
+/** A job without labels is listed with the fields of the REST contract alone. */
+function labelsOf({
+  request: { label, metadata },
+}: Job): Pick<JobsResponse['jobs'][string], 'label' | 'metadata'> {
+  return {
+    ...(label === null ? {} : { label }),
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata: { ...metadata } }),
+  };
 }
 
 /** The path of an output image on the engine's disk. */

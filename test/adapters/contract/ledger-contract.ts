@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { batchContract } from './batches.ts';
 import { claimContract } from './claims.ts';
 import { durationsContract } from './durations.ts';
 import { engineContract } from './engines.ts';
@@ -39,5 +40,6 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     durationsContract(under);
     secretsContract(under);
     engineContract(under);
+    batchContract(under);
   });
 }

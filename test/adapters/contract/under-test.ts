@@ -18,7 +18,7 @@ export interface LedgerUnderTest {
 }
 
 /** A submit that nothing bounds. */
-export const OPEN: SubmitOptions = { maxQueue: 1_000, idempotency: null };
+export const OPEN: SubmitOptions = { maxQueue: 10_000, idempotency: null };
 
 /** A lane takes the job. */
 export const claim = (lane: string): JobEvent => ({

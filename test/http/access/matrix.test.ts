@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { OPENAI_ROUTES } from '../../../src/http/openai/index.ts';
 import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, type GraphQLAnswer, KEYS, postGraphQL } from '../../support/requests.ts';
+import { API_KEYS, as, type GraphQLAnswer, KEYS, postGraphQL, postJson } from '../../support/requests.ts';
 import { codesOf, openRawSocket, openSocket } from '../../support/sockets.ts';
 
 const WHO = ['anonymous', 'alice', 'bob', 'olga'] as const;
@@ -13,12 +13,17 @@ type Who = (typeof WHO)[number];
 const keyOf = (who: Who): string | null => (who === 'anonymous' ? null : KEYS[who]);
 
 let rig: Rig;
+/** A batch of Alice. */
+let batch: string;
 /** A completed job of Alice. */
 let job: string;
 let engine: string;
 beforeAll(async () => {
   rig = await startRig({ API_KEYS });
   job = await submit('alice');
+  const edit = { image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1 };
+  const submitted = await postJson(`${rig.url}/edit-images`, { edits: [edit] }, as(KEYS.alice));
+  batch = String(submitted.body.batch_id);
   await ended(job);
   const { data } = await postGraphQL(rig.url, '{ engines { id } }', {}, as(KEYS.olga));
   engine = z.object({ engines: z.tuple([z.object({ id: z.string() })]) }).parse(data).engines[0].id;
@@ -50,6 +55,12 @@ async function ended(id: string): Promise<void> {
 const REST: Record<string, { path: string; body?: object; statuses: [number, number, number, number] }> = {
   'GET /': { path: '/', statuses: [200, 200, 200, 200] },
   'POST /edit-image': { path: '/edit-image', body: {}, statuses: [401, 400, 400, 400] },
+  'POST /edit-images': { path: '/edit-images', body: {}, statuses: [401, 400, 400, 400] },
+  'GET /batches/{batch_id}': { path: '/batches/:batch', statuses: [401, 200, 404, 200] },
+  'GET /batches/{batch_id}/jobs': { path: '/batches/:batch/jobs', statuses: [401, 200, 404, 200] },
+  'GET /batches/{batch_id}/events': { path: '/batches/:batch/events', statuses: [401, 200, 404, 200] },
+  'POST /batches/{batch_id}/cancel': { path: '/batches/:batch/cancel', statuses: [401, 200, 404, 200] },
+  'POST /batches/{batch_id}/retry': { path: '/batches/:batch/retry', statuses: [401, 409, 404, 409] },
   'POST /upload': { path: '/upload', body: {}, statuses: [401, 415, 415, 415] },
   'GET /events': { path: '/events', statuses: [401, 200, 200, 200] },
   'GET /events/{job_id}': { path: '/events/:job', statuses: [401, 200, 404, 200] },
@@ -82,15 +93,18 @@ describe('every REST route', () => {
   )('$name as $who', async ({ name, row, who, index }) => {
     const own = row.path.includes(':own') ? await submit('alice') : '';
     const leave = new AbortController();
-    const answer = await fetch(rig.url + row.path.replace(':job', job).replace(':own', own), {
-      signal: leave.signal,
-      method: name.split(' ')[0] ?? 'GET',
-      headers: {
-        ...as(keyOf(who)),
-        ...(row.body === undefined ? {} : { 'content-type': 'application/json' }),
+    const answer = await fetch(
+      rig.url + row.path.replace(':job', job).replace(':own', own).replace(':batch', batch),
+      {
+        signal: leave.signal,
+        method: name.split(' ')[0] ?? 'GET',
+        headers: {
+          ...as(keyOf(who)),
+          ...(row.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(row.body === undefined ? {} : { body: JSON.stringify(row.body) }),
       },
-      ...(row.body === undefined ? {} : { body: JSON.stringify(row.body) }),
-    });
+    );
     // This stream has no end.
     const text = name === 'GET /events' && answer.ok ? await firstEvents(answer) : await answer.text();
     leave.abort();
@@ -99,6 +113,9 @@ describe('every REST route', () => {
     if (answer.status === 401 && !name.startsWith('HEAD')) {
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer /);
       expect(Object.keys(JSON.parse(text))).toEqual(['detail']);
+    }
+    if (answer.status === 404 && name.includes('batch_id')) {
+      expect(JSON.parse(text)).toEqual({ detail: 'Batch not found' });
     }
     if (answer.status === 404 && name.includes('job_id') && who === 'bob' && !name.startsWith('HEAD')) {
       expect(JSON.parse(text)).toEqual({ detail: 'Job not found' });
@@ -249,6 +266,30 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'yes', 'yes', 'yes'],
     yes: ({ editImage }) => isJob(editImage),
   },
+  'Query.batch': {
+    query: '{ batch(id: ":batch") { id jobs { nodes { id } } } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ batch: it }) => isJob(it),
+  },
+  'Mutation.editImages': {
+    query:
+      'mutation { editImages(input: { edits: [{ images: [{ url: ":pictures/red.png" }], prompt: "x", steps: 1, megapixels: 0.1 }] }) { ... on EditBatch { id } ... on EditError { code } } }',
+    may: ['no', 'yes', 'yes', 'yes'],
+    yes: ({ editImages }) => isJob(editImages),
+  },
+  'Mutation.cancelBatch': {
+    query:
+      'mutation { cancelBatch(batchId: ":batch") { ... on EditBatch { id } ... on EditError { code } } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ cancelBatch }) => isJob(cancelBatch),
+  },
+  'Mutation.retryFailed': {
+    query:
+      'mutation { retryFailed(batchId: ":batch") { ... on EditBatch { id } ... on EditInvalidInput { field } ... on EditError { code } } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    // None of it has failed, which only those get to know that may see it.
+    yes: ({ retryFailed }) => JSON.stringify(retryFailed).includes('INVALID_INPUT'),
+  },
   'Mutation.cancelJob': {
     query: 'mutation { cancelJob(id: ":own") { ... on EditJob { id } ... on EditError { code } } }',
     may: ['no', 'yes', 'no', 'yes'],
@@ -289,6 +330,11 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ jobProgress }) => isJob(jobProgress),
   },
+  'Subscription.batchProgress': {
+    query: 'subscription { batchProgress(batchId: ":batch") { id } }',
+    may: ['no', 'yes', 'no', 'yes'],
+    yes: ({ batchProgress }) => isJob(batchProgress),
+  },
 };
 
 describe('every GraphQL root field', () => {
@@ -315,6 +361,7 @@ describe('every GraphQL root field', () => {
     return query
       .replace(':engine', engine)
       .replace(':job', job)
+      .replace(':batch', batch)
       .replace(':own', own)
       .replace(':pictures', rig.images.url);
   }

@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { buildOpenApi } from '../../../src/http/rest/contract/openapi.ts';
@@ -118,6 +119,22 @@ describe('the OpenAPI document', () => {
     hold('/jobs/{job_id}/cancel', 'post', await cancel('none'));
     hold('/debug/files', 'get', await fetchJson(`${face.url}/debug/files`));
     hold('/edit-image', 'post', await postJson(`${face.url}/edit-image`, {}));
+    const bytes = await sharp({ create: { width: 64, height: 48, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    const image1_url = `data:image/png;base64,${bytes.toString('base64')}`;
+    const submitted = await postJson(`${face.url}/edit-images`, {
+      edits: [{ image1_url, prompt: 'x', other: 1 }],
+    });
+    hold('/edit-images', 'post', submitted);
+    hold('/edit-images', 'post', await postJson(`${face.url}/edit-images`, {}));
+    const batch = `${face.url}/batches/${submitted.body.batch_id}`;
+    hold('/batches/{batch_id}', 'get', await fetchJson(batch));
+    hold('/batches/{batch_id}', 'get', await fetchJson(`${face.url}/batches/none`));
+    hold('/batches/{batch_id}/jobs', 'get', await fetchJson(`${batch}/jobs`));
+    hold('/batches/{batch_id}/events', 'get', await fetchJson(`${batch}/events?max_per_second=x`));
+    hold('/batches/{batch_id}/retry', 'post', await postJson(`${batch}/retry`, {}));
+    hold('/batches/{batch_id}/cancel', 'post', await postJson(`${batch}/cancel`, {}));
     hold('/upload', 'post', await postJson(`${face.url}/upload`, {}));
     hold('/me', 'get', await fetchJson(`${face.url}/me`));
     hold('/jobs/{job_id}', 'delete', await fetchJson(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));

@@ -52,6 +52,7 @@ const NOTHING: Sent = { headers: {}, body: null, traits: [] };
 export function requests(world: World): fc.Arbitrary<Asked> {
   const weights: Record<string, number> = {
     'POST /edit-image': 5,
+    'POST /edit-images': 2,
     'POST /upload': 2,
     'GET /download/{job_id}': 2,
     'GET /status/{job_id}': 2,

@@ -1,4 +1,5 @@
 import type { Result } from 'ioredis';
+import { findRepeatedBatch, listBatch, readBatch, submitBatch } from './batches.ts';
 import { claim } from './claim.ts';
 import {
   claimStore,
@@ -25,6 +26,10 @@ declare module 'ioredis' {
     qeCommit(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeRemove(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeFindRepeated(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeSubmitBatch(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeFindRepeatedBatch(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadBatch(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeListBatch(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadMany(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadWaiting(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadRange(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -57,7 +62,7 @@ declare module 'ioredis' {
  *
  * | key | content |
  * | --- | --- |
- * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags; `passed`: when a later job went first |
+ * | `job:<id>` | hash: `revision`, `state` and `request` (JSON), the indexed columns, the idempotency key, the tags; `passed`: when a later job went first; of a job of a batch also `batch`, what it `reached` and when it `started` |
  * | `list:<status or *>` and `list:<status or *>:<owner>` | sorted sets of ids by time of submit |
  * | `tag:<tag>` and `tag:<tag>:<owner>` | sorted sets of ids by time of submit, for each label and metadata entry |
  * | `number` | string: the number of the newest change |
@@ -67,8 +72,10 @@ declare module 'ioredis' {
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `alone` | hash by engine: a job that has or had it for itself |
  * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last |
- * | `keys` | hash: job ids by idempotency key |
  * | `usage:<day>` | hash: the work that was submitted on a day in UTC, by caller; it expires |
+ * | `keys` | hash: by idempotency key the id of a job, or `batch:` and that of a batch |
+ * | `batch:<id>` | hash: owner, time of submit, number of jobs then, idempotency key and fingerprint |
+ * | `batch-jobs:<id>` | sorted set without scores: the ids of its jobs, which are in the order of the edits |
  * | `turns` | hash: the number of queued jobs by share |
  *
  * All are in the slot of the prefix, so a script may use keys that it does not name in KEYS.
@@ -79,6 +86,10 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeCommit: commit(sharded),
     qeRemove: remove(sharded),
     qeFindRepeated: findRepeated,
+    qeSubmitBatch: submitBatch(sharded),
+    qeFindRepeatedBatch: findRepeatedBatch,
+    qeReadBatch: readBatch,
+    qeListBatch: listBatch,
     qeReadMany: readMany,
     qeReadWaiting: readWaiting,
     qeReadRange: readRange,

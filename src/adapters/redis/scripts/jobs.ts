@@ -1,9 +1,10 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
+import { LEAVE_BATCH } from './batches.ts';
 import { ARRIVALS } from './claim.ts';
 import { LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
-import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, TAGS, UPDATES } from './parts.ts';
+import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, STORE, TAGS, UPDATES } from './parts.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
@@ -16,7 +17,7 @@ export const submit = (sharded: boolean): string => `
 --   a day or ''.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting},
 --   {'over-limit', limit, used}, {'taken'}.
-${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${ARRIVALS}
+${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${STORE}${ARRIVALS}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
@@ -33,16 +34,10 @@ local score = tonumber(ARGV[8])
 if ARGV[16] ~= '' then
   score = score + ${TURN_MS} * tonumber(redis.call('HGET', key('turns'), ARGV[16]) or '0')
 end
-score = string.format('%.0f', score)
-redis.call('HSET', KEYS[1], 'revision', ARGV[9], 'state', ARGV[14], 'request', ARGV[15],
-  'owner', ARGV[6], 'created', ARGV[7], 'score', score, 'share', ARGV[16],
-  'status', ARGV[10], 'waiting', ARGV[11], 'lane', ARGV[12], 'expires', ARGV[13],
-  'key', field, 'fingerprint', ARGV[5], 'tags', ARGV[17])
-index(id, { owner = ARGV[6], created = ARGV[7], score = score, share = ARGV[16] }, NOWHERE,
-  { status = ARGV[10], waiting = ARGV[11], lane = ARGV[12], expires = ARGV[13] })
-tagged(id, ARGV[17], ARGV[6], ARGV[7], true)
+store(id, { revision = ARGV[9], state = ARGV[14], request = ARGV[15], owner = ARGV[6], created = ARGV[7],
+  score = string.format('%.0f', score), share = ARGV[16], status = ARGV[10], waiting = ARGV[11], lane = ARGV[12],
+  expires = ARGV[13], field = field, fingerprint = ARGV[5], tags = ARGV[17] })
 if field ~= '' then redis.call('HSET', key('keys'), field, id) end
-update(ARGV[6], '{"number":' .. numbered(id, ARGV[6]) .. ',"state":' .. ARGV[14] .. ',"request":' .. ARGV[15] .. '}')
 if ARGV[11] == '1' then arrived(id, ARGV[15]) end
 return { 'stored' }
 `;
@@ -54,7 +49,8 @@ export const commit = (sharded: boolean): string => `
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 revision that the change is based on, 4 lane of the lease or '', 5 its token,
 --   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time of expiry or '', 11 state,
---   12 time or '', 13… pairs of id and record of deliveries.
+--   12 time or '', 13 what the job reached and 14 time of its start or '', both '' outside of a batch,
+--   15… pairs of id and record of deliveries.
 -- Returns: 'ok', 'stale', 'gone' or 'fenced'.
 ${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
 if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
@@ -64,10 +60,11 @@ if not old[1] then return 'gone' end
 if old[1] ~= ARGV[3] then return 'stale' end
 redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', ARGV[8], 'lane', ARGV[9],
   'expires', ARGV[10], 'state', ARGV[11])
+if ARGV[13] ~= '' then redis.call('HSET', KEYS[1], 'reached', ARGV[13], 'started', ARGV[14]) end
 index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
   { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
-addDeliveries(ARGV[2], ARGV[12], 13)
+addDeliveries(ARGV[2], ARGV[12], 15)
 local message = '{"number":' .. numbered(ARGV[2], old[6]) .. ',"state":' .. ARGV[11] .. ',"request":' .. old[9] .. '}'
 announce('feed:' .. ARGV[2], message)
 update(old[6], message)
@@ -77,14 +74,14 @@ return 'ok'
 
 /** Deletes a job. */
 export const remove = (sharded: boolean): string => `
--- Purpose: deletes a job with its index entries, deliveries and idempotency key, remembers its id for a while, and
---   publishes the deletion.
+-- Purpose: deletes a job with its index entries, deliveries and idempotency key, and its batch if it was the last job of it;
+--   remembers its id for a while, and publishes the deletion.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there is no such job.
-${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
+${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${LEAVE_BATCH}${NUMBERS}${announcing(sharded)}${UPDATES}
 local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share',
-  'tags')
+  'tags', 'batch')
 if not old[1] then return 0 end
 index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
   { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
@@ -92,6 +89,7 @@ tagged(ARGV[2], old[10] or '', old[5], old[6], false)
 if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
 dropDeliveries(ARGV[2])
 redis.call('DEL', KEYS[1])
+if old[11] then leaveBatch(old[11], ARGV[2]) end
 announce('feed:' .. ARGV[2], '{"gone":true}')
 local number = nextNumber()
 for _, scope in ipairs(scopes(old[5])) do

@@ -33,6 +33,7 @@ export const REPEATED = `
 local function repeated(field, fingerprint)
   local id = redis.call('HGET', key('keys'), field)
   if not id then return nil end
+  if id:sub(1, 6) == 'batch:' and redis.call('EXISTS', key(id)) == 1 then return { 'idempotency-conflict' } end
   local known = redis.call('HMGET', record(id), 'fingerprint', 'state', 'request')
   if not known[2] then return nil end
   if known[1] ~= fingerprint then return { 'idempotency-conflict' } end
@@ -120,6 +121,69 @@ local function numbered(id, owner)
   local number = nextNumber()
   for _, scope in ipairs(scopes(owner)) do redis.call('ZADD', key('changed' .. scope), number, id) end
   return number
+end
+`;
+
+/**
+ * Stores a new job, with its indices, and publishes it. `job` has the fields of the record; those that are not in the record
+ * of every job may be left out. The callers check that it may be stored. Needs INDEX, TAGS, NUMBERS and UPDATES.
+ */
+export const STORE = `
+local function store(id, job)
+  redis.call('HSET', record(id), 'revision', job.revision, 'state', job.state, 'request', job.request,
+    'owner', job.owner, 'created', job.created, 'score', job.score, 'share', job.share,
+    'status', job.status, 'waiting', job.waiting, 'lane', job.lane, 'expires', job.expires,
+    'key', job.field, 'fingerprint', job.fingerprint, 'tags', job.tags)
+  index(id, job, NOWHERE, job)
+  tagged(id, job.tags, job.owner, job.created, true)
+  update(job.owner, '{"number":' .. numbered(id, job.owner) .. ',"state":' .. job.state .. ',"request":' .. job.request .. '}')
+end
+`;
+
+/**
+ * Reads a batch, counting the jobs that are stored: {id, owner as ':name' or '', time of submit, jobs at submit, the sum of what
+ * its unfinished jobs have reached, time of the first start or '', status, number, …}; nil: there is none. A gateway of an
+ * earlier version removes jobs without removing them from their batch.
+ */
+export const COUNT = `
+local function count(id)
+  local batch = redis.call('HMGET', key('batch:' .. id), 'owner', 'created', 'total')
+  if not batch[1] then return nil end
+  local counts, reached, started, found = {}, 0, nil, false
+  for _, job in ipairs(redis.call('ZRANGE', key('batch-jobs:' .. id), 0, -1)) do
+    local fields = redis.call('HMGET', record(job), 'status', 'reached', 'started', 'expires')
+    local status = fields[1]
+    if status then
+      found = true
+      counts[status] = (counts[status] or 0) + 1
+      if fields[4] == '' then reached = reached + tonumber(fields[2] or '0') end
+      local start = tonumber(fields[3] or '')
+      if start and (not started or start < started) then started = start end
+    end
+  end
+  if not found then return nil end
+  local answer = { id, batch[1], batch[2], batch[3], string.format('%.0f', reached), started and string.format('%.0f', started) or '' }
+  for status, number in pairs(counts) do
+    answer[#answer + 1] = status
+    answer[#answer + 1] = number
+  end
+  return answer
+end
+`;
+
+/** The reply for an idempotency key that a batch or a job has; nil for an unused one. Needs COUNT. */
+export const REPEATED_BATCH = `
+local function repeatedBatch(field, fingerprint)
+  local id = redis.call('HGET', key('keys'), field)
+  if not id then return nil end
+  if id:sub(1, 6) ~= 'batch:' then
+    return redis.call('EXISTS', record(id)) == 1 and { 'idempotency-conflict' } or nil
+  end
+  local batch = count(id:sub(7))
+  if not batch then return nil end
+  if redis.call('HGET', key(id), 'fingerprint') ~= fingerprint then return { 'idempotency-conflict' } end
+  table.insert(batch, 1, 'repeated')
+  return batch
 end
 `;
 

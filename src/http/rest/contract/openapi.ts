@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { createDocument, type ZodOpenApiObject, type ZodOpenApiResponseObject } from 'zod-openapi';
+import { createDocument, type ZodOpenApiObject } from 'zod-openapi';
+import { error, failures, json, pollAgain } from './answers.ts';
+import { BATCH_PATHS } from './batches.ts';
 import { allEventsQuery, eventsHeaders, eventsQuery } from './events.ts';
 import { EDIT_EXAMPLES } from './examples.ts';
 import {
@@ -16,7 +18,6 @@ import {
   deleteResponse,
   deliveriesResponse,
   editResponse,
-  errorResponse,
   filesResponse,
   healthResponse,
   jobsResponse,
@@ -25,14 +26,6 @@ import {
   uploadResponse,
 } from './responses.ts';
 
-function json(description: string, schema: z.ZodType): ZodOpenApiResponseObject {
-  return { description, content: { 'application/json': { schema } } };
-}
-
-function error(description: string): ZodOpenApiResponseObject {
-  return json(description, errorResponse);
-}
-
 const noBody = { description: 'As for GET, without a body.' };
 const noJob = error('`Job not found`.');
 const binary = z.string().meta({ override: { type: 'string', format: 'binary' } });
@@ -40,18 +33,6 @@ const image = {
   'image/png': { schema: binary },
   'image/jpeg': { schema: binary },
   'image/webp': { schema: binary },
-};
-
-const pollAgain = {
-  'Retry-After': { description: 'Seconds after which to poll again.', schema: { type: 'integer' as const } },
-};
-
-const failures = {
-  '401': error('Keys are required, and the request has no valid one.'),
-  '403': error('For operators only, or sent by a page of another site.'),
-  '429': error('Too many requests; Retry-After says when to try again.'),
-  '500': error('An internal error, with a reference to the log.'),
-  '503': error('The store is unavailable, or the gateway is stopping.'),
 };
 
 const downloadResponses = {
@@ -81,7 +62,7 @@ const document = (version: string): ZodOpenApiObject => ({
       apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
     },
   },
-  tags: [{ name: 'Edit' }, { name: 'Jobs' }, { name: 'Gateway' }, { name: 'Debug' }],
+  tags: [{ name: 'Edit' }, { name: 'Jobs' }, { name: 'Batches' }, { name: 'Gateway' }, { name: 'Debug' }],
   paths: {
     '/': {
       get: {
@@ -133,6 +114,7 @@ const document = (version: string): ZodOpenApiObject => ({
         },
       },
     },
+    ...BATCH_PATHS,
     '/upload': {
       post: {
         operationId: 'uploadImage',

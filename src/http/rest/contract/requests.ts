@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { oas31 } from 'zod-openapi';
+import { BATCH_LIMIT } from '../../../jobs/batches/batch.ts';
 import { positionOf } from '../../../jobs/cursor.ts';
 import { JOB_PRIORITIES, WEBHOOK_EVENTS } from '../../../jobs/job.ts';
 import { labelFields } from '../../../jobs/labels.ts';
@@ -136,8 +137,26 @@ export const editBody = z
       override: { anyOf: [METADATA, { type: 'null' }] },
       example: { order: '4711' },
     }),
+    variations: laxInteger(editFields.variations, 1, BATCH_LIMIT).meta({
+      description:
+        'How many jobs of POST /edit-images this edit is: with `seed`, `seed` + 1 and so on, or with different random seeds. ' +
+        'Default: 1, the only value in POST /edit-image.',
+    }),
   })
   .meta({ id: 'EditRequest', additionalProperties: true });
+
+/** The body of POST `/edit-images`. */
+export const editsBody = z
+  .object({
+    edits: z
+      .array(editBody)
+      .min(1)
+      .max(BATCH_LIMIT)
+      .meta({
+        description: `The edits, each as in POST /edit-image: at most ${BATCH_LIMIT} jobs in all, each variation counted. An image of several edits is loaded once.`,
+      }),
+  })
+  .meta({ id: 'EditsRequest' });
 
 /** The headers of POST `/edit-image`. */
 export const editHeaders = z.object({
@@ -150,6 +169,11 @@ export const editHeaders = z.object({
 /** The path parameter of all routes about one job. */
 export const jobPath = z.object({
   job_id: z.string().meta({ description: 'The `job_id` of POST /edit-image.' }),
+});
+
+/** The path parameter of all routes about one batch. */
+export const batchPath = z.object({
+  batch_id: z.string().meta({ description: 'The `batch_id` of POST /edit-images.' }),
 });
 
 /** Longest wait in one request, in seconds: many proxies close requests after a minute. */
