@@ -61,10 +61,13 @@ export function mcpRoutes(options: McpOptions): FastifyPluginAsync {
       const gone = new AbortController();
       const leave =
         request.headers[SESSION] === undefined ? null : calls.add(scope, idOf(message, 'id'), gone);
-      reply.raw.once('close', () => {
+      const left = (): void => {
         leave?.();
         gone.abort();
-      });
+      };
+      // The client may have left while the gate waited for its key.
+      if (reply.raw.closed) left();
+      else reply.raw.once('close', left);
       const baseUrl = options.baseUrlOf(request.raw);
       // Loaded with the first request, since it makes a start slower.
       const { answer } = await import('./answer.ts');
