@@ -3,6 +3,7 @@ import type { CredentialsOf } from './comfyui/credentials.ts';
 import { engineCredentials } from './config/credentials.ts';
 import { type Environment, fileVariableOf, type Given, readGiven } from './config/files.ts';
 import { settings } from './config/settings.ts';
+import { haveCommonKey } from './http/access/engine-keys.ts';
 import { isLoopback } from './http/peers.ts';
 import { isTypo, nearest, show } from './workflows/messages.ts';
 
@@ -93,7 +94,13 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
       faults.push('AWS_ACCESS_KEY_ID: is required with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN');
     }
   }
-  const { COMFYUI_URL, ENGINE_ALLOW } = config;
+  const { COMFYUI_URL, ENGINE_ALLOW, ENGINE_KEYS } = config;
+  if (ENGINE_KEYS.length > 0 && ENGINE_ALLOW === undefined) {
+    faults.push('ENGINE_ALLOW: is required with ENGINE_KEYS: it says where engines may be');
+  }
+  if (haveCommonKey(ENGINE_KEYS, config.API_KEYS)) {
+    faults.push('ENGINE_KEYS: has a key of API_KEYS; make another one for engines');
+  }
   if (config.NODE_ENV === 'production' && COMFYUI_URL.length === 0 && ENGINE_ALLOW === undefined) {
     faults.push('COMFYUI_URL: is required in production without ENGINE_ALLOW: the sandbox runs no model');
   }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseArtifactsUrl } from '../adapters/artifacts-location.ts';
 import { parseRedisUrl } from '../adapters/redis/address.ts';
 import { parseHeaderLines, tokenFault } from '../comfyui/credentials.ts';
+import { parseEngineKeys } from '../http/access/engine-keys.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
 import { parseWebhookSecrets } from '../webhooks/message.ts';
 import {
@@ -58,6 +59,14 @@ export const workSubjects = {
       description:
         'JSON list of credentials by the URL of an engine: token, password, headers, authority, client certificate; see [engines that need credentials](engine-credentials.md)',
     }),
+    ENGINE_KEYS: parsed(parseEngineKeys)
+      .meta({ takes: 'list' })
+      .default([])
+      .meta({
+        example: `rented:sha256$${'0123456789abcdef'.repeat(4)}`,
+        description:
+          'Keys with which engines register at `POST /engines`, and nothing else: `name:hash` entries; `npx node src/cli/make-key.ts --engine` creates one. Needs `ENGINE_ALLOW`; see [engines that come and go](engines.md)',
+      }),
     ENGINE_ALLOW: parsedOrThrown(parseAllowList).meta({ takes: 'list' }).optional().meta({
       example: 'gpu-3.lan,10.1.0.0/16:8188',
       description:

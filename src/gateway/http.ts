@@ -4,6 +4,7 @@ import { type Callbacks, createCallbacks } from '../callbacks/callbacks.ts';
 import { createSender } from '../callbacks/send.ts';
 import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
+import { createEngineIdentity } from '../http/access/engine-keys.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
 import { mcpRoutes } from '../http/mcp/index.ts';
 import { startMetricsServer } from '../http/metrics.ts';
@@ -78,6 +79,7 @@ export async function startFaces(
   return startHttpServer({
     services,
     identity,
+    engineIdentity: createEngineIdentity(config.ENGINE_KEYS),
     callbacks: parts.callbacks,
     imageUrls: parts.imageUrls,
     routes: ({ callers, streams, baseUrlOf }) => {

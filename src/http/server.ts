@@ -43,6 +43,8 @@ import { addRequestIds, logRequests, observeRequests, requestIdOf } from './requ
 export interface HttpOptions {
   readonly services: Services;
   readonly identity: Identity;
+  /** Identifies engines that register. */
+  readonly engineIdentity: Identity;
   /** Subscriptions of routers, which the server stops; null: they are off. */
   readonly callbacks: Callbacks | null;
   /** Verifies signed URLs of images; null: they are not signed. */
@@ -187,6 +189,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   observeRequests(app, options.onRequest);
   addGate(app, {
     identity,
+    engineIdentity: options.engineIdentity,
     callers,
     peers,
     rate,

@@ -12,6 +12,7 @@ const NEEDS: Readonly<Record<string, Record<string, string>>> = {
   JWT_JWKS_URL: { JWT_ISSUER: 'i', JWT_AUDIENCE: 'a' },
   JWT_ISSUER: { JWT_JWKS_URL: 'https://id.example/jwks', JWT_AUDIENCE: 'a' },
   JWT_AUDIENCE: { JWT_JWKS_URL: 'https://id.example/jwks', JWT_ISSUER: 'i' },
+  ENGINE_KEYS: { ENGINE_ALLOW: 'gpu.lan' },
   ENGINE_CREDENTIALS: { GPU_TOKEN: 'secret' },
   EVENT_CHANNEL: { REDIS_URL: 'redis://127.0.0.1' },
   NODE_ENV: { COMFYUI_URL: 'http://127.0.0.1:8188' },

@@ -245,7 +245,8 @@ it(`REST answers ${RUNS} requests as documented, none with an internal error; FU
   expect((await fetch(rig.url)).status).toBe(200);
   const counts = await report.print();
   for (const name of [
-    ...operations.map(operation => `${operation.name} accepted`),
+    // Those of engines take keys that nothing here has.
+    ...operations.filter(({ name }) => !name.includes(' /engines')).map(({ name }) => `${name} accepted`),
     'POST /edit-image accepted with webhook',
     'POST /edit-image accepted with upload',
     'POST /edit-image accepted with job',

@@ -7,6 +7,7 @@ import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/embedded/live.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { readConfig } from '../../src/config.ts';
+import { createEngineIdentity } from '../../src/http/access/engine-keys.ts';
 import { createIdentity } from '../../src/http/access/identity.ts';
 import { createReadiness } from '../../src/http/probes.ts';
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
@@ -75,6 +76,7 @@ beforeAll(async () => {
       fleet: NO_FLEET,
     },
     identity: createIdentity({ keys: [], tokens: null }),
+    engineIdentity: createEngineIdentity([]),
     callbacks: null,
     imageUrls: null,
     routes: () => async () => {},

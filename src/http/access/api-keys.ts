@@ -118,10 +118,10 @@ function parseHash(text: string): KeyHash | null {
   };
 }
 
-/** Makes a key of 256 random bits, and its entry for `API_KEYS`. Throws a TypeError for an invalid name, policy or time. */
+/** Makes a key of 256 random bits, and its entry for `API_KEYS` or `ENGINE_KEYS`. Throws a TypeError for an invalid name, policy or time. */
 export function makeApiKey(
   name: string,
-  role: Role,
+  role: Role | 'engine',
   { policy, until }: { readonly policy?: string | undefined; readonly until?: string | undefined } = {},
 ): { key: string; entry: string } {
   for (const given of [name, policy ?? name]) {
@@ -130,7 +130,7 @@ export function makeApiKey(
   }
   if (until !== undefined && Number.isNaN(timeOf(until)))
     throw new TypeError('--until takes a day such as 2027-01-31 or a time such as 2027-01-31T18:00Z');
-  const key = `qek_${randomBytes(32).toString('base64url')}`;
+  const key = `${role === 'engine' ? 'qee' : 'qek'}_${randomBytes(32).toString('base64url')}`;
   const parts = [name, `sha256$${sha256(key).toString('hex')}`];
   if (role === 'operator') parts.push('operator');
   if (policy !== undefined) parts.push(`policy=${policy}`);

@@ -19,8 +19,11 @@ import {
   TOO_MUCH_HELD,
 } from './rejections.ts';
 
-/** Callers that a route admits: all without identifying them, identified ones, or operators. */
-export type Access = 'public' | 'caller' | 'operator';
+/**
+ * Callers that a route admits: all without identifying them, identified ones, operators, or engines, whose keys open no other
+ * route and which no other key lets through.
+ */
+export type Access = 'public' | 'caller' | 'operator' | 'engine';
 
 /** How long a response stays open. A `stream` counts against its caller's quota, and is ended when its time is over. */
 export type Lifetime = 'short' | 'stream';
@@ -47,6 +50,8 @@ declare module 'fastify' {
 
 export interface GateOptions {
   readonly identity: Identity;
+  /** Identifies engines. */
+  readonly engineIdentity: Identity;
   readonly callers: Callers;
   readonly peers: Peers;
   /** Null: no limit. */
@@ -92,8 +97,10 @@ function judge(
   access: Access,
 ): Rejection | null | Promise<Rejection | null> {
   if (!gate.isOwnHost(request.headers.host)) return FOREIGN_HOST;
-  return after(identify(gate, request, rules), found => {
-    if (gate.rate === null) return admit(gate, request, reply, rules, access, found);
+  return after(identify(gate, request, rules, access), found => {
+    // Engines repeat their registrations, many with one key.
+    if (gate.rate === null || (access === 'engine' && found.ok))
+      return admit(gate, request, reply, rules, access, found);
     const callerId = found.ok ? found.caller.id : null;
     const taken = gate.rate.take(clientKeyOf(callerId, gate.peers.addressOf(request.raw)));
     return after(taken, answer => {
@@ -106,11 +113,13 @@ function judge(
 
 /** By the credentials in the headers or, without any, by the URL's signature where the route takes one. */
 function identify(
-  { identity, imageUrls }: GateOptions,
+  { identity, engineIdentity, imageUrls }: GateOptions,
   request: FastifyRequest,
   rules: RouteRules,
+  access: Access,
 ): Admitted | Promise<Admitted> {
   const credentials = headerCredentials(request.headers);
+  if (access === 'engine') return engineIdentity.identify(credentials);
   const none = credentials.authorization === undefined && credentials.apiKey === undefined;
   if (imageUrls === null || rules.signed !== true || !none) return identity.identify(credentials);
   const [path = ''] = request.url.split('?', 1);

@@ -70,13 +70,18 @@ export function createIdentity({
     async identify({ authorization, apiKey }) {
       if (apiKey !== undefined) return byKey(apiKey);
       if (authorization === undefined) return { ok: false, reason: 'missing' };
-      const bearer = /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1];
-      if (bearer === undefined) return { ok: false, reason: 'invalid' };
+      const bearer = bearerOf(authorization);
+      if (bearer === null) return { ok: false, reason: 'invalid' };
       // A JWS has three parts separated by dots (RFC 7515, 7.1); keys have no dots.
       if (tokens !== null && /^[\w-]+\.[\w-]+\.[\w-]*$/.test(bearer)) return tokens.verify(bearer);
       return byKey(bearer);
     },
   };
+}
+
+/** The key or token in a header `Authorization`; null for another scheme. */
+export function bearerOf(authorization: string): string | null {
+  return /^Bearer +(\S+)$/i.exec(authorization.trim())?.[1] ?? null;
 }
 
 /** The credentials in the headers `Authorization` and `X-API-Key`. */

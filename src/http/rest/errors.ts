@@ -18,7 +18,11 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
   return (error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     switch (error.code) {
       case 'FST_ERR_CTP_BODY_TOO_LARGE':
-        return sendError(reply, 413, `The body takes at most ${sizeInWords(maxBodyBytes)}`);
+        return sendError(
+          reply,
+          413,
+          `The body takes at most ${sizeInWords(request.routeOptions.bodyLimit ?? maxBodyBytes)}`,
+        );
       case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
         return sendError(reply, 415, unsupportedType(request.headers['content-type']));
       default:

@@ -6,6 +6,7 @@ import { debugRoutes } from './debug.ts';
 import { docsRoutes } from './docs.ts';
 import { downloadRoutes } from './download.ts';
 import { editRoutes } from './edit.ts';
+import { engineRoutes } from './engines.ts';
 import { answerUnknownPaths, errorHandler } from './errors.ts';
 import { eventRoutes } from './events.ts';
 import { inputRoutes } from './input.ts';
@@ -19,13 +20,14 @@ export function restRoutes(options: RestOptions): FastifyPluginAsync {
   return async app => {
     answerUnknownPaths(app);
     app.setErrorHandler(errorHandler(options.maxBodyBytes, options.log));
-    // Only /edit-image, /edit-images and /upload read bodies; any other body is ignored.
+    // Only /edit-image, /edit-images, /upload and /engines read bodies; any other body is ignored.
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
 
     await app.register(async scope => editRoutes(scope, options));
     await app.register(async scope => editsRoute(scope, options));
     await app.register(async scope => uploadRoutes(scope, options));
+    await app.register(async scope => engineRoutes(scope, options));
     statusRoutes(app, options);
     eventRoutes(app, options);
     allEventsRoute(app, options);

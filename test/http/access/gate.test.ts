@@ -1,6 +1,7 @@
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeApiKey, parseApiKeys } from '../../../src/http/access/api-keys.ts';
+import { createEngineIdentity } from '../../../src/http/access/engine-keys.ts';
 import { addGate } from '../../../src/http/access/gate.ts';
 import { createCallers, createIdentity } from '../../../src/http/access/identity.ts';
 import { createHeldBytes } from '../../../src/http/limits/held-bytes.ts';
@@ -20,6 +21,7 @@ beforeAll(async () => {
   app = fastify();
   addGate(app, {
     identity: createIdentity({ keys: parsed.value, tokens: null }),
+    engineIdentity: createEngineIdentity([]),
     callers,
     peers,
     rate: null,

@@ -75,6 +75,9 @@ const REST: Record<string, { path: string; body?: object; statuses: [number, num
   'GET /me': { path: '/me', statuses: [401, 200, 200, 200] },
   'DELETE /jobs/{job_id}': { path: '/jobs/:own', statuses: [401, 200, 404, 200] },
   'POST /jobs/{job_id}/cancel': { path: '/jobs/:own/cancel', statuses: [401, 200, 404, 200] },
+  // Only engines with keys of their own.
+  'POST /engines': { path: '/engines', body: {}, statuses: [401, 401, 401, 401] },
+  'DELETE /engines/{id}': { path: '/engines/x', statuses: [401, 401, 401, 401] },
   'GET /debug/files': { path: '/debug/files', statuses: [401, 403, 403, 200] },
   'GET /debug/job/{job_id}': { path: '/debug/job/:job', statuses: [401, 403, 403, 200] },
 };

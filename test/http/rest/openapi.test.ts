@@ -137,6 +137,11 @@ describe('the OpenAPI document', () => {
     hold('/batches/{batch_id}/cancel', 'post', await postJson(`${batch}/cancel`, {}));
     hold('/upload', 'post', await postJson(`${face.url}/upload`, {}));
     hold('/me', 'get', await fetchJson(`${face.url}/me`));
+    const engines = await startFace({ caller: { id: 'engine:rented', operator: false } });
+    hold('/engines', 'post', await postJson(`${engines.url}/engines`, {}));
+    hold('/engines', 'post', await postJson(`${engines.url}/engines`, { url: 'http://gpu:8188' }));
+    hold('/engines/{id}', 'delete', await fetchJson(`${engines.url}/engines/gpu`, { method: 'DELETE' }));
+    await engines.stop();
     hold('/jobs/{job_id}', 'delete', await fetchJson(`${face.url}/jobs/${job.id}`, { method: 'DELETE' }));
     expect(new Set(seen.map(([path]) => path))).toEqual(new Set(Object.keys(document.paths)));
   });

@@ -8,9 +8,11 @@ import {
   downloadQuery,
   editBody,
   editHeaders,
+  enginePath,
   inputQuery,
   jobPath,
   jobsQuery,
+  registrationBody,
   statusQuery,
 } from './requests.ts';
 import {
@@ -22,6 +24,8 @@ import {
   healthResponse,
   jobsResponse,
   meResponse,
+  registrationResponse,
+  signOffResponse,
   statusResponse,
   uploadResponse,
 } from './responses.ts';
@@ -60,9 +64,17 @@ const document = (version: string): ZodOpenApiObject => ({
     securitySchemes: {
       bearer: { type: 'http', scheme: 'bearer', description: 'A key, or a token of the configured issuer.' },
       apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      engineKey: { type: 'http', scheme: 'bearer', description: 'A key of `ENGINE_KEYS`.' },
     },
   },
-  tags: [{ name: 'Edit' }, { name: 'Jobs' }, { name: 'Batches' }, { name: 'Gateway' }, { name: 'Debug' }],
+  tags: [
+    { name: 'Edit' },
+    { name: 'Jobs' },
+    { name: 'Batches' },
+    { name: 'Gateway' },
+    { name: 'Engines' },
+    { name: 'Debug' },
+  ],
   paths: {
     '/': {
       get: {
@@ -324,6 +336,38 @@ const document = (version: string): ZodOpenApiObject => ({
         summary: 'How the caller is identified, its limits, and what it uses of them',
         tags: ['Gateway'],
         responses: { '200': json('The caller.', meResponse), ...failures },
+      },
+    },
+    '/engines': {
+      post: {
+        operationId: 'registerEngine',
+        summary: 'An engine registers, or says that it is still there',
+        tags: ['Engines'],
+        security: [{ engineKey: [] }],
+        requestBody: { required: true, content: { 'application/json': { schema: registrationBody } } },
+        responses: {
+          '200': json('The registration lasts longer.', registrationResponse),
+          '201': json('The engine is in the fleet.', registrationResponse),
+          '400': error('The body is invalid, or `ENGINE_ALLOW` does not have the host.'),
+          '409': error('An operator has removed or added the engine, or another key has registered it.'),
+          '413': error('The body is too large.'),
+          '415': error('The body is not JSON.'),
+          ...failures,
+        },
+      },
+    },
+    '/engines/{id}': {
+      delete: {
+        operationId: 'signOffEngine',
+        summary: 'An engine signs off: what it has not begun goes to others',
+        tags: ['Engines'],
+        security: [{ engineKey: [] }],
+        requestParams: { path: enginePath },
+        responses: {
+          '200': json('The engine leaves when its last job has ended.', signOffResponse),
+          '404': error('This key has registered no such engine.'),
+          ...failures,
+        },
       },
     },
     '/debug/files': {

@@ -49,6 +49,24 @@ export function queryInteger(minimum: number, maximum: number, description: stri
     });
 }
 
+const ttlRule = takes('an integer from 10 to 86400');
+
+/** POST `/engines`. */
+export const registrationBody = z
+  .object({
+    url: z
+      .string(takes('the URL of the engine'))
+      .meta({ description: 'http or https, without credentials; `ENGINE_ALLOW` has its host.' }),
+    ttl_seconds: z
+      .number(ttlRule)
+      .int(ttlRule)
+      .min(10, ttlRule)
+      .max(86_400, ttlRule)
+      .default(60)
+      .meta({ description: 'How long the registration lasts unless it is repeated.' }),
+  })
+  .meta({ id: 'Registration' });
+
 const WEBHOOK: oas31.SchemaObject = {
   type: 'object',
   properties: {
@@ -167,6 +185,10 @@ export const editHeaders = z.object({
 });
 
 /** The path parameter of all routes about one job. */
+export const enginePath = z.object({
+  id: z.string().meta({ description: 'As the registration answered it, encoded for a URL.' }),
+});
+
 export const jobPath = z.object({
   job_id: z.string().meta({ description: 'The `job_id` of POST /edit-image.' }),
 });

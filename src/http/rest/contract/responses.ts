@@ -183,6 +183,18 @@ export const meResponse = z
   })
   .meta({ id: 'Caller' });
 
+/** POST `/engines`. */
+export const registrationResponse = z
+  .object({
+    id: z.string(),
+    ttl_seconds: z.number().int(),
+    expires_at: z.iso.datetime().meta({ description: 'Unless the engine registers again.' }),
+  })
+  .meta({ id: 'Registered' });
+
+/** DELETE `/engines/{id}`. */
+export const signOffResponse = z.object({ id: z.string() }).meta({ id: 'SignedOff' });
+
 /** GET `/debug/files`. */
 export const filesResponse = z
   .object({
@@ -265,6 +277,8 @@ export type HealthResponse = z.output<typeof healthResponse>;
 export type EditResponse = z.output<typeof editResponse>;
 export type StatusResponse = z.output<typeof statusResponse>;
 export type JobsResponse = z.output<typeof jobsResponse>;
+export type RegistrationResponse = z.output<typeof registrationResponse>;
+export type SignOffResponse = z.output<typeof signOffResponse>;
 export type MeResponse = z.output<typeof meResponse>;
 export type FilesResponse = z.output<typeof filesResponse>;
 export type DeliveriesResponse = z.output<typeof deliveriesResponse>;
