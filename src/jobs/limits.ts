@@ -94,8 +94,7 @@ export function forbidden(
     return notAllowed(`takes at most ${highestPriority} from you, got ${priority}`, 'priority');
   }
   if (work !== undefined && megapixelStepsPerDay !== null && work > megapixelStepsPerDay * 1000) {
-    const message = `The edit takes ${inMegapixelSteps(work)} megapixel-steps, and you may submit ${megapixelStepsPerDay} a day`;
-    return notAllowed(message, null);
+    return notAllowed(tooMuchWork(work, megapixelStepsPerDay), null);
   }
   return null;
 }
@@ -114,17 +113,24 @@ export function exceeded(
   return null;
 }
 
-/** The failure of a submit that exceeds a limit. `secondsToRoom`: when a waiting job starts, about. */
+/**
+ * The failure of a submit that exceeds a limit: of `more` than the whole limit it never succeeds. `secondsToRoom`: when a waiting
+ * job starts, about.
+ */
 export function limitFailure(
   limit: LimitName,
   limits: SubmitLimits,
   used: number,
-  work: number,
+  { jobs, work }: { readonly jobs: number; readonly work: number },
   { now, secondsToRoom }: { readonly now: number; readonly secondsToRoom: number },
 ): PolicyFailure {
   switch (limit) {
     case 'WAITING_JOBS': {
       const allowed = limits.waiting ?? 0;
+      if (jobs > allowed) {
+        const these = jobs === 1 ? 'This is 1 job' : `These are ${jobs} jobs`;
+        return notAllowed(`${these}, and you may have ${allowed} waiting at the same time`, null);
+      }
       return {
         code: 'LIMIT_REACHED',
         message: `You may have ${allowed === 1 ? '1 waiting job' : `${allowed} waiting jobs`}, and ${used} wait`,
@@ -135,6 +141,7 @@ export function limitFailure(
     }
     case 'MEGAPIXEL_STEPS_PER_DAY': {
       const allowed = inMegapixelSteps(limits.workPerDay ?? 0);
+      if (inMegapixelSteps(work) > allowed) return notAllowed(tooMuchWork(work, allowed), null);
       const freeAt = nextDay(now);
       const at = new Date(freeAt).toISOString().replace('T00:00:00.000Z', ' 00:00 UTC');
       return {
@@ -148,6 +155,10 @@ export function limitFailure(
     default:
       return limit satisfies never;
   }
+}
+
+function tooMuchWork(work: number, allowed: number): string {
+  return `This takes ${inMegapixelSteps(work)} megapixel-steps, and you may submit ${allowed} a day`;
 }
 
 function notAllowed(message: string, field: string | null): PolicyFailure {

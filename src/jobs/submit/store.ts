@@ -105,7 +105,10 @@ export function createJobStore(options: JobStoreOptions): JobStore {
         if (limits === null) throw new Error('Only a submit with limits exceeds one');
         const work = jobs.reduce((sum, { request }) => sum + workOf(request), 0);
         const time = { now: now(), secondsToRoom: secondsToRoom() };
-        return { ok: false, failure: limitFailure(result.limit, limits, result.used, work, time) };
+        return {
+          ok: false,
+          failure: limitFailure(result.limit, limits, result.used, { jobs: jobs.length, work }, time),
+        };
       }
       default:
         return result satisfies never;

@@ -5,7 +5,7 @@ import { readConfig } from '../../../src/config.ts';
 import { qwenEdit } from '../../support/clients/cli.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { type Issuer, startIssuer } from '../../support/issuer.ts';
-import { as, fetchJson, postEdit, postGraphQL, submit } from '../../support/requests.ts';
+import { as, fetchJson, postEdit, postGraphQL, postJson, submit } from '../../support/requests.ts';
 import { freePort } from '../../support/servers.ts';
 import { openSocket } from '../../support/sockets.ts';
 
@@ -140,11 +140,7 @@ describe('a caller with a limit', () => {
         'workflow qwen-image-edit-plus is not allowed for you',
       ],
       [{ ...light, priority: 'HIGH' }, 'priority', 'priority takes at most NORMAL from you, got HIGH'],
-      [
-        { ...light, steps: 50, megapixels: 1 },
-        null,
-        'The edit takes 50 megapixel-steps, and you may submit 10',
-      ],
+      [{ ...light, steps: 50, megapixels: 1 }, null, 'This takes 50 megapixel-steps, and you may submit 10'],
     ] as const;
     for (const [input, field, message] of cases) {
       expect(await edit('strict', input)).toEqual({
@@ -158,6 +154,15 @@ describe('a caller with a limit', () => {
     const answer = await postEdit(rig, { ...light, priority: 'HIGH' }, as('strict'));
     expect(answer.status).toBe(403);
     expect(await edit('strict', light)).toMatchObject({ __typename: 'EditJob' });
+    const small = { image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 6, megapixels: 1 };
+    const batches = [
+      ['few', [small, small, small], 'These are 3 jobs, and you may have 2 waiting at the same time'],
+      ['work', [small, small], 'This takes 12 megapixel-steps, and you may submit 10 a day'],
+    ] as const;
+    for (const [key, edits, detail] of batches) {
+      const { status, body } = await postJson(`${rig.url}/edit-images`, { edits }, as(key));
+      expect({ status, detail: body.detail }).toEqual({ status: 403, detail });
+    }
     // NORMAL is the default, so it is as much as a caller may have.
     const id = await submit(rig, {}, as('low'));
     const { data } = await postGraphQL(rig.url, `{ job(id: "${id}") { priority } }`, {}, as('low'));
