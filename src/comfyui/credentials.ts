@@ -25,8 +25,8 @@ export interface CredentialsProfile {
   readonly credentials: EngineCredentials;
 }
 
-/** The credentials of the engine at this URL. */
-export type CredentialsOf = (url: string) => EngineCredentials;
+/** The credentials of the engine at this URL. `name`: the URL with a name in `COMFYUI_URL` that the engine is an address of. */
+export type CredentialsOf = (url: string, name?: string | null) => EngineCredentials;
 
 export const NO_CREDENTIALS: EngineCredentials = { headers: {}, tls: {} };
 
@@ -136,7 +136,7 @@ export function checkCertificates(pem: string): void {
 
 /**
  * Looks credentials up by the URL of an engine: those of the first profile with a pattern that matches, else `own` for an
- * engine at the origin of one of `ownUrls`, else none. What is set for the configured engines therefore goes to no engine
+ * engine at the origin of one of `ownUrls`, or at an address of a name there, else none. What is set for the configured engines therefore goes to no engine
  * that is added later.
  */
 export function lookUpCredentials(
@@ -145,11 +145,14 @@ export function lookUpCredentials(
   ownUrls: readonly string[],
 ): CredentialsOf {
   const origins = new Set(ownUrls.map(url => new URL(url).origin));
-  return url => {
+  return (url, name = null) => {
     const target = new URL(url);
-    const found = profiles.find(({ engines }) => engines.some(engine => matchesEngine(engine, target)));
+    const named = name === null ? [] : [new URL(name.replace(/^dns\+/, ''))];
+    const found = profiles.find(({ engines }) =>
+      engines.some(engine => [target, ...named].some(known => matchesEngine(engine, known))),
+    );
     if (found !== undefined) return found.credentials;
-    return origins.has(target.origin) ? own : NO_CREDENTIALS;
+    return name !== null || origins.has(target.origin) ? own : NO_CREDENTIALS;
   };
 }
 

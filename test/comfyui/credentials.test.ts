@@ -279,6 +279,10 @@ describe('ENGINE_CREDENTIALS', () => {
       const expected = token === undefined ? undefined : `Bearer ${token}`;
       expect(credentialsOf(url).headers.authorization, url).toBe(expected);
     }
+    // An address of a name gets what is set for the name.
+    const atAddress = (name: string) => credentialsOf('http://10.0.0.5:8188', name).headers.authorization;
+    expect(atAddress('dns+http://gpus:8188')).toBe('Bearer own');
+    expect(atAddress('dns+http://gpu-all:8188')).toBe('Bearer ${b}');
   });
 
   it('wins over a password in the URL', async () => {
