@@ -89,7 +89,7 @@ export async function startFaces(
         uploads,
         origins: config.CORS_ORIGINS,
         endingOf: streams.endingOf,
-        callerOf: (request: FastifyRequest) => callers.of(request.raw).caller,
+        callerOf: (request: Pick<FastifyRequest, 'raw'>) => callers.of(request.raw).caller,
         version: VERSION,
         maxBodyBytes,
         log,

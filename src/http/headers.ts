@@ -26,20 +26,11 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Adds security headers and CORS. Only the gateway's own origin and `origins` may use it from a browser. Responses are
- * data, so by default nothing in them may load, run or be framed: the pages of GraphiQL and `/docs` set policies of their
- * own and add `PAGE_HEADERS`. `https`: PUBLIC_URL is an https URL.
+ * The headers of every response. Responses are data, so by default nothing in them may load, run or be framed: the pages of
+ * GraphiQL and `/docs` set policies of their own and add `PAGE_HEADERS`. `https`: PUBLIC_URL is an https URL.
  */
-export async function addHeaders(
-  app: FastifyInstance,
-  options: {
-    readonly origins: readonly string[];
-    readonly https: boolean;
-    readonly checkOrigin: CheckOrigin;
-  },
-): Promise<void> {
-  const { origins, https, checkOrigin } = options;
-  const always = headersOf({
+export function securityHeaders(origins: readonly string[], https: boolean): OutgoingHttpHeaders {
+  return headersOf({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"], 'base-uri': ["'none'"] },
@@ -58,6 +49,20 @@ export async function addHeaders(
     xXssProtection: false,
     xDnsPrefetchControl: false,
   });
+}
+
+/**
+ * Adds the headers of every response, and CORS: only the gateway's own origin and `origins` may use it from a browser.
+ */
+export async function addHeaders(
+  app: FastifyInstance,
+  options: {
+    readonly always: OutgoingHttpHeaders;
+    readonly origins: readonly string[];
+    readonly checkOrigin: CheckOrigin;
+  },
+): Promise<void> {
+  const { always, origins, checkOrigin } = options;
   app.addHook('onRequest', ({ headers: { origin, host } }, reply, done) => {
     reply.headers(always);
     // Browsers enforce it: without CORS headers their page cannot read the response.

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { parseTraceparent } from '../jobs/trace.ts';
 import type { Log } from '../log.ts';
 import type { OnRequest } from '../telemetry/request-metrics.ts';
@@ -23,41 +23,56 @@ export function addRequestIds(app: FastifyInstance): void {
   });
 }
 
+/** A request whose response was sent. */
+export interface Finished {
+  readonly request: IncomingMessage;
+  readonly id: string;
+  /** The pattern of its route, such as `/status/:job_id`; null: no route. */
+  readonly route: string | null;
+  /** False: a probe or a scrape, which is neither logged nor counted. */
+  readonly logged: boolean;
+  readonly status: number;
+  /** Milliseconds since it arrived. */
+  readonly ms: number;
+}
+
+/** Called once at the end of each request. */
+export type OnFinished = (finished: Finished) => void;
+
 /**
- * Logs each request at its end, at `info`: never its query, headers or body. Routes with `logged: false` are left out.
- * Events of a WebSocket are operations, not requests.
+ * Counts each request and, with a `log`, logs it at `info`: never its query, headers or body. Events of a WebSocket are
+ * operations, not requests.
  */
-export function logRequests(app: FastifyInstance, callers: Callers, log: Log): void {
-  const write = (request: FastifyRequest, reply: FastifyReply, status: number): void => {
-    if (request.routeOptions.config.logged === false) return;
-    const [path = '/'] = request.url.split('?', 1);
+export function createRequestReports(callers: Callers, onRequest: OnRequest, log: Log | null): OnFinished {
+  return ({ request, id, route, logged, status, ms }) => {
+    if (!logged) return;
+    const { method = '', url = '' } = request;
+    onRequest({ method, route, status, durationMs: ms });
+    if (log === null) return;
+    const [path = '/'] = url.split('?', 1);
     const trace = parseTraceparent(request.headers.traceparent);
     log.info(
       {
-        requestId: request.id,
+        requestId: id,
         ...(trace === null ? {} : { traceId: trace.traceId }),
-        method: request.method,
+        method,
         path: path.slice(0, 200),
         status,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
-        caller: callers.find(request.raw)?.caller.id ?? null,
+        ms: Math.round(ms * 10) / 10,
+        caller: callers.find(request)?.caller.id ?? null,
       },
       'request',
     );
   };
-  app.addHook('onResponse', (request, reply, done) => {
-    write(request, reply, reply.statusCode);
-    done();
-  });
 }
 
-/** Calls back at the end of each request that is not a probe or a scrape. */
-export function observeRequests(app: FastifyInstance, onRequest: OnRequest): void {
-  app.addHook('onResponse', ({ method, routeOptions }, reply, done) => {
-    const { url, config } = routeOptions;
-    if (config.logged !== false) {
-      onRequest({ method, route: url ?? null, status: reply.statusCode, durationMs: reply.elapsedTime });
-    }
+/** Reports the requests that Fastify answers. */
+export function reportRequests(app: FastifyInstance, onFinished: OnFinished): void {
+  app.addHook('onResponse', (request, reply, done) => {
+    const { url: route, config } = request.routeOptions;
+    const { statusCode: status, elapsedTime: ms } = reply;
+    const logged = config.logged !== false;
+    onFinished({ request: request.raw, id: request.id, route: route ?? null, logged, status, ms });
     done();
   });
 }

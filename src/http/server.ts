@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { Services } from '../graphql/context.ts';
@@ -13,7 +13,7 @@ import { createPersisted, type PersistedMode } from '../operations/persisted.ts'
 import { createSubscriptionQuota } from '../operations/quota.ts';
 import type { Rate, SharedRates } from '../rate.ts';
 import type { OnRequest } from '../telemetry/request-metrics.ts';
-import { addGate } from './access/gate.ts';
+import { addGate, createGate } from './access/gate.ts';
 import {
   type Callers,
   clientKeyOf,
@@ -23,13 +23,14 @@ import {
   type Known,
   withShare,
 } from './access/identity.ts';
+import { createDirectPath } from './direct.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
 import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import type { SocketLimits } from './graphql/socket-guard.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
 import { createYogaDoor } from './graphql/yoga.ts';
-import { addHeaders } from './headers.ts';
+import { addHeaders, securityHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
 import { createOriginCheck } from './limits/foreign-origins.ts';
 import { createHeldBytes } from './limits/held-bytes.ts';
@@ -38,7 +39,7 @@ import { createRateLimiter, createSharedRateLimiter, type RateLimiter } from './
 import { metricsRoute, type RenderMetrics } from './metrics.ts';
 import { createPeers, isLoopback, type TrustedProxies } from './peers.ts';
 import { probeRoutes, type ReadinessCheck } from './probes.ts';
-import { addRequestIds, logRequests, observeRequests, requestIdOf } from './request-log.ts';
+import { addRequestIds, createRequestReports, reportRequests, requestIdOf } from './request-log.ts';
 
 export interface HttpOptions {
   readonly services: Services;
@@ -116,6 +117,8 @@ export interface HttpServer {
 const HELD_BYTES = 384 * 1024 * 1024;
 /** How long requests in flight may still take when the server stops. */
 const DRAIN_MS = 3_000;
+/** How long a connection stays open between two requests: longer than the 60 s of the usual proxies, which then close it. */
+const IDLE_MS = 72_000;
 /** Connections without traffic in either direction are closed after this time. */
 const STALLED_MS = 120_000;
 
@@ -140,17 +143,30 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     hooks: options.onOperation,
   });
   const yoga = createYogaDoor({ operations, callbacks: options.callbacks, mask, log });
+  // Needed only where requests carry no credentials and the host name is known to be local.
+  const acceptsHost = (host: string | undefined): boolean =>
+    identity.required || !isLoopback(options.host) || isOwnHost(host, options.publicUrl);
+  const gate = createGate({
+    identity,
+    engineIdentity: options.engineIdentity,
+    callers,
+    peers,
+    rate,
+    quota,
+    heldBytes,
+    isOwnHost: acceptsHost,
+    streams,
+    imageUrls: options.imageUrls,
+  });
+  const checkOrigin = createOriginCheck(limits.origins, options.publicUrl, log);
+  const always = securityHeaders(limits.origins, options.publicUrl?.startsWith('https:') === true);
+  const onFinished = createRequestReports(callers, options.onRequest, options.logRequests ? log : null);
+  const direct = createDirectPath({ gate, always, checkOrigin, onFinished });
   const app = fastify({
     logger: false,
+    serverFactory: listener => createHttp(limits, direct.listener(listener)),
     genReqId: requestIdOf,
     bodyLimit: options.maxBodyBytes,
-    requestTimeout: limits.requestMs,
-    connectionTimeout: STALLED_MS,
-    http: {
-      headersTimeout: Math.min(limits.headersMs, limits.requestMs),
-      // How often Node checks for requests that exceed these timeouts.
-      connectionsCheckingInterval: Math.min(5_000, Math.max(50, limits.headersMs / 4)),
-    },
     forceCloseConnections: 'idle',
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerClientError,
@@ -174,31 +190,12 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     return { clientKey, context: { ...services, caller, baseUrl, signal, requestId, traceparent } };
   }
 
-  // Needed only where requests carry no credentials and the host name is known to be local.
-  const acceptsHost = (host: string | undefined): boolean =>
-    identity.required || !isLoopback(options.host) || isOwnHost(host, options.publicUrl);
-
-  const checkOrigin = createOriginCheck(limits.origins, options.publicUrl, log);
-  await addHeaders(app, {
-    origins: limits.origins,
-    checkOrigin,
-    https: options.publicUrl?.startsWith('https:') === true,
-  });
+  await addHeaders(app, { always, origins: limits.origins, checkOrigin });
   addRequestIds(app);
-  if (options.logRequests) logRequests(app, callers, log);
-  observeRequests(app, options.onRequest);
-  addGate(app, {
-    identity,
-    engineIdentity: options.engineIdentity,
-    callers,
-    peers,
-    rate,
-    quota,
-    heldBytes,
-    isOwnHost: acceptsHost,
-    streams,
-    imageUrls: options.imageUrls,
-  });
+  reportRequests(app, onFinished);
+  addGate(app, gate);
+  // CORS is a plugin of Fastify, and its headers depend on the request.
+  if (limits.origins.length === 0) direct.addRoutes(app);
   await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
@@ -233,6 +230,21 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       }
     },
   };
+}
+
+/** The server that Fastify would make: its own options for it do not apply to one with another listener. */
+function createHttp({ headersMs, requestMs }: HttpLimits, listener: RequestListener): Server {
+  const server = createServer(
+    {
+      requestTimeout: requestMs,
+      headersTimeout: Math.min(headersMs, requestMs),
+      // How often Node checks for requests that exceed these timeouts.
+      connectionsCheckingInterval: Math.min(5_000, Math.max(50, headersMs / 4)),
+      keepAliveTimeout: IDLE_MS,
+    },
+    listener,
+  );
+  return server.setTimeout(STALLED_MS);
 }
 
 function rateLimiterOf(rate: Rate, { sharedRates, log }: HttpOptions): RateLimiter {

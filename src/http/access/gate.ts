@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { SignedImageUrls } from '../../jobs/image-urls.ts';
 import type { SubscriptionQuota } from '../../operations/quota.ts';
 import { type HeldBytes, holdBody, mayBeLarge } from '../limits/held-bytes.ts';
@@ -28,12 +29,15 @@ export type Access = 'public' | 'caller' | 'operator' | 'engine';
 /** How long a response stays open. A `stream` counts against its caller's quota, and is ended when its time is over. */
 export type Lifetime = 'short' | 'stream';
 
+/** What rules judge a request by. */
+export type Judged = Pick<FastifyRequest, 'method' | 'url' | 'headers' | 'query' | 'raw'>;
+
 /** What a route declares about itself in Fastify's route `config`. A route without any is closed to the unidentified. */
 export interface RouteRules {
   /** Default: `caller`. */
-  readonly access?: Access | ((request: FastifyRequest) => Access);
+  readonly access?: Access | ((request: Judged) => Access);
   /** Default: `short`. */
-  readonly lifetime?: Lifetime | ((request: FastifyRequest) => Lifetime);
+  readonly lifetime?: Lifetime | ((request: Judged) => Lifetime);
   /** Whether a signed URL stands in for credentials. Default: false. */
   readonly signed?: boolean;
   /** Whether request bodies are `held` in memory, where they count against a limit, or `streamed`. Default: `held`. */
@@ -65,56 +69,96 @@ export interface GateOptions {
   readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
 }
 
-/**
- * Guards every route by its `config`: identifies the caller, applies the rate and the limits on streams and bodies, and
- * rejects what they do not admit.
- */
-export function addGate(app: FastifyInstance, options: GateOptions): void {
+/** What became of a request at the gate. */
+export interface Verdict {
+  /** Null: it is admitted. */
+  readonly rejection: Rejection | null;
+  /** The rate's, for the response to either. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Admits and rejects requests. */
+export interface Gate {
+  /**
+   * Judges a request by the rules of its route. Once: a request that is judged again, because another part of the server
+   * has to answer it, keeps its verdict and is not counted twice. A promise only where a key, a token or a shared rate
+   * has to be waited for: most requests are admitted at once.
+   */
+  judge(request: Judged, response: ServerResponse, rules: RouteRules): Verdict | Promise<Verdict>;
+}
+
+const NO_HEADERS: Readonly<Record<string, string>> = {};
+const ADMITTED: Verdict = { rejection: null, headers: NO_HEADERS };
+
+/** A property of the request, as its caller is. */
+const VERDICT = Symbol('verdict');
+
+interface JudgedMessage extends IncomingMessage {
+  [VERDICT]?: Verdict | Promise<Verdict>;
+}
+
+/** Identifies callers, and applies the rate and the limits on streams and bodies. */
+export function createGate(options: GateOptions): Gate {
   const gate = { ...options, isOwnHost: rememberLast(options.isOwnHost) };
+  return {
+    judge(request, response, rules) {
+      const message: JudgedMessage = request.raw;
+      message[VERDICT] ??= judge(gate, request, response, rules);
+      return message[VERDICT];
+    },
+  };
+}
+
+/** Guards every route of Fastify by its `config`, and sends the rejections. */
+export function addGate(app: FastifyInstance, gate: Gate): void {
   app.addHook('onRequest', (request, reply, done) => {
     // Nothing is behind a path without a route; CORS preflights carry no credentials.
     if (request.is404 || request.method === 'OPTIONS') return done();
     // Read once: `routeOptions` is a new object at each access.
     const { config } = request.routeOptions;
-    const access = resolve(config.access, request) ?? 'caller';
-    if (access === 'public') return done();
-    const settle = (rejection: Rejection | null): void => {
+    const settle = ({ rejection, headers }: Verdict): void => {
+      if (headers !== NO_HEADERS) reply.headers(headers);
       if (rejection === null) done();
       else (config.reject ?? rejectAsRest)(request, reply, rejection);
     };
-    const rejection = judge(gate, request, reply, config, access);
-    if (rejection instanceof Promise) rejection.then(settle, done);
-    else settle(rejection);
+    const verdict = gate.judge(request, reply.raw, config);
+    if (verdict instanceof Promise) verdict.then(settle, done);
+    else settle(verdict);
   });
 }
 
-/** A promise only where a key, a token or a shared rate has to be waited for: most requests are admitted at once. */
 function judge(
   gate: GateOptions,
-  request: FastifyRequest,
-  reply: FastifyReply,
+  request: Judged,
+  response: ServerResponse,
   rules: RouteRules,
-  access: Access,
-): Rejection | null | Promise<Rejection | null> {
-  if (!gate.isOwnHost(request.headers.host)) return FOREIGN_HOST;
+): Verdict | Promise<Verdict> {
+  const access = resolve(rules.access, request) ?? 'caller';
+  if (access === 'public') return ADMITTED;
+  if (!gate.isOwnHost(request.headers.host)) return { rejection: FOREIGN_HOST, headers: NO_HEADERS };
   return after(identify(gate, request, rules, access), found => {
     // Engines repeat their registrations, many with one key.
     if (gate.rate === null || (access === 'engine' && found.ok))
-      return admit(gate, request, reply, rules, access, found);
+      return verdictOf(admit(gate, request, response, rules, access, found), NO_HEADERS);
     const callerId = found.ok ? found.caller.id : null;
     const taken = gate.rate.take(clientKeyOf(callerId, gate.peers.addressOf(request.raw)));
     return after(taken, answer => {
       const { limit, remaining } = answer;
-      reply.headers({ 'x-ratelimit-limit': String(limit), 'x-ratelimit-remaining': String(remaining) });
-      return answer.ok ? admit(gate, request, reply, rules, access, found) : rateRejection(answer);
+      const headers = { 'x-ratelimit-limit': String(limit), 'x-ratelimit-remaining': String(remaining) };
+      if (!answer.ok) return verdictOf(rateRejection(answer), headers);
+      return verdictOf(admit(gate, request, response, rules, access, found), headers);
     });
   });
+}
+
+function verdictOf(rejection: Rejection | null, headers: Verdict['headers']): Verdict {
+  return rejection === null && headers === NO_HEADERS ? ADMITTED : { rejection, headers };
 }
 
 /** By the credentials in the headers or, without any, by the URL's signature where the route takes one. */
 function identify(
   { identity, engineIdentity, imageUrls }: GateOptions,
-  request: FastifyRequest,
+  request: Judged,
   rules: RouteRules,
   access: Access,
 ): Admitted | Promise<Admitted> {
@@ -140,14 +184,14 @@ function identify(
 /** Sees every job, but only through the route and for the image that its URL is signed for. */
 const HOLDER_OF_URL: Identified = { ok: true, caller: { id: null, operator: true }, expiresAt: null };
 
-function queryOf({ query }: FastifyRequest): Readonly<Record<string, unknown>> {
+function queryOf({ query }: Judged): Readonly<Record<string, unknown>> {
   return typeof query === 'object' && query !== null ? { ...query } : {};
 }
 
 function admit(
   { callers, peers, quota, heldBytes, streams }: GateOptions,
-  request: FastifyRequest,
-  reply: FastifyReply,
+  request: Judged,
+  response: ServerResponse,
   rules: RouteRules,
   access: Access,
   found: Admitted,
@@ -157,21 +201,21 @@ function admit(
   if (resolve(rules.lifetime, request) === 'stream') {
     const leave = quota.enter(clientKeyOf(found.caller.id, peers.addressOf(request.raw)));
     if (leave === null) return streamsRejection(quota.perCaller);
-    reply.raw.once('close', leave);
-    streams.add(reply.raw, found.expiresAt);
+    response.once('close', leave);
+    streams.add(response, found.expiresAt);
   }
   if (rules.body !== 'streamed' && mayBeLarge(request.headers)) {
     if (heldBytes.full()) return TOO_MUCH_HELD;
     const key = clientKeyOf(found.caller.id, peers.addressOf(request.raw));
-    holdBody(heldBytes, key, request.raw, reply.raw);
+    holdBody(heldBytes, key, request.raw, response);
   }
   callers.remember(request.raw, found);
   return null;
 }
 
 function resolve<T extends string>(
-  rule: T | ((request: FastifyRequest) => T) | undefined,
-  request: FastifyRequest,
+  rule: T | ((request: Judged) => T) | undefined,
+  request: Judged,
 ): T | undefined {
   return typeof rule === 'function' ? rule(request) : rule;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { Judged } from '../access/gate.ts';
 
 export const GRAPHQL_PATH = '/graphql';
 
@@ -73,7 +73,7 @@ async function renderPage(): Promise<Page> {
 }
 
 /** Whether a browser requests the page, and not a client a result. */
-export function wantsPage(request: FastifyRequest): boolean {
+export function wantsPage(request: Pick<Judged, 'method' | 'url' | 'headers'>): boolean {
   const path = request.url.split('?', 1)[0];
   if (request.method !== 'GET' || (path !== GRAPHQL_PATH && path !== `${GRAPHQL_PATH}/`)) return false;
   return request.headers.accept?.includes('text/html') === true;

@@ -1,28 +1,21 @@
 import type { IncomingMessage } from 'node:http';
-import type { FastifyRequest } from 'fastify';
 import type { ExecutionResult } from 'graphql';
 import { processRegularResult } from 'graphql-yoga';
 import { isRejected, type Operations, type Parameters, type Source } from '../../operations/operations.ts';
+import type { DirectResponse } from '../direct.ts';
 import type { ResultType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 import { MAX_BODY_BYTES, type YogaDoor } from './yoga.ts';
 
-/** A response to a plain POST. */
-export interface PostResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 
-const HEADERS: Readonly<Record<ResultType, Readonly<Record<string, string>>>> = {
-  'application/json': { 'content-type': 'application/json; charset=utf-8' },
-  'application/graphql-response+json': { 'content-type': 'application/graphql-response+json; charset=utf-8' },
+const HEADERS: Readonly<Record<ResultType, readonly string[]>> = {
+  'application/json': ['content-type', 'application/json; charset=utf-8'],
+  'application/graphql-response+json': ['content-type', 'application/graphql-response+json; charset=utf-8'],
 };
 
 /** Whether a request is a POST of plain JSON to exactly the path of GraphQL, judged by its headers. */
-export function isPlainPost({ method, url, headers }: FastifyRequest): boolean {
+export function isPlainPost({ method, url, headers }: IncomingMessage): boolean {
   if (method !== 'POST' || url !== GRAPHQL_PATH || headers['content-encoding'] !== undefined) return false;
   if (headers['content-type'] === undefined || !JSON_TYPE.test(headers['content-type'])) return false;
   // Node rejects a length that is not a number (RFC 9110, 8.6); a chunked body does not say its length.
@@ -30,15 +23,32 @@ export function isPlainPost({ method, url, headers }: FastifyRequest): boolean {
   return length > 0 && length <= MAX_BODY_BYTES;
 }
 
+/** A property of the request, for Yoga where it has to answer after all. */
+const BODY = Symbol('body');
+
+interface ReadMessage extends IncomingMessage {
+  [BODY]?: Buffer;
+}
+
 /** Reads the whole body; null when the client goes first. */
-export function readBody(request: IncomingMessage): Promise<Buffer | null> {
+export function readBody(request: ReadMessage): Promise<Buffer | null> {
   return new Promise(resolve => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('end', () => {
+      const [first] = chunks;
+      const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+      request[BODY] = body;
+      resolve(body);
+    });
     // Follows `end` too, without effect. Listening for it alone also keeps an aborted body from being an error.
     request.on('close', () => resolve(null));
   });
+}
+
+/** The body that `readBody` read; null: it has not. */
+export function bodyOf(request: ReadMessage): Buffer | null {
+  return request[BODY] ?? null;
 }
 
 /**
@@ -51,7 +61,7 @@ export async function answerPost(
   body: string,
   type: ResultType,
   source: Source,
-): Promise<PostResponse | null> {
+): Promise<DirectResponse | null> {
   const params = readParameters(body);
   if (params === null) return null;
   const operation = operations.prepare(params);
@@ -59,13 +69,15 @@ export async function answerPost(
   return respond(await operations.run(operation, source), type, yoga);
 }
 
-async function respond(result: ExecutionResult, type: ResultType, yoga: YogaDoor): Promise<PostResponse> {
+async function respond(result: ExecutionResult, type: ResultType, yoga: YogaDoor): Promise<DirectResponse> {
   if (result.errors === undefined)
     return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
   const response = processRegularResult(result, yoga.fetchAPI, type);
+  // The length is added as the response is sent.
+  response.headers.delete('content-length');
   return {
     status: response.status,
-    headers: Object.fromEntries(response.headers),
+    headers: [...response.headers].flat(),
     body: await response.text(),
   };
 }

@@ -5,6 +5,7 @@ import type { Mask } from '../../operations/errors.ts';
 import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/identity.ts';
 import { rejectAsGraphQL } from '../access/rejections.ts';
+import { type Direct, sendDirect } from '../direct.ts';
 import { EVENT_FORMAT, type StreamFormat, untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
@@ -12,7 +13,7 @@ import { answeredOf, goneSignal, type Streams } from '../limits/lifetime.ts';
 import { resultType } from './accept.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
 import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
-import { answerPost, isPlainPost, readBody } from './post.ts';
+import { answerPost, bodyOf, isPlainPost, readBody } from './post.ts';
 import type { YogaDoor } from './yoga.ts';
 
 export interface RouteOptions {
@@ -46,6 +47,20 @@ const FORGED = {
  */
 export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
   const { operations, yoga, callers, page, clientOf } = options;
+  const direct: Direct = {
+    matches: request => isPlainPost(request) && resultType(request.headers.accept) !== null,
+    async answer(request, response, requestId) {
+      const type = resultType(request.headers.accept);
+      const body = await readBody(request);
+      if (type === null || body === null) return null;
+      const source: Source = {
+        ...clientOf(request, callers.of(request), requestId),
+        transport: 'post',
+        signal: () => goneSignal({ raw: response }),
+      };
+      return answerPost({ operations, yoga }, body.toString(), type, source);
+    },
+  };
   return async app => {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', (request, _payload, done) => done(null, request.body));
@@ -64,19 +79,21 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
       config: {
         access: request => (page !== null && wantsPage(request) ? 'public' : 'caller'),
         reject: rejectAsGraphQL,
+        direct,
       },
-      // Most requests end here, before Fastify's own steps for bodies and handlers.
+      // Before Fastify's own steps for bodies: for what the direct path left, or all of it where pages of other origins
+      // are allowed.
       async onRequest(request, reply) {
-        const type = resultType(request.headers.accept);
-        if (type === null || !isPlainPost(request)) return;
-        const bytes = await readBody(request.raw);
+        const { raw, id } = request;
+        if (!direct.matches(raw)) return;
+        if (bodyOf(raw) === null) {
+          const found = await direct.answer(raw, reply.raw, id);
+          if (found !== null) return sendDirect(reply, found);
+        }
+        const body = bodyOf(raw);
         // The client is gone: there is nothing to answer.
-        if (bytes === null) return reply.hijack();
-        const client = clientOf(request.raw, callers.of(request.raw), request.id);
-        const source: Source = { ...client, transport: 'post', signal: () => goneSignal(reply) };
-        const found = await answerPost({ operations, yoga }, bytes.toString(), type, source);
-        if (found !== null) return reply.code(found.status).headers(found.headers).send(found.body);
-        request.body = Readable.from([bytes]);
+        if (body === null) return reply.hijack();
+        request.body = Readable.from([body]);
       },
       async handler(request, reply) {
         if (page !== null && wantsPage(request)) return sendPage(reply, await page());

@@ -57,7 +57,7 @@ export function createStreams(lifetimeMs: number): Streams {
 }
 
 /** Aborts when the client closes the connection before the response is sent completely. */
-export function goneSignal({ raw }: FastifyReply): AbortSignal {
+export function goneSignal({ raw }: Pick<FastifyReply, 'raw'>): AbortSignal {
   const gone = new AbortController();
   raw.once('close', () => {
     if (!raw.writableFinished) gone.abort();

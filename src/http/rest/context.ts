@@ -20,7 +20,7 @@ export interface RestOptions {
   readonly engineKind: () => 'sandbox' | 'comfyui';
   /** Aborts when a response that stays open has to end. */
   readonly endingOf: (response: ServerResponse) => AbortSignal;
-  readonly callerOf: (request: FastifyRequest) => Caller;
+  readonly callerOf: (request: Pick<FastifyRequest, 'raw'>) => Caller;
   /** Other origins whose pages may use the gateway. */
   readonly origins: readonly string[];
   /** Callers are identified, so no cache may store what one of them gets. */

@@ -1,6 +1,8 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { type Caller, isFinal, isWaiting, type Job } from '../../jobs/job.ts';
+import type { Judged } from '../access/gate.ts';
+import { type Direct, type DirectResponse, sendDirect } from '../direct.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
 import { statusQuery } from './contract/requests.ts';
@@ -11,6 +13,10 @@ import { describeStatus, liveStatusOf, type Surroundings, surroundingsOf } from 
 export const POLL_SECONDS = 1;
 /** Number of jobs whose response is cached: those that are polled again and again. */
 const CACHED_JOBS = 500;
+/** The usual request: an id alone, as `jobIdOf` takes it. */
+const JOB_URL = /^\/status\/[A-Za-z0-9_-]{1,64}$/;
+const FINAL = ['content-type', 'application/json; charset=utf-8'];
+const UNFINISHED = [...FINAL, 'retry-after', String(POLL_SECONDS)];
 /** How long the response of a completed job is reused without checking that its image is still stored. */
 const RECHECK_MS = 1_000;
 
@@ -20,7 +26,23 @@ const RECHECK_MS = 1_000;
  */
 export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
   const cache = createStatusCache(options);
-  const config = { lifetime: (request: FastifyRequest) => (waits(request) ? 'stream' : 'short') } as const;
+
+  /** The state of a job as it is now. A promise only where something has to be looked up. */
+  function describe(job: Job, caller: Caller): DirectResponse | Promise<DirectResponse> {
+    const text = cache.textOf(job, caller);
+    return typeof text === 'string' ? responseOf(job, text) : text.then(found => responseOf(job, found));
+  }
+
+  const direct: Direct = {
+    matches: ({ url = '' }) => JOB_URL.test(url),
+    answer(request) {
+      const caller = options.callerOf({ raw: request });
+      const id = (request.url ?? '').slice('/status/'.length);
+      return options.services.jobs.get(id, caller).then(job => (job === null ? null : describe(job, caller)));
+    },
+  };
+  const lifetime = (request: Judged) => (waits(request) ? 'stream' : 'short');
+  const config = { lifetime, direct } as const;
 
   app.get('/status/:job_id', { config }, async (request: JobRequest, reply) => {
     const query = readQuery(statusQuery, request.query);
@@ -31,11 +53,12 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
     const atOnce = wait === undefined || wait === 0 || job.revision > revision || isFinal(job.status);
     const newest = atOnce ? job : await nextChange(job, revision, wait, reply);
     if (newest === null) return sendJobNotFound(reply);
-    if (!isFinal(newest.status)) reply.header('retry-after', POLL_SECONDS);
     const live = wait !== undefined || query.value.revision !== undefined;
-    if (live) return liveStatusOf(options, newest, options.callerOf(request));
-    const text = cache.textOf(newest, options.callerOf(request));
-    return reply.type('application/json; charset=utf-8').send(typeof text === 'string' ? text : await text);
+    if (live) {
+      const status = await liveStatusOf(options, newest, options.callerOf(request));
+      return sendDirect(reply, responseOf(newest, JSON.stringify(status)));
+    }
+    return sendDirect(reply, await describe(newest, options.callerOf(request)));
   });
 
   /** The job at a later revision than `revision`, or unchanged after `seconds`; null: it was deleted. */
@@ -73,7 +96,11 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
   }
 }
 
-function waits({ query }: FastifyRequest): boolean {
+function responseOf(job: Job, body: string): DirectResponse {
+  return { status: 200, headers: isFinal(job.status) ? FINAL : UNFINISHED, body };
+}
+
+function waits({ query }: Judged): boolean {
   return typeof query === 'object' && query !== null && 'wait' in query;
 }
 

@@ -2,7 +2,7 @@ import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeApiKey, parseApiKeys } from '../../../src/http/access/api-keys.ts';
 import { createEngineIdentity } from '../../../src/http/access/engine-keys.ts';
-import { addGate } from '../../../src/http/access/gate.ts';
+import { addGate, createGate } from '../../../src/http/access/gate.ts';
 import { createCallers, createIdentity } from '../../../src/http/access/identity.ts';
 import { createHeldBytes } from '../../../src/http/limits/held-bytes.ts';
 import { createStreams } from '../../../src/http/limits/lifetime.ts';
@@ -19,7 +19,7 @@ beforeAll(async () => {
   const peers = createPeers(null);
   const callers = createCallers('caller', peers);
   app = fastify();
-  addGate(app, {
+  const gate = createGate({
     identity: createIdentity({ keys: parsed.value, tokens: null }),
     engineIdentity: createEngineIdentity([]),
     callers,
@@ -31,6 +31,7 @@ beforeAll(async () => {
     streams: createStreams(60_000),
     imageUrls: null,
   });
+  addGate(app, gate);
   const callerOf = (request: FastifyRequest) => callers.of(request.raw).caller.id;
   app.get('/plain', async request => callerOf(request));
   app.get('/other-config', { config: {} }, async request => callerOf(request));
