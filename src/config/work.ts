@@ -103,7 +103,7 @@ export const workSubjects = {
     ENGINE_PROBE: duration
       .prefault('10s')
       .meta({ example: '30s', description: 'Interval between probes of a healthy engine' }),
-    MODEL_PATIENCE: duration.prefault('30s').meta({
+    MODEL_PATIENCE: duration.prefault('60s').meta({
       example: '0s',
       description:
         'How long a waiting job may be passed over by later ones whose models the engine has loaded; 0 keeps the order of the queue',

@@ -37,6 +37,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
     strandedAfterMs: 2 * leaseMs,
     queueTimeoutMs,
     engines: (): readonly EngineStatus[] => fleet.status(),
+    hasLoaded: fleet.hasLoaded,
   });
 
   return {

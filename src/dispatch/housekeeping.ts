@@ -11,6 +11,8 @@ export interface HousekeepingOptions {
   readonly strandedAfterMs: number;
   readonly queueTimeoutMs: number;
   readonly engines: () => readonly EngineStatus[];
+  /** Whether an engine has the models of a workflow loaded. */
+  readonly hasLoaded: (workflow: string) => boolean;
 }
 
 const SWEEP_MS = 5_000;
@@ -25,7 +27,7 @@ const SWEEP_BATCH = 200;
  */
 export function startHousekeeping(options: HousekeepingOptions): { stop(): Promise<void> } {
   const { context } = options;
-  const positions = createPositionUpdater(context, options.engines);
+  const positions = createPositionUpdater(options);
   const sweep = every(context, SWEEP_MS, async () => {
     await recoverStranded(context, options.strandedAfterMs);
     await endOverdue(context, options.queueTimeoutMs);
@@ -77,10 +79,11 @@ async function endOverdue(context: DispatchContext, queueTimeoutMs: number): Pro
 }
 
 /** Updates what watched jobs wait for; a job that changes meanwhile is left to the next round. */
-function createPositionUpdater(
-  context: DispatchContext,
-  allEngines: () => readonly EngineStatus[],
-): () => Promise<void> {
+function createPositionUpdater({
+  context,
+  engines: allEngines,
+  hasLoaded,
+}: HousekeepingOptions): () => Promise<void> {
   const { ledger, feed, pace } = context;
   let turn = 0;
   return async () => {
@@ -96,7 +99,8 @@ function createPositionUpdater(
       if (ahead === null) continue;
       const seconds = pace.wholeJob(job);
       const rounds = Math.ceil((ahead + 1) / Math.max(1, ready));
-      const etaSeconds = seconds === null ? null : Math.round(rounds * seconds * 10) / 10;
+      const loading = hasLoaded(job.request.workflow) ? 0 : pace.loading(job);
+      const etaSeconds = seconds === null ? null : Math.round((rounds * seconds + loading) * 10) / 10;
       const at = context.now();
       // It could not be told if the store were away.
       const around = { at, ahead, engines, storeAwaySince: null, operator: false };

@@ -1,9 +1,12 @@
+import { LRUCache } from 'lru-cache';
 import type { Job } from '../jobs/job.ts';
 import type { Clock, Durations } from '../jobs/ports.ts';
 import {
   type EngineDurations,
+  isLoader,
   isSameShape,
   learn,
+  loadingSeconds,
   noDurations,
   type RunSample,
   wholeJob,
@@ -18,11 +21,13 @@ export interface Pace {
   /** What to expect of a run, as far as this process knows; what others learned is read for the next call. */
   expect(engine: EngineName, workflow: string, plan: ProgressPlan): Expectation;
   /** Adds a run. It is stored in the background; a failure to store it is logged. */
-  learn(engine: EngineName, sample: RunSample): void;
-  /** Adds a whole job, from its start to its stored images. */
+  learn(engine: EngineName, sample: RunSample, jobId: string): void;
+  /** Adds a whole job, from its start to its stored images. What loading its models took is not part of it. */
   completed(engine: EngineName, job: Job, seconds: number): void;
-  /** Seconds for a whole job like this one on any engine; null until one was measured. */
+  /** Seconds for a whole job like this one on any engine that has its models loaded; null until one was measured. */
   wholeJob(job: Job): number | null;
+  /** Seconds that an engine takes more to load the models of a job like this one; 0 until that was measured. */
+  loading(job: Job): number;
   /** Estimated seconds until one of the ready engines takes the next job, 1 to 300; 10 while nothing was measured. */
   secondsToRoom(readyEngines: number): number;
   /** Resolves when what was learned is stored. */
@@ -51,6 +56,8 @@ export interface PaceOptions {
 const FRESH_MS = 2_000;
 const ALL_FRESH_MS = 60_000;
 
+/** Runs that end and whose images are being stored. */
+const RUNS_REMEMBERED = 1_000;
 /** What the nodes of a run and its job took, and what several lanes learn, is stored together after this time. */
 const STORE_MS = 1_000;
 
@@ -60,6 +67,8 @@ const MEGAPIXEL = 1024 * 1024;
 export function createPace({ durations, now, log }: PaceOptions): Pace {
   const known = new Map<string, EngineDurations>();
   const readAt = new Map<string, number>();
+  /** The seconds that loaders took in runs whose jobs have not completed, by job. */
+  const loaded = new LRUCache<string, number>({ max: RUNS_REMEMBERED });
   /** What was learned since it was stored last, by engine. */
   const unstored = new Map<
     string,
@@ -132,8 +141,16 @@ export function createPace({ durations, now, log }: PaceOptions): Pace {
       }
       return expectRun(plan, workflow, own(engine), [...known.values()]);
     },
-    learn: add,
-    completed(engine, job, seconds) {
+    learn(engine, sample, jobId) {
+      const loading = sample.nodes
+        .filter(({ key, cold }) => cold && isLoader(key))
+        .reduce((sum, { seconds }) => sum + seconds, 0);
+      if (loading > 0) loaded.set(jobId, loading);
+      add(engine, sample);
+    },
+    completed(engine, job, total) {
+      const seconds = Math.max(0, total - (loaded.get(job.id) ?? 0));
+      loaded.delete(job.id);
       const { workflow, steps } = job.request;
       const shape = shapeOf(job);
       // The shape of its nodes, which the graph told exactly.
@@ -150,6 +167,15 @@ export function createPace({ durations, now, log }: PaceOptions): Pace {
         .filter(of => of.workflow === workflow && of.jobs.length > 0);
       const best = nearest(shapes, shape);
       return best === null ? null : expectJob(best, shape, steps);
+    },
+    loading(job) {
+      const { workflow } = job.request;
+      const shapes = [...known.values()].flatMap(of => of.shapes).filter(of => of.workflow === workflow);
+      const best = nearest(
+        shapes.filter(of => loadingSeconds(of) > 0),
+        shapeOf(job),
+      );
+      return best === null ? 0 : loadingSeconds(best);
     },
     secondsToRoom(readyEngines) {
       const newest = [...known.values()].flatMap(

@@ -21,6 +21,8 @@ export interface Engine {
   readonly stats: Stats;
   /** Mean milliseconds of a step when no fault changes it. */
   readonly stepMs: number;
+  /** The same to load a model. */
+  readonly modelLoadMs: number;
   /** Returns the next number of a prompt, from 0; prompts run in this order. */
   takeNumber(): number;
   /** Sends the queue's length to all sockets. */
@@ -33,6 +35,7 @@ export interface Engine {
 export interface EngineOptions {
   readonly version: EngineVersion;
   readonly stepMs: number;
+  readonly modelLoadMs: number;
   readonly dir: string;
   readonly removeDir: boolean;
   readonly missingModels: readonly string[];
@@ -48,7 +51,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const legacy = version === 'legacy';
   const files = await openFiles(options.dir);
   const classes = readNodeClasses(options);
-  const faults = noFaults(options.stepMs);
+  const faults = noFaults(options.stepMs, options.modelLoadMs);
   const stats = emptyStats();
   const queue = createPromptQueue();
   const features = legacy
@@ -90,6 +93,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     faults,
     stats,
     stepMs: options.stepMs,
+    modelLoadMs: options.modelLoadMs,
     takeNumber() {
       number += 1;
       return number - 1;

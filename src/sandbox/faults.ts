@@ -37,6 +37,8 @@ export const faultsSchema = z.strictObject({
   crashOnPrompt: z.string().nullable().optional(),
   /** Mean milliseconds of a sampling step from now on. */
   stepMs: milliseconds.optional(),
+  /** Milliseconds to load a diffusion model. One is in memory: a prompt with another one loads it in its place. */
+  modelLoadMs: milliseconds.optional(),
   /**
    * What nodes take by class, within 5 %; of a sampler, each step. `loadMs` is added when a node of the class runs for the
    * first time since the start, a restart or POST /free. Other classes take no time. Null: `stepMs` decides.
@@ -65,11 +67,12 @@ export interface Faults {
   losePromptAnswer: number;
   crashOnPrompt: string | null;
   stepMs: number;
+  modelLoadMs: number;
   durations: Readonly<Record<string, { ms: number; loadMs: number }>> | null;
 }
 
-/** No faults; a sampling step takes `stepMs` milliseconds. */
-export function noFaults(stepMs: number): Faults {
+/** No faults; a sampling step takes `stepMs` milliseconds, and to load a model `modelLoadMs`. */
+export function noFaults(stepMs: number, modelLoadMs = 0): Faults {
   return {
     loseEvents: new Set(),
     loseRate: 0,
@@ -84,6 +87,7 @@ export function noFaults(stepMs: number): Faults {
     losePromptAnswer: 0,
     crashOnPrompt: null,
     stepMs,
+    modelLoadMs,
     durations: null,
   };
 }

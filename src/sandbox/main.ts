@@ -7,6 +7,7 @@ const HELP = `A ComfyUI-compatible engine that runs no model, to try and test cl
   --port <number>     default PORT, else 8188; 0 picks a free one
   --host <address>    default HOST, else 127.0.0.1
   --step-ms <number>  mean milliseconds of a sampling step, default 150
+  --load-ms <number>  milliseconds to load another model, default 0
   --version <name>    0.3.64, 0.8.0 or legacy; default 0.8.0
   --dir <path>        where input/ and output/ are; default a temporary directory, removed on exit
   --control           serve POST /sandbox/faults and GET /sandbox/stats
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
       port: { type: 'string' },
       host: { type: 'string' },
       'step-ms': { type: 'string', default: '150' },
+      'load-ms': { type: 'string', default: '0' },
       version: { type: 'string', default: '0.8.0' },
       dir: { type: 'string' },
       control: { type: 'boolean', default: false },
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
     port,
     host: values.host ?? (process.env.HOST || '127.0.0.1'),
     stepMs: readNumber('--step-ms', values['step-ms'], 3_600_000),
+    modelLoadMs: readNumber('--load-ms', values['load-ms'], 3_600_000),
     version: readVersion(values.version),
     control: values.control,
     ...(values.dir === undefined ? {} : { dir: values.dir }),

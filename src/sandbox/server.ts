@@ -17,6 +17,8 @@ export interface SandboxOptions {
   readonly port?: number;
   /** Mean milliseconds of a sampling step; default 150; 0 is as fast as possible. Encoding takes two steps, loading and decoding one. */
   readonly stepMs?: number;
+  /** Milliseconds to load a diffusion model, of which one is in memory; default 0. */
+  readonly modelLoadMs?: number;
   /** Default 0.8.0. `legacy` reports 0.3.40: no targeted interrupt, no `progress_state`, no previews with metadata. */
   readonly version?: EngineVersion;
   /** Serves POST /sandbox/faults and GET /sandbox/stats; default false. */
@@ -59,6 +61,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const engine = await startEngine({
     version: options.version ?? '0.8.0',
     stepMs: options.stepMs ?? 150,
+    modelLoadMs: options.modelLoadMs ?? 0,
     dir,
     removeDir: options.dir === undefined,
     missingModels: options.missingModels ?? [],

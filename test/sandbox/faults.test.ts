@@ -25,9 +25,11 @@ async function start(options: SandboxOptions = {}): Promise<Sandbox> {
 function submit(
   sandbox: Sandbox,
   id: string,
-  options: { prompt?: string; steps?: number; seed?: number } = {},
+  { model, ...options }: { prompt?: string; steps?: number; seed?: number; model?: string } = {},
 ): Promise<Exchange> {
   const prompt = editGraph({ image: 'in.png', prefix: id, megapixels: 0.01, ...options });
+  const loader = Object.values(prompt).find(({ class_type }) => class_type === 'UNETLoader');
+  if (loader !== undefined && model !== undefined) loader.inputs.unet_name = model;
   return call(`${sandbox.url}/prompt`, 'POST', { prompt, prompt_id: id, client_id: id });
 }
 
@@ -273,5 +275,22 @@ describe('durations', () => {
     expect(await took('warm')).toBeGreaterThanOrEqual(0.95 * (5 * 10 + 50));
     await call(`${sandbox.url}/free`, 'POST', { unload_models: true, free_memory: true });
     expect(await took('cold again')).toBeGreaterThanOrEqual(0.95 * (5 * 10 + 50 + 300));
+  });
+
+  it('load a model in the place of another, and count that', async () => {
+    const sandbox = await start();
+    await setFaults(sandbox.url, { modelLoadMs: 200 });
+    const [one, other] = [
+      'qwen_image_edit_2509_fp8_e4m3fn.safetensors',
+      'qwen_image_edit_2511_bf16.safetensors',
+    ];
+    for (const [n, model] of [one, one, other, one, one].entries()) {
+      await submit(sandbox, `p${n}`, { steps: 1, seed: n, model });
+      expect(await endOf(sandbox, `p${n}`)).toBe('success');
+    }
+    const { loads, timeline } = await readStats(sandbox.url);
+    expect(loads).toEqual({ [one]: 2, [other]: 1 });
+    const took = timeline.map(({ startedAt, endedAt }) => (endedAt ?? 0) - startedAt);
+    for (const n of [0, 2, 3]) expect(took[n]).toBeGreaterThanOrEqual(0.95 * 200);
   });
 });

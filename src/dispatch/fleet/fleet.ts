@@ -42,6 +42,8 @@ export interface Fleet {
   engines(): readonly Engine[];
   status(): readonly MemberStatus[];
   lanes(): readonly Lane[];
+  /** Whether one of them has the models of the workflow loaded, or will have when its jobs have run. */
+  hasLoaded(workflow: string): boolean;
   /** Reads the records, and starts and drains engines as they say. Rejects with StoreUnavailable. */
   update(): Promise<void>;
   stop(): Promise<void>;
@@ -230,6 +232,7 @@ export function keepFleet(options: FleetOptions): Fleet {
         expiresAt: member.expiresAt,
       })),
     lanes: () => [...present.values()].flatMap(({ lanes }) => lanes),
+    hasLoaded: claimer.hasLoaded,
     update,
     async stop() {
       stopped = true;

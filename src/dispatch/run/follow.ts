@@ -75,7 +75,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     promptId: clientId,
     plan,
     expect: () => context.pace.expect(nameOf(engine), workflow, plan),
-    learn: nodes => context.pace.learn(nameOf(engine), { workflow, shape: plan.shape, nodes, job: null }),
+    learn: nodes =>
+      context.pace.learn(nameOf(engine), { workflow, shape: plan.shape, nodes, job: null }, held.job.id),
     startedAt: held.job.startedAt,
     now,
   });

@@ -149,6 +149,23 @@ export function wholeJob(shape: ShapeDurations, steps: number): number | null {
   );
 }
 
+/** The seconds that the nodes of a run took because models were loaded: all of a loader, and what others took more. */
+export function loadingSeconds({ nodes }: Pick<ShapeDurations, 'nodes'>): number {
+  return Object.entries(nodes)
+    .map(([key, { warm, cold }]) => {
+      // A loader whose model is in place does not run.
+      const usual = median(warm) ?? (isLoader(key) ? 0 : null);
+      const loading = median(cold);
+      return usual === null || loading === null ? 0 : Math.max(0, loading - usual);
+    })
+    .reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** Of the name of a node's class, or the `nodeKey` of a node. */
+export function isLoader(name: string): boolean {
+  return name.includes('Loader');
+}
+
 function add(values: readonly number[], value: number): number[] {
   return [...values, round(value)].slice(-KEPT);
 }

@@ -1,6 +1,6 @@
 import type { PlanNode, ProgressPlan } from '../../workflows/bind/plan.ts';
 import type { Stage } from '../../workflows/manifest.ts';
-import type { RunSample } from './durations.ts';
+import { isLoader, type RunSample } from './durations.ts';
 import type { Expectation } from './expectation.ts';
 
 /** The node that runs. Times are milliseconds since 1970. */
@@ -142,7 +142,7 @@ export function byWeight({ plan, done, current }: ProgressState): number {
 export function isCold(state: ProgressState, id: string): boolean {
   return [id, ...upstreamOf(state.plan, id)].some(source => {
     const node = state.plan.nodes[source];
-    if (node === undefined || node.stage !== 'LOADING' || !node.classType.includes('Loader')) return false;
+    if (node === undefined || node.stage !== 'LOADING' || !isLoader(node.classType)) return false;
     return state.ran.has(source) || !state.done.has(source);
   });
 }

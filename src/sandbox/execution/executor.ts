@@ -23,6 +23,8 @@ export interface RunContext extends Pick<NodeContext, 'files' | 'instant' | 'wor
   beforeNode(classType: string): void;
   /** Takes the time that a node of this class is set to take, a sampler's steps aside. Throws Interrupted or Dropped. */
   spend(classType: string): Promise<void>;
+  /** Loads a diffusion model unless it is in memory. Throws Interrupted or Dropped. */
+  loadModel(file: string): Promise<void>;
   /** Sets the node being executed, which the greeting of a new socket contains. */
   setNode(node: string | null): void;
 }
@@ -129,6 +131,7 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
     sendToClient('executing', { node: id, display_node: id, prompt_id: promptId });
     context.beforeNode(node.class_type);
     await context.spend(node.class_type);
+    if (typeof inputs.unet_name === 'string') await context.loadModel(inputs.unet_name);
     const result = await runNode(node.class_type, inputs, nodeContext(id));
     context.assertAlive();
     cache.set(id, result);

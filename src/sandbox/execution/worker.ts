@@ -42,13 +42,16 @@ export interface Stats {
   uploads: number;
   prompts: number;
   frees: number;
+  /** How often each diffusion model was loaded. */
+  loads: Record<string, number>;
   /** Milliseconds since the epoch. */
   timeline: { id: string; startedAt: number; endedAt: number | null }[];
 }
 
 /** All zero. */
 export function emptyStats(): Stats {
-  return { executed: {}, completed: {}, interrupted: {}, uploads: 0, prompts: 0, frees: 0, timeline: [] };
+  const counts = { uploads: 0, prompts: 0, frees: 0 };
+  return { executed: {}, completed: {}, interrupted: {}, ...counts, loads: {}, timeline: [] };
 }
 
 function count(table: Record<string, number>, id: string): void {
@@ -76,6 +79,8 @@ export function startWorker(options: WorkerOptions): Worker {
   let clearCache = false;
   /** Classes that have loaded their models. */
   const loaded = new Set<string>();
+  /** The diffusion model in memory. */
+  let model: string | null = null;
   let node: string | null = null;
   let owner: string | null = null;
 
@@ -128,6 +133,12 @@ export function startWorker(options: WorkerOptions): Worker {
         const load = loaded.has(classType) ? 0 : set.loadMs;
         loaded.add(classType);
         await pass(load + (sampling ? 0 : set.ms), SET_JITTER);
+      },
+      async loadModel(file) {
+        if (file === model) return;
+        model = file;
+        count(stats.loads, file);
+        if (faults.modelLoadMs > 0) await pass(faults.modelLoadMs, SET_JITTER);
       },
       beforeNode(classType) {
         if (faults.failNode?.class === classType)
@@ -186,6 +197,7 @@ export function startWorker(options: WorkerOptions): Worker {
       if (clearCache) {
         cache.clear();
         loaded.clear();
+        model = null;
       }
       clearCache = false;
       await run(item);
@@ -208,6 +220,7 @@ export function startWorker(options: WorkerOptions): Worker {
       dead = false;
       cache.clear();
       loaded.clear();
+      model = null;
       owner = null;
       node = null;
       pause.wake();

@@ -150,7 +150,8 @@ export async function routeControl(
   const parsed = faultsSchema.safeParse(readBody(await call.body())?.value);
   if (!parsed.success) return json({ error: parsed.error.message }, 400);
   const request = parsed.data;
-  if (Object.keys(request).length === 0) Object.assign(engine.faults, noFaults(engine.stepMs));
+  if (Object.keys(request).length === 0)
+    Object.assign(engine.faults, noFaults(engine.stepMs, engine.modelLoadMs));
   applyFaults(engine.faults, request, Date.now());
   if (request.deafSockets === true) engine.hub.deafenAll();
   if (request.dropSockets === true) engine.hub.dropAll();

@@ -127,6 +127,7 @@ export interface Stats {
   readonly uploads: number;
   readonly prompts: number;
   readonly frees: number;
+  readonly loads: Readonly<Record<string, number>>;
   readonly running: string | null;
   readonly pending: string[];
   readonly sockets: string[];
@@ -141,6 +142,7 @@ const statsSchema = z.object({
   uploads: z.number(),
   prompts: z.number(),
   frees: z.number(),
+  loads: z.record(z.string(), z.number()),
   running: z.string().nullable(),
   pending: z.array(z.string()),
   sockets: z.array(z.string()),
