@@ -101,28 +101,39 @@ function ids(): fc.Arbitrary<string> {
 /** Values that the schema does not describe: URLs of images, existing ids, short jobs. */
 function known(): Record<string, Known> {
   const url = fc.constantFrom(`${rig.images.url}/red.png`, `${rig.images.url}/blue.jpg`);
+  const edit = {
+    url,
+    jobId: ids(),
+    uploadId: fc.constant(uploadId),
+    dataUri: fc.constant(`data:image/png;base64,${png.toString('base64')}`),
+    images: fc.oneof(
+      { weight: 2, arbitrary: url.map(one => [{ url: one }]) },
+      { weight: 1, arbitrary: fc.constant([{ uploadId }]) },
+      { weight: 1, arbitrary: ids().map(jobId => [{ jobId }, { uploadId }]) },
+    ),
+    prompt: fc.string({ unit: 'binary', maxLength: 50 }).map(text => `p${text.toWellFormed()}`),
+    steps: fc.integer({ min: 1, max: 4 }),
+    megapixels: fc.constant(0.1),
+    workflow: fc.constantFrom(null, 'qwen-image-edit-plus'),
+    parameters: fc.constant({}),
+    webhook: fc.constant(null),
+  };
   return {
     every: { id: ids(), jobId: ids() },
     jobs: { after: fc.constant(null) },
     // A drained engine would run no further job.
     setEngineState: { id: fc.constant(engineId), drained: fc.constant(false) },
     editImage: {
-      url,
-      jobId: ids(),
-      uploadId: fc.constant(uploadId),
-      dataUri: fc.constant(`data:image/png;base64,${png.toString('base64')}`),
-      images: fc.oneof(
-        { weight: 2, arbitrary: url.map(one => [{ url: one }]) },
-        { weight: 1, arbitrary: fc.constant([{ uploadId }]) },
-        { weight: 1, arbitrary: ids().map(jobId => [{ jobId }, { uploadId }]) },
-      ),
-      prompt: fc.string({ unit: 'binary', maxLength: 50 }).map(text => `p${text.toWellFormed()}`),
-      steps: fc.integer({ min: 1, max: 4 }),
-      megapixels: fc.constant(0.1),
-      workflow: fc.constantFrom(null, 'qwen-image-edit-plus'),
-      parameters: fc.constant({}),
-      webhook: fc.constant(null),
+      ...edit,
+      variations: fc.constantFrom(null, 1),
       idempotencyKey: fc.oneof({ weight: 4, arbitrary: fc.uuid() }, fc.constantFrom('a', 'b')),
+    },
+    // The edits have no key.
+    editImages: {
+      ...edit,
+      mask: fc.constant(null),
+      variations: fc.constantFrom(null, 1, 2),
+      idempotencyKey: fc.constant(null),
     },
   };
 }
@@ -200,6 +211,7 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
       'engines ',
       'workflows ',
       'editImage EditJob',
+      'editImages EditBatch',
       'cancelJob EditJob',
       'retryJob EditJob',
       'deleteJob EditDeletedJob',

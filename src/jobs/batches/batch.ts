@@ -58,14 +58,14 @@ export function progressOf(batch: Batch): number {
 }
 
 /**
- * Seconds until all jobs have ended, at the pace of the batch since its first run; null: nothing has run, or all have ended.
- * Jobs that were canceled or removed say nothing of the pace.
+ * Seconds until all jobs have ended, at the pace of the batch since its first run; null: less than half a job is done, which says
+ * little of the pace, or all have ended. Jobs that were canceled or removed say nothing of the pace.
  */
 export function etaOf(batch: Batch, now: number): number | null {
   const { counts, startedAt, reached } = batch;
   const left = unfinishedOf(batch) * WHOLE_JOB - reached;
   const done = (counts.COMPLETED + counts.ERROR) * WHOLE_JOB + reached;
-  if (startedAt === null || unfinishedOf(batch) === 0 || done === 0) return null;
+  if (startedAt === null || unfinishedOf(batch) === 0 || done < WHOLE_JOB / 2) return null;
   const passed = Math.max(0, now - startedAt);
   return Math.round(((passed / done) * left) / 100) / 10;
 }

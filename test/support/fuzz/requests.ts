@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { type Known, type Operation, operations, valid } from './openapi.ts';
 import { anyValue, images } from './settings.ts';
 
-/** Things that are there: a job, one that samples, one that has its picture, an upload. */
-const KINDS = ['job', 'running', 'done', 'upload'] as const;
+/** Things that are there: a job, one that samples, one that has its picture, an upload, a batch. */
+const KINDS = ['job', 'running', 'done', 'upload', 'batch'] as const;
 export type Kind = (typeof KINDS)[number];
 /** What stands for a thing until the request is sent: `@job7@`, `@upload3@`. */
 const PLACE = /@([a-z]+)(\d+)@/g;
@@ -52,7 +52,10 @@ const NOTHING: Sent = { headers: {}, body: null, traits: [] };
 export function requests(world: World): fc.Arbitrary<Asked> {
   const weights: Record<string, number> = {
     'POST /edit-image': 5,
-    'POST /edit-images': 2,
+    'POST /edit-images': 3,
+    'GET /batches/{batch_id}': 2,
+    'GET /batches/{batch_id}/jobs': 2,
+    'GET /batches/{batch_id}/events': 2,
     'POST /upload': 2,
     'GET /download/{job_id}': 2,
     'GET /status/{job_id}': 2,
@@ -85,16 +88,18 @@ const FAVOURITES: Readonly<Record<string, Kind>> = {
 };
 
 function pathOf({ path }: Operation): fc.Arbitrary<string> {
-  if (!path.includes('{job_id}')) return fc.constant(path);
+  const [parameter] = /\{(?:job|batch)_id\}/.exec(path) ?? [];
+  if (parameter === undefined) return fc.constant(path);
+  const usual = parameter === '{job_id}' ? (FAVOURITES[path] ?? 'job') : 'batch';
   const id = fc.oneof(
-    { weight: 10, arbitrary: place(FAVOURITES[path] ?? 'job') },
+    { weight: 10, arbitrary: place(usual) },
     { weight: 4, arbitrary: place('job') },
     { weight: 2, arbitrary: place('running') },
     { weight: 1, arbitrary: fc.uuid() },
     { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 300 }).map(wellEncoded) },
     { weight: 1, arbitrary: fc.string({ maxLength: 20 }).map(text => text.replace(/[^!-~]|[?#]/g, '')) },
   );
-  return id.map(text => path.replace('{job_id}', () => text));
+  return id.map(text => path.replace(parameter, () => text));
 }
 
 const wellEncoded = (text: string): string => encodeURIComponent(text.toWellFormed());
@@ -214,6 +219,7 @@ function edits(of: Parameters<typeof valid>[0], { pictures, hook, files }: World
     prompt: fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).map(text => `p${text.toWellFormed()}`),
     // Few, as each takes its time; what is left of the range is for the mutations.
     steps: fc.integer({ min: 1, max: 3 }),
+    variations: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(null, 1) }, fc.constant(2)),
     megapixels: fc.double({ min: 0.1, max: 0.15, noNaN: true }),
     workflow: fc.constantFrom(null, 'qwen-image-edit-plus'),
     seed: fc.oneof(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String), fc.nat(), fc.constant(null)),

@@ -160,7 +160,7 @@ export function operations(
     }));
   }
 
-  const weights: Record<string, number> = { editImage: 3, editImages: 2, deleteJob: 2 };
+  const weights: Record<string, number> = { editImage: 3, editImages: 4, deleteJob: 2 };
   const roots = {
     query: schema.getQueryType(),
     mutation: schema.getMutationType(),
