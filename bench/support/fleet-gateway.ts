@@ -167,12 +167,14 @@ function standIn(id: string): Engine {
     live: true,
     workflows: [aJob().request.workflow],
     problems: new Map(),
+    models: new Map(),
   };
   return {
     id,
     client,
     status: () => status,
     canRun: () => true,
+    inventory: () => null,
     takesJobs: () => true,
     recheck: nothing,
     ready: () => Promise.resolve(),
