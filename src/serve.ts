@@ -1,4 +1,5 @@
 import { createEngineClient, EngineUnreachable } from './comfyui/client.ts';
+import { readEngineName } from './comfyui/names.ts';
 import type { Environment } from './config/files.ts';
 import { type Config, misspelled, readConfig } from './config.ts';
 import { startFault } from './gateway/faults.ts';
@@ -27,7 +28,11 @@ export async function checkSettings(environment: Environment): Promise<0 | typeo
   const result = readConfig(environment);
   for (const { name, meant } of misspelled(environment)) console.error(didYouMean(name, meant));
   const faults = result.ok
-    ? await Promise.all(result.config.COMFYUI_URL.map(url => schemeFault(url, result.config)))
+    ? await Promise.all(
+        result.config.COMFYUI_URL.filter(url => readEngineName(url) === null).map(url =>
+          schemeFault(url, result.config),
+        ),
+      )
     : result.faults;
   const found = faults.filter(fault => fault !== null);
   for (const fault of found) console.error(fault);

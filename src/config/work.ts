@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseArtifactsUrl } from '../adapters/artifacts-location.ts';
 import { parseRedisUrl } from '../adapters/redis/address.ts';
 import { parseHeaderLines, tokenFault } from '../comfyui/credentials.ts';
+import { engineNameFault } from '../comfyui/names.ts';
 import { parseEngineKeys } from '../http/access/engine-keys.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
 import { parseWebhookSecrets } from '../webhooks/message.ts';
@@ -20,19 +21,20 @@ import {
   whole,
 } from './kinds.ts';
 
-const ENGINE_RULE = 'takes http:// or https:// URLs, comma-separated';
+const ENGINE_RULE = 'takes http://, https:// or dns+http:// URLs, comma-separated';
+const engineUrl = z.url({ protocol: /^(dns\+)?https?$/, error: ENGINE_RULE }).superRefine((text, context) => {
+  const fault = engineNameFault(text);
+  if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+});
 
 /** The settings of engines, jobs and stores, and of the process, by subject. */
 export const workSubjects = {
   Engines: {
-    COMFYUI_URL: list
-      .pipe(z.array(webUrl(ENGINE_RULE)))
-      .default([])
-      .meta({
-        example: 'http://gpu-1:8188,http://user:secret@gpu-2:8188',
-        description:
-          'URLs of the ComfyUI servers, comma-separated, with optional basic credentials. Default: none with `ENGINE_ALLOW`, else the sandbox',
-      }),
+    COMFYUI_URL: list.pipe(z.array(engineUrl)).default([]).meta({
+      example: 'http://gpu-1:8188,http://user:secret@gpu-2:8188',
+      description:
+        'URLs of the ComfyUI servers, comma-separated, with optional basic credentials; `dns+http://` before a name takes the engines at all its addresses. Default: none with `ENGINE_ALLOW`, else the sandbox',
+    }),
     COMFYUI_TOKEN: parsed(text => {
       const fault = tokenFault(text);
       return fault === null ? { ok: true, value: text } : { ok: false, fault };

@@ -1,5 +1,9 @@
+import { readEngineName } from '../comfyui/names.ts';
 import type { Environment } from '../config/files.ts';
 import type { Config } from '../config.ts';
+import { resolveEngineName } from '../dispatch/fleet/names.ts';
+import { SYSTEM_RESOLVER, usesSandbox } from '../gateway/engines.ts';
+import type { Workflow } from '../workflows/workflow.ts';
 import { type Check, reporter } from './check.ts';
 import { checkDisks } from './disk.ts';
 import { checkEngine, type EngineFindings } from './engine.ts';
@@ -16,9 +20,7 @@ import { checkDefault, checkWorkflows } from './workflows.ts';
 export async function* examine(config: Config, environment: Environment): AsyncGenerator<Check> {
   const gateway = findGateway(config);
   const loaded = checkWorkflows(config);
-  const engines = loaded.then(({ workflows }) =>
-    Promise.all(config.COMFYUI_URL.map(url => checkEngine(url, config, workflows))),
-  );
+  const engines = loaded.then(({ workflows }) => engineFindings(config, workflows));
   const parts: readonly Promise<readonly Check[]>[] = [
     gateway.then(checkGateway),
     loaded.then(({ checks }) => checks),
@@ -33,7 +35,32 @@ export async function* examine(config: Config, environment: Environment): AsyncG
   for (const part of parts) yield* await part;
 }
 
+/** Of each engine in `COMFYUI_URL`, also of those that its names lead to now. */
+async function engineFindings(config: Config, workflows: readonly Workflow[]): Promise<EngineFindings[]> {
+  const found = await Promise.all(
+    config.COMFYUI_URL.map(async text => {
+      const name = readEngineName(text);
+      if (name === null) return [await checkEngine(text, config, workflows)];
+      const urls = await resolveEngineName(name, SYSTEM_RESOLVER).catch(() => []);
+      if (urls.length === 0) return [nothingAt(name.text)];
+      return Promise.all(urls.map(url => checkEngine(url, config, workflows)));
+    }),
+  );
+  return found.flat();
+}
+
+function nothingAt(name: string): EngineFindings {
+  const check = reporter('engine', name).warning(
+    'the name has no addresses now',
+    'start an engine under the name, or correct COMFYUI_URL',
+  );
+  return { checks: [check], runs: null };
+}
+
 function engineChecks(config: Config, found: readonly EngineFindings[]): Check[] {
+  if (found.length === 0 && !usesSandbox(config)) {
+    return [reporter('engine', null).ok('COMFYUI_URL is not set: engines are added while the gateway runs')];
+  }
   if (found.length === 0) {
     return [
       reporter('engine', null).warning(

@@ -1,14 +1,20 @@
+import dns from 'node:dns/promises';
 import { createEngineClient } from '../comfyui/client.ts';
+import { withDeadline } from '../concurrency/deadline.ts';
 import type { Config } from '../config.ts';
-import { configuredAt } from '../dispatch/fleet/changes.ts';
 import type { ConfiguredEngines, FleetOptions } from '../dispatch/fleet/fleet.ts';
+import { type Resolver, watchNames } from '../dispatch/fleet/names.ts';
 import type { Log } from '../log.ts';
+import type { AllowList } from '../outbound/allow-list.ts';
 import { hostAndPort } from '../outbound/url.ts';
 import { startSandbox } from '../sandbox/server.ts';
 import type { Stops } from './stops.ts';
 
 /** How long a request to an engine waits for the response, in milliseconds. */
 const ENGINE_ANSWER_MS = 60_000;
+
+/** How long a start waits for the names in `COMFYUI_URL`, in milliseconds. */
+const FIRST_LOOKUP_MS = 3_000;
 
 /** Whether the sandbox stands in, because no setting brings an engine. */
 export function usesSandbox({ COMFYUI_URL, ENGINE_ALLOW }: Config): boolean {
@@ -27,7 +33,7 @@ export async function engineSources(
     configured: await configuredEngines(config, log, stops),
     allows(url) {
       const { host, port } = hostAndPort(new URL(url));
-      return allow !== undefined && (allow.allowsHost(host, port) || allow.allowsAddress(host, port));
+      return allow !== undefined && listed(allow, host, port);
     },
     clientFor: url =>
       createEngineClient({
@@ -39,6 +45,10 @@ export async function engineSources(
   };
 }
 
+function listed(allow: AllowList, host: string, port: number): boolean {
+  return allow.allowsHost(host, port) || allow.allowsAddress(host, port);
+}
+
 async function configuredEngines(config: Config, log: Log, stops: Stops): Promise<ConfiguredEngines> {
   const urls = [...config.COMFYUI_URL];
   if (usesSandbox(config)) {
@@ -47,6 +57,25 @@ async function configuredEngines(config: Config, log: Log, stops: Stops): Promis
     log.warn({ engine: engine.url }, 'COMFYUI_URL is not set: the sandbox is used, no model is run');
     urls.push(engine.url);
   }
-  const engines = configuredAt(urls);
-  return { present: () => engines, onChange: () => () => undefined };
+  const allow = config.ENGINE_ALLOW ?? null;
+  const named = watchNames({
+    urls,
+    resolver: SYSTEM_RESOLVER,
+    // Without a list, the name in the setting says enough.
+    permits(name, url) {
+      const { host, port } = hostAndPort(new URL(url));
+      return allow === null || allow.allowsHost(name.host, port) || listed(allow, host, port);
+    },
+    log,
+  });
+  stops.add(() => named.stop());
+  await withDeadline(named.ready, FIRST_LOOKUP_MS, () => undefined);
+  return named;
 }
+
+/** The name servers of the system, without its hosts file, and without the threads that `getaddrinfo` would block. */
+export const SYSTEM_RESOLVER: Resolver = {
+  ipv4: host => dns.resolve4(host),
+  ipv6: host => dns.resolve6(host),
+  services: host => dns.resolveSrv(host),
+};

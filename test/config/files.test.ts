@@ -60,7 +60,7 @@ describe('settings from files', () => {
     expect(code).toBe(78);
     expect(err.trim().split('\n').toSorted()).toEqual([
       `API_KEYS_FILE: cannot read ${folder}/missing: there is no such file`,
-      `COMFYUI_URL in ${folder}/comfyui: takes http:// or https:// URLs, comma-separated`,
+      `COMFYUI_URL in ${folder}/comfyui: takes http://, https:// or dns+http:// URLs, comma-separated`,
       `JWT_ISSUER_FILE: cannot read ${folder}: it is a folder`,
       'REDIS_URL: set it or REDIS_URL_FILE, not both',
       `WEBHOOK_SECRET_FILE: ${folder}/empty is empty`,
