@@ -36,8 +36,8 @@ export const bench: Bench = {
   title: 'GET /status/{id}: requests a second',
   about:
     `${CONNECTIONS} connections that stay open. The gateway runs as it is deployed, every guard on, and has the job in ` +
-    'its SQLite file; bare node:http and FastAPI answer the very same JSON from a constant. Servers and load are ' +
-    'processes of their own.',
+    'its SQLite file; bare node:http, once with two headers and once with the same, and FastAPI answer the very same ' +
+    'JSON from a constant. Servers and load are processes of their own.',
   runs: 3,
   measure: context => withFolder(folder => measure(context, folder)),
 };
@@ -45,13 +45,17 @@ export const bench: Bench = {
 async function measure(context: BenchContext, dataDir: string): Promise<Findings> {
   const { running, done } = await fill(dataDir);
   const gateway = await startOn(dataDir);
-  const answer: unknown = await (await fetch(`${gateway.url}/status/${running}`)).json();
-  const plain = await startServer(PEER, { args: ['json', JSON.stringify(answer)] });
+  const response = await fetch(`${gateway.url}/status/${running}`);
+  const answer: unknown = await response.json();
+  const text = JSON.stringify(answer);
+  const plain = await startServer(PEER, { args: ['json', text] });
+  const alike = await startServer(PEER, { args: ['json', text, JSON.stringify(headersOf(response))] });
   const fastApi = await startFastApi(answer);
   if (fastApi === null) context.note('FastAPI and uvicorn are not there: BENCH_PYTHON names who has them');
   try {
     const urls = {
       plain: `${plain.url}/status/x`,
+      alike: `${alike.url}/status/x`,
       running: `${gateway.url}/status/${running}`,
       done: `${gateway.url}/status/${done}`,
       ...(fastApi === null ? {} : { fastApi: `${fastApi.url}/status/x` }),
@@ -69,12 +73,14 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
         runs.flatMap(found => found.get(name) ?? []),
       );
     const bare = rowOf('bare node:http', 'plain');
+    const sameHeaders = rowOf('bare node:http with the same headers', 'alike');
     const ours = rowOf('gateway, a job that runs', 'running');
     const finishedOnes = rowOf('gateway, a job that is done', 'done');
-    const rows = [bare, ours, finishedOnes];
+    const rows = [bare, sameHeaders, ours, finishedOnes];
     const ratios = [
       ratio('a job that runs, over bare node:http', ours, bare, atLeast(0.75)),
       ratio('a job that is done, over bare node:http', finishedOnes, bare, atLeast(0.75)),
+      ratio('a job that runs, over bare node:http with the same headers', ours, sameHeaders),
     ];
     if (fastApi === null) return { rows, ratios };
     const theirs = rowOf('FastAPI on uvicorn', 'fastApi');
@@ -84,8 +90,20 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
     };
   } finally {
     await fastApi?.stop();
-    await Promise.all([plain.stop(), gateway.stop()]);
+    await Promise.all([plain.stop(), alike.stop(), gateway.stop()]);
   }
+}
+
+/** Those of the gateway: without what Node adds to every response, and the length. */
+function headersOf({ headers }: Response): Record<string, string> {
+  const {
+    date,
+    connection,
+    'keep-alive': keep,
+    'content-length': length,
+    ...rest
+  } = Object.fromEntries(headers);
+  return rest;
 }
 
 async function perSecond(url: string, seconds: number): Promise<number> {

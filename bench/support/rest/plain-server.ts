@@ -1,17 +1,21 @@
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 
 /**
- * The peer, in a process of its own: bare `node:http`. `json <text>` answers everything with that JSON, written anew each
- * time; `file <path>` pipes that file. Says its URL on standard output.
+ * The peer, in a process of its own: bare `node:http`. `json <text> [headers]` answers everything with that JSON, written
+ * anew each time, and with those headers (a JSON object) and an id; `file <path>` pipes that file. Says its URL on standard
+ * output.
  */
-const [kind, content = ''] = process.argv.slice(2);
+const [kind, content = '', more] = process.argv.slice(2);
+const headers: Readonly<Record<string, string>> | null = more === undefined ? null : JSON.parse(more);
 
 function sendJson(response: ServerResponse, value: unknown): void {
   const text = JSON.stringify(value);
   response
     .writeHead(200, {
+      ...(headers === null ? {} : { ...headers, 'x-request-id': randomUUID() }),
       'content-type': 'application/json; charset=utf-8',
       'content-length': Buffer.byteLength(text),
     })
