@@ -94,7 +94,7 @@ function addRemove(engines: Command, done: Done): void {
       const result = await withClient(options, client => client.removeEngine(id));
       if (options.json === true) printJson(result);
       if (result.__typename === 'EditRemovedEngine') {
-        if (options.json !== true) say(`${result.id}  removed`);
+        if (options.json !== true) say(`${result.engineId}  removed`);
         return;
       }
       note(`${id}  ${result.message}`);

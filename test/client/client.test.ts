@@ -300,7 +300,7 @@ describe('results', () => {
     expect(again.__typename).toBe('EditJob');
     if (again.__typename !== 'EditJob') return;
     expect(again.id).not.toBe(id);
-    expect(await client.delete(again.id)).toEqual({ __typename: 'EditDeletedJob', id: again.id });
+    expect(await client.delete(again.id)).toEqual({ __typename: 'EditDeletedJob', jobId: again.id });
   });
 
   it('of a list are pages', async () => {

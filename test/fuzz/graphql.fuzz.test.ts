@@ -148,7 +148,11 @@ function asked(): fc.Arbitrary<Operation> {
 }
 
 const named = z
-  .object({ __typename: z.string().default(''), id: z.string().optional() })
+  .object({
+    __typename: z.string().default(''),
+    id: z.string().optional(),
+    jobId: z.string().optional(),
+  })
   .catch({ __typename: '' });
 
 it(`GraphQL answers ${RUNS} documents over each transport without an internal error; FUZZ_SEED=${SEED}`, {
@@ -164,10 +168,10 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
     expect(JSON.stringify(errors ?? [])).not.toMatch(/node_modules|\.ts:\d/);
     if (errors === undefined) report.count(`${way} without errors`);
     for (const [field, value] of Object.entries(data ?? {})) {
-      const { __typename, id } = named.parse(value);
+      const { __typename, id, jobId } = named.parse(value);
       if (errors === undefined && variables !== undefined) report.count(`${way} ${field} ${__typename}`);
       if (__typename === 'EditJob' && id !== undefined && !pool.includes(id)) pool.push(id);
-      if (__typename === 'EditDeletedJob') pool = pool.filter(kept => kept !== id);
+      if (__typename === 'EditDeletedJob') pool = pool.filter(kept => kept !== jobId);
       if (pool.length > POOL) pool.shift();
       if (__typename === 'EditEngine') {
         await rig.graphql(`mutation { setEngineState(id: "${engineId}", drained: false) { __typename } }`);

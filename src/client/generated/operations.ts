@@ -352,7 +352,7 @@ export type DeleteJobMutationVariables = Exact<{
 
 
 export type DeleteJobMutation = { deleteJob:
-    | { __typename: 'EditDeletedJob', id: string }
+    | { __typename: 'EditDeletedJob', jobId: string }
     | { __typename: 'EditJobNotFound', code: EditErrorCode, message: string, retryable: boolean }
    };
 
@@ -413,7 +413,7 @@ export type RemoveEngineMutationVariables = Exact<{
 
 export type RemoveEngineMutation = { removeEngine:
     | { __typename: 'EditEngineNotFound', code: EditErrorCode, message: string, retryable: boolean }
-    | { __typename: 'EditRemovedEngine', id: string }
+    | { __typename: 'EditRemovedEngine', engineId: string }
    };
 
 export type SetEngineStateMutationVariables = Exact<{
@@ -912,7 +912,7 @@ export const DeleteJobDocument: Operation<DeleteJobMutation, DeleteJobMutationVa
   deleteJob(id: $id) {
     __typename
     ... on EditDeletedJob {
-      id
+      jobId
     }
     ...Fault
   }
@@ -1127,7 +1127,7 @@ export const RemoveEngineDocument: Operation<RemoveEngineMutation, RemoveEngineM
   removeEngine(id: $id) {
     __typename
     ... on EditRemovedEngine {
-      id
+      engineId
     }
     ...Fault
   }

@@ -52,13 +52,13 @@ export function addEdits(
     types: [JobType, errors.JobNotFound],
     resolveType: nameOf,
   });
-  const DeletedJob = builder.objectRef<{ id: string }>('EditDeletedJob').implement({
+  const DeletedJob = builder.objectRef<{ jobId: string }>('EditDeletedJob').implement({
     description: 'The job was deleted, with its images.',
-    fields: t => ({ id: t.exposeID('id') }),
+    fields: t => ({ jobId: t.exposeID('jobId') }),
   });
   const DeleteJobResult = builder.unionType('EditDeleteJobResult', {
     types: [DeletedJob, errors.JobNotFound],
-    resolveType: (value: { id: string } | Problem) => ('kind' in value ? value.kind : 'EditDeletedJob'),
+    resolveType: (value: { jobId: string } | Problem) => ('kind' in value ? value.kind : 'EditDeletedJob'),
   });
 
   builder.mutationFields(t => ({
@@ -95,7 +95,7 @@ export function addEdits(
       description: 'Cancels the job if it runs, then deletes it with its images.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { jobs, caller }) =>
-        (await jobs.remove(id, caller)) ? { id } : jobNotFound(id),
+        (await jobs.remove(id, caller)) ? { jobId: id } : jobNotFound(id),
     }),
     retryJob: t.field({
       type: RetryJobResult,

@@ -23,7 +23,7 @@ type EngineNotFound = ProblemOf<'EditEngineNotFound'>;
 type InvalidInput = ProblemOf<'EditInvalidInput'>;
 
 interface RemovedEngine {
-  readonly id: string;
+  readonly engineId: string;
 }
 
 /** Characters of the reason of a drain that are kept. */
@@ -181,7 +181,7 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
   );
   const RemovedEngine = builder.objectRef<RemovedEngine>('EditRemovedEngine').implement({
     description: 'An engine that leaves, or has left.',
-    fields: t => ({ id: t.exposeID('id') }),
+    fields: t => ({ engineId: t.exposeID('engineId') }),
   });
   const RemoveEngineResult = builder.unionType('EditRemoveEngineResult', {
     types: [RemovedEngine, errors.EngineNotFound],
@@ -198,12 +198,12 @@ export function addEngines(builder: Builder, { Node }: JobTypes, errors: ErrorTy
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, { fleet, caller }): Promise<RemovedEngine | EngineNotFound> => {
         needOperator(caller);
-        return (await fleet.remove(id)) ? { id } : engineNotFound(id);
+        return (await fleet.remove(id)) ? { engineId: id } : engineNotFound(id);
       },
     }),
   );
 }
 
-function engineNotFound(id: string): EngineNotFound {
-  return { kind: 'EditEngineNotFound', code: 'ENGINE_NOT_FOUND', message: 'Engine not found', id };
+function engineNotFound(engineId: string): EngineNotFound {
+  return { kind: 'EditEngineNotFound', code: 'ENGINE_NOT_FOUND', message: 'Engine not found', engineId };
 }

@@ -6,7 +6,10 @@ import type { SubmitFailure } from '../../jobs/submit/outcome.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 
-/** An error that a caller can act on, as a member of a result union. */
+/**
+ * An error that a caller can act on, as a member of a result union. None has a field `id`: Relay stores objects by `id`
+ * alone, so an error with the id of a job would take the place of the job.
+ */
 export type Problem =
   | { kind: 'EditInvalidInput'; code: ErrorCode; message: string; field: string | null }
   | { kind: 'EditImageRejected'; code: ErrorCode; message: string; field: string | null }
@@ -18,10 +21,10 @@ export type Problem =
       retryAfterSeconds: number;
     } & LimitReached)
   | { kind: 'EditNotAllowed'; code: 'NOT_ALLOWED'; message: string; field: string | null }
-  | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; id: string }
-  | { kind: 'EditBatchNotFound'; code: 'BATCH_NOT_FOUND'; message: string; id: string }
+  | { kind: 'EditJobNotFound'; code: 'JOB_NOT_FOUND'; message: string; jobId: string }
+  | { kind: 'EditBatchNotFound'; code: 'BATCH_NOT_FOUND'; message: string; batchId: string }
   | { kind: 'EditJobNotFinal'; code: 'JOB_NOT_FINAL'; message: string; job: Job }
-  | { kind: 'EditEngineNotFound'; code: 'ENGINE_NOT_FOUND'; message: string; id: string };
+  | { kind: 'EditEngineNotFound'; code: 'ENGINE_NOT_FOUND'; message: string; engineId: string };
 
 /** The problems of one kind. */
 export type ProblemOf<K extends Problem['kind']> = Extract<Problem, { kind: K }>;
@@ -75,13 +78,13 @@ export function invalidInput(field: string | null, message: string): ProblemOf<'
 }
 
 /** The problem of a batch that does not exist, or not for this caller. */
-export function batchNotFound(id: string): ProblemOf<'EditBatchNotFound'> {
-  return { kind: 'EditBatchNotFound', code: 'BATCH_NOT_FOUND', message: 'Batch not found', id };
+export function batchNotFound(batchId: string): ProblemOf<'EditBatchNotFound'> {
+  return { kind: 'EditBatchNotFound', code: 'BATCH_NOT_FOUND', message: 'Batch not found', batchId };
 }
 
 /** The problem of an id that does not exist, or not for this caller. */
-export function jobNotFound(id: string): ProblemOf<'EditJobNotFound'> {
-  return { kind: 'EditJobNotFound', code: 'JOB_NOT_FOUND', message: 'Job not found', id };
+export function jobNotFound(jobId: string): ProblemOf<'EditJobNotFound'> {
+  return { kind: 'EditJobNotFound', code: 'JOB_NOT_FOUND', message: 'Job not found', jobId };
 }
 
 /** Adds the error types. Returns references to them. */
@@ -148,13 +151,13 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
   const JobNotFound = builder.objectRef<ProblemOf<'EditJobNotFound'>>('EditJobNotFound').implement({
     description: 'The job does not exist, or belongs to another caller.',
     interfaces: [ErrorInterface],
-    fields: t => ({ id: t.exposeID('id') }),
+    fields: t => ({ jobId: t.exposeID('jobId') }),
   });
   const BatchNotFound = builder.objectRef<ProblemOf<'EditBatchNotFound'>>('EditBatchNotFound').implement({
     description:
       'The batch does not exist, belongs to another caller, or its last job was deleted or has expired.',
     interfaces: [ErrorInterface],
-    fields: t => ({ id: t.exposeID('id') }),
+    fields: t => ({ batchId: t.exposeID('batchId') }),
   });
   const JobNotFinal = builder.objectRef<ProblemOf<'EditJobNotFinal'>>('EditJobNotFinal').implement({
     description: 'The job has not ended yet.',
@@ -164,7 +167,7 @@ export function addErrors(builder: Builder, { JobType, ErrorCode: ErrorCodeEnum 
   const EngineNotFound = builder.objectRef<ProblemOf<'EditEngineNotFound'>>('EditEngineNotFound').implement({
     description: 'There is no engine with this id.',
     interfaces: [ErrorInterface],
-    fields: t => ({ id: t.exposeID('id') }),
+    fields: t => ({ engineId: t.exposeID('engineId') }),
   });
   return {
     InvalidInput,

@@ -304,7 +304,8 @@ const GRAPHQL: Record<string, Row> = {
     yes: ({ retryJob }) => isJob(retryJob),
   },
   'Mutation.deleteJob': {
-    query: 'mutation { deleteJob(id: ":own") { ... on EditDeletedJob { id } ... on EditError { code } } }',
+    query:
+      'mutation { deleteJob(id: ":own") { ... on EditDeletedJob { id: jobId } ... on EditError { code } } }',
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ deleteJob }) => isJob(deleteJob),
   },

@@ -73,9 +73,10 @@ describe('cancel and delete', () => {
     const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
     await watchOverWebSocket(rig.url, id);
     expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
-    const remove = 'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on EditDeletedJob { id } } }';
+    const remove =
+      'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on EditDeletedJob { jobId } } }';
     expect(await rig.graphql(remove, { id })).toEqual({
-      data: { deleteJob: { __typename: 'EditDeletedJob', id } },
+      data: { deleteJob: { __typename: 'EditDeletedJob', jobId: id } },
     });
     expect(await rig.graphql(remove, { id })).toEqual({
       data: { deleteJob: { __typename: 'EditJobNotFound' } },
@@ -149,7 +150,7 @@ describe('jobs', () => {
     const errors = '... on EditError { __typename code retryable }';
     const mutation = `mutation ($id: ID!, $unknown: ID!) {
       cancel: cancelJob(id: $unknown) { ${errors} }
-      delete: deleteJob(id: $unknown) { ${errors} }
+      delete: deleteJob(id: $unknown) { ${errors} ... on EditJobNotFound { jobId } }
       retry: retryJob(id: $unknown) { ${errors} }
       early: retryJob(id: $id) { ${errors} }
       stop: cancelJob(id: $id) { __typename }
@@ -157,7 +158,7 @@ describe('jobs', () => {
     const notFound = { __typename: 'EditJobNotFound', code: 'JOB_NOT_FOUND', retryable: false };
     expect((await rig.graphql(mutation, { id, unknown: 'none' })).data).toEqual({
       cancel: notFound,
-      delete: notFound,
+      delete: { ...notFound, jobId: 'none' },
       retry: notFound,
       early: { __typename: 'EditJobNotFinal', code: 'JOB_NOT_FINAL', retryable: true },
       stop: { __typename: 'EditJob' },
@@ -194,7 +195,7 @@ describe('engines and workflows', () => {
     const running = await submitByGraphQL(rig, { steps: 20, megapixels: 0.25 });
     await sampling(running);
     const drain =
-      'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { ... on EditEngine { state } ... on EditError { __typename code retryable } ... on EditEngineNotFound { id } } }';
+      'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { ... on EditEngine { state } ... on EditError { __typename code retryable } ... on EditEngineNotFound { engineId } } }';
     expect(await rig.graphql(drain, { id, drained: true })).toEqual({
       data: { setEngineState: { state: 'DRAINED' } },
     });
@@ -207,7 +208,7 @@ describe('engines and workflows', () => {
       __typename: 'EditEngineNotFound',
       code: 'ENGINE_NOT_FOUND',
       retryable: false,
-      id: 'none',
+      engineId: 'none',
     };
     expect(await rig.graphql(drain, { id: 'none', drained: true })).toEqual({
       data: { setEngineState: notFound },
