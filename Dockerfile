@@ -7,6 +7,11 @@ COPY package.json package-lock.json ./
 # Never --omit=optional: sharp ships its binaries as optional packages, one per platform. The scripts would build the
 # Studio page, which is built below.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+# Artifacts in S3, and traces.
+COPY src/adapters/s3/package.json src/adapters/s3/package-lock.json src/adapters/s3/
+COPY src/telemetry/otlp/package.json src/telemetry/otlp/package-lock.json src/telemetry/otlp/
+RUN npm ci --prefix src/adapters/s3 --ignore-scripts --no-audit --no-fund \
+  && npm ci --prefix src/telemetry/otlp --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim AS studio
 WORKDIR /app
@@ -25,6 +30,7 @@ COPY schema schema
 COPY workflows workflows
 COPY bin bin
 COPY src src
+COPY --from=packages /app/src src
 COPY --from=studio /app/dist/studio dist/studio
 RUN mkdir /data && chown node:node /data
 USER node

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cp, glob, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { buildStudio, isStale } from './build-studio.ts';
+import { installPackages } from './install.ts';
 
 /**
  * Makes `dist`, what the package has instead of `src`: the program as JavaScript, the types of its client, the JSON
@@ -9,18 +10,22 @@ import { buildStudio, isStale } from './build-studio.ts';
  */
 
 const root = fileURLToPath(new URL('.', import.meta.url));
+const TSC = 'tools/check/node_modules/typescript/bin/tsc';
 process.chdir(root);
 
+// The compiler, and the types of what some gateways use.
+await installPackages(['tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
 // What is no longer made would be published all the same.
 const made = (await readdir('dist').catch(() => [])).filter(name => name !== 'studio');
 for (const name of made) await rm(`dist/${name}`, { recursive: true });
 for (const project of ['tsconfig.build.json', 'tsconfig.types.json']) {
-  const { status } = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], {
+  const { status } = spawnSync(process.execPath, [TSC, '-p', project], {
     stdio: 'inherit',
   });
   if (status !== 0) process.exit(1);
 }
-for await (const file of glob('src/**/*.json', { exclude: ['src/studio'] })) {
+const data = glob('src/**/*.json', { exclude: ['src/studio', '**/node_modules', '**/package*.json'] });
+for await (const file of data) {
   await cp(file, file.replace('src', 'dist'));
 }
 if (isStale()) await buildStudio();

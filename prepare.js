@@ -3,6 +3,11 @@
 if (process.features.typescript) {
   const { buildStudio, isStale } = await import('./build-studio.ts');
   if (isStale()) await buildStudio();
+  const { globSync, rmSync } = await import('node:fs');
+  // A third of what the package of Node has is headers for building native modules: none is built here.
+  for (const headers of globSync('node_modules/node/node_modules/*/include')) {
+    rmSync(headers, { recursive: true });
+  }
 } else {
   console.log('The Studio page is not built: that needs the dev dependencies (npm ci)');
 }

@@ -67,7 +67,8 @@ async function tryOne(artifacts: Artifacts): Promise<string | null> {
 }
 
 function bucketFix(reason: string): string {
-  if (reason.includes('npm install')) return reason.slice(reason.indexOf('npm install'));
+  const [command] = /npm (ci|install) .*/.exec(reason) ?? [];
+  if (command !== undefined) return command;
   if (/NoSuchBucket/.test(reason)) return 'create the bucket, or correct ARTIFACTS_URL';
   if (/RequestTimeTooSkewed/.test(reason)) return 'set the clock of this machine: timedatectl set-ntp true';
   if (/credentials|InvalidAccessKeyId|SignatureDoesNotMatch/i.test(reason)) {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { Tracing } from './tracing.ts';
@@ -33,13 +35,16 @@ const NO_TRACING: Tracing = {
 
 async function loadPackages() {
   try {
-    return await Promise.all([import('./otlp.ts'), import('./job-spans.ts')]);
+    return await Promise.all([import('./otlp/spans.ts'), import('./job-spans.ts')]);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
+    const folder = new URL('otlp/', import.meta.url);
+    const command = existsSync(new URL('package-lock.json', folder))
+      ? `npm ci --prefix ${fileURLToPath(folder)}`
+      : 'npm install @opentelemetry/api @opentelemetry/exporter-trace-otlp-proto @opentelemetry/resources ' +
+        '@opentelemetry/sdk-trace-base';
     throw new Error(
-      'OTEL_EXPORTER_OTLP_ENDPOINT: traces need optional packages that are not installed: ' +
-        'npm install @opentelemetry/api @opentelemetry/exporter-trace-otlp-proto @opentelemetry/resources ' +
-        '@opentelemetry/sdk-trace-base',
+      `OTEL_EXPORTER_OTLP_ENDPOINT: traces need optional packages that are not installed: ${command}`,
       { cause: error },
     );
   }

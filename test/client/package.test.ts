@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { TSC } from '../support/type-check.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const execute = promisify(execFile);
@@ -72,11 +73,10 @@ describe('the package', () => {
         }
       }`;
     await writeFile(join(folder, 'program.mts'), program);
-    const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
     const how = ['--strict', '--skipLibCheck', 'false', '--target', 'es2022', '--noEmit'];
     const types = ['--typeRoots', join(ROOT, 'node_modules/@types')];
     const where = ['--module', module, '--moduleResolution', resolution];
-    expect(await run(folder, [tsc, ...how, ...types, ...where, ...more, 'program.mts'])).toBe('');
+    expect(await run(folder, [TSC, ...how, ...types, ...where, ...more, 'program.mts'])).toBe('');
   });
 
   it('has the command line with all its files', async () => {
@@ -119,10 +119,10 @@ describe('the package', () => {
   });
 
   it('imports no package that is not a dependency', async () => {
-    const { dependencies, optionalDependencies } = JSON.parse(
+    const { dependencies, peerDependencies } = JSON.parse(
       await readFile(join(installed, 'package.json'), 'utf8'),
     );
-    const named = Object.keys({ ...dependencies, ...optionalDependencies });
+    const named = Object.keys({ ...dependencies, ...peerDependencies });
     const needed = new Set<string>();
     for await (const file of glob('dist/**/*.js', { cwd: installed })) {
       const text = await readFile(join(installed, file), 'utf8');

@@ -26,7 +26,7 @@ import { postJson, submit } from '../support/requests.ts';
 import { linkModules, typeErrorsIn } from '../support/type-check.ts';
 
 const fileAt = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const COMPILER = fileAt('../../node_modules/relay-compiler/cli.js');
+const COMPILER = fileAt('../node_modules/relay-compiler/cli.js');
 
 /** Compiles only if the types are those that the schema promises. */
 const CONSUMER = `

@@ -12,6 +12,7 @@ import { readConfig } from '../../src/config.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { API_KEYS } from '../support/requests.ts';
 import { lookFor } from '../support/stores/install.ts';
+import { TSC } from '../support/type-check.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -128,7 +129,7 @@ let rig: Rig;
 let scratch: string;
 
 beforeAll(async () => {
-  scratch = await mkdtemp(join(root, 'node_modules/.manifests-'));
+  scratch = await mkdtemp(join(root, 'test/node_modules/.manifests-'));
   rig = await startRig({ METRICS_PORT: '0' });
 });
 afterAll(async () => {
@@ -157,9 +158,8 @@ async function conforms(manifests: readonly Manifest[]): Promise<void> {
   );
   const file = join(scratch, 'manifests.ts');
   await writeFile(file, lines.join('\n'));
-  const tsc = join(root, 'node_modules/.bin/tsc');
   const flags = ['--noEmit', '--strict', '--ignoreConfig', '--module', 'preserve', '--types', ''];
-  const { stdout } = await run(tsc, [...flags, file]).catch(error => error);
+  const { stdout } = await run(process.execPath, [TSC, ...flags, file]).catch(error => error);
   expect(stdout).toBe('');
 }
 

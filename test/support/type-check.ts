@@ -4,9 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url));
+const MODULES = fileURLToPath(new URL('../node_modules', import.meta.url));
+/** TypeScript's compiler. */
+export const TSC = fileURLToPath(
+  new URL('../../tools/check/node_modules/typescript/bin/tsc', import.meta.url),
+);
 
-/** Makes the packages of this project those of a folder outside of it. */
+/** Makes the packages of the tests those of a folder outside of the project. */
 export async function linkModules(folder: string): Promise<void> {
   await symlink(MODULES, join(folder, 'node_modules'), 'dir');
 }
@@ -25,8 +29,7 @@ export async function typeErrorsIn(folder: string): Promise<string> {
     types: [],
   };
   await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }));
-  const compiler = join(MODULES, 'typescript/bin/tsc');
-  return promisify(execFile)(process.execPath, [compiler, '-p', folder]).then(
+  return promisify(execFile)(process.execPath, [TSC, '-p', folder]).then(
     () => '',
     error => String(error.stdout),
   );

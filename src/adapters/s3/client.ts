@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
 import type { AwsCredentials, S3Location } from '../artifacts-location.ts';
 
@@ -5,7 +7,7 @@ type Client = typeof import('@aws-sdk/client-s3');
 type Storage = typeof import('@aws-sdk/lib-storage');
 type Presigner = typeof import('@aws-sdk/s3-request-presigner');
 
-/** The AWS packages: optional dependencies of tens of megabytes, which only a gateway with S3 needs. */
+/** The AWS packages of `package.json` in this folder: tens of megabytes, which only a gateway with S3 needs. */
 export interface S3Packages extends Pick<Storage, 'Upload'>, Pick<Presigner, 'getSignedUrl'> {
   readonly client: Client;
 }
@@ -21,11 +23,13 @@ export async function loadS3Packages(): Promise<S3Packages> {
     return { client, Upload, getSignedUrl };
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error;
-    throw new Error(
-      'ARTIFACTS_URL: s3:// needs optional packages that are not installed: ' +
-        'npm install @aws-sdk/client-s3 @aws-sdk/lib-storage @aws-sdk/s3-request-presigner',
-      { cause: error },
-    );
+    const folder = new URL('.', import.meta.url);
+    const command = existsSync(new URL('package-lock.json', folder))
+      ? `npm ci --prefix ${fileURLToPath(folder)}`
+      : 'npm install @aws-sdk/client-s3 @aws-sdk/lib-storage @aws-sdk/s3-request-presigner';
+    throw new Error(`ARTIFACTS_URL: s3:// needs optional packages that are not installed: ${command}`, {
+      cause: error,
+    });
   }
 }
 

@@ -3,6 +3,7 @@ import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildStudio, isStale } from '../../../build-studio.ts';
+import { installPackages } from '../../../install.ts';
 
 const run = promisify(execFile);
 const REDIS_NAMES = ['redis-server', 'valkey-server'];
@@ -19,8 +20,12 @@ export const S3_ADVICE =
   'install OpenStack Swift for Python (Debian: apt-get install python3-swift), or set TEST_S3_URL to ' +
   's3://bucket?endpoint=http://host:9000 of an S3 server, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
 
-/** Vitest's global setup: builds the page, and as root on Debian installs the stores that the tests start, where missing. */
+/**
+ * Vitest's global setup: installs the packages of the tests and builds the page, and as root on Debian installs the stores that
+ * the tests start, all where missing.
+ */
 export default async function setup(): Promise<void> {
+  await installPackages(['test', 'examples', 'tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
   if (isStale()) await buildStudio();
   if (process.getuid?.() !== 0) return;
   if ((await lookFor(REDIS_NAMES)) === null) await install('redis-server', REDIS_ADVICE);

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { loadS3Packages } from '../../../src/adapters/s3/client.ts';
 import { hasS3Server, PYTHON, S3_ADVICE } from './install.ts';
 
 const PROGRAM = fileURLToPath(new URL('s3-server.py', import.meta.url));
@@ -34,6 +34,7 @@ async function startOwn(): Promise<TestS3> {
   const child = spawn(PYTHON, [PROGRAM, folder, secret], { stdio: ['pipe', 'pipe', 'pipe'] });
   const endpoint = `http://127.0.0.1:${await portOf(child)}`;
   const environment = { AWS_ACCESS_KEY_ID: 'tests:tester', AWS_SECRET_ACCESS_KEY: secret };
+  const { CreateBucketCommand, S3Client } = (await loadS3Packages()).client;
   const client = new S3Client({
     endpoint,
     region: 'us-east-1',

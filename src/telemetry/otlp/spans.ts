@@ -13,8 +13,8 @@ import {
   RandomIdGenerator,
   type SpanExporter,
 } from '@opentelemetry/sdk-trace-base';
-import type { Log } from '../log.ts';
-import type { Attributes, Spans } from './spans.ts';
+import type { Log } from '../../log.ts';
+import type { Attributes, Spans } from '../spans.ts';
 
 export interface OtlpOptions {
   /** Where traces are posted, path included. */
