@@ -41,7 +41,7 @@ export interface StandInRouter {
   subscribe(
     subgraph: string,
     query: string,
-    variables?: object,
+    variables?: unknown,
     options?: { headers?: Record<string, string>; heartbeatMs?: number; callbackUrl?: string },
   ): Promise<RouterSubscription>;
   close(): Promise<void>;
@@ -178,10 +178,10 @@ export async function startRouter(misbehave: Misbehaviour = () => null): Promise
         }),
       });
       state.answered = true;
-      if (response.ok && state.messages.length === 0) violations.push('the response came before the check');
       const body: unknown = await response.json();
       const started = response.ok && typeof body === 'object' && body !== null && !('errors' in body);
       if (!started) end(id, state, 'not started');
+      else if (state.messages.length === 0) violations.push('the response came before the check');
       return {
         id,
         response: {

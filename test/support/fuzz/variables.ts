@@ -19,6 +19,7 @@ import { anyValue } from './settings.ts';
 export interface Operation {
   readonly query: string;
   readonly variables?: unknown;
+  readonly extensions?: unknown;
 }
 
 /** Values by the name of an argument or a field, where its type says too little of what is taken. */
@@ -160,7 +161,7 @@ export function operations(
     }));
   }
 
-  const weights: Record<string, number> = { editImage: 3, editImages: 4, deleteJob: 2 };
+  const weights: Record<string, number> = { editImage: 3, editImages: 4, deleteJob: 2, retryJob: 3 };
   const roots = {
     query: schema.getQueryType(),
     mutation: schema.getMutationType(),
