@@ -4,7 +4,7 @@ import type { SharedResult, Subscriber } from './subscriptions.ts';
 
 /** A result of a subscription that is encoded already. */
 export interface EncodedResult extends ExecutionResult {
-  /** As in `SharedResult`: JSON, and one brace more. */
+  /** As in `SharedResult`: JSON, and one brace more; here always bytes. */
   readonly message: Buffer;
   /** The JSON, as Yoga calls for it. */
   readonly stringify: () => string;
@@ -33,7 +33,8 @@ export function encodedSubscriber(leave: () => void): Subscriber {
   };
   return {
     stream: read,
-    offer({ message }: SharedResult) {
+    offer({ message: shared }: SharedResult) {
+      const message = typeof shared === 'string' ? Buffer.from(shared, 'latin1') : shared;
       const replaced = offer({
         message,
         stringify: () => message.toString('utf8', 0, message.length - 1),

@@ -47,23 +47,32 @@ export interface Observation {
   end(outcome: Outcome): void;
 }
 
+/** A class, because there is one for each of thousands of subscriptions. */
+class Observing implements Observation {
+  readonly #observers: readonly OperationObserver[];
+  readonly #startedAt = performance.now();
+  #ended = false;
+
+  constructor(observers: readonly OperationObserver[]) {
+    this.#observers = observers;
+  }
+
+  result(errors: readonly GraphQLError[] | undefined, replaced: boolean): void {
+    for (const observer of this.#observers) observer.result?.(errors, replaced);
+  }
+
+  end(outcome: Outcome): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const durationMs = performance.now() - this.#startedAt;
+    for (const observer of this.#observers) observer.end?.(outcome, durationMs);
+  }
+}
+
 /** Starts an operation. Null without hooks, so that nothing is kept or measured for each operation. */
 export function observe(hooks: readonly OnOperation[], operation: OperationInfo): Observation | null {
   if (hooks.length === 0) return null;
-  const startedAt = performance.now();
-  const observers = hooks.map(hook => hook(operation)).filter(observer => observer !== undefined);
-  let ended = false;
-  return {
-    result(errors, replaced) {
-      for (const observer of observers) observer.result?.(errors, replaced);
-    },
-    end(outcome) {
-      if (ended) return;
-      ended = true;
-      const durationMs = performance.now() - startedAt;
-      for (const observer of observers) observer.end?.(outcome, durationMs);
-    },
-  };
+  return new Observing(hooks.map(hook => hook(operation)).filter(observer => observer !== undefined));
 }
 
 /** Logs each operation at its end, at the level `debug`; never its document, variables or result. */

@@ -220,7 +220,7 @@ export function createOperations(options: OperationsOptions): Operations {
           : await join(
               operation,
               source,
-              leave => observed(subscriberOf(leave), observation),
+              leave => new ObservedSubscriber(subscriberOf(leave), observation),
               () => {
                 leaveQuota();
                 observation.end('left');
@@ -249,20 +249,31 @@ function ended(observation: Observation | null, outcome: Outcome, result: Execut
 }
 
 /** Reports results and the end of the stream to the hooks. */
-function observed(subscriber: Subscriber, observation: Observation): Subscriber {
-  return {
-    stream: subscriber.stream,
-    offer(shared: SharedResult) {
-      const replaced = subscriber.offer(shared);
-      observation.result(shared.errors, replaced);
-      return replaced;
-    },
-    whenReady: callback => subscriber.whenReady(callback),
-    end() {
-      observation.end('completed');
-      subscriber.end();
-    },
-  };
+class ObservedSubscriber implements Subscriber {
+  readonly stream;
+  readonly #subscriber: Subscriber;
+  readonly #observation: Observation;
+
+  constructor(subscriber: Subscriber, observation: Observation) {
+    this.stream = subscriber.stream;
+    this.#subscriber = subscriber;
+    this.#observation = observation;
+  }
+
+  offer(shared: SharedResult): boolean {
+    const replaced = this.#subscriber.offer(shared);
+    this.#observation.result(shared.errors, replaced);
+    return replaced;
+  }
+
+  whenReady(callback: () => void): void {
+    this.#subscriber.whenReady(callback);
+  }
+
+  end(): void {
+    this.#observation.end('completed');
+    this.#subscriber.end();
+  }
 }
 
 function nameOf(definition: OperationDefinitionNode | null | undefined): string | null {

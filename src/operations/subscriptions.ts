@@ -21,10 +21,13 @@ import { formatResult, type Mask, maskResult } from './errors.ts';
 /** What graphql-js' `subscribe` returns: a stream of results, or the one result that says why there is none. */
 export type Subscribed = AsyncIterable<ExecutionResult> | ExecutionResult;
 
-/** A result on its way to all subscribers of a subscription. The newest is held for each, so it is kept as bytes alone. */
+/** A result on its way to all subscribers of a subscription. The newest is held for each, so it is kept encoded alone. */
 export interface SharedResult {
-  /** JSON, and one brace more: it closes the message that a socket sends around the result. */
-  readonly message: Buffer;
+  /**
+   * JSON as UTF-8, and one brace more: it closes the message that a socket sends around the result. Up to `LONGEST_STRING`
+   * bytes a string of bytes: each character is one byte (`latin1`). A longer one is shared by the connections that send it.
+   */
+  readonly message: string | Buffer;
   readonly errors: readonly GraphQLError[] | undefined;
 }
 
@@ -163,8 +166,20 @@ export function createSharedSubscriptions(): SharedSubscriptions {
   return { join, size: () => groups.size };
 }
 
+/** Node writes a string of up to 16 KiB from the stack (`StreamBase::WriteString`); the start of a frame is before it. */
+const LONGEST_STRING = 15 * 1024;
+
 function sharedResult(result: ExecutionResult): SharedResult {
-  return { message: Buffer.from(`${JSON.stringify(formatResult(result))}}`), errors: result.errors };
+  const bytes = bytesOf(`${JSON.stringify(formatResult(result))}}`);
+  return {
+    message: bytes.length > LONGEST_STRING ? Buffer.from(bytes, 'latin1') : bytes,
+    errors: result.errors,
+  };
+}
+
+/** The UTF-8 of a text as a string in which each character is one byte. */
+export function bytesOf(text: string): string {
+  return Buffer.byteLength(text) === text.length ? text : Buffer.from(text).toString('latin1');
 }
 
 /** Whether it is a stream of results. */

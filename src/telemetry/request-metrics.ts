@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { OnOperation, Outcome, Transport } from '../operations/hooks.ts';
+import type { OnOperation, OperationObserver, Outcome, Transport } from '../operations/hooks.ts';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
@@ -57,16 +57,19 @@ export function createOperationMetrics(registry: Registry): OnOperation {
     registers,
   });
   // Plain numbers, because results are the hot path: they are published at a scrape.
-  const watchers = new Map<Transport, number>();
-  const delivered = new Map<Transport, number>();
-  const conflated = new Map<Transport, number>();
+  const live = new Map<Transport, LiveCounts>();
+  const countsOf = (transport: Transport): LiveCounts => {
+    const counts = live.get(transport) ?? { watchers: 0, delivered: null, conflated: null };
+    live.set(transport, counts);
+    return counts;
+  };
   new Gauge({
     name: 'qwen_edit_watchers',
     help: 'Open GraphQL subscriptions',
     labelNames: ['transport'],
     registers,
     collect() {
-      for (const [transport, count] of watchers) this.set({ transport }, count);
+      for (const [transport, { watchers }] of live) this.set({ transport }, watchers);
     },
   });
   new Counter({
@@ -76,7 +79,8 @@ export function createOperationMetrics(registry: Registry): OnOperation {
     registers,
     collect() {
       this.reset();
-      for (const [transport, count] of delivered) this.inc({ transport }, count);
+      for (const [transport, { delivered }] of live)
+        if (delivered !== null) this.inc({ transport }, delivered);
     },
   });
   new Counter({
@@ -86,12 +90,10 @@ export function createOperationMetrics(registry: Registry): OnOperation {
     registers,
     collect() {
       this.reset();
-      for (const [transport, count] of conflated) this.inc({ transport }, count);
+      for (const [transport, { conflated }] of live)
+        if (conflated !== null) this.inc({ transport }, conflated);
     },
   });
-  const add = (counts: Map<Transport, number>, transport: Transport, count: number): void => {
-    counts.set(transport, (counts.get(transport) ?? 0) + count);
-  };
 
   // Only operations that were valid add a name.
   const names = new Set<string>();
@@ -102,21 +104,51 @@ export function createOperationMetrics(registry: Registry): OnOperation {
   };
 
   return ({ kind, name: given, transport }) => {
-    const live = kind === 'subscription';
-    if (live) add(watchers, transport, 1);
+    const count = (outcome: Outcome): string => {
+      const name = labelOf(given, outcome);
+      ended.inc({ kind: kind ?? '', name, transport, outcome });
+      return name;
+    };
+    if (kind === 'subscription') return new WatcherObserver(countsOf(transport), count);
     let results = 0;
     return {
-      result(_errors, replaced) {
+      result() {
         results++;
-        // The one that was replaced counted as delivered: this one takes its place.
-        if (live) add(replaced ? conflated : delivered, transport, 1);
       },
-      end(outcome: Outcome, durationMs) {
-        if (live) add(watchers, transport, -1);
-        const name = labelOf(given, outcome);
-        ended.inc({ kind: kind ?? '', name, transport, outcome });
-        if (!live && kind !== null && results > 0) duration.observe({ kind, name }, durationMs / 1000);
+      end(outcome, durationMs) {
+        const name = count(outcome);
+        if (kind !== null && results > 0) duration.observe({ kind, name }, durationMs / 1000);
       },
     };
   };
+}
+
+/** Of the subscriptions over one transport; null: none yet. */
+interface LiveCounts {
+  watchers: number;
+  delivered: number | null;
+  conflated: number | null;
+}
+
+/** Counts the results of one subscription. A class, because there are thousands. */
+class WatcherObserver implements OperationObserver {
+  readonly #counts: LiveCounts;
+  readonly #ended: (outcome: Outcome) => void;
+
+  constructor(counts: LiveCounts, ended: (outcome: Outcome) => void) {
+    this.#counts = counts;
+    this.#ended = ended;
+    counts.watchers += 1;
+  }
+
+  result(_errors: unknown, replaced: boolean): void {
+    // The one that was replaced counted as delivered: this one takes its place.
+    if (replaced) this.#counts.conflated = (this.#counts.conflated ?? 0) + 1;
+    else this.#counts.delivered = (this.#counts.delivered ?? 0) + 1;
+  }
+
+  end(outcome: Outcome): void {
+    this.#counts.watchers -= 1;
+    this.#ended(outcome);
+  }
 }

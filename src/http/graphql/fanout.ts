@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { createMailbox } from '../../concurrency/mailbox.ts';
-import type { SharedResult, Subscriber } from '../../operations/subscriptions.ts';
+import { bytesOf, type SharedResult, type Subscriber } from '../../operations/subscriptions.ts';
 
 /** Where a socket's subscription writes its results. */
 export interface SocketTarget {
@@ -19,22 +19,25 @@ const NOTHING = Buffer.alloc(0);
  * of a result; only the start of the frame, which has the operation's id, is each one's own. The stream has no results: it
  * ends when the last one was handed to the connection, and graphql-ws then sends `complete`.
  *
+ * A frame is one string if it can be: of all ways to hand it to a connection, one write of a string costs least, with no
+ * buffer to allocate and no list of buffers for the system to gather.
+ *
  * A class, because methods on a prototype take no memory for each of thousands of subscribers.
  */
 class SocketSubscriber implements Subscriber {
   readonly stream;
   readonly #socket: WebSocket;
   readonly #transport: Duplex;
-  /** The start of each message. */
+  /** The start of each message, as UTF-8 in a string of bytes: see `SharedResult`. */
   readonly #head: string;
   /** The newest result, while the connection's buffer is not empty. */
-  #waiting: Buffer | null = null;
+  #waiting: SharedResult['message'] | null = null;
   #ended = false;
 
   constructor(target: SocketTarget, leave: () => void) {
     this.#socket = target.socket;
     this.#transport = target.transport;
-    this.#head = `{"id":${JSON.stringify(target.id)},"type":"next","payload":`;
+    this.#head = bytesOf(`{"id":${JSON.stringify(target.id)},"type":"next","payload":`);
     this.stream = createMailbox<never>(() => {
       this.#waiting = null;
       leave();
@@ -89,12 +92,17 @@ class SocketSubscriber implements Subscriber {
     return this.#socket.readyState === this.#socket.OPEN;
   }
 
-  #write(rest: Buffer): void {
+  #write(rest: SharedResult['message']): void {
     const transport = this.#transport;
-    transport.cork();
-    transport.write(startTextFrame(this.#head, rest.length));
-    transport.write(rest);
-    transport.uncork();
+    const head = this.#head;
+    const start = startTextFrame(head.length + rest.length);
+    if (typeof rest === 'string') transport.write(start + head + rest, 'latin1');
+    else {
+      transport.cork();
+      transport.write(start + head, 'latin1');
+      transport.write(rest);
+      transport.uncork();
+    }
   }
 }
 
@@ -108,28 +116,11 @@ const TEXT = 0x81;
 const LENGTH_IN_TWO_BYTES = 126;
 const LENGTH_IN_EIGHT_BYTES = 127;
 
-/**
- * The start of a text message in one unmasked frame, as servers send it (RFC 6455, 5.1 and 5.2): the header, then `text`.
- * `restBytes` more must follow.
- */
-function startTextFrame(text: string, restBytes: number): Buffer {
-  const textBytes = Buffer.byteLength(text);
-  const length = textBytes + restBytes;
-  const at = length < LENGTH_IN_TWO_BYTES ? 2 : length < 65_536 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(at + textBytes);
-  frame[0] = TEXT;
-  switch (at) {
-    case 2:
-      frame[1] = length;
-      break;
-    case 4:
-      frame[1] = LENGTH_IN_TWO_BYTES;
-      frame.writeUInt16BE(length, 2);
-      break;
-    default:
-      frame[1] = LENGTH_IN_EIGHT_BYTES;
-      frame.writeBigUInt64BE(BigInt(length), 2);
-  }
-  frame.write(text, at);
-  return frame;
+/** The start of an unmasked frame with a text of so many bytes, as servers send it (RFC 6455, 5.1 and 5.2); a string of bytes. */
+function startTextFrame(length: number): string {
+  if (length < LENGTH_IN_TWO_BYTES) return String.fromCharCode(TEXT, length);
+  if (length < 0x1_00_00) return String.fromCharCode(TEXT, LENGTH_IN_TWO_BYTES, length >> 8, length & 0xff);
+  const eight = Buffer.alloc(8);
+  eight.writeBigUInt64BE(BigInt(length));
+  return String.fromCharCode(TEXT, LENGTH_IN_EIGHT_BYTES, ...eight);
 }
