@@ -15,7 +15,8 @@ export const bench: Bench = {
   about:
     `${CASE.watchers} sockets, ${CASE.times} changes of one job, one every ${CASE.everyMs} ms: the gateway, beside a ` +
     'raw ws broadcast of a text as long and GraphQL Yoga with graphql-ws. The figure of the gateway contains its run ' +
-    'of the job: events of the engine, commits, the picture. Server, engine and watchers are processes of their own.',
+    'of the job: events of the engine, commits, the picture. Before, all have a run with few watchers, for their code to be ' +
+    'compiled. Server, engine and watchers are processes of their own.',
   runs: 3,
   async measure(context) {
     const measureAll = async (what: FanoutCase) => ({

@@ -2,13 +2,17 @@ import { watchOverWebSocket } from '../../test/support/watch.ts';
 import { ask } from './ipc.ts';
 import { type Load, startLoad } from './load.ts';
 import { type ServerProcess, startServer } from './processes.ts';
-import { startBenchRig } from './rig.ts';
+import { type BenchRig, startBenchRig } from './rig.ts';
 import type { Ticks } from './ticks.ts';
 
 /** The number of watchers of one job and of its changes. */
 export interface FanoutCase extends Ticks {
   readonly watchers: number;
 }
+
+/** Before the measurement, of all alike. */
+const WARM_UP: Ticks = { times: 100, everyMs: 20 };
+const WARM_UP_WATCHERS = 10;
 
 const ENGINE =
   'mutation ($id: ID!, $drained: Boolean!) { setEngineState(id: $id, drained: $drained) { ... on EditEngine { id } } }';
@@ -17,14 +21,13 @@ const ENGINE =
 export async function gatewayFanout({ watchers, times, everyMs }: FanoutCase): Promise<number> {
   const rig = await startBenchRig(everyMs);
   try {
-    await watchOverWebSocket(rig.gateway.url, await rig.submit('a job that warms up', 2));
+    await warmUp(rig);
     const { engines } = await rig.graphql<{ engines: { id: string }[] }>('{ engines { id } }');
     const id = engines[0]?.id ?? '';
     // No watcher is added while it runs.
     await rig.graphql(ENGINE, { id, drained: true });
     const jobId = await rig.submit('the job that is watched', times);
-    const url = `${rig.gateway.url.replace('http', 'ws')}/graphql`;
-    const load = await startLoad({ url, count: watchers, jobIds: [jobId] });
+    const load = await startLoad({ url: socketUrl(rig), count: watchers, jobIds: [jobId] });
     try {
       return await costOf(rig.gateway, load, async () => {
         await rig.graphql(ENGINE, { id, drained: false });
@@ -36,6 +39,16 @@ export async function gatewayFanout({ watchers, times, everyMs }: FanoutCase): P
   } finally {
     await rig.stop();
   }
+}
+
+const socketUrl = ({ gateway }: BenchRig): string => `${gateway.url.replace('http', 'ws')}/graphql`;
+
+/** A job with watchers, so that what is measured is a gateway that has run for a while: its code is compiled, its heap grown. */
+async function warmUp(rig: BenchRig): Promise<void> {
+  const jobId = await rig.submit('a job that warms up', WARM_UP.times);
+  const load = await startLoad({ url: socketUrl(rig), count: WARM_UP_WATCHERS, jobIds: [jobId] });
+  await watchOverWebSocket(rig.gateway.url, jobId);
+  await load.stop();
 }
 
 /** The same of a `ws` server that broadcasts. */
@@ -56,6 +69,9 @@ async function peerFanout(
   jobIds: readonly string[] | null,
 ): Promise<number> {
   try {
+    const first = await startLoad({ url: server.url, count: WARM_UP_WATCHERS, jobIds });
+    await ask<{ ticked: true }>(server.child, { ticks: WARM_UP }, 'ticked');
+    await first.stop();
     const load = await startLoad({ url: server.url, count: watchers, jobIds });
     try {
       return await costOf(server, load, async () => {
