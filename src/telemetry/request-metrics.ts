@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { OnOperation, OperationObserver, Outcome, Transport } from '../operations/hooks.ts';
+import { createDistribution, createTally } from './series.ts';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
@@ -17,24 +18,14 @@ export type OnRequest = (request: RequestInfo) => void;
 
 /** Times HTTP requests by route. Streams and downloads count with the time that they were open. */
 export function createRequestMetrics(registry: Registry): OnRequest {
-  const duration = new Histogram({
+  const observe = createDistribution({
     name: 'qwen_edit_http_request_seconds',
     help: 'Duration of HTTP requests; route is empty where there is none',
     labelNames: ['method', 'route', 'status'],
     buckets: SECONDS,
-    registers: [registry],
+    registry,
   });
-  // Finding a metric by its labels costs more than the rest of a count.
-  const known = new Map<string, Histogram.Internal<'method' | 'route' | 'status'>>();
-  return ({ method, route, status, durationMs }) => {
-    const key = `${status} ${method} ${route}`;
-    let child = known.get(key);
-    if (child === undefined) {
-      child = duration.labels({ method, route: route ?? '', status: String(status) });
-      known.set(key, child);
-    }
-    child.observe(durationMs / 1000);
-  };
+  return ({ method, route, status, durationMs }) => observe(durationMs / 1000, method, route ?? '', status);
 }
 
 /** Callers choose the names of their operations, so only this many become labels. */
@@ -43,18 +34,18 @@ const MAX_NAMES = 50;
 /** Counts GraphQL operations over every transport, and watchers. Beyond the first names, operations count as `other`. */
 export function createOperationMetrics(registry: Registry): OnOperation {
   const registers = [registry];
-  const ended = new Counter({
+  const countEnded = createTally({
     name: 'qwen_edit_graphql_operations_total',
     help: 'GraphQL operations that ended',
     labelNames: ['kind', 'name', 'transport', 'outcome'],
-    registers,
+    registry,
   });
-  const duration = new Histogram({
+  const observe = createDistribution({
     name: 'qwen_edit_graphql_operation_seconds',
     help: 'Duration of GraphQL queries and mutations',
     labelNames: ['kind', 'name'],
     buckets: SECONDS,
-    registers,
+    registry,
   });
   // Plain numbers, because results are the hot path: they are published at a scrape.
   const live = new Map<Transport, LiveCounts>();
@@ -106,7 +97,7 @@ export function createOperationMetrics(registry: Registry): OnOperation {
   return ({ kind, name: given, transport }) => {
     const count = (outcome: Outcome): string => {
       const name = labelOf(given, outcome);
-      ended.inc({ kind: kind ?? '', name, transport, outcome });
+      countEnded(kind ?? '', name, transport, outcome);
       return name;
     };
     if (kind === 'subscription') return new WatcherObserver(countsOf(transport), count);
@@ -117,7 +108,7 @@ export function createOperationMetrics(registry: Registry): OnOperation {
       },
       end(outcome, durationMs) {
         const name = count(outcome);
-        if (kind !== null && results > 0) duration.observe({ kind, name }, durationMs / 1000);
+        if (kind !== null && results > 0) observe(durationMs / 1000, kind, name);
       },
     };
   };

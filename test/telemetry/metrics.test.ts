@@ -95,6 +95,31 @@ describe('GET /metrics', () => {
     });
   });
 
+  it('counts each duration in its bucket and those above', async () => {
+    await postGraphQL(rig.url, 'query Timed { __typename }');
+    await fetch(`${rig.url}/nowhere`);
+    const { samples } = await scrape(`${rig.url}/metrics`);
+    for (const [name, labels] of [
+      ['qwen_edit_graphql_operation_seconds', 'kind="query",name="Timed"'],
+      ['qwen_edit_http_request_seconds', 'method="GET",route="",status="404"'],
+    ]) {
+      const buckets = [...samples].filter(
+        ([key]) => key.startsWith(`${name}_bucket{le="`) && key.endsWith(`",${labels}}`),
+      );
+      const counts = buckets.map(([, count]) => count);
+      expect(counts).toHaveLength(14);
+      expect(counts).toEqual(counts.toSorted((a, b) => a - b));
+      expect(buckets.at(-1)).toEqual([`${name}_bucket{le="+Inf",${labels}}`, 1]);
+      expect(samples.get(`${name}_count{${labels}}`)).toBe(1);
+      const sum = samples.get(`${name}_sum{${labels}}`) ?? 0;
+      expect(sum).toBeGreaterThan(0);
+      const [bound] = buckets.find(([, count]) => count === 1) ?? [];
+      expect(sum).toBeLessThanOrEqual(
+        Number(/le="([^"]+)"/.exec(bound ?? '')?.[1]?.replace('+Inf', 'Infinity')),
+      );
+    }
+  });
+
   it('counts operations by name, and names beyond the first fifty as other', async () => {
     for (let n = 0; n < 60; n++) await postGraphQL(rig.url, `query Mine${n} { __typename }`);
     await postGraphQL(rig.url, 'query Mine0 { __typename }');
