@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 
@@ -21,36 +20,48 @@ export interface Streams {
   stop(): Promise<void>;
 }
 
+interface Open {
+  readonly ending: AbortController;
+  readonly closed: Promise<void>;
+  timer: NodeJS.Timeout;
+}
+
 /** `lifetimeMs`: how long a response may stay open. */
 export function createStreams(lifetimeMs: number): Streams {
-  const open = new Map<ServerResponse, AbortController>();
+  const streams = new Map<ServerResponse, Open>();
   const never = new AbortController().signal;
   let stopped = false;
 
-  function end(response: ServerResponse, ending: AbortController): void {
-    if (ending.signal.aborted) return;
-    ending.abort();
-    const deadline = setTimeout(() => response.destroy(), FAREWELL_MS);
-    response.once('close', () => clearTimeout(deadline));
+  function end(response: ServerResponse, stream: Open): void {
+    if (stream.ending.signal.aborted) return;
+    clearTimeout(stream.timer);
+    stream.timer = setTimeout(() => response.destroy(), FAREWELL_MS);
+    stream.ending.abort();
   }
 
   return {
     add(response, expiresAt) {
-      const ending = new AbortController();
-      open.set(response, ending);
       const left = expiresAt === null ? lifetimeMs : Math.min(lifetimeMs, expiresAt - Date.now());
-      const timer = setTimeout(() => end(response, ending), Math.max(0, Math.min(left, MAX_TIMER_MS)));
+      const { promise: closed, resolve } = Promise.withResolvers<void>();
+      const stream: Open = {
+        ending: new AbortController(),
+        closed,
+        timer: setTimeout(() => end(response, stream), Math.max(0, Math.min(left, MAX_TIMER_MS))),
+      };
+      streams.set(response, stream);
+      // The one listener of a stream: Fastify and the route have theirs, and Node warns of more than ten.
       response.once('close', () => {
-        clearTimeout(timer);
-        open.delete(response);
+        clearTimeout(stream.timer);
+        streams.delete(response);
+        resolve();
       });
-      if (stopped) end(response, ending);
+      if (stopped) end(response, stream);
     },
-    endingOf: response => open.get(response)?.signal ?? never,
+    endingOf: response => streams.get(response)?.ending.signal ?? never,
     async stop() {
       stopped = true;
-      const closed = [...open.keys()].map(response => once(response, 'close'));
-      for (const [response, ending] of open) end(response, ending);
+      const closed = [...streams.values()].map(stream => stream.closed);
+      for (const [response, stream] of streams) end(response, stream);
       await Promise.all(closed);
     },
   };

@@ -358,7 +358,7 @@ describe('an edit', () => {
 
 describe('an unused upload', () => {
   it('expires, and each use postpones that', async () => {
-    const short = await startRig({ UPLOAD_TTL: '700ms' });
+    const short = await startRig({ UPLOAD_TTL: '1500ms' });
     try {
       const type = { 'content-type': 'image/png' };
       const [used, unused] = [await upload(png, type, short), await upload(png, type, short)];
