@@ -1,70 +1,60 @@
-import {
-  createConnection,
-  execute,
-  type HeaderSource,
-  type Operation,
-  type Transport,
-  type TransportName,
-} from './connection.ts';
-import { closedError, GatewayError, notFound } from './errors.ts';
+import { createConnection, execute, type Operation, type Transport } from './connection.ts';
+import { closedError, notFound } from './errors.ts';
 import {
   AddEngineDocument,
-  type AddEngineMutation,
   BatchDocument,
   BatchJobsDocument,
-  type BatchJobsQuery,
   type BatchJobsQueryVariables,
-  type BatchSnapshotFragment,
+  type BatchSnapshotFragment as BatchSnapshot,
   CallerDocument,
-  type CallerQuery,
   CancelBatchDocument,
-  type CancelBatchMutation,
   CancelJobDocument,
-  type CancelJobMutation,
   DeleteJobDocument,
-  type DeleteJobMutation,
-  EditImageDocument,
-  type EditImageInput,
-  type EditImageMutation,
-  type EditImageSource,
-  EditImagesDocument,
-  type EditImagesInput,
-  type EditImagesMutation,
   EnginesDocument,
-  type EnginesQuery,
   JobDocument,
   JobRequestDocument,
-  type JobRequestQuery,
-  type JobSnapshotFragment,
+  type JobSnapshotFragment as JobSnapshot,
   JobsDocument,
-  type JobsQuery,
   type JobsQueryVariables,
   QueueDocument,
-  type QueueQuery,
   RemoveEngineDocument,
-  type RemoveEngineMutation,
   ResultSizesDocument,
   type ResultSizesQueryVariables,
   RetryFailedDocument,
-  type RetryFailedMutation,
   RetryJobDocument,
-  type RetryJobMutation,
   SetEngineStateDocument,
-  type SetEngineStateMutation,
   WorkflowsDocument,
-  type WorkflowsQuery,
 } from './generated/operations.ts';
-import {
-  asDataUri,
-  type Download,
-  type DownloadOptions,
-  download,
-  type ImageInput,
-  toImageSource,
-  upload,
-} from './images.ts';
-import { persist } from './retry.ts';
+import { type Download, type DownloadOptions, download } from './images.ts';
+import type {
+  CallOptions,
+  ClientOptions,
+  RetryOptions,
+  WatchBatchOptions,
+  WatchJobsOptions,
+  WatchOptions,
+} from './options.ts';
+import type {
+  AddEngineResult,
+  BatchJobPage,
+  Caller,
+  CancelBatchResult,
+  CancelResult,
+  DeleteResult,
+  EditManyResult,
+  EditResult,
+  Engine,
+  JobPage,
+  JobRequest,
+  QueuePage,
+  RemoveEngineResult,
+  RetryFailedResult,
+  RetryResult,
+  SetEngineStateResult,
+  Workflow,
+} from './results.ts';
 import { createSse } from './sse.ts';
+import { createSubmitter, type EditInput, type EditManyInput } from './submit.ts';
 import { createWatch, isFinal, type JobWatch } from './watch.ts';
 import { type BatchWatch, createWatchBatch } from './watch-batch.ts';
 import { createWatchJobs, type JobsWatch } from './watch-jobs.ts';
@@ -82,107 +72,12 @@ export type {
   JobSnapshotFragment as JobSnapshot,
 } from './generated/operations.ts';
 export type { Download, DownloadOptions, ImageInput } from './images.ts';
+export type * from './options.ts';
+export type * from './results.ts';
+export type { EditInput, EditManyInput } from './submit.ts';
 export { isFinal, JOB_STATUSES, type JobWatch } from './watch.ts';
 export type { BatchWatch } from './watch-batch.ts';
 export type { JobsWatch, JobUpdates } from './watch-jobs.ts';
-
-type JobSnapshot = JobSnapshotFragment;
-
-/** The input of an edit; images and the mask may also be URLs or bytes. */
-export type EditInput = Omit<EditImageInput, 'images' | 'mask'> & {
-  readonly images: readonly ImageInput[];
-  readonly mask?: ImageInput | null;
-};
-
-/** Edits that are submitted together. `variations` makes several jobs of an edit. */
-export type EditManyInput = Omit<EditImagesInput, 'edits'> & { readonly edits: readonly EditInput[] };
-
-/** The result of `editMany`, discriminated by `__typename`: a batch, or an error whose `field` names the edit by its index. */
-export type EditManyResult = EditImagesMutation['editImages'];
-export type CancelBatchResult = CancelBatchMutation['cancelBatch'];
-export type RetryFailedResult = RetryFailedMutation['retryFailed'];
-/** A page of the jobs of a batch, in the order of its edits. */
-export type BatchJobPage = NonNullable<BatchJobsQuery['batch']>['jobs'];
-
-/** The result of `edit`, discriminated by `__typename`: a job, or an error that says what to change. */
-export type EditResult = EditImageMutation['editImage'];
-export type CancelResult = CancelJobMutation['cancelJob'];
-export type DeleteResult = DeleteJobMutation['deleteJob'];
-export type RetryResult = RetryJobMutation['retryJob'];
-/** What a job was submitted with, with all defaults and the seed filled in. */
-export type JobRequest = NonNullable<JobRequestQuery['job']>['request'];
-export type Workflow = WorkflowsQuery['workflows'][number];
-export type Engine = EnginesQuery['engines'][number];
-/** How the gateway has identified the client. */
-export type Caller = CallerQuery['caller'];
-export type AddEngineResult = AddEngineMutation['addEngine'];
-export type RemoveEngineResult = RemoveEngineMutation['removeEngine'];
-export type SetEngineStateResult = SetEngineStateMutation['setEngineState'];
-/** A job that has not ended, as `queue` lists it. */
-export type QueuedJob = QueueQuery['jobs']['nodes'][number];
-/** A page of jobs, newest first. `pageInfo.endCursor` is the `after` of the next page. */
-export type JobPage = JobsQuery['jobs'];
-
-export interface ClientOptions {
-  /** The URL of the gateway, e.g. `http://localhost:8189`. */
-  readonly url: string | URL;
-  /** Sent as `Authorization: Bearer …`. */
-  readonly apiKey?: string | undefined;
-  /** Sent with each request, and in `connection_init` of a WebSocket. A function is called each time. */
-  readonly headers?: HeaderSource;
-  /** The transports of a watch, most preferred first. Default: WebSocket, then server-sent events. */
-  readonly transports?: readonly TransportName[];
-  /**
-   * How long a watch without a connection retries before it rejects, in milliseconds, including the time to open one.
-   * Default: 60,000. Edits and uploads without a response are retried as long, but for at most 10 seconds.
-   */
-  readonly patience?: number;
-  /** Replaces the global `fetch`. */
-  readonly fetch?: typeof globalThis.fetch;
-  /**
-   * Replaces the global `WebSocket`, which Node has since version 22. Node's own cannot be terminated: after the network
-   * dropped its connection silently, it keeps the process alive for minutes, until the system gives up. One of the `ws`
-   * package waits 30 seconds.
-   */
-  readonly webSocket?: unknown;
-}
-
-export interface CallOptions {
-  /** Aborting it rejects the call with the signal's reason. Only `cancel` cancels the job. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface RetryOptions extends CallOptions {
-  /** Called before each retry of an unreachable gateway, with its reason. */
-  readonly onRetry?: (failure: GatewayError) => void;
-}
-
-export interface WatchOptions extends RetryOptions {
-  /** False: no snapshot when only the preview changed, and none has a preview. Default: true. */
-  readonly previews?: boolean | undefined;
-  /** Snapshots per second at most, 0.1 to 60; the final one comes at once. Default: each change. */
-  readonly maxPerSecond?: number | undefined;
-}
-
-export interface WatchBatchOptions extends RetryOptions {
-  /** States per second at most, 0.1 to 60; the last one comes at once. Default: 4. */
-  readonly maxPerSecond?: number | undefined;
-}
-
-export interface WatchJobsOptions extends RetryOptions {
-  /** `cursor` of the last updates that were handled. Unset: begins with the newest jobs. */
-  readonly since?: string | undefined;
-  /** Number of jobs of a reset, 0 to 100. Default: 20. */
-  readonly first?: number | undefined;
-  /** Only jobs with one of these statuses. A job that leaves them is yielded once more. */
-  readonly status?: readonly JobSnapshot['status'][] | undefined;
-  /** For operators, who otherwise get the jobs of all callers: only their own. */
-  readonly mine?: boolean | undefined;
-  /** True: also when only the preview changed. False, the default: no job has a preview. */
-  readonly previews?: boolean | undefined;
-  /** How often a job is yielded per second at most, 0.1 to 60; its end comes at once. Default: each change. */
-  readonly maxPerSecond?: number | undefined;
-}
 
 /**
  * A client of a gateway, for Node and browsers. Every method rejects with a GatewayError when there is no result, and with
@@ -200,7 +95,7 @@ export interface Client {
    */
   editMany(input: EditManyInput, options?: RetryOptions): Promise<EditManyResult>;
   /** The current state of the batch; null when it is unknown. */
-  batch(id: string, options?: CallOptions): Promise<BatchSnapshotFragment | null>;
+  batch(id: string, options?: CallOptions): Promise<BatchSnapshot | null>;
   /** The jobs of the batch, in the order of the edits; null when it is unknown. */
   batchJobs(
     id: string,
@@ -248,7 +143,7 @@ export interface Client {
     options?: CallOptions & { readonly reason?: string | undefined },
   ): Promise<SetEngineStateResult>;
   /** Up to 100 jobs that have not ended, newest first, after the `endCursor` of the previous page: an operator's are those of all callers. */
-  queue(after?: string | null, options?: CallOptions): Promise<QueueQuery['jobs']>;
+  queue(after?: string | null, options?: CallOptions): Promise<QueuePage>;
   /**
    * Yields the current state of the job, then its changes up to the final state. Reconnects without repeating a revision. A
    * slow reader gets the newest state and misses others.
@@ -272,18 +167,6 @@ export interface Client {
   /** Closes the client: calls in flight and later calls reject with a GatewayError of the kind `closed`. */
   close(): Promise<void>;
 }
-
-/** Images of this size and more are uploaded first: within the operation, base64 makes them a third larger. */
-const UPLOAD_FROM_BYTES = 256 * 1024;
-
-/** The same of an image of a batch, whose operation has up to a thousand edits. */
-const UPLOAD_MANY_FROM_BYTES = 16 * 1024;
-
-/** Edits of a batch whose images are uploaded at once. */
-const UPLOADS_AT_ONCE = 4;
-
-/** How long to retry an edit or an upload, in milliseconds: a gateway restarts in less. */
-const SUBMIT_MS = 10_000;
 
 /** How long a WebSocket may take to open, in milliseconds, before another transport is tried. */
 const OPEN_MS = 5_000;
@@ -324,70 +207,16 @@ export function createClient(options: ClientOptions): Client {
   const watch = (id: string, { signal, onRetry, ...how }: WatchOptions = {}): JobWatch =>
     follow({ jobId: id, ...how }, untilClosed(signal), onRetry);
 
-  const fetchBatch = async (id: string, signal?: AbortSignal): Promise<BatchSnapshotFragment | null> =>
+  const fetchBatch = async (id: string, signal?: AbortSignal): Promise<BatchSnapshot | null> =>
     (await run(BatchDocument, { id }, signal)).batch;
   const followBatch = createWatchBatch({ transports, fetchBatch, patience });
 
   const followAll = createWatchJobs(transports, patience);
-
-  function submit<T>(send: (signal: AbortSignal) => Promise<T>, given: RetryOptions = {}): Promise<T> {
-    const signal = untilClosed(given.signal);
-    const persistence = { patience: Math.min(SUBMIT_MS, patience), signal, onRetry: given.onRetry };
-    return persist(() => send(signal), persistence);
-  }
-
-  const uploadImage = (image: Blob, given?: RetryOptions): Promise<string> =>
-    submit(signal => upload(connection, image, signal), given);
-
-  /** Sends the bytes of images; those below `uploadFrom` bytes within the operation. */
-  function sender(uploadFrom: number, given: RetryOptions | undefined) {
-    return async (image: Blob): Promise<EditImageSource> => {
-      if (image.size < uploadFrom) return asDataUri(image);
-      try {
-        return { uploadId: await uploadImage(image, given) };
-      } catch (error) {
-        // `url` may be that of a GraphQL router, which has no /upload.
-        if (error instanceof GatewayError && (error.status === 404 || error.status === 405)) {
-          return asDataUri(image);
-        }
-        throw error;
-      }
-    };
-  }
-
-  async function edit(input: EditInput, given?: RetryOptions): Promise<EditResult> {
-    // With the caller's own key the input must stay the same, and each upload has a new id.
-    const uploadFrom = input.idempotencyKey == null ? UPLOAD_FROM_BYTES : Number.POSITIVE_INFINITY;
-    const send = sender(uploadFrom, given);
-    const prepared = await withSources(input, image => toImageSource(image, send));
-    const variables = { input: { ...prepared, idempotencyKey: input.idempotencyKey ?? randomKey() } };
-    return (await submit(signal => execute(connection, EditImageDocument, variables, signal), given))
-      .editImage;
-  }
-
-  async function editMany(input: EditManyInput, given?: RetryOptions): Promise<EditManyResult> {
-    const uploadFrom = input.idempotencyKey == null ? UPLOAD_MANY_FROM_BYTES : Number.POSITIVE_INFINITY;
-    const send = sender(uploadFrom, given);
-    const sent = new Map<ImageInput, Promise<EditImageSource>>();
-    const sendOnce = (image: ImageInput): Promise<EditImageSource> => {
-      const source = sent.get(image) ?? toImageSource(image, send);
-      sent.set(image, source);
-      return source;
-    };
-    const edits: EditImageInput[] = [];
-    for (let from = 0; from < input.edits.length; from += UPLOADS_AT_ONCE) {
-      given?.signal?.throwIfAborted();
-      const some = input.edits.slice(from, from + UPLOADS_AT_ONCE);
-      edits.push(...(await Promise.all(some.map(one => withSources(one, sendOnce)))));
-    }
-    const variables = { input: { ...input, edits, idempotencyKey: input.idempotencyKey ?? randomKey() } };
-    return (await submit(signal => execute(connection, EditImagesDocument, variables, signal), given))
-      .editImages;
-  }
+  const submitter = createSubmitter({ connection, patience, untilClosed });
 
   return {
-    edit,
-    editMany,
+    edit: submitter.edit,
+    editMany: submitter.editMany,
     batch: (id, { signal } = {}) => fetchBatch(id, signal),
     batchJobs: async (id, page = {}, { signal } = {}) =>
       (await run(BatchJobsDocument, { ...page, id }, signal)).batch?.jobs ?? null,
@@ -397,7 +226,7 @@ export function createClient(options: ClientOptions): Client {
       (await run(CancelBatchDocument, { batchId }, signal)).cancelBatch,
     retryFailed: async (batchId, { signal } = {}) =>
       (await run(RetryFailedDocument, { batchId }, signal)).retryFailed,
-    upload: uploadImage,
+    upload: submitter.upload,
     job: (id, { signal } = {}) => fetchJob(id, signal),
     jobs: async (page = {}, { signal } = {}) => (await run(JobsDocument, page, signal)).jobs,
     request: async (id, { signal } = {}) =>
@@ -436,23 +265,4 @@ export function createClient(options: ClientOptions): Client {
       closing.abort(closedError());
     },
   };
-}
-
-/** The edit with its images and mask as the schema takes them. */
-async function withSources(
-  { mask: painted, ...input }: EditInput,
-  toSource: (image: ImageInput) => Promise<EditImageSource>,
-): Promise<EditImageInput> {
-  const [mask, ...images] = await Promise.all([
-    painted == null ? undefined : toSource(painted),
-    ...input.images.map(toSource),
-  ]);
-  return { ...input, images, ...(mask === undefined ? {} : { mask }) };
-}
-
-/** Browsers have `crypto.randomUUID` only in secure contexts. */
-function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), byte =>
-    byte.toString(16).padStart(2, '0'),
-  ).join('');
 }
