@@ -1,7 +1,7 @@
 import { type GraphQLSchema, specifiedDirectives } from 'graphql';
 import { type Builder, createBuilder } from './builder.ts';
 import { FEDERATION_LINK } from './federation/directives.ts';
-import { addFederation } from './federation/entities.ts';
+import { addFederation, type EntityTypes } from './federation/entities.ts';
 import { printSubgraph } from './federation/subgraph.ts';
 import { SEMANTIC_NON_NULL } from './nullability.ts';
 import { addBatches } from './types/batches.ts';
@@ -11,7 +11,7 @@ import { addEdits } from './types/edit.ts';
 import { addEditInput } from './types/edit-input.ts';
 import { addEngines } from './types/engines.ts';
 import { addErrors } from './types/errors.ts';
-import { addJob, type JobTypes } from './types/job.ts';
+import { addJob } from './types/job.ts';
 import { addJobQueries } from './types/jobs.ts';
 import { addNodeQueries } from './types/node.ts';
 import { addScalars } from './types/scalars.ts';
@@ -34,7 +34,8 @@ export function buildSchema(): GraphQLSchema {
   return builder.toSchema({ directives: DIRECTIVES });
 }
 
-function addTypes(builder: Builder): JobTypes {
+/** Returns the types that are entities. */
+function addTypes(builder: Builder): EntityTypes {
   addScalars(builder);
   const jobTypes = addJob(builder);
   const errors = addErrors(builder, jobTypes);
@@ -43,10 +44,10 @@ function addTypes(builder: Builder): JobTypes {
   addJobUpdates(builder, jobTypes);
   const EditImageInput = addEditInput(builder, jobTypes);
   addEdits(builder, jobTypes, EditImageInput, errors);
-  addBatches(builder, { jobTypes, connection, EditImageInput, errors });
+  const BatchType = addBatches(builder, { jobTypes, connection, EditImageInput, errors });
   addWorkflows(builder, jobTypes);
   addEngines(builder, jobTypes, errors);
   addNodeQueries(builder, jobTypes);
   addCaller(builder, jobTypes);
-  return jobTypes;
+  return { JobType: jobTypes.JobType, BatchType };
 }

@@ -28,14 +28,23 @@ export interface BatchParts {
   readonly errors: ErrorTypes;
 }
 
-/** Adds `editImages`, `batch`, `batchProgress`, `cancelBatch` and `retryFailed`. */
+export type BatchType = ReturnType<typeof addBatches>;
+
+/** Adds `editImages`, `batch`, `batchProgress`, `cancelBatch` and `retryFailed`; returns the type of a batch. */
 export function addBatches(
   builder: Builder,
-  { jobTypes: { JobStatus }, connection: { JobConnection, pageArgs }, EditImageInput, errors }: BatchParts,
-): void {
+  {
+    jobTypes: { Node, JobStatus },
+    connection: { JobConnection, pageArgs },
+    EditImageInput,
+    errors,
+  }: BatchParts,
+) {
   const BatchType = builder.objectRef<Batch>('EditBatch').implement({
     description:
       'Jobs that were submitted together. Each is also a job of its own; the batch is gone when the last of them is.',
+    interfaces: [Node],
+    directives: { key: { fields: 'id' } },
     fields: t => ({
       id: t.exposeID('id'),
       total: t.exposeInt('total', { description: 'How many jobs it was submitted with.' }),
@@ -200,6 +209,8 @@ export function addBatches(
       resolve: batch => batch,
     }),
   );
+
+  return BatchType;
 }
 
 function readEdits(

@@ -1,3 +1,4 @@
+import type { Batch } from '../../jobs/batches/batch.ts';
 import type { Job } from '../../jobs/job.ts';
 import { enginesFor } from '../access.ts';
 import type { Builder } from '../builder.ts';
@@ -9,10 +10,10 @@ import type { JobTypes } from './job.ts';
 import type { NodeValue } from './node-interface.ts';
 import { WORKFLOW_ID, workflowsFor } from './workflows.ts';
 
-/** What a caller's id names. An id of an image begins with that of its job. */
+/** What a caller's id names. An id of an image begins with that of its job; ids of jobs and batches look the same. */
 type Reference =
   | { readonly kind: 'found'; readonly value: NodeValue | null }
-  | { readonly kind: 'job'; readonly id: string }
+  | { readonly kind: 'job-or-batch'; readonly id: string }
   | { readonly kind: 'image'; readonly id: string; readonly image: string };
 
 const IMAGE_ID = /^(.+?):((?:input|output):\d+|mask|preview)$/;
@@ -24,7 +25,7 @@ export function addNodeQueries(builder: Builder, { Node }: JobTypes): void {
       type: Node,
       nullable: true,
       description:
-        'The object with this id: a job, one of its images, an engine or a workflow. Null where there is none that the ' +
+        'The object with this id: a job, one of its images, a batch, an engine or a workflow. Null where there is none that the ' +
         'caller may see.',
       args: { id: t.arg.id({ required: true }) },
       resolve: async (_root, { id }, context) => (await loadNodes([id], context))[0] ?? null,
@@ -43,17 +44,26 @@ export function addNodeQueries(builder: Builder, { Node }: JobTypes): void {
   }));
 }
 
-/** In the order of the ids. Reads the store once, for the jobs of all of them. */
+/** In the order of the ids. Reads the jobs of all of them at once, then as batches what are no jobs. */
 async function loadNodes(ids: readonly string[], context: GraphQLContext): Promise<(NodeValue | null)[]> {
   const references = ids.map(id => referenceOf(id, context));
   const jobIds = [...new Set(references.flatMap(one => (one.kind === 'found' ? [] : [one.id])))];
   const jobs = new Map<string, Job>();
   for (const job of await readJobs(jobIds, context)) if (job !== null) jobs.set(job.id, job);
+  const others = references.flatMap(one =>
+    one.kind === 'job-or-batch' && !jobs.has(one.id) ? [one.id] : [],
+  );
+  const batches = new Map<string, Batch>();
+  for (const batch of await context.jobs.batches.getMany([...new Set(others)], context.caller)) {
+    if (batch !== null) batches.set(batch.id, batch);
+  }
   return references.map(one => {
     if (one.kind === 'found') return one.value;
     const job = jobs.get(one.id);
-    if (job === undefined) return null;
-    return one.kind === 'job' ? { __typename: 'EditJob', ...job } : imageOf(job, one.image);
+    if (one.kind === 'image') return job === undefined ? null : imageOf(job, one.image);
+    if (job !== undefined) return { __typename: 'EditJob', ...job };
+    const batch = batches.get(one.id);
+    return batch === undefined ? null : { __typename: 'EditBatch', ...batch };
   });
 }
 
@@ -83,5 +93,7 @@ function referenceOf(id: string, context: GraphQLContext): Reference {
     };
   }
   const [, job, image] = IMAGE_ID.exec(id) ?? [];
-  return job === undefined || image === undefined ? { kind: 'job', id } : { kind: 'image', id: job, image };
+  return job === undefined || image === undefined
+    ? { kind: 'job-or-batch', id }
+    : { kind: 'image', id: job, image };
 }

@@ -25,6 +25,8 @@ export interface JobBatches {
     request?: RequestScope,
   ): Promise<BatchOutcome>;
   get(id: string, caller: Caller): Promise<Batch | null>;
+  /** In the order of the ids; null for those that do not exist. Reads one by one: its callers limit the number. */
+  getMany(ids: readonly string[], caller: Caller): Promise<(Batch | null)[]>;
   /** The jobs of a batch that its caller may see. */
   jobs(query: BatchJobsQuery): Promise<JobPage>;
   /** Seconds until all jobs of a batch have ended, as `etaOf`. */
@@ -63,6 +65,7 @@ export function createJobBatches({ ledger, feed, submitter, now, cancel }: JobBa
   return {
     submit: submitter.submitMany,
     get: visible,
+    getMany: (ids, caller) => Promise.all(ids.map(id => visible(id, caller))),
     jobs: query => batches.jobs(query),
     etaOf: batch => etaOf(batch, now()),
     async watch(id, caller, perSecond) {

@@ -18,7 +18,10 @@ import { type Rig, startRig } from '../../support/gateway.ts';
 import { aJob } from '../../support/jobs.ts';
 
 const ENTITIES = `query ($representations: [_Any!]!) {
-  _entities(representations: $representations) { ... on EditJob { id revision status request { prompt } } }
+  _entities(representations: $representations) {
+    ... on EditJob { id revision status request { prompt } }
+    ... on EditBatch { __typename id total queued }
+  }
 }`;
 
 describe('_entities', () => {
@@ -124,10 +127,41 @@ describe('_entities', () => {
     expect(data?._entities).toEqual([expect.objectContaining({ id: mine }), null]);
   });
 
+  it('loads batches among jobs, each by its own type, and null for those of other callers', async () => {
+    const [job] = await keep(1, 'alice');
+    const keepBatch = async (owner: string): Promise<string> => {
+      const batch = { id: `batch-of-${owner}`, owner, createdAt: Date.now(), total: 2 };
+      const jobs = [0, 1].map(index => aJob({ owner, batch: { id: batch.id, index } }));
+      await ledger.batches.submit(batch, jobs, { maxQueue: 1000, idempotency: null });
+      return batch.id;
+    };
+    const [mine, theirs] = [await keepBatch('alice'), await keepBatch('bob')];
+    const representBatch = (id: unknown) => ({ __typename: 'EditBatch', id });
+    reads.length = 0;
+    const { data, errors } = await ask(
+      [representBatch(mine), represent(job), representBatch(theirs), representBatch(job), represent(mine)],
+      { id: 'alice', operator: false },
+    );
+    expect(errors).toBeUndefined();
+    expect(reads).toEqual(['getMany 2']);
+    expect(data?._entities).toEqual([
+      { __typename: 'EditBatch', id: mine, total: 2, queued: 2 },
+      expect.objectContaining({ id: job, status: 'QUEUED' }),
+      null,
+      null,
+      null,
+    ]);
+  });
+
   it.each([
-    ['another type', [{ __typename: 'Album', id: '1' }], /takes the type EditJob, got .*Album/],
-    ['no type', [{ id: '1' }], /takes the type EditJob/],
-    ['no key', [{ __typename: 'EditJob' }], /by its id/],
+    [
+      'another type',
+      [{ __typename: 'Album', id: '1' }],
+      /takes the types EditJob and EditBatch, got .*Album/,
+    ],
+    ['no type', [{ id: '1' }], /takes the types EditJob and EditBatch/],
+    ['no key', [{ __typename: 'EditJob' }], /an EditJob by its id/],
+    ['a batch without its key', [{ __typename: 'EditBatch' }], /an EditBatch by its id/],
     ['what is no object', ['x'], /takes objects/],
     ['a crowd', Array.from({ length: 1001 }, (_, n) => represent(`${n}`)), /at most 1000, got 1001/],
   ])('rejects %s', async (_, representations, message) => {
@@ -178,6 +212,29 @@ describe('many entities', () => {
   });
 });
 
+describe('many batches', () => {
+  let rig: Rig;
+  beforeAll(async () => {
+    rig = await startRig();
+  });
+  afterAll(() => rig.close());
+
+  it('cost more than their fields, since their jobs are counted', async () => {
+    const representations = Array.from({ length: 1_000 }, (_, n) => ({
+      __typename: 'EditBatch',
+      id: `${n}`,
+    }));
+    const ask = (fields: string) =>
+      rig.graphql<{ a: unknown[] }>(`query ($r: [_Any!]!) { ${fields} }`, { r: representations });
+    const entities = '_entities(representations: $r) { ... on EditBatch { id progress etaSeconds } }';
+    const { data, errors } = await ask(`a: ${entities} b: ${entities}`);
+    expect(errors).toBeUndefined();
+    expect(data?.a).toHaveLength(1_000);
+    const more = await ask(`a: ${entities} b: ${entities} c: ${entities}`);
+    expect(more.errors?.[0]?.message).toMatch(/entities cost 69000 fields; the limit is 50000/);
+  });
+});
+
 describe('_service', () => {
   let rig: Rig;
   beforeAll(async () => {
@@ -189,6 +246,7 @@ describe('_service', () => {
     const { data } = await rig.graphql<{ _service: { sdl: string } }>('{ _service { sdl } }');
     expect(data?._service.sdl).toBe(printSubgraph(buildApiSchema()));
     expect(data?._service.sdl).toContain('type EditJob @key(fields: "id")');
+    expect(data?._service.sdl).toContain('type EditBatch @key(fields: "id")');
     expect(data?._service.sdl).toContain('directive @oneOf on INPUT_OBJECT');
     // What is there for routers alone is no part of the graph.
     expect(data?._service.sdl).not.toMatch(/_entities|_Service|_Any/);

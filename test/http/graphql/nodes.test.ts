@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, KEYS, postGraphQL, submit } from '../../support/requests.ts';
+import { API_KEYS, as, KEYS, postGraphQL, postJson, submit } from '../../support/requests.ts';
 import { openEvents } from '../../support/watch.ts';
 
 const WORKFLOW = 'workflow:qwen-image-edit-plus';
@@ -10,10 +10,15 @@ const NODES = 'query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }';
 let rig: Rig;
 /** A completed job of Alice, edited with a mask. */
 let job: string;
+/** A batch of Alice. */
+let batch: string;
 beforeAll(async () => {
   rig = await startRig({ API_KEYS });
   const mask = { mask_url: `${rig.images.url}/red.png`, workflow: 'qwen-image-edit-plus-inpaint' };
   job = await submit(rig, mask, as(KEYS.alice));
+  const edits = [{ image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1 }];
+  const submitted = await postJson(`${rig.url}/edit-images`, { edits }, as(KEYS.alice));
+  batch = z.object({ batch_id: z.string() }).parse(submitted.body).batch_id;
   const events = await openEvents(`${rig.url}/events/${job}?previews=false`, as(KEYS.alice));
   while ((await events.next()) !== null);
 });
@@ -45,6 +50,7 @@ describe('node and nodes', () => {
       ...own.images.map(({ id }) => ({ __typename: 'EditOutputImage', id })),
       ...own.request.images.map(({ id }) => ({ __typename: 'EditInputImage', id })),
       { __typename: 'EditMask', id: own.request.mask.id },
+      { __typename: 'EditBatch', id: batch },
       ...engines.map(({ id }) => ({ __typename: 'EditEngine', id })),
       ...workflows.map(({ id }) => ({ __typename: 'EditWorkflow', id })),
     ];
@@ -58,24 +64,31 @@ describe('node and nodes', () => {
   });
 
   it('return them with the fields of their types', async () => {
-    const query = `query ($job: ID!, $image: ID!) {
+    const query = `query ($job: ID!, $batch: ID!, $image: ID!) {
       job: node(id: $job) { ... on EditJob { status request { prompt } } }
+      batch: node(id: $batch) { ... on EditBatch { total jobs { nodes { batchId } } } }
       image: node(id: $image) { ... on EditInputImage { slot width url } }
       workflow: node(id: "${WORKFLOW}") { ... on EditWorkflow { name runnable } }
       engine: node(id: "engine-1") { ... on EditEngine { state sandbox } }
     }`;
-    const { data } = await postGraphQL(rig.url, query, { job, image: `${job}:input:1` }, as(KEYS.alice));
+    const { data } = await postGraphQL(
+      rig.url,
+      query,
+      { job, batch, image: `${job}:input:1` },
+      as(KEYS.alice),
+    );
     expect(data).toEqual({
       job: { status: 'COMPLETED', request: { prompt: 'x' } },
+      batch: { total: 1, jobs: { nodes: [{ batchId: batch }] } },
       image: { slot: 1, width: expect.any(Number), url: expect.stringContaining(`/input/${job}`) },
       workflow: { name: 'qwen-image-edit-plus', runnable: true },
       engine: { state: 'READY', sandbox: true },
     });
   });
 
-  it('return null for what there is not, and for another caller’s job and its images', async () => {
-    const ids = [job, `${job}:output:0`, `${job}:input:1`, `${job}:mask`];
-    expect(await nodes(ids, KEYS.bob)).toEqual([null, null, null, null]);
+  it('return null for what there is not, and for another caller’s batch, job and its images', async () => {
+    const ids = [job, `${job}:output:0`, `${job}:input:1`, `${job}:mask`, batch];
+    expect(await nodes(ids, KEYS.bob)).toEqual(ids.map(() => null));
     expect(await nodes(ids, KEYS.olga)).toEqual(ids.map(id => expect.objectContaining({ id })));
     const unknown = [
       '',
@@ -83,6 +96,7 @@ describe('node and nodes', () => {
       'workflow:x',
       'engine-9',
       `${job}:output:9`,
+      `${batch}:output:0`,
       `${job}:preview`,
       `${job}:input:01`,
     ];
