@@ -21,6 +21,8 @@ let uploadId: string;
 let engineId: string;
 /** Jobs submitted recently. Some may have expired. */
 let pool: string[] = [];
+/** Batches submitted recently. */
+let batches: string[] = [];
 const POOL = 30;
 beforeAll(async () => {
   router = await startRouter();
@@ -127,6 +129,12 @@ function ids(): fc.Arbitrary<string> {
   return fc.oneof({ weight: 8, arbitrary: made }, { weight: 1, arbitrary: fc.uuid() }, fc.string());
 }
 
+/** The id of a batch, mostly an existing one. */
+function batchIds(): fc.Arbitrary<string> {
+  const made = fc.nat().map(n => batches[n % batches.length] ?? '');
+  return fc.oneof({ weight: 4, arbitrary: made }, { weight: 1, arbitrary: ids() });
+}
+
 /** Values that the schema does not describe: URLs of images, existing ids, short jobs. */
 function known(): Record<string, Known> {
   const url = fc.constantFrom(`${rig.images.url}/red.png`, `${rig.images.url}/blue.jpg`);
@@ -166,6 +174,10 @@ function known(): Record<string, Known> {
       // Not with `first`.
       last: fc.oneof({ weight: 4, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.nat(200) }),
     },
+    batch: { id: batchIds() },
+    batchProgress: { batchId: batchIds() },
+    cancelBatch: { batchId: batchIds() },
+    retryFailed: { batchId: batchIds() },
     // A drained engine would run no further job.
     setEngineState: { id: fc.constant(engineId), drained: fc.constant(false) },
     editImage: {
@@ -227,6 +239,9 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
       if (errors === undefined && variables !== undefined) report.count(`${way} ${field} ${__typename}`);
       if (__typename === 'EditJob' && id !== undefined && !pool.includes(id)) pool.push(id);
       if (__typename === 'EditDeletedJob') pool = pool.filter(kept => kept !== jobId);
+      if (__typename === 'EditBatch' && id !== undefined) {
+        batches = [...new Set([id, ...batches])].slice(0, POOL);
+      }
       if (pool.length > POOL) pool.shift();
       if (__typename === 'EditEngine') {
         await rig.graphql(`mutation { setEngineState(id: "${engineId}", drained: false) { __typename } }`);
@@ -288,6 +303,8 @@ it(`GraphQL answers ${RUNS} documents over each transport without an internal er
       'workflows ',
       'editImage EditJob',
       'editImages EditBatch',
+      'batch EditBatch',
+      'cancelBatch EditBatch',
       'cancelJob EditJob',
       // On a busy machine few jobs have ended.
       'retryJob EditJob|retryJob EditJobNotFinal',

@@ -123,10 +123,10 @@ export function operations(
   selectionOf: (type: GraphQLObjectType, depth: number) => fc.Arbitrary<string>,
   known: Readonly<Record<string, Known>>,
 ): fc.Arbitrary<Operation> {
-  /** A selection with the id of what has one, so that it can be asked for again. */
+  /** A selection with the type, and with the id of what has one, so that it can be asked for again. */
   function identified(type: GraphQLObjectType, depth: number): fc.Arbitrary<string> {
     const id = type.getFields().id === undefined ? '' : 'id ';
-    return selectionOf(type, depth).map(text => text.replace('{', () => `{ ${id}`));
+    return selectionOf(type, depth).map(text => text.replace('{', () => `{ __typename ${id}`));
   }
 
   function belowOf(field: GraphQLField<unknown, unknown>): fc.Arbitrary<string> {
