@@ -11,6 +11,7 @@ import { API_KEYS, as, KEYS, submit } from '../support/requests.ts';
  */
 
 const ACCEPT = 'multipart/mixed;subscriptionSpec=1.0, application/json';
+const LONG = 'x'.repeat(10_000);
 const WATCH = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status revision } }';
 
 interface Watched {
@@ -137,6 +138,25 @@ describe('a subscription over multipart HTTP', () => {
     expect(await single.json()).toEqual({ data: { __typename: 'Query' } });
     const only = await open(query, {}, { headers: alice }, 'multipart/mixed;subscriptionSpec=1.0');
     expect(await partsOf(only)).toEqual([{}, { payload: { data: { __typename: 'Query' } } }]);
+  });
+
+  it('leaves results out for a client that does not read, and ends with the newest', async () => {
+    const id = await submit(rig, { steps: 100, prompt: LONG, negativePrompt: LONG }, alice);
+    const prompts = Array.from({ length: 10 }, (_, n) => `p${n}: request { prompt negativePrompt }`).join(
+      ' ',
+    );
+    const large = `subscription ($id: ID!) { jobProgress(jobId: $id) { status revision ${prompts} } }`;
+    const [read, left] = await Promise.all([
+      open(large, { id }, { headers: alice }),
+      open(large, { id }, { headers: alice }),
+    ]);
+    // More than the buffers of a connection hold.
+    const all = await partsOf(read);
+    const some = await partsOf(left);
+    const completed = { payload: { data: { jobProgress: { status: 'COMPLETED' } } } };
+    expect([all.at(-1), some.at(-1)]).toMatchObject([completed, completed]);
+    expect(all.length).toBeGreaterThan(30);
+    expect(some.length).toBeLessThan(all.length / 2);
   });
 
   it('counts against the caller’s quota until its client leaves', async () => {
