@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { ZodOpenApiResponseObject } from 'zod-openapi';
 import { errorResponse } from './responses.ts';
 
@@ -24,4 +24,16 @@ export const failures = {
   '429': error('Too many requests; Retry-After says when to try again.'),
   '500': error('An internal error, with a reference to the log.'),
   '503': error('The store is unavailable, or the gateway is stopping.'),
+};
+
+/** A path of a job that does not exist, or not for this caller. */
+export const noJob = error('`Job not found`.');
+
+const binary = z.string().meta({ override: { type: 'string', format: 'binary' } });
+
+/** The bodies of images. */
+export const imageContent = {
+  'image/png': { schema: binary },
+  'image/jpeg': { schema: binary },
+  'image/webp': { schema: binary },
 };
