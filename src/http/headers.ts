@@ -17,6 +17,7 @@ const EXPOSED = [
   'x-request-id',
   'x-ratelimit-limit',
   'x-ratelimit-remaining',
+  'x-warnings',
 ];
 
 /** Additional headers of HTML pages: they concern documents that run scripts, so data does not need them. */

@@ -13,6 +13,9 @@ import { encodingOf, type Parameters } from './parameters.ts';
 import { type Preference, preferenceOf } from './prefer.ts';
 import { submitForm } from './submit.ts';
 
+/** Characters of the header with warnings. Proxies buffer all headers of a response in 4 KiB. */
+const LONGEST_WARNINGS = 1_500;
+
 /** How often the system asks whether the peer of a silent connection is still there. */
 const PROBE_MS = 30_000;
 
@@ -40,6 +43,8 @@ export function editRoute(app: FastifyInstance, options: OpenAIOptions, departur
     const { jobs, parameters, hasKey } = submitted;
     const ids = jobs.map(({ id }) => id);
     reply.header('x-job-id', ids.join(','));
+    const warnings = warningsOf(jobs);
+    if (warnings !== null) reply.header('x-warnings', warnings);
     const preference = preferenceOf(request.headers.prefer);
     if (preference.async) reply.header('preference-applied', 'respond-async');
     const streams = parameters.stream === 'true';
@@ -66,6 +71,21 @@ export function editRoute(app: FastifyInstance, options: OpenAIOptions, departur
     attendance.failed();
     return sendFault(reply, ended.fault);
   });
+}
+
+/**
+ * What was ignored of the form, as a JSON list: the responses of this API have no field for it. In ASCII, as headers are;
+ * null: nothing was ignored.
+ */
+function warningsOf([job]: readonly Job[]): string | null {
+  const warnings = [...(job?.request.warnings ?? [])];
+  const text = (): string =>
+    JSON.stringify(warnings).replace(
+      /[^ -~]/g,
+      unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+  while (text().length > LONGEST_WARNINGS) warnings.pop();
+  return warnings.length === 0 ? null : text();
 }
 
 /** Does not wait for the rest of a body that is rejected. */

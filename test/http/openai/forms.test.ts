@@ -148,20 +148,35 @@ describe('a form', () => {
     expect([answer.status, JSON.parse(text)]).toMatchObject([400, { error: { param: 'Idempotency-Key' } }]);
   });
 
-  it('with fields that are unknown is taken, and its n seeds begin with its own', async () => {
+  it('with fields that are unknown is taken, and its n seeds begin with its own; a header warns of them', async () => {
     const { answer } = await send([
       ['image', png],
       PROMPT,
       ['n', '3'],
       ['seed', '18446744073709551614'],
       ['steps', '1'],
-      ['more', 'x'],
+      ['qualty', 'high'],
+      ['größe', 'x'],
+    ]);
+    const header = answer.headers.get('x-warnings') ?? '';
+    expect(header).toMatch(/^[ -~]+$/);
+    expect(JSON.parse(header)).toEqual([
+      'The unknown field "qualty" was ignored; did you mean "quality"?',
+      'The unknown field "größe" was ignored',
     ]);
     const ids = (answer.headers.get('x-job-id') ?? '').split(',');
     const found = await Promise.all(
       ids.map(async id => Object((await fetchJson(`${rig.url}/debug/job/${id}`)).body.request)),
     );
     expect(found.map(({ seed }) => seed)).toEqual(['18446744073709551614', '18446744073709551615', '0']);
+  });
+
+  it('with many unknown fields of long names warns of some, in a header that proxies take', async () => {
+    const many = Array.from({ length: 12 }, (_, n): [string, string] => [`${n}${'é'.repeat(90)}`, 'x']);
+    const { answer } = await send([['image', png], PROMPT, ['steps', '1'], ...many]);
+    const header = answer.headers.get('x-warnings') ?? '';
+    expect([answer.status, header.length > 100, header.length < 2_000]).toEqual([200, true, true]);
+    expect(JSON.parse(header)[0]).toContain('The unknown field "0éé');
   });
 });
 
