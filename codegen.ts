@@ -59,7 +59,7 @@ any other fault, without the content. The exceptions:
 ${PATHS.join(', ')}.
 
 These may hold secrets: \`API_KEYS\` (hashes), \`COMFYUI_URL\` and \`FETCH_PROXY\` (with a password), \`REDIS_URL\`,
-\`WEBHOOK_SECRET\`, \`AWS_SECRET_ACCESS_KEY\`, \`AWS_SESSION_TOKEN\`.
+\`WEBHOOK_SECRET\`, \`ENGINE_WAKE_URL\` (its path), \`ENGINE_WAKE_SECRET\`, \`AWS_SECRET_ACCESS_KEY\`, \`AWS_SESSION_TOKEN\`.
 
 ## Kinds of values
 

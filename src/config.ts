@@ -94,6 +94,14 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
       faults.push('AWS_ACCESS_KEY_ID: is required with AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN');
     }
   }
+  const { ENGINE_WAKE_URL: wakeUrl, ENGINE_WAKE_SECRET: wakeSecrets = [] } = config;
+  if (wakeUrl !== undefined && wakeSecrets.length === 0) {
+    faults.push('ENGINE_WAKE_SECRET: is required with ENGINE_WAKE_URL');
+  }
+  // Receivers of callers could make calls for engines with it.
+  if (wakeSecrets.some(secret => config.WEBHOOK_SECRET?.some(other => other.equals(secret)))) {
+    faults.push('ENGINE_WAKE_SECRET: has a secret of WEBHOOK_SECRET; make another one');
+  }
   const { COMFYUI_URL, ENGINE_ALLOW, ENGINE_KEYS } = config;
   if (ENGINE_KEYS.length > 0 && ENGINE_ALLOW === undefined) {
     faults.push('ENGINE_ALLOW: is required with ENGINE_KEYS: it says where engines may be');

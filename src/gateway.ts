@@ -10,6 +10,7 @@ import { engineSources, usesSandbox } from './gateway/engines.ts';
 import { callbacksFrom, identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
 import { openStores } from './gateway/store.ts';
+import { wakeFrom } from './gateway/waking.ts';
 import { openWorkflows } from './gateway/workflows.ts';
 import type { Services } from './graphql/context.ts';
 import { createReadiness } from './http/probes.ts';
@@ -197,6 +198,7 @@ async function start(
     probeMs: config.ENGINE_PROBE,
     modelPatienceMs: config.MODEL_PATIENCE,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
+    wake: wakeFrom(config, lookup, now),
   });
   dispatcher = running;
   reportEngines(registry, {
@@ -214,7 +216,13 @@ async function start(
     imageUrls: imageUrls ?? PLAIN_IMAGE_URLS,
     workflows,
     engines,
-    waitingFor: createWaiting({ ahead: jobs.ahead, engines, storeAwaySince: awaySince, now }),
+    waitingFor: createWaiting({
+      ahead: jobs.ahead,
+      engines,
+      storeAwaySince: awaySince,
+      requestedAt: running.requestedAt,
+      now,
+    }),
     fleet: running.changes,
   };
   const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now, log });

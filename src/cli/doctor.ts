@@ -12,8 +12,8 @@ export function addDoctor(program: Command, done: Done): void {
     .addHelpText(
       'after',
       `
-It checks the settings, the gateway's address, the workflows, the stores of jobs and images, disk space, and each engine:
-version, device, nodes and model files, previews and clock. Run it with the environment of the gateway, beside it or without
+It checks the settings, the gateway's address, the workflows, the stores of jobs and images, disk space, each engine:
+version, device, nodes and model files, previews and clock, and ENGINE_WAKE_URL. Run it with the environment of the gateway, beside it or without
 it. It changes nothing. A line is ok, a warning, or wrong; after → is what to do.
 
 Examples:

@@ -5,6 +5,8 @@ import { parseHeaderLines, tokenFault } from '../comfyui/credentials.ts';
 import { engineNameFault } from '../comfyui/names.ts';
 import { parseEngineKeys } from '../http/access/engine-keys.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
+import { OutboundError } from '../outbound/errors.ts';
+import { parseUrl } from '../outbound/url.ts';
 import { parseWebhookSecrets } from '../webhooks/message.ts';
 import {
   bytes,
@@ -73,6 +75,31 @@ export const workSubjects = {
       example: 'gpu-3.lan,10.1.0.0/16:8188',
       description:
         'Hosts, addresses and CIDRs, comma-separated, each with an optional port, at which engines may be added while the gateway runs: by an operator or, with `ENGINE_KEYS`, by themselves. A CIDR allows addresses in URLs, not names that lead to them. Default: none',
+    }),
+    ENGINE_WAKE_URL: parsedOrThrown(url => {
+      parseCallUrl(url);
+      return url;
+    })
+      .meta({ takes: 'URL' })
+      .optional()
+      .meta({
+        example: 'http://scaler.lan:9000/engines',
+        description:
+          'URL that is called when jobs wait and no engine is ready, and when engines are idle; see [scale to zero](engines.md). Needs `ENGINE_WAKE_SECRET`. Default: none',
+      }),
+    ENGINE_WAKE_SECRET: parsed(parseWebhookSecrets).meta({ takes: 'list' }).optional().meta({
+      example: 'whsec_QlJyWm1rOXNMdzN2VHg4cEg2ZkRhR2dOYzRYdTdlMQ==',
+      description:
+        'Secrets that sign calls of `ENGINE_WAKE_URL`, as those of `WEBHOOK_SECRET`, which receivers of callers know',
+    }),
+    ENGINE_WAKE_REPEAT: duration.prefault('2m').meta({
+      example: '10m',
+      description:
+        'Pause before `ENGINE_WAKE_URL` is called again while the same need lasts; each further pause is twice as long, up to an hour',
+    }),
+    ENGINE_IDLE: duration.prefault('10m').meta({
+      example: '30m',
+      description: 'How long engines have no job before `ENGINE_WAKE_URL` is told',
     }),
     COMFYUI_OUTPUT_DIR: folder.default('/workspace/ComfyUI/output').meta({
       example: '/opt/ComfyUI/output',
@@ -281,3 +308,13 @@ export const workSubjects = {
     }),
   },
 } as const;
+
+/** Throws an Error that says what the URL of calls for engines has to be, without the URL. */
+function parseCallUrl(text: string): void {
+  try {
+    parseUrl(text);
+  } catch (error) {
+    if (!(error instanceof OutboundError)) throw error;
+    throw new Error(`takes an http:// or https:// URL: ${error.failure.message}`);
+  }
+}

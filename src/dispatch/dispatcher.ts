@@ -2,18 +2,23 @@ import type { DispatchContext } from './context.ts';
 import type { EngineStatus } from './engines/engine.ts';
 import { changeFleet, type FleetChanges } from './fleet/changes.ts';
 import { type FleetOptions, keepFleet, type MemberStatus } from './fleet/fleet.ts';
+import { startWaking, type WakeOptions } from './fleet/waking.ts';
 import { startHousekeeping } from './housekeeping.ts';
 
 export interface DispatcherOptions extends FleetOptions {
   readonly context: DispatchContext;
   /** Milliseconds that a job may wait for a lane. */
   readonly queueTimeoutMs: number;
+  /** Null: nothing starts and stops engines on request. */
+  readonly wake: WakeOptions | null;
 }
 
 export interface Dispatcher {
   /** The engines as they are now. Those that leave are among them until their last job has ended. */
   engines(): readonly MemberStatus[];
   readonly changes: FleetChanges;
+  /** Since when an engine is starting on request, in milliseconds since 1970; null: none is. */
+  requestedAt(): number | null;
   /** Whether one of its lanes runs this job. */
   runs(jobId: string): boolean;
   /** The workflows changed: every engine is checked against them again. */
@@ -23,7 +28,7 @@ export interface Dispatcher {
 
 /** Starts to probe the engines, and starts their lanes. Rejects when the store cannot be read. */
 export async function startDispatcher(options: DispatcherOptions): Promise<Dispatcher> {
-  const { context, configured, allows, leaseMs, queueTimeoutMs } = options;
+  const { context, configured, allows, leaseMs, queueTimeoutMs, wake } = options;
   const fleet = keepFleet(options);
   try {
     // Before a lane takes a job.
@@ -32,28 +37,34 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
     await fleet.stop();
     throw error;
   }
+  const { ledger, now, log } = context;
+  const waking = wake === null ? null : startWaking(wake, { ledger, engines: fleet.status, now, log });
+  const requestedAt = () => waking?.requestedAt() ?? null;
   const housekeeping = startHousekeeping({
     context,
     strandedAfterMs: 2 * leaseMs,
     queueTimeoutMs,
     engines: (): readonly EngineStatus[] => fleet.status(),
     hasLoaded: fleet.hasLoaded,
+    requestedAt,
   });
 
   return {
     engines: fleet.status,
     changes: changeFleet({
-      records: context.ledger.engines,
+      records: ledger.engines,
       fleet,
       configured: configured.present,
       allows,
-      log: context.log,
+      log,
     }),
+    requestedAt,
     runs: jobId => fleet.lanes().some(({ job }) => job === jobId),
     recheck() {
       for (const engine of fleet.engines()) engine.recheck();
     },
     async stop() {
+      await waking?.stop();
       await housekeeping.stop();
       await fleet.stop();
     },

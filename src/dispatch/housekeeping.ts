@@ -13,6 +13,8 @@ export interface HousekeepingOptions {
   readonly engines: () => readonly EngineStatus[];
   /** Whether an engine has the models of a workflow loaded. */
   readonly hasLoaded: (workflow: string) => boolean;
+  /** Since when an engine is starting on request, in milliseconds since 1970; null: none is. */
+  readonly requestedAt: () => number | null;
 }
 
 const SWEEP_MS = 5_000;
@@ -83,6 +85,7 @@ function createPositionUpdater({
   context,
   engines: allEngines,
   hasLoaded,
+  requestedAt,
 }: HousekeepingOptions): () => Promise<void> {
   const { ledger, feed, pace } = context;
   let turn = 0;
@@ -103,7 +106,14 @@ function createPositionUpdater({
       const etaSeconds = seconds === null ? null : Math.round((rounds * seconds + loading) * 10) / 10;
       const at = context.now();
       // It could not be told if the store were away.
-      const around = { at, ahead, engines, storeAwaySince: null, operator: false };
+      const around = {
+        at,
+        ahead,
+        engines,
+        storeAwaySince: null,
+        requestedAt: requestedAt(),
+        operator: false,
+      };
       const waitCode = waitReason(job, around)?.code ?? null;
       const event = { type: 'moved', at, queuePosition: ahead, etaSeconds, waitCode } as const;
       await changeFrom(ledger, job, event, null);

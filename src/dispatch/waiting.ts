@@ -12,6 +12,8 @@ export interface Around {
   readonly engines: readonly EngineStatus[];
   /** Since when the store does not respond, or accepts no changes; null while it works. */
   readonly storeAwaySince: number | null;
+  /** Since when an engine is starting on request; null: none is. */
+  readonly requestedAt: number | null;
   /** Whether the reader may see the addresses of engines and what is wrong with each. */
   readonly operator: boolean;
 }
@@ -24,6 +26,7 @@ export function createWaiting(options: {
   readonly ahead: (job: Job) => Promise<number | null>;
   readonly engines: () => readonly EngineStatus[];
   readonly storeAwaySince: () => number | null;
+  readonly requestedAt: () => number | null;
   readonly now: Clock;
 }): (job: Job, caller: Caller) => Promise<WaitReason | null> {
   let engines: readonly EngineStatus[] = [];
@@ -37,7 +40,8 @@ export function createWaiting(options: {
     }
     const storeAwaySince = options.storeAwaySince();
     const ahead = storeAwaySince === null ? await options.ahead(job) : null;
-    return waitReason(job, { at, ahead, engines, storeAwaySince, operator });
+    const requestedAt = options.requestedAt();
+    return waitReason(job, { at, ahead, engines, storeAwaySince, requestedAt, operator });
   };
 }
 
@@ -69,7 +73,7 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
 }
 
 /** No engine can take the job now. The nearest to taking it gives the reason. */
-function withoutEngine(workflow: string, { engines: all, operator }: Around): WaitReason {
+function withoutEngine(workflow: string, { engines: all, requestedAt, operator }: Around): WaitReason {
   // Those that leave take no jobs, whatever becomes of them.
   const engines = all.filter(({ leaving }) => !leaving);
   const inState = (...states: EngineStatus['state'][]): EngineStatus[] =>
@@ -81,6 +85,11 @@ function withoutEngine(workflow: string, { engines: all, operator }: Around): Wa
     return `${text} (${details.join('; ')})`;
   };
 
+  // Those that respond are nearer to taking it.
+  if (requestedAt !== null && inState('STARTING', 'READY', 'UNFIT').length === 0) {
+    const message = `An engine was requested at ${inUtc(requestedAt)} and is starting`;
+    return { code: 'ENGINE_REQUESTED', message };
+  }
   if (engines.length === 0) {
     return { code: 'NO_ENGINES', message: 'There is no engine: none is configured, and none has registered' };
   }

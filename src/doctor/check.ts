@@ -7,6 +7,7 @@ export type CheckName =
   | 'disk'
   | 'engine'
   | 'previews'
+  | 'wake'
   | 'clock';
 
 /** `warning`: works, but not as well as it could. `wrong`: jobs are rejected, wait for ever or may be lost. */

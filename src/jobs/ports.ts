@@ -222,6 +222,7 @@ export interface Ledger {
   readonly batches: Batches;
   readonly outbox: Outbox;
   readonly engines: EngineRecords;
+  readonly agreements: Agreements;
   /** For logs and metrics; set where the parts are put together. */
   readonly onChange?: OnJobChange;
   close(): Promise<void>;
@@ -255,6 +256,17 @@ export interface EngineRecords {
   commit(record: EngineRecord, options?: { readonly quietly?: boolean }): Promise<boolean>;
   /** Calls back when any process has changed one, or may have. Returns an unsubscribe function. */
   onChange(listener: () => void): () => void;
+}
+
+/**
+ * Short texts by name that all gateways agree on. One of several that change a text at the same time succeeds. Calls are atomic
+ * and may reject with StoreUnavailable.
+ */
+export interface Agreements {
+  /** `text` is null where there is none; `at` is the time by the store's clock. */
+  read(name: string): Promise<{ readonly text: string | null; readonly at: number }>;
+  /** Stores `after` if the present text is `before`; null: there is none. Returns whether it did. */
+  replace(name: string, before: string | null, after: string): Promise<boolean>;
 }
 
 /** A delivery that one process may try now. */

@@ -9,6 +9,7 @@ import { examine } from '../../src/doctor/examine.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestSandbox } from '../support/comfyui/sandbox.ts';
 import { startRig } from '../support/gateway.ts';
+import { startReceiver } from '../support/receiver.ts';
 import { listen } from '../support/servers.ts';
 import { startRedis, withClient } from '../support/stores/redis.ts';
 
@@ -227,5 +228,17 @@ describe('the checks', () => {
     ]);
     const [unknown] = found(await checksOf({ WORKFLOW: 'qwen-image-edit-plu' }), 'workflows', 'wrong');
     expect(unknown?.message).toContain('did you mean "qwen-image-edit-plus"?');
+  });
+
+  it('says whether something responds at ENGINE_WAKE_URL, without a call and without the path', async () => {
+    const receiver = await startReceiver(() => 405);
+    const settings = { ENGINE_WAKE_URL: receiver.url, ENGINE_WAKE_SECRET: `whsec_${'A'.repeat(32)}` };
+    const target = new URL(receiver.url).host;
+    expect(found(await checksOf(settings), 'wake', 'ok')).toMatchObject([{ target, message: 'responds' }]);
+    expect(receiver.received.map(({ body }) => body)).toEqual(['']);
+    await receiver.close();
+    expect(found(await checksOf(settings), 'wake', 'wrong')).toMatchObject([
+      { target, message: `does not respond: connect ECONNREFUSED ${target}` },
+    ]);
   });
 });

@@ -13,6 +13,7 @@ const NEEDS: Readonly<Record<string, Record<string, string>>> = {
   JWT_ISSUER: { JWT_JWKS_URL: 'https://id.example/jwks', JWT_AUDIENCE: 'a' },
   JWT_AUDIENCE: { JWT_JWKS_URL: 'https://id.example/jwks', JWT_ISSUER: 'i' },
   ENGINE_KEYS: { ENGINE_ALLOW: 'gpu.lan' },
+  ENGINE_WAKE_URL: { ENGINE_WAKE_SECRET: `whsec_${'A'.repeat(32)}` },
   ENGINE_CREDENTIALS: { GPU_TOKEN: 'secret' },
   EVENT_CHANNEL: { REDIS_URL: 'redis://127.0.0.1' },
   NODE_ENV: { COMFYUI_URL: 'http://127.0.0.1:8188' },
@@ -50,6 +51,27 @@ describe('the facts of the settings', () => {
       }
     },
   );
+});
+
+describe('ENGINE_WAKE_SECRET', () => {
+  it('is required with ENGINE_WAKE_URL, and is none of WEBHOOK_SECRET', () => {
+    const ENGINE_WAKE_URL = 'http://scaler.lan:9000/';
+    const [one, other] = ['A', 'B'].map(letter => `whsec_${letter.repeat(32)}`);
+    const faultsOf = (given: Record<string, string | undefined>) => {
+      const result = readConfig({ ENGINE_WAKE_URL, ...given });
+      return result.ok ? [] : result.faults;
+    };
+    expect(faultsOf({})).toEqual(['ENGINE_WAKE_SECRET: is required with ENGINE_WAKE_URL']);
+    expect(faultsOf({ ENGINE_WAKE_SECRET: one, WEBHOOK_SECRET: other })).toEqual([]);
+    expect(faultsOf({ ENGINE_WAKE_SECRET: one, WEBHOOK_SECRET: `${other},${one}` })).toEqual([
+      'ENGINE_WAKE_SECRET: has a secret of WEBHOOK_SECRET; make another one',
+    ]);
+    for (const url of ['http://me:secret@scaler.lan', 'redis://scaler.lan', 'http://scaler.lan:6379']) {
+      const [fault] = faultsOf({ ENGINE_WAKE_URL: url, ENGINE_WAKE_SECRET: one });
+      expect(fault).toMatch(/^ENGINE_WAKE_URL: takes an http:\/\/ or https:\/\/ URL: /);
+      expect(fault).not.toContain('secret@');
+    }
+  });
 });
 
 describe('the README', () => {

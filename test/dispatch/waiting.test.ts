@@ -37,8 +37,14 @@ const DOWN = 'No engine has responded since 2026-01-02 03:04:05 UTC';
 
 const reasonOf = (
   engines: EngineStatus[],
-  { of = job, ahead = 0, operator = false, storeAwaySince = null as number | null } = {},
-) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, operator });
+  {
+    of = job,
+    ahead = 0,
+    operator = false,
+    storeAwaySince = null as number | null,
+    requestedAt = null as number | null,
+  } = {},
+) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, requestedAt, operator });
 
 describe('waitReason', () => {
   it.each([
@@ -68,6 +74,18 @@ describe('waitReason', () => {
     const gone = engine('DOWN', { leaving: true });
     expect(reasonOf([engine('LEAVING'), gone])).toEqual({ code: 'NO_ENGINES', message });
     expect(reasonOf([engine('LEAVING'), engine('DRAINED')])?.code).toBe('ENGINES_DRAINED');
+  });
+
+  it('is ENGINE_REQUESTED where none responds and one was requested', () => {
+    const requestedAt = Date.UTC(2026, 0, 2);
+    const message = 'An engine was requested at 2026-01-02 00:00:00 UTC and is starting';
+    for (const engines of [[], [engine('DOWN')], [engine('DRAINED')], [engine('SET_ASIDE')]]) {
+      expect(reasonOf(engines, { requestedAt })).toEqual({ code: 'ENGINE_REQUESTED', message });
+    }
+    for (const state of ['STARTING', 'UNFIT', 'READY'] as const) {
+      const reason = reasonOf([engine(state)], { requestedAt });
+      expect(reason).toEqual(reasonOf([engine(state)]));
+    }
   });
 
   it('names what the engines lack, once', () => {

@@ -129,7 +129,7 @@ it('a backup leaves an earlier store, and its copy, at their version', async () 
 
 describe('a store of a later version', () => {
   const LATER =
-    /has version 99 of gateway 9\.1\.0, and this gateway, \d+\.\d+\.\d+, takes \d at most; start 9\.1\.0 or later, or/;
+    /has version 99 of gateway 9\.1\.0, and this gateway, \d+\.\d+\.\d+, takes \d+ at most; start 9\.1\.0 or later, or/;
 
   it('in SQLite is rejected with both versions and what to do, and is not changed', async () => {
     await (await startRig({ DATA_DIR: dataDir })).close();

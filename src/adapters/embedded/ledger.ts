@@ -31,6 +31,7 @@ import type {
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
+import { createEmbeddedAgreements } from './agreements.ts';
 import { createBatchTables } from './batches.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
@@ -483,6 +484,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     },
     outbox,
     engines,
+    agreements: createEmbeddedAgreements(db, now, flush),
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),

@@ -184,6 +184,15 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
       CREATE INDEX jobs_counted ON jobs (batch_id, status, reached, started_at) WHERE batch_id IS NOT NULL;
     `,
   },
+  {
+    version: 10,
+    sql: `
+      CREATE TABLE agreements (
+        name TEXT PRIMARY KEY,
+        content TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];
 
 const OLDEST = MIGRATIONS[0].version;

@@ -53,6 +53,8 @@ export function createKeys(prefix: string) {
     },
     /** Hash: what is known of engines, by id. */
     engines: `${prefix}:engines`,
+    /** Hash: what gateways agree on, by name. */
+    agreements: `${prefix}:agreements`,
     /** Set: ids of drained engines. Each change of an engine is published on the channel of the same name. */
     drained: `${prefix}:drained`,
     /** Channel: a job started to wait, and every gateway asks for it; a plus sign in front: only those of version 3 do. */

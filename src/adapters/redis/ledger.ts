@@ -17,6 +17,7 @@ import type {
 } from '../../jobs/ports.ts';
 import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
+import { createRedisAgreements } from './agreements.ts';
 import { createRedisBatches, keyField, ownerSuffix } from './batches.ts';
 import type { Client } from './client.ts';
 import { createRedisEngines, type RedisEngines } from './engines.ts';
@@ -258,6 +259,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     batches,
     outbox,
     engines,
+    agreements: createRedisAgreements(client, keys, now),
     async close() {
       waitingListeners.clear();
       engines.close();

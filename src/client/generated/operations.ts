@@ -197,6 +197,8 @@ export type EditWaitCode =
   | 'ENGINES_UNFIT'
   /** An engine has it in its own queue. */
   | 'ENGINE_QUEUE'
+  /** An engine was requested, and is starting. */
+  | 'ENGINE_REQUESTED'
   /** Other jobs run first. */
   | 'JOBS_AHEAD'
   /** It is next, and every engine that can run it is busy. */

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe } from 'vitest';
+import { agreementContract } from './agreements.ts';
 import { batchContract } from './batches.ts';
 import { claimContract } from './claims.ts';
 import { durationsContract } from './durations.ts';
@@ -40,6 +41,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     durationsContract(under);
     secretsContract(under);
     engineContract(under);
+    agreementContract(under);
     batchContract(under);
   });
 }

@@ -188,3 +188,24 @@ end
 if ARGV[8] == '1' then announce('drained', id) end
 return 1
 `;
+
+/** A text that gateways agree on. */
+export const readAgreement = `
+-- Purpose: reads a text by its name.
+-- KEYS[1]: hash of texts by name.
+-- ARGV: 1 prefix, 2 time or '', 3 name.
+-- Returns: {time, text or nil}.
+${CLOCK}
+return { whole(clock(ARGV[2])), redis.call('HGET', KEYS[1], ARGV[3]) }
+`;
+
+/** Changes a text that gateways agree on. */
+export const replaceAgreement = `
+-- Purpose: replaces a text unless it was changed meanwhile.
+-- KEYS[1]: hash of texts by name.
+-- ARGV: 1 name, 2 the text before, or '' where there was none, 3 the text.
+-- Returns: 1, or 0 when it is another one.
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+`;

@@ -7,10 +7,12 @@ import {
   identify,
   keepLanes,
   putDurations,
+  readAgreement,
   readEngines,
   readLanes,
   readStranded,
   releaseLane,
+  replaceAgreement,
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
@@ -46,6 +48,8 @@ declare module 'ioredis' {
     qeReleaseLane(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadEngines(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCommitEngine(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadAgreement(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReplaceAgreement(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -106,6 +110,8 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeReleaseLane: releaseLane,
     qeReadEngines: readEngines,
     qeCommitEngine: commitEngine(sharded),
+    qeReadAgreement: readAgreement,
+    qeReplaceAgreement: replaceAgreement,
     qeReadLanes: readLanes,
     qeReadStranded: readStranded,
     qeTakeRate: takeRate,
