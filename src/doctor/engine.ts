@@ -32,13 +32,14 @@ export interface EngineFindings {
   readonly runs: readonly string[] | null;
 }
 
-/** Checks one engine; submits nothing to it. */
+/** Checks one engine; submits nothing to it. `name`: what led to it, if `COMFYUI_URL` names it by DNS. */
 export async function checkEngine(
   url: string,
   config: Config,
   workflows: readonly Workflow[],
+  name: string | null = null,
 ): Promise<EngineFindings> {
-  const credentials = config.credentialsOf(url);
+  const credentials = config.credentialsOf(url, name);
   const client = createEngineClient({ url, credentials, timeoutMs: ANSWER_MS });
   const id = client.url.replace(/^https?:\/\//, '');
   const report = reporter('engine', id);

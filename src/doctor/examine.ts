@@ -45,7 +45,7 @@ async function engineFindings(config: Config, workflows: readonly Workflow[]): P
       if (name === null) return [await checkEngine(text, config, workflows)];
       const urls = await resolveEngineName(name, SYSTEM_RESOLVER).catch(() => []);
       if (urls.length === 0) return [nothingAt(name.text)];
-      return Promise.all(urls.map(url => checkEngine(url, config, workflows)));
+      return Promise.all(urls.map(url => checkEngine(url, config, workflows, name.text)));
     }),
   );
   return found.flat();

@@ -35,10 +35,10 @@ export async function engineSources(
       const { host, port } = hostAndPort(new URL(url));
       return allow !== undefined && listed(allow, host, port);
     },
-    clientFor: url =>
+    clientFor: (url, name) =>
       createEngineClient({
         url,
-        credentials: config.credentialsOf(url),
+        credentials: config.credentialsOf(url, name),
         timeoutMs: ENGINE_ANSWER_MS,
         traceparent,
       }),

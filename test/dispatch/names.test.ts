@@ -1,6 +1,9 @@
 import dns from 'node:dns/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
+import type { Check } from '../../src/doctor/check.ts';
+import { examine } from '../../src/doctor/examine.ts';
+import { startGuard } from '../support/comfyui/guard.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startDns, type TestDns } from '../support/dns.ts';
 import { fleetOf } from '../support/fleet.ts';
@@ -74,6 +77,46 @@ it('takes the hosts and ports of SRV records, as far as ENGINE_ALLOW has them', 
   } finally {
     await open.close();
     await closed.close();
+  }
+}, 30_000);
+
+it('shows the engines of a name what the settings have for it, and nothing to one at the same address that is added', async () => {
+  const [engine] = engines;
+  if (engine === undefined) throw new Error('no engine');
+  const guard = await startGuard(engine.url, { headers: { authorization: 'Bearer of-the-name' } });
+  const port = portOf(guard);
+  const id = `127.0.0.1:${port}`;
+  names.set('guarded.test', { ipv4: ['127.0.0.1'] });
+  const name = `dns+http://guarded.test:${port}`;
+  const profile = JSON.stringify([{ engines: 'http://guarded.test', token: 'of-the-name' }]);
+  const [own, listed, added] = await Promise.all([
+    startRig({ COMFYUI_URL: name, COMFYUI_TOKEN: 'of-the-name' }),
+    startRig({ COMFYUI_URL: name, ENGINE_CREDENTIALS: profile }),
+    startRig({ COMFYUI_URL: engine.url, COMFYUI_TOKEN: 'of-the-name', ENGINE_ALLOW: '127.0.0.1' }),
+  ]);
+  try {
+    expect(await fleetOf(added.url).add(guard.url)).toBe('EditEngine');
+    for (const { url } of [own, listed])
+      await until(async () => (await fleetOf(url).stateOf(id)) === 'READY');
+    for (const rig of [own, listed]) {
+      expect(await waitForEnd(rig.url, await submit(rig))).toMatchObject({ status: 'COMPLETED' });
+    }
+    await until(async () => (await fleetOf(added.url).stateOf(id)) === 'DOWN');
+
+    const config = readConfig({
+      PORT: '0',
+      DATA_DIR: own.dataDir,
+      COMFYUI_URL: name,
+      COMFYUI_TOKEN: 'of-the-name',
+    });
+    if (!config.ok) throw new Error(config.faults.join('; '));
+    const checks: Check[] = [];
+    for await (const check of examine(config.config, {})) if (check.check === 'engine') checks.push(check);
+    expect(checks.filter(({ state }) => state === 'wrong')).toEqual([]);
+    expect(checks).toContainEqual(expect.objectContaining({ target: id, state: 'ok' }));
+  } finally {
+    for (const rig of [own, listed, added]) await rig.close();
+    await guard.stop();
   }
 }, 30_000);
 

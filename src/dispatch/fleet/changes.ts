@@ -162,5 +162,5 @@ export function changeFleet(options: {
 
 /** The engines of `COMFYUI_URL` that name a host, each once. */
 export function configuredAt(urls: readonly string[]): ConfiguredEngine[] {
-  return urls.map(url => ({ id: engineId(url), url, source: 'SETTING' }));
+  return urls.map(url => ({ id: engineId(url), url, source: 'SETTING', name: null }));
 }

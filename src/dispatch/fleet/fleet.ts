@@ -20,8 +20,8 @@ export interface FleetOptions {
   readonly configured: ConfiguredEngines;
   /** Whether this gateway may connect to the URL of a record. */
   readonly allows: (url: string) => boolean;
-  /** A client with the credentials that the settings have for the URL. */
-  readonly clientFor: (url: string) => EngineClient;
+  /** A client with the credentials that the settings have for the URL, or for the name in them that led to it. */
+  readonly clientFor: (url: string, name: string | null) => EngineClient;
   readonly lanesPerEngine: number;
   readonly leaseMs: number;
   readonly probeMs: number;
@@ -103,7 +103,13 @@ export function keepFleet(options: FleetOptions): Fleet {
   }
 
   function start(member: Member): void {
-    const engine = startEngine({ client: options.clientFor(member.url), workflows, now, log, probeMs });
+    const engine = startEngine({
+      client: options.clientFor(member.url, member.name),
+      workflows,
+      now,
+      log,
+      probeMs,
+    });
     engine.hold(member.hold);
     const leavingSince = engine.leaving() === null ? null : now();
     present.set(member.id, { engine, member, leavingSince, lanes: startLanes(engine) });

@@ -11,6 +11,8 @@ export interface ConfiguredEngine {
   /** With its credentials, if any. */
   readonly url: string;
   readonly source: 'SETTING' | 'DNS';
+  /** The name that led to it, as `EngineName` has it; null: its URL is in the settings. */
+  readonly name: string | null;
 }
 
 /** An engine of the fleet, as settings and records say. */
@@ -18,6 +20,8 @@ export interface Member {
   readonly id: string;
   readonly url: string;
   readonly source: EngineSource;
+  /** The name in the settings that led to it; null: none did. */
+  readonly name: string | null;
   readonly hold: EngineHold | null;
   /** When its registration expires, in milliseconds since 1970; null: never. */
   readonly expiresAt: number | null;
@@ -42,9 +46,9 @@ export function membersOf(
   const records = new Map(stored.map(entry => [entry.record.id, entry]));
   const members = new Map<string, Member>();
   const rejected: string[] = [];
-  for (const { id, url, source } of configured) {
+  for (const { id, url, source, name } of configured) {
     const hold = saidOf(records.get(id) ?? null);
-    if (!members.has(id)) members.set(id, { id, url, source, hold, expiresAt: null });
+    if (!members.has(id)) members.set(id, { id, url, source, name, hold, expiresAt: null });
   }
   for (const entry of stored) {
     const { id, url, origin } = entry.record;
@@ -56,7 +60,7 @@ export function membersOf(
     const source = origin === 'ENGINE' ? 'REGISTRATION' : 'OPERATOR';
     const expiresAt = entry.leftMs === null ? null : at + entry.leftMs;
     const hold = comesAndGoes(entry) ?? saidOf(entry);
-    members.set(id, { id, url, source, hold, expiresAt });
+    members.set(id, { id, url, source, name: null, hold, expiresAt });
   }
   return { members: [...members.values()], rejected };
 }

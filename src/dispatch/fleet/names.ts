@@ -69,7 +69,11 @@ export function watchNames(options: {
         log.warn({ name: name.text }, 'ENGINE_ALLOW does not allow some addresses of the name');
       }
       const before = found.get(name) ?? [];
-      const after = configuredAt(allowed.toSorted()).map(engine => ({ ...engine, source: 'DNS' as const }));
+      const after = configuredAt(allowed.toSorted()).map(engine => ({
+        ...engine,
+        source: 'DNS' as const,
+        name: name.text,
+      }));
       found.set(name, after);
       failing.delete(name);
       if (before.length === after.length && before.every(({ id }, n) => id === after[n]?.id)) return;
