@@ -119,7 +119,7 @@ describe('Relay’s store', () => {
         type.getFields().id !== undefined &&
         !type.getInterfaces().some(({ name }) => name === 'Node'),
     );
-    expect(others.map(({ name }) => name)).toEqual(['EditBatch', 'EditCaller', 'EditWebhookDelivery']);
+    expect(others.map(({ name }) => name)).toEqual(['EditCaller', 'EditWebhookDelivery']);
   });
 
   it('appends the pages of a connection, and prepends those before it', async () => {
