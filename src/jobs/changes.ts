@@ -73,7 +73,8 @@ export async function watchJob(
     throttle?.stop();
     leave();
   });
-  const throttle = maxPerSecond === undefined ? null : createThrottle(1000 / maxPerSecond, mailbox.offer);
+  const throttle =
+    maxPerSecond === undefined ? null : createThrottle<Job>(1000 / maxPerSecond, job => mailbox.offer(job));
 
   function offer(job: Job): void {
     if (job.revision <= lastRevision) return;

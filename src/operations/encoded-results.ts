@@ -12,7 +12,8 @@ export interface EncodedResult extends ExecutionResult {
 
 /** Reads a subscription for one reader of its stream, and holds the newest result until it is read. */
 export function encodedSubscriber(leave: () => void): Subscriber {
-  const { stream, offer, end } = createMailbox<EncodedResult>(leave);
+  const mailbox = createMailbox<EncodedResult>(leave);
+  const { stream } = mailbox;
   /** Whether the reader waits for a result, and otherwise whether one is held for it. */
   let waits = false;
   let holds = false;
@@ -29,13 +30,13 @@ export function encodedSubscriber(leave: () => void): Subscriber {
       callback?.();
       return step;
     },
-    return: stream.return,
+    return: () => stream.return(),
   };
   return {
     stream: read,
     offer({ message: shared }: SharedResult) {
       const message = typeof shared === 'string' ? Buffer.from(shared, 'latin1') : shared;
-      const replaced = offer({
+      const replaced = mailbox.offer({
         message,
         stringify: () => message.toString('utf8', 0, message.length - 1),
       });
@@ -47,7 +48,7 @@ export function encodedSubscriber(leave: () => void): Subscriber {
       if (waits) callback();
       else ready = callback;
     },
-    end,
+    end: () => mailbox.end(),
   };
 }
 

@@ -205,7 +205,7 @@ type Step = IteratorResult<ExecutionResult, undefined>;
 export async function openLive(operation: LiveOperation, mask: Mask): Promise<Subscribed> {
   const source = await createSourceEventStream(argsOf(operation));
   if (!(Symbol.asyncIterator in source)) return maskResult(source, mask, operation.context.requestId);
-  return resultsOf(operation, mask, source[Symbol.asyncIterator]());
+  return new LiveResults(operation, mask, source[Symbol.asyncIterator]());
 }
 
 /** No source, and the result that says why. */
@@ -234,27 +234,38 @@ export async function openSequence(operation: LiveOperation, mask: Mask): Promis
   };
 }
 
-// Not a part of `openLive`: what its closures capture is held for each subscription while nothing happens. For the same
-// reason `next` waits with a callback, which takes less than a suspended function.
-function resultsOf(
-  operation: LiveOperation,
-  mask: Mask,
-  events: AsyncIterator<unknown>,
-): AsyncIterableIterator<ExecutionResult, undefined> {
-  async function resultOf(step: IteratorResult<unknown>): Promise<Step> {
-    if (step.done === true) return { done: true, value: undefined };
-    return { done: false, value: await executeEvent(operation, mask, step.value) };
+/**
+ * A class, because what closures capture is held for each subscription while nothing happens. For the same reason `next`
+ * waits with a callback, which takes less than a suspended function.
+ */
+class LiveResults implements AsyncIterableIterator<ExecutionResult, undefined> {
+  readonly #operation: LiveOperation;
+  readonly #mask: Mask;
+  readonly #events: AsyncIterator<unknown>;
+
+  constructor(operation: LiveOperation, mask: Mask, events: AsyncIterator<unknown>) {
+    this.#operation = operation;
+    this.#mask = mask;
+    this.#events = events;
   }
 
-  const results: AsyncIterableIterator<ExecutionResult, undefined> = {
-    [Symbol.asyncIterator]: () => results,
-    next: () => events.next().then(resultOf),
-    async return() {
-      await events.return?.();
-      return { done: true, value: undefined };
-    },
-  };
-  return results;
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<Step> {
+    return this.#events.next().then(step => this.#resultOf(step));
+  }
+
+  async return(): Promise<Step> {
+    await this.#events.return?.();
+    return { done: true, value: undefined };
+  }
+
+  async #resultOf(step: IteratorResult<unknown>): Promise<Step> {
+    if (step.done === true) return { done: true, value: undefined };
+    return { done: false, value: await executeEvent(this.#operation, this.#mask, step.value) };
+  }
 }
 
 async function executeEvent(operation: LiveOperation, mask: Mask, event: unknown): Promise<ExecutionResult> {

@@ -17,10 +17,15 @@ function shareResults() {
         key,
         open,
         leave => {
-          const { stream, offer, end } = createMailbox<ExecutionResult>(leave);
+          const mailbox = createMailbox<ExecutionResult>(leave);
           // A subscription that is shared waits for no subscriber.
           const whenReady = (): void => expect.unreachable();
-          return { stream, offer: shared => offer(resultOf(shared)), whenReady, end };
+          return {
+            stream: mailbox.stream,
+            offer: shared => mailbox.offer(resultOf(shared)),
+            whenReady,
+            end: () => mailbox.end(),
+          };
         },
         () => undefined,
       ),
