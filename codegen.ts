@@ -18,7 +18,7 @@ import { semanticToStrict } from 'graphql-sock';
 import { describeSetting, describeSettings } from './src/config/describe.ts';
 import type { SettingName } from './src/config/settings.ts';
 import { printSubgraph } from './src/graphql/federation/subgraph.ts';
-import { printApi } from './src/graphql/nullability.ts';
+import { printApi } from './src/graphql/print.ts';
 import { buildApiSchema } from './src/graphql/schema.ts';
 import { buildOpenApi } from './src/http/rest/contract/openapi.ts';
 import { normalDocument, persistedManifest } from './src/operations/persisted-manifest.ts';

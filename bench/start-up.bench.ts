@@ -4,7 +4,7 @@ import { testEnvironment } from '../test/support/gateway.ts';
 import { atMost, type Bench, judged, overRuns, row } from './support/measurement.ts';
 import { withFolder } from './support/rest/folder.ts';
 
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../start.ts', import.meta.url));
 
 export const bench: Bench = {
   title: 'From the start of the process to the first answers',

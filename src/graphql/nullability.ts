@@ -1,15 +1,4 @@
-import { getDocumentNodeFromSchema } from '@graphql-tools/utils';
-import {
-  DirectiveLocation,
-  GraphQLDirective,
-  GraphQLInt,
-  GraphQLList,
-  type GraphQLSchema,
-  lexicographicSortSchema,
-  print,
-  visit,
-} from 'graphql';
-import { FEDERATION_LINK } from './federation/directives.ts';
+import { DirectiveLocation, GraphQLDirective, GraphQLInt, GraphQLList } from 'graphql';
 
 /**
  * Says that only an error makes a field null (https://specs.apollo.dev/nullability/v0.4/#@semanticNonNull). Relay, Apollo
@@ -22,10 +11,8 @@ export const SEMANTIC_NON_NULL = new GraphQLDirective({
   args: { levels: { type: new GraphQLList(GraphQLInt), defaultValue: [0] } },
 });
 
-const FOR_ROUTERS = new Set(['link', ...FEDERATION_LINK.import.map(name => name.slice(1))]);
-
 /** Where a field has the directives for clients. Those for routers are in `directives`, so each SDL is printed with its own. */
-const CLIENT_DIRECTIVES = 'clientDirectives';
+export const CLIENT_DIRECTIVES = 'clientDirectives';
 
 /**
  * The options of a field that may fail alone: it reads or changes a store, or it is a root field, whose gateway may be the
@@ -35,15 +22,3 @@ export const FAILS_ALONE = {
   nullable: true,
   extensions: { [CLIENT_DIRECTIVES]: { [SEMANTIC_NON_NULL.name]: {} } },
 } as const;
-
-/** Prints the SDL that clients write against, always in the same order. */
-export function printApi(schema: GraphQLSchema): string {
-  const sorted = lexicographicSortSchema(schema);
-  const document = getDocumentNodeFromSchema(sorted, { pathToDirectivesInExtensions: [CLIENT_DIRECTIVES] });
-  return `${print(
-    visit(document, {
-      Directive: ({ name }) => (FOR_ROUTERS.has(name.value) ? null : undefined),
-      SchemaDefinition: () => null,
-    }),
-  )}\n`;
-}

@@ -2,7 +2,6 @@ import { type GraphQLSchema, specifiedDirectives } from 'graphql';
 import { type Builder, createBuilder } from './builder.ts';
 import { FEDERATION_LINK } from './federation/directives.ts';
 import { addFederation, type EntityTypes } from './federation/entities.ts';
-import { printSubgraph } from './federation/subgraph.ts';
 import { SEMANTIC_NON_NULL } from './nullability.ts';
 import { addBatches } from './types/batches.ts';
 import { addCaller } from './types/caller.ts';
@@ -30,8 +29,19 @@ export function buildApiSchema(): GraphQLSchema {
 /** Builds the schema that is served: the same, with the fields that a federation router needs. */
 export function buildSchema(): GraphQLSchema {
   const builder = createBuilder();
-  addFederation(builder, addTypes(builder), printSubgraph(buildApiSchema()));
+  addFederation(builder, addTypes(builder), createSubgraphPrinter());
   return builder.toSchema({ directives: DIRECTIVES });
+}
+
+/** Prints the SDL when a router asks for it: rarely, and what prints it takes a tenth of the start to load and to run. */
+function createSubgraphPrinter(): () => Promise<string> {
+  let printed: Promise<string> | null = null;
+  return () => {
+    printed ??= import('./federation/subgraph.ts').then(({ printSubgraph }) =>
+      printSubgraph(buildApiSchema()),
+    );
+    return printed;
+  };
 }
 
 /** Returns the types that are entities. */

@@ -29,7 +29,7 @@ import { createPage } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import type { SocketLimits } from './graphql/socket-guard.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
-import { createYogaDoor } from './graphql/yoga.ts';
+import { createLazyYoga } from './graphql/yoga-loader.ts';
 import { addHeaders, securityHeaders } from './headers.ts';
 import { isOwnHost } from './limits/cross-site.ts';
 import { createOriginCheck } from './limits/foreign-origins.ts';
@@ -142,7 +142,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     mask,
     hooks: options.onOperation,
   });
-  const yoga = createYogaDoor({ operations, callbacks: options.callbacks, mask, log });
+  const yoga = createLazyYoga({ operations, callbacks: options.callbacks, mask, log });
   // Needed only where requests carry no credentials and the host name is known to be local.
   const acceptsHost = (host: string | undefined): boolean =>
     identity.required || !isLoopback(options.host) || isOwnHost(host, options.publicUrl);

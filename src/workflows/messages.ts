@@ -61,14 +61,20 @@ export function didYouMean(word: string, candidates: Iterable<string>): string {
 
 /**
  * The candidate nearest to `word`, or null when none is close: at most a third of the characters of the longer of the
- * two may differ. Letter case does not count.
+ * two may differ, and no more than `most`. Letter case does not count.
  */
-export function nearest(word: string, candidates: Iterable<string>): string | null {
+export function nearest(
+  word: string,
+  candidates: Iterable<string>,
+  most = Number.POSITIVE_INFINITY,
+): string | null {
   let best: string | null = null;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
+    const allowed = Math.min(most, Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3)));
+    // Each character more is a difference. Most candidates end here: at a start, every variable meets every setting.
+    if (Math.abs(word.length - candidate.length) > allowed) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    const allowed = Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3));
     if (distance <= allowed && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -82,8 +88,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | nu
  * suffix, makes another name.
  */
 export function isTypo(word: string, candidates: Iterable<string>): boolean {
-  const found = nearest(word, candidates);
-  return found !== null && editDistance(word.toLowerCase(), found.toLowerCase()) <= 2;
+  return nearest(word, candidates, 2) !== null;
 }
 
 /** The Damerau–Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of neighbours. */

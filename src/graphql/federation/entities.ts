@@ -33,9 +33,13 @@ interface Reference {
 
 /**
  * Adds `_service` and `_entities`, which routers query
- * (https://www.apollographql.com/docs/graphos/reference/federation/subgraph-spec). `sdl` is returned by `_service`.
+ * (https://www.apollographql.com/docs/graphos/reference/federation/subgraph-spec). `sdl` returns what `_service` has.
  */
-export function addFederation(builder: Builder, { JobType, BatchType }: EntityTypes, sdl: string): void {
+export function addFederation(
+  builder: Builder,
+  { JobType, BatchType }: EntityTypes,
+  sdl: () => Promise<string>,
+): void {
   builder.scalarType('_Any', {
     description: 'An entity by its `__typename` and key.',
     serialize: value => value,
@@ -66,7 +70,7 @@ export function addFederation(builder: Builder, { JobType, BatchType }: EntityTy
   }
 
   builder.queryFields(t => ({
-    _service: t.field({ type: Service, resolve: () => ({ sdl }) }),
+    _service: t.field({ type: Service, resolve: async () => ({ sdl: await sdl() }) }),
     _entities: t.field({
       type: [Entity],
       nullable: { list: false, items: true },

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { ExecutionResult } from 'graphql';
-import { type FetchAPI, isAsyncIterable } from 'graphql-yoga';
+import type { FetchAPI } from 'graphql-yoga';
 import { isEncoded } from '../../operations/encoded-results.ts';
 import { formatResult } from '../../operations/errors.ts';
 import type { StreamFormat } from '../farewell.ts';
@@ -87,6 +87,6 @@ function partOf(result: ExecutionResult): Buffer {
 type Processed = ExecutionResult | readonly ExecutionResult[] | AsyncIterable<ExecutionResult>;
 
 function resultsOf(result: Processed): AsyncIterator<ExecutionResult> {
-  if (isAsyncIterable<ExecutionResult>(result)) return result[Symbol.asyncIterator]();
+  if (Symbol.asyncIterator in result) return result[Symbol.asyncIterator]();
   return Readable.from([result].flat())[Symbol.asyncIterator]();
 }

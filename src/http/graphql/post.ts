@@ -1,11 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { ExecutionResult } from 'graphql';
-import { processRegularResult } from 'graphql-yoga';
 import { isRejected, type Operations, type Parameters, type Source } from '../../operations/operations.ts';
 import type { DirectResponse } from '../direct.ts';
 import type { ResultType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
-import { MAX_BODY_BYTES, type YogaDoor } from './yoga.ts';
+
+/** Of a request. A data URI is a third longer than its image, and a request may have three. */
+export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 
@@ -51,13 +52,16 @@ export function bodyOf(request: ReadMessage): Buffer | null {
   return request[BODY] ?? null;
 }
 
+/** Makes the response of a result with errors. */
+export type FormatResult = (result: ExecutionResult, type: ResultType) => Promise<Response>;
+
 /**
  * Answers a query or mutation that was posted as plain JSON, without the request and response objects of Yoga, which take
  * several times as long as most operations. Null when Yoga has to answer: the body, the document or its operation has an
  * error, or it is a subscription.
  */
 export async function answerPost(
-  { operations, yoga }: { readonly operations: Operations; readonly yoga: YogaDoor },
+  { operations, format }: { readonly operations: Operations; readonly format: FormatResult },
   body: string,
   type: ResultType,
   source: Source,
@@ -66,13 +70,17 @@ export async function answerPost(
   if (params === null) return null;
   const operation = operations.prepare(params);
   if (isRejected(operation) || operation.kind === 'subscription') return null;
-  return respond(await operations.run(operation, source), type, yoga);
+  return respond(await operations.run(operation, source), type, format);
 }
 
-async function respond(result: ExecutionResult, type: ResultType, yoga: YogaDoor): Promise<DirectResponse> {
+async function respond(
+  result: ExecutionResult,
+  type: ResultType,
+  format: FormatResult,
+): Promise<DirectResponse> {
   if (result.errors === undefined)
     return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
-  const response = processRegularResult(result, yoga.fetchAPI, type);
+  const response = await format(result, type);
   // The length is added as the response is sent.
   response.headers.delete('content-length');
   return {

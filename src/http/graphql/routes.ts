@@ -14,11 +14,11 @@ import { resultType } from './accept.ts';
 import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
 import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
 import { answerPost, bodyOf, isPlainPost, readBody } from './post.ts';
-import type { YogaDoor } from './yoga.ts';
+import type { LazyYoga } from './yoga-loader.ts';
 
 export interface RouteOptions {
   readonly operations: Operations;
-  readonly yoga: YogaDoor;
+  readonly yoga: LazyYoga;
   readonly callers: Callers;
   /** Null: GraphiQL is off. */
   readonly page: GetPage | null;
@@ -58,7 +58,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         transport: 'post',
         signal: () => goneSignal({ raw: response }),
       };
-      return answerPost({ operations, yoga }, body.toString(), type, source);
+      return answerPost({ operations, format: yoga.format }, body.toString(), type, source);
     },
   };
   return async app => {
@@ -101,7 +101,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
         const client = clientOf(request.raw, known, request.id, goneSignal(reply));
-        const answer = await yoga.handleNodeRequestAndResponse(request, reply, {
+        const answer = await (await yoga.door()).handleNodeRequestAndResponse(request, reply, {
           client,
           expiresAt: known.expiresAt,
           answered: () => answeredOf(reply),

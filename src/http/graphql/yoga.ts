@@ -24,9 +24,7 @@ import type { Subscribed } from '../../operations/subscriptions.ts';
 import { acceptsCallbacks, resultType, type StreamType, streamType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 import { MULTIPART_HEARTBEAT_MS, MULTIPART_TYPE, multipartProcessor } from './multipart.ts';
-
-/** Of a request. A data URI is a third longer than its image, and a request may have three. */
-export const MAX_BODY_BYTES = 64 * 1024 * 1024;
+import { MAX_BODY_BYTES } from './post.ts';
 
 /** What Yoga is given with each request. */
 export interface YogaContext {

@@ -47,15 +47,20 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
   await options.studio?.addAssets(app);
 
   const { version } = options;
-  const document = buildOpenApi(version);
-  app.get('/openapi.json', async () => document);
+  // Built when it is first asked for, which few gateways are.
+  let built: ReturnType<typeof buildOpenApi> | null = null;
+  const document = () => {
+    built ??= buildOpenApi(version);
+    return built;
+  };
+  app.get('/openapi.json', async () => document());
   // The plugin's types know OpenAPI 3.0 only, so the document is passed by `transformSpecification`.
   const placeholder = { openapi: '3.1.0', info: { title: TITLE, version }, paths: {} };
   await app.register(swagger, { mode: 'static', specification: { document: placeholder } });
   await app.register(swaggerUi, {
     routePrefix: DOCS_PATH,
     staticCSP: CONTENT_SECURITY,
-    transformSpecification: () => document,
+    transformSpecification: document,
     theme: { title: TITLE },
     uiConfig: { docExpansion: 'list', tryItOutEnabled: true },
     uiHooks: {

@@ -25,10 +25,11 @@ async function finishOne({ url, images }: Rig, headers: Record<string, string> =
     body: JSON.stringify({ image1_url: `${images.url}/red.png`, prompt: 'x', steps: 2, megapixels: 0.1 }),
   });
   const { job_id: job }: { job_id: string } = await answer.json();
-  await vi.waitFor(async () => {
+  const completed = async (): Promise<void> => {
     const state = await (await fetch(`${url}/status/${job}`, { headers })).json();
     expect(state.status).toBe('completed');
-  });
+  };
+  await vi.waitFor(completed, { timeout: 10_000 });
   return job;
 }
 
