@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createGatewayRuntime, getGraphQLWSOptions } from '@graphql-hive/gateway-runtime';
+import { MemPubSub } from '@graphql-hive/pubsub';
 import { composeServices, compositionHasErrors } from '@theguild/federation-composition';
 import { parse } from 'graphql';
 import { useServer } from 'graphql-ws/use/ws';
@@ -26,8 +27,11 @@ export interface RouterOptions {
   readonly supergraph: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** How the router subscribes to the gateway: server-sent events need no setting at all. */
-  readonly subscriptions: 'sse' | 'ws';
+  /**
+   * How the router subscribes to the gateway: server-sent events need no setting at all; for callbacks the gateway needs
+   * `CALLBACK_ALLOW` with this router's host.
+   */
+  readonly subscriptions: 'sse' | 'ws' | 'callbacks';
 }
 
 export interface Router {
@@ -40,6 +44,13 @@ export interface Router {
  * as the header over HTTP, in `connection_init` over WebSocket, where routers send no headers.
  */
 export async function startRouter(options: RouterOptions): Promise<Router> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
   const runtime = createGatewayRuntime({
     supergraph: options.supergraph,
     logging: false,
@@ -49,23 +60,9 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
         return authorization === null ? {} : { authorization };
       },
     },
-    ...(options.subscriptions === 'sse'
-      ? {}
-      : {
-          transportEntries: {
-            jobs: {
-              options: {
-                subscriptions: {
-                  kind: 'ws',
-                  location: '/graphql',
-                  options: { connectionParams: { authorization: '{context.headers.authorization}' } },
-                },
-              },
-            },
-          },
-        }),
+    ...subscribing(options.subscriptions, url),
   });
-  const server = createServer((request, response) => void runtime(request, response));
+  server.on('request', (request, response) => void runtime(request, response));
   const sockets = new WebSocketServer({ server, path: '/graphql' });
   const protocol = useServer(
     getGraphQLWSOptions<object, { request: IncomingMessage }>(runtime, ({ connectionParams, extra }) => {
@@ -78,13 +75,8 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     }),
     sockets,
   );
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, '127.0.0.1', resolve);
-  });
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     async stop() {
       await protocol.dispose();
       sockets.close();
@@ -93,4 +85,28 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
       await new Promise<void>(resolve => server.close(() => resolve()));
     },
   };
+}
+
+/** The settings of the runtime for a way to subscribe. */
+function subscribing(way: RouterOptions['subscriptions'], url: string) {
+  switch (way) {
+    case 'sse':
+      return {};
+    case 'ws': {
+      const connectionParams = { authorization: '{context.headers.authorization}' };
+      const subscriptions = { kind: 'ws', location: '/graphql', options: { connectionParams } };
+      return { transportEntries: { jobs: { options: { subscriptions } } } };
+    }
+    case 'callbacks': {
+      const options = { public_url: `${url}/callback`, path: '/callback', heartbeat_interval: 5_000 };
+      const subscriptions = { kind: 'http-callback', location: '/graphql', options };
+      return {
+        webhooks: true,
+        pubsub: new MemPubSub(),
+        transportEntries: { jobs: { options: { subscriptions } } },
+      };
+    }
+    default:
+      return way satisfies never;
+  }
 }

@@ -10,14 +10,14 @@ const sdl = await readFile(new URL('../../../schema/subgraph.graphql', import.me
 const alice = makeApiKey('alice', 'user');
 const bob = makeApiKey('bob', 'user');
 
-describe.each(['sse', 'ws'] as const)(
+describe.each(['sse', 'ws', 'callbacks'] as const)(
   'a router that subscribes over %s to a gateway with keys',
   subscriptions => {
     let rig: Rig;
     let albums: Subgraph;
     let router: Router;
     beforeAll(async () => {
-      rig = await startRig({ API_KEYS: `${alice.entry},${bob.entry}` });
+      rig = await startRig({ API_KEYS: `${alice.entry},${bob.entry}`, CALLBACK_ALLOW: '127.0.0.1' });
       albums = await startAlbums();
       const jobs = { name: 'jobs', url: `${rig.url}/graphql`, sdl };
       router = await startRouter({ supergraph: compose([jobs, albums]), port: 0, subscriptions });
