@@ -221,10 +221,7 @@ export function createOperations(options: OperationsOptions): Operations {
               operation,
               source,
               leave => new ObservedSubscriber(subscriberOf(leave), observation),
-              () => {
-                leaveQuota();
-                observation.end('left');
-              },
+              leaving(leaveQuota, observation),
             );
       if (isStream(subscribed)) return subscribed;
       leaveQuota();
@@ -246,6 +243,14 @@ function ended(observation: Observation | null, outcome: Outcome, result: Execut
   observation?.result(result.errors, false);
   observation?.end(outcome);
   return result;
+}
+
+// Not a part of `live`: what its closures capture, such as the source, would be held until the subscriber leaves.
+function leaving(leaveQuota: () => void, observation: Observation): () => void {
+  return () => {
+    leaveQuota();
+    observation.end('left');
+  };
 }
 
 /** Reports results and the end of the stream to the hooks. */

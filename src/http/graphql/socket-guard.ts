@@ -36,8 +36,8 @@ export interface SocketLimits {
 export interface SocketGuard {
   /** Starts with a socket on `transport` before `connection_init`; `key` counts its bytes, by its address so far. */
   add(socket: WebSocket, transport: Duplex, key: string): void;
-  /** The caller was identified. `operations` counts those in flight. */
-  admit(socket: WebSocket, key: string, operations: () => number): void;
+  /** The caller was identified. `operations` has a property for each that is in flight. */
+  admit(socket: WebSocket, key: string, operations: Readonly<Record<string, unknown>>): void;
   /** Closes the socket at a time in milliseconds since 1970, when its caller's credentials expire. */
   expire(socket: WebSocket, at: number): void;
   /** A whole message arrived. Returns true when the socket was closed because it does not read. */
@@ -50,7 +50,8 @@ export interface SocketGuard {
 interface Guarded extends Held {
   readonly socket: WebSocket;
   readonly source: Transport;
-  operations: () => number;
+  /** Null before the caller is identified. */
+  operations: Readonly<Record<string, unknown>> | null;
   readonly since: number;
   busyAt: number;
   /** Since when the send buffer has not become smaller; null while it is empty. */
@@ -63,8 +64,6 @@ type Transport = Duplex & Counted;
 
 /** What a socket may send before its caller is identified: `connection_init` with a token is some kilobytes. */
 const BYTES_BEFORE_INIT = 64 * 1024;
-
-const NONE = (): number => 0;
 
 /** Starts one timer for all sockets. */
 export function guardSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Log): SocketGuard {
@@ -83,13 +82,13 @@ export function guardSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Lo
   function check(): void {
     const at = Date.now();
     for (const [socket, state] of guarded) {
-      if (state.operations() > 0) state.busyAt = at;
+      if (Object.keys(state.operations ?? {}).length > 0) state.busyAt = at;
       const waiting = socket.bufferedAmount;
       if (waiting === 0) state.waitingSince = null;
       else if (state.waitingSince === null || waiting < state.waiting) state.waitingSince = at;
       state.waiting = waiting;
       if (state.expiresAt !== null && at >= state.expiresAt) close(socket, UNAUTHORIZED);
-      else if (state.operations === NONE && at - state.since >= limits.initMs) close(socket, NO_INIT);
+      else if (state.operations === null && at - state.since >= limits.initMs) close(socket, NO_INIT);
       else if (at - state.since >= limits.lifetimeMs) close(socket, SOCKET_CLOSED.lifetime);
       else if (state.waitingSince !== null && at - state.waitingSince >= limits.slowMs) {
         close(socket, SOCKET_CLOSED.slow);
@@ -123,7 +122,7 @@ export function guardSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Lo
         source: transport,
         from: transport.bytesRead ?? 0,
         end: terminate,
-        operations: NONE,
+        operations: null,
         since: at,
         busyAt: at,
         waitingSince: null,

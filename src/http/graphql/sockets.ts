@@ -114,7 +114,8 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     const key = clientKeyOf(found.caller.id, peers.addressOf(request));
     extra.admitted = { source: { ...client, transport: 'websocket' }, rateKey: key };
     extra.request = null;
-    guard.admit(socket, key, () => Object.keys(subscriptions).length);
+    // graphql-ws has the same object in use until the socket closes.
+    guard.admit(socket, key, subscriptions);
     if (found.expiresAt !== null) guard.expire(socket, found.expiresAt);
     return true;
   }
