@@ -124,15 +124,25 @@ export function createOperations(options: OperationsOptions): Operations {
   }
 
   /** Executes a query or mutation, by its compiled form if there is one. */
-  async function resultOf(operation: Operation, { context, signal }: Source): Promise<ExecutionResult> {
-    const { known, operationName, variables } = operation;
-    const compiled = operation.kind === 'query' ? known.compiled() : null;
-    if (compiled !== null) {
-      const result = await compiled(context, variables);
+  function resultOf(operation: Operation, source: Source): ExecutionResult | Promise<ExecutionResult> {
+    const compiled = operation.kind === 'query' ? operation.known.compiled() : null;
+    if (compiled === null) return executed(operation, source);
+    const { context } = source;
+    const checked = (result: ExecutionResult): ExecutionResult | Promise<ExecutionResult> => {
       if (result.errors === undefined) return result;
       // graphql-jit has its own messages, and queries change nothing: executed again, unless that means to wait again.
-      if (result.errors.every(isStoreAway)) return maskResult(result, mask, context.requestId);
-    }
+      return result.errors.every(isStoreAway)
+        ? maskResult(result, mask, context.requestId)
+        : executed(operation, source);
+    };
+    const result = compiled(context, operation.variables);
+    return result instanceof Promise ? result.then(checked) : checked(result);
+  }
+
+  async function executed(
+    { known, operationName, variables }: Operation,
+    { context, signal }: Source,
+  ): Promise<ExecutionResult> {
     try {
       const result = await execute({
         schema,

@@ -70,16 +70,17 @@ export async function answerPost(
   if (params === null) return null;
   const operation = operations.prepare(params);
   if (isRejected(operation) || operation.kind === 'subscription') return null;
-  return respond(await operations.run(operation, source), type, format);
+  const result = await operations.run(operation, source);
+  if (result.errors !== undefined) return respondToErrors(result, type, format);
+  return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
 }
 
-async function respond(
+/** Makes the response of a result with errors, as Yoga does. */
+async function respondToErrors(
   result: ExecutionResult,
   type: ResultType,
   format: FormatResult,
 ): Promise<DirectResponse> {
-  if (result.errors === undefined)
-    return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
   const response = await format(result, type);
   // The length is added as the response is sent.
   response.headers.delete('content-length');

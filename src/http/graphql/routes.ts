@@ -58,7 +58,8 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         transport: 'post',
         signal: () => goneSignal({ raw: response }),
       };
-      return answerPost({ operations, format: yoga.format }, body.toString(), type, source);
+      // Awaited, because a promise that an async function returns takes two more turns.
+      return await answerPost({ operations, format: yoga.format }, body.toString(), type, source);
     },
   };
   return async app => {
