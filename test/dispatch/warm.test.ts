@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => workflows.remove());
 
 /** One engine with room for one model, and one lane. */
-async function start(settings: Record<string, string> = {}) {
-  const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
+async function start(settings: Record<string, string> = {}, stepMs = 5) {
+  const engine = await startTestEngine({ stepMs, modelLoadMs: LOAD_MS });
   onTestFinished(() => engine.stop());
   const rig = await startRig({
     COMFYUI_URL: engine.url,
@@ -56,7 +56,8 @@ describe('an engine with one model in memory', () => {
   });
 
   it('is expected to load the model that a waiting job needs', { timeout: 60_000 }, async () => {
-    const { rig } = await start();
+    // The long run outlasts several rounds of estimates, which come every half second.
+    const { rig } = await start({}, 60);
     for (const model of [1, 0]) await waitForEnd(rig.url, await edit(rig, model));
     // It runs for long, with the model of the last one.
     const running = await edit(rig, 0, 100);
