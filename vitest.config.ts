@@ -24,6 +24,16 @@ const SLOW = [
   'test/workflows/files/reload.test.ts',
 ];
 
+/**
+ * Files that share a process, and in it the modules that are loaded: half of what these take is loading. They leave nothing
+ * behind that others see: they mock no module, and start nothing that goes on.
+ */
+const SHARED = [
+  'test/{comfyui,config,docs,graphql,images,jobs,mcp,operations,workflows}/**/*.test.ts',
+  'test/adapters/{embedded,files}/**/*.test.ts',
+  'test/http/graphql/**/*.test.ts',
+];
+
 export default defineConfig(({ mode }) => ({
   resolve: {
     // graphql ships as CommonJS and as ESM. Vite would load one and the libraries the other, and their classes differ;
@@ -31,8 +41,6 @@ export default defineConfig(({ mode }) => ({
     alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }],
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, ...(mode === 'fast' ? SLOW : [])],
     // Builds the page and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
     // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
@@ -42,5 +50,16 @@ export default defineConfig(({ mode }) => ({
     // On a busy machine what a test waits for arrives late.
     expect: { poll: { timeout: 15_000 } },
     env: { NODE_ENV: 'test' },
+    projects: [
+      { extends: true, test: { name: 'shared', isolate: false, include: SHARED, exclude: excluded(mode) } },
+      {
+        extends: true,
+        test: { name: 'alone', include: ['test/**/*.test.ts'], exclude: [...excluded(mode), ...SHARED] },
+      },
+    ],
   },
 }));
+
+function excluded(mode: string): string[] {
+  return [...configDefaults.exclude, ...(mode === 'fast' ? SLOW : [])];
+}
