@@ -7,8 +7,10 @@ export interface CutProxy {
   readonly url: string;
   /** Connections that were made through it. */
   readonly made: number;
-  /** WebSockets among them. */
+  /** Those among them that asked for a WebSocket. */
   readonly upgraded: number;
+  /** Results that came over WebSockets. */
+  readonly results: number;
   /** Resets every connection now, half way through whatever it carries. */
   cut(): void;
   /** From now on: `all` goes through, `nothing`, or everything but WebSockets. Cuts nothing. */
@@ -23,6 +25,7 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
   let through: 'all' | 'nothing' | 'http' = 'all';
   let made = 0;
   let upgraded = 0;
+  let results = 0;
 
   function pair(client: Socket): void {
     made += 1;
@@ -56,6 +59,9 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
       }
     });
     client.once('end', () => gateway.end());
+    gateway.on('data', (bytes: Buffer) => {
+      if (bytes.includes('"type":"next"')) results += 1;
+    });
     gateway.pipe(client);
   }
 
@@ -68,6 +74,9 @@ export async function startCutProxy(target: string): Promise<CutProxy> {
     },
     get upgraded() {
       return upgraded;
+    },
+    get results() {
+      return results;
     },
     cut() {
       for (const socket of sockets) socket.resetAndDestroy();
