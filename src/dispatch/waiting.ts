@@ -51,7 +51,7 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
   const { at, ahead, engines, storeAwaySince, operator } = around;
   if (job.lane !== null) {
     const engine = (operator ? job.engine : null) ?? 'an engine';
-    return { code: 'ENGINE_QUEUE', message: `Sent to ${engine}, which has another prompt to finish first` };
+    return { code: 'ENGINE_QUEUE', message: `Sent to ${engine}, which has not begun it` };
   }
   if (storeAwaySince !== null) {
     const message = `The store of jobs has accepted no changes since ${inUtc(storeAwaySince)}`;
