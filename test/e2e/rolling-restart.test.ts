@@ -252,6 +252,8 @@ it('a gateway stops in time although a webhook, an engine, an image server and c
   await submit(target, { webhook: { url: receiver.url } });
   await receiver.heard(1);
 
+  // Long enough to be seen while it runs: the test before left steps without a duration.
+  for (const engine of engines) await engine.fault({ stepMs: 50 });
   const id = await submit(target, { steps: 100 });
   await waitUntil(url, id, ({ status }) => status === 'PROCESSING');
   const clients = await Promise.all(
