@@ -43,19 +43,31 @@ async function engineFindings(config: Config, workflows: readonly Workflow[]): P
     config.COMFYUI_URL.map(async text => {
       const name = readEngineName(text);
       if (name === null) return [await checkEngine(text, config, workflows)];
-      const urls = await resolveEngineName(name, SYSTEM_RESOLVER).catch(() => []);
-      if (urls.length === 0) return [nothingAt(name.text)];
+      const urls = await resolveEngineName(name, SYSTEM_RESOLVER).catch((error: unknown) =>
+        error instanceof Error ? error : new Error(String(error)),
+      );
+      if (urls instanceof Error) {
+        return [
+          unreachable(
+            name.text,
+            `the name cannot be looked up (${urls.message})`,
+            'check the name and the name server',
+          ),
+        ];
+      }
+      if (urls.length === 0) {
+        const advice = 'start an engine under the name, or correct COMFYUI_URL';
+        return [unreachable(name.text, 'the name has no addresses now', advice)];
+      }
       return Promise.all(urls.map(url => checkEngine(url, config, workflows, name.text)));
     }),
   );
   return found.flat();
 }
 
-function nothingAt(name: string): EngineFindings {
-  const check = reporter('engine', name).warning(
-    'the name has no addresses now',
-    'start an engine under the name, or correct COMFYUI_URL',
-  );
+/** A name that leads to no engine. */
+function unreachable(name: string, found: string, advice: string): EngineFindings {
+  const check = reporter('engine', name).warning(found, advice);
   return { checks: [check], runs: null };
 }
 

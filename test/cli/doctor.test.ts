@@ -59,6 +59,13 @@ async function startOtherEngine(system: object, device: object, headers: Record<
 }
 
 describe('qwen-edit doctor', () => {
+  it('says why the name of engines cannot be looked up', async () => {
+    // A label has at most 63 characters (RFC 1035, 2.3.4), so no name server is asked.
+    const name = `dns+http://${'a'.repeat(64)}.internal:8188`;
+    const [check] = found(await checksOf({ COMFYUI_URL: name }), 'engine', 'warning');
+    expect(check?.message).toMatch(/cannot be looked up .*EBADNAME/);
+  });
+
   it('beside a gateway prints what is wrong and what to do, and changes nothing', async () => {
     const bare = await startTestSandbox({ missingModels: ['qwen_image_vae.safetensors'] });
     const rig = await startRig({ DATA_DIR: folder, COMFYUI_URL: bare.url });
