@@ -99,7 +99,7 @@ export const workSubjects = {
     }),
     ENGINE_IDLE: duration.prefault('10m').meta({
       example: '30m',
-      description: 'How long engines have no job before `ENGINE_WAKE_URL` is told',
+      description: 'How long engines have no job before `ENGINE_WAKE_URL` gets `engines.idle`',
     }),
     COMFYUI_OUTPUT_DIR: folder.default('/workspace/ComfyUI/output').meta({
       example: '/opt/ComfyUI/output',

@@ -197,7 +197,7 @@ export interface Ledger {
   usage(owner: string): Promise<Usage>;
   /**
    * Chooses jobs for idle lanes (`assign`) and puts each in its lane, as `advance` does with `claimed`: one call, however many
-   * lanes are idle. Of jobs that start to wait from then on, as many are told to `onWaiting` as there are idle lanes.
+   * lanes are idle. `onWaiting` is then called for as many new jobs as there are idle lanes.
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /**

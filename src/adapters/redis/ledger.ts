@@ -37,7 +37,7 @@ export interface RedisLedgerOptions {
 /** The ledger, with what the subscriber needs. */
 export interface RedisLedger extends Ledger {
   readonly engines: RedisEngines;
-  /** The channel that this process is told of arrivals by. */
+  /** The channel on which arrivals are published to this process. */
   readonly wakeChannel: string;
   /** Jobs have arrived, so many or an unknown number (0): calls the listeners for waiting jobs. */
   arrived(count: number): void;

@@ -21,7 +21,7 @@ export interface WakeOptions {
   /** Calls the receiver once. Rejects only if the signal aborts. */
   readonly call: (call: EngineCall, signal: AbortSignal) => Promise<EngineCallOutcome>;
   readonly pauses: CallPauses;
-  /** How long engines have to be idle before that is told, in milliseconds. */
+  /** How long engines are idle before `engines.idle` is sent, in milliseconds. */
   readonly idleMs: number;
 }
 

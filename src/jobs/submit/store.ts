@@ -27,7 +27,7 @@ export interface JobStoreOptions {
 /** A job before it is stored. */
 export type Draft = Pick<Job, 'id' | 'priority' | 'request'>;
 
-/** How drafts are stored: for whom, and with which images. */
+/** How drafts are stored: their caller and their images. */
 export interface Submission {
   readonly caller: Caller;
   readonly keeper: Keeper;
