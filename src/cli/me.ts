@@ -17,7 +17,7 @@ Examples:
 ${REMOTE_EXIT_CODES}`,
     )
     .action(async (options: Remote) => {
-      const caller = await withClient(options, client => client.caller());
+      const caller = await withClient(options, client => client.me());
       if (options.json === true) printJson(caller);
       else for (const line of linesOf(caller)) say(line);
     });

@@ -6,7 +6,6 @@ import {
   BatchJobsDocument,
   type BatchJobsQueryVariables,
   type BatchSnapshotFragment as BatchSnapshot,
-  CallerDocument,
   CancelBatchDocument,
   CancelJobDocument,
   DeleteJobDocument,
@@ -16,6 +15,7 @@ import {
   type JobSnapshotFragment as JobSnapshot,
   JobsDocument,
   type JobsQueryVariables,
+  MeDocument,
   QueueDocument,
   RemoveEngineDocument,
   ResultSizesDocument,
@@ -129,6 +129,8 @@ export interface Client {
     options?: CallOptions,
   ): Promise<{ readonly width: number; readonly height: number } | null>;
   /** How the gateway has identified the client, what it may do, and what of that it uses. */
+  me(options?: CallOptions): Promise<Caller>;
+  /** @deprecated Use `me`. */
   caller(options?: CallOptions): Promise<Caller>;
   /** The engines, as far as the caller may see them. */
   engines(options?: CallOptions): Promise<readonly Engine[]>;
@@ -211,6 +213,8 @@ export function createClient(options: ClientOptions): Client {
     (await run(BatchDocument, { id }, signal)).batch;
   const followBatch = createWatchBatch({ transports, fetchBatch, patience });
 
+  const me = async ({ signal }: CallOptions = {}) => (await run(MeDocument, {}, signal)).me;
+
   const followAll = createWatchJobs(transports, patience);
   const submitter = createSubmitter({ connection, patience, untilClosed });
 
@@ -236,7 +240,8 @@ export function createClient(options: ClientOptions): Client {
       const { workflows } = await run(ResultSizesDocument, image, signal);
       return workflows.find(({ name }) => name === workflow)?.resultSize ?? null;
     },
-    caller: async ({ signal } = {}) => (await run(CallerDocument, {}, signal)).caller,
+    me,
+    caller: me,
     addEngine: async (url, { signal } = {}) => (await run(AddEngineDocument, { url }, signal)).addEngine,
     removeEngine: async (id, { signal } = {}) =>
       (await run(RemoveEngineDocument, { id }, signal)).removeEngine,

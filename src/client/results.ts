@@ -1,7 +1,6 @@
 import type {
   AddEngineMutation,
   BatchJobsQuery,
-  CallerQuery,
   CancelBatchMutation,
   CancelJobMutation,
   DeleteJobMutation,
@@ -10,6 +9,7 @@ import type {
   EnginesQuery,
   JobRequestQuery,
   JobsQuery,
+  MeQuery,
   QueueQuery,
   RemoveEngineMutation,
   RetryFailedMutation,
@@ -35,7 +35,7 @@ export type JobRequest = NonNullable<JobRequestQuery['job']>['request'];
 export type Workflow = WorkflowsQuery['workflows'][number];
 export type Engine = EnginesQuery['engines'][number];
 /** How the gateway has identified the client. */
-export type Caller = CallerQuery['caller'];
+export type Caller = MeQuery['me'];
 export type AddEngineResult = AddEngineMutation['addEngine'];
 export type RemoveEngineResult = RemoveEngineMutation['removeEngine'];
 export type SetEngineStateResult = SetEngineStateMutation['setEngineState'];

@@ -379,10 +379,10 @@ export type WorkflowsQueryVariables = Exact<{ [key: string]: never; }>;
 
 export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, description: string | null, runnable: boolean, problems: Array<string>, takesMask: boolean, parameters: Array<{ name: string, type: EditParameterType, default: unknown, minimum: number | null, maximum: number | null, options: Array<unknown> | null, description: string }> }> };
 
-export type CallerQueryVariables = Exact<{ [key: string]: never; }>;
+export type MeQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type CallerQuery = { caller: { id: string | null, operator: boolean, limits: { policy: string, highestPriority: EditJobPriority | null, waitingJobs: number | null, megapixelStepsPerDay: number | null, workflows: Array<string> | null } | null, used: { waitingJobs: number, runningJobs: number, megapixelSteps: number, resetsAt: string } | null } };
+export type MeQuery = { me: { id: string | null, operator: boolean, limits: { policy: string, highestPriority: EditJobPriority | null, waitingJobs: number | null, megapixelStepsPerDay: number | null, workflows: Array<string> | null } | null, used: { waitingJobs: number, runningJobs: number, megapixelSteps: number, resetsAt: string } | null } };
 
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -1046,10 +1046,10 @@ export const WorkflowsDocument: Operation<WorkflowsQuery, WorkflowsQueryVariable
 }`,
 };
 
-export const CallerDocument: Operation<CallerQuery, CallerQueryVariables> = {
-  name: 'Caller',
-  text: `query Caller {
-  caller {
+export const MeDocument: Operation<MeQuery, MeQueryVariables> = {
+  name: 'Me',
+  text: `query Me {
+  me {
     id
     operator
     limits {

@@ -3,7 +3,7 @@ import { inMegapixelSteps, nextDay, type Usage } from '../../jobs/limits.ts';
 import type { Builder } from '../builder.ts';
 import type { JobTypes } from './job.ts';
 
-/** Adds `caller`. */
+/** Adds `me`, and `caller`, its former name. */
 export function addCaller(builder: Builder, { JobPriority }: JobTypes): void {
   const inaccessible = { directives: { inaccessible: {} } } as const;
   const Limits = builder.objectRef<Policy>('EditCallerLimits').implement({
@@ -73,12 +73,21 @@ export function addCaller(builder: Builder, { JobPriority }: JobTypes): void {
       }),
     }),
   });
-  builder.queryField('caller', t =>
+  builder.queryField('me', t =>
     t.field({
       type: CallerType,
       // Meant for a gateway itself, not for a supergraph.
-      directives: { inaccessible: {} },
-      description: 'How the gateway has identified this request.',
+      ...inaccessible,
+      description: 'How the gateway has identified this request, what it may do and what of that it uses.',
+      resolve: (_root, _args, { caller }) => caller,
+    }),
+  );
+  builder.queryField('caller', t =>
+    t.field({
+      type: CallerType,
+      ...inaccessible,
+      description: 'The same as `me`.',
+      deprecationReason: 'Use `me`.',
       resolve: (_root, _args, { caller }) => caller,
     }),
   );

@@ -57,7 +57,7 @@ export function createStudio({
   const store = createStore(() => window.localStorage);
   const session = createSession(
     createStore(() => window.sessionStorage),
-    () => client.caller(),
+    () => client.me(),
   );
   const client: Client = createClient({
     url: baseUrl,

@@ -171,10 +171,10 @@ describe('a caller with a limit', () => {
 
   it('sees its limits and what it uses, in GraphQL, REST and the terminal', async () => {
     const query =
-      '{ caller { limits { policy highestPriority waitingJobs workflows } used { megapixelSteps } } }';
+      '{ me { limits { policy highestPriority waitingJobs workflows } used { megapixelSteps } } caller { id } }';
     const { data } = await postGraphQL(rig.url, query, {}, as('strict'));
     expect(data).toEqual({
-      caller: {
+      me: {
         limits: {
           policy: 'strict',
           highestPriority: 'NORMAL',
@@ -183,6 +183,8 @@ describe('a caller with a limit', () => {
         },
         used: { megapixelSteps: expect.any(Number) },
       },
+      // Its former name.
+      caller: { id: 'key:strict' },
     });
     expect(await me('plain')).toMatchObject({ limits: { policy: 'default', waiting_jobs: 100 } });
     expect(await me('olga')).toMatchObject({ operator: true, limits: null });

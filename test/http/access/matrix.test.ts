@@ -241,6 +241,11 @@ const GRAPHQL: Record<string, Row> = {
     may: ['no', 'yes', 'no', 'yes'],
     yes: ({ nodes }) => hasItems(nodes),
   },
+  'Query.me': {
+    query: '{ me { id operator } }',
+    may: ['no', 'yes', 'yes', 'yes'],
+    yes: ({ me }) => JSON.stringify(me).includes('"key:'),
+  },
   'Query.caller': {
     query: '{ caller { id operator } }',
     may: ['no', 'yes', 'yes', 'yes'],
