@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Client, EditInput, EditResult, GatewayError, ImageInput } from '../client/client.ts';
-import { SEED_MAX } from '../workflows/bind/bind.ts';
+import { SEED_MAX } from '../workflows/bind/seed.ts';
 import { batchOf, followBatch, outputNames, prepareBatchOutput } from './batch.ts';
 import {
   addOutputOptions,

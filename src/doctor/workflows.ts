@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { loadWorkflows, SHIPPED_WORKFLOWS } from '../workflows/files/load.ts';
+import { loadWorkflows } from '../workflows/files/load.ts';
+import { SHIPPED_WORKFLOWS } from '../workflows/files/shipped.ts';
 import { didYouMean } from '../workflows/messages.ts';
 import type { Workflow } from '../workflows/workflow.ts';
 import { type Check, reasonOf, reporter } from './check.ts';

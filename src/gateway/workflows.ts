@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
 import { createCatalog, type ReloadableCatalog } from '../workflows/files/catalog.ts';
-import { SHIPPED_WORKFLOWS } from '../workflows/files/load.ts';
 import { createReloader, loadAtStart } from '../workflows/files/reload.ts';
+import { SHIPPED_WORKFLOWS } from '../workflows/files/shipped.ts';
 import { watchFolders } from '../workflows/files/watch.ts';
 import type { Stops } from './stops.ts';
 

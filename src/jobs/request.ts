@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { SEED_MAX } from '../workflows/bind/bind.ts';
 import { defaultsFor, ownSizeMessage, validateParameters } from '../workflows/bind/parameters.ts';
+import { SEED_MAX } from '../workflows/bind/seed.ts';
 import { show } from '../workflows/messages.ts';
 import type { Workflow } from '../workflows/workflow.ts';
 import { BATCH_LIMIT } from './batches/batch.ts';

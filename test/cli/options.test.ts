@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { qwenEdit } from '../support/clients/cli.ts';
 
 describe('a mistyped option', () => {
@@ -19,4 +22,13 @@ describe('a mistyped option', () => {
     expect(code).toBe(2);
     expect(err).toContain(`required option '${flags}' not specified`);
   });
+});
+
+it('the compiled code of a command is cached for the next one', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'compiled-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const { code } = await qwenEdit(['--version'], { NODE_COMPILE_CACHE: folder });
+  expect(code).toBe(0);
+  const [version = ''] = await readdir(folder);
+  expect((await readdir(join(folder, version))).length).toBeGreaterThan(20);
 });

@@ -5,7 +5,8 @@ import { createEngineClient, type EngineClient } from '../../../src/comfyui/clie
 import type { EngineEvent } from '../../../src/comfyui/events.ts';
 import { openEngineSocket } from '../../../src/comfyui/socket.ts';
 import { bindWorkflow } from '../../../src/workflows/bind/bind.ts';
-import { loadWorkflow, SHIPPED_WORKFLOWS } from '../../../src/workflows/files/load.ts';
+import { loadWorkflow } from '../../../src/workflows/files/load.ts';
+import { SHIPPED_WORKFLOWS } from '../../../src/workflows/files/shipped.ts';
 
 /** What one run took on a real engine, in seconds. */
 interface RecordedRun {

@@ -1,43 +1,18 @@
-import type { Command } from 'commander';
 import { didYouMean } from '../../workflows/messages.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
-import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
-import { engineFindings, engineOption, objectInfoOf } from './engine.ts';
+import { CommandFailure, say } from '../outcome.ts';
+import { engineFindings, objectInfoOf } from './engine.ts';
 import { checkAgainstKnowledge, type Findings, shippedKnowledge } from './knowledge.ts';
-import { dirOption, readWorkflows } from './list.ts';
+import { readWorkflows } from './list.ts';
 
-interface CheckOptions {
+/** The options of `workflows check`. */
+export interface CheckOptions {
   dir: string;
   engine?: string;
 }
 
-/** Adds `workflows check`. */
-export function addCheck(workflows: Command, done: Done): void {
-  workflows
-    .command('check')
-    .description(
-      'Print what is wrong with workflows, and where. With an engine they are checked against its nodes and model files, without one against the nodes that this program knows.',
-    )
-    .argument('[names...]', 'check only these workflows')
-    .addOption(engineOption('a ComfyUI to check against'))
-    .addOption(dirOption())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  qwen-edit workflows check
-  qwen-edit workflows check my-edit --dir ./my-workflows
-  qwen-edit workflows check --engine http://user:password@gpu.example:8188
-
-${EXIT_CODES}`,
-    )
-    .action(async (names: string[], options: CheckOptions) => {
-      done((await check(names, options)) ? 0 : 1);
-    });
-}
-
 /** Prints the findings; resolves with whether there are no problems. */
-async function check(names: readonly string[], { dir, engine }: CheckOptions): Promise<boolean> {
+export async function check(names: readonly string[], { dir, engine }: CheckOptions): Promise<boolean> {
   const { workflows, broken } = await readWorkflows(dir);
   const present = [...workflows, ...broken].map(({ name }) => name);
   if (present.length === 0) throw new CommandFailure(`There is no workflow in ${dir}`);

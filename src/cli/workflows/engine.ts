@@ -1,4 +1,3 @@
-import { InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
 import { type EngineCredentials, NO_CREDENTIALS } from '../../comfyui/credentials.ts';
@@ -14,16 +13,6 @@ const SETTINGS = [
   ...['ENGINE_CREDENTIALS', 'ENGINE_CREDENTIALS_FILE', 'COMFYUI_TOKEN', 'COMFYUI_TOKEN_FILE'],
   ...['COMFYUI_HEADERS', 'COMFYUI_HEADERS_FILE', 'COMFYUI_CA_FILE'],
 ];
-
-/** `--engine`, whose description says what the command uses it for. */
-export function engineOption(description: string): Option {
-  return new Option('--engine <url>', description).argParser(engineUrl);
-}
-
-function engineUrl(text: string): string {
-  if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;
-  throw new InvalidArgumentError('It takes a URL such as http://127.0.0.1:8188.');
-}
 
 /** Those that a gateway with this environment has for the engine. Throws a CommandFailure where its settings are invalid. */
 async function credentialsFor(url: string): Promise<EngineCredentials> {

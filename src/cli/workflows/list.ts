@@ -1,15 +1,7 @@
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
-import { loadWorkflows, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts';
+import { loadWorkflows } from '../../workflows/files/load.ts';
 import type { LoadedWorkflows, Workflow } from '../../workflows/workflow.ts';
-import { CommandFailure, type Done, EXIT_CODES, say } from '../outcome.ts';
-
-/** `--dir`, an option of every `workflows` command. */
-export function dirOption(): Option {
-  return new Option('--dir <folder>', 'the folder of workflows')
-    .env('WORKFLOWS_DIR')
-    .default(SHIPPED_WORKFLOWS, 'those that come with the project');
-}
+import { CommandFailure, say } from '../outcome.ts';
 
 /** Reads the folder. Throws a CommandFailure when it cannot be read. */
 export async function readWorkflows(dir: string): Promise<LoadedWorkflows> {
@@ -21,34 +13,19 @@ export async function readWorkflows(dir: string): Promise<LoadedWorkflows> {
   }
 }
 
-/** Adds `workflows list`. */
-export function addList(workflows: Command, done: Done): void {
-  workflows
-    .command('list')
-    .description('Print the workflows of a folder, the most preferred first.')
-    .addOption(dirOption())
-    .addHelpText(
-      'after',
-      `
-Examples:
-  qwen-edit workflows list
-  qwen-edit workflows list --dir ./my-workflows
-
-${EXIT_CODES}`,
-    )
-    .action(async ({ dir }: { dir: string }) => {
-      const loaded = await readWorkflows(dir);
-      const rows = loaded.workflows.map(rowOf);
-      const broken = loaded.broken.map(({ name, problems }) => [
-        name,
-        '-',
-        '-',
-        '-',
-        `broken: ${problems[0] ?? ''}${problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''}`,
-      ]);
-      printTable([['NAME', 'VERSION', 'IMAGES', 'STEPS', 'TITLE'], ...rows, ...broken]);
-      done(broken.length === 0 ? 0 : 1);
-    });
+/** Prints the workflows of a folder; resolves with whether all of them can be used. */
+export async function list(dir: string): Promise<boolean> {
+  const loaded = await readWorkflows(dir);
+  const rows = loaded.workflows.map(rowOf);
+  const broken = loaded.broken.map(({ name, problems }) => [
+    name,
+    '-',
+    '-',
+    '-',
+    `broken: ${problems[0] ?? ''}${problems.length > 1 ? ` (and ${problems.length - 1} more)` : ''}`,
+  ]);
+  printTable([['NAME', 'VERSION', 'IMAGES', 'STEPS', 'TITLE'], ...rows, ...broken]);
+  return broken.length === 0;
 }
 
 function rowOf({ name, version, manifest }: Workflow): string[] {

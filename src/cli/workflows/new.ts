@@ -1,17 +1,16 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Command } from 'commander';
-import { loadWorkflow, SHIPPED_WORKFLOWS } from '../../workflows/files/load.ts';
+import { loadWorkflow } from '../../workflows/files/load.ts';
+import { SHIPPED_WORKFLOWS } from '../../workflows/files/shipped.ts';
 import { nodeLabel } from '../../workflows/graph.ts';
 import { listTargets, type Manifest } from '../../workflows/manifest.ts';
-import { CommandFailure, type Done, EXIT_CODES, needOption, say } from '../outcome.ts';
-import { engineOption } from './engine.ts';
-import { dirOption } from './list.ts';
+import { CommandFailure, say } from '../outcome.ts';
 import { expertise, type Made, makeFirst } from './make.ts';
 import { readSource } from './source.ts';
 
-interface NewOptions {
+/** The options of `workflows new`. */
+export interface NewOptions {
   from: string;
   name?: string;
   output?: string;
@@ -21,54 +20,8 @@ interface NewOptions {
   keepGraph: boolean;
 }
 
-/** Adds `workflows new`. */
-export function addNew(workflows: Command, done: Done): void {
-  const command = workflows
-    .command('new')
-    .description(
-      'Create a workflow from a graph that people published: a folder with the graph and a draft of its manifest, for you to review.',
-    );
-  needOption(
-    command,
-    '--from <file>',
-    'the graph: exported by "Export (API)", saved by the editor of ComfyUI, or a PNG, WebP or JPEG that carries it',
-  )
-    .option(
-      '--name <name>',
-      'lowercase letters, digits, dots, dashes and underscores (default: from the name of the file)',
-    )
-    .option(
-      '--output <node>',
-      'the node whose images are the result: its id, title or class (default: the one nearest to the last sampler)',
-    )
-    .addOption(
-      engineOption('a ComfyUI that tells the inputs of node classes that this program does not know'),
-    )
-    .option('--force', 'overwrite a workflow of that name', false)
-    .option('--keep-graph', 'do not change the nodes of the graph', false)
-    .addOption(dirOption())
-    .addHelpText(
-      'after',
-      `
-A graph without inputs for the size of each job gets them: the node that scales the image becomes an ImageScale, or
-one is added. The node of the result becomes a SaveImage, loaders of base64 texts or URLs a LoadImage. Nodes that the
-result does not need are removed. Each such change is printed.
-
-Examples:
-  qwen-edit workflows new --from ~/Downloads/my_edit_api.json
-  qwen-edit workflows new --from ComfyUI_00042_.png --name my-edit --output 60
-  qwen-edit workflows new --from my_edit.json --engine http://127.0.0.1:8188
-  qwen-edit workflows new --from exported.json --name my-edit --dir ./my-workflows --force
-
-${EXIT_CODES}`,
-    )
-    .action(async (options: NewOptions) => {
-      done((await create(options)) ? 0 : 1);
-    });
-}
-
 /** Writes the workflow; resolves with whether the check finds no problems. */
-async function create(options: NewOptions): Promise<boolean> {
+export async function create(options: NewOptions): Promise<boolean> {
   const name = nameOf(options);
   const sources = await readSource(options.from);
   const expert = await expertise(options.engine ?? null);

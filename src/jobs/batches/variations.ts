@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { SEED_MAX } from '../../workflows/bind/bind.ts';
+import { SEED_MAX } from '../../workflows/bind/seed.ts';
 
 /** A random seed. Below 2^48, so that reading it back as a number loses nothing. */
 export function randomSeed(): string {

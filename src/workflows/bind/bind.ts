@@ -15,6 +15,7 @@ import {
   validateParameters,
 } from './parameters.ts';
 import { type ProgressPlan, planProgress } from './plan.ts';
+import { SEED_MAX } from './seed.ts';
 import { encodedSize, type Size, scaledSize, workingSize } from './size.ts';
 import { withSlots } from './slots.ts';
 
@@ -64,9 +65,6 @@ export class WorkflowBindError extends Error {
     this.field = field;
   }
 }
-
-/** The largest seed, 2^64-1: KSampler's own limit (`nodes.py` of ComfyUI). */
-export const SEED_MAX = 18_446_744_073_709_551_615n;
 
 /**
  * Makes the graph of one job: sets the images in their slots, removes the nodes of absent ones, sets every field of the

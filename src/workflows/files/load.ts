@@ -1,16 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { checkWorkflow } from '../check/workflow.ts';
 import { graphSchema } from '../graph.ts';
 import { manifestSchema } from '../manifest.ts';
 import type { BrokenWorkflow, LoadedWorkflows, Workflow } from '../workflow.ts';
 import { parseContent } from './issues.ts';
-
-/** The folder of the workflows that come with the project. */
-export const SHIPPED_WORKFLOWS = fileURLToPath(new URL('../../../workflows', import.meta.url));
 
 const GRAPH_FILE = 'graph.json';
 const MANIFEST_FILE = 'workflow.json';
