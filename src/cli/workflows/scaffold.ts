@@ -88,7 +88,7 @@ export function scaffoldManifest(
       ...size,
     },
     parameters: {
-      steps: rangeAround(Math.ceil(numberAt(graph, steps) ?? 40), 1, 100),
+      steps: rangeAround(wholeNumber(numberAt(graph, steps) ?? 40), 1, 100),
       cfg: rangeAround(numberAt(graph, cfg) ?? 4, 1, 20),
       ...(size === null ? {} : { megapixels: { default: 1, minimum: 0.1, maximum: 4 } }),
     },
@@ -198,6 +198,11 @@ function sizeRules(graph: Graph, size: SizeTargets | null): ManifestInput['size'
 function numberAt(graph: Graph, target: Target | null): number | null {
   const value = target === null ? null : nodeOf(graph, target.node)?.inputs[target.input];
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+/** The next whole number upwards, within those that a parameter takes: larger ones are not exact. */
+function wholeNumber(value: number): number {
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Math.ceil(value), Number.MAX_SAFE_INTEGER));
 }
 
 function rangeAround(value: number, minimum: number, maximum: number) {

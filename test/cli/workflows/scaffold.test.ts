@@ -57,6 +57,15 @@ describe('scaffoldManifest', () => {
     });
   });
 
+  it('takes no more steps from a graph than an integer can be', async () => {
+    const { graph } = await shipped('qwen-image-edit-plus');
+    const many = structuredClone(graph);
+    Object.assign(many['3']?.inputs ?? {}, { steps: 2 ** 53 });
+    const made = scaffoldManifest('mine', many, '60', info);
+    if (!made.ok) throw new Error(`it lacks ${made.missing.join(', ')}`);
+    expect(checkWorkflow({ name: 'mine', version: '1', manifest: made.manifest, graph: many })).toEqual([]);
+  });
+
   it('reports what it did not find', () => {
     expect(
       scaffoldManifest('mine', { '1': { class_type: 'LoadImage', inputs: { image: 'a.png' } } }, '1', info),
