@@ -21,6 +21,8 @@ import { pngChunk, pngOf } from './support/rest/png.ts';
 
 const BYTES = 50 * 1024 * 1024;
 const AT_ONCE = 50;
+/** Of the guard. */
+const FEW_AT_ONCE = 10;
 const PEER = new URL('support/rest/plain-server.ts', import.meta.url);
 
 export const bench: Bench = {
@@ -30,10 +32,17 @@ export const bench: Bench = {
     'the server process grows meanwhile. A PNG goes out without its text chunks, a JPEG as it is. Servers and load are ' +
     'processes of their own.',
   runs: 3,
-  measure: context => withFolder(folder => measure(context, folder)),
+  measure: context => withFolder(folder => measure(context, folder, AT_ONCE)),
+  guard: {
+    measure: context => withFolder(folder => measure(context, folder, FEW_AT_ONCE)),
+    figures: [
+      { name: 'PNG, over bare node:http', better: 'higher', noise: 0.25 },
+      { name: 'JPEG, over bare node:http', better: 'higher', noise: 0.25 },
+    ],
+  },
 };
 
-async function measure(context: BenchContext, dataDir: string): Promise<Findings> {
+async function measure(context: BenchContext, dataDir: string, atOnce: number): Promise<Findings> {
   const { png, jpeg, file } = await fill(dataDir);
   const gateway = await startOn(dataDir);
   const plain = await startServer(PEER, { args: ['file', file] });
@@ -46,7 +55,7 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
     for (const { url } of asked) await downloadMany(url, 4);
     const runs = await overRuns(context, async () => {
       const found = new Map<string, Measured>();
-      for (const { name, server, url } of asked) found.set(name, await measureOne(server, url));
+      for (const { name, server, url } of asked) found.set(name, await measureOne(server, url, atOnce));
       return found;
     });
     const speeds = asked.map(({ name }) =>
@@ -84,7 +93,7 @@ interface Measured {
   readonly grownMegabytes: number;
 }
 
-async function measureOne(server: ServerProcess, url: string): Promise<Measured> {
+async function measureOne(server: ServerProcess, url: string, atOnce: number): Promise<Measured> {
   const before = (await server.memory()).rss;
   let largest = before;
   let over = false;
@@ -94,12 +103,12 @@ async function measureOne(server: ServerProcess, url: string): Promise<Measured>
       await new Promise(resolve => setTimeout(resolve, 20));
     }
   })();
-  const seconds = await downloadMany(url, AT_ONCE).finally(() => {
+  const seconds = await downloadMany(url, atOnce).finally(() => {
     over = true;
   });
   await watching;
   return {
-    megabytesPerSecond: (AT_ONCE * BYTES) / 1e6 / seconds,
+    megabytesPerSecond: (atOnce * BYTES) / 1e6 / seconds,
     grownMegabytes: (largest - before) / 1e6,
   };
 }

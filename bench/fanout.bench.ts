@@ -1,8 +1,10 @@
 import { type FanoutCase, gatewayFanout, rawFanout, yogaFanout } from './support/fanout.ts';
-import { atMost, type Bench, overRuns, ratio, row, rowOf } from './support/measurement.ts';
+import { atMost, type Bench, judged, overRuns, ratio, row, rowOf } from './support/measurement.ts';
 import type { Series } from './support/plot.ts';
 
 const CASE: FanoutCase = { watchers: 1_000, times: 100, everyMs: 60 };
+/** Of the guard. */
+const SHORT: FanoutCase = { ...CASE, times: 30 };
 /** Measured once each, for the plot. */
 const OTHERS: readonly FanoutCase[] = [
   { watchers: 10, times: 100, everyMs: 60 },
@@ -69,5 +71,12 @@ export const bench: Bench = {
         },
       ],
     };
+  },
+  guard: {
+    async measure() {
+      const raw = await rawFanout(SHORT);
+      return { rows: [], ratios: [judged('gateway / raw ws', (await gatewayFanout(SHORT)) / raw)] };
+    },
+    figures: [{ name: 'gateway / raw ws', better: 'lower', noise: 0.3 }],
   },
 };

@@ -7,12 +7,15 @@ import {
   judged,
   overRuns,
   type Row,
+  row,
   rowOf,
 } from './support/measurement.ts';
 import { startBenchRig } from './support/rig.ts';
 import { latency } from './support/statistics.ts';
 
 const JOBS = 100;
+/** Of the guard. */
+const FEW_JOBS = 30;
 const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { status } }';
 
 export const bench: Bench = {
@@ -27,17 +30,26 @@ export const bench: Bench = {
       ratios: [judged('pause of an engine while work waits, p99, ms', two.p99.median, atMost(5))],
     };
   },
+  guard: {
+    async measure() {
+      return {
+        rows: [row('two lanes, p50', 'ms', [latency(await measureOnce(2, FEW_JOBS)).p50])],
+        ratios: [],
+      };
+    },
+    figures: [{ name: 'two lanes, p50', better: 'lower', noise: 0.6 }],
+  },
 };
 
 async function gapsWith(context: BenchContext, lanes: number, name: string): Promise<{ p50: Row; p99: Row }> {
-  const found = (await overRuns(context, () => measureOnce(lanes))).map(latency);
+  const found = (await overRuns(context, () => measureOnce(lanes, JOBS))).map(latency);
   return {
     p50: rowOf(found, `${name}, p50`, 'ms', ({ p50 }) => p50),
     p99: rowOf(found, `${name}, p99`, 'ms', ({ p99 }) => p99),
   };
 }
 
-async function measureOnce(lanes: number): Promise<number[]> {
+async function measureOnce(lanes: number, jobs: number): Promise<number[]> {
   const rig = await startBenchRig(5, { LANES_PER_ENGINE: String(lanes) });
   const client = createClient({
     url: `${rig.gateway.url.replace('http', 'ws')}/graphql`,
@@ -45,7 +57,7 @@ async function measureOnce(lanes: number): Promise<number[]> {
   });
   try {
     const ids: string[] = [];
-    for (let n = 0; n < JOBS; n += 1) ids.push(await rig.submit(`job ${n}`, 4));
+    for (let n = 0; n < jobs; n += 1) ids.push(await rig.submit(`job ${n}`, 4));
     for (const jobId of ids) for await (const _ of client.iterate({ query: WATCH, variables: { jobId } }));
     const answer = await fetch(`${rig.engine.url}/sandbox/stats`);
     const { timeline }: { timeline: { startedAt: number; endedAt: number }[] } = await answer.json();

@@ -4,6 +4,8 @@ import { atMost, type Bench, judged, overRuns, rowOf } from './support/measureme
 import { type ServerProcess, startChangesGateway, startServer } from './support/processes.ts';
 
 const SOCKETS = 2_000;
+/** Of the guard. */
+const FEW_SOCKETS = 1_000;
 /** Sockets opened and closed first, so that one-time costs of the server (code, heap, its cache of 500 jobs) do not count. */
 const WARM_UP = 600;
 
@@ -22,9 +24,9 @@ export const bench: Bench = {
   runs: 3,
   async measure(context) {
     const runs = await overRuns(context, async () => ({
-      raw: await heldByRaw(),
-      same: await heldByGateway(1),
-      own: await heldByGateway(SOCKETS),
+      raw: await heldByRaw(SOCKETS),
+      same: await heldByGateway(1, SOCKETS),
+      own: await heldByGateway(SOCKETS, SOCKETS),
     }));
     const rawHeap = rowOf(runs, 'raw ws, heap', 'KiB', run => run.raw.heap);
     const sameHeap = rowOf(runs, 'gateway, all watch one job, heap', 'KiB', run => run.same.heap);
@@ -44,28 +46,46 @@ export const bench: Bench = {
       ],
     };
   },
+  guard: {
+    async measure() {
+      const raw = await heldByRaw(FEW_SOCKETS);
+      const same = await heldByGateway(1, FEW_SOCKETS);
+      const own = await heldByGateway(FEW_SOCKETS, FEW_SOCKETS);
+      return {
+        rows: [],
+        ratios: [
+          judged('heap / raw ws, all watch one job', same.heap / raw.heap),
+          judged('heap / raw ws, each watches its own', own.heap / raw.heap),
+        ],
+      };
+    },
+    figures: [
+      { name: 'heap / raw ws, all watch one job', better: 'lower', noise: 0.15 },
+      { name: 'heap / raw ws, each watches its own', better: 'lower', noise: 0.15 },
+    ],
+  },
 };
 
-async function heldByRaw(): Promise<Held> {
-  return held(await startServer(new URL('support/raw-server.ts', import.meta.url)), null);
+async function heldByRaw(sockets: number): Promise<Held> {
+  return held(await startServer(new URL('support/raw-server.ts', import.meta.url)), null, sockets);
 }
 
-async function heldByGateway(jobs: number): Promise<Held> {
+async function heldByGateway(jobs: number, sockets: number): Promise<Held> {
   const server = await startChangesGateway('announce');
   const { ids } = await ask<{ ids: string[] }>(server.child, { jobs }, 'ids');
-  return held(server, ids);
+  return held(server, ids, sockets);
 }
 
-async function held(server: ServerProcess, jobIds: readonly string[] | null): Promise<Held> {
+async function held(server: ServerProcess, jobIds: readonly string[] | null, sockets: number): Promise<Held> {
   const url = jobIds === null ? server.url : `${server.url.replace('http', 'ws')}/graphql`;
   try {
     const first = await startLoad({ url, count: WARM_UP, jobIds });
     await first.stop();
     const before = await settled(server);
-    const load = await startLoad({ url, count: SOCKETS, jobIds });
+    const load = await startLoad({ url, count: sockets, jobIds });
     try {
       const after = await settled(server);
-      const each = (bytes: number): number => bytes / SOCKETS / 1024;
+      const each = (bytes: number): number => bytes / sockets / 1024;
       return { heap: each(after.heapUsed - before.heapUsed), rss: each(after.rss - before.rss) };
     } finally {
       await load.stop();

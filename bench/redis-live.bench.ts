@@ -6,13 +6,15 @@ import { createClient } from 'graphql-ws';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
 import { startRedis } from '../test/support/stores/redis.ts';
-import { atMost, type Bench, judged, overRuns, rowOf } from './support/measurement.ts';
+import { atMost, type Bench, judged, overRuns, row, rowOf } from './support/measurement.ts';
 import { NO_ENGINE, type ServerProcess, startEngine, startGateway } from './support/processes.ts';
 import { picture } from './support/rig.ts';
 import { latency } from './support/statistics.ts';
 import { tapEngine } from './support/tap.ts';
 
 const JOBS = 15;
+/** Of the guard. */
+const FEW_JOBS = 4;
 const STEPS = 40;
 const RAW = 600;
 const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { step } }';
@@ -25,7 +27,7 @@ export const bench: Bench = {
     'of their own.',
   runs: 3,
   async measure(context) {
-    const runs = await overRuns(context, measureOnce);
+    const runs = await overRuns(context, () => measureOnce(JOBS));
     const late = rowOf(runs, 'difference, p99', 'ms', ({ ours, raw }) => ours.p99 - raw.p99);
     return {
       rows: [
@@ -39,11 +41,18 @@ export const bench: Bench = {
       ratios: [judged('p99 over that of raw publish → subscribe, ms', late.median, atMost(3))],
     };
   },
+  guard: {
+    async measure() {
+      const { ours, raw } = await measureOnce(FEW_JOBS);
+      return { rows: [row('difference, p50', 'ms', [ours.p50 - raw.p50])], ratios: [] };
+    },
+    figures: [{ name: 'difference, p50', better: 'lower', noise: 0.5 }],
+  },
 };
 
 type Latency = ReturnType<typeof latency>;
 
-async function measureOnce(): Promise<{ ours: Latency; raw: Latency }> {
+async function measureOnce(jobs: number): Promise<{ ours: Latency; raw: Latency }> {
   const pictures = await mkdtemp(join(tmpdir(), 'bench-pictures-'));
   const redis = await startRedis();
   const engine = await startEngine(15);
@@ -57,7 +66,7 @@ async function measureOnce(): Promise<{ ours: Latency; raw: Latency }> {
     }
     const [a, , c] = gateways;
     if (a === undefined || c === undefined) throw new Error('no gateway');
-    const ours = latency(await liveLatencies(a.url, c.url, tap.steps));
+    const ours = latency(await liveLatencies(a.url, c.url, tap.steps, jobs));
     return { ours, raw: latency(await rawLatencies(redis.url)) };
   } finally {
     await Promise.all(gateways.map(gateway => gateway.stop()));
@@ -73,6 +82,7 @@ async function liveLatencies(
   submitTo: string,
   watchAt: string,
   said: Map<number, number>,
+  jobs: number,
 ): Promise<number[]> {
   const client = createClient({
     url: `${watchAt.replace('http', 'ws')}/graphql`,
@@ -81,7 +91,7 @@ async function liveLatencies(
   });
   const latencies: number[] = [];
   try {
-    for (let n = 0; n < JOBS; n += 1) {
+    for (let n = 0; n < jobs; n += 1) {
       said.clear();
       const answer = await fetch(`${submitTo}/edit-image`, {
         method: 'POST',

@@ -18,8 +18,8 @@ import { getMany } from './support/rest/get.ts';
 import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
 
 const CONNECTIONS = 50;
-const WARM_UP_SECONDS = 2;
-const SECONDS = 5;
+const FULL = { warmUpSeconds: 2, seconds: 5, withFastApi: true };
+const SHORT: Extent = { warmUpSeconds: 1, seconds: 1, withFastApi: false };
 const PEER = new URL('support/rest/plain-server.ts', import.meta.url);
 
 const RUNNING: Partial<Job> = {
@@ -39,10 +39,28 @@ export const bench: Bench = {
     'its SQLite file; bare node:http, once with two headers and once with the same, and FastAPI answer the very same ' +
     'JSON from a constant. Servers and load are processes of their own.',
   runs: 3,
-  measure: context => withFolder(folder => measure(context, folder)),
+  measure: context => withFolder(folder => measure(context, folder, FULL)),
+  guard: {
+    measure: context => withFolder(folder => measure(context, folder, SHORT)),
+    figures: [
+      { name: 'a job that runs, over bare node:http', better: 'higher', noise: 0.2 },
+      { name: 'a job that is done, over bare node:http', better: 'higher', noise: 0.2 },
+    ],
+  },
 };
 
-async function measure(context: BenchContext, dataDir: string): Promise<Findings> {
+/** Of each server. */
+interface Extent {
+  readonly warmUpSeconds: number;
+  readonly seconds: number;
+  readonly withFastApi: boolean;
+}
+
+async function measure(
+  context: BenchContext,
+  dataDir: string,
+  { warmUpSeconds, seconds, withFastApi }: Extent,
+): Promise<Findings> {
   const { running, done } = await fill(dataDir);
   const gateway = await startOn(dataDir);
   const response = await fetch(`${gateway.url}/status/${running}`);
@@ -50,8 +68,9 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
   const text = JSON.stringify(answer);
   const plain = await startServer(PEER, { args: ['json', text] });
   const alike = await startServer(PEER, { args: ['json', text, JSON.stringify(headersOf(response))] });
-  const fastApi = await startFastApi(answer);
-  if (fastApi === null) context.note('FastAPI and uvicorn are not there: BENCH_PYTHON names who has them');
+  const fastApi = withFastApi ? await startFastApi(answer) : null;
+  if (withFastApi && fastApi === null)
+    context.note('FastAPI and uvicorn are not there: BENCH_PYTHON names who has them');
   try {
     const urls = {
       plain: `${plain.url}/status/x`,
@@ -60,10 +79,10 @@ async function measure(context: BenchContext, dataDir: string): Promise<Findings
       done: `${gateway.url}/status/${done}`,
       ...(fastApi === null ? {} : { fastApi: `${fastApi.url}/status/x` }),
     };
-    for (const url of Object.values(urls)) await perSecond(url, WARM_UP_SECONDS);
+    for (const url of Object.values(urls)) await perSecond(url, warmUpSeconds);
     const runs = await overRuns(context, async () => {
       const found = new Map<string, number>();
-      for (const [name, url] of Object.entries(urls)) found.set(name, await perSecond(url, SECONDS));
+      for (const [name, url] of Object.entries(urls)) found.set(name, await perSecond(url, seconds));
       return found;
     });
     const rowOf = (title: string, name: string) =>

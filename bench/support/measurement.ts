@@ -10,6 +10,24 @@ export interface Bench {
   readonly runs: number;
   /** Starts what it needs and stops it again, also when it fails. */
   measure(context: BenchContext): Promise<Findings>;
+  /** What the guard compares with the stored results; unset where a short run says nothing. */
+  readonly guard?: Guard;
+}
+
+/** A run of a few seconds, for `npm run bench -- guard`. */
+export interface Guard {
+  /** Like `Bench.measure`, with less of everything. Only what `figures` names is read. */
+  measure(context: BenchContext): Promise<Findings>;
+  readonly figures: readonly GuardedFigure[];
+}
+
+/** One figure of a guard. */
+export interface GuardedFigure {
+  /** The name of a ratio or of a row, the same in the findings of the short run and of the full one. */
+  readonly name: string;
+  readonly better: 'lower' | 'higher';
+  /** How far a short run may be from the stored figure by chance, as a share of that: 0.2 is a fifth. */
+  readonly noise: number;
 }
 
 export interface BenchContext {

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import type { Bench, Findings } from './measurement.ts';
 import { drawPlot } from './plot.ts';
@@ -25,14 +25,18 @@ const PLOTS = new URL('../../docs/plots/', import.meta.url);
 
 /** Puts the findings together with what they were found on. */
 export function reportOf(name: string, { title, about }: Bench, runs: number, findings: Findings): Report {
-  const machine = {
+  const { rows, ratios } = findings;
+  return { name, title, about, runs, machine: thisMachine(), rows, ratios };
+}
+
+/** The machine of this process. */
+export function thisMachine(): Machine {
+  return {
     cores: availableParallelism(),
     processor: cpus()[0]?.model ?? 'unknown',
     node: process.versions.node,
     platform: `${process.platform} ${process.arch}`,
   };
-  const { rows, ratios } = findings;
-  return { name, title, about, runs, machine, rows, ratios };
 }
 
 /** The tables for a reader at a terminal. */
@@ -67,13 +71,25 @@ export async function saveReport(report: Report): Promise<void> {
   await writeFile(new URL(`${report.name}.json`, RESULTS), `${JSON.stringify(report, null, 2)}\n`);
 }
 
+/** Reads `bench/results/<name>.json`; null when there is none. */
+export async function readStored(name: string): Promise<Report | null> {
+  try {
+    const report: Report = JSON.parse(await readFile(new URL(`${name}.json`, RESULTS), 'utf8'));
+    return report;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 /** Writes `docs/plots/<file>.svg` for each plot. */
 export async function savePlots({ plots = [] }: Findings): Promise<void> {
   await mkdir(PLOTS, { recursive: true });
   for (const plot of plots) await writeFile(new URL(`${plot.file}.svg`, PLOTS), drawPlot(plot));
 }
 
-function printTable(lines: readonly (readonly string[])[]): void {
+/** The cells of each column below each other. */
+export function printTable(lines: readonly (readonly string[])[]): void {
   const widths = (lines[0] ?? []).map((_, column) =>
     Math.max(...lines.map(line => (line[column] ?? '').length)),
   );
