@@ -174,6 +174,7 @@ async function start(
       ledger,
       feed,
       artifacts,
+      images,
       previews,
       workflows,
       pace,

@@ -5,7 +5,7 @@ import { type Config, misspelled, readConfig } from './config.ts';
 import { startFault } from './gateway/faults.ts';
 import { stopWithin } from './gateway/stops.ts';
 import { type Gateway, startGateway } from './gateway.ts';
-import { blockOtherDecoders, decodeOnOneThread } from './images/verify.ts';
+import { blockOtherDecoders, decodeOnOneThread } from './images/decode.ts';
 import { createLog, createPrettyLog, type Log } from './log.ts';
 
 /** Exit code for invalid settings: EX_CONFIG of sysexits.h. */

@@ -96,6 +96,7 @@ async function start(share: FleetShare): Promise<void> {
       remove: unused,
       list: unused,
     },
+    images: { decode: unused },
     pace: createPace({ durations: store.durations, now, log }),
     observer: { around: (_, __, work) => work(), missed: () => undefined },
     limits: {

@@ -1,3 +1,4 @@
+import type { ImageLoader } from '../images/loader.ts';
 import type { Artifacts, Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
@@ -30,6 +31,8 @@ export interface DispatchContext {
   readonly ledger: Ledger;
   readonly feed: Feed;
   readonly artifacts: Artifacts;
+  /** Decodes input images before an engine gets them. */
+  readonly images: Pick<ImageLoader, 'decode'>;
   readonly previews: Previews;
   readonly workflows: WorkflowCatalog;
   readonly pace: Pace;

@@ -6,7 +6,7 @@ import { OutboundError } from '../outbound/errors.ts';
 import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
 import { readDataUri } from './data-uri.ts';
 import { type Download, download } from './download.ts';
-import { type ImageFailure, toImageFailure } from './errors.ts';
+import { ImageError, type ImageFailure, toImageFailure } from './errors.ts';
 import type { Size } from './formats.ts';
 import { type MaskResult, toMask } from './mask.ts';
 import { createVerifier, type VerifiedImage } from './verify.ts';
@@ -44,15 +44,22 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface CheckOptions extends LoadOptions {
+  /** Decodes the pixels, too. Unset: that is left to `decode`. */
+  readonly decode?: boolean | undefined;
+}
+
 /**
  * Turns what callers send into verified images. Images that are here already do not wait for those being fetched, and a
  * caller of many slow servers leaves slots to others.
  */
 export interface ImageLoader {
-  fromUrl(url: string, options?: LoadOptions): Promise<ImageResult>;
-  fromDataUri(uri: string, options?: LoadOptions): Promise<ImageResult>;
+  fromUrl(url: string, options?: CheckOptions): Promise<ImageResult>;
+  fromDataUri(uri: string, options?: CheckOptions): Promise<ImageResult>;
   /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
-  fromReader(read: () => Promise<Uint8Array>, options?: LoadOptions): Promise<ImageResult>;
+  fromReader(read: () => Promise<Uint8Array>, options?: CheckOptions): Promise<ImageResult>;
+  /** Decodes the pixels of an image when there is a slot, once for the same bytes. Resolves with what is wrong with them; null: nothing. */
+  decode(image: VerifiedImage, options?: LoadOptions): Promise<ImageFailure | null>;
   /** Makes a mask for an image 1 of this size, as `toMask` does, in turn with the images that are decoded. */
   toMask(image: VerifiedImage, size: Size, options?: LoadOptions): Promise<MaskResult>;
   /** Runs work that holds a whole image of at most `maxBytes` when there is a slot; settles as `work` does. */
@@ -76,7 +83,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const fetches = createFairQueue(options.fetches ?? CONCURRENT_FETCHES, FETCHES_PER_SHARE);
   const local = createFairQueue(options.local ?? CONCURRENT_LOCAL);
   const decodes = createFairQueue(CONCURRENT_DECODES);
-  const verify = createVerifier(maxPixels);
+  const verifier = createVerifier(maxPixels);
   const closing = new AbortController();
   const inFlight = new Set<Promise<unknown>>();
 
@@ -103,12 +110,14 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   async function load(
     queue: FairQueue,
     get: () => Promise<Download>,
-    { share = null, signal }: LoadOptions,
+    { share = null, signal, decode = false }: CheckOptions,
   ): Promise<ImageResult> {
+    const inTurn = <T>(decoding: () => Promise<T>): Promise<T> => decodes.run(share, decoding, signal);
     const work = async (): Promise<ImageResult> => {
       try {
         const { bytes, claimedType } = await get();
-        const image = await decodes.run(share, () => verify(bytes, claimedType), signal);
+        const image = await verifier.check(bytes, claimedType, inTurn);
+        if (decode) await inTurn(() => verifier.decode(image));
         signal?.throwIfAborted();
         return { ok: true, image };
       } catch (error) {
@@ -117,6 +126,16 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       }
     };
     return await queue.run(share, work, signal);
+  }
+
+  async function decode(image: VerifiedImage): Promise<ImageFailure | null> {
+    try {
+      await verifier.decode(image);
+      return null;
+    } catch (error) {
+      if (error instanceof ImageError) return error.failure;
+      throw error;
+    }
   }
 
   async function tracked<T>(work: Promise<T>): Promise<T> {
@@ -139,6 +158,8 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       tracked(load(local, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), given)),
     fromReader: (read, given = {}) =>
       tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
+    decode: (image, { share = null, signal } = {}) =>
+      tracked(decodes.run(share, () => decode(image), signal)),
     toMask: (image, size, { share = null, signal } = {}) =>
       tracked(decodes.run(share, () => toMask(image, size), signal)),
     inTurn: (work, { share = null, signal } = {}) => tracked(local.run(share, work, signal)),

@@ -94,7 +94,7 @@ export function createUploads(options: UploadsOptions): Uploads {
 
   async function verify(id: string, caller: Caller): Promise<UploadResult> {
     const stored = async () => (await readArtifact(artifacts, imageKey(id))) ?? new Uint8Array();
-    const result = await images.fromReader(stored, { share: shareOf(caller) });
+    const result = await images.fromReader(stored, { share: shareOf(caller), decode: true });
     if (!result.ok) return result;
     const { bytes, ...facts } = result.image;
     // The verifier converts an animated image to its first frame.

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
-import { blockOtherDecoders } from '../../src/images/verify.ts';
+import { blockOtherDecoders } from '../../src/images/decode.ts';
 import { animation, failure, loader, plainImage, ultraHdr } from '../support/images.ts';
 
 // In a file of its own, because blocking is for the whole process.

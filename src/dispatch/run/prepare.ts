@@ -1,5 +1,7 @@
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import { withDeadline } from '../../concurrency/deadline.ts';
+import type { ImageFailure } from '../../images/errors.ts';
+import { extensionOf } from '../../images/formats.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
 import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
 import { sizeInWords } from '../../sizes.ts';
@@ -71,7 +73,7 @@ export type UploadResult =
   | { ok: 'stopped' };
 
 /**
- * Uploads the job's images to the engine, each once; one that is answered with an error is sent again for a while. Stops
+ * Uploads the job's images to the engine, each once and only after it was decoded; one that is answered with an error is sent again for a while. Stops
  * when the run is canceled or left, or the engine leaves. Throws EngineUnreachable.
  */
 export async function uploadInputs(run: Run): Promise<UploadResult> {
@@ -91,6 +93,12 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       return { ok: false, error: jobError('EXPIRED', `The file of ${labelOf(job, image)} no longer exists`) };
     }
     const bytes = Buffer.concat(await content.toArray());
+    const damage = await damageOf(run, image, bytes);
+    if (damage === 'stopped') return { ok: 'stopped' };
+    if (damage !== null) {
+      const message = `Decoding ${labelOf(job, image)} failed: ${damage.message}`;
+      return { ok: false, error: jobError(damage.code, message) };
+    }
     const file = { name: uploadName(image), subfolder: SUBFOLDER, bytes, mimeType: image.mimeType };
     const sending = persistently(run, () => engine.client.upload(file), mayAnswerOtherwise);
     let sent: Awaited<typeof sending> | null;
@@ -114,6 +122,21 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
     names.set(image.key, sent.value);
   }
   return { ok: true, names };
+}
+
+/** What is wrong with the pixels of an image: a submit checks it without decoding it. Null: nothing. */
+async function damageOf(
+  { context, held, signal, leaving }: Run,
+  { sha256, mimeType, width, height }: StoredImage,
+  bytes: Buffer,
+): Promise<ImageFailure | 'stopped' | null> {
+  const image = { bytes, sha256, mimeType, extension: extensionOf(mimeType), width, height };
+  try {
+    return await context.images.decode(image, { share: held.job.share, signal });
+  } catch (error) {
+    if (leaving()) return 'stopped';
+    throw error;
+  }
 }
 
 function labelOf({ request }: Job, image: StoredImage): string {

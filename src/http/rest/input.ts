@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
+import { extensionOf } from '../../images/formats.ts';
 import type { Job, StoredImage } from '../../jobs/job.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { conditionsOf, isUnchanged } from './conditions.ts';
@@ -54,6 +55,5 @@ function imageOf({ request }: Job, slot: string): StoredImage | undefined {
 }
 
 function filenameOf(jobId: string, slot: string, { mimeType }: StoredImage): string {
-  const extension = { 'image/png': 'png', 'image/jpeg': 'jpg', 'image/webp': 'webp' }[mimeType];
-  return `input_image_${jobId}_${slot}.${extension}`;
+  return `input_image_${jobId}_${slot}.${extensionOf(mimeType)}`;
 }

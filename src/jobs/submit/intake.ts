@@ -92,7 +92,8 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   function loadMask(source: ImageSource): Promise<ImageResult> {
-    const load = (): Promise<ImageResult> => loadImage(options, source, caller, signal);
+    // It is made into another image at once, for which its pixels are needed.
+    const load = (): Promise<ImageResult> => loadImage(options, source, caller, signal, true);
     const edits = plans.filter(({ input }) => input.mask != null && isSame(input.mask, source)).length;
     return edits < 2 ? load() : rawMasks.of(source, load);
   }

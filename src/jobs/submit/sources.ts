@@ -13,14 +13,18 @@ export interface SourcesOptions {
   readonly find: (id: string, caller: Caller) => Promise<Job | null>;
 }
 
-/** Loads and verifies the image of a source. Rejects with the signal's reason when that aborts. */
+/**
+ * Loads and verifies the image of a source. `decode`: its pixels, too, which otherwise are left to the run; an upload is
+ * decoded as it comes. Rejects with the signal's reason when that aborts.
+ */
 export async function loadImage(
   { images, artifacts, uploads, find }: SourcesOptions,
   source: ImageSource,
   caller: Caller,
   signal: AbortSignal | undefined,
+  decode = false,
 ): Promise<ImageResult> {
-  const given = { share: shareOf(caller), signal };
+  const given = { share: shareOf(caller), signal, decode };
   switch (source.kind) {
     case 'url':
       return images.fromUrl(source.url, given);
