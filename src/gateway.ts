@@ -198,6 +198,7 @@ async function start(
     leaseMs: config.LEASE,
     probeMs: config.ENGINE_PROBE,
     modelPatienceMs: config.MODEL_PATIENCE,
+    lastClaims: stores.lastClaims,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
     wake: wakeFrom(config, lookup, now),
   });

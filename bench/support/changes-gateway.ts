@@ -36,6 +36,7 @@ const gateway = await startGateway(config.config, createLog('silent'), async ({ 
     previews: createMemoryPreviews(),
     durations: opened.durations,
     secrets: opened.secrets,
+    lastClaims: null,
     rates: null,
     publish: null,
     close: () => opened.close(),

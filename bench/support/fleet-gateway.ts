@@ -7,6 +7,7 @@ import type { Engine, EngineStatus } from '../../src/dispatch/engines/engine.ts'
 import { startClaimer } from '../../src/dispatch/lanes/claimer.ts';
 import { startLane } from '../../src/dispatch/lanes/lane.ts';
 import { keepLeases } from '../../src/dispatch/lanes/leases.ts';
+import { createWarmth } from '../../src/dispatch/lanes/warmth.ts';
 import { createPace } from '../../src/dispatch/pace.ts';
 import { holdJob } from '../../src/dispatch/run/held-job.ts';
 import type { runJob } from '../../src/dispatch/run/run.ts';
@@ -113,9 +114,11 @@ async function start(share: FleetShare): Promise<void> {
   };
   const engines = Array.from({ length: share.engines }, (_, n) => standIn(`${share.name}-${n}:8188`));
   const leases = keepLeases({ ledger, leaseMs: 10_000, now, log });
+  const warmth = createWarmth({ workflows, claims: store.lastClaims, log });
   const claimer = startClaimer({
     ledger,
     workflows,
+    warmth,
     engines: () => engines,
     patienceMs: 30_000,
     now,

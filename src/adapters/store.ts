@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { LastClaims } from '../jobs/last-claims.ts';
 import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
@@ -14,6 +15,8 @@ export interface Store {
   readonly previews: Previews;
   readonly durations: Durations;
   readonly secrets: Secrets;
+  /** Null in the embedded store, which has a single gateway. */
+  readonly lastClaims: LastClaims | null;
   /** Null in the embedded store, which has a single gateway. */
   readonly rates: SharedRates | null;
   /** Publishes a message on a channel that others than gateways read. Null in the embedded store, which has no other readers. */
@@ -52,6 +55,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     previews: createMemoryPreviews(),
     durations: ledger.durations,
     secrets: ledger.secrets,
+    lastClaims: null,
     rates: null,
     publish: null,
     async close() {

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startTestEngine } from '../support/comfyui/sandbox.ts';
+import { z } from 'zod';
+import { DEFAULT_PREFIX } from '../../src/adapters/redis/keys.ts';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { MODELS, workflowPerModel } from '../support/comfyui/workflow-per-model.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { submit } from '../support/requests.ts';
 import { openSocket } from '../support/sockets.ts';
-import { waitForEnd } from '../support/watch.ts';
+import { openStore, startRedis, withClient } from '../support/stores/redis.ts';
+import { eventually, waitForEnd } from '../support/watch.ts';
 
 const LOAD_MS = 2_000;
 let workflows: Awaited<ReturnType<typeof workflowPerModel>>;
@@ -79,4 +82,102 @@ describe('an engine with one model in memory', () => {
     await fetch(`${rig.url}/jobs/${running}`, { method: 'DELETE' });
     for (const id of [other, same]) await waitForEnd(rig.url, id);
   });
+});
+
+/** How many lanes of idle engines each gateway has. */
+async function parked(url: string): Promise<Map<string, number>> {
+  const entries = await withClient(url, client => client.hgetall(`${DEFAULT_PREFIX}:parked`));
+  const groups = z.array(z.object({ engines: z.number() }));
+  return new Map(
+    Object.entries(entries).map(([gateway, text]) => [
+      gateway,
+      groups.parse(JSON.parse(text)).reduce((sum, group) => sum + group.engines, 0),
+    ]),
+  );
+}
+
+describe('two gateways of a Redis', () => {
+  /** Three engines with room for one model and one lane each, and a gateway that takes their lanes first. */
+  async function startBoth() {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const engines: TestEngine[] = [];
+    for (const _ of MODELS) {
+      const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
+      onTestFinished(() => engine.stop());
+      engines.push(engine);
+    }
+    const settings = {
+      COMFYUI_URL: engines.map(({ url }) => url).join(),
+      WORKFLOWS_DIR: workflows.folder,
+      LANES_PER_ENGINE: '1',
+      REDIS_URL: redis.url,
+      LEASE: '2s',
+      ENGINE_PROBE: '300ms',
+    };
+    const first = await startRig(settings);
+    let closing: Promise<void> | null = null;
+    const closeFirst = (): Promise<void> => {
+      closing ??= first.close();
+      return closing;
+    };
+    onTestFinished(closeFirst);
+    /** Runs a job of each model, one after another. */
+    const runEach = async (rig: Rig, models: readonly number[]): Promise<void> => {
+      for (const model of models) await waitForEnd(rig.url, await edit(rig, model));
+    };
+    /** How often each engine loaded each model. */
+    const loads = () => Promise.all(engines.map(async engine => (await engine.stats()).loads));
+    await runEach(first, [0, 1, 2]);
+    const start = async (): Promise<Rig> => {
+      const rig = await startRig(settings);
+      onTestFinished(() => rig.close());
+      return rig;
+    };
+    return { engines, redisUrl: redis.url, closeFirst, start, runEach, loads };
+  }
+
+  it.each([
+    ['ran beside the first', true],
+    ['starts after the first', false],
+  ])(
+    'share what engines have loaded: one that %s loads nothing again',
+    async (_, beside) => {
+      const { engines, redisUrl, closeFirst, start, runEach, loads } = await startBoth();
+      const before = await loads();
+      expect(before.map(Object.values)).toEqual([[1], [1], [1]]);
+      const holders = await parked(redisUrl);
+      const earlier = beside ? await start() : null;
+      await closeFirst();
+      const second = earlier ?? (await start());
+      // A lane that is taken earlier than others takes any job.
+      await eventually(
+        () => parked(redisUrl),
+        now => [...now].some(([gateway, lanes]) => !holders.has(gateway) && lanes === engines.length),
+      );
+      // In another order than that of the engines, which a lane without a model would take them in.
+      for (const order of [
+        [2, 1, 0],
+        [1, 0, 2],
+      ]) {
+        await runEach(second, order);
+        expect(await loads()).toEqual(before);
+      }
+    },
+    90_000,
+  );
+
+  it('take nothing for loaded on an engine that was restarted', async () => {
+    const { engines, redisUrl } = await startBoth();
+    const store = await openStore(redisUrl, { prefix: DEFAULT_PREFIX });
+    onTestFinished(() => store.close());
+    const known = async () => (await store.lastClaims.read()).map(({ engine }) => engine).sort();
+    const ids = engines.map(({ url }) => new URL(url).host).sort();
+    expect(await known()).toEqual(ids);
+    const [restarted] = engines;
+    await restarted?.fault({ restart: true, restartMs: 1_000 });
+    const left = ids.filter(id => !restarted?.url.endsWith(id));
+    await eventually(known, found => found.length === left.length);
+    expect(await known()).toEqual(left);
+  }, 90_000);
 });

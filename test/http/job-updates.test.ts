@@ -35,6 +35,7 @@ beforeAll(async () => {
       previews: createMemoryPreviews(),
       durations: opened.durations,
       secrets: opened.secrets,
+      lastClaims: null,
       rates: null,
       publish: null,
       close: () => ledger.close(),

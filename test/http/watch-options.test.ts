@@ -48,6 +48,7 @@ beforeAll(async () => {
       previews: createMemoryPreviews(),
       durations: opened.durations,
       secrets: opened.secrets,
+      lastClaims: null,
       rates: null,
       publish: null,
       close: () => ledger.close(),

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { LastClaims } from '../../jobs/last-claims.ts';
 import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { SharedRates } from '../../rate.ts';
@@ -15,6 +16,7 @@ import {
 import { createRedisDurations } from './durations.ts';
 import { type RedisInfo, readInfo } from './info.ts';
 import { createKeys, DEFAULT_PREFIX } from './keys.ts';
+import { createRedisLastClaims } from './last-claims.ts';
 import { createRedisLedger } from './ledger.ts';
 import { createRedisFeed, createRedisPreviews } from './live.ts';
 import { createRedisRates } from './rates.ts';
@@ -44,6 +46,7 @@ export interface RedisStore {
   readonly previews: Previews;
   readonly durations: Durations;
   readonly secrets: Secrets;
+  readonly lastClaims: LastClaims;
   readonly rates: SharedRates;
   /** Publishes to readers outside of the gateways. Rejects with StoreUnavailable. */
   publish(channel: string, message: string): Promise<void>;
@@ -67,6 +70,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const client = createClient(target);
 
   const ledger = createRedisLedger({ client, keys, now: options.now ?? null, close });
+  const lastClaims = createRedisLastClaims(client, keys);
   const feed = createRedisFeed({
     keys,
     log,
@@ -77,12 +81,13 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
   const subscriber = createSubscriber({
     open: () => openSubscriber(target, client, keys.prefix),
     sharded: address.kind === 'cluster',
-    channels: () => [keys.waiting, ledger.wakeChannel, keys.drained, ...feed.channels()],
+    channels: () => [keys.waiting, ledger.wakeChannel, keys.drained, keys.lastClaims, ...feed.channels()],
     onMessage(channel, text) {
       if (channel === ledger.wakeChannel) ledger.arrived(Number(text));
       else if (channel === keys.waiting) {
         if (!text.startsWith('+')) ledger.arrived(0);
       } else if (channel === keys.drained) ledger.engines.announce();
+      else if (channel === keys.lastClaims) lastClaims.message(text);
       else feed.message(channel, text);
     },
     async onRejoined() {
@@ -113,6 +118,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
 
   let closing: Promise<void> | null = null;
   function close(): Promise<void> {
+    lastClaims.close();
     closing ??= Promise.all([subscriber.close(), closeClient(client)]).then(() => undefined);
     return closing;
   }
@@ -132,6 +138,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     previews: createRedisPreviews(client, keys),
     durations: createRedisDurations(client, keys),
     secrets: createRedisSecrets(client, keys),
+    lastClaims,
     rates: createRedisRates(client, keys),
     async publish(channel, message) {
       await reach(client.publish(channel, message));

@@ -53,6 +53,8 @@ export function createKeys(prefix: string) {
     },
     /** Hash: what is known of engines, by id. */
     engines: `${prefix}:engines`,
+    /** Hash: the last claims, by engine. Each change is published on the channel of the same name. */
+    lastClaims: `${prefix}:last-claims`,
     /** Hash: what gateways agree on, by name. */
     agreements: `${prefix}:agreements`,
     /** Set: ids of drained engines. Each change of an engine is published on the channel of the same name. */

@@ -96,6 +96,8 @@ export interface EngineOptions {
   readonly log: Log;
   /** Milliseconds between two probes of a healthy engine. */
   readonly probeMs: number;
+  /** Called whenever it does not respond or a run lost it: it may have been restarted. */
+  readonly onLost: () => void;
 }
 
 const NO_MODELS: EngineStatus['models'] = new Map();
@@ -104,7 +106,7 @@ const UPLOADS_REMEMBERED = 1_000;
 const ABANDONED_MS = 60_000;
 
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
-export function startEngine({ client, workflows, now, log, probeMs }: EngineOptions): Engine {
+export function startEngine({ client, workflows, now, log, probeMs, onLost }: EngineOptions): Engine {
   const id = engineId(client.url);
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
@@ -136,6 +138,7 @@ export function startEngine({ client, workflows, now, log, probeMs }: EngineOpti
     health = nextHealth(health, event, now(), probeMs);
     const { state, reason, probeAt, inventoryAt } = health;
     if (inventoryAt === null) uploaded.clear();
+    if (event.type === 'probeFailed' || event.type === 'lost') onLost();
     if (probeAt < before.probeAt) wake?.();
     if (state === before.state && reason === before.reason) return;
     const isPlanned = state === 'READY' || state === 'DRAINED' || state === 'LEAVING';

@@ -1,11 +1,13 @@
 import type { EngineClient } from '../../comfyui/client.ts';
 import { lanesOf } from '../../jobs/claims.ts';
 import { afterLeaving, type StoredEngine } from '../../jobs/engines.ts';
+import type { LastClaims } from '../../jobs/last-claims.ts';
 import type { DispatchContext } from '../context.ts';
 import { type Engine, type EngineStatus, startEngine } from '../engines/engine.ts';
 import { startClaimer } from '../lanes/claimer.ts';
 import { type Lane, startLane } from '../lanes/lane.ts';
 import { keepLeases } from '../lanes/leases.ts';
+import { createWarmth } from '../lanes/warmth.ts';
 import { type ConfiguredEngine, type EngineSource, isOver, type Member, membersOf } from './members.ts';
 
 /** The engines that settings name. They change with what a name in them resolves to. */
@@ -27,6 +29,8 @@ export interface FleetOptions {
   readonly probeMs: number;
   /** Milliseconds that a job may be passed over by later ones whose models an engine has loaded. */
   readonly modelPatienceMs: number;
+  /** Null: no other gateway uses the store. */
+  readonly lastClaims: LastClaims | null;
 }
 
 /** An engine with how it came into the fleet. */
@@ -87,9 +91,11 @@ export function keepFleet(options: FleetOptions): Fleet {
   const engines = (): readonly Engine[] => [...present.values()].map(({ engine }) => engine);
 
   const leases = keepLeases({ ledger, leaseMs, now, log });
+  const warmth = createWarmth({ workflows, claims: options.lastClaims, log });
   const claimer = startClaimer({
     ledger,
     workflows,
+    warmth,
     engines,
     patienceMs: options.modelPatienceMs,
     now,
@@ -109,6 +115,7 @@ export function keepFleet(options: FleetOptions): Fleet {
       now,
       log,
       probeMs,
+      onLost: () => warmth.forget(member.id),
     });
     engine.hold(member.hold);
     const leavingSince = engine.leaving() === null ? null : now();
@@ -138,7 +145,7 @@ export function keepFleet(options: FleetOptions): Fleet {
   }
 
   async function read(): Promise<void> {
-    const stored = await ledger.engines.read();
+    const [stored] = await Promise.all([ledger.engines.read(), warmth.read()]);
     records = new Map(stored.map(entry => [entry.record.id, entry]));
     readAt = now();
     const found = membersOf(configured.present(), stored, options.allows, readAt);
@@ -181,6 +188,7 @@ export function keepFleet(options: FleetOptions): Fleet {
       }
       present.delete(engine.id);
       await engine.stop();
+      warmth.forget(engine.id);
       log.info({ engine: engine.id }, 'the engine left');
       gone.set(engine.id, records.get(engine.id)?.record.revision ?? 0);
       await forget(engine.id);
@@ -251,6 +259,7 @@ export function keepFleet(options: FleetOptions): Fleet {
       await claimer.stop();
       await leases.stop();
       await Promise.all(engines().map(engine => engine.stop()));
+      await warmth.stop();
     },
   };
 }

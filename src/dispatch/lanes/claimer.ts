@@ -11,7 +11,7 @@ import type { Clock, Lease, Ledger } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Engine } from '../engines/engine.ts';
-import { createWarmth } from './warmth.ts';
+import type { Warmth } from './warmth.ts';
 
 /** An idle lane. */
 export interface IdleLane {
@@ -36,6 +36,7 @@ export interface Claimer {
 export interface ClaimerOptions {
   readonly ledger: Ledger;
   readonly workflows: WorkflowCatalog;
+  readonly warmth: Warmth;
   /** All engines of this process, now. */
   readonly engines: () => readonly Engine[];
   /** See `ClaimRequest`. */
@@ -73,11 +74,10 @@ interface Group {
 
 /** Starts to claim jobs for the lanes that call `next`. */
 export function startClaimer(options: ClaimerOptions): Claimer {
-  const { ledger, workflows, patienceMs, now, log } = options;
+  const { ledger, workflows, warmth, patienceMs, now, log } = options;
   const idle = new Map<string, Entry>();
   /** The lanes with a job, by engine. */
   const busy = new Map<string, Set<string>>();
-  const warmth = createWarmth(workflows);
   let stopped = false;
   let calling: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;

@@ -1,7 +1,9 @@
+import type { LastClaim, LastClaims } from '../../jobs/last-claims.ts';
+import type { Log } from '../../log.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Workflow } from '../../workflows/workflow.ts';
 
-/** Which models the engines of this process have loaded, as far as their jobs tell. */
+/** Which models engines have loaded, as far as the jobs of all gateways tell. */
 export interface Warmth {
   /** The engine has a job of this workflow in its queue: it loads the models when it comes to it. */
   queued(engine: string, workflow: string): void;
@@ -9,17 +11,56 @@ export interface Warmth {
   forget(engine: string): void;
   /** Names of the workflows that need no other models than those of the last job in the engine's queue. */
   of(engine: string): readonly string[];
+  /** Reads what other gateways claimed. Rejects with StoreUnavailable. */
+  read(): Promise<void>;
+  stop(): Promise<void>;
 }
 
-/** Starts without knowing of any engine. */
-export function createWarmth(workflows: WorkflowCatalog): Warmth {
+export interface WarmthOptions {
+  readonly workflows: WorkflowCatalog;
+  /** Null: no other gateway uses the store. */
+  readonly claims: LastClaims | null;
+  readonly log: Log;
+}
+
+/** Starts without knowing of any engine, and listens to what other gateways claim. */
+export function createWarmth({ workflows, claims, log }: WarmthOptions): Warmth {
   const last = new Map<string, string>();
+  /** The newest mark of each engine: an older claim says nothing new, also after the engine was forgotten. */
+  const marks = new Map<string, number>();
+  let forgetting: Promise<unknown> = Promise.resolve();
+
+  function hear({ engine, workflow, mark }: LastClaim): void {
+    if (mark <= (marks.get(engine) ?? 0)) return;
+    marks.set(engine, mark);
+    last.set(engine, workflow);
+  }
+  const stopListening = claims?.onChange(hear);
+
   return {
     queued: (engine, workflow) => last.set(engine, workflow),
-    forget: engine => last.delete(engine),
+    forget(engine) {
+      const mark = marks.get(engine);
+      if (!last.delete(engine) || claims === null || mark === undefined) return;
+      const forgotten = claims.forget({ engine, mark }).catch(error => {
+        log.debug({ engine, err: error }, 'other gateways may take the models of the engine for loaded');
+      });
+      forgetting = Promise.all([forgetting, forgotten]);
+    },
     of(engine) {
       const name = last.get(engine);
       return name === undefined ? [] : warmAfter(name, workflows.all());
+    },
+    async read() {
+      if (claims === null) return;
+      const found = await claims.read();
+      for (const claim of found) hear(claim);
+      const present = new Set(found.map(({ engine }) => engine));
+      for (const engine of marks.keys()) if (!present.has(engine)) marks.delete(engine);
+    },
+    async stop() {
+      stopListening?.();
+      await forgetting;
     },
   };
 }

@@ -1,6 +1,7 @@
 import { LOG_LIMIT } from '../../../jobs/advance.ts';
 import { LOOK_AHEAD, LOOK_AT, PREFERENCE_MS } from '../../../jobs/claims.ts';
 import { TURN_MS } from '../../../jobs/job.ts';
+import { TOOK } from './last-claims.ts';
 import { announcing, CLOCK, INDEX, NAMES, NUMBERS, UPDATES } from './parts.ts';
 
 /**
@@ -118,7 +119,7 @@ export const claim = (sharded: boolean): string => `
 -- ARGV: 1 prefix, 2 gateway, 3 the claim as JSON.
 -- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, number of lane from 1, state, request, …}:
 --   the state is the one before.
-${NAMES}${CLOCK}${INDEX}${NUMBERS}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}
+${NAMES}${CLOCK}${INDEX}${NUMBERS}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}${TOOK}
 local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
 local blocked = 0
@@ -300,6 +301,7 @@ for _, job in ipairs(candidates) do
     local message = '{"number":' .. numbered(job.id, old[5]) .. ',"state":' .. state .. ',"request":' .. job.request .. '}'
     announce('feed:' .. job.id, message)
     update(old[5], message)
+    took(lane.engine, job.workflow, lane.fresh)
     local group = asked.idle[lane.group + 1]
     local kind = lane.alone and 'engines' or 'spare'
     group[kind] = math.max(0, group[kind] - 1)

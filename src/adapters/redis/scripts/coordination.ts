@@ -181,6 +181,7 @@ if revision ~= ARGV[4] then return 0 end
 redis.call(ARGV[7] == '1' and 'SADD' or 'SREM', key('drained'), id)
 if ARGV[5] == '' then
   redis.call('HDEL', KEYS[1], id)
+  redis.call('HDEL', key('last-claims'), id)
 else
   local expires = ARGV[6] == '' and '-' or whole(clock(ARGV[2]) + tonumber(ARGV[6]))
   redis.call('HSET', KEYS[1], id, whole(tonumber(revision) + 1) .. ' ' .. expires .. ' ' .. ARGV[5])

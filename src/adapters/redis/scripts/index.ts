@@ -16,6 +16,7 @@ import {
   takeRate,
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
+import { forgetClaim } from './last-claims.ts';
 import { readUsage } from './limits.ts';
 import { listJobs, listTagged, readChanges, totalJobs } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
@@ -52,6 +53,7 @@ declare module 'ioredis' {
     qeReplaceAgreement(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadLanes(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadStranded(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeForgetClaim(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeTakeRate(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimDeliveries(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeSettleDelivery(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -114,6 +116,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeReplaceAgreement: replaceAgreement,
     qeReadLanes: readLanes,
     qeReadStranded: readStranded,
+    qeForgetClaim: forgetClaim,
     qeTakeRate: takeRate,
     qeClaimDeliveries: claimDeliveries,
     qeSettleDelivery: settleDelivery,
