@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type ExecutionResult, GraphQLError } from 'graphql';
 import { withDeadline } from '../concurrency/deadline.ts';
 import type { Log } from '../log.ts';
-import { encodedSubscriber, isEncoded } from '../operations/encoded-results.ts';
-import { isStream, type Subscribed, type Subscriber } from '../operations/subscriptions.ts';
+import { isEncoded, type StreamSubscriber } from '../operations/encoded-results.ts';
+import type { Subscribed } from '../operations/operations.ts';
 import { type Callback, checkMessage, completeMessage, nextMessage, STARTED } from './protocol.ts';
 import type { Sender } from './send.ts';
 
@@ -11,7 +11,7 @@ import type { Sender } from './send.ts';
 export interface CallbackSubscription {
   readonly callback: Callback;
   /** Subscribes, within the caller's quota. */
-  readonly live: (subscriberOf: (leave: () => void) => Subscriber) => Promise<Subscribed>;
+  readonly live: () => Promise<Subscribed<StreamSubscriber>>;
   /** When the caller's credentials expire, in milliseconds since 1970; null: never. */
   readonly expiresAt: number | null;
   /** Resolves once the response is sent, or with false if the router went before. */
@@ -175,9 +175,9 @@ export function createCallbacks({ sender, lifetimeMs, log }: CallbacksOptions): 
     async subscribe(subscription) {
       if (stopped) return failed('The gateway is stopping', 'UNAVAILABLE', 503);
       // First, because it is within the caller's quota.
-      const subscribed = await subscription.live(encodedSubscriber);
-      if (!isStream(subscribed)) return { ...subscribed, extensions: { http: { status: 400 } } };
-      const results = subscribed[Symbol.asyncIterator]();
+      const subscribed = await subscription.live();
+      if ('result' in subscribed) return { ...subscribed.result, extensions: { http: { status: 400 } } };
+      const results = subscribed.subscriber.stream;
       const fault = await checkFault(subscription.callback);
       if (fault === null && !stopped) {
         start(results, subscription);

@@ -12,6 +12,24 @@ export interface Mailbox<T> {
   readonly stream: Stream<T>;
 }
 
+/** Reads a stream by calls instead of promises, which would be held while nothing arrives. Its methods must not throw. */
+export interface Receiver<T> {
+  receive(item: T): void;
+  /** The stream ended, or failed. */
+  finish(): void;
+}
+
+/** Passes the next item of a stream to `receiver`, or its end, in a later turn. Not before it passed on the one before. */
+export function receiveNext<T>(stream: AsyncIterator<T>, receiver: Receiver<T>): void {
+  if (stream instanceof NewestItem) stream.receiveNext(receiver);
+  else {
+    stream.next().then(
+      ({ value, done }) => (done === true ? receiver.finish() : receiver.receive(value)),
+      () => receiver.finish(),
+    );
+  }
+}
+
 type Reader<T> = (result: IteratorResult<T, undefined>) => void;
 
 /**
@@ -25,6 +43,9 @@ class NewestItem<T> implements Mailbox<T>, Stream<T> {
   #reader: Reader<T> | null = null;
   /** Those that came while `#reader` waited: hardly ever any. */
   #others: readonly Reader<T>[] | null = null;
+  #receiver: Receiver<T> | null = null;
+  /** Whether `#receiver` is called in this turn. */
+  #called = false;
 
   constructor(onEnd: () => void) {
     this.#onEnd = onEnd;
@@ -47,7 +68,34 @@ class NewestItem<T> implements Mailbox<T>, Stream<T> {
     }
     const replaced = this.#held !== null;
     this.#held = { item };
+    this.#callReceiver();
     return replaced;
+  }
+
+  receiveNext(receiver: Receiver<T>): void {
+    this.#receiver = receiver;
+    if (this.#held !== null || this.#ended) this.#callReceiver();
+  }
+
+  /** Items that are offered before it is called replace each other. */
+  #callReceiver(): void {
+    if (this.#receiver === null || this.#called) return;
+    this.#called = true;
+    process.nextTick(passOn, this);
+  }
+
+  passOn(): void {
+    const receiver = this.#receiver;
+    this.#receiver = null;
+    this.#called = false;
+    if (receiver === null) return;
+    if (this.#held === null) {
+      receiver.finish();
+      return;
+    }
+    const { item } = this.#held;
+    this.#held = null;
+    receiver.receive(item);
   }
 
   end(): void {
@@ -56,6 +104,7 @@ class NewestItem<T> implements Mailbox<T>, Stream<T> {
     for (let reader = this.#nextReader(); reader !== null; reader = this.#nextReader()) {
       reader({ value: undefined, done: true });
     }
+    this.#callReceiver();
     this.#onEnd();
   }
 
@@ -87,6 +136,11 @@ class NewestItem<T> implements Mailbox<T>, Stream<T> {
     this.#others = others.length > 0 ? others : null;
     return reader;
   }
+}
+
+// Not a closure for each call.
+function passOn(mailbox: NewestItem<unknown>): void {
+  mailbox.passOn();
 }
 
 /** `onEnd` is called once, when the mailbox is ended or the stream is returned. */

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { type FastifyInstance, type FastifyPluginAsync, fastify } from 'fastify';
 import type { Callbacks } from '../callbacks/callbacks.ts';
-import type { Services } from '../graphql/context.ts';
+import type { GraphQLContext, Services } from '../graphql/context.ts';
 import { buildSchema } from '../graphql/schema.ts';
 import type { SignedImageUrls } from '../jobs/image-urls.ts';
 import type { Log } from '../log.ts';
@@ -23,6 +23,7 @@ import {
   type Known,
   withShare,
 } from './access/identity.ts';
+import type { Client } from './client.ts';
 import { createDirectPath } from './direct.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
 import { createPage } from './graphql/graphiql.ts';
@@ -173,21 +174,33 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: true },
   });
 
+  const sameText = rememberText();
   const baseUrlOf = (request: IncomingMessage): string =>
-    options.publicUrl ?? peers.baseUrlOf(request) ?? `http://${options.host}:${options.port}`;
+    options.publicUrl ?? sameText(peers.baseUrlOf(request) ?? `http://${options.host}:${options.port}`);
 
-  function clientOf(
+  function clientOf(request: IncomingMessage, known: Known, requestId: string): Client {
+    const address = peers.addressOf(request);
+    const { caller } = withShare(known, options.fairBy, address);
+    const { traceparent } = request.headers;
+    const key = clientKeyOf(caller.id, address);
+    return { key, caller, baseUrl: baseUrlOf(request), requestId, traceparent };
+  }
+
+  function contextOf(
+    { caller, baseUrl, requestId, traceparent }: Client,
+    signal?: AbortSignal,
+  ): GraphQLContext {
+    return { ...services, caller, baseUrl, signal, requestId, traceparent };
+  }
+
+  function requesterOf(
     request: IncomingMessage,
     known: Known,
     requestId: string,
     signal?: AbortSignal,
   ): Pick<Source, 'context' | 'clientKey'> {
-    const address = peers.addressOf(request);
-    const { caller } = withShare(known, options.fairBy, address);
-    const baseUrl = baseUrlOf(request);
-    const clientKey = clientKeyOf(caller.id, address);
-    const { traceparent } = request.headers;
-    return { clientKey, context: { ...services, caller, baseUrl, signal, requestId, traceparent } };
+    const client = clientOf(request, known, requestId);
+    return { clientKey: client.key, context: contextOf(client, signal) };
   }
 
   await addHeaders(app, { always, origins: limits.origins, checkOrigin });
@@ -196,14 +209,15 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   addGate(app, gate);
   // CORS is a plugin of Fastify, and its headers depend on the request.
   if (limits.origins.length === 0) direct.addRoutes(app);
-  await app.register(graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf }));
+  await app.register(
+    graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf: requesterOf }),
+  );
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
   await app.register(options.routes({ callers, streams, baseUrlOf }));
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,
-    schema,
     operations,
     identity,
     peers,
@@ -214,6 +228,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
     limits: limits.sockets,
     log,
     clientOf,
+    contextOf,
   });
   const url = urlOf(app, options.host);
 
@@ -245,6 +260,15 @@ function createHttp({ headersMs, requestMs }: HttpLimits, listener: RequestListe
     listener,
   );
   return server.setTimeout(STALLED_MS);
+}
+
+/** Returns the text before if it is equal, so that the thousands that keep one share it. */
+function rememberText(): (text: string) => string {
+  let last = '';
+  return text => {
+    if (text !== last) last = text;
+    return last;
+  };
 }
 
 function rateLimiterOf(rate: Rate, { sharedRates, log }: HttpOptions): RateLimiter {

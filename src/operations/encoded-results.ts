@@ -1,18 +1,26 @@
 import type { ExecutionResult } from 'graphql';
 import { createMailbox } from '../concurrency/mailbox.ts';
-import type { SharedResult, Subscriber } from './subscriptions.ts';
+import { payloadOf, type SharedResult } from './live.ts';
+import type { Seat } from './seat.ts';
+import type { Subscriber } from './subscriptions.ts';
 
 /** A result of a subscription that is encoded already. */
 export interface EncodedResult extends ExecutionResult {
-  /** As in `SharedResult`: JSON, and one brace more; here always bytes. */
+  /** JSON, and one brace more: see `payloadOf`. */
   readonly message: Buffer;
   /** The JSON, as Yoga calls for it. */
   readonly stringify: () => string;
 }
 
+/** A subscriber that is read as a stream. */
+export interface StreamSubscriber extends Subscriber {
+  /** Leaves when it ends or is returned. */
+  readonly stream: AsyncIterableIterator<ExecutionResult, undefined>;
+}
+
 /** Reads a subscription for one reader of its stream, and holds the newest result until it is read. */
-export function encodedSubscriber(leave: () => void): Subscriber {
-  const mailbox = createMailbox<EncodedResult>(leave);
+export function encodedSubscriber(seat: Seat): StreamSubscriber {
+  const mailbox = createMailbox<EncodedResult>(() => seat.leave());
   const { stream } = mailbox;
   /** Whether the reader waits for a result, and otherwise whether one is held for it. */
   let waits = false;
@@ -34,8 +42,8 @@ export function encodedSubscriber(leave: () => void): Subscriber {
   };
   return {
     stream: read,
-    offer({ message: shared }: SharedResult) {
-      const message = typeof shared === 'string' ? Buffer.from(shared, 'latin1') : shared;
+    offer(shared: SharedResult) {
+      const message = payloadOf(shared);
       const replaced = mailbox.offer({
         message,
         stringify: () => message.toString('utf8', 0, message.length - 1),

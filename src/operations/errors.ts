@@ -76,13 +76,10 @@ export function withoutHttp(error: GraphQLError): GraphQLError {
 }
 
 /** The result as it is sent where there is no HTTP response of its own: over a socket. */
-export function formatResult({ errors, data, extensions }: Sendable): FormattedExecutionResult {
+export function formatResult({ errors, data, extensions }: ExecutionResult): FormattedExecutionResult {
   return {
     ...(errors === undefined ? {} : { errors: errors.map(error => withoutHttp(error).toJSON()) }),
     ...(data === undefined ? {} : { data }),
     ...(extensions === undefined ? {} : { extensions }),
   };
 }
-
-/** An ExecutionResult whose parts may be undefined, as graphql-ws declares it. */
-type Sendable = { readonly [Part in keyof ExecutionResult]: ExecutionResult[Part] | undefined };

@@ -49,30 +49,42 @@ export interface Observation {
 
 /** A class, because there is one for each of thousands of subscriptions. */
 class Observing implements Observation {
-  readonly #observers: readonly OperationObserver[];
+  readonly #observer: OperationObserver;
   readonly #startedAt = performance.now();
   #ended = false;
 
-  constructor(observers: readonly OperationObserver[]) {
-    this.#observers = observers;
+  constructor(observer: OperationObserver) {
+    this.#observer = observer;
   }
 
   result(errors: readonly GraphQLError[] | undefined, replaced: boolean): void {
-    for (const observer of this.#observers) observer.result?.(errors, replaced);
+    this.#observer.result?.(errors, replaced);
   }
 
   end(outcome: Outcome): void {
     if (this.#ended) return;
     this.#ended = true;
-    const durationMs = performance.now() - this.#startedAt;
-    for (const observer of this.#observers) observer.end?.(outcome, durationMs);
+    this.#observer.end?.(outcome, performance.now() - this.#startedAt);
   }
 }
 
-/** Starts an operation. Null without hooks, so that nothing is kept or measured for each operation. */
+/** Starts an operation. Null where nothing observes it, so that nothing is kept or measured for each operation. */
 export function observe(hooks: readonly OnOperation[], operation: OperationInfo): Observation | null {
-  if (hooks.length === 0) return null;
-  return new Observing(hooks.map(hook => hook(operation)).filter(observer => observer !== undefined));
+  const observers = hooks.map(hook => hook(operation)).filter(observer => observer !== undefined);
+  const [only, another] = observers;
+  if (only === undefined) return null;
+  return new Observing(another === undefined ? only : together(observers));
+}
+
+function together(observers: readonly OperationObserver[]): OperationObserver {
+  return {
+    result(errors, replaced) {
+      for (const observer of observers) observer.result?.(errors, replaced);
+    },
+    end(outcome, durationMs) {
+      for (const observer of observers) observer.end?.(outcome, durationMs);
+    },
+  };
 }
 
 /** Logs each operation at its end, at the level `debug`; never its document, variables or result. */

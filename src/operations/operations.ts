@@ -17,19 +17,13 @@ import {
   observe,
   type Transport,
 } from './hooks.ts';
+import { openLive } from './live.ts';
 import type { PersistedDocuments } from './persisted.ts';
 import { type SubscriptionQuota, tooManySubscriptions } from './quota.ts';
+import { CountedSubscriber, type Seat } from './seat.ts';
 import { createSequences } from './sequences.ts';
 import { createShareables } from './shareables.ts';
-import {
-  createSharedSubscriptions,
-  isStream,
-  openLive,
-  openSequence,
-  type SharedResult,
-  type Subscribed,
-  type Subscriber,
-} from './subscriptions.ts';
+import { createSharedSubscriptions, type Member, type Subscriber } from './subscriptions.ts';
 
 /** The parameters of a request (https://graphql.github.io/graphql-over-http/draft/#sec-Request-Parameters). */
 export interface Parameters {
@@ -73,6 +67,11 @@ export interface Rejected {
   readonly errors: readonly GraphQLError[];
 }
 
+/** The subscriber of a subscription that runs, or the result that says why there is none. */
+export type Subscribed<S extends Subscriber> =
+  | { readonly subscriber: S }
+  | { readonly result: ExecutionResult };
+
 /**
  * The one way to run a GraphQL operation, without HTTP and without sockets: `prepare`, then exactly one of `run`, `live` and
  * `reject`. Each of the three starts and ends every hook once.
@@ -87,14 +86,13 @@ export interface Operations {
   /**
    * Runs a subscription. One with the same document, variables and caller is executed once for all its subscribers, unless
    * it is a sequence, of which each event is.
-   * `subscriberOf` makes the reader, which must call `leave` once it ends. Returns the reader's stream, or the result that
-   * says why there is none. Never rejects.
+   * `subscriberOf` makes the subscriber, which must leave once it ends. Never rejects.
    */
-  live(
+  live<S extends Subscriber>(
     operation: Operation,
     source: Source,
-    subscriberOf: (leave: () => void) => Subscriber,
-  ): Promise<Subscribed>;
+    subscriberOf: (seat: Seat) => S,
+  ): Promise<Subscribed<S>>;
   /** Reports an operation that is not executed. */
   reject(rejected: Rejected, source: Source): ExecutionResult;
 }
@@ -168,17 +166,15 @@ export function createOperations(options: OperationsOptions): Operations {
   async function join(
     { known, definition, operationName, variables: given }: Operation,
     { context }: Source,
-    subscriberOf: (leave: () => void) => Subscriber,
-    onLeave: () => void,
-  ): Promise<Subscribed> {
+    member: Member,
+  ): Promise<ExecutionResult | null> {
     const shareable = shareableOf(known.document, definition, given, context);
     if ('errors' in shareable)
       return { errors: shareable.errors.map(error => mask(error, context.requestId)) };
     const { key, isSequence, variables } = shareable;
     const live = { schema, known, operationName, variables, context };
     try {
-      if (isSequence) return await sequences.join(key, () => openSequence(live, mask), subscriberOf, onLeave);
-      return await shared.join(key, () => openLive(live, mask), subscriberOf, onLeave);
+      return await (isSequence ? sequences : shared).join(key, () => openLive(live, mask), member);
     } catch (error) {
       return { errors: [mask(error, context.requestId)] };
     }
@@ -219,23 +215,17 @@ export function createOperations(options: OperationsOptions): Operations {
 
     async live(operation, source, subscriberOf) {
       const observation = start(operation, source);
-      const leaveQuota = quota.enter(source.clientKey);
-      if (leaveQuota === null) {
+      if (!quota.enter(source.clientKey)) {
         const error = tooManySubscriptions(quota.perCaller, 'for one caller');
-        return ended(observation, 'rejected', { errors: [error] });
+        return { result: ended(observation, 'rejected', { errors: [error] }) };
       }
-      const subscribed =
-        observation === null
-          ? await join(operation, source, subscriberOf, leaveQuota)
-          : await join(
-              operation,
-              source,
-              leave => new ObservedSubscriber(subscriberOf(leave), observation),
-              leaving(leaveQuota, observation),
-            );
-      if (isStream(subscribed)) return subscribed;
-      leaveQuota();
-      return ended(observation, 'failed', subscribed);
+      const counted = new CountedSubscriber(quota, source.clientKey, observation);
+      const subscriber = counted.readBy(subscriberOf(counted));
+      const result = await join(operation, source, counted);
+      if (result === null) return { subscriber };
+      ended(observation, 'failed', result);
+      counted.leave();
+      return { result };
     },
 
     reject(rejected, source) {
@@ -253,42 +243,6 @@ function ended(observation: Observation | null, outcome: Outcome, result: Execut
   observation?.result(result.errors, false);
   observation?.end(outcome);
   return result;
-}
-
-// Not a part of `live`: what its closures capture, such as the source, would be held until the subscriber leaves.
-function leaving(leaveQuota: () => void, observation: Observation): () => void {
-  return () => {
-    leaveQuota();
-    observation.end('left');
-  };
-}
-
-/** Reports results and the end of the stream to the hooks. */
-class ObservedSubscriber implements Subscriber {
-  readonly stream;
-  readonly #subscriber: Subscriber;
-  readonly #observation: Observation;
-
-  constructor(subscriber: Subscriber, observation: Observation) {
-    this.stream = subscriber.stream;
-    this.#subscriber = subscriber;
-    this.#observation = observation;
-  }
-
-  offer(shared: SharedResult): boolean {
-    const replaced = this.#subscriber.offer(shared);
-    this.#observation.result(shared.errors, replaced);
-    return replaced;
-  }
-
-  whenReady(callback: () => void): void {
-    this.#subscriber.whenReady(callback);
-  }
-
-  end(): void {
-    this.#observation.end('completed');
-    this.#subscriber.end();
-  }
 }
 
 function nameOf(definition: OperationDefinitionNode | null | undefined): string | null {

@@ -3,8 +3,9 @@ import { GraphQLError } from 'graphql';
 /** Counts the subscriptions of each caller, whatever the transport, and REST's event streams with them. */
 export interface SubscriptionQuota {
   readonly perCaller: number;
-  /** Counts one more. Returns a function that takes it off again, safe to call twice; null when the quota is used up. */
-  enter(key: string): (() => void) | null;
+  /** Counts one more; false when the quota is used up. `leave` takes it off again, once. */
+  enter(key: string): boolean;
+  leave(key: string): void;
 }
 
 /** Allows `perCaller` subscriptions at once per key. */
@@ -14,16 +15,14 @@ export function createSubscriptionQuota(perCaller: number): SubscriptionQuota {
     perCaller,
     enter(key) {
       const count = counts.get(key) ?? 0;
-      if (count >= perCaller) return null;
+      if (count >= perCaller) return false;
       counts.set(key, count + 1);
-      let left = false;
-      return () => {
-        if (left) return;
-        left = true;
-        const rest = (counts.get(key) ?? 1) - 1;
-        if (rest === 0) counts.delete(key);
-        else counts.set(key, rest);
-      };
+      return true;
+    },
+    leave(key) {
+      const rest = (counts.get(key) ?? 1) - 1;
+      if (rest === 0) counts.delete(key);
+      else counts.set(key, rest);
     },
   };
 }

@@ -1,25 +1,25 @@
-import type { EventSource, NoSource, SharedResult, Subscribed, Subscriber } from './subscriptions.ts';
+import type { ExecutionResult } from 'graphql';
+import type { EventSource, NoSource, SharedResult } from './live.ts';
+import type { Member } from './subscriptions.ts';
 
 /** Subscriptions whose events build on each other, so that none may be skipped. */
 export interface Sequences {
   /**
-   * Opens a source for one subscriber and reads it as fast as the subscriber does: what it has not read waits in the source,
-   * which may combine it. An event that several sources have is executed once for all subscribers under the same `key`.
-   * Returns the subscriber's stream, or the result that says why there is none. Rejects when opening does. `onLeave` is
-   * called when the subscriber leaves, if it ever joined.
+   * Opens a source for one member and reads it as fast as the member does: what it has not read waits in the source,
+   * which may combine it. An event that several sources have is executed once for all members under the same `key`.
+   * Returns the result that says why there is no source, null if there is one. Rejects when opening does.
    */
   join(
     key: string,
     open: () => Promise<EventSource | NoSource>,
-    subscriberOf: (leave: () => void) => Subscriber,
-    onLeave: () => void,
-  ): Promise<Subscribed>;
+    member: Member,
+  ): Promise<ExecutionResult | null>;
 }
 
-/** Results by event, for as long as there are subscribers and the event is in use. */
+/** Results by event, for as long as there are members and the event is in use. */
 interface Results {
-  readonly byEvent: WeakMap<object, Promise<SharedResult>>;
-  subscribers: number;
+  readonly byEvent: WeakMap<object, SharedResult | Promise<SharedResult>>;
+  members: number;
 }
 
 /** Starts without subscriptions. */
@@ -27,56 +27,63 @@ export function createSequences(): Sequences {
   const resultsByKey = new Map<string, Results>();
 
   function enter(key: string): Results {
-    const results = resultsByKey.get(key) ?? { byEvent: new WeakMap(), subscribers: 0 };
+    const results = resultsByKey.get(key) ?? { byEvent: new WeakMap(), members: 0 };
     resultsByKey.set(key, results);
-    results.subscribers += 1;
+    results.members += 1;
     return results;
   }
 
   function leave(key: string, results: Results): void {
-    results.subscribers -= 1;
-    if (results.subscribers === 0) resultsByKey.delete(key);
+    results.members -= 1;
+    if (results.members === 0) resultsByKey.delete(key);
   }
 
   return {
-    async join(key, open, subscriberOf, onLeave) {
+    async join(key, open, member) {
       const opened = await open();
       if (opened.kind === 'none') return opened.result;
       const source: EventSource = opened;
       const results = enter(key);
-      let left = false;
-      const subscriber = subscriberOf(() => {
-        left = true;
+
+      function close(): void {
         leave(key, results);
-        // The subscriber, which could see it fail, is gone.
+        // The member, which could see it fail, is gone.
         source.events.return?.().catch(() => undefined);
-        onLeave();
-      });
+      }
 
       function wait(): void {
-        // A source that breaks ends its subscriber, which subscribes again.
-        if (!left) source.events.next().then(take).catch(finish);
+        // A source that breaks ends its member, which subscribes again.
+        if (!member.left) source.events.next().then(take).catch(finish);
       }
 
       async function take({ value, done }: IteratorResult<unknown>): Promise<void> {
         if (done === true) return finish();
         const shared = await sharedResultOf(source, results, value);
-        if (left) return;
-        subscriber.offer(shared);
-        subscriber.whenReady(wait);
+        if (member.left) return;
+        member.offer(shared);
+        member.whenReady(wait);
       }
 
       function finish(): void {
-        if (!left) subscriber.end();
+        if (!member.left) member.end();
       }
 
-      wait();
-      return subscriber.stream;
+      // It left while the source was opened.
+      if (member.left) close();
+      else {
+        member.joined({ remove: close });
+        wait();
+      }
+      return null;
     },
   };
 }
 
-function sharedResultOf(source: EventSource, { byEvent }: Results, event: unknown): Promise<SharedResult> {
+function sharedResultOf(
+  source: EventSource,
+  { byEvent }: Results,
+  event: unknown,
+): SharedResult | Promise<SharedResult> {
   if (typeof event !== 'object' || event === null) return source.resultOf(event);
   const known = byEvent.get(event);
   if (known !== undefined) return known;

@@ -1,5 +1,11 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { OnOperation, OperationObserver, Outcome, Transport } from '../operations/hooks.ts';
+import type {
+  OnOperation,
+  OperationInfo,
+  OperationObserver,
+  Outcome,
+  Transport,
+} from '../operations/hooks.ts';
 import { createDistribution, createTally } from './series.ts';
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
@@ -50,7 +56,7 @@ export function createOperationMetrics(registry: Registry): OnOperation {
   // Plain numbers, because results are the hot path: they are published at a scrape.
   const live = new Map<Transport, LiveCounts>();
   const countsOf = (transport: Transport): LiveCounts => {
-    const counts = live.get(transport) ?? { watchers: 0, delivered: null, conflated: null };
+    const counts = live.get(transport) ?? { transport, watchers: 0, delivered: null, conflated: null };
     live.set(transport, counts);
     return counts;
   };
@@ -94,40 +100,51 @@ export function createOperationMetrics(registry: Registry): OnOperation {
     return names.has(name) ? name : 'other';
   };
 
-  return ({ kind, name: given, transport }) => {
-    const count = (outcome: Outcome): string => {
-      const name = labelOf(given, outcome);
-      countEnded(kind ?? '', name, transport, outcome);
-      return name;
-    };
-    if (kind === 'subscription') return new WatcherObserver(countsOf(transport), count);
+  const count = ({ kind, transport }: Counted, given: string | null, outcome: Outcome): string => {
+    const name = labelOf(given, outcome);
+    countEnded(kind ?? '', name, transport, outcome);
+    return name;
+  };
+  const countWatcher: CountWatcher = ({ transport }, name, outcome) =>
+    void count({ kind: 'subscription', transport }, name, outcome);
+
+  return operation => {
+    const { kind, name: given, transport } = operation;
+    if (kind === 'subscription') return new WatcherObserver(countsOf(transport), given, countWatcher);
     let results = 0;
     return {
       result() {
         results++;
       },
       end(outcome, durationMs) {
-        const name = count(outcome);
+        const name = count(operation, given, outcome);
         if (kind !== null && results > 0) observe(durationMs / 1000, kind, name);
       },
     };
   };
 }
 
+type Counted = Pick<OperationInfo, 'kind' | 'transport'>;
+
 /** Of the subscriptions over one transport; null: none yet. */
 interface LiveCounts {
+  readonly transport: Transport;
   watchers: number;
   delivered: number | null;
   conflated: number | null;
 }
 
+type CountWatcher = (counts: LiveCounts, name: string | null, outcome: Outcome) => void;
+
 /** Counts the results of one subscription. A class, because there are thousands. */
 class WatcherObserver implements OperationObserver {
   readonly #counts: LiveCounts;
-  readonly #ended: (outcome: Outcome) => void;
+  readonly #name: string | null;
+  readonly #ended: CountWatcher;
 
-  constructor(counts: LiveCounts, ended: (outcome: Outcome) => void) {
+  constructor(counts: LiveCounts, name: string | null, ended: CountWatcher) {
     this.#counts = counts;
+    this.#name = name;
     this.#ended = ended;
     counts.watchers += 1;
   }
@@ -140,6 +157,6 @@ class WatcherObserver implements OperationObserver {
 
   end(outcome: Outcome): void {
     this.#counts.watchers -= 1;
-    this.#ended(outcome);
+    this.#ended(this.#counts, this.#name, outcome);
   }
 }

@@ -86,6 +86,60 @@ describe('graphql-transport-ws', () => {
     await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
   });
 
+  it('closes with 4409 for an id that is in use and longer than a reason of a close may be', async () => {
+    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
+    const socket = await openSocket(rig.url);
+    const long = 'ä'.repeat(200);
+    for (let n = 0; n < 2; n += 1)
+      socket.send({ id: long, type: 'subscribe', payload: { query: WATCH, variables: { id } } });
+    expect((await socket.closed).code).toBe(4409);
+    await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
+  });
+
+  it.each([
+    ['an acknowledgement', { type: 'connection_ack' }],
+    ['a result', { id: '1', type: 'next', payload: { data: null } }],
+    ['an error', { id: '1', type: 'error', payload: [{ message: 'no' }] }],
+  ])('closes with 4500 for %s, which servers send', async (_, message) => {
+    const socket = await openSocket(rig.url);
+    socket.send(message);
+    expect((await socket.closed).code).toBe(4500);
+  });
+
+  it('ignores a pong, and the completion of an operation that is not in flight', async () => {
+    const socket = await openSocket(rig.url);
+    socket.send({ type: 'pong', payload: {} });
+    socket.send({ id: 'none', type: 'complete' });
+    socket.send({ id: 'q', type: 'subscribe', payload: { query: '{ __typename }' } });
+    expect((await socket.next()).type).toBe('next');
+    socket.socket.close();
+  });
+
+  it('sends nothing of a query that the client completed before its end', async () => {
+    const socket = await openSocket(rig.url);
+    const payload = { query: '{ engines { id } }' };
+    socket.send({ id: 'a', type: 'subscribe', payload });
+    socket.send({ id: 'a', type: 'complete' });
+    // The id is free again at once, and has the results of its second operation only.
+    socket.send({ id: 'a', type: 'subscribe', payload: { query: '{ __typename }' } });
+    expect((await socket.next()).payload).toEqual({ data: { __typename: 'Query' } });
+    expect((await socket.next()).type).toBe('complete');
+    socket.send({ id: 'end', type: 'subscribe', payload: { query: '{ __typename }' } });
+    expect((await socket.next()).id).toBe('end');
+    socket.socket.close();
+  });
+
+  it('runs several operations at once, each under its id, whatever characters it has', async () => {
+    const id = await submitByGraphQL(rig, { steps: 5, megapixels: 0.25 });
+    const socket = await openSocket(rig.url);
+    const ids = ['"', 'ÄÖÜ€😀', '__proto__', 'a\n'];
+    for (const of of ids)
+      socket.send({ id: of, type: 'subscribe', payload: { query: WATCH, variables: { id } } });
+    const ends = await Promise.all(ids.map(of => socket.receive('complete', of)));
+    expect(ends.map(({ id: of }) => of)).toEqual(ids);
+    socket.socket.close();
+  });
+
   it('lets an id be used again after its end', async () => {
     const socket = await openSocket(rig.url);
     for (let n = 0; n < 2; n += 1) {

@@ -2,41 +2,64 @@ import type { ExecutionResult } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { createMailbox, type Mailbox } from '../../src/concurrency/mailbox.ts';
 import {
-  createSharedSubscriptions,
+  type EventSource,
+  type NoSource,
+  payloadOf,
   type SharedResult,
-  type Subscribed,
-} from '../../src/operations/subscriptions.ts';
+  sharedResult,
+} from '../../src/operations/live.ts';
+import { createSharedSubscriptions, type Member, type Place } from '../../src/operations/subscriptions.ts';
+
+type Opened = EventSource | NoSource;
 
 /** Subscribers as server-sent events use them: each reads from a mailbox of its own. */
 function shareResults() {
   const { join, size } = createSharedSubscriptions();
   return {
     size,
-    join: (key: string, open: () => Promise<Subscribed>) =>
-      join(
-        key,
-        open,
-        leave => {
-          const mailbox = createMailbox<ExecutionResult>(leave);
-          // A subscription that is shared waits for no subscriber.
-          const whenReady = (): void => expect.unreachable();
-          return {
-            stream: mailbox.stream,
-            offer: shared => mailbox.offer(resultOf(shared)),
-            whenReady,
-            end: () => mailbox.end(),
-          };
-        },
-        () => undefined,
-      ),
+    async join(
+      key: string,
+      open: () => Promise<Opened>,
+    ): Promise<AsyncIterator<ExecutionResult> | ExecutionResult> {
+      const reader = new Reader();
+      return (await join(key, open, reader)) ?? reader.mailbox.stream;
+    },
   };
+}
+
+class Reader implements Member {
+  left = false;
+  #place: Place | null = null;
+  readonly mailbox = createMailbox<ExecutionResult>(() => this.leave());
+
+  joined(place: Place): void {
+    this.#place = place;
+  }
+
+  offer(shared: SharedResult): boolean {
+    return this.mailbox.offer(resultOf(shared));
+  }
+
+  /** A subscription that is shared waits for no subscriber. */
+  whenReady(): void {
+    expect.unreachable();
+  }
+
+  end(): void {
+    this.mailbox.end();
+  }
+
+  leave(): void {
+    this.left = true;
+    this.#place?.remove(this);
+  }
 }
 
 /** Parsed once for each shared result, so that its identity shows whether it was shared. */
 const parsed = new WeakMap<SharedResult, ExecutionResult>();
 
 function resultOf(shared: SharedResult): ExecutionResult {
-  const result: ExecutionResult = parsed.get(shared) ?? JSON.parse(shared.message.toString().slice(0, -1));
+  const result: ExecutionResult = parsed.get(shared) ?? JSON.parse(payloadOf(shared).toString().slice(0, -1));
   parsed.set(shared, result);
   return result;
 }
@@ -45,7 +68,7 @@ const result = (n: number): ExecutionResult => ({ data: { n } });
 
 /** A source that is driven by hand, and counts how often it was opened and closed. */
 function source(): {
-  open: () => Promise<Subscribed>;
+  open: () => Promise<Opened>;
   box: () => Mailbox<ExecutionResult>;
   opened: number;
   closed: number;
@@ -54,12 +77,13 @@ function source(): {
   const counts = {
     opened: 0,
     closed: 0,
-    open: async () => {
+    open: async (): Promise<Opened> => {
       counts.opened += 1;
       current = createMailbox(() => {
         counts.closed += 1;
       });
-      return current.stream;
+      const resultOf = (event: unknown): SharedResult => sharedResult({ data: Object(event).data });
+      return { kind: 'events', events: current.stream, resultOf };
     },
     box() {
       if (current === null) throw new Error('not open');
@@ -69,10 +93,12 @@ function source(): {
   return counts;
 }
 
-async function streamOf(subscribed: Promise<Subscribed>): Promise<AsyncIterator<ExecutionResult>> {
-  const opened = await subscribed;
-  if (!(Symbol.asyncIterator in opened)) throw new Error('no stream');
-  return opened[Symbol.asyncIterator]();
+async function streamOf(
+  joined: Promise<AsyncIterator<ExecutionResult> | ExecutionResult>,
+): Promise<AsyncIterator<ExecutionResult>> {
+  const stream = await joined;
+  if (!('next' in stream)) throw new Error('no stream');
+  return stream;
 }
 
 describe('shared subscriptions', () => {
@@ -146,10 +172,24 @@ describe('shared subscriptions', () => {
     expect(from.opened).toBe(2);
   });
 
+  it('do not keep a subscriber that leaves while they open, and open again for the one that stays', async () => {
+    const { join, size } = createSharedSubscriptions();
+    const from = source();
+    const [gone, waits] = [new Reader(), new Reader()];
+    const joining = [join('k', from.open, gone), join('k', from.open, waits)];
+    gone.leave();
+    expect(await Promise.all(joining)).toEqual([null, null]);
+    expect([from.opened, from.closed, size()]).toEqual([2, 1, 1]);
+    from.box().offer(result(1));
+    expect((await waits.mailbox.stream.next()).value).toEqual(result(1));
+    waits.leave();
+    expect([from.closed, size()]).toEqual([2, 0]);
+  });
+
   it('give every subscriber the result of a failed start, and keep nothing of it', async () => {
     const shared = shareResults();
     const refused: ExecutionResult = { data: null };
-    const open = async (): Promise<Subscribed> => refused;
+    const open = async (): Promise<Opened> => ({ kind: 'none', result: refused });
     expect(await Promise.all([shared.join('k', open), shared.join('k', open)])).toEqual([refused, refused]);
     await expect(shared.join('k', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
     expect(shared.size()).toBe(0);

@@ -199,9 +199,9 @@ function admit(
   if (!found.ok) return identityRejection(found.reason);
   if (access === 'operator' && !found.caller.operator) return OPERATORS_ONLY;
   if (resolve(rules.lifetime, request) === 'stream') {
-    const leave = quota.enter(clientKeyOf(found.caller.id, peers.addressOf(request.raw)));
-    if (leave === null) return streamsRejection(quota.perCaller);
-    response.once('close', leave);
+    const key = clientKeyOf(found.caller.id, peers.addressOf(request.raw));
+    if (!quota.enter(key)) return streamsRejection(quota.perCaller);
+    response.once('close', () => quota.leave(key));
     streams.add(response, found.expiresAt);
   }
   if (rules.body !== 'streamed' && mayBeLarge(request.headers)) {

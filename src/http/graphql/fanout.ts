@@ -1,47 +1,46 @@
-import type { Duplex } from 'node:stream';
-import type { WebSocket } from 'ws';
-import { createMailbox } from '../../concurrency/mailbox.ts';
-import { bytesOf, type SharedResult, type Subscriber } from '../../operations/subscriptions.ts';
-
-/** Where a socket's subscription writes its results. */
-export interface SocketTarget {
-  readonly socket: WebSocket;
-  /** The connection below the socket, which must not compress: frames are written to it directly. */
-  readonly transport: Duplex;
-  /** The operation's id, chosen by the client. */
-  readonly id: string;
-}
+import type { GraphQLFormattedError } from 'graphql';
+import { bytesOf, type SharedResult } from '../../operations/live.ts';
+import type { Seat } from '../../operations/seat.ts';
+import type { Subscriber } from '../../operations/subscriptions.ts';
+import type { InFlight, Session } from './socket-session.ts';
 
 const NOTHING = Buffer.alloc(0);
 
+/** The start of each message of an operation, as UTF-8 in a string of bytes; it has the id that the client chose. */
+export function headOf(id: string): string {
+  return bytesOf(`{"id":${JSON.stringify(id)}`);
+}
+
 /**
- * Writes a subscription's results to a socket as `next` messages (graphql-ws' PROTOCOL.md). All subscribers share the bytes
- * of a result; only the start of the frame, which has the operation's id, is each one's own. The stream has no results: it
- * ends when the last one was handed to the connection, and graphql-ws then sends `complete`.
+ * An operation in flight on a socket. Of a subscription it is the subscriber: it writes results as `next` messages
+ * (graphql-ws' PROTOCOL.md), and `complete` when the last one was handed to the connection. All subscribers share the bytes
+ * of a result; only the start of the message, which has the operation's id, is each one's own.
  *
  * A frame is one string if it can be: of all ways to hand it to a connection, one write of a string costs least, with no
  * buffer to allocate and no list of buffers for the system to gather.
  *
  * A class, because methods on a prototype take no memory for each of thousands of subscribers.
  */
-class SocketSubscriber implements Subscriber {
-  readonly stream;
-  readonly #socket: WebSocket;
-  readonly #transport: Duplex;
-  /** The start of each message, as UTF-8 in a string of bytes: see `SharedResult`. */
-  readonly #head: string;
+export class SocketOperation implements Subscriber, InFlight {
+  readonly head: string;
+  readonly #session: Session;
+  /** Null: it is no subscription, or none yet. */
+  #seat: Seat | null = null;
   /** The newest result, while the connection's buffer is not empty. */
   #waiting: SharedResult['message'] | null = null;
   #ended = false;
 
-  constructor(target: SocketTarget, leave: () => void) {
-    this.#socket = target.socket;
-    this.#transport = target.transport;
-    this.#head = bytesOf(`{"id":${JSON.stringify(target.id)},"type":"next","payload":`);
-    this.stream = createMailbox<never>(() => {
-      this.#waiting = null;
-      leave();
-    }).stream;
+  /** Adds itself to the session. */
+  constructor(session: Session, head: string) {
+    this.#session = session;
+    this.head = head;
+    session.add(this);
+  }
+
+  /** Makes it the subscriber of its subscription. */
+  take(seat: Seat): this {
+    this.#seat = seat;
+    return this;
   }
 
   /**
@@ -49,8 +48,9 @@ class SocketSubscriber implements Subscriber {
    * most one result waits here and one in the connection.
    */
   offer({ message }: SharedResult): boolean {
-    if (!this.#isOpen()) return false;
-    const transport = this.#transport;
+    const session = this.#session;
+    if (!session.isOpen) return false;
+    const transport = session.source;
     if (this.#waiting !== null) {
       this.#waiting = message;
       return true;
@@ -65,36 +65,56 @@ class SocketSubscriber implements Subscriber {
 
   /** At once while the connection's buffer is empty. A connection that is gone takes no more. */
   whenReady(callback: () => void): void {
-    if (!this.#isOpen()) return;
-    if (this.#waiting === null && this.#transport.writableLength === 0) callback();
-    else this.#transport.write(NOTHING, () => this.whenReady(callback));
+    const { isOpen, source } = this.#session;
+    if (!isOpen) return;
+    if (this.#waiting === null && source.writableLength === 0) callback();
+    else source.write(NOTHING, () => this.whenReady(callback));
   }
 
   end(): void {
     this.#ended = true;
-    if (this.#waiting === null) this.#endStream();
+    if (this.#waiting === null) this.complete();
+  }
+
+  /** Whether the client still waits for it: it has not completed it, and the socket is open. */
+  get isWanted(): boolean {
+    return this.#session.isOpen && this.#session.has(this);
+  }
+
+  /** Sends a result, whatever waits in the connection's buffer. */
+  next({ message }: SharedResult): void {
+    if (this.isWanted) this.#write(message);
+  }
+
+  /** Ends it with an `error` message: it was not executed. */
+  fail(errors: readonly GraphQLFormattedError[]): void {
+    if (this.isWanted) this.#write(bytesOf(`,"type":"error","payload":${JSON.stringify(errors)}}`));
+    this.leave();
+  }
+
+  /** Ends it with a `complete` message. */
+  complete(): void {
+    if (this.isWanted) this.#write(',"type":"complete"}');
+    this.leave();
+  }
+
+  /** Sends nothing more. */
+  leave(): void {
+    this.#waiting = null;
+    this.#session.remove(this);
+    this.#seat?.leave();
   }
 
   /** The buffer is empty, or the connection is gone and its close ends the operation. */
   #drained(): void {
-    if (this.#waiting !== null && this.#isOpen()) this.#write(this.#waiting);
+    if (this.#waiting !== null && this.#session.isOpen) this.#write(this.#waiting);
     this.#waiting = null;
-    if (this.#ended) this.#endStream();
-  }
-
-  #endStream(): void {
-    // A mailbox's `return` settles at once and never rejects.
-    void this.stream.return();
-  }
-
-  /** Nothing may be sent after the closing frame (RFC 6455, 5.5.1). */
-  #isOpen(): boolean {
-    return this.#socket.readyState === this.#socket.OPEN;
+    if (this.#ended) this.complete();
   }
 
   #write(rest: SharedResult['message']): void {
-    const transport = this.#transport;
-    const head = this.#head;
+    const transport = this.#session.source;
+    const head = this.head;
     const start = startTextFrame(head.length + rest.length);
     if (typeof rest === 'string') transport.write(start + head + rest, 'latin1');
     else {
@@ -104,11 +124,6 @@ class SocketSubscriber implements Subscriber {
       transport.uncork();
     }
   }
-}
-
-/** Makes the subscriber of one operation on one socket; `leave` is called once, when it ends or the client leaves. */
-export function socketSubscriber(target: SocketTarget, leave: () => void): Subscriber {
-  return new SocketSubscriber(target, leave);
 }
 
 /** FIN and the opcode of a text (RFC 6455, 5.2). */

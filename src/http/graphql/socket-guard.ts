@@ -1,8 +1,7 @@
-import type { Duplex } from 'node:stream';
 import { CloseCode } from 'graphql-ws';
-import type { WebSocket } from 'ws';
 import type { Log } from '../../log.ts';
-import type { Counted, Held, HeldBytes } from '../limits/held-bytes.ts';
+import type { HeldBytes } from '../limits/held-bytes.ts';
+import type { Session, Transport } from './socket-session.ts';
 
 /** Close codes of our own; graphql-ws clients reconnect after each of them. */
 export const SOCKET_CLOSED = {
@@ -34,188 +33,123 @@ export interface SocketLimits {
 
 /** Closes sockets that stay too long, are idle, do not read, or send and do not finish. */
 export interface SocketGuard {
-  /** Starts with a socket on `transport` before `connection_init`; `key` counts its bytes, by its address so far. */
-  add(socket: WebSocket, transport: Duplex, key: string): void;
-  /** The caller was identified. `operations` has a property for each that is in flight. */
-  admit(socket: WebSocket, key: string, operations: Readonly<Record<string, unknown>>): void;
-  /** Closes the socket at a time in milliseconds since 1970, when its caller's credentials expire. */
-  expire(socket: WebSocket, at: number): void;
+  /** Milliseconds since it started. */
+  now(): number;
+  /** Starts with a socket before its caller is identified. */
+  add(session: Session): void;
+  /** The caller was identified. */
+  admit(session: Session): void;
+  /** The socket is closed. */
+  remove(session: Session): void;
   /** A whole message arrived. Returns true when the socket was closed because it does not read. */
-  received(socket: WebSocket): boolean;
+  received(session: Session): boolean;
   /** Closes a socket whose send buffer is too full. Returns true when it is closed. */
-  overfull(socket: WebSocket): boolean;
+  overfull(session: Session): boolean;
   stop(): void;
 }
-
-interface Guarded extends Held {
-  readonly socket: WebSocket;
-  readonly source: Transport;
-  /** Null before the caller is identified. */
-  operations: Readonly<Record<string, unknown>> | null;
-  readonly since: number;
-  busyAt: number;
-  /** Since when the send buffer has not become smaller; null while it is empty. */
-  waitingSince: number | null;
-  waiting: number;
-  expiresAt: number | null;
-}
-
-type Transport = Duplex & Counted;
 
 /** What a socket may send before its caller is identified: `connection_init` with a token is some kilobytes. */
 const BYTES_BEFORE_INIT = 64 * 1024;
 
-/** Starts one timer for all sockets. */
-export function guardSockets(limits: SocketLimits, heldBytes: HeldBytes, log: Log): SocketGuard {
-  const guarded = new Map<WebSocket, Guarded>();
-  const strangers = new WeakMap<Transport, WebSocket>();
+/** Starts one timer for all sockets; `sessions` are those that are open. */
+export function guardSockets(
+  sessions: () => Iterable<Session>,
+  limits: SocketLimits,
+  heldBytes: HeldBytes,
+  log: Log,
+): SocketGuard {
+  const strangers = new WeakMap<Transport, Session>();
   const shortest = Math.min(limits.initMs, limits.lifetimeMs, limits.idleMs, limits.slowMs);
+  const startedAt = performance.now();
   const timer = setInterval(check, Math.min(5_000, Math.max(20, shortest / 4)));
   timer.unref();
 
-  function close(socket: WebSocket, { code, reason }: { code: number; reason: string }): void {
-    forget.call(socket);
+  const now = (): number => Math.floor(performance.now() - startedAt);
+
+  function close({ socket }: Session, { code, reason }: { code: number; reason: string }): void {
+    // A socket that is closing is closed for good by `ws`.
+    if (socket.readyState !== socket.OPEN) return;
     log.debug({ code, reason, waiting: socket.bufferedAmount }, 'closing a socket');
     socket.close(code, reason);
   }
 
   function check(): void {
-    const at = Date.now();
-    for (const [socket, state] of guarded) {
-      if (Object.keys(state.operations ?? {}).length > 0) state.busyAt = at;
-      const waiting = socket.bufferedAmount;
-      if (waiting === 0) state.waitingSince = null;
-      else if (state.waitingSince === null || waiting < state.waiting) state.waitingSince = at;
-      state.waiting = waiting;
-      if (state.expiresAt !== null && at >= state.expiresAt) close(socket, UNAUTHORIZED);
-      else if (state.operations === null && at - state.since >= limits.initMs) close(socket, NO_INIT);
-      else if (at - state.since >= limits.lifetimeMs) close(socket, SOCKET_CLOSED.lifetime);
-      else if (state.waitingSince !== null && at - state.waitingSince >= limits.slowMs) {
-        close(socket, SOCKET_CLOSED.slow);
-      } else if (at - state.busyAt >= limits.idleMs) close(socket, SOCKET_CLOSED.idle);
+    const at = now();
+    const time = Date.now();
+    for (const session of sessions()) {
+      if (session.operations > 0) session.busyAt = at;
+      const waiting = session.socket.bufferedAmount;
+      if (waiting === 0) session.waitingSince = null;
+      else if (session.waitingSince === null || waiting < session.waiting) session.waitingSince = at;
+      session.waiting = waiting;
+      if (session.expiresAt !== null && time >= session.expiresAt) close(session, UNAUTHORIZED);
+      else if (session.client === null && at - session.since >= limits.initMs) close(session, NO_INIT);
+      else if (at - session.since >= limits.lifetimeMs) close(session, SOCKET_CLOSED.lifetime);
+      else if (session.waitingSince !== null && at - session.waitingSince >= limits.slowMs) {
+        close(session, SOCKET_CLOSED.slow);
+      } else if (at - session.busyAt >= limits.idleMs) close(session, SOCKET_CLOSED.idle);
     }
   }
 
-  // Shared by all sockets, which they get as `this`: a closure for each would be held for each.
-  function forget(this: WebSocket): void {
-    const state = guarded.get(this);
-    if (state !== undefined) heldBytes.remove(state);
-    guarded.delete(this);
-  }
-
+  // Shared by all sockets: a closure for each would be held for each.
   function limitStranger(this: Transport): void {
-    if ((this.bytesRead ?? 0) > BYTES_BEFORE_INIT) strangers.get(this)?.terminate();
+    if ((this.bytesRead ?? 0) > BYTES_BEFORE_INIT) strangers.get(this)?.socket.terminate();
   }
 
-  function overfull(socket: WebSocket): boolean {
-    if (socket.bufferedAmount <= limits.bufferBytes) return false;
-    if (guarded.has(socket)) close(socket, SOCKET_CLOSED.slow);
+  function overfull(session: Session): boolean {
+    if (session.socket.bufferedAmount <= limits.bufferBytes) return false;
+    close(session, SOCKET_CLOSED.slow);
     return true;
   }
 
   return {
-    add(socket, transport: Transport, key) {
-      const at = Date.now();
-      const state: Guarded = {
-        key,
-        socket,
-        source: transport,
-        from: transport.bytesRead ?? 0,
-        end: terminate,
-        operations: null,
-        since: at,
-        busyAt: at,
-        waitingSince: null,
-        waiting: 0,
-        expiresAt: null,
-      };
-      guarded.set(socket, state);
-      heldBytes.add(state);
-      socket.on('close', forget);
-      strangers.set(transport, socket);
-      transport.on('data', limitStranger);
+    now,
+    add(session) {
+      heldBytes.add(session);
+      strangers.set(session.source, session);
+      session.source.on('data', limitStranger);
     },
-    admit(socket, key, operations) {
-      const state = guarded.get(socket);
-      if (state === undefined) return;
-      state.key = key;
-      state.operations = operations;
-      state.source.off('data', limitStranger);
-      strangers.delete(state.source);
+    admit(session) {
+      session.source.off('data', limitStranger);
+      strangers.delete(session.source);
     },
-    expire(socket, at) {
-      const state = guarded.get(socket);
-      if (state !== undefined) state.expiresAt = at;
-    },
-    received(socket) {
-      const state = guarded.get(socket);
-      if (state !== undefined) state.from = state.source.bytesRead ?? 0;
-      return overfull(socket);
+    remove: session => heldBytes.remove(session),
+    received(session) {
+      session.from = session.source.bytesRead ?? 0;
+      return overfull(session);
     },
     overfull,
     stop() {
       clearInterval(timer);
-      for (const socket of [...guarded.keys()]) forget.call(socket);
+      for (const session of sessions()) heldBytes.remove(session);
     },
   };
-}
-
-/** A socket holds memory for a message that is still arriving; whole messages are not counted. */
-function terminate(this: Guarded): boolean {
-  this.socket.terminate();
-  return true;
-}
-
-/** Finds sockets whose client is gone without a close. */
-export interface Heartbeat {
-  /** Pings the socket until it closes, and terminates it when a ping is unanswered at the time of the next. */
-  add(socket: WebSocket): void;
-  stop(): void;
 }
 
 /** Groups that are pinged one after another, so that no moment has to ping all sockets. */
-const GROUPS = 12;
+export const HEARTBEAT_GROUPS = 12;
 
-/** Starts one timer for all sockets; each is pinged every `everyMs`. */
-export function startHeartbeat(everyMs: number): Heartbeat {
-  const groups = Array.from({ length: GROUPS }, () => new Set<WebSocket>());
-  const unanswered = new WeakSet<WebSocket>();
-  let entering = 0;
+/**
+ * Pings each open socket every `everyMs`, and terminates it when a ping is unanswered at the time of the next: its client is
+ * gone without a close. One timer for all; returns a function that stops it.
+ */
+export function startHeartbeat(
+  sessions: () => Iterable<Pick<Session, 'socket' | 'group' | 'unanswered'>>,
+  everyMs: number,
+): () => void {
   let present = 0;
-
   const timer = setInterval(() => {
-    present = (present + 1) % GROUPS;
-    const sockets = groups[present] ?? [];
-    for (const socket of sockets) {
-      if (socket.readyState !== socket.OPEN) continue;
-      if (unanswered.has(socket)) socket.terminate();
+    present = (present + 1) % HEARTBEAT_GROUPS;
+    for (const session of sessions()) {
+      const { socket, group, unanswered } = session;
+      if (group !== present || socket.readyState !== socket.OPEN) continue;
+      if (unanswered) socket.terminate();
       else {
-        unanswered.add(socket);
+        session.unanswered = true;
         socket.ping();
       }
     }
-  }, everyMs / GROUPS);
+  }, everyMs / HEARTBEAT_GROUPS);
   timer.unref();
-
-  // Shared by all sockets, as above.
-  function answered(this: WebSocket): void {
-    unanswered.delete(this);
-  }
-
-  function leave(this: WebSocket): void {
-    for (const group of groups) group.delete(this);
-  }
-
-  return {
-    add(socket) {
-      entering = (entering + 1) % GROUPS;
-      groups[entering]?.add(socket);
-      socket.on('pong', answered);
-      socket.on('close', leave);
-    },
-    stop() {
-      clearInterval(timer);
-      for (const group of groups) group.clear();
-    },
-  };
+  return () => clearInterval(timer);
 }

@@ -1,71 +1,126 @@
-import { CloseCode, MessageType, type Server, type WebSocket as ServerSocket } from 'graphql-ws';
-import type { WebSocket } from 'ws';
+import { CloseCode, MessageType, parseMessage, type SubscribePayload } from 'graphql-ws';
+import type { RawData } from 'ws';
 import type { Log } from '../../log.ts';
+import { headOf, SocketOperation } from './fanout.ts';
+import type { Session } from './socket-session.ts';
 
 /** Characters. A ping's payload is echoed in its pong, as graphql-ws does, unless it is longer. */
 const LONGEST_ECHO = 1_024;
+/** Bytes. A reason has to fit into a control frame with its code (RFC 6455, 5.5). */
+const LONGEST_REASON = 123;
 
-export interface Conversation<Extra> {
-  readonly protocol: Server<Extra>;
-  readonly socket: WebSocket;
-  readonly extra: Extra;
-  /** Called with each message's length in characters; a message for which it returns false is dropped. */
-  readonly accept: (extra: Extra, characters: number) => boolean;
+export interface ProtocolOptions {
+  /** Called before each message; false: it is dropped, because the socket is closed. */
+  readonly accept: (session: Session) => boolean;
+  /** Identifies the caller by the payload of `connection_init`; false: it is forbidden. */
+  readonly connect: (
+    session: Session,
+    payload: Readonly<Record<string, unknown>> | undefined,
+  ) => Promise<boolean>;
+  /** Runs an operation to its end, or until it is a subscription that runs. `characters`: of its message. */
+  readonly run: (
+    operation: SocketOperation,
+    session: Session,
+    payload: SubscribePayload,
+    characters: number,
+  ) => Promise<void>;
   readonly log: Log;
 }
 
-/** A socket as graphql-ws uses it. A class, because closures for its methods would be held for each socket. */
-class ProtocolSocket<Extra> implements ServerSocket {
-  readonly #conversation: Conversation<Extra>;
-
-  constructor(conversation: Conversation<Extra>) {
-    this.#conversation = conversation;
-  }
-
-  get protocol(): string {
-    return this.#conversation.socket.protocol;
-  }
-
-  send(text: string): Promise<void> {
-    // A message that is lost with its socket is not an error: the close says so.
-    return new Promise(resolve => {
-      this.#conversation.socket.send(text, () => resolve());
-    });
-  }
-
-  close(code?: number, reason?: string): void {
-    this.#conversation.socket.close(code, reason);
-  }
-
-  onPing(payload?: unknown): Promise<void> {
-    const echo = JSON.stringify(payload);
-    const fits = payload !== undefined && echo.length <= LONGEST_ECHO;
-    return this.send(JSON.stringify({ type: MessageType.Pong, ...(fits ? { payload } : {}) }));
-  }
-
-  onMessage(handle: (text: string) => Promise<void>): void {
-    const { socket, extra, accept, log } = this.#conversation;
-    socket.on('message', data => {
-      const text = data.toString();
-      if (!accept(extra, text.length)) return;
-      handle(text).catch((error: unknown) => {
-        log.error({ err: error }, 'handling a socket message failed');
-        socket.close(CloseCode.InternalServerError, 'Internal server error');
-      });
-    });
-  }
+/** Handles the messages of clients. */
+export interface Protocol {
+  /** Never throws. */
+  receive(session: Session, data: RawData): void;
 }
 
 /**
- * Connects graphql-ws to a socket. The adapter for `ws` that comes with graphql-ws would hold the upgrade's request and a
- * timer for as long as each socket is open; here `startHeartbeat` keeps sockets alive.
+ * The server's side of graphql-transport-ws, by graphql-ws' PROTOCOL.md and with the close codes of its server. That one
+ * keeps a suspended function, the message and several closures for each subscription that is open: twice what a connection
+ * takes. Here a subscription is one object.
  */
-export function speakOver<Extra>(conversation: Conversation<Extra>): void {
-  const { protocol, socket, extra, log } = conversation;
-  const closed = protocol.opened(new ProtocolSocket(conversation), extra);
-  socket.on('close', (code, reason) => {
-    closed(code, reason.toString()).catch((error: unknown) => {
-      log.error({ err: error }, 'ending the operations of a socket failed');
-    });
-  });
+export function createProtocol({ accept, connect, run, log }: ProtocolOptions): Protocol {
+  async function initialise(
+    session: Session,
+    payload: Readonly<Record<string, unknown>> | undefined,
+  ): Promise<void> {
+    if (session.initialised)
+      return close(session, CloseCode.TooManyInitialisationRequests, 'Too many initialisation requests');
+    session.initialised = true;
+    if (await connect(session, payload)) send(session, '{"type":"connection_ack"}');
+    else close(session, CloseCode.Forbidden, 'Forbidden');
+  }
+
+  async function subscribe(
+    session: Session,
+    id: string,
+    payload: SubscribePayload,
+    characters: number,
+  ): Promise<void> {
+    if (session.client === null) return close(session, CloseCode.Unauthorized, 'Unauthorized');
+    const head = headOf(id);
+    if (session.find(head) !== null) {
+      const reason = `Subscriber for ${id} already exists`;
+      const fits = Buffer.byteLength(reason) <= LONGEST_REASON;
+      return close(
+        session,
+        CloseCode.SubscriberAlreadyExists,
+        fits ? reason : 'The id of the operation is in use',
+      );
+    }
+    await run(new SocketOperation(session, head), session, payload, characters);
+  }
+
+  /** A promise where the client has to wait. */
+  function handle(session: Session, text: string): Promise<void> | void {
+    let message: ReturnType<typeof parseMessage>;
+    try {
+      message = parseMessage(text);
+    } catch {
+      return close(session, CloseCode.BadRequest, 'Invalid message received');
+    }
+    switch (message.type) {
+      case MessageType.ConnectionInit:
+        return initialise(session, message.payload);
+      case MessageType.Ping:
+        return send(session, pongTo(message.payload));
+      case MessageType.Pong:
+        return;
+      case MessageType.Subscribe:
+        return subscribe(session, message.id, message.payload, text.length);
+      case MessageType.Complete:
+        return session.find(headOf(message.id))?.leave();
+      case MessageType.ConnectionAck:
+      case MessageType.Next:
+      case MessageType.Error:
+        // Messages of a server.
+        return close(session, CloseCode.InternalServerError, 'Internal server error');
+      default:
+        return message satisfies never;
+    }
+  }
+
+  return {
+    receive(session, data) {
+      if (!session.isOpen || !accept(session)) return;
+      handle(session, data.toString())?.catch((error: unknown) => {
+        log.error({ err: error }, 'handling a socket message failed');
+        close(session, CloseCode.InternalServerError, 'Internal server error');
+      });
+    },
+  };
+}
+
+function pongTo(payload: unknown): string {
+  const echo = JSON.stringify(payload);
+  const fits = payload !== undefined && echo.length <= LONGEST_ECHO;
+  return JSON.stringify({ type: MessageType.Pong, ...(fits ? { payload } : {}) });
+}
+
+/** A message that is lost with its socket is not an error: the close says so. */
+function send({ isOpen, socket }: Session, text: string): void {
+  if (isOpen) socket.send(text);
+}
+
+function close({ socket }: Session, code: number, reason: string): void {
+  socket.close(code, reason);
 }

@@ -1,11 +1,13 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type ExecutionArgs, GraphQLError, type GraphQLSchema } from 'graphql';
-import { type Context, handleProtocols, makeServer, type SubscribePayload } from 'graphql-ws';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import { CloseCode, GRAPHQL_TRANSPORT_WS_PROTOCOL, handleProtocols, type SubscribePayload } from 'graphql-ws';
+import { type RawData, type WebSocket, WebSocketServer } from 'ws';
+import type { GraphQLContext } from '../../graphql/context.ts';
 import type { Log } from '../../log.ts';
-import { formatResult, withoutHttp } from '../../operations/errors.ts';
-import { isRejected, type Operation, type Operations, type Source } from '../../operations/operations.ts';
+import { withoutHttp } from '../../operations/errors.ts';
+import { sharedResult } from '../../operations/live.ts';
+import { isRejected, type Operations, type Source } from '../../operations/operations.ts';
 import { tooManySubscriptions } from '../../operations/quota.ts';
 import {
   clientKeyOf,
@@ -15,19 +17,21 @@ import {
   payloadCredentials,
 } from '../access/identity.ts';
 import { rateRejection } from '../access/rejections.ts';
+import type { Client } from '../client.ts';
 import type { CheckOrigin } from '../limits/foreign-origins.ts';
 import type { HeldBytes } from '../limits/held-bytes.ts';
 import type { RateLimiter } from '../limits/rate.ts';
 import type { Peers } from '../peers.ts';
 import { requestIdOf } from '../request-log.ts';
-import { type SocketTarget, socketSubscriber } from './fanout.ts';
+import type { SocketOperation } from './fanout.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
-import { guardSockets, type SocketLimits, startHeartbeat } from './socket-guard.ts';
-import { speakOver } from './socket-protocol.ts';
+import { guardSockets, HEARTBEAT_GROUPS, type SocketLimits, startHeartbeat } from './socket-guard.ts';
+import { createProtocol } from './socket-protocol.ts';
+import { Session } from './socket-session.ts';
 
 /** A larger WebSocket message closes the socket with 1009: a data URI fits, a video does not. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** Characters of a message that starts a subscription: graphql-ws keeps it for as long as the subscription runs. */
+/** Characters of a message that starts a subscription, whose variables are kept for as long as it runs. */
 const LONGEST_SUBSCRIPTION = 64 * 1024;
 const TOO_LONG = new GraphQLError(
   `A subscription takes at most ${LONGEST_SUBSCRIPTION} characters, with its variables`,
@@ -46,14 +50,13 @@ const SERVER_OPTIONS = {
   maxPayload: MAX_MESSAGE_BYTES,
   perMessageDeflate: false,
   closeTimeout: CLOSE_TIMEOUT_MS,
+  // It would keep a set and a closure for each socket; the sessions are such a set.
+  clientTracking: false,
   handleProtocols,
 };
 
-type Client = Pick<Source, 'context' | 'clientKey'>;
-
 export interface SocketOptions {
   readonly server: Server;
-  readonly schema: GraphQLSchema;
   readonly operations: Operations;
   readonly identity: Identity;
   readonly peers: Peers;
@@ -72,6 +75,7 @@ export interface SocketOptions {
   };
   readonly log: Log;
   readonly clientOf: (request: IncomingMessage, known: Known, requestId: string) => Client;
+  readonly contextOf: (client: Client) => GraphQLContext;
 }
 
 /** The graphql-transport-ws protocol (graphql-ws' PROTOCOL.md), on the port and path of GraphQL over HTTP. */
@@ -85,24 +89,22 @@ export interface GraphQLSockets {
  * operation then meets the checks that it would meet over HTTP.
  */
 export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
-  const { server, schema, operations, identity, peers, rate, limits, log } = options;
+  const { server, operations, identity, peers, rate, limits, log } = options;
   const sockets = new WebSocketServer(SERVER_OPTIONS);
-  const guard = guardSockets(limits, options.heldBytes, log);
-  const heartbeat = startHeartbeat(KEEP_ALIVE_MS);
-  // graphql-ws passes only its arguments on.
-  const started = new WeakMap<ExecutionArgs, Started>();
+  const sessions = new Map<WebSocket, Session>();
+  const guard = guardSockets(() => sessions.values(), limits, options.heldBytes, log);
+  const stopHeartbeat = startHeartbeat(() => sessions.values(), KEEP_ALIVE_MS);
+  const protocol = createProtocol({ accept: session => !guard.received(session), connect, run, log });
+  let upgraded = 0;
+  let allClosed = (): void => undefined;
 
-  function take(args: ExecutionArgs): Started {
-    const found = started.get(args);
-    if (found === undefined) throw new Error('An operation was executed before it was prepared');
-    started.delete(args);
-    return found;
-  }
-
-  async function connect({ extra, connectionParams, subscriptions }: Connection): Promise<boolean> {
-    const { socket, request } = extra;
+  async function connect(
+    session: Session,
+    payload: Readonly<Record<string, unknown>> | undefined,
+  ): Promise<boolean> {
+    const { socket, request } = session;
     if (request === null) return false;
-    const credentials = payloadCredentials(connectionParams) ?? headerCredentials(request.headers);
+    const credentials = payloadCredentials(payload) ?? headerCredentials(request.headers);
     const found = await identity.identify(credentials);
     if (!found.ok) {
       if (found.reason === 'unavailable')
@@ -110,80 +112,69 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       return false;
     }
     const known = { caller: found.caller, expiresAt: found.expiresAt };
-    const client = withTraceparent(options.clientOf(request, known, requestIdOf(request)), connectionParams);
-    const key = clientKeyOf(found.caller.id, peers.addressOf(request));
-    extra.admitted = { source: { ...client, transport: 'websocket' }, rateKey: key };
-    extra.request = null;
-    // graphql-ws has the same object in use until the socket closes.
-    guard.admit(socket, key, subscriptions);
-    if (found.expiresAt !== null) guard.expire(socket, found.expiresAt);
+    const client = withTraceparent(options.clientOf(request, known, requestIdOf(request)), payload);
+    session.client = client;
+    session.key = client.key;
+    session.expiresAt = found.expiresAt;
+    session.request = null;
+    guard.admit(session);
     return true;
   }
 
   /** Limits that concern the socket, not the document; null when the operation is within them. */
-  async function limitError(
-    { extra, subscriptions }: Connection,
-    rateKey: string,
-  ): Promise<GraphQLError | null> {
-    if (guard.overfull(extra.socket)) return new GraphQLError('The connection is not read');
+  async function limitError(session: Session, { key }: Client): Promise<GraphQLError | null> {
+    if (guard.overfull(session)) return new GraphQLError('The connection is not read');
     // Includes this operation.
-    if (Object.keys(subscriptions).length > limits.perSocket) {
+    if (session.operations > limits.perSocket)
       return tooManySubscriptions(limits.perSocket, 'on one connection');
-    }
-    const answer = await rate?.take(rateKey);
+    const answer = await rate?.take(key);
     if (answer === undefined || answer.ok) return null;
     const { code, message } = rateRejection(answer);
     return new GraphQLError(message, { extensions: { code } });
   }
 
-  /** What graphql-ws executes, or the errors that it sends instead. */
-  async function prepare(
-    connection: Connection,
-    id: string,
+  async function run(
+    operation: SocketOperation,
+    session: Session,
     payload: SubscribePayload,
-  ): Promise<ExecutionArgs | readonly GraphQLError[]> {
-    // Read before anything is awaited, while they belong to this message.
-    const { admitted, socket, transport, characters } = connection.extra;
-    if (admitted === null) throw new Error('A socket sent an operation before connection_init');
-    const { source } = admitted;
-    const reject = (kind: Operation['kind'] | null, name: string | null, errors: readonly GraphQLError[]) => {
-      operations.reject({ kind, name, errors }, source);
-      return errors;
-    };
-    const error = await limitError(connection, admitted.rateKey);
-    if (error !== null) return reject(null, payload.operationName ?? null, [error]);
-    const operation = operations.prepare(payload);
-    if (isRejected(operation)) return reject(operation.kind, operation.name, operation.errors);
-    const { kind, name, known, operationName } = operation;
-    if (kind === 'subscription' && characters > LONGEST_SUBSCRIPTION) return reject(kind, name, [TOO_LONG]);
-    const args: ExecutionArgs = { schema, document: known.document, operationName, contextValue: null };
-    // A subscription makes no jobs.
-    const own = kind === 'subscription' ? source : withTraceparent(source, payload.extensions);
-    started.set(args, { operation, source: own, target: { socket, transport, id } });
-    // graphql-ws keeps the message for as long as its operation is in flight; nothing in it is needed any more.
-    Object.assign(payload, { query: '', variables: null, extensions: null });
-    return args;
+    characters: number,
+  ): Promise<void> {
+    const { client } = session;
+    if (client === null) throw new Error('A socket sent an operation before connection_init');
+    const source = sourceOf(client);
+    const error = await limitError(session, client);
+    const prepared =
+      error === null
+        ? operations.prepare(payload)
+        : { kind: null, name: payload.operationName ?? null, errors: [error] };
+    const tooLong =
+      !isRejected(prepared) && prepared.kind === 'subscription' && characters > LONGEST_SUBSCRIPTION;
+    const accepted = tooLong ? { kind: prepared.kind, name: prepared.name, errors: [TOO_LONG] } : prepared;
+    if (isRejected(accepted)) {
+      operations.reject(accepted, source);
+      return operation.fail(accepted.errors.map(rejection => withoutHttp(rejection).toJSON()));
+    }
+    if (accepted.kind === 'subscription') {
+      // The client has completed it meanwhile, or is gone.
+      if (!operation.isWanted) return operation.leave();
+      const live = await operations.live(accepted, source, seat => operation.take(seat));
+      if ('result' in live) answer(session, operation, live.result);
+      return;
+    }
+    // A subscription makes no jobs; these may.
+    const own = sourceOf(withTraceparent(client, payload.extensions));
+    answer(session, operation, await operations.run(accepted, own));
   }
 
-  const protocol = makeServer<ConnectionParams, SocketState>({
-    // `guard` closes such sockets: a timer would be held for each.
-    connectionInitWaitTimeout: 0,
-    onConnect: connect,
-    onSubscribe: prepare,
-    execute(args) {
-      const { operation, source } = take(args);
-      return operations.run(operation, source);
-    },
-    subscribe(args) {
-      const { operation, source, target } = take(args);
-      return operations.live(operation, source, leave => socketSubscriber(target, leave));
-    },
-    onNext({ extra }, _id, _payload, _args, result) {
-      guard.overfull(extra.socket);
-      return result.errors === undefined ? undefined : formatResult(result);
-    },
-    onError: (_connection, _id, _payload, errors) => errors.map(error => withoutHttp(error).toJSON()),
-  });
+  function answer(session: Session, operation: SocketOperation, result: ExecutionResult): void {
+    guard.overfull(session);
+    operation.next(sharedResult(result));
+    operation.complete();
+  }
+
+  function sourceOf(client: Client): Source {
+    return { transport: 'websocket', clientKey: client.key, context: options.contextOf(client) };
+  }
 
   /** Why a request may not become a socket, as a status line and headers; null when it may. */
   async function upgradeRejection(request: IncomingMessage): Promise<readonly [string, string?] | null> {
@@ -196,14 +187,49 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     return ['429 Too Many Requests', `Retry-After: ${rateRejection(answer).headers['retry-after']}\r\n`];
   }
 
-  function accept(state: SocketState, characters: number): boolean {
-    state.characters = characters;
-    return !guard.received(state.socket);
+  // The listeners are shared by all sockets, which they get as `this`: a closure for each would be held for each, and one
+  // in `admit` would hold the request.
+  function receive(this: WebSocket, data: RawData): void {
+    const session = sessions.get(this);
+    if (session !== undefined) protocol.receive(session, data);
   }
 
-  // The close that follows is handled. Not a closure in `admit`, which would hold the request as long as the socket.
+  function answered(this: WebSocket): void {
+    const session = sessions.get(this);
+    if (session !== undefined) session.unanswered = false;
+  }
+
+  // The close that follows is handled.
   function logError(error: Error): void {
     log.debug({ err: error }, 'a socket failed');
+  }
+
+  function closed(this: WebSocket): void {
+    const session = sessions.get(this);
+    sessions.delete(this);
+    if (session !== undefined) {
+      guard.remove(session);
+      session.leaveAll();
+    }
+    if (sessions.size === 0) allClosed();
+  }
+
+  function open(client: WebSocket, transport: Duplex, request: IncomingMessage): void {
+    transport.off('error', destroy);
+    upgraded += 1;
+    const session = new Session(client, transport, request, {
+      key: clientKeyOf(null, peers.addressOf(request)),
+      at: guard.now(),
+      group: upgraded % HEARTBEAT_GROUPS,
+    });
+    sessions.set(client, session);
+    client.on('message', receive);
+    client.on('close', closed);
+    client.on('error', logError);
+    client.on('pong', answered);
+    guard.add(session);
+    if (client.protocol !== GRAPHQL_TRANSPORT_WS_PROTOCOL)
+      client.close(CloseCode.SubprotocolNotAcceptable, 'Subprotocol not acceptable');
   }
 
   async function admit(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -211,19 +237,8 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     if (socket.destroyed) return;
     if (rejection !== null) return rejectUpgrade(socket, ...rejection);
     // Checked last, so that sockets that were accepted meanwhile count.
-    if (sockets.clients.size >= limits.maxSockets) return rejectUpgrade(socket, '503 Service Unavailable');
-    sockets.handleUpgrade(request, socket, head, client => {
-      client.on('error', logError);
-      heartbeat.add(client);
-      guard.add(client, socket, clientKeyOf(null, peers.addressOf(request)));
-      speakOver({
-        protocol,
-        socket: client,
-        extra: { socket: client, transport: socket, request, admitted: null, characters: 0 },
-        accept,
-        log,
-      });
-    });
+    if (sessions.size >= limits.maxSockets) return rejectUpgrade(socket, '503 Service Unavailable');
+    sockets.handleUpgrade(request, socket, head, client => open(client, socket, request));
   }
 
   function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -240,43 +255,21 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
     async stop() {
       server.off('upgrade', upgrade);
       guard.stop();
-      heartbeat.stop();
-      for (const client of sockets.clients) client.close(GOING_AWAY, 'Going away');
-      await new Promise<void>(resolve => sockets.close(() => resolve()));
+      stopHeartbeat();
+      const all = new Promise<void>(resolve => {
+        allClosed = resolve;
+      });
+      for (const client of sessions.keys()) client.close(GOING_AWAY, 'Going away');
+      if (sessions.size > 0) await all;
+      sockets.close();
     },
   };
 }
 
 /** A browser cannot set headers of a socket: its `traceparent` may be in `connection_init` or in an operation's extensions. */
-function withTraceparent<T extends Client>(
-  client: T,
-  from: Readonly<Record<string, unknown>> | null | undefined,
-): T {
+function withTraceparent(client: Client, from: Readonly<Record<string, unknown>> | null | undefined): Client {
   const traceparent = from?.traceparent;
-  return traceparent === undefined ? client : { ...client, context: { ...client.context, traceparent } };
-}
-
-type ConnectionParams = Record<string, unknown> | undefined;
-type Connection = Context<ConnectionParams, SocketState>;
-
-/** What is kept for each socket as long as it is open. */
-interface SocketState {
-  readonly socket: WebSocket;
-  /** The connection below it. */
-  readonly transport: Duplex;
-  /** The upgrade's request; null once the caller is identified, when everything is known that it says. */
-  request: IncomingMessage | null;
-  /** Null before `connection_init`. */
-  admitted: { readonly source: Source; readonly rateKey: string } | null;
-  /** Length of the message that is being handled. */
-  characters: number;
-}
-
-/** An operation between graphql-ws' `onSubscribe` and its execution. */
-interface Started {
-  readonly operation: Operation;
-  readonly source: Source;
-  readonly target: SocketTarget;
+  return traceparent === undefined ? client : { ...client, traceparent };
 }
 
 function destroy(this: Duplex): void {

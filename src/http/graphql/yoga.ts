@@ -10,7 +10,7 @@ import {
 import type { Callbacks } from '../../callbacks/callbacks.ts';
 import { type CallbackResult, readCallback } from '../../callbacks/protocol.ts';
 import type { Log } from '../../log.ts';
-import { encodedSubscriber } from '../../operations/encoded-results.ts';
+import { encodedSubscriber, type StreamSubscriber } from '../../operations/encoded-results.ts';
 import type { Mask } from '../../operations/errors.ts';
 import {
   isRejected,
@@ -19,8 +19,8 @@ import {
   type Parameters,
   type Rejected,
   type Source,
+  type Subscribed,
 } from '../../operations/operations.ts';
-import type { Subscribed } from '../../operations/subscriptions.ts';
 import { acceptsCallbacks, resultType, type StreamType, streamType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 import { MULTIPART_HEARTBEAT_MS, MULTIPART_TYPE, multipartProcessor } from './multipart.ts';
@@ -96,7 +96,7 @@ function useOperations(operations: Operations, callbacks: Callbacks | null): Plu
     }
     return callbacks.subscribe({
       callback: read.callback,
-      live: subscriberOf => operations.live(prepared, source, subscriberOf),
+      live: () => operations.live(prepared, source, encodedSubscriber),
       expiresAt,
       answered: answered(),
     });
@@ -142,11 +142,18 @@ function answer(
   prepared: Operation | Rejected,
   source: Source,
   stream: StreamType | null,
-): ExecutionResult | Promise<Subscribed> {
+): ExecutionResult | Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
   if (isRejected(prepared)) return operations.reject(prepared, source);
   if (prepared.kind !== 'subscription') return operations.run(prepared, source);
   const transport = stream === 'multipart/mixed' ? 'multipart' : 'sse';
-  return operations.live(prepared, { ...source, transport }, encodedSubscriber);
+  return streamOf(operations.live(prepared, { ...source, transport }, encodedSubscriber));
+}
+
+async function streamOf(
+  subscribed: Promise<Subscribed<StreamSubscriber>>,
+): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
+  const found = await subscribed;
+  return 'subscriber' in found ? found.subscriber.stream : found.result;
 }
 
 function acceptOf({ headers }: Request): string | undefined {

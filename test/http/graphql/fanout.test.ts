@@ -4,7 +4,11 @@ import type { ExecutionResult } from 'graphql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createMailbox } from '../../../src/concurrency/mailbox.ts';
-import { socketSubscriber } from '../../../src/http/graphql/fanout.ts';
+import { headOf, SocketOperation } from '../../../src/http/graphql/fanout.ts';
+import { Session } from '../../../src/http/graphql/socket-session.ts';
+import { type EventSource, sharedResult } from '../../../src/operations/live.ts';
+import { createSubscriptionQuota, type SubscriptionQuota } from '../../../src/operations/quota.ts';
+import { CountedSubscriber } from '../../../src/operations/seat.ts';
 import {
   createSharedSubscriptions,
   type SharedSubscriptions,
@@ -16,20 +20,26 @@ interface Watcher {
   readonly client: WebSocket;
   /** Messages that the client received, oldest first. */
   readonly texts: string[];
-  /** Resolves when the stream that graphql-ws would read has ended. */
-  readonly ended: Promise<void>;
-  left: number;
+  readonly left: () => boolean;
 }
 
 const http = createServer();
 const sockets = new WebSocketServer({ server: http, perMessageDeflate: false });
 const watchers: Watcher[] = [];
 let shared: SharedSubscriptions;
+let quota: SubscriptionQuota;
 let source = createMailbox<ExecutionResult>(() => {});
+let events: EventSource;
 
 beforeEach(async () => {
   shared = createSharedSubscriptions();
+  quota = createSubscriptionQuota(3);
   source = createMailbox<ExecutionResult>(() => {});
+  events = {
+    kind: 'events',
+    events: source.stream,
+    resultOf: event => sharedResult({ data: Object(event).data }),
+  };
   if (!http.listening) {
     http.listen(0, '127.0.0.1');
     await once(http, 'listening');
@@ -53,26 +63,19 @@ async function watch(id: string): Promise<Watcher> {
   client.on('message', data => texts.push(data.toString()));
   const [server, request] = await connected;
   if (client.readyState !== client.OPEN) await once(client, 'open');
-  const watcher = { server, client, texts, left: 0 };
-  const target = { socket: server, transport: request.socket, id };
-  const stream = await shared.join(
-    'the job',
-    async () => source.stream,
-    leave => socketSubscriber(target, leave),
-    () => {
-      watcher.left += 1;
-    },
-  );
-  if (!(Symbol.asyncIterator in stream)) throw new Error('no stream');
-  const whole: Watcher = Object.assign(watcher, { ended: drain(stream) });
-  watchers.push(whole);
-  return whole;
+  const session = new Session(server, request.socket, null, { key: '', at: 0, group: 0 });
+  server.once('close', () => session.leaveAll());
+  const operation = new SocketOperation(session, headOf(id));
+  if (!quota.enter('a caller')) throw new Error('above the quota');
+  const counted = new CountedSubscriber(quota, 'a caller', null);
+  counted.readBy(operation.take(counted));
+  expect(await shared.join('the job', async () => events, counted)).toBeNull();
+  const watcher = { server, client, texts, left: () => counted.left };
+  watchers.push(watcher);
+  return watcher;
 }
 
-async function drain(stream: AsyncIterable<ExecutionResult>): Promise<void> {
-  for await (const result of stream) throw new Error(`graphql-ws would send ${JSON.stringify(result)}`);
-}
-
+const complete = (id: string): string => JSON.stringify({ id, type: 'complete' });
 const next = (id: string, data: Record<string, unknown>): string =>
   JSON.stringify({ id, type: 'next', payload: { data } });
 
@@ -103,15 +106,19 @@ describe('fan-out to sockets', () => {
     // 50 MB were offered. The kernel's own buffers do not count.
     expect(most).toBeLessThan(2 * text.length);
     source.end();
-    await Promise.all(reading.map(({ ended }) => ended));
-    expect(stalled.left).toBe(0);
+    await expect.poll(() => reading.map(({ texts }) => texts.at(-1))).toEqual([complete('a'), complete('b')]);
+    expect(reading.map(({ left }) => left())).toEqual([true, true]);
+    expect(stalled.left()).toBe(false);
     stalled.client.resume();
-    await stalled.ended;
-    await expect.poll(() => stalled.texts.at(-1)).toBe(next('s', { n: 200, text }));
+    await expect.poll(() => stalled.texts.at(-1)).toBe(complete('s'));
+    expect(stalled.left()).toBe(true);
+    expect(stalled.texts.pop()).toBe(complete('s'));
+    expect(stalled.texts.at(-1)).toBe(next('s', { n: 200, text }));
     expect(stalled.texts.length).toBeLessThan(100);
     const seen = stalled.texts.map(one => Number(/"n":(\d+)/.exec(one)?.[1]));
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
-    expect([stalled.left, ...reading.map(({ left }) => left)]).toEqual([1, 1, 1]);
+    // Each gave its place in the quota back once.
+    expect([1, 2, 3, 4].map(() => quota.enter('a caller'))).toEqual([true, true, true, false]);
   });
 
   it('sends nothing to a closing socket, and goes on for the others', async () => {
@@ -137,7 +144,7 @@ describe('fan-out to sockets', () => {
     broken.client.terminate();
     broken.server.terminate();
     source.end();
-    await Promise.all([broken.ended, open.ended]);
-    expect([broken.left, open.left]).toEqual([1, 1]);
+    await expect.poll(() => [broken.left(), open.left()]).toEqual([true, true]);
+    expect([1, 2, 3, 4].map(() => quota.enter('a caller'))).toEqual([true, true, true, false]);
   });
 });

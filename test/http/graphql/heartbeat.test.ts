@@ -1,15 +1,23 @@
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
-import { type Heartbeat, startHeartbeat } from '../../../src/http/graphql/socket-guard.ts';
+import { HEARTBEAT_GROUPS, startHeartbeat } from '../../../src/http/graphql/socket-guard.ts';
+import type { Session } from '../../../src/http/graphql/socket-session.ts';
 
 let sockets: WebSocketServer;
-let heartbeat: Heartbeat;
+let stopHeartbeat: () => void;
 
 async function serve(everyMs: number): Promise<string> {
-  heartbeat = startHeartbeat(everyMs);
+  const sessions: Pick<Session, 'socket' | 'group' | 'unanswered'>[] = [];
+  stopHeartbeat = startHeartbeat(() => sessions, everyMs);
   sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' });
-  sockets.on('connection', socket => heartbeat.add(socket));
+  sockets.on('connection', socket => {
+    const session = { socket, group: sessions.length % HEARTBEAT_GROUPS, unanswered: false };
+    sessions.push(session);
+    socket.on('pong', () => {
+      session.unanswered = false;
+    });
+  });
   await once(sockets, 'listening');
   const address = sockets.address();
   if (typeof address !== 'object' || address === null) throw new Error('no port');
@@ -17,7 +25,7 @@ async function serve(everyMs: number): Promise<string> {
 }
 
 afterEach(() => {
-  heartbeat.stop();
+  stopHeartbeat();
   for (const client of sockets.clients) client.terminate();
   sockets.close();
 });
