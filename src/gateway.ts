@@ -222,7 +222,7 @@ async function start(
       ahead: jobs.ahead,
       engines,
       storeAwaySince: awaySince,
-      requestedAt: running.requestedAt,
+      requested: running.requested,
       now,
     }),
     fleet: running.changes,

@@ -1,3 +1,4 @@
+import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import type { DispatchContext } from './context.ts';
 import type { EngineStatus } from './engines/engine.ts';
 import { changeFleet, type FleetChanges } from './fleet/changes.ts';
@@ -17,8 +18,8 @@ export interface Dispatcher {
   /** The engines as they are now. Those that leave are among them until their last job has ended. */
   engines(): readonly MemberStatus[];
   readonly changes: FleetChanges;
-  /** Since when an engine is starting on request, in milliseconds since 1970; null: none is. */
-  requestedAt(): number | null;
+  /** The engine that is starting on request; null: none is. */
+  requested(): RequestedEngine | null;
   /** Whether one of its lanes runs this job. */
   runs(jobId: string): boolean;
   /** The workflows changed: every engine is checked against them again. */
@@ -37,16 +38,17 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
     await fleet.stop();
     throw error;
   }
-  const { ledger, now, log } = context;
-  const waking = wake === null ? null : startWaking(wake, { ledger, engines: fleet.status, now, log });
-  const requestedAt = () => waking?.requestedAt() ?? null;
+  const { ledger, workflows, now, log } = context;
+  const waking =
+    wake === null ? null : startWaking(wake, { ledger, engines: fleet.status, workflows, now, log });
+  const requested = () => waking?.requested() ?? null;
   const housekeeping = startHousekeeping({
     context,
     strandedAfterMs: 2 * leaseMs,
     queueTimeoutMs,
     engines: (): readonly EngineStatus[] => fleet.status(),
     hasLoaded: fleet.hasLoaded,
-    requestedAt,
+    requested,
   });
 
   return {
@@ -58,7 +60,7 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
       allows,
       log,
     }),
-    requestedAt,
+    requested,
     runs: jobId => fleet.lanes().some(({ job }) => job === jobId),
     recheck() {
       for (const engine of fleet.engines()) engine.recheck();

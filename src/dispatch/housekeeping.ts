@@ -1,4 +1,5 @@
 import { changeFrom } from '../jobs/changes.ts';
+import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import { jobError } from '../jobs/errors.ts';
 import { loggedJob } from '../jobs/trace.ts';
 import type { DispatchContext } from './context.ts';
@@ -13,8 +14,8 @@ export interface HousekeepingOptions {
   readonly engines: () => readonly EngineStatus[];
   /** Whether an engine has the models of a workflow loaded. */
   readonly hasLoaded: (workflow: string) => boolean;
-  /** Since when an engine is starting on request, in milliseconds since 1970; null: none is. */
-  readonly requestedAt: () => number | null;
+  /** The engine that is starting on request; null: none is. */
+  readonly requested: () => RequestedEngine | null;
 }
 
 const SWEEP_MS = 5_000;
@@ -85,7 +86,7 @@ function createPositionUpdater({
   context,
   engines: allEngines,
   hasLoaded,
-  requestedAt,
+  requested,
 }: HousekeepingOptions): () => Promise<void> {
   const { ledger, feed, pace } = context;
   let turn = 0;
@@ -111,7 +112,7 @@ function createPositionUpdater({
         ahead,
         engines,
         storeAwaySince: null,
-        requestedAt: requestedAt(),
+        requested: requested(),
         operator: false,
       };
       const waitCode = waitReason(job, around)?.code ?? null;

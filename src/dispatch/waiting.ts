@@ -1,3 +1,4 @@
+import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import type { Caller, Job } from '../jobs/job.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { WaitReason } from '../jobs/waiting.ts';
@@ -12,8 +13,8 @@ export interface Around {
   readonly engines: readonly EngineStatus[];
   /** Since when the store does not respond, or accepts no changes; null while it works. */
   readonly storeAwaySince: number | null;
-  /** Since when an engine is starting on request; null: none is. */
-  readonly requestedAt: number | null;
+  /** The engine that is starting on request; null: none is. */
+  readonly requested: RequestedEngine | null;
   /** Whether the reader may see the addresses of engines and what is wrong with each. */
   readonly operator: boolean;
 }
@@ -26,7 +27,7 @@ export function createWaiting(options: {
   readonly ahead: (job: Job) => Promise<number | null>;
   readonly engines: () => readonly EngineStatus[];
   readonly storeAwaySince: () => number | null;
-  readonly requestedAt: () => number | null;
+  readonly requested: () => RequestedEngine | null;
   readonly now: Clock;
 }): (job: Job, caller: Caller) => Promise<WaitReason | null> {
   let engines: readonly EngineStatus[] = [];
@@ -40,8 +41,8 @@ export function createWaiting(options: {
     }
     const storeAwaySince = options.storeAwaySince();
     const ahead = storeAwaySince === null ? await options.ahead(job) : null;
-    const requestedAt = options.requestedAt();
-    return waitReason(job, { at, ahead, engines, storeAwaySince, requestedAt, operator });
+    const requested = options.requested();
+    return waitReason(job, { at, ahead, engines, storeAwaySince, requested, operator });
   };
 }
 
@@ -73,7 +74,7 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
 }
 
 /** No engine can take the job now. The nearest to taking it gives the reason. */
-function withoutEngine(workflow: string, { engines: all, requestedAt, operator }: Around): WaitReason {
+function withoutEngine(workflow: string, { engines: all, requested, operator }: Around): WaitReason {
   // Those that leave take no jobs, whatever becomes of them.
   const engines = all.filter(({ leaving }) => !leaving);
   const inState = (...states: EngineStatus['state'][]): EngineStatus[] =>
@@ -85,9 +86,13 @@ function withoutEngine(workflow: string, { engines: all, requestedAt, operator }
     return `${text} (${details.join('; ')})`;
   };
 
+  if (requested?.workflows?.includes(workflow) === true) {
+    const engine = `An engine that can run the workflow ${workflow}`;
+    return { code: 'ENGINE_REQUESTED', message: `${engine} was requested at ${inUtc(requested.at)}` };
+  }
   // Those that respond are nearer to taking it.
-  if (requestedAt !== null && inState('STARTING', 'READY', 'UNFIT').length === 0) {
-    const message = `An engine was requested at ${inUtc(requestedAt)} and is starting`;
+  if (requested?.workflows === null && inState('STARTING', 'READY', 'UNFIT').length === 0) {
+    const message = `An engine was requested at ${inUtc(requested.at)} and is starting`;
     return { code: 'ENGINE_REQUESTED', message };
   }
   if (engines.length === 0) {

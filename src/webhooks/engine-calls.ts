@@ -1,4 +1,4 @@
-import type { EngineCall } from '../jobs/engine-needs.ts';
+import { CALLS, type EngineCall } from '../jobs/engine-needs.ts';
 import { hostAndPort, parseUrl } from '../outbound/url.ts';
 import type { TryOutcome } from './retries.ts';
 import { postSigned, type SignedPostOptions } from './signed-post.ts';
@@ -26,15 +26,17 @@ export function createEngineCalls(
 /** `type`, `timestamp` and `data` (Standard Webhooks, "Webhook payload"), with the names that REST uses. */
 function bodyOf(call: EngineCall): string {
   const { kind, at, since, call: number } = call;
-  const known = { since: new Date(since).toISOString(), call: number };
+  const { event, reason } = CALLS[kind];
+  const known = { reason, since: new Date(since).toISOString(), call: number };
   const data =
-    call.kind === 'wanted'
-      ? {
+    call.kind === 'idle'
+      ? { ...known, engines: call.engines }
+      : {
           ...known,
           waiting: call.waiting,
           oldest_seconds: Math.round(call.oldestSeconds * 10) / 10,
           workflows: call.workflows,
-        }
-      : { ...known, engines: call.engines };
-  return JSON.stringify({ type: `engines.${kind}`, timestamp: new Date(at).toISOString(), data });
+          models: call.models,
+        };
+  return JSON.stringify({ type: event, timestamp: new Date(at).toISOString(), data });
 }

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { EngineStatus } from '../../src/dispatch/engines/engine.ts';
 import { ENGINE_STATES, type EngineState } from '../../src/dispatch/engines/engine-state.ts';
 import { waitReason } from '../../src/dispatch/waiting.ts';
+import type { RequestedEngine } from '../../src/jobs/engine-needs.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';
 import { startRig } from '../support/gateway.ts';
@@ -42,9 +43,9 @@ const reasonOf = (
     ahead = 0,
     operator = false,
     storeAwaySince = null as number | null,
-    requestedAt = null as number | null,
+    requested = null as RequestedEngine | null,
   } = {},
-) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, requestedAt, operator });
+) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, requested, operator });
 
 describe('waitReason', () => {
   it.each([
@@ -77,15 +78,29 @@ describe('waitReason', () => {
   });
 
   it('is ENGINE_REQUESTED where none responds and one was requested', () => {
-    const requestedAt = Date.UTC(2026, 0, 2);
+    const requested = { at: Date.UTC(2026, 0, 2), workflows: null };
     const message = 'An engine was requested at 2026-01-02 00:00:00 UTC and is starting';
     for (const engines of [[], [engine('DOWN')], [engine('DRAINED')], [engine('SET_ASIDE')]]) {
-      expect(reasonOf(engines, { requestedAt })).toEqual({ code: 'ENGINE_REQUESTED', message });
+      expect(reasonOf(engines, { requested })).toEqual({ code: 'ENGINE_REQUESTED', message });
     }
     for (const state of ['STARTING', 'UNFIT', 'READY'] as const) {
-      const reason = reasonOf([engine(state)], { requestedAt });
+      const reason = reasonOf([engine(state)], { requested });
       expect(reason).toEqual(reasonOf([engine(state)]));
     }
+  });
+
+  it('is ENGINE_REQUESTED for a workflow that an engine was requested for, while others cannot run it', () => {
+    const ready = engine('READY', { workflows: ['other'] });
+    const at = Date.UTC(2026, 0, 2);
+    expect(reasonOf([ready], { requested: { at, workflows: [workflow] } })).toEqual({
+      code: 'ENGINE_REQUESTED',
+      message: `An engine that can run the workflow ${workflow} was requested at 2026-01-02 00:00:00 UTC`,
+    });
+    const requested = { at, workflows: ['other'] };
+    expect(reasonOf([ready], { requested })?.code).toBe('ENGINES_UNFIT');
+    expect(reasonOf([engine('READY')], { requested: { at, workflows: [workflow] } })?.code).toBe(
+      'LANES_BUSY',
+    );
   });
 
   it('names what the engines lack, once', () => {

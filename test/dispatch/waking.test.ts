@@ -9,6 +9,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';
+import { MODELS, workflowPerModel } from '../support/comfyui/workflow-per-model.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
@@ -76,8 +77,11 @@ async function start(settings: Record<string, string>, log = recordLog()) {
   return { rig, log, close };
 }
 
-async function joinFleet(rig: Rig): Promise<{ id: string; leave: () => Promise<void> }> {
-  const engine = await startTestEngine({ stepMs: 5 });
+async function joinFleet(
+  rig: Rig,
+  missingModels: readonly string[] = [],
+): Promise<{ id: string; leave: () => Promise<void> }> {
+  const engine = await startTestEngine({ stepMs: 5, missingModels });
   closers.push(() => engine.stop());
   const id = new URL(engine.url).host;
   const { status } = await postJson(`${rig.url}/engines`, { url: engine.url, ttl_seconds: 60 }, as(KEY));
@@ -110,7 +114,10 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
     expect((await waitingFor(rig, first)).code).toBe('no_engines');
     await receiver.heard(1);
     const [call] = eventsOf(receiver);
-    expect(call).toMatchObject({ type: 'engines.wanted', data: { call: 1, waiting: 2 } });
+    expect(call).toMatchObject({
+      type: 'engines.wanted',
+      data: { reason: 'no_engine_ready', call: 1, waiting: 2 },
+    });
     expect(call?.id).toMatch(/^need_[0-9a-f-]{36}$/);
     expect(call?.data.oldest_seconds).toBeGreaterThanOrEqual(2);
     expect(call?.data.workflows).toEqual([expect.any(String)]);
@@ -165,6 +172,53 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
     );
     expect(receiver.received).toHaveLength(3);
   }, 30_000);
+});
+
+describe('engines that are ready, without the model that jobs need', () => {
+  it('are no reason to wait for others: an engine is called for by workflow and model, a few times', async () => {
+    const receiver = await receive();
+    const perModel = await workflowPerModel();
+    closers.push(() => perModel.remove());
+    const { rig } = await start({
+      WORKFLOWS_DIR: perModel.folder,
+      ENGINE_WAKE_URL: receiver.url,
+      ENGINE_WAKE_REPEAT: '100ms',
+    });
+    await joinFleet(rig, [MODELS[1], MODELS[2]]);
+    const edit = (workflow: string): Promise<string> => submit(rig, { workflow, steps: 1 });
+    const first = await edit('model-1');
+    expect(await waitForEnd(rig.url, await edit('model-0'))).toMatchObject({ status: 'COMPLETED' });
+    await receiver.heard(1);
+    const [call] = eventsOf(receiver);
+    expect(call).toMatchObject({
+      type: 'engines.wanted',
+      data: { reason: 'no_engine_fits', call: 1, waiting: 1, workflows: ['model-1'] },
+    });
+    expect(call?.data.models).toContainEqual({
+      folder: 'diffusion_models',
+      file: MODELS[1],
+      alternatives: expect.any(Array),
+    });
+    const wait = await eventually(
+      () => waitingFor(rig, first),
+      ({ code }) => code === 'engine_requested',
+    );
+    expect(wait.message).toMatch(/^An engine that can run the workflow model-1 was requested at .* UTC$/);
+
+    // After three accepted calls the next is for another workflow: each further one would come within a second.
+    await receiver.heard(3);
+    const second = await edit('model-2');
+    await receiver.heard(4);
+    const calls = eventsOf(receiver);
+    expect(calls.map(({ data }) => data.call)).toEqual([1, 2, 3, 1]);
+    expect(calls[3]?.data).toMatchObject({ waiting: 2, workflows: ['model-1', 'model-2'] });
+    expect(calls[3]?.id).not.toBe(call?.id);
+
+    await joinFleet(rig);
+    for (const id of [first, second]) {
+      expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED' });
+    }
+  }, 60_000);
 });
 
 describe('deploy/comfyui/scale.py', () => {

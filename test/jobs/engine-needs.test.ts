@@ -63,6 +63,43 @@ describe('nextNeed', () => {
     });
   });
 
+  it('calls three times for workflows that no ready engine can run, and again for another one', () => {
+    const unfit = (...workflows: string[]): Sight => ({
+      kind: 'unfit',
+      since: 0,
+      isLasting: true,
+      workflows,
+    });
+    let need = nextNeed(null, unfit('a', 'b'), 100_000, 'first', PAUSES)?.need;
+    const calledAt: number[] = [];
+    while (need !== undefined && calledAt.length < 9) {
+      calledAt.push(need.calledAt);
+      const known = accept(need, need.calledAt);
+      // What is no longer needed makes no difference.
+      need = nextNeed(known, unfit('a'), known.nextAt, 'x', PAUSES)?.need;
+      if (known.nextAt < Number.MAX_SAFE_INTEGER) continue;
+      expect(nextNeed(known, unfit('b'), 9e12, 'x', PAUSES)).toBeNull();
+      const another = nextNeed(known, unfit('a', 'c'), known.calledAt + 60_000, 'second', PAUSES);
+      expect(another).toMatchObject({ call: true, need: { id: 'second', calls: 1, workflows: ['a', 'c'] } });
+      expect(nextNeed(known, unfit('a', 'c'), known.calledAt + 59_999, 'second', PAUSES)).toBeNull();
+      const over = nextNeed(known, { kind: 'nothing' }, 9e12, 'x', PAUSES);
+      expect(over).toMatchObject({ call: false, need: { active: false } });
+      break;
+    }
+    expect(calledAt).toEqual([100_000, 160_000, 280_000]);
+  });
+
+  it('goes from engines that are unfit to none at all, and back', () => {
+    const need = accept(begin(), 100_000);
+    const sight: Sight = { kind: 'unfit', since: 0, isLasting: true, workflows: ['a'] };
+    const unfit = nextNeed(need, sight, 100_001, 'second', PAUSES);
+    expect(unfit).toMatchObject({ call: true, need: { id: 'second', kind: 'unfit' } });
+    expect(nextNeed(unfit?.need ?? null, wanted(0), 100_002, 'third', PAUSES)).toMatchObject({
+      call: true,
+      need: { id: 'third', kind: 'wanted', workflows: [] },
+    });
+  });
+
   it('leaves a need to others while the engines are unknown', () => {
     const need = begin();
     expect(nextNeed(need, { kind: 'unknown' }, 10_000_000, 'x', PAUSES)).toBeNull();
@@ -75,6 +112,12 @@ describe('nextNeed', () => {
         kind: fc.constantFrom('wanted' as const, 'idle' as const),
         since: fc.nat(),
         isLasting: fc.boolean(),
+      }),
+      fc.record({
+        kind: fc.constant('unfit' as const),
+        since: fc.nat(),
+        isLasting: fc.boolean(),
+        workflows: fc.subarray(['a', 'b', 'c'], { minLength: 1 }),
       }),
     );
     const step = fc.record({ sight, passed: fc.nat(90_000), accepted: fc.boolean() });

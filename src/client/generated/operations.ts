@@ -197,7 +197,7 @@ export type EditWaitCode =
   | 'ENGINES_UNFIT'
   /** An engine has it in its own queue. */
   | 'ENGINE_QUEUE'
-  /** An engine was requested, and is starting. */
+  /** An engine that can run it was requested. */
   | 'ENGINE_REQUESTED'
   /** Other jobs run first. */
   | 'JOBS_AHEAD'

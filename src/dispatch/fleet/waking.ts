@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import {
   afterCall,
+  CALLS,
   type CallPauses,
   type EngineCall,
   type Need,
   nextNeed,
+  type RequestedEngine,
+  type RequiredModel,
   readNeed,
   type Sight,
 } from '../../jobs/engine-needs.ts';
+import type { Job } from '../../jobs/job.ts';
 import type { Clock, Ledger } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
+import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { EngineStatus } from '../engines/engine.ts';
 
 /** The outcome of a call. `retryAfterMs`: the pause that the receiver requested. */
@@ -27,8 +32,8 @@ export interface WakeOptions {
 
 /** Tells the receiver when engines are wanted, and when they are idle. */
 export interface Waking {
-  /** When the receiver accepted a call for an engine that is still wanted, in milliseconds since 1970; null: it has not. */
-  requestedAt(): number | null;
+  /** The engine that the receiver accepted a call for, while it is wanted; null: it has not accepted one. */
+  requested(): RequestedEngine | null;
   stop(): Promise<void>;
 }
 
@@ -39,6 +44,8 @@ const LOOK_MS = 1_000;
 const WANTED_MS = 2_000;
 /** The jobs whose workflows a call names. */
 const NAMED_JOBS = 100;
+/** How often to read which workflows those are, where no ready engine can run some workflow. */
+const UNFIT_LOOK_MS = 3_000;
 
 /**
  * Looks every second for what is needed. All gateways do, and the one that changes the agreement makes the call, so there is one
@@ -49,15 +56,18 @@ export function startWaking(
   around: {
     readonly ledger: Ledger;
     readonly engines: () => readonly EngineStatus[];
+    readonly workflows: WorkflowCatalog;
     readonly now: Clock;
     readonly log: Log;
   },
 ): Waking {
-  const { ledger, engines, now, log } = around;
+  const { ledger, engines, workflows, now, log } = around;
   const { agreements } = ledger;
   const stopping = new AbortController();
   /** What was seen last, and since when. */
   let seen: { kind: Sight['kind']; since: number } = { kind: 'unknown', since: now() };
+  /** The workflows of jobs that no ready engine can run, and when they were read. */
+  let unfit: { names: readonly string[]; at: number } = { names: [], at: Number.NEGATIVE_INFINITY };
   /** As far as this gateway knows. */
   let need: Need | null = null;
   let looking: Promise<void> | null = null;
@@ -68,23 +78,38 @@ export function startWaking(
 
   async function look(): Promise<Sight> {
     const { waiting, running } = await ledger.count();
-    const kind = kindOf(waiting, running);
+    const unfitFor = waiting > 0 && isReady() ? await readUnfit() : [];
+    const kind = kindOf(waiting, running, unfitFor);
     if (kind !== seen.kind) seen = { kind, since: now() };
     if (kind === 'unknown' || kind === 'nothing') return { kind };
     const { since } = seen;
-    return { kind, since, isLasting: now() - since >= (kind === 'wanted' ? WANTED_MS : idleMs) };
+    const isLasting = now() - since >= (kind === 'idle' ? idleMs : WANTED_MS);
+    return kind === 'unfit' ? { kind, since, isLasting, workflows: unfitFor } : { kind, since, isLasting };
   }
 
-  function kindOf(waiting: number, running: number): Sight['kind'] {
-    if (isReady()) return waiting + running === 0 ? 'idle' : 'nothing';
+  function kindOf(waiting: number, running: number, unfitFor: readonly string[]): Sight['kind'] {
+    if (isReady() && unfitFor.length === 0) return waiting + running === 0 ? 'idle' : 'nothing';
     if (engines().some(({ state }) => state === 'STARTING')) return 'unknown';
+    if (isReady()) return 'unfit';
     return waiting > 0 ? 'wanted' : 'nothing';
+  }
+
+  /** Names of the workflows that jobs wait for and no ready engine can run. */
+  async function readUnfit(): Promise<readonly string[]> {
+    const able = new Set(engines().flatMap(engine => (engine.state === 'READY' ? engine.workflows : [])));
+    const unable = workflows.all().flatMap(({ name }) => (able.has(name) ? [] : [name]));
+    if (unable.length === 0) return [];
+    const at = now();
+    if (at - unfit.at >= UNFIT_LOOK_MS || at < unfit.at) {
+      unfit = { names: workflowsOf(await ledger.waiting(NAMED_JOBS)), at };
+    }
+    return unfit.names.filter(name => unable.includes(name));
   }
 
   async function decide(): Promise<void> {
     const before = seen.kind;
     const sight = await look();
-    const isNews = before !== sight.kind || sight.kind === 'wanted';
+    const isNews = before !== sight.kind || sight.kind === 'wanted' || sight.kind === 'unfit';
     // What others do about it only postpones the next call.
     if (!isNews && nextNeed(need, sight, now(), '', pauses) === null) return;
     const { text, at } = await agreements.read(AGREEMENT);
@@ -114,28 +139,63 @@ export function startWaking(
     return jobs.some(({ createdAt, finishedAt }) => Math.max(createdAt, finishedAt ?? 0) > time);
   }
 
-  async function describe({ id, kind, since, calls, calledAt: at }: Need): Promise<EngineCall> {
+  async function describe({ id, kind, since, calls, calledAt: at, ...of }: Need): Promise<EngineCall> {
     const known = { id, at, since, call: calls };
     if (kind === 'idle') {
       const ready = engines().filter(({ state }) => state === 'READY');
       return { ...known, kind, engines: ready.map(engine => engine.id) };
+    }
+    if (kind === 'unfit') {
+      const next = await ledger.waiting(NAMED_JOBS);
+      const theirs = next.filter(({ request }) => of.workflows.includes(request.workflow));
+      const oldest = theirs.toSorted((one, other) => one.createdAt - other.createdAt);
+      return {
+        ...known,
+        kind,
+        waiting: theirs.length,
+        oldestSeconds: secondsSince(oldest[0]),
+        workflows: of.workflows,
+        models: modelsOf(of.workflows),
+      };
     }
     const [{ waiting }, next, [oldest]] = await Promise.all([
       ledger.count(),
       ledger.waiting(NAMED_JOBS),
       ledger.overdue(now() + 1, 1),
     ]);
-    const oldestSeconds = oldest === undefined ? 0 : Math.max(0, now() - oldest.createdAt) / 1000;
-    const workflows = [...new Set(next.map(({ request }) => request.workflow))];
-    return { ...known, kind, waiting, oldestSeconds, workflows };
+    const names = workflowsOf(next);
+    return {
+      ...known,
+      kind,
+      waiting,
+      oldestSeconds: secondsSince(oldest),
+      workflows: names,
+      models: modelsOf(names),
+    };
+  }
+
+  function secondsSince(oldest: Job | undefined): number {
+    return oldest === undefined ? 0 : Math.max(0, now() - oldest.createdAt) / 1000;
+  }
+
+  /** The files that workflows require, each once. */
+  function modelsOf(names: readonly string[]): readonly RequiredModel[] {
+    const found = new Map<string, RequiredModel>();
+    for (const { name, manifest } of workflows.all()) {
+      if (!names.includes(name)) continue;
+      for (const { folder, file, alternatives } of manifest.requires.models) {
+        found.set(`${folder}/${file}`, { folder, file, alternatives: alternatives.map(other => other.file) });
+      }
+    }
+    return [...found.values()];
   }
 
   async function callFor(called: Need, text: string): Promise<void> {
     const outcome = await call(await describe(called), stopping.signal);
-    const fields = { event: `engines.${called.kind}`, need: called.id, call: called.calls };
+    const fields = { ...CALLS[called.kind], need: called.id, call: called.calls };
     if (outcome.kind === 'delivered')
       log.info({ ...fields, status: outcome.statusCode }, 'called for engines');
-    else log.warn({ ...fields, reason: outcome.error }, 'could not call for engines, will retry');
+    else log.warn({ ...fields, error: outcome.error }, 'could not call for engines, will retry');
     const { at } = await agreements.read(AGREEMENT);
     const told =
       outcome.kind === 'delivered'
@@ -156,12 +216,21 @@ export function startWaking(
 
   const timer = setInterval(tick, LOOK_MS);
   return {
-    requestedAt: () =>
-      need?.active === true && need.kind === 'wanted' && !isReady() ? need.acceptedAt : null,
+    requested() {
+      if (need?.active !== true || need.acceptedAt === null) return null;
+      const at = need.acceptedAt;
+      if (need.kind === 'unfit') return { at, workflows: need.workflows };
+      return need.kind === 'wanted' && !isReady() ? { at, workflows: null } : null;
+    },
     async stop() {
       clearInterval(timer);
       stopping.abort();
       await looking;
     },
   };
+}
+
+/** Names of the workflows of jobs, each once. */
+function workflowsOf(jobs: readonly Job[]): readonly string[] {
+  return [...new Set(jobs.map(({ request }) => request.workflow))];
 }

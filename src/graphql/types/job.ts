@@ -116,7 +116,7 @@ export function addJob(builder: Builder) {
       LANES_BUSY: { description: 'It is next, and every engine that can run it is busy.' },
       ENGINE_QUEUE: { description: 'An engine has it in its own queue.' },
       PAUSED: { description: 'Its engine was lost: it pauses before its next run.' },
-      ENGINE_REQUESTED: { description: 'An engine was requested, and is starting.' },
+      ENGINE_REQUESTED: { description: 'An engine that can run it was requested.' },
       ENGINES_STARTING: { description: 'The engines are being probed.' },
       ENGINES_DOWN: { description: 'No engine responds.' },
       ENGINES_UNFIT: { description: 'The engines lack a node or a model of its workflow.' },
