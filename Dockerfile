@@ -5,7 +5,7 @@ FROM node:24-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
 # Never --omit=optional: sharp ships its binaries as optional packages, one per platform. The scripts would build the
-# Studio page, which is built below.
+# pages, which are built below.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 # Artifacts in S3, and traces.
 COPY src/adapters/s3/package.json src/adapters/s3/package-lock.json src/adapters/s3/
@@ -13,13 +13,14 @@ COPY src/telemetry/otlp/package.json src/telemetry/otlp/package-lock.json src/te
 RUN npm ci --prefix src/adapters/s3 --ignore-scripts --no-audit --no-fund \
   && npm ci --prefix src/telemetry/otlp --ignore-scripts --no-audit --no-fund
 
-FROM node:24-slim AS studio
+FROM node:24-slim AS pages
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY build-studio.ts ./
+COPY build-pages.ts ./
+COPY pages pages
 COPY src src
-RUN node build-studio.ts
+RUN node build-pages.ts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8189 DATA_DIR=/data
@@ -31,7 +32,7 @@ COPY workflows workflows
 COPY bin bin
 COPY src src
 COPY --from=packages /app/src src
-COPY --from=studio /app/dist/studio dist/studio
+COPY --from=pages /app/dist/pages dist/pages
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data

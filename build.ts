@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { cp, glob, readdir, rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { buildStudio, isStale } from './build-studio.ts';
+import { buildPages, isStale } from './build-pages.ts';
 import { installPackages } from './install.ts';
 
 /**
@@ -16,7 +16,7 @@ process.chdir(root);
 // The compiler, and the types of what some gateways use.
 await installPackages(['tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
 // What is no longer made would be published all the same.
-const made = (await readdir('dist').catch(() => [])).filter(name => name !== 'studio');
+const made = (await readdir('dist').catch(() => [])).filter(name => name !== 'pages');
 for (const name of made) await rm(`dist/${name}`, { recursive: true });
 for (const project of ['tsconfig.build.json', 'tsconfig.types.json']) {
   const { status } = spawnSync(process.execPath, [TSC, '-p', project], {
@@ -28,4 +28,4 @@ const data = glob('src/**/*.json', { exclude: ['src/studio', '**/node_modules', 
 for await (const file of data) {
   await cp(file, file.replace('src', 'dist'));
 }
-if (isStale()) await buildStudio();
+if (isStale()) await buildPages();

@@ -1,13 +1,13 @@
-// Runs at `npm ci`: builds the Studio page. Plain JavaScript, because without the dev dependencies, which bring a Node 24,
+// Runs at `npm ci`: builds the pages for browsers. Plain JavaScript, because without the dev dependencies, which bring a Node 24,
 // an older Node may run it.
 if (process.features.typescript) {
-  const { buildStudio, isStale } = await import('./build-studio.ts');
-  if (isStale()) await buildStudio();
+  const { buildPages, isStale } = await import('./build-pages.ts');
+  if (isStale()) await buildPages();
   const { globSync, rmSync } = await import('node:fs');
   // A third of what the package of Node has is headers for building native modules: none is built here.
   for (const headers of globSync('node_modules/node/node_modules/*/include')) {
     rmSync(headers, { recursive: true });
   }
 } else {
-  console.log('The Studio page is not built: that needs the dev dependencies (npm ci)');
+  console.log('The pages for browsers are not built: that needs the dev dependencies (npm ci)');
 }

@@ -41,7 +41,7 @@ export default defineConfig(({ mode }) => ({
     alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }],
   },
   test: {
-    // Builds the page and installs the servers that the tests need where they are missing.
+    // Builds the pages and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
     // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
     maxWorkers: 4,

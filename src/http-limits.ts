@@ -19,7 +19,6 @@ export function httpLimits(config: Config): HttpLimits {
       cost: config.GRAPHQL_MAX_COST,
       introspection: config.GRAPHQL_INTROSPECTION,
     },
-    graphiql: config.GRAPHIQL,
     persisted: config.PERSISTED_DOCUMENTS,
     subscriptionsPerCaller: config.SUBSCRIPTIONS_PER_CALLER,
     sockets: {

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
-import { type Options, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import type { BackupProgress } from '../adapters/embedded/backup.ts';
 import { sizeInWords } from '../sizes.ts';
+import { createBar } from './bar.ts';
 import { CommandFailure, DOWNLOAD_EXIT_CODES, note, printJson, say, untilInterrupted } from './outcome.ts';
 
 /** The settings that say where the store is. */
@@ -81,22 +81,12 @@ async function sourceOf(dataDir: string | undefined) {
 /** A bar on a terminal, nothing elsewhere. */
 function createView(): { show(progress: BackupProgress): void; done(): void } {
   if (!process.stderr.isTTY) return { show() {}, done() {} };
-  const bar = new SingleBar({
-    stream: process.stderr,
-    format: (_options: Options, { progress }: { progress: number }, { stage }: { stage: string }) => {
-      const full = Math.round(progress * 28);
-      return `  ${'█'.repeat(full)}${'░'.repeat(28 - full)}  ${String(Math.floor(progress * 100)).padStart(3)} %  ${stage}`;
-    },
-    hideCursor: true,
-    clearOnComplete: true,
-    gracefulExit: false,
-  });
-  bar.start(1, 0, { stage: 'jobs' });
+  const bar = createBar(process.stderr, { clears: true, leavesSignals: true });
   return {
     show({ stage, done, total }) {
-      bar.setTotal(Math.max(1, total));
-      bar.update(done, { stage });
+      const share = done / Math.max(1, total);
+      bar.show(share, `${String(Math.floor(share * 100)).padStart(3)} %  ${stage}`);
     },
-    done: () => bar.stop(),
+    done: () => bar.done(),
   };
 }

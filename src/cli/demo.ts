@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import open from 'open';
 import { StoreInUse } from '../adapters/embedded/database.ts';
 import { type Client, createClient, type JobSnapshot } from '../client/client.ts';
 import { readConfig } from '../config.ts';
 import { startFault } from '../gateway/faults.ts';
 import { type Gateway, startGateway } from '../gateway.ts';
 import { createLog } from '../log.ts';
+import { openOnDesktop } from './desktop.ts';
 import { createProgressView } from './progress.ts';
 import { type Samples, serveSamples } from './samples.ts';
 
@@ -79,7 +79,8 @@ async function demo(): Promise<number> {
     console.log(
       `Studio on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
     );
-    if (values.open) await open(gateway.url);
+    const problem = values.open ? await openOnDesktop(gateway.url) : null;
+    if (problem !== null) console.error(`The browser was not opened: ${problem}`);
     console.log(`Sample images on http://${samples.address} (allowed by FETCH_ALLOW)\n`);
     const job = await edit(client, samples, values.steps);
     if (job === null) return 1;

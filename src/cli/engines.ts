@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import stringWidth from 'string-width';
+import stringWidth from 'fast-string-width';
 import type { Engine } from '../client/client.ts';
 import { type Done, note, printable, printJson, REMOTE_EXIT_CODES, say } from './outcome.ts';
 import { addRemoteOptions, type Remote, withClient } from './remote.ts';

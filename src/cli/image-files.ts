@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { constants, createWriteStream, type Stats } from 'node:fs';
 import { access, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, extname, resolve } from 'node:path';
@@ -6,14 +5,11 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { type Client, type DownloadOptions, GatewayError, type ImageInput } from '../client/client.ts';
-import { withDeadline } from '../concurrency/deadline.ts';
+import { openOnDesktop } from './desktop.ts';
 import { CommandFailure, failureCode, note, printable } from './outcome.ts';
 
 /** File names that a desktop opens in an image viewer. */
 const EXTENSIONS = ['.png', '.jpg', '.jpeg', '.webp'];
-
-/** How long a desktop's opener gets to report that it found no program, in milliseconds. */
-const OPENER_MS = 2_000;
 
 /** The input images and the mask of a command line: URLs as they are, files and `-` (standard input, once) as their bytes. */
 export async function readImages(words: readonly string[]): Promise<ImageInput[]> {
@@ -156,24 +152,6 @@ export async function openImage(file: string): Promise<void> {
     note(`${path} was not opened: it does not have the name of an image`);
     return;
   }
-  const problem = await launch(path);
+  const problem = await openOnDesktop(path);
   if (problem !== null) note(`${path} was not opened: ${problem}`);
-}
-
-/** Null once a program has the file, otherwise the reason why none has. */
-async function launch(path: string): Promise<string | null> {
-  const { default: open } = await import('open');
-  try {
-    const opener = await open(path);
-    if (opener.exitCode === null) {
-      opener.ref();
-      // An opener that fails exits within this time; one that is still running is the viewer itself.
-      await withDeadline(once(opener, 'exit'), OPENER_MS, () => null);
-      opener.unref();
-    }
-    if (opener.exitCode === null || opener.exitCode === 0) return null;
-    return 'there is no desktop here, or it has no program for images';
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import stringWidth from 'string-width';
+import stringWidth from 'fast-string-width';
 import { JOB_STATUSES, type JobPage, type JobStatus } from '../client/client.ts';
 import { note, printable, printJson, REMOTE_EXIT_CODES, say } from './outcome.ts';
 import { addRemoteOptions, entriesOf, type Remote, takeEntry, takeWhole, withClient } from './remote.ts';

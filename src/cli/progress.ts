@@ -1,5 +1,5 @@
-import { type Options, SingleBar } from 'cli-progress';
 import type { BatchSnapshot, JobSnapshot } from '../client/client.ts';
+import { type BarOptions, createBar } from './bar.ts';
 import { printable, printJson } from './outcome.ts';
 
 /** Displays snapshots of a job, or of a batch. */
@@ -10,14 +10,8 @@ export interface ProgressView<Snapshot extends { readonly progress: number } = J
   done(): void;
 }
 
-const WIDTH = 28;
-
-export interface ProgressViewOptions {
-  /** Whether the caller handles SIGINT and SIGTERM and then calls `done`. If unset, the first signal only ends the bar. */
-  readonly leavesSignals?: boolean;
-  /** Whether to redraw the bar without a change, because other output shares its line. */
-  readonly redraws?: boolean;
-}
+/** How a bar shares the terminal and the process. */
+export type ProgressViewOptions = Pick<BarOptions, 'leavesSignals' | 'redraws'>;
 
 /** A bar on a terminal. Elsewhere one line per stage and per 10 %, so that a log stays short. */
 export function createProgressView(
@@ -55,27 +49,17 @@ function barView<Snapshot extends { readonly progress: number }>(
   textOf: (snapshot: Snapshot) => string,
   options: ProgressViewOptions,
 ): ProgressView<Snapshot> {
-  const bar = new SingleBar({
-    stream,
-    format: (_options: Options, { progress }: { progress: number }, payload: { text: string }) => {
-      const full = Math.round(progress * WIDTH);
-      return `  ${'█'.repeat(full)}${'░'.repeat(WIDTH - full)}  ${payload.text}`;
-    },
-    hideCursor: true,
-    clearOnComplete: false,
-    stopOnComplete: false,
-    gracefulExit: options.leavesSignals !== true,
-    forceRedraw: options.redraws === true,
-  });
-  bar.start(100, 0, { text: '' });
+  const bar = createBar(stream, options);
+  let share = 0;
   let text = '';
   return {
     show(snapshot) {
+      share = snapshot.progress / 100;
       text = textOf(snapshot);
-      bar.update(snapshot.progress, { text });
+      bar.show(share, text);
     },
-    lost: () => bar.update({ text: `${text}  reconnecting` }),
-    done: () => bar.stop(),
+    lost: () => bar.show(share, `${text}  reconnecting`),
+    done: () => bar.done(),
   };
 }
 

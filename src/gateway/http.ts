@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyRequest } from 'fastify';
 import { type Callbacks, createCallbacks } from '../callbacks/callbacks.ts';
@@ -6,14 +7,17 @@ import type { Config } from '../config.ts';
 import type { Services } from '../graphql/context.ts';
 import { createEngineIdentity } from '../http/access/engine-keys.ts';
 import { createIdentity, type Identity } from '../http/access/identity.ts';
+import { createGraphiql } from '../http/graphql/graphiql.ts';
 import { mcpRoutes } from '../http/mcp/index.ts';
 import { startMetricsServer } from '../http/metrics.ts';
 import { openaiRoutes } from '../http/openai/index.ts';
+import { BUILD_COMMAND } from '../http/pages.ts';
 import { isLoopback } from '../http/peers.ts';
 import type { ReadinessCheck } from '../http/probes.ts';
+import { openDocs } from '../http/rest/docs.ts';
 import { restRoutes } from '../http/rest/index.ts';
 import { type HttpServer, startHttpServer } from '../http/server.ts';
-import { openStudio, type Studio } from '../http/studio.ts';
+import { openStudio } from '../http/studio.ts';
 import { httpLimits } from '../http-limits.ts';
 import { createSignedImageUrls, type SignedImageUrls } from '../jobs/image-urls.ts';
 import type { Artifacts, Clock, Secrets } from '../jobs/ports.ts';
@@ -28,8 +32,8 @@ import { createOperationMetrics, createRequestMetrics } from '../telemetry/reque
 import { VERSION } from '../version.ts';
 import type { Stops } from './stops.ts';
 
-/** The built page: beside the sources, and beside what is built from them. */
-const STUDIO = fileURLToPath(new URL('../../dist/studio', import.meta.url));
+/** The built pages: beside the sources, and beside what is built from them. */
+const PAGES = fileURLToPath(new URL('../../dist/pages', import.meta.url));
 
 /** The parts that callers reach. */
 export interface FaceParts {
@@ -74,13 +78,14 @@ export async function startFaces(
   }
   // Three images and a mask as data URIs, with their texts.
   const maxBodyBytes = 4 * (Math.ceil(config.MAX_IMAGE_BYTES * 1.4) + 65_536);
-  const studio = config.STUDIO ? await studioFrom(log) : null;
+  const { studio, docs, graphiql } = await pagesFrom(config, log);
   const onOperation = [...parts.onOperation, createOperationMetrics(metrics.registry)];
   return startHttpServer({
     services,
     identity,
     engineIdentity: createEngineIdentity(config.ENGINE_KEYS),
     callbacks: parts.callbacks,
+    graphiql,
     imageUrls: parts.imageUrls,
     routes: ({ callers, streams, baseUrlOf }) => {
       const shared = {
@@ -101,6 +106,7 @@ export async function startFaces(
         engineKind: () => (parts.sandbox ? 'sandbox' : 'comfyui'),
         keepPrivate: identity.required,
         studio,
+        docs,
       });
       const openai = openaiRoutes({ ...shared, baseUrlOf, aliases: config.OPENAI_MODEL_ALIASES });
       return async app => {
@@ -131,10 +137,16 @@ export async function startFaces(
   });
 }
 
-async function studioFrom(log: Log): Promise<Studio | null> {
-  const studio = await openStudio(STUDIO);
-  if (studio === null) log.warn({}, 'the Studio page is not built: npm run build:studio builds it');
-  return studio;
+/** The pages for browsers that are on. Warns about those that were not built, which the others do without. */
+async function pagesFrom(config: Config, log: Log) {
+  const [studio, docs] = await Promise.all([
+    config.STUDIO ? openStudio(join(PAGES, 'studio')) : null,
+    openDocs(join(PAGES, 'docs')),
+  ]);
+  if (docs === null || (studio === null && config.STUDIO)) {
+    log.warn({}, `the pages for browsers are not built: ${BUILD_COMMAND} builds them`);
+  }
+  return { studio, docs, graphiql: config.GRAPHIQL ? createGraphiql(join(PAGES, 'graphiql')) : null };
 }
 
 /** Posts the results of routers' subscriptions to the hosts that CALLBACK_ALLOW lists; null: it is unset. */

@@ -26,7 +26,7 @@ import {
 import type { Client } from './client.ts';
 import { createDirectPath } from './direct.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
-import { createPage } from './graphql/graphiql.ts';
+import type { GetGraphiql } from './graphql/graphiql.ts';
 import { graphqlRoutes } from './graphql/routes.ts';
 import type { SocketLimits } from './graphql/socket-guard.ts';
 import { serveGraphQLSockets } from './graphql/sockets.ts';
@@ -49,6 +49,8 @@ export interface HttpOptions {
   readonly engineIdentity: Identity;
   /** Subscriptions of routers, which the server stops; null: they are off. */
   readonly callbacks: Callbacks | null;
+  /** GraphiQL, for browsers; null: it is off. */
+  readonly graphiql: GetGraphiql | null;
   /** Verifies signed URLs of images; null: they are not signed. */
   readonly imageUrls: Pick<SignedImageUrls, 'verify'> | null;
   /** Makes the routes outside of GraphQL. */
@@ -91,7 +93,6 @@ export interface RouteSurroundings {
 /** The limits of the HTTP server. Those of images and jobs are elsewhere. */
 export interface HttpLimits {
   readonly documents: DocumentLimits;
-  readonly graphiql: boolean;
   readonly persisted: PersistedMode;
   readonly subscriptionsPerCaller: number;
   readonly sockets: SocketLimits & {
@@ -132,7 +133,6 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   const heldBytes = createHeldBytes(HELD_BYTES);
   const streams = createStreams(limits.sockets.lifetimeMs);
   const callers = createCallers(options.fairBy, peers);
-  const page = limits.graphiql ? createPage() : null;
   const schema = buildSchema();
   const mask = createMask(log, options.showDetails);
   const operations = createOperations({
@@ -210,7 +210,15 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   // CORS is a plugin of Fastify, and its headers depend on the request.
   if (limits.origins.length === 0) direct.addRoutes(app);
   await app.register(
-    graphqlRoutes({ operations, yoga, callers, page, streams, mask, clientOf: requesterOf }),
+    graphqlRoutes({
+      operations,
+      yoga,
+      callers,
+      page: options.graphiql,
+      streams,
+      mask,
+      clientOf: requesterOf,
+    }),
   );
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);

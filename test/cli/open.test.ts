@@ -18,14 +18,19 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cli-open-'));
   const shape = { create: { width: 80, height: 60, channels: 3, background: 'green' } } as const;
   await writeFile(join(folder, 'photo.jpg'), await sharp(shape).jpeg().toBuffer());
-  // Files are opened by a program called `open` on macOS, and by that of BROWSER where no desktop is known. This one
-  // records its arguments, one per line, and the bytes of the file.
-  const opener = join(folder, 'open');
-  await writeFile(opener, `#!/bin/sh\nprintf '%s\\n' "$@" > '${folder}/opened'\ncp "$1" '${folder}/seen'\n`);
-  await chmod(opener, 0o755);
-  desktop = { PATH: `${folder}:${process.env.PATH}`, BROWSER: opener };
+  // Records its arguments, one per line, and the bytes of the file.
+  await writeOpener(`printf '%s\\n' "$@" > '${folder}/opened'\ncp "$1" '${folder}/seen'\n`);
+  desktop = { PATH: `${folder}:${process.env.PATH}` };
   return () => rm(folder, { recursive: true });
 });
+
+/** What opens files on the desktops of macOS and of others. */
+async function writeOpener(script: string): Promise<void> {
+  for (const name of ['open', 'xdg-open']) {
+    await writeFile(join(folder, name), `#!/bin/sh\n${script}`);
+    await chmod(join(folder, name), 0o755);
+  }
+}
 
 function run(words: readonly string[], environment: Record<string, string>): Promise<Ran> {
   return qwenEdit(words, { QWEN_EDIT_URL: rig.url, ...environment }, { cwd: folder });
@@ -58,7 +63,7 @@ describe('--open', () => {
   });
 
   it('reports a missing desktop, and the edit succeeds', async () => {
-    await writeFile(join(folder, 'open'), '#!/bin/sh\nexit 1\n');
+    await writeOpener('exit 1\n');
     const { code, out, err } = await run([...EDIT, '-o', 'out.png', '--open'], desktop);
     expect({ code, out }).toEqual({ code: 0, out: 'Saved out.png\n' });
     expect(err).toContain(`${join(folder, 'out.png')} was not opened: there is no desktop here`);

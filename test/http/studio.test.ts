@@ -39,7 +39,7 @@ describe('the page, with keys on', () => {
     const answer = await fetch(`${rig.url}/${script}`, { headers: { 'accept-encoding': encoding } });
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-encoding')).toBe(encoding);
-    expect(answer.headers.get('cache-control')).toBe('public, max-age=31536000, immutable');
+    expect(answer.headers.get('cache-control')).toBe('public,max-age=31536000,immutable');
     expect(answer.headers.get('vary')).toBe('accept-encoding');
     expect(await answer.text()).toContain('createElement');
   });

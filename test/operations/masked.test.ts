@@ -78,6 +78,7 @@ beforeAll(async () => {
     identity: createIdentity({ keys: [], tokens: null }),
     engineIdentity: createEngineIdentity([]),
     callbacks: null,
+    graphiql: null,
     imageUrls: null,
     routes: () => async () => {},
     log,

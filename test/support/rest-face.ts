@@ -7,6 +7,8 @@ import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/embedded/live.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { answerClientError, answerFrameworkError } from '../../src/http/errors.ts';
+import type { Page } from '../../src/http/pages.ts';
+import { openDocs } from '../../src/http/rest/docs.ts';
 import { restRoutes } from '../../src/http/rest/index.ts';
 import { createImageLoader } from '../../src/images/loader.ts';
 import { PLAIN_IMAGE_URLS } from '../../src/jobs/image-urls.ts';
@@ -38,12 +40,13 @@ export interface Face {
   stop(): Promise<void>;
 }
 
-/** Starts it on a free port. `wrap` and `wrapBytes` may replace a store by one that misbehaves; `caller` is who asks. */
+/** Starts it on a free port. `wrap` and `wrapBytes` may replace a store by one that misbehaves; `caller` sends the requests; `docs` is the page at `/docs`. */
 export async function startFace(
   options: {
     wrap?: (ledger: Ledger) => Ledger;
     wrapBytes?: (artifacts: Artifacts) => Artifacts;
     caller?: Caller;
+    docs?: Page | null;
   } = {},
 ): Promise<Face> {
   const folder = await mkdtemp(join(tmpdir(), 'rest-face-'));
@@ -120,6 +123,7 @@ export async function startFace(
       callerOf: () => options.caller ?? { id: null, operator: true },
       keepPrivate: false,
       studio: null,
+      docs: options.docs === undefined ? await openDocs('dist/pages/docs') : options.docs,
       maxBodyBytes: MAX_BODY_BYTES,
       log,
     }),

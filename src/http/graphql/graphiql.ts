@@ -1,57 +1,32 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import type { Judged } from '../access/gate.ts';
+import { readBuilt } from '../pages.ts';
 
 export const GRAPHQL_PATH = '/graphql';
 
-const WELCOME = `# Submit an edit, copy the id, then watch it with the subscription below.
-mutation Edit {
-  editImage(
-    input: {
-      images: [{ url: "https://example.com/photo.jpg" }]
-      prompt: "Change the background to a forest"
-    }
-  ) {
-    __typename
-    ... on EditJob { id status }
-    ... on EditError { code message }
-  }
-}
-
-subscription Watch($jobId: ID! = "the id") {
-  jobProgress(jobId: $jobId, previews: false) {
-    status progress stage step totalSteps etaSeconds queuePosition
-    images { url width height }
-  }
-}
-`;
-
 /** GraphiQL as a single HTML document, with a policy that lets the browser run nothing else. */
-export interface Page {
-  readonly html: string;
+export interface Graphiql {
+  readonly html: Buffer;
   readonly contentSecurityPolicy: string;
 }
 
-/** Returns the page, rendered on first use: that has to load all of GraphiQL. */
-export type GetPage = () => Promise<Page>;
+/** Returns the page, read on first use, because it is large. Null: it was not built. */
+export type GetGraphiql = () => Promise<Graphiql | null>;
 
-/** Renders the page once. */
-export function createPage(): GetPage {
-  let page: Promise<Page> | null = null;
+/** Reads the page that was built into `folder` once. */
+export function createGraphiql(folder: string): GetGraphiql {
+  let page: Promise<Graphiql | null> | null = null;
   return () => {
-    page ??= renderPage();
+    page ??= readGraphiql(folder);
     return page;
   };
 }
 
-async function renderPage(): Promise<Page> {
-  const { renderGraphiQL } = await import('@graphql-yoga/render-graphiql');
-  const html = renderGraphiQL({
-    title: 'Qwen Edit',
-    endpoint: GRAPHQL_PATH,
-    subscriptionsProtocol: 'WS',
-    defaultQuery: WELCOME,
-  });
-  const scripts = [...html.matchAll(/<script>([\s\S]*?)<\/script>/g)].map(
+async function readGraphiql(folder: string): Promise<Graphiql | null> {
+  const html = await readBuilt(join(folder, 'index.html'));
+  if (html === null) return null;
+  const scripts = [...html.toString().matchAll(/<script>([\s\S]*?)<\/script>/g)].map(
     ([, script = '']) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`,
   );
   return {

@@ -10,8 +10,9 @@ import { EVENT_FORMAT, type StreamFormat, untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
 import { answeredOf, goneSignal, type Streams } from '../limits/lifetime.ts';
+import { BUILD_COMMAND } from '../pages.ts';
 import { resultType } from './accept.ts';
-import { type GetPage, GRAPHQL_PATH, type Page, wantsPage } from './graphiql.ts';
+import { type GetGraphiql, GRAPHQL_PATH, type Graphiql, wantsPage } from './graphiql.ts';
 import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
 import { answerPost, bodyOf, isPlainPost, readBody } from './post.ts';
 import type { LazyYoga } from './yoga-loader.ts';
@@ -21,7 +22,7 @@ export interface RouteOptions {
   readonly yoga: LazyYoga;
   readonly callers: Callers;
   /** Null: GraphiQL is off. */
-  readonly page: GetPage | null;
+  readonly page: GetGraphiql | null;
   /** Ends event streams. */
   readonly streams: Streams;
   readonly mask: Mask;
@@ -32,6 +33,13 @@ export interface RouteOptions {
     signal?: AbortSignal,
   ) => Pick<Source, 'context' | 'clientKey'>;
 }
+
+const NOT_BUILT = {
+  status: 404,
+  code: 'NOT_FOUND',
+  message: `GraphiQL is not built: ${BUILD_COMMAND} builds it`,
+  headers: {},
+} as const;
 
 const FORGED = {
   status: 403,
@@ -97,7 +105,10 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         request.body = Readable.from([body]);
       },
       async handler(request, reply) {
-        if (page !== null && wantsPage(request)) return sendPage(reply, await page());
+        if (page !== null && wantsPage(request)) {
+          const built = await page();
+          return built === null ? rejectAsGraphQL(request, reply, NOT_BUILT) : sendPage(reply, built);
+        }
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
         const known = callers.of(request.raw);
@@ -127,7 +138,7 @@ function streamFormatOf(contentType: string | null): StreamFormat | null {
   return contentType?.startsWith('text/event-stream') === true ? EVENT_FORMAT : null;
 }
 
-function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Page): FastifyReply {
+function sendPage(reply: FastifyReply, { html, contentSecurityPolicy }: Graphiql): FastifyReply {
   return varyBy(reply, 'accept')
     .headers(PAGE_HEADERS)
     .header('content-security-policy', contentSecurityPolicy)

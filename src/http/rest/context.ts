@@ -5,7 +5,7 @@ import type { Caller, Job } from '../../jobs/job.ts';
 import type { Artifacts } from '../../jobs/ports.ts';
 import type { Uploads } from '../../jobs/uploads.ts';
 import type { Log } from '../../log.ts';
-import type { Studio } from '../studio.ts';
+import type { Page } from '../pages.ts';
 
 /** What the REST routes are built from. */
 export interface RestOptions {
@@ -26,7 +26,9 @@ export interface RestOptions {
   /** Callers are identified, so no cache may store what one of them gets. */
   readonly keepPrivate: boolean;
   /** The page that browsers get at `/`. Null: there is none. */
-  readonly studio: Studio | null;
+  readonly studio: Page | null;
+  /** The page at `/docs`. Null: it was not built. */
+  readonly docs: Page | null;
   /** Largest body of POST `/edit-image`, in bytes. */
   readonly maxBodyBytes: number;
   readonly log: Log;

@@ -1,7 +1,7 @@
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import { PAGE_HEADERS, varyBy } from '../headers.ts';
+import { sendError } from '../errors.ts';
+import { varyBy } from '../headers.ts';
+import { BUILD_COMMAND, openPage, type Page } from '../pages.ts';
 import type { RestOptions } from './context.ts';
 import { buildOpenApi } from './contract/openapi.ts';
 import type { HealthResponse } from './contract/responses.ts';
@@ -10,22 +10,30 @@ const TITLE = 'Qwen Image Edit Plus API';
 const DOCS_PATH = '/docs';
 
 /** The page loads nothing from other origins. */
-const CONTENT_SECURITY = {
-  'default-src': "'self'",
-  'script-src': "'self'",
-  'style-src': ["'self'", "'unsafe-inline'"],
-  'img-src': ["'self'", 'data:', 'blob:'],
-  'object-src': "'none'",
-  'base-uri': "'self'",
-  'frame-ancestors': "'self'",
-};
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'self'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "object-src 'none'",
+  "base-uri 'self'",
+  "frame-ancestors 'self'",
+].join('; ');
+
+/** Opens Swagger UI as it was built into `folder`. Null: it was not built. */
+export async function openDocs(folder: string): Promise<Page | null> {
+  return openPage(folder, {
+    assetsPath: `${DOCS_PATH}/static/`,
+    hashed: false,
+    contentSecurityPolicy: CONTENT_SECURITY_POLICY,
+  });
+}
 
 /**
- * GET `/`, GET `/openapi.json` and the page at `/docs`, all public. `/` sends browsers the Studio page, or redirects them
- * to `/docs` where there is none.
+ * GET `/`, GET `/openapi.json`, also as `/docs/json`, and the page at `/docs`, all public. `/` sends browsers the Studio page,
+ * or redirects them to `/docs` where there is none.
  */
 export async function docsRoutes(app: FastifyInstance, options: RestOptions): Promise<void> {
-  // Covers the routes that swagger-ui registers, too.
   app.addHook('onRoute', route => {
     route.config = { ...route.config, access: 'public' };
   });
@@ -54,21 +62,19 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
     return built;
   };
   app.get('/openapi.json', async () => document());
-  // The plugin's types know OpenAPI 3.0 only, so the document is passed by `transformSpecification`.
-  const placeholder = { openapi: '3.1.0', info: { title: TITLE, version }, paths: {} };
-  await app.register(swagger, { mode: 'static', specification: { document: placeholder } });
-  await app.register(swaggerUi, {
-    routePrefix: DOCS_PATH,
-    staticCSP: CONTENT_SECURITY,
-    transformSpecification: document,
-    theme: { title: TITLE },
-    uiConfig: { docExpansion: 'list', tryItOutEnabled: true },
-    uiHooks: {
-      onRequest(_request, reply, done) {
-        reply.headers(PAGE_HEADERS);
-        done();
-      },
-    },
+  app.get(`${DOCS_PATH}/json`, async () => document());
+  await options.docs?.addAssets(app);
+  app.get(DOCS_PATH, async (request, reply) => {
+    // The links of the page are relative to a path without the slash.
+    if (request.url.split('?', 1)[0]?.endsWith('/')) return reply.redirect(`..${DOCS_PATH}`, 302);
+    return (
+      options.docs?.send(request, reply) ??
+      sendError(
+        reply,
+        404,
+        `The page is not built: ${BUILD_COMMAND} builds it. The document is at /openapi.json`,
+      )
+    );
   });
 }
 
