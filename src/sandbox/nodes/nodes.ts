@@ -270,7 +270,7 @@ async function sample(scene: Scene, latent: Latent, context: NodeContext): Promi
   const image = scene.masked
     ? await scale(await draw(latent), preview, false)
     : await composeScene(scene, preview);
-  const noise = noiseOf(preview, scene.seed);
+  const noise = await noiseOf(preview, scene.seed);
   const frames = Math.min(context.instant ? INSTANT_FRAMES : FRAMES, scene.steps);
   let drawn = 0;
   let jpeg: Buffer = Buffer.alloc(0);
