@@ -74,7 +74,7 @@ export function nearest(
     const allowed = Math.min(most, Math.max(1, Math.floor(Math.max(word.length, candidate.length) / 3)));
     // Each character more is a difference. Most candidates end here: at a start, every variable meets every setting.
     if (Math.abs(word.length - candidate.length) > allowed) continue;
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), allowed);
     if (distance <= allowed && distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
@@ -91,8 +91,11 @@ export function isTypo(word: string, candidates: Iterable<string>): boolean {
   return nearest(word, candidates, 2) !== null;
 }
 
-/** The Damerau–Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of neighbours. */
-function editDistance(left: string, right: string): number {
+/**
+ * The Damerau–Levenshtein distance (optimal string alignment): insertions, deletions, replacements and swaps of neighbours.
+ * Infinity where it is more than `most`, which two rows tell: none of their values becomes less in the rows below.
+ */
+function editDistance(left: string, right: string, most: number): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: right.length + 1 }, (_, index) => index);
   const at = (row: readonly number[], index: number): number => row[index] ?? Number.POSITIVE_INFINITY;
@@ -106,6 +109,7 @@ function editDistance(left: string, right: string): number {
       }
       row.push(cost);
     }
+    if (Math.min(...row) > most && Math.min(...last) > most) return Number.POSITIVE_INFINITY;
     beforeLast = last;
     last = row;
   }

@@ -10,9 +10,9 @@ import { createRandom, type Random } from '../support/random.ts';
 import { startRedis } from '../support/stores/redis.ts';
 import { watchOverWebSocket } from '../support/watch.ts';
 
-/** `CHAOS_SEED=… npx vitest run test/chaos` replays the choices of a run; what meets what still depends on time. */
+/** `CHAOS_SEED=… CHAOS_JOBS=300 npx vitest run test/chaos/chaos.test.ts` replays the choices of a run, with more jobs; what meets what still depends on time. */
 const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31));
-const JOBS = Number(process.env.CHAOS_JOBS ?? 300);
+const JOBS = Number(process.env.CHAOS_JOBS ?? 100);
 const GATEWAY_KILLS = 4;
 const SUBMITTERS = 2;
 

@@ -166,22 +166,22 @@ async function* dataOf(response: IncomingMessage): AsyncGenerator<unknown, void>
   }
 }
 
-/** Polls every 5 ms until the condition holds. Rejects after `ms`. */
+/** Polls every 5 to 25 ms until the condition holds. Rejects after `ms`. */
 export async function until(condition: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
   await eventually(async () => condition(), Boolean, ms);
 }
 
-/** Polls every 5 ms until the result fits, and gives it. Rejects after `ms`. */
+/** Polls every 5 to 25 ms until the result fits, and gives it: at first often, then so that others get to work. Rejects after `ms`. */
 export async function eventually<T>(
   read: () => Promise<T>,
   fits: (result: T) => boolean,
   ms = 15_000,
 ): Promise<T> {
   const deadline = Date.now() + ms;
-  for (;;) {
+  for (let polls = 0; ; polls += 1) {
     const result = await read();
     if (fits(result)) return result;
     if (Date.now() > deadline) throw new Error(`still ${JSON.stringify(result)} after ${ms} ms`);
-    await new Promise(resolve => setTimeout(resolve, 5));
+    await new Promise(resolve => setTimeout(resolve, Math.min(25, 5 + polls)));
   }
 }

@@ -59,6 +59,9 @@ export function requests(world: World): fc.Arbitrary<Asked> {
     'POST /upload': 2,
     'GET /download/{job_id}': 2,
     'GET /status/{job_id}': 2,
+    // Most of its parameters have to fit, or it takes none.
+    'GET /jobs': 3,
+    'HEAD /download/{job_id}': 2,
   };
   return fc.oneof(
     ...operations.map(operation => ({
