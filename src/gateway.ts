@@ -200,7 +200,7 @@ async function start(
     modelPatienceMs: config.MODEL_PATIENCE,
     lastClaims: stores.lastClaims,
     queueTimeoutMs: config.QUEUE_TIMEOUT,
-    wake: wakeFrom(config, lookup, now),
+    wake: wakeFrom(config, registry, lookup, now),
   });
   dispatcher = running;
   reportEngines(registry, {

@@ -85,7 +85,7 @@ export const workSubjects = {
       .meta({
         example: 'http://scaler.lan:9000/engines',
         description:
-          'URL that is called when jobs wait and no engine is ready, and when engines are idle; see [scale to zero](engines.md). Needs `ENGINE_WAKE_SECRET`. Default: none',
+          'URL that is called when jobs wait and no engine is ready, or none that can run them, and when engines are idle; see [scale to zero](engines.md). Needs `ENGINE_WAKE_SECRET`. Default: none',
       }),
     ENGINE_WAKE_SECRET: parsed(parseWebhookSecrets).meta({ takes: 'list' }).optional().meta({
       example: 'whsec_QlJyWm1rOXNMdzN2VHg4cEg2ZkRhR2dOYzRYdTdlMQ==',

@@ -2,8 +2,11 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EngineStatus } from '../dispatch/engines/engine.ts';
 import { ENGINE_STATES } from '../dispatch/engines/engine-state.ts';
 import type { ImageLoader, ImageResult } from '../images/loader.ts';
+import { CALLS } from '../jobs/engine-needs.ts';
 import type { Clock, Ledger } from '../jobs/ports.ts';
+import type { CallForEngines } from '../webhooks/engine-calls.ts';
 import type { Post } from '../webhooks/post.ts';
+import type { TryOutcome } from '../webhooks/retries.ts';
 
 /** Reports the engines and lanes as this gateway sees them, at each scrape. */
 export function reportEngines(
@@ -150,8 +153,30 @@ export function countWebhooks(registry: Registry, post: Post): Post {
   });
   return async (delivery, signal) => {
     const outcome = await post(delivery, signal);
-    const { statusCode } = outcome;
-    attempts.inc({ response: statusCode === null ? 'none' : `${Math.trunc(statusCode / 100)}xx` });
+    attempts.inc({ response: classOf(outcome) });
     return outcome;
   };
+}
+
+/** Counts calls of ENGINE_WAKE_URL by what they are for and the class of the receiver's response; from 0, as they are rare. */
+export function countEngineCalls(registry: Registry, call: CallForEngines): CallForEngines {
+  const calls = new Counter({
+    name: 'qwen_edit_engine_calls_total',
+    help: 'Calls of ENGINE_WAKE_URL, by response: 2xx to 5xx, or none',
+    labelNames: ['event', 'reason', 'response'],
+    registers: [registry],
+  });
+  for (const labels of Object.values(CALLS)) {
+    for (const response of ['2xx', 'none']) calls.inc({ ...labels, response }, 0);
+  }
+  return async (engineCall, signal) => {
+    const outcome = await call(engineCall, signal);
+    calls.inc({ ...CALLS[engineCall.kind], response: classOf(outcome) });
+    return outcome;
+  };
+}
+
+/** `2xx` to `5xx`, or `none` without a response. */
+function classOf({ statusCode }: TryOutcome): string {
+  return statusCode === null ? 'none' : `${Math.trunc(statusCode / 100)}xx`;
 }

@@ -58,6 +58,8 @@ beforeAll(async () => {
   const rig = await startRig({
     SANDBOX_STEP: '1ms',
     WEBHOOK_SECRET: 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+    ENGINE_WAKE_URL: 'http://127.0.0.1:9090/',
+    ENGINE_WAKE_SECRET: 'whsec_QlJyWm1rOXNMdzN2VHg4cEg2ZkRhR2dOYzRYdTdlMQ==',
   });
   try {
     await watchOverWebSocket(rig.url, await submit(rig, { steps: 2 }));

@@ -159,6 +159,13 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
       wait => wait.code === 'engine_requested',
     );
     const calls = eventsOf(receiver);
+    const scraped = await (await fetch(`${one.rig.url}/metrics`)).text();
+    const counted = (response: string) =>
+      new RegExp(
+        `^qwen_edit_engine_calls_total{event="engines.wanted",reason="no_engine_ready",response="${response}"} (.*)$`,
+        'm',
+      ).exec(scraped)?.[1];
+    expect([counted('5xx'), counted('2xx'), counted('none')]).toEqual(['2', '1', '0']);
     expect(calls.map(({ data }) => data.call)).toEqual([1, 2, 3]);
     expect(new Set(calls.map(call => call.id)).size).toBe(1);
     expect(one.log.has('warn', 'could not call for engines')).toBe(true);
