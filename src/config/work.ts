@@ -71,11 +71,14 @@ export const workSubjects = {
         description:
           'Keys with which engines register at `POST /engines`, and nothing else: `name:hash` entries; `npx node src/cli/make-key.ts --engine` creates one. Needs `ENGINE_ALLOW`; see [engines that come and go](engines.md)',
       }),
-    ENGINE_ALLOW: parsedOrThrown(parseAllowList).meta({ takes: 'list' }).optional().meta({
-      example: 'gpu-3.lan,10.1.0.0/16:8188',
-      description:
-        'Hosts, addresses and CIDRs, comma-separated, each with an optional port, at which engines may be added while the gateway runs: by an operator or, with `ENGINE_KEYS`, by themselves. A CIDR allows addresses in URLs, not names that lead to them. Default: none',
-    }),
+    ENGINE_ALLOW: parsedOrThrown(text => parseAllowList(text, { wildcards: true }))
+      .meta({ takes: 'list' })
+      .optional()
+      .meta({
+        example: 'gpu-3.lan,*.gpu.example,10.1.0.0/16:8188',
+        description:
+          'Hosts, addresses and CIDRs, comma-separated, each with an optional port, at which engines may be added while the gateway runs: by an operator or, with `ENGINE_KEYS`, by themselves. `*.gpu.example` is every name with one or more labels in front of `gpu.example`, not that name itself. A CIDR allows addresses in URLs, not names that lead to them. Default: none',
+      }),
     ENGINE_WAKE_URL: parsedOrThrown(url => {
       parseCallUrl(url);
       return url;

@@ -14,6 +14,8 @@ export interface AllowList {
 type Network = readonly [base: ipaddr.IPv4 | ipaddr.IPv6, bits: number];
 type Entry =
   | { kind: 'host'; host: string; port: number | null }
+  /** `under`: a dot and what the names end in. */
+  | { kind: 'wildcard'; under: string; port: number | null }
   | { kind: 'network'; network: Network; port: number | null };
 
 const HOST =
@@ -28,19 +30,27 @@ const MAPPED_BITS = 96;
 /**
  * Parses a comma separated list of host names, addresses and CIDRs, each with an optional port
  * (`images.lan`, `10.0.0.0/8`, `127.0.0.1:8080`, `[::1]:8080`, `[fd00::/8]:80`). A host name allows any address that it
- * resolves to, but no subdomains. Throws an Error that names the first invalid entry.
+ * resolves to, but no subdomains.
+ *
+ * @param options `wildcards`: takes `*.gpu.example` too, which is every name with one or more labels in front of `gpu.example`, but
+ *   not this name itself. It allows no address, whatever it looks like, and those of the names by no other rule than names do.
+ *
+ * Throws an Error that names the first invalid entry.
  */
-export function parseAllowList(text: string): AllowList {
+export function parseAllowList(text: string, { wildcards = false } = {}): AllowList {
   const entries = text
     .split(',')
     .map(entry => entry.trim())
     .filter(entry => entry !== '')
-    .map(parseEntry);
+    .map(entry => (wildcards ? parseWildcard(entry) : null) ?? parseEntry(entry));
   return {
-    allowsHost: (host, port) =>
-      entries.some(
-        entry => entry.kind === 'host' && entry.host === host.toLowerCase() && (entry.port ?? port) === port,
-      ),
+    allowsHost(host, port) {
+      const name = host.toLowerCase();
+      return entries.some(entry => {
+        if (entry.kind === 'network' || (entry.port ?? port) !== port) return false;
+        return entry.kind === 'host' ? entry.host === name : name.endsWith(entry.under) && isName(name);
+      });
+    },
     allowsAddress(address, port) {
       if (address.includes('%') || isIP(address) === 0) return false;
       const parsed = unmap(ipaddr.parse(address));
@@ -65,10 +75,27 @@ function parseEntry(entry: string): Entry {
     return { kind: 'network', network, port };
   }
   const host = plain === undefined || NOT_IN_HOSTS.test(plain) ? '' : domainToASCII(plain);
-  if (network === null && HOST.test(host) && isIP(host) === 0 && !ENDS_IN_NUMBER.test(plain ?? '')) {
+  if (network === null && isName(host) && !ENDS_IN_NUMBER.test(plain ?? '')) {
     return { kind: 'host', host, port };
   }
   throw invalidEntry(entry);
+}
+
+/** Parses `*.gpu.example`; null for an entry of another form. */
+function parseWildcard(entry: string): Entry | null {
+  if (!entry.startsWith('*.')) return null;
+  try {
+    const parsed = parseEntry(entry.slice('*.'.length));
+    if (parsed.kind === 'host') return { kind: 'wildcard', under: `.${parsed.host}`, port: parsed.port };
+  } catch {
+    // The error has to name the whole entry.
+  }
+  throw invalidEntry(entry);
+}
+
+/** Whether a text is the name of a host, and no address in any form. */
+function isName(host: string): boolean {
+  return HOST.test(host) && isIP(host) === 0 && !ENDS_IN_NUMBER.test(host);
 }
 
 function parseNetwork(text: string): Network | null {

@@ -163,7 +163,9 @@ describe('an address of an engine', () => {
     // It is there already.
     expect(await closed.fleet.add(engine.url)).toBe('EditEngine');
 
-    const { fleet } = await start({ ENGINE_ALLOW: `gpu-1.lan:8188,10.1.0.0/16,127.0.0.1:${port}` });
+    const { fleet } = await start({
+      ENGINE_ALLOW: `gpu-1.lan:8188,*.rented.test:8188,10.1.0.0/16,127.0.0.1:${port}`,
+    });
     for (const url of [
       'http://gpu-1.lan:8189',
       'http://gpu-2.lan:8188',
@@ -173,6 +175,12 @@ describe('an address of an engine', () => {
       'http://localhost:8188',
       // A name is not resolved, wherever it leads.
       `http://localhost:${port}`,
+      'http://rented.test:8188',
+      'http://a.rented.test:8189',
+      'http://a.rented.test.:8188',
+      'http://169.254.169.254/.rented.test:8188',
+      'http://evil.test\\.rented.test:8188',
+      'http://evilrented.test:8188',
     ]) {
       expect(await fleet.add(url)).toMatch(/^url takes the URL of a host that ENGINE_ALLOW has, got /);
     }
@@ -187,6 +195,7 @@ describe('an address of an engine', () => {
     );
     expect(await fleet.list()).toEqual([]);
     expect(await fleet.add('http://gpu-1.lan:8188')).toBe('EditEngine');
+    expect(await fleet.add('http://a.b.rented.test:8188')).toBe('EditEngine');
     expect(await fleet.add('https://gpu-1.lan:8188')).toBe(
       'url takes another URL: http://gpu-1.lan:8188 is in the fleet',
     );

@@ -59,6 +59,76 @@ describe('an allow list', () => {
   });
 
   it.each([
+    ['*.gpu.test', 'a.gpu.test', 80, true],
+    ['*.GPU.Test', 'A.gPU.test', 80, true],
+    ['*.gpu.test', 'b.a.gpu.test', 80, true],
+    ['*.gpu.test', '127.0.0.1.gpu.test', 80, true],
+    ['*.gpu.test', 'gpu.test', 80, false],
+    ['*.gpu.test', 'evilgpu.test', 80, false],
+    ['*.gpu.test', 'a.gpu.test.evil', 80, false],
+    ['*.gpu.test', '.gpu.test', 80, false],
+    ['*.gpu.test', 'a..gpu.test', 80, false],
+    ['*.gpu.test', 'a.gpu.test.', 80, false],
+    ['*.gpu.test', '*.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test/.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test#.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test\\.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test@x.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test\0.gpu.test', 80, false],
+    ['*.gpu.test', 'evil.test%00.gpu.test', 80, false],
+    ['*.gpu.test', `${'a'.repeat(64)}.gpu.test`, 80, false],
+    ['*.gpu.test', `${'a.'.repeat(130)}gpu.test`, 80, false],
+    ['*.gpu.test', '', 80, false],
+    ['*.gpu.test', '10.0.0.1', 80, false],
+    ['*.gpu.test', '::1', 80, false],
+    ['*.gpu.test:8188', 'a.gpu.test', 8188, true],
+    ['*.gpu.test:8188', 'a.gpu.test', 80, false],
+    ['*.bücher.test', 'a.xn--bcher-kva.test', 80, true],
+    ['*.lan', 'a.lan', 80, true],
+    ['*.lan', 'lan', 80, false],
+    ['gpu.test,*.gpu.test', 'gpu.test', 80, true],
+  ])('%s with wildcards: a host named %j at port %i is %s', (text, host, port, allowed) => {
+    expect(parseAllowList(text, { wildcards: true }).allowsHost(host, port)).toBe(allowed);
+  });
+
+  it('allows no address by a wildcard', () => {
+    const list = parseAllowList('*.gpu.test', { wildcards: true });
+    for (const address of ['127.0.0.1', '::1', '169.254.169.254', 'a.gpu.test', '::ffff:10.0.0.1']) {
+      expect(list.allowsAddress(address, 80), address).toBe(false);
+    }
+  });
+
+  it.each([
+    '*',
+    '*.',
+    '*..test',
+    '*.*.test',
+    '*.*',
+    '**.test',
+    'a*.test',
+    'a.*.test',
+    'a.test.*',
+    '*gpu.test',
+    '*.1',
+    '*.0.0.1',
+    '*.0x1',
+    '*.test.1',
+    '*.127.0.0.1',
+    '*.10.0.0.0/8',
+    '*.[::1]',
+    '*.::1',
+    '*:80',
+    '*.a.test:0',
+    '*.a.test/path',
+    'http://*.a.test',
+    '*.u@a.test',
+    '*.a b.test',
+    '[*.a.test]:80',
+  ])('with wildcards throws on %s and names it', entry => {
+    expect(() => parseAllowList(`ok.test, ${entry}`, { wildcards: true })).toThrow(JSON.stringify(entry));
+  });
+
+  it.each([
     '10/8',
     '10.1/8',
     '0x0a.0.0.0/8',
