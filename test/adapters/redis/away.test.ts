@@ -6,6 +6,7 @@ import type { Job } from '../../../src/jobs/job.ts';
 import { createUpdates } from '../../../src/jobs/updates/updates.ts';
 import { aJob } from '../../support/jobs.ts';
 import { acquireLane, asking, claimFor, renewLane } from '../../support/lanes.ts';
+import { startSilentProxy } from '../../support/proxies.ts';
 import {
   openStore,
   type StartOptions,
@@ -236,6 +237,36 @@ describe('a lost Redis', () => {
     await expectAway(a, aJob(), 2_500);
     redis.resume();
     // The commit that was given up may have been carried out: then this one is stale and the snapshot is the same.
+    const claimed = await commitWhenBack(a, job, CLAIM);
+    expect((await stream.next()).value).toEqual(claimed);
+  });
+
+  it('notices at once that the subscribing connection was closed, and by a ping that it is half-open', async () => {
+    const redis = await start();
+    const proxy = await startSilentProxy(redis.url);
+    ends.push(proxy.stop);
+    const a = await open(redis);
+    const b = await openStore(proxy.url.replace('http:', 'redis:'));
+    ends.push(b.close);
+    const job = aJob();
+    await a.ledger.submit(job, OPEN);
+    const stream = await watch(b, job.id);
+    await stream.next();
+    const told = (text: string) => b.log.lines.filter(({ message }) => message.includes(text)).length;
+    /** Milliseconds until the loss is noticed. Live updates have continued when it resolves. */
+    const noticedAfter = async (lose: () => Promise<unknown>): Promise<number> => {
+      const [lost, back] = [told('live updates are interrupted'), told('live updates from Redis continue')];
+      const { ms } = await attempt(async () => {
+        await lose();
+        await until(() => told('live updates are interrupted') > lost);
+      });
+      await until(() => told('live updates from Redis continue') > back);
+      return ms;
+    };
+    const kill = () => withClient(redis.url, client => client.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
+    // Less than a ping takes.
+    expect(await noticedAfter(kill)).toBeLessThan(1_000);
+    expect(await noticedAfter(async () => proxy.silence())).toBeLessThan(5_000);
     const claimed = await commitWhenBack(a, job, CLAIM);
     expect((await stream.next()).value).toEqual(claimed);
   });
