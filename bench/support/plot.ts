@@ -29,6 +29,8 @@ const LEFT = 70;
 const RIGHT = 36;
 const TOP = 76;
 const BOTTOM = 56;
+/** Of a name in the legend, which has room for four. */
+const LEGEND_WIDTH = 155;
 
 /**
  * Colours that differ in lightness too, and markers that differ in shape: the lines can be told apart without colours.
@@ -80,7 +82,7 @@ function drawSeries(
 ): string {
   const colour = COLOURS[n % COLOURS.length] ?? 'currentColor';
   const placed = points.map(point => [across(point.x), up(point.y)] as const);
-  const legendX = LEFT + n * 200;
+  const legendX = LEFT + n * LEGEND_WIDTH;
   return `<g stroke="${colour}" fill="${colour}">
 <polyline class="line" points="${placed.map(([px, py]) => `${px},${py}`).join(' ')}"/>
 ${placed.map(([px, py]) => marker(n, px, py)).join('')}${marker(n, legendX + 5, 48)}

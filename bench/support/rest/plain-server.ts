@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 /**
  * The peer, in a process of its own: bare `node:http`. `json <text> [headers]` answers everything with that JSON, written
- * anew each time, and with those headers (a JSON object) and an id; `file <path>` pipes that file. Says its URL on standard
- * output.
+ * anew each time, and with those headers (a JSON object) and an id; `file <path>` pipes that file; `store <folder>` writes each
+ * body to a new file there and flushes it. Says its URL on standard output.
  */
 const [kind, content = '', more] = process.argv.slice(2);
 const headers: Readonly<Record<string, string>> | null = more === undefined ? null : JSON.parse(more);
@@ -22,10 +24,23 @@ function sendJson(response: ServerResponse, value: unknown): void {
     .end(text);
 }
 
+async function store(request: IncomingMessage): Promise<string> {
+  const id = randomUUID();
+  await pipeline(request, createWriteStream(join(content, id), { flush: true }));
+  return id;
+}
+
 const value: unknown = kind === 'json' ? JSON.parse(content) : null;
 const size = kind === 'file' ? (await stat(content)).size : 0;
-const server = createServer((_request, response) => {
+const server = createServer((request, response) => {
   if (kind === 'json') return sendJson(response, value);
+  if (kind === 'store') {
+    store(request).then(
+      id => sendJson(response, { id }),
+      error => response.destroy(error),
+    );
+    return;
+  }
   response.writeHead(200, { 'content-type': 'image/png', 'content-length': size });
   createReadStream(content).pipe(response);
 });
