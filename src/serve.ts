@@ -1,11 +1,8 @@
-import { createEngineClient, EngineUnreachable } from './comfyui/client.ts';
 import { readEngineName } from './comfyui/names.ts';
 import type { Environment } from './config/files.ts';
 import { type Config, misspelled, readConfig } from './config.ts';
-import { startFault } from './gateway/faults.ts';
 import { stopWithin } from './gateway/stops.ts';
-import { type Gateway, startGateway } from './gateway.ts';
-import { blockOtherDecoders, decodeOnOneThread } from './images/decode.ts';
+import type { Gateway } from './gateway.ts';
 import { createLog, createPrettyLog, type Log } from './log.ts';
 
 /** Exit code for invalid settings: EX_CONFIG of sysexits.h. */
@@ -47,6 +44,7 @@ function didYouMean(name: string, meant: string): string {
 
 /** What is wrong with http or https in the URL of an engine; null for nothing, or if it does not respond. */
 async function schemeFault(url: string, { credentialsOf }: Config): Promise<string | null> {
+  const { createEngineClient, EngineUnreachable } = await import('./comfyui/client.ts');
   const engine = createEngineClient({ url, credentials: credentialsOf(url), timeoutMs: ENGINE_CHECK_MS });
   try {
     await engine.systemStats();
@@ -77,10 +75,14 @@ export async function serve(environment: Environment): Promise<1 | typeof BAD_CO
   for (const { name, meant } of misspelled(environment)) {
     log.warn({ variable: name }, didYouMean(name, meant));
   }
+  // Loaded here, so that faults of settings are reported at once: most of a start goes into loading the gateway.
+  const { startGateway } = await import('./gateway.ts');
+  const { blockOtherDecoders, decodeOnOneThread } = await import('./images/decode.ts');
   let gateway: Gateway;
   try {
     gateway = await startGateway(result.config, log);
   } catch (error) {
+    const { startFault } = await import('./gateway/faults.ts');
     const fault = startFault(error, result.config);
     if (fault !== null) {
       console.error(fault);

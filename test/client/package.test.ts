@@ -141,8 +141,10 @@ describe('a checkout', () => {
   it('runs the program from its sources, built or not', async () => {
     const { bin } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
     const folder = await mkdtemp(join(tmpdir(), 'checkout-'));
+    // Those that some gateways use are ten times as large as the sources.
+    const filter = (from: string): boolean => !from.endsWith('/node_modules');
     for (const part of ['bin', 'src', 'workflows', 'package.json']) {
-      await cp(join(ROOT, part), join(folder, part), { recursive: true });
+      await cp(join(ROOT, part), join(folder, part), { recursive: true, filter });
     }
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     expect(await run(folder, [bin['qwen-edit'], 'workflows', 'list'])).toContain('qwen-image-edit-plus');

@@ -27,6 +27,7 @@ async function submitted(gateway: Rig): Promise<string> {
     image1_url: `${pictures.url}/cat.png`,
     prompt: 'Make it night',
     steps: 2,
+    megapixels: 0.1,
   });
   return String(body.job_id);
 }
@@ -158,7 +159,7 @@ describe('while the bucket is unreachable', () => {
     const done = await edited(gateway);
     const picture = `${pictures.url}/cat.png`;
     const submit = `mutation {
-      editImage(input: { images: [{ url: "${picture}" }], prompt: "Day", steps: 1, idempotencyKey: "k" }) { __typename }
+      editImage(input: { images: [{ url: "${picture}" }], prompt: "Day", steps: 1, megapixels: 0.1, idempotencyKey: "k" }) { __typename }
     }`;
     proxy.let('nothing');
     proxy.cut();

@@ -108,7 +108,7 @@ describe('an edit with a workflow that was made from a published file', () => {
         seed: 1000 + index,
         steps: 2,
         cfg: 3,
-        megapixels: 0.5,
+        megapixels: 0.1,
       };
       jobs.set(await submit(rig, fields), file);
     }
