@@ -244,6 +244,12 @@ export const texts = {
     more: (count: number) => `And ${count} more.`,
   },
   ago,
+  limits: {
+    about: 'Your limits: ',
+    waiting: (used: number, allowed: number) => `${used} of ${amount(allowed)} edits waiting`,
+    work: (used: number, allowed: number, resetsAt: string) =>
+      `${amount(used)} of ${amount(allowed)} megapixel-steps used until ${clock(resetsAt)}`,
+  },
   signin: {
     title: 'Sign in',
     about: 'This gateway asks for a key. It is kept until you close this tab.',
@@ -263,6 +269,13 @@ export const texts = {
 function duration(seconds: number): string {
   if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+}
+
+const amount = (value: number): string => value.toLocaleString('en', { maximumFractionDigits: 1 });
+
+/** The time of the day here, such as 18:05. */
+function clock(time: string): string {
+  return new Date(time).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 }
 
 const gigabytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);

@@ -1,26 +1,12 @@
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import type { AxeResults } from 'axe-core';
-import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { axeFindings } from '../support/clients/axe.ts';
 import { type StudioRig, startStudio } from '../support/studio.ts';
 
 let studio: StudioRig;
-let axe: string;
 beforeAll(async () => {
-  axe = await readFile(fileURLToPath(import.meta.resolve('axe-core/axe.min.js')), 'utf8');
   studio = await startStudio({ SANDBOX_STEP: '20ms' });
 }, 240_000);
 afterAll(() => studio.close());
-
-/** What axe finds, with the element and why. */
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate<AxeResults>('axe.run()');
-  return violations.flatMap(({ id, nodes }) =>
-    nodes.map(node => `${id}: ${node.html}: ${node.failureSummary}`),
-  );
-}
 
 describe.each(['light', 'dark'] as const)('in the %s theme axe finds nothing', colorScheme => {
   it('before, while and after an edit runs, nor in the other views', async () => {
@@ -37,26 +23,26 @@ describe.each(['light', 'dark'] as const)('in the %s theme axe finds nothing', c
       .getByLabel('Image 3')
       .setInputFiles({ name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('not an image') });
     await page.getByRole('alert').waitFor();
-    expect(await findings(page)).toEqual([]);
+    expect(await axeFindings(page)).toEqual([]);
     await page.getByRole('button', { name: 'Remove image 3' }).click();
     await page.getByRole('button', { name: 'Paint what may change' }).click();
     await page.getByText('Rectangle by numbers').click();
-    expect(await findings(page)).toEqual([]);
+    expect(await axeFindings(page)).toEqual([]);
     await page.getByRole('button', { name: 'All', exact: true }).click();
     await page.getByRole('button', { name: 'Done' }).click();
     await page.getByRole('button', { name: 'Remove the mask' }).waitFor();
-    expect(await findings(page)).toEqual([]);
+    expect(await axeFindings(page)).toEqual([]);
     await page.getByRole('button', { name: 'Remove the mask' }).click();
     await edit.click();
     await progress.waitFor();
-    expect(await findings(page)).toEqual([]);
+    expect(await axeFindings(page)).toEqual([]);
     await result.first().waitFor();
-    expect(await findings(page)).toEqual([]);
+    expect(await axeFindings(page)).toEqual([]);
     for (const view of ['History', 'Engines']) {
       await page.getByRole('link', { name: view }).click();
       await page.getByRole('heading', { name: view }).waitFor();
-      expect(await findings(page)).toEqual([]);
+      expect(await axeFindings(page)).toEqual([]);
     }
     await context.close();
-  });
+  }, 60_000);
 });

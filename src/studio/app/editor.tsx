@@ -7,6 +7,7 @@ import { MaskDialog } from '../mask/mask-dialog.tsx';
 import { ParametersForm } from '../parameters/parameters-form.tsx';
 import { PromptField } from '../prompt/prompt-field.tsx';
 import { Stage } from '../result/stage.tsx';
+import { LimitsNote } from '../signin/limits-note.tsx';
 import { texts } from '../texts.ts';
 import { useStudio } from './context.ts';
 
@@ -36,6 +37,7 @@ export function Editor() {
           <ImageRow />
           <PromptField />
           <ParametersForm />
+          <LimitsNote />
         </div>
         <SubmitBar />
       </form>

@@ -12,6 +12,7 @@ import { createParameters, type Parameters } from '../parameters/parameters.ts';
 import { createResultSize, type ResultSize } from '../parameters/size.ts';
 import { createPrompt, type Prompt } from '../prompt/prompt.ts';
 import { createViewer, type Viewer } from '../result/viewer.ts';
+import { createLimits, type Limits } from '../signin/limits.ts';
 import { createSession, type Session } from '../signin/session.ts';
 import { type Announcer, createAnnouncer } from './announcer.ts';
 import { createGatewayInfo, type GatewayInfo } from './gateway-info.ts';
@@ -37,6 +38,7 @@ export interface Studio {
   readonly resultSize: ResultSize;
   readonly masks: Masks;
   readonly jobs: Jobs;
+  readonly limits: Limits;
   readonly submit: Submit;
   readonly viewer: Viewer;
   readonly history: History;
@@ -77,6 +79,7 @@ export function createStudio({
   const masks = createMasks({ images, parameters, drafts, announcer });
   const feed = createFeed({ client, session });
   const jobs = createJobs({ client, session, store, route, announcer, feed });
+  const limits = createLimits({ session, jobs });
   const submit = createSubmit({ client, session, images, masks, prompt, parameters, jobs, announcer });
 
   const load = (): void => {
@@ -101,6 +104,7 @@ export function createStudio({
     resultSize,
     masks,
     jobs,
+    limits,
     submit,
     viewer: createViewer(jobs),
     history: createHistory({ client, session, feed, announcer }),
@@ -123,6 +127,7 @@ export function createStudio({
       load();
     },
     async stop() {
+      limits.stop();
       jobs.stop();
       feed.stop();
       resultSize.stop();
