@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /**
@@ -25,21 +24,12 @@ const SLOW = [
 ];
 
 /**
- * Files that share a process, and in it the modules that are loaded: half of what these take is loading. They leave nothing
- * behind that others see: they mock no module, and start nothing that goes on.
+ * Files that run in a process of their own, because they measure its memory. All others share the processes of the workers, and
+ * in them the modules that are loaded: loading them takes longer than most files do. They leave nothing behind that others see.
  */
-const SHARED = [
-  'test/{comfyui,config,docs,graphql,images,jobs,mcp,operations,workflows}/**/*.test.ts',
-  'test/adapters/{embedded,files}/**/*.test.ts',
-  'test/http/graphql/**/*.test.ts',
-];
+const ALONE = ['test/http/limits/sockets.test.ts', 'test/http/rest/{download,errors,uploads}.test.ts'];
 
 export default defineConfig(({ mode }) => ({
-  resolve: {
-    // graphql ships as CommonJS and as ESM. Vite would load one and the libraries the other, and their classes differ;
-    // this makes it the one that Node loads for both.
-    alias: [{ find: /^graphql$/, replacement: createRequire(import.meta.url).resolve('graphql') }],
-  },
   test: {
     // Builds the pages and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
@@ -50,11 +40,18 @@ export default defineConfig(({ mode }) => ({
     // On a busy machine what a test waits for arrives late.
     expect: { poll: { timeout: 15_000 } },
     env: { NODE_ENV: 'test' },
+    // Node loads the modules, as it does for `npm start`. So `vi.mock` is not supported.
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     projects: [
-      { extends: true, test: { name: 'shared', isolate: false, include: SHARED, exclude: excluded(mode) } },
+      { extends: true, test: { name: 'alone', include: ALONE, exclude: excluded(mode) } },
       {
         extends: true,
-        test: { name: 'alone', include: ['test/**/*.test.ts'], exclude: [...excluded(mode), ...SHARED] },
+        test: {
+          name: 'shared',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: [...excluded(mode), ...ALONE],
+        },
       },
     ],
   },

@@ -1,21 +1,26 @@
 import type { LookupAddress } from 'node:dns';
-import { lookup } from 'node:dns/promises';
-import { afterEach, expect, it, vi } from 'vitest';
+import dns from 'node:dns/promises';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { replaceBuiltin } from '../support/builtins.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { plainImage } from '../support/images.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { API_KEYS, as, KEYS } from '../support/requests.ts';
 
-/** The system's look-up; each answers when its test lets it. */
-vi.mock('node:dns/promises', () => ({
-  lookup: vi.fn(
-    (host: string) =>
-      new Promise<LookupAddress[]>(resolve => {
-        pending.push({ host, answer: () => resolve([{ address: '127.0.0.1', family: 4 }]) });
-      }),
-  ),
-}));
+/** Stands in for the system's look-up; each answers when its test lets it. */
+const lookup = vi.fn(
+  (host: string) =>
+    new Promise<LookupAddress[]>(resolve => {
+      pending.push({ host, answer: () => resolve([{ address: '127.0.0.1', family: 4 }]) });
+    }),
+);
 const pending: { host: string; answer: () => void }[] = [];
+
+let restore: () => void;
+beforeAll(() => {
+  restore = replaceBuiltin(dns, 'lookup', lookup);
+});
+afterAll(() => restore());
 
 const WEBHOOKS = {
   WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
@@ -26,10 +31,10 @@ const opened: { close(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const thing of opened.splice(0).reverse()) await thing.close();
   for (const { answer } of pending.splice(0)) answer();
-  vi.mocked(lookup).mockClear();
+  lookup.mockClear();
 });
 
-const asked = (): string[] => vi.mocked(lookup).mock.calls.map(([host]) => host);
+const asked = (): string[] => lookup.mock.calls.map(([host]) => host);
 
 async function gateway(settings: Record<string, string>): Promise<Rig> {
   const rig = await startRig({ ...WEBHOOKS, ...settings });

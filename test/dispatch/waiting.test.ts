@@ -134,9 +134,9 @@ describe('waitReason', () => {
   it('names the engine of the job to operators only', () => {
     const held: Job = { ...job, lane: 'gpu:8188#1', engine: 'gpu:8188' };
     const paused: Job = { ...job, notBefore: 2_400, lostOn: 'gpu:8188' };
-    for (const of of [held, paused]) {
-      expect(reasonOf([engine('READY')], { of })?.message).not.toContain('gpu:8188');
-      expect(reasonOf([engine('READY')], { of, operator: true })?.message).toContain('gpu:8188');
+    for (const lost of [held, paused]) {
+      expect(reasonOf([engine('READY')], { of: lost })?.message).not.toContain('gpu:8188');
+      expect(reasonOf([engine('READY')], { of: lost, operator: true })?.message).toContain('gpu:8188');
     }
   });
 

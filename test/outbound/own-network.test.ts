@@ -1,21 +1,25 @@
-import type { NetworkInterfaceInfo, networkInterfaces } from 'node:os';
-import { expect, it, vi } from 'vitest';
+import os, { type NetworkInterfaceInfo } from 'node:os';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
+import { replaceBuiltin } from '../support/builtins.ts';
 import { blocked, loader } from '../support/images.ts';
 
-/** This host, with an interface in a public network besides its own. */
-vi.mock('node:os', async importOriginal => {
-  const os = await importOriginal<{ networkInterfaces: typeof networkInterfaces }>();
-  const outside: NetworkInterfaceInfo = {
-    address: '93.184.216.34',
-    netmask: '255.255.255.0',
-    family: 'IPv4',
-    mac: '00:00:00:00:00:00',
-    internal: false,
-    cidr: '93.184.216.34/24',
-  };
-  return { ...os, networkInterfaces: () => ({ ...os.networkInterfaces(), outside: [outside] }) };
+const outside: NetworkInterfaceInfo = {
+  address: '93.184.216.34',
+  netmask: '255.255.255.0',
+  family: 'IPv4',
+  mac: '00:00:00:00:00:00',
+  internal: false,
+  cidr: '93.184.216.34/24',
+};
+
+// This host, with an interface in a public network besides its own.
+let restore: () => void;
+beforeAll(() => {
+  const own = os.networkInterfaces();
+  restore = replaceBuiltin(os, 'networkInterfaces', () => ({ ...own, outside: [outside] }));
 });
+afterAll(() => restore());
 
 it.each(['93.184.216.34', '93.184.216.99'])(
   'a public address next to this server is not requested, nor a name for it: %s',
