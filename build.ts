@@ -18,8 +18,9 @@ await installPackages(['tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
 // What is no longer made would be published all the same.
 const made = (await readdir('dist').catch(() => [])).filter(name => name !== 'pages');
 for (const name of made) await rm(`dist/${name}`, { recursive: true });
-for (const project of ['tsconfig.build.json', 'tsconfig.types.json']) {
-  const { status } = spawnSync(process.execPath, [TSC, '-p', project], {
+// The types of the program are checked by `npm run typecheck`, which takes several times as long as making the JavaScript.
+for (const words of [['tsconfig.build.json', '--noCheck'], ['tsconfig.types.json']]) {
+  const { status } = spawnSync(process.execPath, [TSC, '-p', ...words], {
     stdio: 'inherit',
   });
   if (status !== 0) process.exit(1);

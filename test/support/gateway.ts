@@ -90,7 +90,11 @@ export async function startGatewayProcess(
     env: { PATH: process.env.PATH, ...testEnvironment(dataDir, overrides) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  // A test that times out does not end it.
+  const abandon = (): boolean => child.kill('SIGKILL');
+  process.once('exit', abandon);
   const exited = new Promise<number | null>(resolve => child.once('exit', resolve));
+  void exited.then(() => process.removeListener('exit', abandon));
   let output = '';
   const url = await new Promise<string>((resolve, reject) => {
     const read = (chunk: Buffer): void => {
