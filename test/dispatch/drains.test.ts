@@ -64,7 +64,13 @@ describe('a drained engine', () => {
     const redis = await startRedis({ aof: true });
     closers.push(() => redis.stop());
     const engine = await startEngine();
-    const settings = { COMFYUI_URL: engine.url, REDIS_URL: redis.url, LEASE: '2s' };
+    const settings = {
+      COMFYUI_URL: engine.url,
+      REDIS_URL: redis.url,
+      LEASE: '2s',
+      // Either runs the job in the end.
+      DATA_DIR: await dataDir(),
+    };
     const [a, b] = [await start(settings), await start(settings)];
     await expect.poll(() => stateOf(b.rig)).toBe('READY');
     await setDrained(a.rig, engine, true);
