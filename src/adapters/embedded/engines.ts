@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { createListeners } from '../../concurrency/listeners.ts';
 import { engineContent, isBlank, readEngineRecord, type StoredEngine } from '../../jobs/engines.ts';
 import type { Clock, EngineRecords } from '../../jobs/ports.ts';
-import { createListeners } from '../listeners.ts';
 
 /** The records of engines, in a table of the job file. `flush` resolves once changes survive the process. */
 export function createEmbeddedEngines(

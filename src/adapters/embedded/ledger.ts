@@ -1,6 +1,7 @@
 import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { createListeners } from '../../concurrency/listeners.ts';
 import { advance } from '../../jobs/advance.ts';
 import type { NewBatch } from '../../jobs/batches/batch.ts';
 import {
@@ -29,7 +30,6 @@ import type {
   SubmitOptions,
   SubmitResult,
 } from '../../jobs/ports.ts';
-import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
 import { createBatchTables } from './batches.ts';

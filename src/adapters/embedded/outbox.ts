@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
+import { createListeners } from '../../concurrency/listeners.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
 import type { Clock, Outbox } from '../../jobs/ports.ts';
-import { createListeners } from '../listeners.ts';
 
 /** The outbox with the methods that the ledger needs. */
 export interface EmbeddedOutbox extends Outbox {

@@ -1,5 +1,5 @@
+import { createListeners } from '../../concurrency/listeners.ts';
 import type { LastClaim, LastClaims } from '../../jobs/last-claims.ts';
-import { createListeners } from '../listeners.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';
 import { reach, unexpected } from './replies.ts';

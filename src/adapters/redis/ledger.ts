@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createListeners } from '../../concurrency/listeners.ts';
 import { advance } from '../../jobs/advance.ts';
 import { type ClaimRequest, type ClaimResult, claimedBy } from '../../jobs/claims.ts';
 import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
@@ -15,7 +16,6 @@ import type {
   Ledger,
   SubmitResult,
 } from '../../jobs/ports.ts';
-import { createListeners } from '../listeners.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { createRedisAgreements } from './agreements.ts';
 import { createRedisBatches, keyField, ownerSuffix } from './batches.ts';

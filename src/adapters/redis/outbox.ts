@@ -1,6 +1,6 @@
+import { createListeners } from '../../concurrency/listeners.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
 import type { Clock, Outbox } from '../../jobs/ports.ts';
-import { createListeners } from '../listeners.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';
 import { asList, asNumber, reach } from './replies.ts';

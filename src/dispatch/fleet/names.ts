@@ -1,4 +1,5 @@
 import { type EngineName, readEngineName } from '../../comfyui/names.ts';
+import { createListeners } from '../../concurrency/listeners.ts';
 import type { Log } from '../../log.ts';
 import { configuredAt } from './changes.ts';
 import type { ConfiguredEngines } from './fleet.ts';
@@ -59,7 +60,7 @@ export function watchNames(options: {
   const names = urls.map(readEngineName).filter(name => name !== null);
   const found = new Map<EngineName, readonly ConfiguredEngine[]>();
   const failing = new Set<EngineName>();
-  const listeners = new Set<() => void>();
+  const listeners = createListeners();
 
   async function look(name: EngineName): Promise<void> {
     try {
@@ -78,7 +79,7 @@ export function watchNames(options: {
       failing.delete(name);
       if (before.length === after.length && before.every(({ id }, n) => id === after[n]?.id)) return;
       log.info({ name: name.text, engines: after.map(({ id }) => id) }, 'the name has other engines');
-      for (const listener of [...listeners]) listener();
+      listeners.call();
     } catch (error) {
       if (!failing.has(name)) log.warn({ name: name.text, err: error }, 'the name could not be looked up');
       failing.add(name);
@@ -97,11 +98,7 @@ export function watchNames(options: {
   return {
     ready: lookUp(),
     present: () => [...plain, ...names.flatMap(name => found.get(name) ?? [])],
-    onChange(listener) {
-      const own = (): void => listener();
-      listeners.add(own);
-      return () => listeners.delete(own);
-    },
+    onChange: listeners.add,
     async stop() {
       if (timer !== null) clearInterval(timer);
       await looking;
