@@ -1,17 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SystemStats } from '../../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
-import { type EngineSocket, type EngineSocketOptions, openEngineSocket } from '../../comfyui/socket.ts';
+import type { EngineClient } from '../../comfyui/client.ts';
+import type { EngineSocket } from '../../comfyui/socket.ts';
 import { engineId } from '../../jobs/engines.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { ModelChoice } from '../../workflows/bind/models.ts';
-import { checkAgainstEngine, modelsOnEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
-import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
+import type { ObjectInfo } from '../../workflows/check/object-info.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
-import type { Workflow } from '../../workflows/workflow.ts';
-import { findPrompt, type PromptName, stopPrompt } from '../run/lookup.ts';
+import type { PromptName } from '../run/lookup.ts';
+import { createAbandoned } from './abandoned.ts';
 import {
   type EngineHealthEvent,
   type EngineHold,
@@ -21,6 +19,8 @@ import {
   startHealth,
 } from './engine-state.ts';
 import { canTarget, type Problems, sayWhatRuns, whyUnfit } from './inspection.ts';
+import { createInventory } from './inventory.ts';
+import { createEngineSockets, type RunSocketOptions } from './sockets.ts';
 
 export interface EngineStatus {
   readonly id: string;
@@ -84,11 +84,6 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-/** See EngineSocketOptions. */
-export type RunSocketOptions = Pick<EngineSocketOptions, 'onEvent' | 'onClose'> & {
-  readonly signal: AbortSignal;
-};
-
 export interface EngineOptions {
   readonly client: EngineClient;
   readonly workflows: WorkflowCatalog;
@@ -102,36 +97,29 @@ export interface EngineOptions {
 
 const NO_MODELS: EngineStatus['models'] = new Map();
 const UPLOADS_REMEMBERED = 1_000;
-/** How long a prompt that was given up may still arrive, in milliseconds. */
-const ABANDONED_MS = 60_000;
-
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
 export function startEngine({ client, workflows, now, log, probeMs, onLost }: EngineOptions): Engine {
   const id = engineId(client.url);
   const stopping = new AbortController();
   const waiters = new Set<() => void>();
-  /** Prompts that were given up, with the time until which they may arrive. */
-  const abandoned = new Map<PromptName, number>();
+  const abandoned = createAbandoned(id, { client, now, log });
+  const inventory = createInventory(client, workflows);
   const uploaded = new LRUCache<string, string>({ max: UPLOADS_REMEMBERED });
 
   let health = startHealth(now());
   let stats: SystemStats | null = null;
   let previewMetadata = false;
-  /** Nodes and files of the engine, with the problems of each workflow that was checked against them. */
-  let inventory: {
-    info: ObjectInfo;
-    found: WeakMap<Workflow, readonly WorkflowProblem[]>;
-    models: WeakMap<Workflow, readonly ModelChoice[]>;
-  } | null = null;
-  /** Why its WebSocket does not open; null when it does. */
-  let deaf: string | null = null;
-  /** The next probe tests the WebSocket. */
-  let testSocket = true;
-  let testing: Promise<void> | null = null;
   /** What the log says that it runs. */
   let told: string | null = null;
   /** Ends the pause before the next probe. */
   let wake: (() => void) | null = null;
+  const sockets = createEngineSockets({
+    engine: id,
+    client,
+    answersFlags: () => previewMetadata,
+    isDown: () => health.state === 'DOWN',
+    log,
+  });
 
   function apply(event: EngineHealthEvent): void {
     const before = health;
@@ -147,103 +135,6 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
     if (state === 'READY') for (const waiter of [...waiters]) waiter();
   }
 
-  /** Null before the first inventory. */
-  function problemsOf(workflow: Workflow): readonly WorkflowProblem[] | null {
-    if (inventory === null) return null;
-    const known = inventory.found.get(workflow);
-    if (known !== undefined) return known;
-    const found = checkAgainstEngine(workflow, inventory.info);
-    inventory.found.set(workflow, found);
-    return found;
-  }
-
-  function problems(): Problems {
-    return new Map(
-      workflows.all().flatMap(workflow => {
-        const found = problemsOf(workflow);
-        return found === null ? [] : [[workflow.name, found] as const];
-      }),
-    );
-  }
-
-  /** What it uses for files with alternatives, in the workflows of these names. */
-  function models(runnable: readonly string[]): ReadonlyMap<string, readonly ModelChoice[]> {
-    const chosen = new Map<string, readonly ModelChoice[]>();
-    for (const workflow of workflows.all()) {
-      if (inventory === null || !runnable.includes(workflow.name)) continue;
-      const known = inventory.models.get(workflow) ?? modelsOnEngine(workflow, inventory.info);
-      inventory.models.set(workflow, known);
-      if (known.length > 0) chosen.set(workflow.name, known);
-    }
-    return chosen;
-  }
-
-  async function readInventory(): Promise<void> {
-    previewMetadata = await client.previewMetadata();
-    apply({ type: 'readingInventory' });
-    inventory = {
-      info: parseObjectInfo(await client.objectInfo()),
-      found: new WeakMap(),
-      models: new WeakMap(),
-    };
-    for (const workflow of workflows.all()) problemsOf(workflow);
-  }
-
-  /** Stops the prompts that were given up. Returns how many of them run; what a proxy forbids is tried again. */
-  async function stopAbandoned(): Promise<number> {
-    let running = 0;
-    for (const [name, until] of abandoned) {
-      try {
-        const place = await findPrompt(client, name);
-        if (place.kind === 'running') running += 1;
-        if (place.kind === 'running' || place.kind === 'pending') {
-          await stopPrompt(client, place.promptId, canTarget(stats));
-        } else if (place.kind === 'ended' || now() > until) {
-          abandoned.delete(name);
-        }
-      } catch (error) {
-        if (!(error instanceof EngineUnreachable) || error.isDown) throw error;
-        log.debug({ engine: id, ...name, reason: error.message }, 'could not stop a prompt');
-      }
-    }
-    return running;
-  }
-
-  async function openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket> {
-    try {
-      const socket = await openEngineSocket({
-        ...client.socketUrl(clientId),
-        answersFlags: previewMetadata,
-        ...options,
-      });
-      if (deaf !== null) log.info({ engine: id }, 'the WebSocket of the engine opens again');
-      deaf = null;
-      testSocket = false;
-      return socket;
-    } catch (error) {
-      // The engine itself may be away: the next probe that it answers tells.
-      testSocket = true;
-      throw error;
-    }
-  }
-
-  /** Tests the WebSocket of an engine that has just answered a probe. */
-  async function tryItsSocket(): Promise<void> {
-    const ignore = (): void => undefined;
-    const options = { onEvent: ignore, onClose: ignore, signal: stopping.signal };
-    try {
-      const socket = await openSocket(`probe-${randomUUID()}`, options);
-      await socket.close();
-    } catch (error) {
-      if (stopping.signal.aborted || health.state === 'DOWN') return;
-      const reason = error instanceof Error ? error.message : String(error);
-      if (deaf === null) {
-        log.warn({ engine: id, reason }, 'jobs of the engine run without steps and previews');
-      }
-      deaf = `${reason}; jobs run without steps and previews`;
-    }
-  }
-
   /** Logs which workflows it runs and what it lacks for the others: at first, and whenever that changes. */
   function tellWhatRuns(found: Problems): void {
     const text = sayWhatRuns(found);
@@ -256,14 +147,18 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
     try {
       stats = await client.systemStats();
       const reading = needsInventory(health, now());
-      if (reading) await readInventory();
-      const running = await stopAbandoned();
-      const found = problems();
+      if (reading) {
+        previewMetadata = await client.previewMetadata();
+        apply({ type: 'readingInventory' });
+        await inventory.read();
+      }
+      const running = await abandoned.stop(canTarget(stats));
+      const found = inventory.problems();
       tellWhatRuns(found);
       const unfit = whyUnfit(found);
       apply({ type: 'responded', readInventory: reading, abandoned: running, unfit });
       // Beside the probes, because a proxy may let the handshake hang.
-      if (testSocket || deaf !== null) testing ??= tryItsSocket().finally(() => (testing = null));
+      sockets.test(stopping.signal);
     } catch (error) {
       apply({ type: 'probeFailed', reason: error instanceof Error ? error.message : String(error) });
     }
@@ -293,7 +188,8 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       uploaded.set(sha256, name);
     },
     status() {
-      const found = problems();
+      const found = inventory.problems();
+      const deaf = sockets.deaf();
       const runnable = [...found].filter(([, list]) => list.length === 0).map(([name]) => name);
       return {
         id,
@@ -308,7 +204,7 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
         live: deaf === null && health.state !== 'STARTING' && health.state !== 'DOWN',
         workflows: health.inventoryAt === null ? [] : runnable,
         problems: found,
-        models: health.inventoryAt === null ? NO_MODELS : models(runnable),
+        models: health.inventoryAt === null ? NO_MODELS : inventory.models(runnable),
       };
     },
     canRun(name, version) {
@@ -316,10 +212,10 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       const workflow = workflows.find(name, version);
       // Broken files may be repaired: the jobs of such a workflow wait for that.
       if (workflow === null) return !workflows.broken().some(broken => broken.name === name);
-      return problemsOf(workflow)?.length === 0;
+      return inventory.problemsOf(workflow)?.length === 0;
     },
     takesJobs: () => health.state === 'READY',
-    inventory: () => inventory?.info ?? null,
+    inventory: inventory.info,
     recheck: () => apply({ type: 'recheckRequested' }),
     ready(signal) {
       if (health.state === 'READY' || signal.aborted) return Promise.resolve();
@@ -341,17 +237,15 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       if (state !== (hold?.state ?? null) || reason !== (hold?.reason ?? null)) apply({ type: 'held', hold });
     },
     leaving: () => (health.hold?.state === 'LEAVING' ? health.hold.reason : null),
-    openSocket,
-    abandon(name) {
-      abandoned.set(name, now() + ABANDONED_MS);
-    },
+    openSocket: sockets.open,
+    abandon: abandoned.add,
     async stop() {
       stopping.abort();
       for (const waiter of [...waiters]) waiter();
       await client.close();
       wake?.();
       await looping;
-      await testing;
+      await sockets.settled();
     },
   };
 }
