@@ -10,13 +10,15 @@ import { installPackages } from './install.ts';
  */
 
 const root = fileURLToPath(new URL('.', import.meta.url));
+/** The pages, and what `npm start` runs, which is not published. */
+const KEPT = ['pages', 'server', 'built'];
 const TSC = 'tools/check/node_modules/typescript/bin/tsc';
 process.chdir(root);
 
 // The compiler, and the types of what some gateways use.
 await installPackages(['tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
 // What is no longer made would be published all the same.
-const made = (await readdir('dist').catch(() => [])).filter(name => name !== 'pages');
+const made = (await readdir('dist').catch(() => [])).filter(name => !KEPT.includes(name));
 for (const name of made) await rm(`dist/${name}`, { recursive: true });
 // The types of the program are checked by `npm run typecheck`, which takes several times as long as making the JavaScript.
 for (const words of [['tsconfig.build.json', '--noCheck'], ['tsconfig.types.json']]) {

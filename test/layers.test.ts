@@ -93,6 +93,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   client: [],
   sandbox: [],
   'compile-cache': [],
+  'original-positions': [],
   sizes: [],
   concurrency: [],
   log: [],

@@ -4,7 +4,6 @@ import type { Log } from '../log.ts';
 import type { ArtifactsLocation, AwsCredentials } from './artifacts-location.ts';
 import { createFileArtifacts } from './files/artifacts.ts';
 import { startDraftSweep } from './files/drafts.ts';
-import { openS3Artifacts } from './s3/artifacts.ts';
 
 export interface OpenArtifactsOptions {
   readonly location: ArtifactsLocation;
@@ -31,8 +30,10 @@ export async function openArtifacts(
       const sweep = startDraftSweep({ root: location.root, now, log });
       return { artifacts: createFileArtifacts(location.root), close: () => sweep.stop() };
     }
-    case 's3':
+    case 's3': {
+      const { openS3Artifacts } = await import('./s3/artifacts.ts');
       return openS3Artifacts(location, { signedUrls, credentials });
+    }
     default:
       return location satisfies never;
   }

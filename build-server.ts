@@ -1,0 +1,110 @@
+import { rmSync } from 'node:fs';
+import http from 'node:http';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * The gateway, its packages included, as a few files of `dist/server`, which start in half the time of the 1,280 modules that
+ * they are made of.
+ */
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const outDir = `${root}dist/server`;
+
+/** Has a native part that it looks for beside itself. */
+const NATIVE = 'sharp';
+/** Modules that import optional packages, which are installed in their folders. They import only types of the gateway. */
+const OPTIONAL = ['src/telemetry/otlp/spans.ts', 'src/adapters/s3/client.ts'].map(file => root + file);
+
+const ENTRY = 'main-with-positions.js';
+const ENTRY_CODE = `
+  import { showOriginalPositions } from './src/original-positions.ts';
+  showOriginalPositions();
+  await import('./src/main.ts');
+`;
+
+/** Stands for `node:http` while bundling. */
+const HTTP = '\0node:http';
+
+/** Bundles it. Rejects when it has errors. */
+export async function buildServer(): Promise<void> {
+  const { rolldown } = await import('rolldown');
+  console.log('Bundling the gateway');
+  rmSync(outDir, { recursive: true, force: true });
+  const bundle = await rolldown({
+    input: { main: ENTRY },
+    cwd: root,
+    platform: 'node',
+    external: [NATIVE],
+    // Of packages.
+    checks: { eval: false },
+    plugins: [
+      {
+        name: 'entry',
+        resolveId: source => (source === ENTRY ? `${root}${ENTRY}` : null),
+        load: id => (id === `${root}${ENTRY}` ? ENTRY_CODE : null),
+      },
+      {
+        name: 'optional-packages',
+        async resolveId(source, importer) {
+          if (!/(spans|client)\.ts$/.test(source)) return null;
+          const found = await this.resolve(source, importer, { skipSelf: true });
+          if (found === null || !OPTIONAL.includes(found.id)) return null;
+          return { id: relative(outDir, found.id), external: true };
+        },
+      },
+      {
+        name: 'http-without-fetch',
+        resolveId: {
+          order: 'pre',
+          handler: (source, _importer, { kind }) =>
+            kind === 'import-statement' && /^(node:)?http$/.test(source) ? HTTP : null,
+        },
+        load: id => (id === HTTP ? { code: httpCode(), moduleSideEffects: false } : null),
+      },
+      {
+        name: 'no-maps-of-packages',
+        // Stacks name functions of packages as they are. With all of them, a map takes 40 MB once an error is logged.
+        transform: {
+          filter: { id: /\/node_modules\// },
+          handler: code => ({ code, map: { mappings: '' } }),
+        },
+      },
+      {
+        name: 'own-addresses',
+        // Files beside a module are found from its place in the sources.
+        transform: {
+          filter: { id: /\/src\/[^?]*\.ts$/, code: 'import.meta.url' },
+          handler(code, id) {
+            const place = JSON.stringify(relative(outDir, id));
+            return {
+              code: code.replaceAll('import.meta.url', `new URL(${place}, import.meta.url).href`),
+              map: null,
+            };
+          },
+        },
+      },
+    ],
+  });
+  await bundle.write({
+    dir: outDir,
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: '[name].js',
+    sourcemap: true,
+    sourcemapExcludeSources: true,
+  });
+  await bundle.close();
+}
+
+/**
+ * `node:http` without the properties that load something when they are read: an import reads them all, and one of them loads
+ * an HTTP client that the gateway does not use.
+ */
+function httpCode(): string {
+  const names = Object.entries(Object.getOwnPropertyDescriptors(http))
+    .filter(([name, { get }]) => get === undefined && name !== 'default')
+    .map(([name]) => name);
+  const lines = names.map((name, at) => `const _${at} = http.${name}; export { _${at} as ${name} };`);
+  return ["const http = process.getBuiltinModule('node:http');", 'export default http;', ...lines].join('\n');
+}

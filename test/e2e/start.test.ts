@@ -1,0 +1,150 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { testEnvironment } from '../support/gateway.ts';
+import { listen } from '../support/servers.ts';
+
+const FILES = [
+  'start.js',
+  'build-start.ts',
+  'build-pages.ts',
+  'build-server.ts',
+  'package.json',
+  'package-lock.json',
+];
+
+let checkout: string;
+beforeAll(async () => {
+  checkout = await mkdtemp(join(tmpdir(), 'start-'));
+  for (const file of FILES) await cp(file, join(checkout, file));
+  const filter = (path: string): boolean => basename(path) !== 'node_modules';
+  for (const folder of ['src', 'pages', 'schema', 'workflows']) {
+    await cp(folder, join(checkout, folder), { recursive: true, filter });
+  }
+  // Newer than their sources, so they are not built again.
+  await cp('dist/pages', join(checkout, 'dist/pages'), { recursive: true });
+  await link('.', () => true);
+  await link('src/telemetry/otlp', () => true);
+}, 120_000);
+afterAll(() => rm(checkout, { recursive: true }));
+
+/** Links the packages of a folder of this repository. */
+async function link(folder: string, isWanted: (name: string) => boolean): Promise<void> {
+  const target = join(checkout, folder, 'node_modules');
+  await rm(target, { recursive: true, force: true });
+  await mkdir(target);
+  for (const name of (await readdir(join(folder, 'node_modules'))).filter(isWanted)) {
+    await symlink(resolve(folder, 'node_modules', name), join(target, name));
+  }
+}
+
+async function changeVersion(from: string, to: string): Promise<void> {
+  const file = join(checkout, 'src/version.ts');
+  await writeFile(file, (await readFile(file, 'utf8')).replace(`'${from}'`, `'${to}'`));
+}
+
+interface Started {
+  readonly output: string;
+  readonly health: { readonly version: string };
+  /** Ends it and resolves with all that it printed. */
+  end(): Promise<string>;
+}
+
+/** What `npm start` runs. */
+function start(settings: Record<string, string> = {}): { child: ChildProcess; output: () => string } {
+  const child = spawn(process.execPath, ['start.js'], {
+    cwd: checkout,
+    env: {
+      PATH: process.env.PATH,
+      ...testEnvironment(join(checkout, 'data')),
+      LOG_LEVEL: 'error',
+      ...settings,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += chunk));
+  return { child, output: () => output };
+}
+
+async function started(settings: Record<string, string> = {}): Promise<Started> {
+  const { child, output } = start(settings);
+  const exited = once(child, 'exit');
+  const url = await new Promise<string>((found, fail) => {
+    child.stdout?.on('data', () => {
+      const url = /Qwen Edit gateway on (\S+)/.exec(output())?.[1];
+      if (url !== undefined) found(url);
+    });
+    child.once('exit', () => fail(new Error(output())));
+  });
+  const health = await (await fetch(url)).json();
+  const end = async (): Promise<string> => {
+    child.kill('SIGTERM');
+    await exited;
+    return output();
+  };
+  return { output: output(), health, end };
+}
+
+it('bundles the gateway when a source is newer, and only then', async () => {
+  const first = await started();
+  expect(first.output).toMatch(/^Bundling the gateway\n/);
+  expect(first.health.version).toBe('2.0.0');
+  await first.end();
+  const second = await started();
+  expect(second.output).toMatch(/^Qwen Edit gateway on /);
+  await second.end();
+  await changeVersion('2.0.0', '2.0.1');
+  const third = await started();
+  expect(third.output).toMatch(/^Bundling the gateway\n/);
+  expect(third.health.version).toBe('2.0.1');
+  await third.end();
+}, 120_000);
+
+it('sends traces with the optional packages of their folder', async () => {
+  const posts: string[] = [];
+  const collector = createServer((request, response) => {
+    posts.push(request.url ?? '');
+    request.resume();
+    response.end();
+  });
+  const port = await listen(collector);
+  const gateway = await started({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` });
+  expect(await gateway.end()).not.toContain('not installed');
+  collector.close();
+}, 60_000);
+
+it('says what to install where those are missing', async () => {
+  await rm(join(checkout, 'src/telemetry/otlp/node_modules'), { recursive: true });
+  const { child, output } = start({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' });
+  await once(child, 'exit');
+  expect(output()).toContain(`npm ci --prefix ${checkout}/src/telemetry/otlp/`);
+}, 60_000);
+
+it('names the sources in the stack of an error', async () => {
+  const page = join(checkout, 'dist/pages/docs/index.html');
+  const html = await readFile(page);
+  await rm(page);
+  await mkdir(page);
+  const { child, output } = start();
+  const [code] = await once(child, 'exit');
+  await rm(page, { recursive: true });
+  await writeFile(page, html);
+  expect(code).toBe(1);
+  const lines = (await readFile('src/http/pages.ts', 'utf8')).split('\n');
+  const line = lines.findIndex(text => text.includes('await readBuilt(')) + 1;
+  expect(output()).toContain(`at async openPage (${checkout}/src/http/pages.ts:${line}:`);
+}, 60_000);
+
+it('runs the sources when one is newer and there is no bundler', async () => {
+  await link('.', name => !['vite', 'rolldown'].includes(name));
+  await changeVersion('2.0.1', '2.0.2');
+  const gateway = await started();
+  expect(gateway.output).toMatch(/^Qwen Edit gateway on /);
+  expect(gateway.health.version).toBe('2.0.2');
+  await gateway.end();
+}, 60_000);
