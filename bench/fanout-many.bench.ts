@@ -32,7 +32,7 @@ export const bench: Bench = {
     return {
       rows: [raw, announced, committed],
       ratios: [
-        ratio('delivery / raw ws', announced, raw, atMost(3)),
+        ratio('delivery / raw ws', announced, raw, atMost(1.8)),
         ratio('delivery with commits / raw ws', committed, raw),
       ],
     };

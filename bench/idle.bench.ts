@@ -41,8 +41,8 @@ export const bench: Bench = {
         rowOf(runs, 'gateway, each watches its own, resident', 'KiB', run => run.own.rss),
       ],
       ratios: [
-        judged('heap / raw ws, all watch one job', sameHeap.median / rawHeap.median, atMost(3)),
-        judged('heap / raw ws, each watches its own', ownHeap.median / rawHeap.median, atMost(3)),
+        judged('heap / raw ws, all watch one job', sameHeap.median / rawHeap.median, atMost(1.6)),
+        judged('heap / raw ws, each watches its own', ownHeap.median / rawHeap.median, atMost(2.2)),
       ],
     };
   },

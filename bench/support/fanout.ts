@@ -1,7 +1,7 @@
 import { watchOverWebSocket } from '../../test/support/watch.ts';
 import { ask } from './ipc.ts';
 import { type Load, startLoad } from './load.ts';
-import { type ServerProcess, startServer } from './processes.ts';
+import { type ServerProcess, startChangesGateway, startServer } from './processes.ts';
 import { type BenchRig, startBenchRig } from './rig.ts';
 import type { Ticks } from './ticks.ts';
 
@@ -63,16 +63,24 @@ export async function yogaFanout(what: FanoutCase): Promise<number> {
   return peerFanout(server, what, ['0f7c9b47-3ad5-4a52-b434-d349b3e018a3']);
 }
 
+/** The same of the gateway with a job that changes without an engine: on the feed alone, or in the ledger. */
+export async function changesFanout(how: 'announce' | 'commit', what: FanoutCase): Promise<number> {
+  const server = await startChangesGateway(how);
+  const { ids } = await ask<{ ids: string[] }>(server.child, { jobs: 1 }, 'ids');
+  return peerFanout(server, what, ids, `${server.url.replace('http', 'ws')}/graphql`);
+}
+
 async function peerFanout(
   server: ServerProcess,
   { watchers, times, everyMs }: FanoutCase,
   jobIds: readonly string[] | null,
+  url = server.url,
 ): Promise<number> {
   try {
-    const first = await startLoad({ url: server.url, count: WARM_UP_WATCHERS, jobIds });
+    const first = await startLoad({ url, count: WARM_UP_WATCHERS, jobIds });
     await ask<{ ticked: true }>(server.child, { ticks: WARM_UP }, 'ticked');
     await first.stop();
-    const load = await startLoad({ url: server.url, count: watchers, jobIds });
+    const load = await startLoad({ url, count: watchers, jobIds });
     try {
       return await costOf(server, load, async () => {
         const all = load.reach(watchers * times);

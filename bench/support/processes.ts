@@ -109,7 +109,7 @@ async function startInFolder(
     PREVIEW_RATE: '0',
     MAX_SOCKETS: '20000',
     MAX_QUEUE: '20000',
-    SUBSCRIPTIONS_PER_CALLER: '20000',
+    SUBSCRIPTIONS_PER_CALLER: '100000',
     WATCHDOG: '30s',
     ...settings,
   });

@@ -8,6 +8,8 @@ export interface Watching {
   readonly count: number;
   /** Watched in turn, one by a socket; `all`: each socket watches all of them; null: the peer only sends. */
   readonly jobIds: readonly string[] | 'all' | null;
+  /** Subscriptions over each socket; default 1. */
+  readonly perSocket?: number;
 }
 
 /**
@@ -55,14 +57,14 @@ function tellWhenReached(): void {
   process.send?.({ reached: Number(process.hrtime.bigint()) / 1e6 });
 }
 
-async function open({ url, count, jobIds }: Watching): Promise<void> {
+async function open({ url, count, jobIds, perSocket = 1 }: Watching): Promise<void> {
   for (let from = 0; from < count; from += BATCH) {
     await Promise.all(
       Array.from({ length: Math.min(BATCH, count - from) }, (_, n) => {
         const address = `127.0.0.${1 + Math.floor((from + n) / SOCKETS_PER_ADDRESS)}`;
         if (jobIds === null) return watchRaw(url, address);
-        if (jobIds === 'all') return watch(url, address, ALL, {});
-        return watch(url, address, QUERY, { jobId: jobIds[(from + n) % jobIds.length] ?? '' });
+        if (jobIds === 'all') return watch(url, address, ALL, {}, perSocket);
+        return watch(url, address, QUERY, { jobId: jobIds[(from + n) % jobIds.length] ?? '' }, perSocket);
       }),
     );
   }
@@ -77,20 +79,30 @@ function watchRaw(url: string, localAddress: string): Promise<void> {
   });
 }
 
-/** Resolves when the first snapshot is there. */
-function watch(url: string, localAddress: string, query: string, variables: object): Promise<void> {
+/** Resolves when the first snapshot of each subscription is there. */
+function watch(
+  url: string,
+  localAddress: string,
+  query: string,
+  variables: object,
+  subscriptions: number,
+): Promise<void> {
   const socket = new WebSocket(url, 'graphql-transport-ws', { perMessageDeflate: false, localAddress });
   socket.on('open', () => socket.send('{"type":"connection_init"}'));
+  let missing = subscriptions;
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
     socket.on('message', (data: Buffer) => {
       if (data.includes('"type":"next"')) {
         count();
-        resolve();
+        missing -= 1;
+        if (missing === 0) resolve();
       } else if (data.includes('"connection_ack"')) {
-        // As graphql-ws' client does, which chooses a UUID for each operation.
-        const id = randomUUID();
-        socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query, variables } }));
+        for (let n = 0; n < subscriptions; n += 1) {
+          // As graphql-ws' client does, which chooses a UUID for each operation.
+          const id = randomUUID();
+          socket.send(JSON.stringify({ id, type: 'subscribe', payload: { query, variables } }));
+        }
       } else if (data.includes('"type":"error"')) reject(new Error(data.toString()));
     });
   });
