@@ -65,9 +65,9 @@ export class SocketOperation implements Subscriber, InFlight {
 
   /** At once while the connection's buffer is empty. A connection that is gone takes no more. */
   whenReady(callback: () => void): void {
-    const { isOpen, source } = this.#session;
+    const { isOpen, isDrained, source } = this.#session;
     if (!isOpen) return;
-    if (this.#waiting === null && source.writableLength === 0) callback();
+    if (this.#waiting === null && isDrained) callback();
     else source.write(NOTHING, () => this.whenReady(callback));
   }
 
@@ -113,11 +113,13 @@ export class SocketOperation implements Subscriber, InFlight {
   }
 
   #write(rest: SharedResult['message']): void {
-    const transport = this.#session.source;
+    const session = this.#session;
     const head = this.head;
     const start = startTextFrame(head.length + rest.length);
-    if (typeof rest === 'string') transport.write(start + head + rest, 'latin1');
+    if (typeof rest === 'string') session.write(start + head + rest);
     else {
+      session.flush();
+      const transport = session.source;
       transport.cork();
       transport.write(start + head, 'latin1');
       transport.write(rest);

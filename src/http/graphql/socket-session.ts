@@ -46,6 +46,8 @@ export class Session implements Held {
   /** By the start of their messages; mostly there is one, which needs no `Map`. */
   #operation: InFlight | null = null;
   #others: Map<string, InFlight> | null = null;
+  /** Frames that are written at the end of this turn. */
+  #frames = '';
 
   constructor(
     socket: WebSocket,
@@ -93,6 +95,33 @@ export class Session implements Held {
     else if (this.has(operation)) this.#others?.delete(operation.head);
   }
 
+  /** Whether everything was handed to the system. */
+  get isDrained(): boolean {
+    return this.#frames === '' && this.source.writableLength === 0;
+  }
+
+  /**
+   * Writes a frame, as a string of bytes. Where several operations are in flight, those of one turn are written together: a
+   * page that watches several jobs over one socket costs one write of the system for what changes at once.
+   */
+  write(frame: string): void {
+    if (this.operations < 2) {
+      this.flush();
+      this.source.write(frame, 'latin1');
+      return;
+    }
+    if (this.#frames === '') process.nextTick(flush, this);
+    this.#frames += frame;
+  }
+
+  /** Writes the frames that wait. None follows the closing frame. */
+  flush(): void {
+    if (this.#frames === '') return;
+    const frames = this.#frames;
+    this.#frames = '';
+    if (this.isOpen) this.source.write(frames, 'latin1');
+  }
+
   /** Ends what is in flight, when the socket is closed. */
   leaveAll(): void {
     const operations = [...(this.#others?.values() ?? [])];
@@ -105,4 +134,9 @@ export class Session implements Held {
     this.socket.terminate();
     return true;
   }
+}
+
+// Not a closure for each call.
+function flush(session: Session): void {
+  session.flush();
 }

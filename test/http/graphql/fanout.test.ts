@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { ExecutionResult } from 'graphql';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createMailbox } from '../../../src/concurrency/mailbox.ts';
 import { headOf, SocketOperation } from '../../../src/http/graphql/fanout.ts';
@@ -16,6 +16,7 @@ import {
 
 /** Both ends of a socket with a subscription. */
 interface Watcher {
+  readonly session: Session;
   readonly server: WebSocket;
   readonly client: WebSocket;
   /** Messages that the client received, oldest first. */
@@ -65,14 +66,20 @@ async function watch(id: string): Promise<Watcher> {
   if (client.readyState !== client.OPEN) await once(client, 'open');
   const session = new Session(server, request.socket, null, { key: '', at: 0, group: 0 });
   server.once('close', () => session.leaveAll());
+  const counted = await join(session, id);
+  const watcher = { session, server, client, texts, left: () => counted.left };
+  watchers.push(watcher);
+  return watcher;
+}
+
+/** Watches once more over a socket. */
+async function join(session: Session, id: string): Promise<CountedSubscriber> {
   const operation = new SocketOperation(session, headOf(id));
   if (!quota.enter('a caller')) throw new Error('above the quota');
   const counted = new CountedSubscriber(quota, 'a caller', null);
   counted.readBy(operation.take(counted));
   expect(await shared.join('the job', async () => events, counted)).toBeNull();
-  const watcher = { server, client, texts, left: () => counted.left };
-  watchers.push(watcher);
-  return watcher;
+  return counted;
 }
 
 const complete = (id: string): string => JSON.stringify({ id, type: 'complete' });
@@ -130,6 +137,36 @@ describe('fan-out to sockets', () => {
     closing.client.resume();
     const [code] = await once(closing.client, 'close');
     expect([code, closing.texts]).toEqual([1000, []]);
+  });
+
+  it('writes what several operations of a socket get in one turn together, each in its order', async () => {
+    const { session, client, texts } = await watch('a');
+    await join(session, 'b');
+    await join(session, 'c');
+    const large = 'x'.repeat(100_000);
+    const write = vi.spyOn(session.source, 'write');
+    source.offer({ data: { n: 1 } });
+    await expect.poll(() => texts.length).toBe(3);
+    expect(write).toHaveBeenCalledOnce();
+    source.offer({ data: { n: 2, large } });
+    await expect.poll(() => texts.length).toBe(6);
+    source.offer({ data: { n: 3 } });
+    source.end();
+    await expect.poll(() => texts.length).toBe(12);
+    const ns = (id: string) =>
+      texts.filter(text => text.startsWith(`{"id":"${id}"`)).map(text => /"n":(\d)|complete/.exec(text));
+    for (const id of ['a', 'b', 'c'])
+      expect(ns(id).map(found => found?.[1] ?? found?.[0])).toEqual(['1', '2', '3', 'complete']);
+    client.terminate();
+  });
+
+  it('sends nothing of a turn in which the socket is closed', async () => {
+    const { session, server, client, texts } = await watch('a');
+    await join(session, 'b');
+    session.write('not a frame');
+    server.close(1000);
+    const [code] = await once(client, 'close');
+    expect([code, texts]).toEqual([1000, []]);
   });
 
   it('releases a socket that fails while a result waits for it', async () => {
