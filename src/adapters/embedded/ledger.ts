@@ -82,7 +82,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const outbox = createEmbeddedOutbox(db, now);
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
-  const flush = createFlush(() => promisify(fdatasync)(log));
+  const sync = promisify(fdatasync);
+  const flush = createFlush(() => sync(log));
   const engines = createEmbeddedEngines(db, now, flush);
   const batches = createBatchTables(db);
   const cache = createReadCache();
