@@ -10,12 +10,12 @@ export function nodesOfSlot(manifest: Manifest, graph: Graph, slot: number): Set
   return new Set([image.target.node, ...image.nodes].map(reference => nodeId(graph, reference)));
 }
 
-/** A copy of the graph without the nodes of absent slots and the links from them. */
+/** A copy of the graph without the nodes of absent slots and the links from them. Its inputs can be set; their values are shared. */
 export function withSlots(manifest: Manifest, graph: Graph, present: readonly number[]): Graph {
   const absent = manifest.images.filter(({ slot }) => !present.includes(slot));
   const removed = new Set(absent.flatMap(({ slot }) => [...nodesOfSlot(manifest, graph, slot)]));
   const kept: Graph = {};
-  for (const [id, node] of Object.entries(structuredClone(graph))) {
+  for (const [id, node] of Object.entries(graph)) {
     if (removed.has(id)) continue;
     const inputs = Object.entries(node.inputs).filter(
       ([, value]) => !(isLink(value) && removed.has(value[0])),
