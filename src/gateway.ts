@@ -13,9 +13,11 @@ import { openStores } from './gateway/store.ts';
 import { wakeFrom } from './gateway/waking.ts';
 import { openWorkflows } from './gateway/workflows.ts';
 import type { Services } from './graphql/context.ts';
+import { policiesOfKeys } from './http/access/policies.ts';
 import { createReadiness } from './http/probes.ts';
 import { createImageLoader } from './images/loader.ts';
 import { PLAIN_IMAGE_URLS } from './jobs/image-urls.ts';
+import { runningLimits } from './jobs/limits.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
@@ -94,6 +96,10 @@ async function start(
   const stores = await openStores(config, log, stops, { open, metrics, tracing, now });
   const { feed, previews, durations, rates, artifacts } = stores;
   const { ledger, awaySince } = watchWrites(stores.ledger, now);
+  const { CALLER_POLICIES: policies = new Map() } = config;
+  const limitsOfRunning = runningLimits(policies.values());
+  // Before lanes take jobs.
+  await ledger.setPolicies(policiesOfKeys(config.API_KEYS, policies));
   const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
@@ -138,6 +144,7 @@ async function start(
       jobTtlMs: config.JOB_TTL,
       cancelWaitMs: CANCEL_WAIT_MS,
       secondsToRoom: () => pace.secondsToRoom(engines().filter(({ state }) => state === 'READY').length),
+      running: limitsOfRunning,
       removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
       traceOf: tracing.traceOf,
     }),
@@ -181,6 +188,7 @@ async function start(
       observer: tracing.runs(createRunMetrics(registry)),
       now,
       log,
+      running: limitsOfRunning,
       limits: {
         uploadMs: config.UPLOAD_TIMEOUT,
         stallMs: config.STALL_TIMEOUT,
@@ -219,7 +227,7 @@ async function start(
     workflows,
     engines,
     waitingFor: createWaiting({
-      ahead: jobs.ahead,
+      place: jobs.place,
       engines,
       storeAwaySince: awaySince,
       requested: running.requested,

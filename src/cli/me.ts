@@ -36,7 +36,7 @@ function linesOf({ id, operator, limits, used }: Caller): string[] {
   return [
     ...lines,
     `waiting jobs: ${used.waitingJobs}${of(limits?.waitingJobs)}`,
-    `running jobs: ${used.runningJobs}`,
+    `running jobs: ${used.runningJobs}${of(limits?.runningJobs)}`,
     `megapixel-steps until ${day} UTC: ${used.megapixelSteps}${of(limits?.megapixelStepsPerDay)}`,
   ];
 }

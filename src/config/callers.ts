@@ -64,7 +64,7 @@ export const callerSubjects = {
         'Accepted API keys: `name:hash` or `name:hash:operator`, with `:policy=name` and `:until=2027-01-31` behind it if wanted, separated by commas or line breaks; `npx node src/cli/make-key.ts` creates one',
     }),
     CALLER_POLICIES: parsed(parsePolicies).meta({ takes: 'JSON' }).optional().meta({
-      example: '{"default":{"waiting":20},"trial":{"megapixelStepsPerDay":500}}',
+      example: '{"default":{"waiting":20},"trial":{"running":1,"megapixelStepsPerDay":500}}',
       description:
         'JSON object of policies by name, which say what callers may do; see [keys and policies](keys.md)',
     }),

@@ -1,4 +1,5 @@
 import type { ImageLoader } from '../images/loader.ts';
+import type { RunningLimits } from '../jobs/claims.ts';
 import type { Artifacts, Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
@@ -40,4 +41,6 @@ export interface DispatchContext {
   readonly now: Clock;
   readonly log: Log;
   readonly limits: RunLimits;
+  /** Unset: no policy limits how many jobs of a caller run. */
+  readonly running?: RunningLimits | undefined;
 }

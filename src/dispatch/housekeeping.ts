@@ -1,4 +1,5 @@
 import { changeFrom } from '../jobs/changes.ts';
+import type { Place } from '../jobs/claims.ts';
 import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import { jobError } from '../jobs/errors.ts';
 import { loggedJob } from '../jobs/trace.ts';
@@ -81,6 +82,14 @@ async function endOverdue(context: DispatchContext, queueTimeoutMs: number): Pro
   }
 }
 
+/** How many jobs run one after another until this one has ended. A caller at its limit has no more at once than that. */
+function roundsUntil({ ahead, limited }: Place, engines: number): number {
+  const inAll = Math.ceil((ahead + 1) / engines);
+  if (limited === null) return inAll;
+  // Those of the caller that run now come first.
+  return Math.max(inAll, 1 + Math.ceil((limited.ahead + 1) / Math.min(limited.limit, engines)));
+}
+
 /** Updates what watched jobs wait for; a job that changes meanwhile is left to the next round. */
 function createPositionUpdater({
   context,
@@ -99,24 +108,24 @@ function createPositionUpdater({
     const engines = allEngines();
     const ready = engines.filter(({ state }) => state === 'READY').length;
     for (const job of await ledger.waitingAmong(ids)) {
-      const ahead = await ledger.ahead(job);
-      if (ahead === null) continue;
+      const place = await ledger.place(job, context.running);
+      if (place === null) continue;
       const seconds = pace.wholeJob(job);
-      const rounds = Math.ceil((ahead + 1) / Math.max(1, ready));
+      const rounds = roundsUntil(place, Math.max(1, ready));
       const loading = hasLoaded(job.request.workflow) ? 0 : pace.loading(job);
       const etaSeconds = seconds === null ? null : Math.round((rounds * seconds + loading) * 10) / 10;
       const at = context.now();
       // It could not be told if the store were away.
       const around = {
         at,
-        ahead,
+        place,
         engines,
         storeAwaySince: null,
         requested: requested(),
         operator: false,
       };
       const waitCode = waitReason(job, around)?.code ?? null;
-      const event = { type: 'moved', at, queuePosition: ahead, etaSeconds, waitCode } as const;
+      const event = { type: 'moved', at, queuePosition: place.ahead, etaSeconds, waitCode } as const;
       await changeFrom(ledger, job, event, null);
     }
   };

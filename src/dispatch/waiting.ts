@@ -1,3 +1,4 @@
+import type { Place } from '../jobs/claims.ts';
 import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import type { Caller, Job } from '../jobs/job.ts';
 import type { Clock } from '../jobs/ports.ts';
@@ -8,8 +9,8 @@ import type { EngineStatus } from './engines/engine.ts';
 /** What is known around a job that waits. Times are milliseconds since 1970. */
 export interface Around {
   readonly at: number;
-  /** Jobs ahead of it; null when it has a lane. */
-  readonly ahead: number | null;
+  /** Null when it has a lane. */
+  readonly place: Place | null;
   readonly engines: readonly EngineStatus[];
   /** Since when the store does not respond, or accepts no changes; null while it works. */
   readonly storeAwaySince: number | null;
@@ -24,7 +25,7 @@ const FRESH_MS = 250;
 
 /** Looks up why a job waits; null unless it is QUEUED. */
 export function createWaiting(options: {
-  readonly ahead: (job: Job) => Promise<number | null>;
+  readonly place: (job: Job) => Promise<Place | null>;
   readonly engines: () => readonly EngineStatus[];
   readonly storeAwaySince: () => number | null;
   readonly requested: () => RequestedEngine | null;
@@ -40,16 +41,16 @@ export function createWaiting(options: {
       readAt = at;
     }
     const storeAwaySince = options.storeAwaySince();
-    const ahead = storeAwaySince === null ? await options.ahead(job) : null;
+    const place = storeAwaySince === null ? await options.place(job) : null;
     const requested = options.requested();
-    return waitReason(job, { at, ahead, engines, storeAwaySince, requested, operator });
+    return waitReason(job, { at, place, engines, storeAwaySince, requested, operator });
   };
 }
 
 /** Why a job waits; null unless it is QUEUED. Pure. */
 export function waitReason(job: Job, around: Around): WaitReason | null {
   if (job.status !== 'QUEUED') return null;
-  const { at, ahead, engines, storeAwaySince, operator } = around;
+  const { at, place, engines, storeAwaySince, operator } = around;
   if (job.lane !== null) {
     const engine = (operator ? job.engine : null) ?? 'an engine';
     return { code: 'ENGINE_QUEUE', message: `Sent to ${engine}, which has not begun it` };
@@ -67,7 +68,14 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
   if (!engines.some(engine => engine.state === 'READY' && engine.workflows.includes(workflow))) {
     return withoutEngine(workflow, around);
   }
-  if (ahead !== null && ahead > 0) {
+  if (place?.limited != null) {
+    const { limit } = place.limited;
+    const jobs =
+      limit === 1 ? '1 job of its caller has an engine' : `${limit} jobs of its caller have engines`;
+    return { code: 'RUNNING_LIMIT', message: `${jobs}, as many as may at the same time` };
+  }
+  if (place !== null && place.ahead > 0) {
+    const { ahead } = place;
     return { code: 'JOBS_AHEAD', message: ahead === 1 ? '1 job is ahead' : `${ahead} jobs are ahead` };
   }
   return { code: 'LANES_BUSY', message: 'It is next: every engine that can run it is busy' };

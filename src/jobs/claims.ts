@@ -51,6 +51,21 @@ export interface AskingLane {
   readonly othersCannot: readonly string[] | null;
 }
 
+/** By the name of a policy: how many jobs of each of its callers lanes may hold at the same time, from 1. */
+export type RunningLimits = Readonly<Record<string, number>>;
+
+/** Where a job waits. */
+export interface Place {
+  /** Jobs queued before it, without those of other callers that wait because of a limit of their own; 0: it is next. */
+  readonly ahead: number;
+  /** Set while lanes hold as many jobs of its caller as the caller's policy allows. */
+  readonly limited: {
+    readonly limit: number;
+    /** How many of the jobs ahead are the caller's own. */
+    readonly ahead: number;
+  } | null;
+}
+
 /** What the idle lanes of one process ask for, all at once. */
 export interface ClaimRequest {
   /** Milliseconds since 1970. */
@@ -63,6 +78,8 @@ export interface ClaimRequest {
   readonly woken: number;
   /** How long a job may be passed over by later ones whose models are loaded, in milliseconds; 0: never. */
   readonly patienceMs: number;
+  /** Unset: no policy limits how many jobs of a caller run. */
+  readonly running?: RunningLimits | undefined;
 }
 
 export interface ClaimResult {
@@ -77,7 +94,7 @@ export interface ClaimResult {
 }
 
 /** What the choice depends on of a waiting job. */
-export interface Candidate extends Pick<Job, 'id' | 'share' | 'suspect' | 'lostOn' | 'notBefore'> {
+export interface Candidate extends Pick<Job, 'id' | 'owner' | 'share' | 'suspect' | 'lostOn' | 'notBefore'> {
   readonly priority: JobPriority;
   readonly workflow: string;
   readonly workflowVersion: string;
@@ -132,6 +149,9 @@ export function canRun({ names, except }: Inability, name: string, version: stri
  * `patienceMs`. A job whose pause has not ended waits, and one under which an engine was lost is left to other engines, though
  * not for ever. Engines that have nothing to do come first.
  *
+ * `slotsOf` says how many more jobs of a caller lanes may hold. The jobs of a caller for which that is 0 are left out: they are
+ * neither looked at nor passed over, and no job waits for them.
+ *
  * `adapters/redis/scripts/claim.ts` does the same within Redis; the adapters' contract compares the two.
  */
 export function assign(
@@ -139,20 +159,26 @@ export function assign(
   waiting: Iterable<Candidate>,
   at: number,
   patienceMs: number,
+  slotsOf: (owner: string) => number = unlimited,
 ): Assignment {
-  const { candidates, againAt } = candidatesFor(lanes, waiting, at, patienceMs);
+  const { candidates, againAt, cut } = candidatesFor(lanes, waiting, at, patienceMs, slotsOf);
   const free = new Set(lanes.keys());
   const given = new Map<Candidate, number>();
+  const taken = new Map<string, number>();
 
   const give = (job: Candidate, lane: number | undefined): void => {
     if (lane === undefined) return;
     given.set(job, lane);
     free.delete(lane);
+    if (job.owner !== null) taken.set(job.owner, (taken.get(job.owner) ?? 0) + 1);
   };
-  const mayTake = (index: number, job: Candidate): boolean => {
-    const lane = lanes[index];
+  const hasSlot = ({ owner }: Candidate): boolean =>
+    owner === null || (taken.get(owner) ?? 0) < slotsOf(owner);
+  const isDueIn = (index: number | undefined, job: Candidate): boolean => {
+    const lane = index === undefined ? undefined : lanes[index];
     return lane !== undefined && isDue(job, lane, at);
   };
+  const mayTake = (index: number, job: Candidate): boolean => hasSlot(job) && isDueIn(index, job);
   const isWarm = (index: number, job: Candidate): boolean =>
     lanes[index]?.warm.includes(job.workflow) === true;
   /** The best of these lanes: one with the models, else one without any, else the first. */
@@ -183,29 +209,47 @@ export function assign(
     (job, n) =>
       !given.has(job) &&
       job.passedAt === null &&
-      candidates.slice(n + 1).some(later => mayTake(given.get(later) ?? Number.NaN, job)),
+      candidates
+        .slice(n + 1)
+        // A later job of another caller does not pass one that waits because of its own caller's limit.
+        .some(later => (hasSlot(job) || later.owner === job.owner) && isDueIn(given.get(later), job)),
   );
   return {
     chosen: [...given].map(([{ id }, lane]) => ({ lane, job: id })),
     passed: passed.map(({ id }) => id),
     againAt,
-    more: candidates.length > given.size,
+    more:
+      candidates.some(job => !given.has(job) && hasSlot(job)) ||
+      // The jobs of a caller that is at its limit now may have hidden others.
+      (cut && [...given.keys()].some(job => !hasSlot(job))),
   };
 }
 
-/** The jobs that a lane may take now, at most so many more than lanes that one may go before another. */
+function unlimited(): number {
+  return Number.POSITIVE_INFINITY;
+}
+
+/**
+ * The jobs that a lane may take now, at most so many more than lanes that one may go before another, and as many again of
+ * callers that have fewer slots than jobs. `cut`: LOOK_AT was reached.
+ */
 function candidatesFor(
   lanes: readonly ChoosingLane[],
   waiting: Iterable<Candidate>,
   at: number,
   patienceMs: number,
-): { candidates: Candidate[]; againAt: number | null } {
+  slotsOf: (owner: string) => number,
+): { candidates: Candidate[]; againAt: number | null; cut: boolean } {
   const candidates: Candidate[] = [];
-  const room = lanes.length + (patienceMs > 0 ? LOOK_AHEAD : 1);
+  const ahead = patienceMs > 0 ? LOOK_AHEAD : 1;
+  const room = lanes.length + ahead;
+  const counts = new Map<string, number>();
   let againAt: number | null = null;
-  let seen = 0;
-  if (lanes.length === 0) return { candidates, againAt };
+  let [seen, counted, surplus] = [0, 0, 0];
+  if (lanes.length === 0) return { candidates, againAt, cut: false };
   for (const job of waiting) {
+    const slots = job.owner === null ? Number.POSITIVE_INFINITY : slotsOf(job.owner);
+    if (slots <= 0) continue;
     let due = false;
     for (const lane of lanes) {
       const from = claimableFrom(job, lane);
@@ -213,11 +257,17 @@ function candidatesFor(
       if (at >= from) due = true;
       else againAt = Math.min(againAt ?? from, from);
     }
-    if (due) candidates.push(job);
+    if (due) {
+      const nth = job.owner === null ? 0 : (counts.get(job.owner) ?? 0);
+      if (job.owner !== null) counts.set(job.owner, nth + 1);
+      if (nth < slots) counted += 1;
+      else surplus += 1;
+      if (nth < slots || surplus <= ahead) candidates.push(job);
+    }
     seen += 1;
-    if (candidates.length === room || seen === LOOK_AT) break;
+    if (counted === room || seen === LOOK_AT) break;
   }
-  return { candidates, againAt };
+  return { candidates, againAt, cut: seen === LOOK_AT };
 }
 
 function isDue(job: Candidate, lane: ChoosingLane, at: number): boolean {

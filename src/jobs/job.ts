@@ -264,6 +264,8 @@ export interface Policy {
   readonly highestPriority: JobPriority | null;
   /** Jobs of the caller that may wait at the same time. */
   readonly waiting: number | null;
+  /** Jobs of the caller that lanes may hold at the same time, from 1; more wait. */
+  readonly running: number | null;
   /** Work that the caller may submit on one day in UTC. */
   readonly megapixelStepsPerDay: number | null;
   /** Names of workflows; `*` stands for any characters. */

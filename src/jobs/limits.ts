@@ -1,3 +1,4 @@
+import type { RunningLimits } from './claims.ts';
 import type { EditRequest, JobPriority, Policy } from './job.ts';
 
 /** Why a policy rejects a submit, which keeps nothing of it. */
@@ -21,6 +22,7 @@ export interface SubmitLimits {
 export interface Usage {
   /** Jobs that have not started. */
   readonly waiting: number;
+  /** Jobs in lanes: those that run, and those that are next on their engine. */
   readonly running: number;
   /** Submitted since 00:00 UTC, in thousandths of megapixel-steps. */
   readonly work: number;
@@ -70,6 +72,13 @@ export function submitLimits(policy: Policy | null | undefined): SubmitLimits | 
   if (policy == null || (policy.waiting === null && policy.megapixelStepsPerDay === null)) return null;
   const { waiting, megapixelStepsPerDay } = policy;
   return { waiting, workPerDay: megapixelStepsPerDay === null ? null : megapixelStepsPerDay * 1000 };
+}
+
+/** What these policies allow to run, for claims. */
+export function runningLimits(policies: Iterable<Policy>): RunningLimits {
+  const limits: Record<string, number> = {};
+  for (const { name, running } of policies) if (running !== null) limits[name] = running;
+  return limits;
 }
 
 const RANK: Readonly<Record<JobPriority, number>> = { LOW: 0, NORMAL: 1, HIGH: 2 };

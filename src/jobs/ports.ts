@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { ImageMimeType } from '../images/formats.ts';
 import type { JobEvent } from './advance.ts';
 import type { Batch, NewBatch } from './batches/batch.ts';
-import type { ClaimRequest, ClaimResult, Lease } from './claims.ts';
+import type { ClaimRequest, ClaimResult, Lease, Place, RunningLimits } from './claims.ts';
 import type { Delivery } from './delivery.ts';
 import type { EngineRecord, StoredEngine } from './engines.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
@@ -27,6 +27,8 @@ export interface SubmitOptions {
   readonly idempotency: Idempotency | null;
   /** Those of the caller, checked and counted in the same transaction. Unset: none. */
   readonly limits?: SubmitLimits | null | undefined;
+  /** The name of the caller's policy, which all of its waiting jobs have from now on. Unset: it has none. */
+  readonly policy?: string | null | undefined;
 }
 
 export type SubmitResult =
@@ -186,18 +188,24 @@ export interface Ledger {
   ): Promise<CommitResult>;
   /** Deletes the record with its deliveries and notifies its watchers; false if there was none. */
   remove(id: string): Promise<boolean>;
-  /** The jobs that should run next, best first. */
+  /** The jobs that should run next, best first. May leave out those of callers that are at their limit. */
   waiting(limit: number): Promise<Job[]>;
   /** Those of these jobs that wait for a lane, in any order. Reads no other records. */
   waitingAmong(ids: readonly string[]): Promise<Job[]>;
-  /** Number of jobs queued before this one, 0 for the next; null if it does not wait. */
-  ahead(job: Job): Promise<number | null>;
+  /** Null if it does not wait. `running`: as for claims. */
+  place(job: Job, running?: RunningLimits): Promise<Place | null>;
   count(): Promise<{ waiting: number; running: number }>;
   /** What a caller uses now of what policies limit. */
   usage(owner: string): Promise<Usage>;
   /**
+   * To be called when a gateway starts, as its settings may have changed: sets the policies of callers by name (null: none), and
+   * lets the next claims decide anew which jobs wait because of a limit.
+   */
+  setPolicies(policies: ReadonlyMap<string, string | null>): Promise<void>;
+  /**
    * Chooses jobs for idle lanes (`assign`) and puts each in its lane, as `advance` does with `claimed`: one call, however many
-   * lanes are idle. `onWaiting` is then called for as many new jobs as there are idle lanes.
+   * lanes are idle. `onWaiting` is then called for as many new jobs as there are idle lanes. The jobs of a caller at its limit
+   * wait until one of its jobs leaves a lane, which also calls `onWaiting`.
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /**

@@ -1,5 +1,6 @@
 import { createJobBatches, type JobBatches } from './batches/batches.ts';
 import { changeFrom, type JobStream, type WatchOptions, watchJob } from './changes.ts';
+import type { Place, RunningLimits } from './claims.ts';
 import type { Delivery } from './delivery.ts';
 import { type Caller, imagesOf, isFinal, type Job, maySee, type StoredImage } from './job.ts';
 import { tagsOf } from './labels.ts';
@@ -25,6 +26,8 @@ export interface JobsOptions extends Omit<SubmitterOptions, 'leftovers' | 'find'
   readonly jobTtlMs: number;
   /** How long cancel and delete wait for the engine to stop, in milliseconds. */
   readonly cancelWaitMs: number;
+  /** Unset: no policy limits how many jobs of a caller run. */
+  readonly running?: RunningLimits | undefined;
   /** Removes a file that the engine wrote, if it can be reached. */
   readonly removeEngineFile: (enginePath: string) => Promise<void>;
 }
@@ -57,8 +60,8 @@ export interface Jobs {
   hasInput(image: StoredImage): Promise<boolean>;
   /** Deliveries to the job's webhook, done and pending, oldest first. */
   deliveries(job: Job): Promise<readonly Delivery[]>;
-  /** Number of jobs queued before this one; null if it does not wait. */
-  ahead(job: Job): Promise<number | null>;
+  /** Null if it does not wait. */
+  place(job: Job): Promise<Place | null>;
   /** What an identified caller uses of its limits; null for others, which have none. */
   usage(caller: Caller): Promise<Usage | null>;
   /** Removes up to `limit` expired jobs; returns how many. */
@@ -165,7 +168,7 @@ export function createJobs(options: JobsOptions): Jobs {
     batches: createJobBatches({ ledger, feed, submitter, now, cancel }),
     hasInput: async ({ key }) => (await artifacts.size(key)) !== null,
     deliveries: async job => (job.request.webhook === null ? [] : ledger.outbox.of(job.id)),
-    ahead: job => ledger.ahead(job),
+    place: job => ledger.place(job, options.running),
     usage: async ({ id }) => (id === null ? null : ledger.usage(id)),
     async sweep(limit) {
       await leftovers.sweep();

@@ -2,6 +2,7 @@
 export const WAIT_CODES = [
   'JOBS_AHEAD',
   'LANES_BUSY',
+  'RUNNING_LIMIT',
   'ENGINE_QUEUE',
   'PAUSED',
   'NO_ENGINES',

@@ -247,6 +247,7 @@ export const texts = {
   limits: {
     about: 'Your limits: ',
     waiting: (used: number, allowed: number) => `${used} of ${amount(allowed)} edits waiting`,
+    running: (used: number, allowed: number) => `${used} of ${amount(allowed)} edits running`,
     work: (used: number, allowed: number, resetsAt: string) =>
       `${amount(used)} of ${amount(allowed)} megapixel-steps used until ${clock(resetsAt)}`,
   },

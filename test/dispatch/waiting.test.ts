@@ -41,11 +41,15 @@ const reasonOf = (
   {
     of = job,
     ahead = 0,
+    limit = null as number | null,
     operator = false,
     storeAwaySince = null as number | null,
     requested = null as RequestedEngine | null,
   } = {},
-) => waitReason(of, { at: 1_000, ahead, engines, storeAwaySince, requested, operator });
+) => {
+  const place = { ahead, limited: limit === null ? null : { limit, ahead } };
+  return waitReason(of, { at: 1_000, place, engines, storeAwaySince, requested, operator });
+};
 
 describe('waitReason', () => {
   it.each([
@@ -67,6 +71,14 @@ describe('waitReason', () => {
     const told = reasonOf(engines, { ahead: 9, operator: true })?.message;
     expect(told).toContain(message);
     expect(told).toContain(`gpu:8188: because of ${states[0]}`);
+  });
+
+  it.each([
+    [1, '1 job of its caller has an engine, as many as may at the same time'],
+    [3, '3 jobs of its caller have engines, as many as may at the same time'],
+  ])('is RUNNING_LIMIT while %i run, as many as may, unless no engine can take it', (limit, message) => {
+    expect(reasonOf([engine('READY')], { limit, ahead: 4 })).toEqual({ code: 'RUNNING_LIMIT', message });
+    expect(reasonOf([engine('DRAINED')], { limit })?.code).toBe('ENGINES_DRAINED');
   });
 
   it('is NO_ENGINES where there is none, or only such as leave', () => {

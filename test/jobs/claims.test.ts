@@ -141,6 +141,7 @@ const someJobs = fc
       score: fc.nat(3 * TURN_MS),
       priority: somePriority,
       share: fc.constantFrom('a', 'b', null),
+      owner: fc.constantFrom('me', 'you', null),
       notBefore: fc.option(fc.nat(2_000), { nil: null }),
       lostOn: fc.constantFrom('e0', 'e1', null),
       passedAt: fc.option(fc.nat(1_000), { nil: null }),
@@ -188,6 +189,62 @@ describe('whatever waits and whichever lanes are idle', () => {
         }
       }),
     );
+  });
+
+  it('no caller gets more than it has slots for, and its jobs keep no lane from those of others', () => {
+    const slots = fc.record({ me: fc.nat(3), you: fc.nat(3) });
+    fc.assert(
+      fc.property(someLanes, someJobs, fc.nat(40_000), slots, (lanes, jobs, at, { me, you }) => {
+        const slotsOf = (owner: string): number => (owner === 'me' ? me : you);
+        const { chosen, passed, more } = assign(lanes, jobs, at, PATIENCE, slotsOf);
+        const got = jobs.filter(({ id }) => chosen.some(({ job }) => job === id));
+        const left = jobs.filter(one => !got.includes(one));
+        const isFull = ({ owner }: Candidate): boolean =>
+          owner !== null && got.filter(one => one.owner === owner).length === slotsOf(owner);
+        for (const owner of ['me', 'you'])
+          expect(got.filter(one => one.owner === owner).length).toBeLessThanOrEqual(slotsOf(owner));
+        for (const [index, of] of lanes.entries()) {
+          if (chosen.some(({ lane }) => lane === index)) continue;
+          expect(left.filter(one => may(of, one, at) && !isFull(one))).toEqual([]);
+        }
+        expect(more).toBe(left.some(one => !isFull(one) && lanes.some(of => may(of, one, at))));
+        // Only by a job of its own caller.
+        for (const one of jobs.filter(({ id }) => passed.includes(id)).filter(isFull)) {
+          const later = jobs.slice(jobs.indexOf(one) + 1);
+          expect(later.some(other => other.owner === one.owner && got.includes(other))).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it('a caller with one slot gets the job whose models are loaded, and has not passed its own first one for long', () => {
+    const [x, y, other] = ['x', 'y', 'x'].map((workflow, score) =>
+      candidate({ workflow, score, owner: score < 2 ? 'me' : 'you', share: score < 2 ? 'me' : 'you' }),
+    );
+    if (!x || !y || !other) throw new Error('there are three');
+    const lanes = [lane({ warm: ['y'] }), lane({ engine: 'b' })];
+    const slotsOf = (owner: string): number => (owner === 'me' ? 1 : Number.POSITIVE_INFINITY);
+    const first = assign(lanes, [x, y, other], 7, PATIENCE, slotsOf);
+    expect(first.chosen).toEqual([
+      { lane: 0, job: y.id },
+      { lane: 1, job: other.id },
+    ]);
+    expect(first).toMatchObject({ passed: [x.id], more: false });
+    const again = assign(lanes, [{ ...x, passedAt: 7 }, y], 7 + PATIENCE, PATIENCE, slotsOf);
+    expect(again).toMatchObject({ chosen: [{ job: x.id }], passed: [], more: false });
+  });
+
+  it('a caller at its limit with thousands of jobs hides none of others', () => {
+    const many = Array.from({ length: 3_000 }, (_, score) => candidate({ owner: 'me', share: 'me', score }));
+    const last = candidate({ owner: 'you', share: 'you', score: 3_000 });
+    const slotsOf = (slots: number) => (owner: string) => (owner === 'me' ? slots : 9);
+    const lanes = [lane(), lane({ engine: 'b' })];
+    expect(assign(lanes, [...many, last], 0, PATIENCE, slotsOf(0)).chosen).toEqual([
+      { lane: 0, job: last.id },
+    ]);
+    // The first thousand are looked at: ask again.
+    const full = assign(lanes, [...many, last], 0, PATIENCE, slotsOf(1));
+    expect(full).toMatchObject({ chosen: [{ lane: 0, job: many[0]?.id }], more: true });
   });
 
   it('without patience each job goes before every later one for the same lane', () => {

@@ -9,6 +9,7 @@ const policy = (fields: Partial<Policy>): Policy => ({
   name: 'p',
   highestPriority: null,
   waiting: null,
+  running: null,
   megapixelStepsPerDay: null,
   workflows: null,
   ...fields,

@@ -6,7 +6,7 @@ import { type StudioRig, startStudio } from '../support/studio.ts';
 
 let studio: StudioRig;
 beforeAll(async () => {
-  const policies = { default: { waiting: 3, megapixelStepsPerDay: 1_500 } };
+  const policies = { default: { waiting: 3, running: 2, megapixelStepsPerDay: 1_500 } };
   studio = await startStudio({
     API_KEYS,
     CALLER_POLICIES: JSON.stringify(policies),
@@ -27,13 +27,17 @@ it('tells a caller its limits and what it uses, which changes with its edits; ot
   await signIn(page, KEYS.alice);
   await expect
     .poll(() => limitsOf(page).textContent())
-    .toMatch(/^Your limits: 0 of 3 edits waiting · 0 of 1,500 megapixel-steps used until \d\d:\d\d$/);
+    .toMatch(
+      /^Your limits: 0 of 3 edits waiting · 0 of 2 edits running · 0 of 1,500 megapixel-steps used until \d\d:\d\d$/,
+    );
   await page.getByLabel('What should change?').fill('Make image 1 blue');
   await edit.click();
   await result.waitFor();
   await expect
     .poll(() => limitsOf(page).textContent())
-    .toMatch(/^Your limits: 0 of 3 edits waiting · [1-9][\d.]* of 1,500 megapixel-steps used /);
+    .toMatch(
+      /^Your limits: 0 of 3 edits waiting · 0 of 2 edits running · [1-9][\d.]* of 1,500 megapixel-steps used /,
+    );
 
   await page.getByRole('button', { name: 'Sign out' }).click();
   await signIn(page, KEYS.olga);

@@ -12,6 +12,8 @@ import {
   claimedBy,
   lanesOf,
   NO_INABILITY,
+  type Place,
+  type RunningLimits,
 } from '../../jobs/claims.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
 import { isWaiting, type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
@@ -33,6 +35,7 @@ import type {
 import { columnsOf, encodeState } from '../record.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
 import { createBatchTables } from './batches.ts';
+import { type CallerLimits, createCallerTable } from './callers.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
@@ -79,6 +82,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const waitingListeners = createListeners<[number]>();
   /** When a waiting job was first passed over. */
   const passedAt = new Map<string, number>();
+  /** Callers that were at their limit when lanes asked for jobs last: when one of their jobs leaves its lane, ask again. */
+  const atLimit = new Set<string>();
   const outbox = createEmbeddedOutbox(db, now);
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
@@ -89,6 +94,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const cache = createReadCache();
   const numbers = createNumbers(db, feed, now);
   const usage = createUsageTable(db, now);
+  const callers = createCallerTable(db);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -113,13 +119,18 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner, batch_id'),
     waiting: db.prepare('SELECT request, state FROM jobs WHERE waiting = 1 ORDER BY score, id LIMIT ?'),
     candidates: db.prepare('SELECT request, state, score FROM jobs WHERE waiting = 1 ORDER BY score, id'),
+    candidatesBesides: db.prepare(
+      `SELECT request, state, score FROM jobs
+       WHERE waiting = 1 AND (owner IS NULL OR owner NOT IN (SELECT value FROM json_each(?))) ORDER BY score, id`,
+    ),
     ahead: db.prepare(
-      `SELECT count(*) AS n FROM jobs JOIN (SELECT score AS s, id AS i FROM jobs WHERE id = ?) AS mine
-       WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)`,
+      `SELECT count(*) AS n, count(*) FILTER (WHERE owner = mine.o) AS own
+       FROM jobs JOIN (SELECT score AS s, id AS i, owner AS o FROM jobs WHERE id = ?) AS mine
+       WHERE waiting = 1 AND (score, id) < (mine.s, mine.i)
+         AND (owner IS NULL OR owner IS mine.o OR owner NOT IN (SELECT value FROM json_each(?)))`,
     ),
     countQueuedOf: db.prepare(`SELECT count(*) AS n FROM jobs WHERE status = 'QUEUED' AND share = ?`),
     countWaiting: db.prepare('SELECT count(*) AS n FROM jobs WHERE waiting = 1'),
-    countRunningOf: db.prepare(`SELECT jobs AS n FROM job_counts WHERE owner = ? AND status = 'PROCESSING'`),
     countRunning: db.prepare('SELECT count(*) AS n FROM jobs WHERE lane IS NOT NULL'),
     lane: db.prepare('SELECT token, expires_at FROM lanes WHERE lane = ?'),
     takeLane: db.prepare(
@@ -220,7 +231,11 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     cache.added();
   }
 
-  function submit(job: Job, number: number, { maxQueue, idempotency, limits }: SubmitOptions): SubmitResult {
+  function submit(
+    job: Job,
+    number: number,
+    { maxQueue, idempotency, limits, policy }: SubmitOptions,
+  ): SubmitResult {
     const owner = job.owner ?? '';
     const repeated = idempotency === null ? null : findRepeated(owner, idempotency);
     if (repeated !== null) return repeated;
@@ -230,6 +245,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     const over = count([job], turns, limits);
     if (over !== null) return over;
     insert(job, number, turns);
+    if (job.owner !== null) callers.setPolicy(job.owner, policy ?? null);
     if (idempotency !== null) sql.insertKey.run(owner, idempotency.key, idempotency.fingerprint, job.id);
     return { kind: 'stored' };
   }
@@ -246,7 +262,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   function submitBatch(
     batch: NewBatch,
     jobs: readonly Job[],
-    { maxQueue, idempotency, limits }: SubmitOptions,
+    { maxQueue, idempotency, limits, policy }: SubmitOptions,
   ): { result: BatchSubmitResult; changes: readonly Change[] } {
     const repeated = idempotency === null ? null : findRepeatedBatch(batch.owner ?? '', idempotency);
     if (repeated !== null) return { result: repeated, changes: [] };
@@ -256,6 +272,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     const over = count(jobs, turns, limits);
     if (over !== null) return { result: over, changes: [] };
     batches.insert(batch, idempotency);
+    if (batch.owner !== null) callers.setPolicy(batch.owner, policy ?? null);
     const changes = jobs.map((job, index) => {
       const number = numbers.next();
       insert(job, number, job.share === null ? 0 : turns + index);
@@ -294,8 +311,12 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
   }
 
-  function* waiting(): Generator<Candidate> {
-    for (const row of sql.candidates.iterate()) {
+  function* waiting({ reached }: CallerLimits): Generator<Candidate> {
+    const rows =
+      reached.length === 0
+        ? sql.candidates.iterate()
+        : sql.candidatesBesides.iterate(JSON.stringify(reached));
+    for (const row of rows) {
       const job = jobOf(row);
       yield candidateOf(job, Number(row.score), passedAt.get(job.id) ?? null);
     }
@@ -307,11 +328,22 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     return sql.inLanes.all([...prefix].length, prefix).map(jobOf);
   }
 
-  function claim({ lanes, idle, at, patienceMs }: ClaimRequest) {
+  function placeOf({ id, owner }: Job, running: RunningLimits): Place {
+    const limits = callers.limits(running);
+    const row = sql.ahead.get(id, JSON.stringify(limits.reached));
+    const limit = owner === null || limits.slots(owner) > 0 ? null : limits.of(owner);
+    return {
+      ahead: Number(row?.n ?? 0),
+      limited: limit === null ? null : { limit, ahead: Number(row?.own ?? 0) },
+    };
+  }
+
+  function claim({ lanes, idle, at, patienceMs, running = {} }: ClaimRequest) {
     const valid = lanes.filter(({ lease }) => sql.lane.get(lease.lane)?.token === lease.token);
     const able = valid.filter(({ engine }) => !inLanes(lanesOf(engine)).some(({ suspect }) => suspect));
     const choosing = able.map(lane => ({ ...lane, cannot: idle[lane.group]?.cannot ?? NO_INABILITY }));
-    const { chosen, ...rest } = assign(choosing, waiting(), at, patienceMs);
+    const limits = callers.limits(running);
+    const { chosen, ...rest } = assign(choosing, waiting(limits), at, patienceMs, limits.slots);
     const claimed = chosen.flatMap(({ lane: index, job: id }) => {
       const lane = able[index];
       const before = read(id);
@@ -322,7 +354,13 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
         ? [{ lane: lane.lease.lane, before, job, number }]
         : [];
     });
+    for (const owner of callers.limits(running).reached) atLimit.add(owner);
     return { claimed, result: { ...rest, blocked: able.length < valid.length } };
+  }
+
+  /** Call it when a job without a lane was stored, or a job was removed: it may have left a lane. */
+  function outOfLane(owner: string | null): void {
+    if (owner !== null && atLimit.delete(owner)) waitingListeners.call(1);
   }
 
   /** The owner of the removed job; undefined: there is no such job. */
@@ -382,6 +420,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       if (deliveries.length > 0) outbox.announce();
       if (isWaiting(next)) waitingListeners.call(0);
       else passedAt.delete(next.id);
+      if (next.lane === null) outOfLane(next.owner);
       return result;
     },
     async remove(id) {
@@ -392,6 +431,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       await flush();
       feed.gone(id);
       numbers.flushed(number);
+      outOfLane(owner);
       return true;
     },
     async waiting(limit) {
@@ -400,9 +440,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     async waitingAmong(ids) {
       return sql.waitingAmong.all(JSON.stringify(ids)).map(jobOf);
     },
-    async ahead(job) {
+    async place(job, running = {}) {
       if (!isWaiting(job)) return null;
-      return cache.ahead(job.id, () => Number(sql.ahead.get(job.id)?.n ?? 0));
+      return cache.place(job.id, () => placeOf(job, running));
     },
     async count() {
       return {
@@ -413,9 +453,16 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     async usage(owner) {
       return {
         waiting: Number(sql.countQueuedOf.get(owner)?.n ?? 0),
-        running: Number(sql.countRunningOf.get(owner)?.n ?? 0),
+        running: callers.running(owner),
         work: usage.work(owner),
       };
+    },
+    async setPolicies(policies) {
+      await group.run(() => {
+        for (const [owner, policy] of policies) callers.setPolicy(owner, policy);
+        cache.clear();
+      });
+      await flush();
     },
     async claim(request) {
       const { result, claimed } = await group.run(() => claim(request));

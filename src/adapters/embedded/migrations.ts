@@ -20,6 +20,7 @@ interface Migration {
  * `usage` is the work that callers have submitted, by the day in UTC.
  * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
  * `batches` are counted from their jobs: `reached` and `started_at` are what that needs of a job besides its status.
+ * `callers` has the names of the policies of callers that have jobs.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -191,6 +192,18 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
         name TEXT PRIMARY KEY,
         content TEXT NOT NULL
       ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    version: 11,
+    sql: `
+      CREATE TABLE callers (owner TEXT PRIMARY KEY, policy TEXT NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TRIGGER callers_removed AFTER DELETE ON jobs
+      WHEN old.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM jobs WHERE owner = old.owner) BEGIN
+        DELETE FROM callers WHERE owner = old.owner;
+      END;
+      DROP INDEX jobs_queue;
+      CREATE INDEX jobs_queue ON jobs (score, id, owner) WHERE waiting = 1;
     `,
   },
 ];

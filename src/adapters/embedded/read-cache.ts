@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { Place } from '../../jobs/claims.ts';
 import type { Job } from '../../jobs/job.ts';
 
 /** Entries per cache: a page or two of the jobs that clients poll. */
@@ -10,8 +11,8 @@ const MAX_ENTRIES = 500;
  */
 export interface ReadCache {
   job(id: string, read: () => Job | null): Job | null;
-  /** How many jobs run before this one. */
-  ahead(id: string, read: () => number): number;
+  /** Where a job waits. */
+  place(id: string, read: () => Place): Place;
   /** How many jobs wait. */
   waiting(read: () => number): number;
   /** Call it when a waiting job was added. */
@@ -25,7 +26,7 @@ export interface ReadCache {
 /** Starts empty. */
 export function createReadCache(): ReadCache {
   const jobs = new LRUCache<string, Job>({ max: MAX_ENTRIES });
-  const places = new LRUCache<string, number>({ max: MAX_ENTRIES });
+  const places = new LRUCache<string, Place>({ max: MAX_ENTRIES });
   let waiting: number | null = null;
   return {
     job(id, read) {
@@ -35,7 +36,7 @@ export function createReadCache(): ReadCache {
       if (job !== null) jobs.set(id, job);
       return job;
     },
-    ahead(id, read) {
+    place(id, read) {
       const known = places.get(id);
       if (known !== undefined) return known;
       const place = read();

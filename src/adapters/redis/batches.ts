@@ -29,7 +29,7 @@ export interface RedisBatchesOptions {
 export function createRedisBatches({ client, keys, now }: RedisBatchesOptions): Batches {
   const { prefix } = keys;
   return {
-    async submit(batch, jobs, { maxQueue, idempotency, limits }) {
+    async submit(batch, jobs, { maxQueue, idempotency, limits, policy }) {
       const [first] = jobs;
       if (first === undefined) throw new Error('A batch has at least one job');
       const { revision, status } = columnsOf(first);
@@ -50,6 +50,7 @@ export function createRedisBatches({ client, keys, now }: RedisBatchesOptions): 
           jobs.reduce((sum, { request }) => sum + workOf(request), 0),
           limits?.waiting ?? '',
           limits?.workPerDay ?? '',
+          policy ?? '',
           ...jobs.flatMap(job => [
             job.id,
             queueScore(job),

@@ -18,9 +18,9 @@ export function createKeys(prefix: string) {
     batch: (id: string) => `${prefix}:batch:${id}`,
     /** Sorted set without scores: ids of the jobs of a batch. */
     batchJobs: (id: string) => `${prefix}:batch-jobs:${id}`,
-    /** Sorted set: ids of waiting jobs by their score. */
+    /** Sorted set: ids of waiting jobs by their score, without those of callers at their limit (`limited:<owner>`). */
     queue: `${prefix}:queue`,
-    /** Sorted set: ids of waiting jobs by time of submit. */
+    /** Sorted set: ids of all waiting jobs by time of submit. */
     since: `${prefix}:since`,
     /** Sorted set: ids of finished jobs by time of expiry. */
     expiry: `${prefix}:expiry`,

@@ -45,6 +45,8 @@ export interface RedisLedger extends Ledger {
 
 /** Jobs that one script looks at for a page of the jobs with some tags: a millisecond or two of Redis' time. */
 const STEP = 1_000;
+/** Arguments of one call, of two for each caller: Lua unpacks no more than some thousands. */
+const PAIRS = 2_000;
 
 const COMMIT_RESULTS: readonly CommitResult[] = ['ok', 'stale', 'gone', 'fenced'];
 
@@ -99,7 +101,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
   }
 
   return {
-    async submit(job, { maxQueue, idempotency, limits }) {
+    async submit(job, { maxQueue, idempotency, limits, policy }) {
       const reply = await reach(
         client.qeSubmit(
           keys.record(job.id),
@@ -120,6 +122,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
           workOf(job.request),
           limits?.waiting ?? '',
           limits?.workPerDay ?? '',
+          policy ?? '',
         ),
       );
       const result = asSubmitResult(asList(reply));
@@ -199,17 +202,35 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       if (ids.length === 0) return [];
       return asPresentJobs(await reach(client.qeReadWaiting(keys.queue, prefix, ...ids)));
     },
-    async ahead(job) {
-      return isWaiting(job) ? reach(client.zrank(keys.queue, job.id)) : null;
+    async place(job, running = {}) {
+      if (!isWaiting(job)) return null;
+      if (job.owner === null || Object.keys(running).length === 0) {
+        const ahead = await reach(client.zrank(keys.queue, job.id));
+        if (ahead !== null) return { ahead, limited: null };
+      }
+      const limits = JSON.stringify(running);
+      const call = client.qeReadPlace(keys.queue, prefix, job.id, ownerSuffix(job.owner), limits);
+      const [ahead, own, limit] = asList(await reach(call));
+      if (ahead === undefined) return null;
+      return {
+        ahead: asNumber(ahead),
+        limited: limit === '' ? null : { limit: asNumber(limit), ahead: asNumber(own) },
+      };
     },
     async count() {
-      const [queued, running] = asList(await reach(client.qeCountJobs(keys.queue, prefix)));
+      const [queued, running] = asList(await reach(client.qeCountJobs(keys.since, prefix)));
       return { waiting: asNumber(queued), running: asNumber(running) };
     },
     async usage(owner) {
       const reply = asList(await reach(client.qeReadUsage(`${prefix}:turns`, prefix, time(), owner)));
       const [waiting = 0, running = 0, work = 0] = reply.map(asNumber);
       return { waiting, running, work };
+    },
+    async setPolicies(policies) {
+      const pairs = [...policies].flatMap(([owner, policy]) => [ownerSuffix(owner), policy ?? '']);
+      for (let n = 0; n === 0 || n < pairs.length; n += PAIRS) {
+        await reach(client.qeSetPolicies(keys.queue, prefix, ...pairs.slice(n, n + PAIRS)));
+      }
     },
     async claim(request) {
       const reply = asList(await reach(client.qeClaim(keys.queue, prefix, gateway, encodeClaim(request))));
@@ -276,8 +297,12 @@ function columns(job: Job): (string | number)[] {
 }
 
 /** As the script takes it. */
-function encodeClaim({ lanes, ...request }: ClaimRequest): string {
-  return JSON.stringify({ ...request, lanes: lanes.map(({ lease, ...lane }) => ({ ...lease, ...lane })) });
+function encodeClaim({ lanes, running = {}, ...request }: ClaimRequest): string {
+  return JSON.stringify({
+    ...request,
+    running,
+    lanes: lanes.map(({ lease, ...lane }) => ({ ...lease, ...lane })),
+  });
 }
 
 /** What a batch counts of its jobs; nothing of other jobs, whose commits stay as short as they are. */

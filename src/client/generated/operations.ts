@@ -207,6 +207,8 @@ export type EditWaitCode =
   | 'NO_ENGINES'
   /** Its engine was lost: it pauses before its next run. */
   | 'PAUSED'
+  /** As many jobs of its caller have an engine as the policy of the caller allows. */
+  | 'RUNNING_LIMIT'
   /** The store of jobs cannot be reached, or accepts no changes. */
   | 'STORE_AWAY';
 
@@ -382,7 +384,7 @@ export type WorkflowsQuery = { workflows: Array<{ name: string, title: string, d
 export type MeQueryVariables = Exact<{ [key: string]: never; }>;
 
 
-export type MeQuery = { me: { id: string | null, operator: boolean, limits: { policy: string, highestPriority: EditJobPriority | null, waitingJobs: number | null, megapixelStepsPerDay: number | null, workflows: Array<string> | null } | null, used: { waitingJobs: number, runningJobs: number, megapixelSteps: number, resetsAt: string } | null } };
+export type MeQuery = { me: { id: string | null, operator: boolean, limits: { policy: string, highestPriority: EditJobPriority | null, waitingJobs: number | null, runningJobs: number | null, megapixelStepsPerDay: number | null, workflows: Array<string> | null } | null, used: { waitingJobs: number, runningJobs: number, megapixelSteps: number, resetsAt: string } | null } };
 
 export type EnginesQueryVariables = Exact<{ [key: string]: never; }>;
 
@@ -1056,6 +1058,7 @@ export const MeDocument: Operation<MeQuery, MeQueryVariables> = {
       policy
       highestPriority
       waitingJobs
+      runningJobs
       megapixelStepsPerDay
       workflows
     }

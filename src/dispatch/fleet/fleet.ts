@@ -98,6 +98,7 @@ export function keepFleet(options: FleetOptions): Fleet {
     warmth,
     engines,
     patienceMs: options.modelPatienceMs,
+    running: options.context.running,
     now,
     log,
   });

@@ -4,6 +4,7 @@ import {
   type ClaimResult,
   type Inability,
   NO_INABILITY,
+  type RunningLimits,
   workflowKey,
 } from '../../jobs/claims.ts';
 import type { Job } from '../../jobs/job.ts';
@@ -41,6 +42,8 @@ export interface ClaimerOptions {
   readonly engines: () => readonly Engine[];
   /** See `ClaimRequest`. */
   readonly patienceMs: number;
+  /** See `ClaimRequest`. */
+  readonly running?: RunningLimits | undefined;
   readonly now: Clock;
   readonly log: Log;
 }
@@ -74,7 +77,7 @@ interface Group {
 
 /** Starts to claim jobs for the lanes that call `next`. */
 export function startClaimer(options: ClaimerOptions): Claimer {
-  const { ledger, workflows, warmth, patienceMs, now, log } = options;
+  const { ledger, workflows, warmth, patienceMs, running, now, log } = options;
   const idle = new Map<string, Entry>();
   /** The lanes with a job, by engine. */
   const busy = new Map<string, Set<string>>();
@@ -160,6 +163,7 @@ export function startClaimer(options: ClaimerOptions): Claimer {
         idle: groups.all().map(({ cannot, engines, spare }) => ({ cannot, engines, spare })),
         woken: told,
         patienceMs,
+        running,
       });
       take(result);
       settle(asking);

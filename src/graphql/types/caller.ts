@@ -20,6 +20,10 @@ export function addCaller(builder: Builder, { JobPriority }: JobTypes): void {
         nullable: true,
         description: 'Jobs that may wait at the same time.',
       }),
+      runningJobs: t.exposeInt('running', {
+        nullable: true,
+        description: 'Jobs that may have an engine at the same time; more wait.',
+      }),
       megapixelStepsPerDay: t.exposeFloat('megapixelStepsPerDay', {
         nullable: true,
         description: 'Megapixels (1024 × 1024 pixels) times steps that may be submitted on one day in UTC.',
@@ -35,7 +39,9 @@ export function addCaller(builder: Builder, { JobPriority }: JobTypes): void {
     description: 'What a caller uses of its limits.',
     fields: t => ({
       waitingJobs: t.exposeInt('waiting', { description: 'Jobs that have not started.' }),
-      runningJobs: t.exposeInt('running'),
+      runningJobs: t.exposeInt('running', {
+        description: 'Jobs that have an engine: they run there, or are next.',
+      }),
       megapixelSteps: t.float({
         description: 'Submitted since 00:00 UTC.',
         resolve: ({ work }) => inMegapixelSteps(work),

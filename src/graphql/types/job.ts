@@ -114,6 +114,9 @@ export function addJob(builder: Builder) {
     values: {
       JOBS_AHEAD: { description: 'Other jobs run first.' },
       LANES_BUSY: { description: 'It is next, and every engine that can run it is busy.' },
+      RUNNING_LIMIT: {
+        description: 'As many jobs of its caller have an engine as the policy of the caller allows.',
+      },
       ENGINE_QUEUE: { description: 'An engine has it in its own queue.' },
       PAUSED: { description: 'Its engine was lost: it pauses before its next run.' },
       ENGINE_REQUESTED: { description: 'An engine that can run it was requested.' },
@@ -152,7 +155,7 @@ export function addJob(builder: Builder) {
       queuePosition: t.int({
         nullable: true,
         description: 'Jobs ahead of this one; null when it does not wait.',
-        resolve: async (job, _, { jobs }) => (await jobs.ahead(job)) ?? job.queuePosition,
+        resolve: async (job, _, { jobs }) => (await jobs.place(job))?.ahead ?? job.queuePosition,
       }),
       waitingFor: t.field({
         type: WaitType,

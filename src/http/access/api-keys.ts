@@ -25,6 +25,11 @@ type KeyHash =
       readonly digest: Buffer;
     };
 
+/** The id of the caller of a key. */
+export function callerOfKey(name: string): string {
+  return `key:${name}`;
+}
+
 export type ApiKeysResult = { ok: true; value: readonly ApiKey[] } | { ok: false; fault: string };
 
 /** Longer than any key. Longer texts are not hashed. */

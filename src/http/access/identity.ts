@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Caller } from '../../jobs/job.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import { networkOf, type Peers } from '../peers.ts';
-import { type ApiKey, createKeyring } from './api-keys.ts';
+import { type ApiKey, callerOfKey, createKeyring } from './api-keys.ts';
 import { type Policies, policyOf } from './policies.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -61,7 +61,7 @@ export function createIdentity({
     const { name, until, policy } = found;
     if (until !== null && until <= now()) return { ok: false, reason: 'invalid' };
     const operator = found.role === 'operator';
-    const caller = { id: `key:${name}`, operator, ...policyOf(policies, policy, operator) };
+    const caller = { id: callerOfKey(name), operator, ...policyOf(policies, policy, operator) };
     return { ok: true, caller, expiresAt: until };
   }
 

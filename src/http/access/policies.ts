@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { JOB_PRIORITIES, type Policy } from '../../jobs/job.ts';
+import { type ApiKey, callerOfKey } from './api-keys.ts';
 
 /** Policies by name. */
 export type Policies = ReadonlyMap<string, Policy>;
@@ -8,17 +9,18 @@ export type Policies = ReadonlyMap<string, Policy>;
 export const DEFAULT_POLICY = 'default';
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
-const wholeNumber = (highest: number) =>
+const wholeNumber = (lowest: number, highest: number) =>
   z
-    .int({ error: `takes an integer from 0 to ${highest}` })
-    .min(0)
-    .max(highest)
+    .int({ error: `takes an integer from ${lowest} to ${highest}` })
+    .min(lowest, { error: `takes an integer from ${lowest} to ${highest}` })
+    .max(highest, { error: `takes an integer from ${lowest} to ${highest}` })
     .nullish();
 
 const policy = z.strictObject({
   highestPriority: z.enum(JOB_PRIORITIES, { error: `takes ${JOB_PRIORITIES.join(', ')}` }).nullish(),
-  waiting: wholeNumber(1_000_000),
-  megapixelStepsPerDay: wholeNumber(1_000_000_000),
+  waiting: wholeNumber(0, 1_000_000),
+  running: wholeNumber(1, 1_000_000),
+  megapixelStepsPerDay: wholeNumber(0, 1_000_000_000),
   workflows: z.array(z.string().min(1), { error: 'takes a list of names' }).nullish(),
 });
 
@@ -52,11 +54,25 @@ export function parsePolicies(text: string): { ok: true; value: Policies } | { o
       name,
       highestPriority: given.highestPriority ?? null,
       waiting: given.waiting ?? null,
+      running: given.running ?? null,
       megapixelStepsPerDay: given.megapixelStepsPerDay ?? null,
       workflows: given.workflows ?? null,
     },
   ]);
   return { ok: true, value: new Map(policies) };
+}
+
+/** The names of the policies of the callers that have keys, by the ids of the callers; null: one is not limited. */
+export function policiesOfKeys(
+  keys: readonly ApiKey[],
+  policies: Policies,
+): ReadonlyMap<string, string | null> {
+  return new Map(
+    keys.map(({ name, policy, role }) => [
+      callerOfKey(name),
+      policyOf(policies, policy, role === 'operator').policy?.name ?? null,
+    ]),
+  );
 }
 
 /** The policy of a caller; undefined: it is not limited. */

@@ -43,7 +43,7 @@ export function editsOf(
       stage,
       step,
       totalSteps,
-      queuePosition: isWaiting(job) ? ((await jobs.ahead(job)) ?? job.queuePosition) : null,
+      queuePosition: isWaiting(job) ? ((await jobs.place(job))?.ahead ?? job.queuePosition) : null,
       waitingFor: wait?.message ?? null,
       etaSeconds,
       error: error === null ? null : { ...error, retryable: isRetryable(error.code) },

@@ -20,6 +20,7 @@ export function meRoute(app: FastifyInstance, options: RestOptions): void {
               policy: policy.name,
               highest_priority: policy.highestPriority,
               waiting_jobs: policy.waiting,
+              running_jobs: policy.running,
               megapixel_steps_per_day: policy.megapixelStepsPerDay,
               workflows: policy.workflows === null ? null : [...policy.workflows],
             },

@@ -77,7 +77,7 @@ export interface Surroundings {
 /** Looks them up in the queue and the store. */
 export async function surroundingsOf(options: RestOptions, job: Job, caller: Caller): Promise<Surroundings> {
   return {
-    position: isWaiting(job) ? await options.services.jobs.ahead(job) : null,
+    position: isWaiting(job) ? ((await options.services.jobs.place(job))?.ahead ?? null) : null,
     wait: await options.services.waitingFor(job, caller),
     imageReady: job.status === 'COMPLETED' && (await imageExists(options, job)),
   };

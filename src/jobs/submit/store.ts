@@ -167,7 +167,9 @@ export function createJobStore(options: JobStoreOptions): JobStore {
       }
       const job = newJob(draft, now(), submission);
       const limits = submitLimits(caller.policy);
-      const result = await keeper.commit(() => ledger.submit(job, { maxQueue, idempotency, limits }));
+      const result = await keeper.commit(() =>
+        ledger.submit(job, { maxQueue, idempotency, limits, policy: caller.policy?.name }),
+      );
       return settle(result, job, limits);
     },
     async batch(id, drafts, submission, editOf) {
@@ -183,7 +185,7 @@ export function createJobStore(options: JobStoreOptions): JobStore {
       const jobs = drafts.map((draft, index) => newJob(draft, createdAt, submission, { id, index }));
       const limits = submitLimits(caller.policy);
       const result = await keeper.commit(() =>
-        ledger.batches.submit(batch, jobs, { maxQueue, idempotency, limits }),
+        ledger.batches.submit(batch, jobs, { maxQueue, idempotency, limits, policy: caller.policy?.name }),
       );
       return settleBatch(result, { batch, jobs }, limits);
     },

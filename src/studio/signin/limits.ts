@@ -19,9 +19,10 @@ export function createLimits({ session, jobs }: { readonly session: Session; rea
   const lines = computed(() => {
     const { limits = null, used = null } = session.caller.value ?? {};
     if (limits === null || used === null) return [];
-    const { waitingJobs, megapixelStepsPerDay } = limits;
+    const { waitingJobs, runningJobs, megapixelStepsPerDay } = limits;
     return [
       ...(waitingJobs === null ? [] : [texts.limits.waiting(used.waitingJobs, waitingJobs)]),
+      ...(runningJobs === null ? [] : [texts.limits.running(used.runningJobs, runningJobs)]),
       ...(megapixelStepsPerDay === null
         ? []
         : [texts.limits.work(used.megapixelSteps, megapixelStepsPerDay, used.resetsAt)]),

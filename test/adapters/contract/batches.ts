@@ -207,9 +207,9 @@ export function batchContract(under: () => UnderTest): void {
     const single = await under().stored({ owner: 'single', share: 'single', createdAt: 1_000 + 5_000 });
     const next = await under().store.ledger.waiting(3);
     expect(next.map(job => job.id)).toEqual([at(many.jobs, 0).id, single.id, at(many.jobs, 1).id]);
-    expect(await under().store.ledger.ahead(single)).toBe(1);
+    expect(await under().ahead(single)).toBe(1);
     const later = await stored(2, { owner: 'many', share: 'many' });
-    expect(await under().store.ledger.ahead(at(later.jobs, 1))).toBe(1_002);
+    expect(await under().ahead(at(later.jobs, 1))).toBe(1_002);
   });
 
   it('keeps the order of the edits where callers do not take turns', async () => {

@@ -6,7 +6,7 @@ import { type Job, queueScore, TURN_MS } from '../../../src/jobs/job.ts';
 import type { Lease } from '../../../src/jobs/ports.ts';
 import { aJob } from '../../support/jobs.ts';
 import { asking, claimFor } from '../../support/lanes.ts';
-import type { UnderTest } from './under-test.ts';
+import { END, type UnderTest } from './under-test.ts';
 
 const WORKFLOWS = ['x', 'y', 'a "quoted" \\ name'];
 const PATIENCE = 30_000;
@@ -21,6 +21,7 @@ const aWaitingJob = fc.record({
   metadata: fc.constantFrom({}, { workflow: 'z', workflowVersion: 'v9' }),
   priority: fc.constantFrom('HIGH', 'NORMAL', 'LOW') satisfies fc.Arbitrary<Job['priority']>,
   share: fc.constantFrom('a', 'b', null),
+  owner: fc.constantFrom('one', 'one', 'two', 'two', 'free', null),
   createdAt: fc.nat(2 * TURN_MS),
   notBefore: fc.option(fc.nat(2_000), { nil: null }),
   lostOn: fc.constantFrom('e:0', 'e:1', null),
@@ -31,6 +32,14 @@ const aWaitingJob = fc.record({
     maxLength: LOG_LIMIT,
   }),
 });
+const USUAL = { p1: 2, p2: 3 };
+/** What happens between two claims: which of the jobs in lanes leave them, which waiting one ends, and what the limits are. */
+const aRound = fc.record({
+  ends: fc.array(fc.constantFrom('end', 'return', 'stay'), { minLength: 9, maxLength: 9 }),
+  cancels: fc.option(fc.nat(7), { nil: null, freq: 2 }),
+  running: fc.constantFrom(USUAL, USUAL, USUAL, USUAL, {}, { p1: 1, p2: 4 }, { p2: 1 }),
+});
+const POLICIES: Readonly<Record<string, string>> = { one: 'p1', two: 'p2' };
 const aLane = fc.record({
   warm: fc.subarray(WORKFLOWS, { maxLength: 2 }),
   othersCannot: fc.constantFrom(null, [], ['x']),
@@ -44,7 +53,7 @@ export function claimContract(under: () => UnderTest): void {
     return (await under().store.ledger.keepLanes([], lanes, 60_000)).taken.map(({ lease }) => lease);
   }
 
-  it('claims as the functions of the domain say, whatever waits and whichever lanes are idle', async () => {
+  it('claims as the functions of the domain say, whatever waits, whichever lanes are idle and whatever limits callers', async () => {
     const { ledger } = under().store;
     const leases = await take('e:0#0', 'e:1#0', 'e:2#0');
     const idle = [
@@ -53,36 +62,61 @@ export function claimContract(under: () => UnderTest): void {
     ];
     await fc.assert(
       fc.asyncProperty(
-        fc.array(aWaitingJob, { maxLength: 8 }),
+        fc.array(aWaitingJob, { maxLength: 14 }),
         fc.array(aLane, { minLength: 1, maxLength: 3 }),
         fc.constantFrom(0, PATIENCE),
-        async (waiting, asked, patienceMs) => {
+        fc.array(aRound, { minLength: 5, maxLength: 5 }),
+        async (waiting, asked, patienceMs, rounds) => {
           const lanes = leases.slice(0, asked.length).map((lease, n) => asking(lease, asked[n]));
           const turns = new Map<string, number>();
           const scores = new Map<string, number>();
-          for (const { workflow, prompt, metadata, priority, share, createdAt, ...state } of waiting) {
-            const fresh = aJob({ priority, share, createdAt });
+          for (const { workflow, prompt, metadata, priority, share, owner, createdAt, ...state } of waiting) {
+            const fresh = aJob({ priority, share, owner, createdAt });
             const job = { ...fresh, request: { ...fresh.request, workflow, prompt, metadata } };
             const turn = share === null ? 0 : (turns.get(share) ?? 0);
             if (share !== null) turns.set(share, turn + 1);
             scores.set(job.id, queueScore(job) + turn * TURN_MS);
-            await ledger.submit(job, { maxQueue: 1_000, idempotency: null });
+            const policy = POLICIES[owner ?? ''];
+            await ledger.submit(job, { maxQueue: 1_000, idempotency: null, policy });
             expect(await ledger.commit({ ...job, ...state, revision: 2 }, 1, null)).toBe('ok');
           }
           const passedAt = new Map<string, number>();
-          for (const at of [1_000, 1_500, 31_500, 70_000]) {
-            const jobs = await ledger.waiting(100);
+          const scoreOf = ({ id }: Job): number => scores.get(id) ?? Number.NaN;
+          const inOrder = (a: Job, b: Job): number => scoreOf(a) - scoreOf(b) || (a.id < b.id ? -1 : 1);
+          let held: Job[] = [];
+          let before: object = {};
+          for (const [n, { ends, cancels, running }] of rounds.entries()) {
+            const at = [1_000, 1_500, 31_500, 70_000, 90_000][n] ?? neverMind();
+            const staying: Job[] = [];
+            for (const [index, job] of held.entries()) {
+              const event = ends[index];
+              if (event === 'stay' && !job.suspect) staying.push(job);
+              else if (event === 'return')
+                await under().commit(job, { type: 'handedBack', at, reason: 'x', expiresAt: 9 });
+              else if (index % 2 === 0) await under().commit(job, { type: 'canceled', ...END });
+              else await ledger.remove(job.id);
+            }
+            held = staying;
+            const { jobs: queued } = await ledger.list({ owner: null, statuses: ['QUEUED'], first: 100 });
+            const canceled = queued.filter(({ lane }) => lane === null)[cancels ?? -1];
+            if (canceled !== undefined) await under().commit(canceled, { type: 'cancelRequested', ...END });
+            if (before !== running) await ledger.setPolicies(new Map());
+            before = running;
+
+            const jobs = queued.filter(job => job.lane === null && job !== canceled).toSorted(inOrder);
+            const limits: Readonly<Record<string, number>> = running;
+            const slotsOf = (owner: string): number =>
+              (limits[POLICIES[owner] ?? ''] ?? Number.POSITIVE_INFINITY) -
+              held.filter(job => job.owner === owner).length;
             const choosing = lanes.map(lane => ({
               ...lane,
               cannot: idle[lane.group]?.cannot ?? neverMind(),
             }));
-            const candidates = jobs.map(job =>
-              candidateOf(job, scores.get(job.id) ?? Number.NaN, passedAt.get(job.id) ?? null),
-            );
-            const expected = assign(choosing, candidates, at, patienceMs);
+            const candidates = jobs.map(job => candidateOf(job, scoreOf(job), passedAt.get(job.id) ?? null));
+            const expected = assign(choosing, candidates, at, patienceMs, slotsOf);
             for (const id of expected.passed) passedAt.set(id, at);
 
-            const result = await ledger.claim({ at, lanes, idle, woken: 0, patienceMs });
+            const result = await ledger.claim({ at, lanes, idle, woken: 0, patienceMs, running });
             const pairs = result.claimed.map(({ lane, job }) => [lane, job.id]);
             const chosen = expected.chosen.map(({ lane, job }) => [lanes[lane]?.lease.lane, job]);
             expect(pairs.toSorted()).toEqual(chosen.toSorted());
@@ -96,13 +130,20 @@ export function claimContract(under: () => UnderTest): void {
               expect(before).toEqual(jobs.find(({ id }) => id === job.id));
               expect(job).toEqual(advance(before, claimedBy(by ?? neverMind(), at)));
               expect(await ledger.get(job.id)).toEqual(job);
-              await ledger.remove(job.id);
+              held.push(job);
+              passedAt.delete(job.id);
             }
+            const waitIds = jobs.map(({ id }) => id).filter(id => !held.some(job => job.id === id));
+            expect((await ledger.count()).waiting).toBe(waitIds.length);
+            expect(
+              (await ledger.waitingAmong(jobs.map(({ id }) => id))).map(({ id }) => id).toSorted(),
+            ).toEqual(waitIds.toSorted());
           }
-          for (const job of await ledger.waiting(100)) await ledger.remove(job.id);
+          const { jobs } = await ledger.list({ owner: null, statuses: null, first: 100 });
+          for (const job of jobs) await ledger.remove(job.id);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 40 },
     );
   });
 

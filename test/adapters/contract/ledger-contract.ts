@@ -12,6 +12,7 @@ import { listContract } from './lists.ts';
 import { outboxContract } from './outbox.ts';
 import { queueContract } from './queue.ts';
 import { recordContract } from './records.ts';
+import { runningLimitContract } from './running-limits.ts';
 import { secretsContract } from './secrets.ts';
 import { type LedgerUnderTest, type UnderTest, underTest } from './under-test.ts';
 import { updatesContract } from './updates.ts';
@@ -35,6 +36,7 @@ export function ledgerContract(name: string, open: () => Promise<LedgerUnderTest
     labelContract(under);
     laneContract(under);
     claimContract(under);
+    runningLimitContract(under);
     feedContract(under);
     updatesContract(under);
     outboxContract(under);

@@ -12,11 +12,11 @@ export function queueContract(under: () => UnderTest): void {
     const high = await under().stored({ priority: 'HIGH', createdAt: 4 });
     const order = async (): Promise<string[]> => (await under().store.ledger.waiting(10)).map(job => job.id);
     expect(await order()).toEqual([high.id, early.id, late.id, low.id]);
-    expect(await under().store.ledger.ahead(late)).toBe(2);
+    expect(await under().ahead(late)).toBe(2);
 
     const taken = await under().commit(early, claim('e#0'));
     expect(await order()).toEqual([high.id, late.id, low.id]);
-    expect(await under().store.ledger.ahead(taken)).toBeNull();
+    expect(await under().ahead(taken)).toBeNull();
     expect(await under().store.ledger.count()).toEqual({ waiting: 3, running: 1 });
     await under().commit(taken, { type: 'engineLost', at: 6, reason: 'gone', maxAttempts: 3, expiresAt: 9 });
     expect(await order()).toEqual([high.id, early.id, late.id, low.id]);
@@ -49,7 +49,7 @@ export function queueContract(under: () => UnderTest): void {
     const inOrder = ['B', 'a', 'a-10', 'a-9', 'b'];
     expect((await under().store.ledger.waiting(10)).map(job => job.id)).toEqual(inOrder);
     expect((await under().store.ledger.waiting(2)).map(job => job.id)).toEqual(inOrder.slice(0, 2));
-    for (const job of jobs) expect(await under().store.ledger.ahead(job)).toBe(inOrder.indexOf(job.id));
+    for (const job of jobs) expect(await under().ahead(job)).toBe(inOrder.indexOf(job.id));
     expect(await under().pages({ owner: null, statuses: null }, 2)).toEqual(inOrder.reverse());
   });
 
@@ -70,7 +70,7 @@ export function queueContract(under: () => UnderTest): void {
     ];
     const order = (await under().store.ledger.waiting(10)).map(job => job.share);
     expect(order).toEqual(['greedy', 'modest', 'greedy', 'modest', 'greedy', 'greedy']);
-    expect(await under().store.ledger.ahead(modest[0] ?? greedy[0] ?? low)).toBe(1);
+    expect(await under().ahead(modest[0] ?? greedy[0] ?? low)).toBe(1);
   });
 
   it('bounds the queue', async () => {

@@ -37,6 +37,8 @@ export interface UnderTest {
   store: LedgerUnderTest;
   stored(fields?: Parameters<typeof aJob>[0]): Promise<Job>;
   commit(job: Job, event: JobEvent): Promise<Job>;
+  /** How many jobs are queued before it; null: it does not wait. */
+  ahead(job: Job): Promise<number | null>;
   /** The ids of every page, one after another. */
   pages(query: Pick<JobQuery, 'owner' | 'statuses' | 'labels'>, first: number): Promise<string[]>;
 }
@@ -54,6 +56,9 @@ export function underTest(store: LedgerUnderTest): UnderTest {
       const next = advance(job, event);
       expect(await under.store.ledger.commit(next, job.revision, null, deliveriesFor(job, next))).toBe('ok');
       return next;
+    },
+    async ahead(job) {
+      return (await under.store.ledger.place(job))?.ahead ?? null;
     },
     async pages(query, first) {
       const ids: string[] = [];

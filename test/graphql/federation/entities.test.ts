@@ -49,9 +49,9 @@ describe('_entities', () => {
         reads.push('list');
         return ledger.list(query);
       },
-      ahead(job) {
-        reads.push('ahead');
-        return ledger.ahead(job);
+      place(job) {
+        reads.push('place');
+        return ledger.place(job);
       },
     };
     const images = createImageLoader({

@@ -32,12 +32,12 @@ beforeAll(async () => {
   if (!config.ok) throw new Error(config.faults.join('; '));
   gateway = await startGateway(config.config, log, async options => {
     const store = await openStore(options);
-    const { ahead } = store.ledger;
+    const { place } = store.ledger;
     return {
       ...store,
       ledger: {
         ...store.ledger,
-        ahead: job => (failing ? Promise.reject(new Error(SECRET)) : ahead(job)),
+        place: job => (failing ? Promise.reject(new Error(SECRET)) : place(job)),
       },
     };
   });

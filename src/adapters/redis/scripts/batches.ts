@@ -6,6 +6,7 @@ import {
   CLOCK,
   COUNT,
   INDEX,
+  LIMITED,
   NAMES,
   NUMBERS,
   READ,
@@ -40,31 +41,32 @@ export const submitBatch = (sharded: boolean): string => `
 -- KEYS[1]: the batch.
 -- ARGV: 1 prefix, 2 id, 3 maximum of waiting jobs, 4 field of the idempotency key or '', 5 fingerprint,
 --   6 owner as ':name' or '', 7 time of submit, 8 share or '', 9 revision, 10 status, 11 time or '', 12 work of all jobs,
---   13 maximum of the caller's waiting jobs or '', 14 maximum of its work a day or '', 15… of each job its id, score without
+--   13 maximum of the caller's waiting jobs or '', 14 maximum of its work a day or '', 15 the caller's policy or '', 16… of each job its id, score without
 --   the caller's other jobs, state, request and tags separated by spaces.
 -- Returns: {'stored'}, {'repeated', batch as COUNT has it}, {'idempotency-conflict'}, {'queue-full', waiting},
 --   {'over-limit', limit, used}, {'taken'}.
-${NAMES}${CLOCK}${LIMITS}${COUNT}${REPEATED_BATCH}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${STORE}${ARRIVALS}
-local field, total = ARGV[4], (#ARGV - 14) / 5
+${NAMES}${CLOCK}${LIMITS}${COUNT}${REPEATED_BATCH}${LIMITED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${STORE}${ARRIVALS}
+local field, total = ARGV[4], (#ARGV - 15) / 5
 if field ~= '' then
   local earlier = repeatedBatch(field, ARGV[5])
   if earlier then return earlier end
 end
-local waiting = redis.call('ZCARD', key('queue'))
+local waiting = redis.call('ZCARD', key('since'))
 if waiting + total > tonumber(ARGV[3]) then return { 'queue-full', waiting } end
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
-for n = 15, #ARGV, 5 do
+for n = 16, #ARGV, 5 do
   if redis.call('EXISTS', record(ARGV[n])) == 1 then return { 'taken' } end
 end
 local now, work = clock(ARGV[11]), tonumber(ARGV[12])
 local over = overLimit(ARGV[6], ARGV[8], total, work, ARGV[13], ARGV[14], now)
 if over then return over end
 countWork(ARGV[6], work, now)
+setPolicy(ARGV[6], ARGV[15])
 local turns = ARGV[8] == '' and 0 or tonumber(redis.call('HGET', key('turns'), ARGV[8]) or '0')
 redis.call('HSET', KEYS[1], 'owner', ARGV[6], 'created', ARGV[7], 'total', total, 'key', field, 'fingerprint', ARGV[5])
 if field ~= '' then redis.call('HSET', key('keys'), field, 'batch:' .. ARGV[2]) end
-for n = 15, #ARGV, 5 do
-  local id, place = ARGV[n], (n - 15) / 5
+for n = 16, #ARGV, 5 do
+  local id, place = ARGV[n], (n - 16) / 5
   local score = tonumber(ARGV[n + 1])
   if ARGV[8] ~= '' then score = score + ${TURN_MS} * (turns + place) end
   store(id, { revision = ARGV[9], state = ARGV[n + 2], request = ARGV[n + 3], owner = ARGV[6], created = ARGV[7],
@@ -75,12 +77,12 @@ for n = 15, #ARGV, 5 do
 end
 -- Wakes a gateway for each job that an idle lane may run.
 local idle = {}
-for n = 15, #ARGV, 5 do
+for n = 16, #ARGV, 5 do
   local name, version = workflowOf(ARGV[n + 3])
   local kind = version .. ' ' .. name
   if idle[kind] ~= false then idle[kind] = wakeOne(name, version, nil, '1') end
 end
-announce('waiting', '+' .. ARGV[15])
+announce('waiting', '+' .. ARGV[16])
 return { 'stored' }
 `;
 

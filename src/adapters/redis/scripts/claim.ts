@@ -2,7 +2,7 @@ import { LOG_LIMIT } from '../../../jobs/advance.ts';
 import { LOOK_AHEAD, LOOK_AT, PREFERENCE_MS } from '../../../jobs/claims.ts';
 import { TURN_MS } from '../../../jobs/job.ts';
 import { TOOK } from './last-claims.ts';
-import { announcing, CLOCK, INDEX, NAMES, NUMBERS, UPDATES } from './parts.ts';
+import { announcing, CLOCK, INDEX, LIMITED, NAMES, NUMBERS, ORDER, UPDATES } from './parts.ts';
 
 /**
  * Reads the halves of a record as text. Quotes within strings are escaped, so a quoted name with a colon is always a field, and
@@ -111,6 +111,18 @@ local function arrived(id, request)
 end
 `;
 
+/**
+ * Puts a job of a caller back in the queue, and tells a gateway that can run it. To be used in a block of its own, so that
+ * most commits skip it. Needs LIMITED, `announcing` and a variable `owner`.
+ */
+export const NEXT_OF_CALLER = `${FIELDS}${ABILITY}${WAKE}
+local id = putBack(owner)
+if id then
+  local name, version = workflowOf(redis.call('HGET', record(id), 'request'))
+  wakeOne(name, version, nil, '1')
+end
+`;
+
 /** Chooses jobs for idle lanes and claims them. */
 export const claim = (sharded: boolean): string => `
 -- Purpose: the choice of \`assign\` in jobs/claims.ts and the change of \`advance\` with \`claimed\`, in one step. The adapters'
@@ -119,7 +131,7 @@ export const claim = (sharded: boolean): string => `
 -- ARGV: 1 prefix, 2 gateway, 3 the claim as JSON.
 -- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, number of lane from 1, state, request, …}:
 --   the state is the one before.
-${NAMES}${CLOCK}${INDEX}${NUMBERS}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}${TOOK}
+${NAMES}${CLOCK}${LIMITED}${INDEX}${NUMBERS}${ORDER}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}${TOOK}
 local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
 local blocked = 0
@@ -154,44 +166,110 @@ local function claimableFrom(job, lane)
   if lane.othersCannot == cjson.null or lane.othersCannot[job.workflow] then return job.notBefore end
   return job.notBefore + ${PREFERENCE_MS}
 end
-local function mayTake(lane, job)
+local function isDue(lane, job)
   local from = claimableFrom(job, lane)
-  return not lane.given and from and at >= from
+  return from and at >= from
 end
 
-local againAt = nil
+-- What limits callers. Without limits, and where no job waits for one, callers are not looked at.
+local limiting = next(asked.running) ~= nil
+local callers = {}
+if redis.call('EXISTS', key('limited')) == 1 then
+  limiting = true
+  -- A gateway before version 6 puts no job back when one leaves a lane. One caller a claim is checked for that.
+  local owner = redis.call('SRANDMEMBER', key('limited'))
+  local id = redis.call('SRANDMEMBER', key('held' .. owner))
+  if not id or (redis.call('HEXISTS', key('held'), id) == 0 and heldBy(owner, 1) == 0) then putBack(owner) end
+end
+-- \`slots\`: how many more of its jobs lanes may hold; \`given\`: by this claim; \`list\`: its jobs that waited for its limit;
+-- \`met\`: its jobs in the queue that wait for it now; \`rest\`: those that would be too many to choose from.
+local function callerOf(owner)
+  if not limiting or not owner or owner == '' then return nil end
+  local caller = callers[owner]
+  if not caller then
+    local policy = redis.call('HGET', key('policies'), owner)
+    local limit = policy and asked.running[policy]
+    caller = { limit = limit, given = 0, count = 0, met = {}, rest = {} }
+    caller.slots = limit and limit - heldBy(owner, limit) or math.huge
+    if redis.call('SISMEMBER', key('limited'), owner) == 1 then caller.list = key('limited' .. owner) end
+    callers[owner] = caller
+  end
+  return caller
+end
+local function hasSlot(job) return not job.caller or job.caller.given < job.caller.slots end
+local function mayTake(lane, job) return not lane.given and hasSlot(job) and isDue(lane, job) end
+
+-- The queue, and the jobs of callers that may have more in lanes now, read as one list.
+local sources = {}
+local function open(name, size) sources[#sources + 1] = { name = name, size = size, from = 0, at = 1, page = {} } end
+local function nextJob()
+  local best, id, score = nil, nil, nil
+  for _, source in ipairs(sources) do
+    if source.at > #source.page and source.from then
+      source.page = redis.call('ZRANGE', source.name, source.from, source.from + source.size - 1, 'WITHSCORES')
+      source.from = #source.page == 2 * source.size and source.from + source.size or nil
+      source.at = 1
+    end
+    local other, its = source.page[source.at], tonumber(source.page[source.at + 1])
+    if other and (not id or its < score or (its == score and before(other, id))) then
+      best, id, score = source, other, its
+    end
+  end
+  if best then best.at = best.at + 2 end
+  return id, score, best
+end
+
+local againAt, cut = nil, false
 local candidates = {}
-local function look(id, score)
-  local halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed')
-  local state = halves[1]
-  if not state then return end
-  local job = { id = id, score = tonumber(score), state = state, request = halves[2], share = halves[3],
-    passedAt = halves[4] and tonumber(halves[4]), notBefore = valueOf(state, 'notBefore') or 0,
-    lostOn = valueOf(state, 'lostOn'), priority = valueOf(state, 'priority') }
+local ahead = patience > 0 and ${LOOK_AHEAD} or 1
+local room, counted, surplus, seen = #lanes + ahead, 0, 0, 0
+local function look(id, score, queued)
+  local halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed', 'owner', 'waiting')
+  local state, caller = halves[1], callerOf(halves[5])
+  if not state or halves[6] ~= '1' then return end
+  if caller and caller.slots <= 0 then
+    if queued then table.insert(caller.met, { id = id, score = score }) end
+    return
+  end
+  if caller and caller.list and not caller.open then
+    caller.open = true
+    open(caller.list, room)
+  end
+  local job = { id = id, score = score, state = state, request = halves[2], share = halves[3], owner = halves[5],
+    caller = caller, queued = queued, passedAt = halves[4] and tonumber(halves[4]),
+    notBefore = valueOf(state, 'notBefore') or 0, lostOn = valueOf(state, 'lostOn'), priority = valueOf(state, 'priority') }
   job.workflow, job.version = workflowOf(job.request)
   local due = false
   for _, lane in ipairs(lanes) do
     local from = claimableFrom(job, lane)
     if from and at >= from then due = true elseif from then againAt = math.min(againAt or from, from) end
   end
-  if due then candidates[#candidates + 1] = job end
-end
-local room = #lanes + (patience > 0 and ${LOOK_AHEAD} or 1)
-local seen = 0
-while #lanes > 0 and #candidates < room and seen < ${LOOK_AT} do
-  local size = math.min(room, ${LOOK_AT} - seen)
-  local ids = redis.call('ZRANGE', KEYS[1], seen, seen + size - 1, 'WITHSCORES')
-  for n = 1, #ids, 2 do
-    if #candidates < room then look(ids[n], ids[n + 1]) end
+  seen = seen + 1
+  if not due then return end
+  local within = not caller or caller.count < caller.slots
+  if caller then caller.count = caller.count + 1 end
+  if within then counted = counted + 1 else surplus = surplus + 1 end
+  if within or surplus <= ahead then
+    candidates[#candidates + 1] = job
+  elseif queued then
+    table.insert(caller.rest, job)
   end
-  seen = seen + size
-  if #ids < 2 * size then break end
+end
+if #lanes > 0 then
+  open(KEYS[1], room)
+  while counted < room and seen < ${LOOK_AT} do
+    local id, score, source = nextJob()
+    if not id then break end
+    look(id, score, source == sources[1])
+  end
+  cut = seen == ${LOOK_AT}
 end
 
 local given = 0
 local function give(job, lane)
   if not lane then return end
   job.lane, lane.given, given = lane, true, given + 1
+  if job.caller then job.caller.given = job.caller.given + 1 end
 end
 local function best(job, alone)
   local fresh, first = nil, nil
@@ -235,13 +313,15 @@ for _, alone in ipairs({ true, false }) do
   end
 end
 
--- What is passed over.
+-- What is passed over. A later job of another caller does not pass one that waits because of its own caller's limit.
+local more = false
 for n, job in ipairs(candidates) do
+  if job.lane and not hasSlot(job) and cut then more = true end
+  if not job.lane and hasSlot(job) then more = true end
   if not job.lane and not job.passedAt then
     for i = n + 1, #candidates do
-      local lane = candidates[i].lane
-      local from = lane and claimableFrom(job, lane)
-      if from and at >= from then
+      local later = candidates[i]
+      if later.lane and (hasSlot(job) or later.owner == job.owner) and isDue(later.lane, job) then
         redis.call('HSET', record(job.id), 'passed', whole(at))
         break
       end
@@ -285,7 +365,7 @@ local function claimed(state, lane)
   return logged(state, '{"at":' .. whole(at) .. ',"event":"claimed","detail":' .. engine .. '}')
 end
 
-local answer = { '', #candidates > given and 1 or 0, blocked }
+local answer = { '', more and 1 or 0, blocked }
 if againAt then answer[1] = whole(againAt) end
 for _, job in ipairs(candidates) do
   local lane = job.lane
@@ -308,6 +388,27 @@ for _, job in ipairs(candidates) do
     answer[#answer + 1] = lane.number
     answer[#answer + 1] = job.state
     answer[#answer + 1] = job.request
+  end
+end
+
+-- Jobs of callers at their limit leave the queue. Of a caller that has taken some and may have more, the next one comes back; of
+-- one without a limit they all do.
+for _, job in ipairs(candidates) do
+  if job.queued and not job.lane and not hasSlot(job) then table.insert(job.caller.met, job) end
+end
+for owner, caller in pairs(callers) do
+  if caller.given >= caller.slots then
+    for _, job in ipairs(caller.rest) do table.insert(caller.met, job) end
+  end
+  for _, job in ipairs(caller.met) do
+    redis.call('ZREM', KEYS[1], job.id)
+    redis.call('ZADD', key('limited' .. owner), whole(job.score), job.id)
+  end
+  if #caller.met > 0 then redis.call('SADD', key('limited'), owner) end
+  if caller.list and not caller.limit then
+    while putBack(owner) do end
+  elseif caller.list and caller.given > 0 and caller.given < caller.slots then
+    putBack(owner)
   end
 end
 

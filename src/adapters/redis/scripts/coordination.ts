@@ -37,6 +37,9 @@ for n = wanted, #ARGV do
     answer[#answer + 1] = lane
     answer[#answer + 1] = token
     if jobs[lane] then
+      -- A gateway before version 6 may have claimed it.
+      local owner = redis.call('HGET', record(jobs[lane]), 'owner')
+      if owner and owner ~= '' then redis.call('SADD', key('held' .. owner), jobs[lane]) end
       read(answer, jobs[lane])
     else
       answer[#answer + 1] = false

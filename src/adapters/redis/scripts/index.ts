@@ -17,7 +17,7 @@ import {
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
 import { forgetClaim } from './last-claims.ts';
-import { readUsage } from './limits.ts';
+import { readPlace, readUsage, setPolicies } from './limits.ts';
 import { listJobs, listTagged, readChanges, totalJobs } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
@@ -41,6 +41,8 @@ declare module 'ioredis' {
     qeTotalJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadChanges(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadUsage(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeReadPlace(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeSetPolicies(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeClaimStore(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeIdentify(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -75,6 +77,9 @@ declare module 'ioredis' {
  * | `changed` and `changed:<owner>` | sorted sets of ids by the number of their newest change |
  * | `removed` and `removed:<owner>` | sorted sets of the ids of removed jobs by number |
  * | `held` | hash: lanes by job |
+ * | `held:<owner>` | set of the caller's jobs in lanes: a count of its own could differ from them |
+ * | `limited`, `limited:<owner>` | set of the callers with jobs that were taken out of the queue because of a limit; sorted set of these by score |
+ * | `policies` | hash: the names of the policies of callers that have jobs |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `alone` | hash by engine: a job that has or had it for itself |
  * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last |
@@ -104,6 +109,8 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeTotalJobs: totalJobs,
     qeReadChanges: readChanges,
     qeReadUsage: readUsage,
+    qeReadPlace: readPlace,
+    qeSetPolicies: setPolicies(sharded),
     qeCountJobs: countJobs,
     qeClaimStore: claimStore,
     qeIdentify: identify,

@@ -1,10 +1,22 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
 import { LEAVE_BATCH } from './batches.ts';
-import { ARRIVALS } from './claim.ts';
+import { ARRIVALS, NEXT_OF_CALLER } from './claim.ts';
 import { LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
-import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, STORE, TAGS, UPDATES } from './parts.ts';
+import {
+  announcing,
+  CLOCK,
+  INDEX,
+  LIMITED,
+  NAMES,
+  NUMBERS,
+  READ,
+  REPEATED,
+  STORE,
+  TAGS,
+  UPDATES,
+} from './parts.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
@@ -14,22 +26,23 @@ export const submit = (sharded: boolean): string => `
 --   6 owner as ':name' or '', 7 time of submit, 8 score without the caller's other jobs, 9 revision, 10 status,
 --   11 waits '1' or '0', 12 lane or '', 13 time of expiry or '', 14 state, 15 request, 16 share or '',
 --   17 tags separated by spaces, 18 time or '', 19 work, 20 maximum of the caller's waiting jobs or '', 21 maximum of its work
---   a day or ''.
+--   a day or '', 22 the caller's policy or ''.
 -- Returns: {'stored'}, {'repeated', state, request}, {'idempotency-conflict'}, {'queue-full', waiting},
 --   {'over-limit', limit, used}, {'taken'}.
-${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${STORE}${ARRIVALS}
+${NAMES}${CLOCK}${LIMITS}${READ}${REPEATED}${LIMITED}${INDEX}${TAGS}${NUMBERS}${announcing(sharded)}${UPDATES}${STORE}${ARRIVALS}
 local id, field = ARGV[2], ARGV[4]
 if field ~= '' then
   local earlier = repeated(field, ARGV[5])
   if earlier then return earlier end
 end
-local waiting = redis.call('ZCARD', key('queue'))
+local waiting = redis.call('ZCARD', key('since'))
 if waiting >= tonumber(ARGV[3]) then return { 'queue-full', waiting } end
 if redis.call('EXISTS', KEYS[1]) == 1 then return { 'taken' } end
 local now, work = clock(ARGV[18]), tonumber(ARGV[19])
 local over = overLimit(ARGV[6], ARGV[16], 1, work, ARGV[20], ARGV[21], now)
 if over then return over end
 countWork(ARGV[6], work, now)
+setPolicy(ARGV[6], ARGV[22])
 local score = tonumber(ARGV[8])
 if ARGV[16] ~= '' then
   score = score + ${TURN_MS} * tonumber(redis.call('HGET', key('turns'), ARGV[16]) or '0')
@@ -45,14 +58,15 @@ return { 'stored' }
 /** Stores the next revision of a job. */
 export const commit = (sharded: boolean): string => `
 -- Purpose: stores a job's next revision if its record has the given revision and the lease is still valid; updates the
---   indices, adds deliveries to the outbox, publishes the snapshot, and announces a job that starts to wait.
+--   indices, adds deliveries to the outbox, publishes the snapshot, and announces a job that starts to wait, and one that may run
+--   because another job of its caller has left a lane.
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id, 3 revision that the change is based on, 4 lane of the lease or '', 5 its token,
 --   6 revision, 7 status, 8 waits '1' or '0', 9 lane or '', 10 time of expiry or '', 11 state,
 --   12 time or '', 13 what the job reached and 14 time of its start or '', both '' outside of a batch,
 --   15… pairs of id and record of deliveries.
 -- Returns: 'ok', 'stale', 'gone' or 'fenced'.
-${NAMES}${CLOCK}${INDEX}${ADD_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
+${NAMES}${CLOCK}${LIMITED}${INDEX}${ADD_DELIVERIES}${NUMBERS}${announcing(sharded)}${UPDATES}
 if ARGV[4] ~= '' and redis.call('HGET', key('lane-tokens'), ARGV[4]) ~= ARGV[5] then return 'fenced' end
 local old = redis.call('HMGET', KEYS[1], 'revision', 'status', 'waiting', 'lane', 'expires',
   'owner', 'created', 'score', 'request', 'share')
@@ -61,7 +75,7 @@ if old[1] ~= ARGV[3] then return 'stale' end
 redis.call('HSET', KEYS[1], 'revision', ARGV[6], 'status', ARGV[7], 'waiting', ARGV[8], 'lane', ARGV[9],
   'expires', ARGV[10], 'state', ARGV[11])
 if ARGV[13] ~= '' then redis.call('HSET', KEYS[1], 'reached', ARGV[13], 'started', ARGV[14]) end
-index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
+local isNext = index(ARGV[2], { owner = old[6], created = old[7], score = old[8], share = old[10] },
   { status = old[2], waiting = old[3], lane = old[4], expires = old[5] },
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
 addDeliveries(ARGV[2], ARGV[12], 15)
@@ -69,6 +83,10 @@ local message = '{"number":' .. numbered(ARGV[2], old[6]) .. ',"state":' .. ARGV
 announce('feed:' .. ARGV[2], message)
 update(old[6], message)
 if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
+if isNext then
+  local owner = old[6]
+  ${NEXT_OF_CALLER}
+end
 return 'ok'
 `;
 
@@ -79,11 +97,11 @@ export const remove = (sharded: boolean): string => `
 -- KEYS[1]: the job's record.
 -- ARGV: 1 prefix, 2 id.
 -- Returns: 1, or 0 when there is no such job.
-${NAMES}${INDEX}${TAGS}${DROP_DELIVERIES}${LEAVE_BATCH}${NUMBERS}${announcing(sharded)}${UPDATES}
+${NAMES}${LIMITED}${INDEX}${TAGS}${DROP_DELIVERIES}${LEAVE_BATCH}${NUMBERS}${announcing(sharded)}${UPDATES}
 local old = redis.call('HMGET', KEYS[1], 'status', 'waiting', 'lane', 'expires', 'owner', 'created', 'score', 'key', 'share',
   'tags', 'batch')
 if not old[1] then return 0 end
-index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
+local isNext = index(ARGV[2], { owner = old[5], created = old[6], score = old[7], share = old[9] },
   { status = old[1], waiting = old[2], lane = old[3], expires = old[4] }, NOWHERE)
 tagged(ARGV[2], old[10] or '', old[5], old[6], false)
 if old[8] ~= '' then redis.call('HDEL', key('keys'), old[8]) end
@@ -101,6 +119,10 @@ for _, scope in ipairs(scopes(old[5])) do
   redis.call('PEXPIRE', removed, ${REMOVALS_KEPT_MS})
 end
 update(old[5], '{"number":' .. number .. ',"gone":' .. cjson.encode(ARGV[2]) .. '}')
+if isNext then
+  local owner = old[5]
+  ${NEXT_OF_CALLER}
+end
 return 1
 `;
 
@@ -128,14 +150,14 @@ return found
 
 /** Reads those of many jobs that wait. */
 export const readWaiting = `
--- Purpose: reads the jobs that are in the queue, and no others.
--- KEYS[1]: the queue.
+-- Purpose: reads the jobs that wait for a lane, and no others.
+-- KEYS[1]: any of our keys, for the slot.
 -- ARGV: 1 prefix, 2… ids.
 -- Returns: {state, request, …}.
 ${NAMES}${READ}
 local found = {}
 for n = 2, #ARGV do
-  if redis.call('ZSCORE', KEYS[1], ARGV[n]) then read(found, ARGV[n]) end
+  if redis.call('HGET', record(ARGV[n]), 'waiting') == '1' then read(found, ARGV[n]) end
 end
 return found
 `;
@@ -155,7 +177,7 @@ return found
 /** Counts waiting and running jobs. */
 export const countJobs = `
 -- Purpose: counts the waiting jobs and the jobs in lanes at one moment.
--- KEYS[1]: the queue.
+-- KEYS[1]: the waiting jobs by time of submit.
 -- ARGV: 1 prefix.
 -- Returns: {waiting, running}.
 ${NAMES}

@@ -1,4 +1,4 @@
-import { CLOCK, NAMES } from './parts.ts';
+import { announcing, CLOCK, LIMITED, NAMES } from './parts.ts';
 
 /**
  * The limits of callers. `owner` is `:name` or empty, `share` that of its jobs, work is in thousandths of megapixel-steps, and a
@@ -35,12 +35,56 @@ end
 
 /** What a caller uses of its limits. */
 export const readUsage = `
--- Purpose: reads how many jobs of a caller wait and run, and what it has submitted today.
+-- Purpose: reads how many jobs of a caller have not started and how many are in lanes, and what it has submitted today.
 -- KEYS[1]: the hash of queued jobs by share.
 -- ARGV: 1 prefix, 2 time or '', 3 caller.
 -- Returns: {waiting, running, work}.
-${NAMES}${CLOCK}${LIMITS}
+${NAMES}${CLOCK}${LIMITS}${LIMITED}
 local owner = ':' .. ARGV[3]
-return { tonumber(redis.call('HGET', KEYS[1], ARGV[3]) or '0'),
-  redis.call('ZCARD', key('list:PROCESSING' .. owner)), workOf(owner, clock(ARGV[2])) }
+return { tonumber(redis.call('HGET', KEYS[1], ARGV[3]) or '0'), heldBy(owner, 0), workOf(owner, clock(ARGV[2])) }
+`;
+
+/** Where a job waits. */
+export const readPlace = `
+-- Purpose: counts the jobs before a waiting job, and says whether its caller is at its limit. Other callers' jobs that wait for
+--   their own limits are not in the queue, so they do not count.
+-- KEYS[1]: the queue.
+-- ARGV: 1 prefix, 2 id, 3 owner as ':name' or '', 4 limits by policy as JSON.
+-- Returns: {jobs before it, those of them that wait for the caller's limit, the limit or ''}, or {} when it does not wait.
+${NAMES}${LIMITED}
+local owner = ARGV[3]
+local queued, list = redis.call('ZRANK', KEYS[1], ARGV[2]), key('limited' .. owner)
+local own = 0
+if not queued then
+  local score = redis.call('ZSCORE', list, ARGV[2])
+  if not score then return {} end
+  own = redis.call('ZRANK', list, ARGV[2])
+  queued = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
+elseif owner ~= '' then
+  own = redis.call('ZCOUNT', list, '-inf', '(' .. redis.call('ZSCORE', KEYS[1], ARGV[2]))
+end
+local policy = owner ~= '' and redis.call('HGET', key('policies'), owner)
+local limit = policy and cjson.decode(ARGV[4])[policy]
+if limit and heldBy(owner, limit) < limit then limit = nil end
+return { queued + own, own, limit or '' }
+`;
+
+/** Applies changed policies. */
+export const setPolicies = (sharded: boolean): string => `
+-- Purpose: sets the policies of callers, and puts all jobs that wait for a limit back in the queue: the next claims decide anew.
+-- KEYS[1]: the queue.
+-- ARGV: 1 prefix, 2… pairs of a caller as ':name' and its policy or ''.
+-- Returns: how many jobs were put back.
+${NAMES}${LIMITED}${announcing(sharded)}
+for n = 2, #ARGV, 2 do setPolicy(ARGV[n], ARGV[n + 1]) end
+local count, last = 0, nil
+for _, owner in ipairs(redis.call('SMEMBERS', key('limited'))) do
+  local id = putBack(owner)
+  while id do
+    count, last = count + 1, id
+    id = putBack(owner)
+  end
+end
+if last then announce('waiting', last) end
+return count
 `;

@@ -42,9 +42,53 @@ end
 `;
 
 /**
+ * Callers at the limit of their policy. Their waiting jobs are moved from the queue to `limited:<owner>` by the claim that meets
+ * them, with their scores, and come back one by one (`putBack`): while a caller is below its limit and has such jobs, one that
+ * precedes them all is in the queue, and a claim that meets it looks at the others, too. `owner` is `:name`.
+ */
+export const LIMITED = `
+-- How many jobs of a caller lanes hold. Gateways before version 6 leave entries of jobs that are no longer in a lane, which
+-- are dropped when there seem to be as many as a limit.
+local function heldBy(owner, limit)
+  local set = key('held' .. owner)
+  local count = redis.call('SCARD', set)
+  if count < limit then return count end
+  for _, id in ipairs(redis.call('SMEMBERS', set)) do
+    if redis.call('HEXISTS', key('held'), id) == 0 then count = count - redis.call('SREM', set, id) end
+  end
+  return count
+end
+local function unlimit(owner, id)
+  local list = key('limited' .. owner)
+  if redis.call('ZREM', list, id) == 1 and redis.call('EXISTS', list) == 0 then
+    redis.call('SREM', key('limited'), owner)
+  end
+end
+-- Moves the best of a caller's limited jobs to the queue. Returns its id; nil: there is none.
+local function putBack(owner)
+  local list, id = key('limited' .. owner), nil
+  repeat
+    local found = redis.call('ZPOPMIN', list)
+    id = found[1]
+    -- Gateways before version 6 leave entries of jobs that no longer wait.
+    local waits = id and redis.call('HGET', record(id), 'waiting') == '1'
+    if waits then redis.call('ZADD', key('queue'), found[2], id) end
+  until waits or not id
+  if redis.call('EXISTS', list) == 0 then redis.call('SREM', key('limited'), owner) end
+  return id
+end
+-- Sets the policy of a caller; '': it has none.
+local function setPolicy(owner, policy)
+  if owner == '' then return end
+  if policy == '' then redis.call('HDEL', key('policies'), owner) else redis.call('HSET', key('policies'), owner, policy) end
+end
+`;
+
+/**
  * Updates the indices of a job. `fixed` holds what never changes after submit: the owner as `:name` or empty, the time
  * of submit, the score and the share. `was` and `is` hold the columns that change; they are NOWHERE before submit and
- * after removal.
+ * after removal. Returns whether a limited job of the owner has to be put back: a job left its lane, or left the queue for good.
+ * Needs LIMITED.
  */
 export const INDEX = `
 local NOWHERE = { status = '', waiting = '0', lane = '', expires = '' }
@@ -65,23 +109,42 @@ local function index(id, fixed, was, is)
     if was.status == 'QUEUED' then turn(fixed.share, -1) end
     if is.status == 'QUEUED' then turn(fixed.share, 1) end
     if was.status == '' then list(id, fixed, '*', true) else list(id, fixed, was.status, false) end
-    if is.status == '' then list(id, fixed, '*', false) else list(id, fixed, is.status, true) end
+    if is.status ~= '' then
+      list(id, fixed, is.status, true)
+    else
+      list(id, fixed, '*', false)
+      if fixed.owner ~= '' and redis.call('EXISTS', key('list:*' .. fixed.owner)) == 0 then setPolicy(fixed.owner, '') end
+    end
   end
+  local left = false
   if was.waiting ~= is.waiting then
     if is.waiting == '1' then
       redis.call('ZADD', key('queue'), fixed.score, id)
       redis.call('ZADD', key('since'), fixed.created, id)
     else
-      redis.call('ZREM', key('queue'), id)
+      if redis.call('ZREM', key('queue'), id) == 1 then
+        left = is.lane == ''
+      elseif fixed.owner ~= '' then
+        unlimit(fixed.owner, id)
+      end
       redis.call('ZREM', key('since'), id)
     end
   end
   if was.lane ~= is.lane then
-    if is.lane == '' then redis.call('HDEL', key('held'), id) else redis.call('HSET', key('held'), id, is.lane) end
+    local set = fixed.owner ~= '' and key('held' .. fixed.owner)
+    if is.lane == '' then
+      redis.call('HDEL', key('held'), id)
+      if set then redis.call('SREM', set, id) end
+      left = true
+    else
+      redis.call('HSET', key('held'), id, is.lane)
+      if set then redis.call('SADD', set, id) end
+    end
   end
   if was.expires ~= is.expires then
     if is.expires == '' then redis.call('ZREM', key('expiry'), id) else redis.call('ZADD', key('expiry'), is.expires, id) end
   end
+  return left and fixed.owner ~= '' and redis.call('SISMEMBER', key('limited'), fixed.owner) == 1
 end
 `;
 
@@ -187,8 +250,8 @@ local function repeatedBatch(field, fingerprint)
 end
 `;
 
-/** Which part of a list of ids by time of submit, newest first, a page is taken from. */
-export const PAGES = `
+/** The order of ids. */
+export const ORDER = `
 -- Compares bytes as sorted sets do. Lua's comparison depends on the locale of the server.
 local function before(a, b)
   for n = 1, math.min(#a, #b) do
@@ -197,6 +260,10 @@ local function before(a, b)
   end
   return #a < #b
 end
+`;
+
+/** Which part of a list of ids by time of submit, newest first, a page is taken from. */
+export const PAGES = `${ORDER}
 -- Counts the entries of a list that are newer than a job, which need not be in the list, and the job itself if it is.
 local function newer(list, created, id, inclusive)
   local count = redis.call('ZCOUNT', list, '(' .. created, '+inf')

@@ -166,6 +166,9 @@ export const meResponse = z
         policy: z.string(),
         highest_priority: z.enum(JOB_PRIORITIES).nullable(),
         waiting_jobs: count.nullable(),
+        running_jobs: count.nullable().meta({
+          description: 'Jobs that may have an engine at the same time; more wait.',
+        }),
         megapixel_steps_per_day: z.number().nullable(),
         workflows: z.array(z.string()).nullable(),
       })
@@ -174,7 +177,7 @@ export const meResponse = z
     used: z
       .object({
         waiting_jobs: count,
-        running_jobs: count,
+        running_jobs: count.meta({ description: 'Jobs that have an engine: they run there, or are next.' }),
         megapixel_steps: z.number().meta({ description: 'Submitted since 00:00 UTC.' }),
         resets_at: z.iso.datetime(),
       })

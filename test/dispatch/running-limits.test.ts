@@ -1,0 +1,218 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
+import { type GatewayProcess, startGatewayProcess, startRig } from '../support/gateway.ts';
+import { startImageServer } from '../support/image-server.ts';
+import {
+  API_KEYS,
+  as,
+  fetchJson,
+  KEYS,
+  postGraphQL,
+  postJson,
+  submit,
+  submitByGraphQL,
+  type Target,
+} from '../support/requests.ts';
+import { startRedis } from '../support/stores/redis.ts';
+import { eventually } from '../support/watch.ts';
+
+const [alice, bob] = [as(KEYS.alice), as(KEYS.bob)];
+/** Alice has the policy `default`, Bob none that limits what runs. */
+const settings = (running: number | null, engines: readonly TestEngine[]) => ({
+  API_KEYS: API_KEYS.replace(/^bob:.*$/m, '$&:policy=free'),
+  CALLER_POLICIES: JSON.stringify({ default: running === null ? {} : { running }, free: {} }),
+  COMFYUI_URL: engines.map(({ url }) => url).join(','),
+  LANES_PER_ENGINE: '1',
+});
+/** A run that lasts until it is canceled. */
+const LONG = { steps: 100 };
+/** A step of such a run: the whole takes longer than a test. */
+const STEP_MS = 400;
+
+const jobOf = z.object({
+  status: z.string(),
+  queuePosition: z.number().nullable(),
+  waitingFor: z.object({ code: z.string(), message: z.string() }).nullable(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+});
+type Seen = z.output<typeof jobOf>;
+async function read(url: string, id: string, headers = alice): Promise<Seen> {
+  const query = `query ($id: ID!) { job(id: $id) {
+    status queuePosition waitingFor { code message } startedAt finishedAt
+  } }`;
+  const { data } = await postGraphQL(url, query, { id }, headers);
+  return z.object({ job: jobOf }).parse(data).job;
+}
+const seen = (url: string, id: string, fits: (job: Seen) => boolean, headers = alice): Promise<Seen> =>
+  eventually(() => read(url, id, headers), fits, 30_000);
+const isRunning = ({ status }: Seen): boolean => status === 'PROCESSING';
+const isLimited = ({ waitingFor }: Seen): boolean => waitingFor?.code === 'RUNNING_LIMIT';
+const isCompleted = ({ status }: Seen): boolean => status === 'COMPLETED';
+const cancel = async (url: string, id: string) =>
+  expect((await fetch(`${url}/jobs/${id}/cancel`, { method: 'POST', headers: alice })).status).toBe(200);
+const me = async (url: string) => (await fetchJson(`${url}/me`, { headers: alice })).body;
+
+async function twoEngines(stepMs: number): Promise<TestEngine[]> {
+  const engines = [await startTestEngine({ stepMs }), await startTestEngine({ stepMs })];
+  onTestFinished(async () => {
+    for (const engine of engines) await engine.stop();
+  });
+  return engines;
+}
+
+async function aFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'limits-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('a caller that may have one job running', () => {
+  it('has its next one waiting beside an idle lane, which runs those of others meanwhile', async () => {
+    const rig = await startRig(settings(1, await twoEngines(STEP_MS)));
+    onTestFinished(() => rig.close());
+    const first = await submit(rig, LONG, alice);
+    const second = await submitByGraphQL(rig, { steps: 1 }, alice);
+    const third = await submit(rig, {}, alice);
+    await seen(rig.url, first, isRunning);
+    const message = '1 job of its caller has an engine, as many as may at the same time';
+    const limited = { status: 'QUEUED', waitingFor: { code: 'RUNNING_LIMIT', message } };
+    expect(await seen(rig.url, second, isLimited)).toMatchObject({ ...limited, queuePosition: 0 });
+    expect(await seen(rig.url, third, isLimited)).toMatchObject({ ...limited, queuePosition: 1 });
+    expect((await fetchJson(`${rig.url}/status/${third}`, { headers: alice })).body).toMatchObject({
+      waiting_for: { code: 'running_limit', message },
+    });
+    expect(await me(rig.url)).toMatchObject({
+      limits: { policy: 'default', running_jobs: 1 },
+      used: { running_jobs: 1, waiting_jobs: 2 },
+    });
+    const query = '{ me { limits { runningJobs } used { runningJobs } } }';
+    expect((await postGraphQL(rig.url, query, {}, alice)).data).toEqual({
+      me: { limits: { runningJobs: 1 }, used: { runningJobs: 1 } },
+    });
+
+    const other = await submit(rig, {}, bob);
+    expect(await read(rig.url, other, bob)).not.toMatchObject(limited);
+    await seen(rig.url, other, isCompleted, bob);
+    expect(await read(rig.url, first)).toMatchObject({ status: 'PROCESSING' });
+    expect(await read(rig.url, second)).toMatchObject(limited);
+
+    await cancel(rig.url, first);
+    const [one, two] = [await seen(rig.url, second, isCompleted), await seen(rig.url, third, isCompleted)];
+    expect(Date.parse(two.startedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(one.finishedAt ?? ''));
+    expect(await me(rig.url)).toMatchObject({ used: { running_jobs: 0, waiting_jobs: 0 } });
+  });
+
+  it('gets the edits of a batch one after another', async () => {
+    const rig = await startRig(settings(1, await twoEngines(5)));
+    onTestFinished(() => rig.close());
+    const edit = { image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 3, megapixels: 0.1 };
+    const { body } = await postJson(
+      `${rig.url}/edit-images`,
+      { edits: [1, 2, 3, 4].map(seed => ({ ...edit, seed })) },
+      alice,
+    );
+    const { batch_id: id } = z.object({ batch_id: z.string() }).parse(body);
+    const query = `query ($id: ID!) { batch(id: $id) { ended jobs(first: 9) { nodes {
+      status queuePosition waitingFor { code message } startedAt finishedAt
+    } } } }`;
+    const shape = z.object({
+      batch: z.object({ ended: z.boolean(), jobs: z.object({ nodes: z.array(jobOf) }) }),
+    });
+    const { batch } = await eventually(
+      async () => shape.parse((await postGraphQL(rig.url, query, { id }, alice)).data),
+      answer => answer.batch.ended,
+      30_000,
+    );
+    const times = batch.jobs.nodes.map(({ startedAt, finishedAt }) => [startedAt, finishedAt].map(String));
+    expect(batch.jobs.nodes.every(isCompleted)).toBe(true);
+    expect(times.flat()).toEqual(times.flat().toSorted());
+  });
+
+  it('has another one running as soon as a restarted gateway allows two', async () => {
+    const engines = await twoEngines(STEP_MS);
+    const DATA_DIR = await aFolder();
+    const before = await startRig({ ...settings(1, engines), DATA_DIR });
+    const [first, second] = [await submit(before, LONG, alice), await submit(before, LONG, alice)];
+    await seen(before.url, first, isRunning);
+    await seen(before.url, second, isLimited);
+    await before.close();
+    const after = await startRig({ ...settings(2, engines), DATA_DIR });
+    onTestFinished(() => after.close());
+    await seen(after.url, second, isRunning);
+    expect(await read(after.url, first)).toMatchObject({ status: 'PROCESSING' });
+    expect(await me(after.url)).toMatchObject({ limits: { running_jobs: 2 }, used: { running_jobs: 2 } });
+  });
+});
+
+describe('gateways that share a Redis', () => {
+  let redis: Awaited<ReturnType<typeof startRedis>>;
+  let images: Awaited<ReturnType<typeof startImageServer>>;
+  beforeAll(async () => {
+    redis = await startRedis({ aof: true });
+    images = await startImageServer();
+  });
+  afterAll(async () => {
+    await images.close();
+    await redis.stop();
+  });
+
+  async function gateways() {
+    const folder = await aFolder();
+    const running: GatewayProcess[] = [];
+    onTestFinished(async () => {
+      await Promise.all(running.map(gateway => gateway.end('SIGKILL')));
+    });
+    return async (overrides: Record<string, string>): Promise<GatewayProcess & Target> => {
+      const gateway = await startGatewayProcess(folder, { REDIS_URL: redis.url, LEASE: '2s', ...overrides });
+      running.push(gateway);
+      return { ...gateway, images };
+    };
+  }
+
+  it('count a job of a killed gateway until it ends on another one, and no longer', {
+    timeout: 90_000,
+  }, async () => {
+    const engines = await twoEngines(STEP_MS);
+    const start = await gateways();
+    // Its lanes have nothing to do.
+    const face = await start({ ...settings(1, []), COMFYUI_URL: 'http://127.0.0.1:9' });
+    const dying = await start(settings(1, engines));
+    const first = await submit(face, LONG, alice);
+    const [second, third] = [await submit(face, {}, alice), await submit(face, {}, alice)];
+    await seen(face.url, first, isRunning);
+    await seen(dying.url, third, isLimited);
+    await dying.end('SIGKILL');
+    const heir = await start(settings(1, engines));
+    const other = await submit(face, {}, bob);
+    // The new gateway has lanes, and has looked at what waits.
+    await seen(face.url, other, isCompleted, bob);
+    expect(await read(face.url, first)).toMatchObject({ status: 'PROCESSING' });
+    for (const id of [second, third]) expect(await read(heir.url, id)).toSatisfy(isLimited);
+    expect(await me(face.url)).toMatchObject({ used: { running_jobs: 1 } });
+    await cancel(face.url, first);
+    await seen(face.url, second, isCompleted);
+    await seen(face.url, third, isCompleted);
+    expect(await me(face.url)).toMatchObject({ used: { running_jobs: 0, waiting_jobs: 0 } });
+  });
+
+  it('let all jobs of a caller run once they are started without its limit', {
+    timeout: 90_000,
+  }, async () => {
+    const engines = await twoEngines(STEP_MS);
+    const start = await gateways();
+    const before = await start(settings(1, engines));
+    const first = await submit(before, LONG, alice);
+    const second = await submit(before, LONG, alice);
+    await seen(before.url, first, isRunning);
+    await seen(before.url, second, isLimited);
+    await before.end('SIGTERM');
+    const after = await start(settings(null, engines));
+    await seen(after.url, second, isRunning);
+    expect(await read(after.url, first)).toMatchObject({ status: 'PROCESSING' });
+  });
+});
