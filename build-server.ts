@@ -18,8 +18,8 @@ const OPTIONAL = ['src/telemetry/otlp/spans.ts', 'src/adapters/s3/client.ts'].ma
 
 const ENTRY = 'main-with-positions.js';
 const ENTRY_CODE = `
-  import { showOriginalPositions } from './src/original-positions.ts';
-  showOriginalPositions();
+  import { printOriginalPositions } from './src/original-positions.ts';
+  printOriginalPositions();
   await import('./src/main.ts');
 `;
 

@@ -1,4 +1,5 @@
 import { type DestinationStream, pino } from 'pino';
+import { originalPositions, type Positions } from './original-positions.ts';
 
 /** The part of pino that the project uses. Errors go into the field `err`. Prompts and URLs only at debug, secrets never. */
 export interface Log {
@@ -10,8 +11,9 @@ export interface Log {
 
 /** Writes JSON lines to standard error, because commands print their results on standard output. */
 export function createLog(level: string, destination: DestinationStream = standardError()): Log {
+  const positions = originalPositions();
   return pino(
-    { level, base: null, serializers: { err: (error: unknown) => describe(error, 0) } },
+    { level, base: null, serializers: { err: (error: unknown) => describe(error, positions, 0) } },
     destination,
   );
 }
@@ -42,14 +44,14 @@ function standardError(): DestinationStream {
 const MAX_CAUSES = 5;
 
 /** Copies named properties only: others may hold secrets, as `command` of ioredis' errors does. */
-function describe(error: unknown, depth: number): object | string {
+function describe(error: unknown, positions: Positions, depth: number): object | string {
   if (!(error instanceof Error)) return String(error);
   const { name, message, stack, cause } = error;
   return {
     type: name,
     message,
-    stack,
+    stack: stack === undefined ? stack : positions(stack),
     ...('code' in error ? { code: String(error.code) } : {}),
-    ...(cause === undefined || depth === MAX_CAUSES ? {} : { cause: describe(cause, depth + 1) }),
+    ...(cause === undefined || depth === MAX_CAUSES ? {} : { cause: describe(cause, positions, depth + 1) }),
   };
 }

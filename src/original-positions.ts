@@ -2,11 +2,18 @@ import { readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+/** Replaces positions in a stack by those in the sources. */
+export type Positions = (stack: string) => string;
+
+/** A position in a bundle of the gateway. */
+const BUNDLED = /(file:\/\/[^\s()]+\/dist\/server\/[^\s():/]+\.js):(\d+):(\d+)/g;
+
 /**
- * Has stack traces of this process name the sources of files that were bundled with a source map beside them. Maps are read
- * when a stack is: with --enable-source-maps Node reads them with the files, a third of the time of a start.
+ * Positions by the source maps beside the bundle; a stack of the sources stays as it is. Maps are read when a stack is printed:
+ * with --enable-source-maps Node reads them with the code, a third of the time of a start, and a hook for stacks runs for each
+ * stream that ends with an error.
  */
-export function showOriginalPositions(): void {
+export function originalPositions(): Positions {
   const maps = new Map<string, SourceMap | null>();
   const mapOf = (url: string): SourceMap | null => {
     const known = maps.get(url);
@@ -15,41 +22,31 @@ export function showOriginalPositions(): void {
     maps.set(url, map);
     return map;
   };
-  Error.prepareStackTrace = (error, frames) =>
-    [headOf(error), ...frames.map(frame => positioned(frame, mapOf))].join('\n    at ');
+  return stack =>
+    stack.replace(BUNDLED, (text, url: string, line: string, column: string) => {
+      // Positions in stacks start at 1, those of a map at 0.
+      const entry = mapOf(url)?.findEntry(Number(line) - 1, Number(column) - 1);
+      // One of an earlier line belongs to other code: packages have none.
+      if (entry === undefined || !('originalSource' in entry) || entry.generatedLine !== Number(line) - 1) {
+        return text;
+      }
+      const source = fileURLToPath(new URL(entry.originalSource, url));
+      return `${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+    });
 }
 
-function positioned(frame: NodeJS.CallSite, mapOf: (url: string) => SourceMap | null): string {
-  const url = frame.getScriptNameOrSourceURL();
-  const line = frame.getLineNumber();
-  const column = frame.getColumnNumber();
-  const text = String(frame);
-  if (url?.startsWith('file:') !== true || line === null || column === null) return text;
-  // Positions in frames start at 1, those of `findEntry` at 0.
-  const entry = mapOf(url)?.findEntry(line - 1, column - 1);
-  // One of an earlier line belongs to other code: packages have none.
-  if (entry === undefined || !('originalSource' in entry) || entry.generatedLine !== line - 1) return text;
-  const source = fileURLToPath(new URL(entry.originalSource, url));
-  return text.replace(
-    `${url}:${line}:${column}`,
-    `${source}:${entry.originalLine + 1}:${entry.originalColumn + 1}`,
-  );
+/** Has Node print the error that ends this process with the positions in the sources. */
+export function printOriginalPositions(): void {
+  process.on('uncaughtExceptionMonitor', error => {
+    if (error instanceof Error && error.stack !== undefined) error.stack = originalPositions()(error.stack);
+  });
 }
 
-/** The map of a file; null when there is none that can be read: the stack then names the file itself. */
+/** The map of a file; null when none can be read: the stack then names the file itself. */
 function readMap(url: string): SourceMap | null {
   try {
     return new SourceMap(JSON.parse(readFileSync(`${fileURLToPath(url)}.map`, 'utf8')));
   } catch {
     return null;
-  }
-}
-
-/** As in stacks without this: an error whose message cannot be read has none. */
-function headOf(error: Error): string {
-  try {
-    return Error.prototype.toString.call(error);
-  } catch {
-    return 'Error';
   }
 }

@@ -89,14 +89,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   images: ['outbound', 'concurrency', 'sizes'],
   outbound: ['concurrency'],
   workflows: ['log'],
+  log: ['original-positions'],
   // These import from no other layer.
+  'original-positions': [],
   client: [],
   sandbox: [],
   'compile-cache': [],
-  'original-positions': [],
   sizes: [],
   concurrency: [],
-  log: [],
   rate: [],
   version: [],
 };
