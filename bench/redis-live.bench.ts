@@ -1,30 +1,20 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { createClient } from 'graphql-ws';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { WebSocket } from 'ws';
-import { startRedis } from '../test/support/stores/redis.ts';
+import { hearSteps, STEP_MS, withLiveStage } from './support/live.ts';
 import { atMost, type Bench, judged, overRuns, row, rowOf } from './support/measurement.ts';
-import { NO_ENGINE, type ServerProcess, startEngine, startGateway } from './support/processes.ts';
-import { picture } from './support/rig.ts';
 import { latency } from './support/statistics.ts';
-import { tapEngine } from './support/tap.ts';
 
 const JOBS = 15;
 /** Of the guard. */
 const FEW_JOBS = 4;
-const STEPS = 40;
 const RAW = 600;
-const WATCH = 'subscription ($jobId: ID!) { jobProgress(jobId: $jobId) { step } }';
 
 export const bench: Bench = {
   title: 'From the engine to a subscriber of another gateway',
   about:
     `${JOBS} jobs submitted on gateway A, run by B, watched on C: from the engine's event on the wire to the ` +
-    "subscriber's message, beside publish → subscribe of the same Redis. Redis, gateways and engine are processes " +
-    'of their own.',
+    "subscriber's message, beside publish → subscribe of the same Redis, one right after another and at the pace of the " +
+    'steps. Redis, gateways and engine are processes of their own.',
   runs: 3,
   async measure(context) {
     const runs = await overRuns(context, () => measureOnce(JOBS));
@@ -37,8 +27,12 @@ export const bench: Bench = {
         rowOf(runs, 'raw publish → subscribe, p99', 'ms', ({ raw }) => raw.p99),
         rowOf(runs, 'difference, p50', 'ms', ({ ours, raw }) => ours.p50 - raw.p50),
         late,
+        rowOf(runs, `raw, one every ${STEP_MS} ms, p50`, 'ms', ({ paced }) => paced.p50),
+        rowOf(runs, `raw, one every ${STEP_MS} ms, p99`, 'ms', ({ paced }) => paced.p99),
+        rowOf(runs, 'difference from that, p50', 'ms', ({ ours, paced }) => ours.p50 - paced.p50),
+        rowOf(runs, 'difference from that, p99', 'ms', ({ ours, paced }) => ours.p99 - paced.p99),
       ],
-      ratios: [judged('p99 over that of raw publish → subscribe, ms', late.median, atMost(3))],
+      ratios: [judged('p99 over that of raw publish → subscribe, ms', late.median, atMost(1.5))],
     };
   },
   guard: {
@@ -52,84 +46,31 @@ export const bench: Bench = {
 
 type Latency = ReturnType<typeof latency>;
 
-async function measureOnce(jobs: number): Promise<{ ours: Latency; raw: Latency }> {
-  const pictures = await mkdtemp(join(tmpdir(), 'bench-pictures-'));
-  const redis = await startRedis();
-  const engine = await startEngine(15);
-  const tap = await tapEngine(engine.url);
-  const gateways: ServerProcess[] = [];
-  try {
-    // One gateway stores what the other reads.
-    const shared = { REDIS_URL: redis.url, ARTIFACTS_URL: pathToFileURL(pictures).href };
-    for (const engineUrl of [NO_ENGINE, tap.url, NO_ENGINE]) {
-      gateways.push(await startGateway({ ...shared, COMFYUI_URL: engineUrl }));
-    }
-    const [a, , c] = gateways;
-    if (a === undefined || c === undefined) throw new Error('no gateway');
-    const ours = latency(await liveLatencies(a.url, c.url, tap.steps, jobs));
-    return { ours, raw: latency(await rawLatencies(redis.url)) };
-  } finally {
-    await Promise.all(gateways.map(gateway => gateway.stop()));
-    await tap.stop();
-    await engine.stop();
-    await redis.stop();
-    await rm(pictures, { recursive: true, force: true });
-  }
+interface Run {
+  readonly ours: Latency;
+  readonly raw: Latency;
+  /** With the pauses that an engine makes between its steps. */
+  readonly paced: Latency;
 }
 
-/** `said`: when the engine reported each number of finished steps, by our clock. */
-async function liveLatencies(
-  submitTo: string,
-  watchAt: string,
-  said: Map<number, number>,
-  jobs: number,
-): Promise<number[]> {
-  const client = createClient({
-    url: `${watchAt.replace('http', 'ws')}/graphql`,
-    webSocketImpl: WebSocket,
-    lazy: false,
+function measureOnce(jobs: number): Promise<Run> {
+  return withLiveStage(async stage => {
+    const steps = await hearSteps(stage, jobs);
+    return {
+      ours: latency(steps.map(({ said, heard }) => heard - said)),
+      raw: latency(await rawLatencies(stage.redisUrl, 0)),
+      paced: latency(await rawLatencies(stage.redisUrl, STEP_MS)),
+    };
   });
-  const latencies: number[] = [];
-  try {
-    for (let n = 0; n < jobs; n += 1) {
-      said.clear();
-      const answer = await fetch(`${submitTo}/edit-image`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          image1_url: await picture(),
-          prompt: `job ${n}`,
-          steps: STEPS,
-          megapixels: 0.1,
-        }),
-      });
-      const { job_id: jobId }: { job_id: string } = await answer.json();
-      const results = client.iterate<{ jobProgress: { step: number | null } }>({
-        query: WATCH,
-        variables: { jobId },
-      });
-      let newest = 0;
-      for await (const { data } of results) {
-        const step = data?.jobProgress.step ?? 0;
-        const at = said.get(step);
-        // The first job is a warm-up.
-        if (step > newest && step < STEPS && at !== undefined && n > 0)
-          latencies.push(performance.now() - at);
-        newest = Math.max(newest, step);
-      }
-    }
-  } finally {
-    await client.dispose();
-  }
-  if (latencies.length === 0) throw new Error('no job ran');
-  return latencies;
 }
 
-async function rawLatencies(url: string): Promise<number[]> {
+/** One after another, with a pause of `pauseMs` between: after one, processes sleep and caches are cold, as between steps. */
+async function rawLatencies(url: string, pauseMs: number): Promise<number[]> {
   const [publisher, subscriber] = [new Redis(url), new Redis(url)];
   const latencies: number[] = [];
   await subscriber.subscribe('raw');
   for (let n = 0; n < RAW; n += 1) {
+    if (pauseMs > 0) await delay(pauseMs);
     const heard = new Promise<void>(resolve => subscriber.once('message', () => resolve()));
     const sent = performance.now();
     await publisher.publish('raw', 'x'.repeat(2_000));

@@ -85,9 +85,12 @@ export function startEngine(
   return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args });
 }
 
-/** A gateway as shipped, with its own folder, which is removed with it. Watchers are not limited. */
-export function startGateway(settings: Readonly<Record<string, string>>): Promise<ServerProcess> {
-  return startInFolder(new URL('../../src/main.ts', import.meta.url), [], settings);
+/** A gateway as shipped, with its own folder, which is removed with it. Watchers are not limited. `flags`: of Node. */
+export function startGateway(
+  settings: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
+  return startInFolder(new URL('../../src/main.ts', import.meta.url), [], settings, flags);
 }
 
 /** `changes-gateway.ts`: how its jobs change, in the ledger or on the feed alone. */
@@ -103,6 +106,7 @@ async function startInFolder(
   module: URL,
   args: readonly string[],
   settings: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
 ): Promise<ServerProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'bench-'));
   const env = testEnvironment(dataDir, {
@@ -115,7 +119,7 @@ async function startInFolder(
   });
   const remove = (): Promise<void> => rm(dataDir, { recursive: true, force: true });
   try {
-    const server = await startServer(module, { args, env });
+    const server = await startServer(module, { args, env, flags });
     return {
       ...server,
       async stop() {

@@ -3,14 +3,20 @@ import { connect, createServer, type Socket } from 'node:net';
 export interface Tap {
   /** The URL to use in place of the engine's. */
   readonly url: string;
-  /** When the engine said that this many steps are done, by `performance.now()`; the newest run only. */
+  /** When the engine said first that this many steps are done, by `performance.now()`; of all runs since it was cleared. */
   readonly steps: Map<number, number>;
   stop(): Promise<void>;
 }
 
+/** Of each job that is measured. */
+export const STEPS = 40;
+
+/** What `progress_state` and `progress`, in this order, say of a sampler: only its `max` is STEPS. */
+export const ENGINE_STEP = new RegExp(`"value":\\s*(\\d+),\\s*"max":\\s*${STEPS}\\b`);
+
 /**
- * A TCP proxy before an engine that notes when its `progress` events pass. A server's frames are not masked (RFC 6455,
- * 5.1), so their text can be read in passing.
+ * A TCP proxy before an engine that notes when its events pass. A server's frames are not masked (RFC 6455, 5.1), so their
+ * text can be read in passing.
  */
 export async function tapEngine(engineUrl: string): Promise<Tap> {
   const target = new URL(engineUrl);
@@ -27,11 +33,8 @@ export async function tapEngine(engineUrl: string): Promise<Tap> {
     client.pipe(upstream);
     upstream.on('data', chunk => {
       const at = performance.now();
-      for (const match of chunk
-        .toString('latin1')
-        .matchAll(/"type":\s*"progress",\s*"data":\s*\{"value":\s*(\d+)/g)) {
-        steps.set(Number(match[1]), at);
-      }
+      const found = ENGINE_STEP.exec(chunk.toString('latin1'))?.[1];
+      if (found !== undefined && !steps.has(Number(found))) steps.set(Number(found), at);
       client.write(chunk);
     });
     upstream.on('close', () => client.destroy());

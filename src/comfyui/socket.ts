@@ -40,6 +40,8 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     handshakeTimeout: HANDSHAKE_MS,
     maxPayload: MAX_FRAME_BYTES,
     perMessageDeflate: false,
+    // Each event in a turn of its own: a step is committed before the preview that came with it is parsed.
+    allowSynchronousEvents: false,
   });
   return new Promise((resolve, reject) => {
     let settled = false;
@@ -78,7 +80,7 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     });
     socket.on('message', (data, isBinary) => {
       const bytes = toBytes(data);
-      const event = isBinary ? readBinaryFrame(bytes) : readTextFrame(new TextDecoder().decode(bytes));
+      const event = isBinary ? readBinaryFrame(bytes) : readTextFrame(bytes.toString('utf8'));
       if (event === null) return;
       if (event.type === 'features') ready();
       options.onEvent(event);
@@ -100,7 +102,7 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
   });
 }
 
-function toBytes(data: Buffer | ArrayBuffer | Buffer[]): Uint8Array {
+function toBytes(data: Buffer | ArrayBuffer | Buffer[]): Buffer {
   if (Array.isArray(data)) return Buffer.concat(data);
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+  return data instanceof ArrayBuffer ? Buffer.from(data) : data;
 }

@@ -7,6 +7,7 @@ import {
   byWeight,
   type Current,
   isCold,
+  loadersOf,
   type ProgressState,
   paceOf,
   remainingSeconds,
@@ -45,6 +46,7 @@ const NOTICEABLE_MS = 1_000;
 export function startProgress(plan: ProgressPlan, expected: Expectation = NOTHING_KNOWN): ProgressState {
   return {
     plan,
+    loaders: loadersOf(plan),
     expected,
     startedAt: null,
     done: new Set(),

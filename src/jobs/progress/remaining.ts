@@ -19,6 +19,8 @@ export interface Current {
 /** How far a run is. A report makes a new state. */
 export interface ProgressState {
   readonly plan: ProgressPlan;
+  /** By node the loaders of the models that it uses, itself included. */
+  readonly loaders: ReadonlyMap<string, readonly string[]>;
   readonly expected: Expectation;
   /** Null before the first report. */
   readonly startedAt: number | null;
@@ -139,12 +141,17 @@ export function byWeight({ plan, done, current }: ProgressState): number {
 }
 
 /** Whether a model that the node uses is loaded in this run. */
-export function isCold(state: ProgressState, id: string): boolean {
-  return [id, ...upstreamOf(state.plan, id)].some(source => {
-    const node = state.plan.nodes[source];
-    if (node === undefined || node.stage !== 'LOADING' || !isLoader(node.classType)) return false;
-    return state.ran.has(source) || !state.done.has(source);
-  });
+export function isCold({ loaders, ran, done }: ProgressState, id: string): boolean {
+  return loaders.get(id)?.some(loader => ran.has(loader) || !done.has(loader)) ?? false;
+}
+
+/** `ProgressState.loaders` of a plan. Once a run, because every step of the engine needs them for every node. */
+export function loadersOf(plan: ProgressPlan): ReadonlyMap<string, readonly string[]> {
+  const isLoading = (id: string): boolean => {
+    const node = plan.nodes[id];
+    return node !== undefined && node.stage === 'LOADING' && isLoader(node.classType);
+  };
+  return new Map(Object.keys(plan.nodes).map(id => [id, [id, ...upstreamOf(plan, id)].filter(isLoading)]));
 }
 
 /** The seconds of a requested step, of `steps`. The first step may load the model: it says little about the others. */
