@@ -51,17 +51,17 @@ const NOTHING: Sent = { headers: {}, body: null, traits: [] };
 /** Requests to every operation of the document: most as it wants them, some with something wrong. */
 export function requests(world: World): fc.Arbitrary<Asked> {
   const weights: Record<string, number> = {
-    'POST /edit-image': 5,
+    'POST /edit-image': 8,
     'POST /edit-images': 3,
     'GET /batches/{batch_id}': 2,
-    'GET /batches/{batch_id}/jobs': 2,
     'GET /batches/{batch_id}/events': 2,
     'POST /upload': 2,
     'GET /download/{job_id}': 2,
-    'GET /status/{job_id}': 2,
-    // Most of its parameters have to fit, or it takes none.
-    'GET /jobs': 3,
     'HEAD /download/{job_id}': 2,
+    // All of their parameters have to fit, and waits need a parameter that only some have.
+    'GET /jobs': 3,
+    'GET /batches/{batch_id}/jobs': 5,
+    'GET /status/{job_id}': 5,
   };
   return fc.oneof(
     ...operations.map(operation => ({
