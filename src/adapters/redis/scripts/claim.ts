@@ -184,7 +184,7 @@ end
 -- \`slots\`: how many more of its jobs lanes may hold; \`given\`: by this claim; \`list\`: its jobs that waited for its limit;
 -- \`met\`: its jobs in the queue that wait for it now; \`rest\`: those that would be too many to choose from.
 local function callerOf(owner)
-  if not limiting or not owner or owner == '' then return nil end
+  if not owner or owner == '' then return nil end
   local caller = callers[owner]
   if not caller then
     local policy = redis.call('HGET', key('policies'), owner)
@@ -224,9 +224,17 @@ local candidates = {}
 local ahead = patience > 0 and ${LOOK_AHEAD} or 1
 local room, counted, surplus, seen = #lanes + ahead, 0, 0, 0
 local function look(id, score, queued)
-  local halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed', 'owner', 'waiting')
-  local state, caller = halves[1], callerOf(halves[5])
-  if not state or halves[6] ~= '1' then return end
+  local halves, caller = nil, nil
+  if limiting then
+    halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed', 'owner', 'waiting')
+    caller = callerOf(halves[5])
+    -- A gateway before version 6 may have ended one that waited for a limit.
+    if halves[6] ~= '1' then return end
+  else
+    halves = redis.call('HMGET', record(id), 'state', 'request', 'share', 'passed')
+  end
+  local state = halves[1]
+  if not state then return end
   if caller and caller.slots <= 0 then
     if queued then table.insert(caller.met, { id = id, score = score }) end
     return
