@@ -1,13 +1,29 @@
-/** Commits pieces of work together. */
+/** Commits pieces of work together, and flushes them together. */
 export interface GroupCommit {
   /**
-   * Runs `work` in one transaction with all work that is added in the same turn of the event loop, in that order.
-   * Resolves with its result after the commit. When `work` throws, the promise rejects and nothing of it is stored,
+   * Runs `work` in one transaction with all work that is added before it, in that order: at the end of this turn of the
+   * event loop, or once a sync that is in flight ends, since until then no later work can be flushed either. Resolves with
+   * its result after the commit, before it is flushed. When `work` throws, the promise rejects and nothing of it is stored,
    * but the rest is. `work` may change nothing but the database, because it runs a second time when other work throws.
    */
   run<T>(work: () => T): Promise<T>;
+  /**
+   * Resolves when everything written before this call would survive a power cut, and rejects when that is not certain.
+   * Calls during a sync share the next one, so the busier the disk is, the less each call costs.
+   */
+  flush(): Promise<void>;
   /** Runs the pending work now. */
   runPending(): void;
+}
+
+export interface GroupCommitOptions {
+  /**
+   * Runs its argument in a transaction, and rolls back when that throws. A transaction costs more than most work in it: it
+   * writes every page that it touched, and works mostly touch the same pages.
+   */
+  readonly transact: <T>(work: () => T) => T;
+  /** Has the disk store what was written before it was called. */
+  readonly sync: () => Promise<void>;
 }
 
 interface Pending {
@@ -16,12 +32,12 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/**
- * `transact` runs its argument in a transaction and rolls back when that throws. A transaction costs more than most
- * work in it: it writes every page that it touched, and work of one turn mostly touches the same pages.
- */
-export function createGroupCommit(transact: <T>(work: () => T) => T): GroupCommit {
+/** Opens nothing, and has no timer that outlives the pending work. */
+export function createGroupCommit({ transact, sync }: GroupCommitOptions): GroupCommit {
   let pending: Pending[] = [];
+  /** The callers that the next sync is for; null: there are none. */
+  let next: PromiseWithResolvers<void> | null = null;
+  let state: 'idle' | 'scheduled' | 'syncing' = 'idle';
 
   function runAll(works: readonly Pending[]): void {
     let resolves: readonly (() => void)[];
@@ -42,10 +58,30 @@ export function createGroupCommit(transact: <T>(work: () => T) => T): GroupCommi
     if (works.length > 0) runAll(works);
   }
 
+  function schedule(): void {
+    if (state !== 'idle') return;
+    state = 'scheduled';
+    // What awaits the committed work goes on between the two, and joins the sync by calling `flush`.
+    setImmediate(runPending);
+    setImmediate(startSync);
+  }
+
+  function startSync(): void {
+    const callers = next;
+    next = null;
+    if (callers === null) return end();
+    state = 'syncing';
+    void sync().then(callers.resolve, callers.reject).finally(end);
+  }
+
+  function end(): void {
+    state = 'idle';
+    if (pending.length > 0 || next !== null) schedule();
+  }
+
   return {
     run: work =>
       new Promise((resolve, reject) => {
-        if (pending.length === 0) setImmediate(runPending);
         pending.push({
           run() {
             const result = work();
@@ -53,30 +89,13 @@ export function createGroupCommit(transact: <T>(work: () => T) => T): GroupCommi
           },
           reject,
         });
+        schedule();
       }),
+    flush() {
+      next ??= Promise.withResolvers();
+      schedule();
+      return next.promise;
+    },
     runPending,
-  };
-}
-
-/**
- * Returns a function that resolves when everything written before its call would survive a power cut, and rejects
- * when that is not certain. `sync` flushes what was written before it was called. Calls during a flush share the next
- * one, so the busier the disk is, the less each call costs.
- */
-export function createFlush(sync: () => Promise<void>): () => Promise<void> {
-  let current: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
-
-  async function flushAfter(previous: Promise<void> | null): Promise<void> {
-    // Its own callers get the error.
-    await previous?.catch(() => undefined);
-    current = next;
-    next = null;
-    await sync();
-  }
-
-  return () => {
-    next ??= flushAfter(current);
-    return next;
   };
 }

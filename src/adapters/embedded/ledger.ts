@@ -14,7 +14,7 @@ import { createCallerTable } from './callers.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
-import { createFlush, createGroupCommit } from './group-commit.ts';
+import { createGroupCommit } from './group-commit.ts';
 import { createLaneTable } from './lanes.ts';
 import { jobOf, listJobs, totalOfJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
@@ -62,7 +62,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
   const sync = promisify(fdatasync);
-  const flush = createFlush(() => sync(log));
+  const group = createGroupCommit({ transact, sync: () => sync(log) });
+  const { flush } = group;
   const engines = createEmbeddedEngines(db, now, flush);
   const batches = createBatchTables(db);
   const cache = createReadCache();
@@ -105,7 +106,6 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     }
   }
 
-  const group = createGroupCommit(transact);
   const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read });
 
   function commit(

@@ -1,31 +1,37 @@
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  createFlush,
-  createGroupCommit,
-  type GroupCommit,
-} from '../../../src/adapters/embedded/group-commit.ts';
+import { createGroupCommit, type GroupCommit } from '../../../src/adapters/embedded/group-commit.ts';
 
 describe('group commit', () => {
   let db: DatabaseSync;
   let group: GroupCommit;
   let transactions: number;
+  /** Syncs of a disk that end when the test resolves them. */
+  let syncs: PromiseWithResolvers<void>[];
 
   beforeEach(() => {
     db = new DatabaseSync(':memory:');
     db.exec('CREATE TABLE things (name TEXT PRIMARY KEY) STRICT');
     transactions = 0;
-    group = createGroupCommit(work => {
-      transactions += 1;
-      db.exec('BEGIN');
-      try {
-        const result = work();
-        db.exec('COMMIT');
-        return result;
-      } catch (error) {
-        db.exec('ROLLBACK');
-        throw error;
-      }
+    syncs = [];
+    group = createGroupCommit({
+      transact(work) {
+        transactions += 1;
+        db.exec('BEGIN');
+        try {
+          const result = work();
+          db.exec('COMMIT');
+          return result;
+        } catch (error) {
+          db.exec('ROLLBACK');
+          throw error;
+        }
+      },
+      sync() {
+        const sync = Promise.withResolvers<void>();
+        syncs.push(sync);
+        return sync.promise;
+      },
     });
   });
   afterEach(() => db.close());
@@ -69,57 +75,77 @@ describe('group commit', () => {
     group.runPending();
     expect(names()).toEqual(['a']);
   });
-});
 
-describe('flush', () => {
-  /** A disk whose syncs end when the test resolves them. */
-  function slowDisk() {
-    const syncs: PromiseWithResolvers<void>[] = [];
-    const flush = createFlush(() => {
-      const sync = Promise.withResolvers<void>();
-      syncs.push(sync);
-      return sync.promise;
-    });
-    return { syncs, flush };
-  }
-
-  it('resolves when the sync ends, not before', async () => {
-    const { syncs, flush } = slowDisk();
-    let flushed = false;
-    const done = flush().then(() => {
-      flushed = true;
-    });
+  it('runs work that comes during a sync in one transaction at its end, and flushes it with one sync', async () => {
+    const store = async (name: string): Promise<void> => {
+      await add(name);
+      await group.flush();
+    };
+    const first = store('a');
     await expect.poll(() => syncs.length).toBe(1);
-    expect(flushed).toBe(false);
-    syncs[0]?.resolve();
-    await done;
-  });
-
-  it('shares one sync between all calls made during the previous one', async () => {
-    const { syncs, flush } = slowDisk();
-    const first = flush();
-    await expect.poll(() => syncs.length).toBe(1);
-    const flushed: string[] = [];
-    const later = ['a', 'b', 'c'].map(name => flush().then(() => flushed.push(name)));
+    const later = [store('b')];
+    // Over several turns of the event loop.
+    await new Promise(setImmediate);
+    later.push(store('c'));
+    await new Promise(setImmediate);
+    later.push(store('d'));
+    expect(names()).toEqual(['a']);
     syncs[0]?.resolve();
     await first;
     await expect.poll(() => syncs.length).toBe(2);
-    expect(flushed).toEqual([]);
+    expect([names(), transactions]).toEqual([['a', 'b', 'c', 'd'], 2]);
     syncs[1]?.resolve();
     await Promise.all(later);
-    expect(flushed).toEqual(['a', 'b', 'c']);
     expect(syncs).toHaveLength(2);
   });
 
-  it('rejects the calls of a failed sync and no later ones', async () => {
-    const { syncs, flush } = slowDisk();
-    const first = flush();
+  it('runs work during a failed sync, too, and flushes it with the next', async () => {
+    const first = group.flush();
     await expect.poll(() => syncs.length).toBe(1);
-    const second = flush();
+    const added = add('a');
     syncs[0]?.reject(new Error('the disk is gone'));
     await expect(first).rejects.toThrow('the disk is gone');
-    await expect.poll(() => syncs.length).toBe(2);
-    syncs[1]?.resolve();
-    await expect(second).resolves.toBeUndefined();
+    expect(await added).toBe(1);
+    // Its caller did not ask for a flush.
+    expect(syncs).toHaveLength(1);
+  });
+
+  describe('flush', () => {
+    it('resolves when the sync ends, not before', async () => {
+      let flushed = false;
+      const done = group.flush().then(() => {
+        flushed = true;
+      });
+      await expect.poll(() => syncs.length).toBe(1);
+      expect(flushed).toBe(false);
+      syncs[0]?.resolve();
+      await done;
+    });
+
+    it('shares one sync between all calls made during the previous one', async () => {
+      const first = group.flush();
+      await expect.poll(() => syncs.length).toBe(1);
+      const flushed: string[] = [];
+      const later = ['a', 'b', 'c'].map(name => group.flush().then(() => flushed.push(name)));
+      syncs[0]?.resolve();
+      await first;
+      await expect.poll(() => syncs.length).toBe(2);
+      expect(flushed).toEqual([]);
+      syncs[1]?.resolve();
+      await Promise.all(later);
+      expect(flushed).toEqual(['a', 'b', 'c']);
+      expect(syncs).toHaveLength(2);
+    });
+
+    it('rejects the calls of a failed sync and no later ones', async () => {
+      const first = group.flush();
+      await expect.poll(() => syncs.length).toBe(1);
+      const second = group.flush();
+      syncs[0]?.reject(new Error('the disk is gone'));
+      await expect(first).rejects.toThrow('the disk is gone');
+      await expect.poll(() => syncs.length).toBe(2);
+      syncs[1]?.resolve();
+      await expect(second).resolves.toBeUndefined();
+    });
   });
 });
