@@ -8,26 +8,28 @@ import {
   type Findings,
   judged,
   overRuns,
+  ratio,
   row,
 } from './support/measurement.ts';
+import { startServer } from './support/processes.ts';
 import { startOn, withFolder } from './support/rest/folder.ts';
 import { openLedger } from './support/rest/ledger.ts';
 import { plainPng } from './support/rest/png.ts';
 
 const CONNECTIONS = 50;
 /** More pictures than are submitted in one run, so that none is used twice. */
-const FULL = { warmUpSeconds: 2, seconds: 6, pictures: 20_000 };
-const SHORT: Extent = { warmUpSeconds: 1, seconds: 2, pictures: 8_000 };
+const FULL = { warmUpSeconds: 2, seconds: 6, pictures: 40_000 };
+const SHORT: Extent = { warmUpSeconds: 1, seconds: 2, pictures: 16_000 };
 const EDIT =
   'mutation ($input: EditImageInput!) { editImage(input: $input) { ... on EditJob { id } ... on EditError { message } } }';
 
 export const bench: Bench = {
   title: 'editImage: submits a second, each on the disk before it is answered',
   about:
-    `POST on ${CONNECTIONS} connections that stay open, each with a picture of 64 × 64 as a data URI, which is decoded ` +
-    '(the very same one only once), written to a file and flushed; the record is in SQLite and flushed. Nothing takes the ' +
-    'jobs from the queue. Gateway and load are processes of their own; afterwards the gateway is killed and the jobs are ' +
-    'counted.',
+    `POST on ${CONNECTIONS} connections that stay open, each with a picture of 64 × 64 as a data URI, which is checked and ` +
+    'stored with its record in SQLite and flushed. Nothing takes the jobs from the queue. Gateway and load are processes of ' +
+    'their own; afterwards the gateway is killed and the jobs are counted. The peer is bare node:http, which writes the ' +
+    'picture into a file and flushes it, and neither checks it nor has a record.',
   runs: 3,
   measure: context => measure(context, FULL),
   // Requests a second are those of a machine and its disk, so the guard allows them more.
@@ -60,23 +62,34 @@ async function measure(context: BenchContext, extent: Extent): Promise<Findings>
       const found: Measured[] = [];
       for (const { bodies } of kinds)
         found.push(await measureOnce(await mkdtemp(join(folder, 'data-')), bodies, extent));
-      return found;
+      const peer = await measurePeer(await mkdtemp(join(folder, 'peer-')), pictures.map(bodyOf), extent);
+      return { found, peer };
     }),
   );
   const rowsOf = (what: string, unit: string, pick: (run: Measured) => number) =>
     kinds.map(({ name }, kind) =>
-      row(`${name}: ${what}`, unit, runs.flatMap(run => run.slice(kind, kind + 1)).map(pick)),
+      row(`${name}: ${what}`, unit, runs.flatMap(({ found }) => found.slice(kind, kind + 1)).map(pick)),
     );
   const submits = rowsOf('submits', 'submits/s', run => run.perSecond);
-  const lost = runs.flat().reduce((sum, run) => sum + run.lost, 0);
+  const lost = runs.flatMap(({ found }) => found).reduce((sum, run) => sum + run.lost, 0);
+  const peerOf = (what: string, unit: string, pick: (run: PeerMeasured) => number) =>
+    row(
+      `bare node:http, ${what}`,
+      unit,
+      runs.map(({ peer }) => pick(peer)),
+    );
+  const bare = peerOf('submits', 'submits/s', run => run.perSecond);
   return {
     rows: [
       ...submits,
       ...rowsOf('answer, p99', 'ms', run => run.p99),
       ...rowsOf('CPU of the gateway', 'ms', run => run.cpuMs),
+      bare,
+      peerOf('CPU', 'ms', run => run.cpuMs),
     ],
     ratios: [
-      ...submits.map(({ name, median }) => judged(`${name} a second`, median, atLeast(1_000))),
+      ...submits.map(({ name, median }) => judged(`${name} a second`, median, atLeast(2_000))),
+      ...submits.map(ours => ratio(`${ours.name} over bare node:http`, ours, bare)),
       judged('answered and not there after a kill', lost, { relation: '<=', value: 0 }),
     ],
   };
@@ -90,12 +103,36 @@ function bodyOf(png: Buffer): string {
   return JSON.stringify({ query: EDIT, variables: { input } });
 }
 
-interface Measured {
+interface PeerMeasured {
   readonly perSecond: number;
-  readonly p99: number;
   readonly cpuMs: number;
+}
+
+interface Measured extends PeerMeasured {
+  readonly p99: number;
   /** Jobs that were acknowledged but are not in the ledger. */
   readonly lost: number;
+}
+
+async function measurePeer(
+  folder: string,
+  bodies: readonly string[],
+  { warmUpSeconds, seconds }: Extent,
+): Promise<PeerMeasured> {
+  const peer = await startServer(new URL('support/rest/durable-server.ts', import.meta.url), {
+    args: [folder],
+  });
+  const order = { url: peer.url, body: bodies, connections: CONNECTIONS };
+  try {
+    await load({ ...order, seconds: warmUpSeconds });
+    const before = await peer.cpuSeconds();
+    const { requestsPerSecond, failed } = await load({ ...order, seconds });
+    if (failed > 0) throw new Error(`${failed} requests of the peer failed`);
+    const spent = (await peer.cpuSeconds()) - before;
+    return { perSecond: requestsPerSecond, cpuMs: (spent * 1_000) / (requestsPerSecond * seconds) };
+  } finally {
+    await peer.stop();
+  }
 }
 
 async function measureOnce(

@@ -37,6 +37,7 @@ const gateway = await startGateway(config.config, createLog('silent'), async ({ 
     durations: opened.durations,
     secrets: opened.secrets,
     lastClaims: null,
+    smallArtifacts: opened.smallArtifacts,
     rates: null,
     publish: null,
     close: () => opened.close(),

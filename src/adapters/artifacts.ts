@@ -2,8 +2,10 @@ import { access, constants, mkdir } from 'node:fs/promises';
 import type { Artifacts, Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { ArtifactsLocation, AwsCredentials } from './artifacts-location.ts';
+import type { SmallArtifacts } from './embedded/small-artifacts.ts';
 import { createFileArtifacts } from './files/artifacts.ts';
 import { startDraftSweep } from './files/drafts.ts';
+import { storeSmallApart } from './small-artifacts.ts';
 
 export interface OpenArtifactsOptions {
   readonly location: ArtifactsLocation;
@@ -11,9 +13,14 @@ export interface OpenArtifactsOptions {
   readonly signedUrls: boolean;
   /** For S3. If unset, those that the AWS SDK finds. */
   readonly credentials?: AwsCredentials | undefined;
+  /** Where the small input images of a folder are stored instead, by a gateway that runs alone. Null or unset: with the others. */
+  readonly small?: SmallArtifacts | null | undefined;
   readonly now: Clock;
   readonly log: Log;
 }
+
+/** The part of their keys before the first slash, as `jobs/submit/keeper.ts` makes them. */
+const INPUTS = 'inputs';
 
 /**
  * Opens the artifacts at a location. Rejects with the reason when a folder cannot be written, an S3 bucket cannot be
@@ -22,13 +29,15 @@ export interface OpenArtifactsOptions {
 export async function openArtifacts(
   options: OpenArtifactsOptions,
 ): Promise<{ readonly artifacts: Artifacts; close(): Promise<void> }> {
-  const { location, signedUrls, credentials, now, log } = options;
+  const { location, signedUrls, credentials, small = null, now, log } = options;
   switch (location.kind) {
     case 'files': {
       await mkdir(location.root, { recursive: true });
       await access(location.root, constants.W_OK | constants.X_OK);
       const sweep = startDraftSweep({ root: location.root, now, log });
-      return { artifacts: createFileArtifacts(location.root), close: () => sweep.stop() };
+      const files = createFileArtifacts(location.root);
+      const artifacts = small === null ? files : storeSmallApart(files, small, INPUTS);
+      return { artifacts, close: () => sweep.stop() };
     }
     case 's3': {
       const { openS3Artifacts } = await import('./s3/artifacts.ts');

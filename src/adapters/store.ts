@@ -6,6 +6,7 @@ import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
 import { TABLES_VERSION } from './embedded/migrations.ts';
+import type { SmallArtifacts } from './embedded/small-artifacts.ts';
 import { serveSnapshots } from './embedded/snapshots.ts';
 
 /** The store of jobs: their records, live changes, previews, and how long they took. */
@@ -15,6 +16,8 @@ export interface Store {
   readonly previews: Previews;
   readonly durations: Durations;
   readonly secrets: Secrets;
+  /** Null where artifacts are stored for several gateways. */
+  readonly smallArtifacts: SmallArtifacts | null;
   /** Null in the embedded store, which has a single gateway. */
   readonly lastClaims: LastClaims | null;
   /** Null in the embedded store, which has a single gateway. */
@@ -56,6 +59,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     durations: ledger.durations,
     secrets: ledger.secrets,
     lastClaims: null,
+    smallArtifacts: ledger.smallArtifacts,
     rates: null,
     publish: null,
     async close() {

@@ -59,6 +59,7 @@ export async function openStores(
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(dataDir, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,
     credentials: awsCredentials(config),
+    small: store.smallArtifacts,
     now,
     log,
   });

@@ -135,7 +135,8 @@ describe('qwen-edit backup', () => {
     const { code, out } = await qwenEdit(['backup', target], { DATA_DIR: dataDir });
     expect([code, out]).toEqual([
       0,
-      expect.stringMatching(/^Saved 1 jobs and 6 files \([\d.]+ [KM]iB\) in \/.*copy\n$/),
+      // The upload and the output, with their records; the small input and its mask are in the database.
+      expect.stringMatching(/^Saved 1 jobs and 4 files \([\d.]+ [KM]iB\) in \/.*copy\n$/),
     ]);
     const restored = await start(target);
     expect((await fetch(`${restored.url}/input/${masked}?slot=mask`)).status).toBe(200);

@@ -76,11 +76,40 @@ describe('a gateway that is killed', () => {
     expect(await executed()).toEqual([1, 1, 1, 1]);
   });
 
+  it('has every job that it answered, with its images, however they are stored', async () => {
+    const first = await start();
+    // A row of the job file, and a file.
+    const names = ['red.png', 'noise.png'];
+    const [image1, image2] = names.map(name => `${pictures.url}/${name}`);
+    const answered: string[] = [];
+    const submits = Array.from({ length: 40 }, async () => {
+      const fields = { image1_url: image1, image2_url: image2 };
+      answered.push(await submit({ url: first.url, images: pictures }, fields));
+      // In the middle of the others: some are answered, some not.
+      if (answered.length === 10) first.child.kill('SIGKILL');
+    });
+    await Promise.allSettled(submits);
+    await first.end('SIGKILL');
+    expect(answered.length).toBeGreaterThanOrEqual(10);
+    expect(answered.length).toBeLessThan(40);
+
+    const second = await start();
+    for (const id of answered) {
+      for (const [index, name] of names.entries()) {
+        const input = await fetch(`${second.url}/input/${id}?slot=${index + 1}`);
+        const original = await fetch(`${pictures.url}/${name}`);
+        expect(Buffer.from(await input.arrayBuffer())).toEqual(Buffer.from(await original.arrayBuffer()));
+      }
+    }
+    const [earliest = ''] = answered;
+    expect((await watchOverWebSocket(second.url, earliest)).at(-1)).toMatchObject({ status: 'COMPLETED' });
+  }, 60_000);
+
   it.each(['once its image is stored', 'once it was answered', 'while it is sent'])(
     'has all jobs of a batch or none, killed %s',
     async moment => {
       const first = await start();
-      const edit = { image1_url: `${pictures.url}/red.png`, prompt: 'x', steps: 1, megapixels: 0.1 };
+      const edit = { image1_url: `${pictures.url}/noise.png`, prompt: 'x', steps: 1, megapixels: 0.1 };
       const body = JSON.stringify({ edits: [{ ...edit, variations: 400 }] });
       const headers = { 'content-type': 'application/json', 'idempotency-key': 'batch' };
       const send = (to: GatewayProcess) => fetch(`${to.url}/edit-images`, { method: 'POST', headers, body });

@@ -21,14 +21,14 @@ beforeEach(() => engine.fault({}));
 
 const alice = as(KEYS.alice);
 const edit = (fields: object = {}) => ({
-  images: [{ url: `${rig.images.url}/red.png` }],
+  images: [{ url: `${rig.images.url}/noise.png` }],
   prompt: 'x',
   steps: 1,
   megapixels: 0.1,
   ...fields,
 });
 const restEdit = (fields: object = {}) => ({
-  image1_url: `${rig.images.url}/red.png`,
+  image1_url: `${rig.images.url}/noise.png`,
   prompt: 'x',
   steps: 1,
   megapixels: 0.1,
@@ -117,7 +117,7 @@ async function watch(batchId: string, maxPerSecond = 60): Promise<Batch[]> {
   return states;
 }
 
-/** The input images that are stored. */
+/** The input images that are stored as files: those of noise are too large for rows. */
 const storedInputs = async (): Promise<string[]> => {
   const files = await readdir(join(rig.dataDir, 'artifacts'), { recursive: true });
   return files.filter(file => /^inputs\/.*\.(png|jpg|webp)$/.test(file)).toSorted();
@@ -130,7 +130,7 @@ const jobCount = async (): Promise<number> => {
 describe('editImages', () => {
   it('submits edits as a batch whose progress rises to the end, and loads an image that they share once', async () => {
     const before = await storedInputs();
-    const url = `${rig.images.url}/shared.png`;
+    const url = `${rig.images.url}/noise-shared.png`;
     const batch = await submitMany({
       edits: ['a', 'b', 'c'].map(prompt => edit({ prompt, images: [{ url }] })),
     });
@@ -152,7 +152,7 @@ describe('editImages', () => {
     expect(jobs.nodes.map(({ request }) => request.prompt)).toEqual(['a', 'b', 'c']);
     expect(jobs.nodes.every(({ batchId }) => batchId === batch.id)).toBe(true);
     expect(jobs.totalCount).toBe(3);
-    expect(rig.images.requested.filter(path => path === '/shared.png')).toHaveLength(1);
+    expect(rig.images.requested.filter(path => path === '/noise-shared.png')).toHaveLength(1);
     const added = (await storedInputs()).filter(file => !before.includes(file));
     expect(added).toHaveLength(1);
 
@@ -235,9 +235,9 @@ describe('editImages', () => {
     const [jobs, inputs] = [await jobCount(), await storedInputs()];
     const url = (name: string) => ({ url: `${rig.images.url}/${name}` });
     const edits = [
-      edit({ images: [url('one.png')] }),
-      edit({ images: [url('red.png'), url('page.html')] }),
-      edit({ images: [url('red.png')] }),
+      edit({ images: [url('noise-one.png')] }),
+      edit({ images: [url('noise.png'), url('page.html')] }),
+      edit({ images: [url('noise.png')] }),
     ];
     expect(await rejection({ edits })).toEqual({
       code: 'INPUT_NOT_AN_IMAGE',

@@ -49,6 +49,7 @@ beforeAll(async () => {
       durations: opened.durations,
       secrets: opened.secrets,
       lastClaims: null,
+      smallArtifacts: opened.smallArtifacts,
       rates: null,
       publish: null,
       close: () => ledger.close(),

@@ -4,7 +4,7 @@ import { listen } from './servers.ts';
 
 /**
  * A server of input images on loopback. `/red.png` is 96×64, `/blue.jpg` 64×96, and any other name that ends in `.png`,
- * `.jpg` or `.webp` an image of its kind, except `/missing…`. `/page.html` and `/text` are not images, `/large` announces
+ * `.jpg` or `.webp` an image of its kind, of noise and with more than 16 KiB if it begins with `noise`, except `/missing…`. `/page.html` and `/text` are not images, `/large` announces
  * 1 GiB, `/hanging` never answers; the rest is 404.
  */
 export interface ImageServer {
@@ -68,6 +68,9 @@ export async function startImageServer(): Promise<ImageServer> {
 function encode(name: string, extension: string): Promise<Buffer> {
   const size = name === 'blue' ? { width: 64, height: 96 } : { width: 96, height: 64 };
   const background = name === 'blue' || name === 'red' ? name : '#c87828';
-  const image = sharp({ create: { ...size, channels: 3, background } });
+  const noise = { type: 'gaussian', mean: 128, sigma: 40 } as const;
+  const image = name.startsWith('noise')
+    ? sharp({ create: { width: 192, height: 128, channels: 3, background, noise } })
+    : sharp({ create: { ...size, channels: 3, background } });
   return (extension === 'jpg' ? image.jpeg() : extension === 'png' ? image.png() : image.webp()).toBuffer();
 }

@@ -48,8 +48,8 @@ export class BackupError extends Error {
 const DATABASE = 'jobs.sqlite';
 
 /**
- * Copies an embedded store, also while a gateway uses it. The database is copied first, in one consistent state, then the
- * images of its jobs. A job is stored after its images and removed after them, so a job of the copy whose images are
+ * Copies an embedded store, also while a gateway uses it. The database is copied first, in one consistent state and with the
+ * small images in it, then the other images of its jobs. A job is stored after its images and removed after them, so a job of the copy whose images are
  * missing was deleted since: it is removed from the copy. So every job of the copy has all its images.
  *
  * Throws a BackupError, and leaves no target, when it cannot be made. Throws the signal's reason when that aborts.
@@ -137,8 +137,11 @@ async function copyImages(draft: string, options: BackupOptions): Promise<Backup
     db.exec('PRAGMA journal_mode = DELETE; PRAGMA foreign_keys = ON');
     report.jobs = Number(db.prepare('SELECT count(*) AS n FROM jobs').get()?.n ?? 0);
     if (artifacts === null) return report;
+    const isSmall = smallIn(db);
     const copy = async (key: string): Promise<boolean> => {
       signal.throwIfAborted();
+      // Copied with the database.
+      if (isSmall(key)) return true;
       const parts = partsOfKey(key);
       const bytes = await copyIfThere(join(artifacts, ...parts), join(draft, 'artifacts', ...parts));
       if (bytes === null) return false;
@@ -165,6 +168,14 @@ async function copyImages(draft: string, options: BackupOptions): Promise<Backup
   } finally {
     db.close();
   }
+}
+
+/** Whether an image is in the database itself. The tables of an earlier version have none. */
+function smallIn(db: DatabaseSync): (key: string) => boolean {
+  if (db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'artifacts'").get() === undefined)
+    return () => false;
+  const find = db.prepare('SELECT 1 FROM artifacts WHERE key = ?');
+  return key => find.get(key) !== undefined;
 }
 
 function keysOf(job: Job): string[] {

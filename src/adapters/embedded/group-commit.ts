@@ -61,7 +61,8 @@ export function createGroupCommit({ transact, sync }: GroupCommitOptions): Group
   function schedule(): void {
     if (state !== 'idle') return;
     state = 'scheduled';
-    // What awaits the committed work goes on between the two, and joins the sync by calling `flush`.
+    // What awaits the committed work goes on after each: it adds the next work, and joins the sync by calling `flush`.
+    setImmediate(runPending);
     setImmediate(runPending);
     setImmediate(startSync);
   }

@@ -23,6 +23,7 @@ import { createEmbeddedOutbox } from './outbox.ts';
 import { createQueue } from './queue.ts';
 import { createReadCache } from './read-cache.ts';
 import { createEmbeddedSecrets } from './secrets.ts';
+import { createEmbeddedSmallArtifacts, type SmallArtifacts } from './small-artifacts.ts';
 import { createSubmits } from './submits.ts';
 import { createUsageTable } from './usage.ts';
 
@@ -39,6 +40,7 @@ export interface EmbeddedLedger extends Ledger {
   readonly copy: CopyDatabase;
   readonly durations: Durations;
   readonly secrets: Secrets;
+  readonly smallArtifacts: SmallArtifacts;
   /** The version that the file had when it was opened; 0 for a new one. */
   readonly openedVersion: number;
 }
@@ -322,6 +324,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     copy: (target, onProgress) => copyDatabase(db, target, onProgress),
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),
+    smallArtifacts: createEmbeddedSmallArtifacts(db, group, now),
     openedVersion: version,
     async close() {
       group.runPending();

@@ -21,6 +21,7 @@ interface Migration {
  * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
  * `batches` are counted from their jobs: `reached` and `started_at` are what that needs of a job besides its status.
  * `callers` has the names of the policies of callers that have jobs.
+ * `artifacts` are the small input images of jobs.
  * `versions` has the version of the gateway that moved the file to each version.
  */
 const MIGRATIONS: readonly [Migration, ...Migration[]] = [
@@ -204,6 +205,17 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
       END;
       DROP INDEX jobs_queue;
       CREATE INDEX jobs_queue ON jobs (score, id, owner) WHERE waiting = 1;
+    `,
+  },
+  {
+    version: 12,
+    // With row ids, so that rows are appended.
+    sql: `
+      CREATE TABLE artifacts (
+        key TEXT NOT NULL UNIQUE,
+        bytes BLOB NOT NULL,
+        modified_at INTEGER NOT NULL
+      ) STRICT;
     `,
   },
 ];

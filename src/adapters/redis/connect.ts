@@ -47,6 +47,7 @@ export interface RedisStore {
   readonly durations: Durations;
   readonly secrets: Secrets;
   readonly lastClaims: LastClaims;
+  readonly smallArtifacts: null;
   readonly rates: SharedRates;
   /** Publishes to readers outside of the gateways. Rejects with StoreUnavailable. */
   publish(channel: string, message: string): Promise<void>;
@@ -139,6 +140,7 @@ export async function connectRedis(options: RedisOptions): Promise<RedisStore> {
     durations: createRedisDurations(client, keys),
     secrets: createRedisSecrets(client, keys),
     lastClaims,
+    smallArtifacts: null,
     rates: createRedisRates(client, keys),
     async publish(channel, message) {
       await reach(client.publish(channel, message));

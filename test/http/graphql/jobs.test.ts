@@ -70,9 +70,14 @@ describe('cancel and delete', () => {
   });
 
   it('remove the record, the inputs and the outputs', async () => {
-    const id = await submitByGraphQL(rig, { steps: 1, megapixels: 0.25 });
+    // A file and a row of the job file.
+    const images = [{ url: `${rig.images.url}/noise.png` }, { url: `${rig.images.url}/red.png` }];
+    const id = await submitByGraphQL(rig, { images, steps: 1, megapixels: 0.25 });
     await watchOverWebSocket(rig.url, id);
     expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
+    for (const slot of [1, 2]) {
+      expect((await fetch(`${rig.url}/input/${id}?slot=${slot}`)).status).toBe(200);
+    }
     const remove =
       'mutation ($id: ID!) { deleteJob(id: $id) { __typename ... on EditDeletedJob { jobId } } }';
     expect(await rig.graphql(remove, { id })).toEqual({

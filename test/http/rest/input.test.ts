@@ -113,10 +113,11 @@ describe('the input images of a job', () => {
   });
 
   it('have no URL when their file is gone, and are deleted with their job', async () => {
-    const id = await submit(rig, {}, alice);
+    const large = { image1_url: `${rig.images.url}/noise.png` };
+    const id = await submit(rig, large, alice);
     const files = () => globSync(`**/${id}-1.png`, { cwd: rig.dataDir });
     expect(files()).toHaveLength(1);
-    const other = await submit(rig, {}, alice);
+    const other = await submit(rig, large, alice);
     await completed(id);
     await rm(join(rig.dataDir, files()[0] ?? ''));
     expect((await jobOf(id)).request.images[0]?.url).toBeNull();
