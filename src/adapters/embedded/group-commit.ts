@@ -70,9 +70,11 @@ export function createGroupCommit({ transact, sync }: GroupCommitOptions): Group
   function startSync(): void {
     const callers = next;
     next = null;
-    if (callers === null) return end();
-    state = 'syncing';
-    void sync().then(callers.resolve, callers.reject).finally(end);
+    if (callers === null) end();
+    else {
+      state = 'syncing';
+      void sync().then(callers.resolve, callers.reject).finally(end);
+    }
   }
 
   function end(): void {
