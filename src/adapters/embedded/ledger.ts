@@ -7,7 +7,6 @@ import { assign, type ClaimRequest, claimedBy, lanesOf, NO_INABILITY } from '../
 import type { Delivery } from '../../jobs/delivery.ts';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { Clock, CommitResult, Durations, Lease, Ledger, Secrets } from '../../jobs/ports.ts';
-import { columnsOf, encodeState } from '../record.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
 import { createBatchTables } from './batches.ts';
 import { createCallerTable } from './callers.ts';
@@ -16,12 +15,13 @@ import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createLaneTable } from './lanes.ts';
-import { jobOf, listJobs, totalOfJobs } from './lists.ts';
+import { listJobs, totalOfJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 import { createNumbers } from './numbers.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createQueue } from './queue.ts';
 import { createReadCache } from './read-cache.ts';
+import { createJobRows } from './rows.ts';
 import { createEmbeddedSecrets } from './secrets.ts';
 import { createEmbeddedSmallArtifacts, type SmallArtifacts } from './small-artifacts.ts';
 import { createSubmits } from './submits.ts';
@@ -74,25 +74,11 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const callers = createCallerTable(db);
   const lanes = createLaneTable(db, now);
   const queue = createQueue(db, callers);
+  const rows = createJobRows(db);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
-    get: db.prepare('SELECT request, state FROM jobs WHERE id = ?'),
-    getMany: db.prepare('SELECT request, state FROM jobs WHERE id IN (SELECT value FROM json_each(?))'),
-    update: db.prepare(
-      `UPDATE jobs SET revision = ?, status = ?, waiting = ?, lane = ?, expires_at = ?, state = ?, number = ?,
-         reached = ?, started_at = ?
-       WHERE id = ? AND revision = ?`,
-    ),
-    exists: db.prepare('SELECT revision FROM jobs WHERE id = ?'),
-    remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner, batch_id'),
-    expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
   };
-
-  function read(id: string): Job | null {
-    const row = sql.get.get(id);
-    return row ? jobOf(row) : null;
-  }
 
   function transact<T>(work: () => T): T {
     sql.begin.run();
@@ -108,7 +94,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     }
   }
 
-  const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read });
+  const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read: rows.get });
 
   function commit(
     next: Job,
@@ -118,26 +104,11 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     deliveries: readonly Delivery[],
   ): CommitResult {
     if (lease !== null && !lanes.isHeld(lease)) return 'fenced';
-    const c = columnsOf(next);
-    const { changes } = sql.update.run(
-      c.revision,
-      c.status,
-      c.waiting,
-      c.lane,
-      c.expiresAt,
-      encodeState(next),
-      number,
-      c.reached,
-      c.startedAt,
-      next.id,
-      fromRevision,
-    );
-    if (changes === 1) {
-      outbox.insert(deliveries);
-      cache.changed(next.id);
-      return 'ok';
-    }
-    return sql.exists.get(next.id) === undefined ? 'gone' : 'stale';
+    const result = rows.update(next, number, fromRevision);
+    if (result !== 'ok') return result;
+    outbox.insert(deliveries);
+    cache.changed(next.id);
+    return 'ok';
   }
 
   function claim({ lanes: asking, idle, at, patienceMs, running = {} }: ClaimRequest) {
@@ -148,7 +119,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     const { chosen, ...rest } = assign(choosing, queue.candidates(limits), at, patienceMs, limits.slots);
     const claimed = chosen.flatMap(({ lane: index, job: id }) => {
       const lane = able[index];
-      const before = read(id);
+      const before = rows.get(id);
       if (lane === undefined || before === null) return [];
       const job = advance(before, claimedBy(lane, at));
       const number = numbers.next();
@@ -167,13 +138,12 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
 
   /** The owner of the removed job; undefined: there is no such job. */
   function remove(id: string, number: number): string | null | undefined {
-    const row = sql.remove.get(id);
-    if (row === undefined) return undefined;
-    const owner = row.owner === null ? null : String(row.owner);
-    if (row.batch_id !== null) batches.removeEmpty(String(row.batch_id));
-    numbers.remember(id, owner, number);
+    const removed = rows.remove(id);
+    if (removed === null) return undefined;
+    if (removed.batch !== null) batches.removeEmpty(removed.batch);
+    numbers.remember(id, removed.owner, number);
     cache.changed(id);
-    return owner;
+    return removed.owner;
   }
 
   /** Runs work that may change a job, whose change gets the number. */
@@ -198,16 +168,10 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return submits.repeatedJob(owner ?? '', idempotency);
     },
     async get(id) {
-      return cache.job(id, () => read(id));
+      return cache.job(id, () => rows.get(id));
     },
     async getMany(ids) {
-      const found = new Map(
-        sql.getMany
-          .all(JSON.stringify(ids))
-          .map(jobOf)
-          .map(job => [job.id, job]),
-      );
-      return ids.map(id => found.get(id) ?? null);
+      return rows.getMany(ids);
     },
     list: query => listJobs(db, query),
     total: async filter => totalOfJobs(db, filter),
@@ -294,7 +258,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       return queue.overdue(createdBefore, limit);
     },
     async expired(at, limit) {
-      return sql.expired.all(at, limit).map(jobOf);
+      return rows.expired(at, limit);
     },
     onWaiting: waitingListeners.add,
     batches: {
