@@ -8,7 +8,8 @@ import { startGateway } from '../../src/gateway.ts';
 import { createLog, type Log } from '../../src/log.ts';
 import { type ImageServer, startImageServer } from './image-server.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+/** What `npm start` runs: it starts in half of the time that the sources take. */
+const START = fileURLToPath(new URL('../../start.js', import.meta.url));
 
 /** A gateway in this process with an image server beside it. */
 export interface Rig {
@@ -77,7 +78,7 @@ export interface GatewayProcess {
 }
 
 /**
- * Starts `src/main.ts` and resolves when it listens. Rejects with its output when it exits before. `by` is a program with
+ * Starts `start.js` and resolves when it listens. Rejects with its output when it exits before. `by` is a program with
  * arguments that executes the command that follows them.
  */
 export async function startGatewayProcess(
@@ -85,7 +86,7 @@ export async function startGatewayProcess(
   overrides: Record<string, string>,
   by: readonly string[] = [],
 ): Promise<GatewayProcess> {
-  const [program = '', ...words] = [...by, process.execPath, MAIN];
+  const [program = '', ...words] = [...by, process.execPath, START];
   const child = spawn(program, words, {
     env: { PATH: process.env.PATH, ...testEnvironment(dataDir, overrides) },
     stdio: ['ignore', 'pipe', 'pipe'],

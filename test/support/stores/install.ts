@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import { access, constants } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { buildPages, isStale } from '../../../build-pages.ts';
 import { installPackages } from '../../../install.ts';
 
 const run = promisify(execFile);
+/** Builds the pages, and the bundle that gateways of their own process run. */
+const BUILD = fileURLToPath(new URL('../../../build-start.ts', import.meta.url));
 const REDIS_NAMES = ['redis-server', 'valkey-server'];
 const REDIS_ADVICE =
   'install redis-server 7 or newer, or valkey-server, on the PATH (Debian: apt-get install redis-server)';
@@ -21,12 +23,12 @@ export const S3_ADVICE =
   's3://bucket?endpoint=http://host:9000 of an S3 server, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY';
 
 /**
- * Vitest's global setup: installs the packages of the tests and builds the pages, and as root on Debian installs the stores that
+ * Vitest's global setup: installs the packages of the tests, builds what they start, and as root on Debian installs the stores that
  * the tests start, all where missing.
  */
 export default async function setup(): Promise<void> {
   await installPackages(['test', 'examples', 'tools/check', 'src/adapters/s3', 'src/telemetry/otlp']);
-  if (isStale()) await buildPages();
+  await run(process.execPath, [BUILD]);
   if (process.getuid?.() !== 0) return;
   if ((await lookFor(REDIS_NAMES)) === null) await install('redis-server', REDIS_ADVICE);
   if ((await lookFor(['promtool'])) === null) await install('prometheus', PROMTOOL_ADVICE);
