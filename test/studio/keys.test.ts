@@ -26,4 +26,4 @@ it('where callers need keys, the page asks for one, edits with it, and forgets i
   await other.page.getByLabel('Key or token').waitFor();
   expect(await other.page.evaluate<string>('JSON.stringify(localStorage)')).not.toContain(KEYS.alice);
   await page.context().close();
-});
+}, 60_000);

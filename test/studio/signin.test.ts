@@ -56,6 +56,28 @@ it('asks again when the key is no longer accepted, and goes on with the edit', a
   await page.context().close();
 }, 60_000);
 
+it('does not ask again when an answer to a call without a key comes after the sign-in', async () => {
+  const context = await studio.browser.newContext({ reducedMotion: 'reduce' });
+  const held: (() => Promise<void>)[] = [];
+  await context.route('**/graphql', async route => {
+    const request = route.request();
+    const isFree = 'authorization' in request.headers() || request.postData()?.includes('query Me') === true;
+    if (isFree) await route.continue();
+    else held.push(() => route.continue());
+  });
+  const opened = await studio.open(context);
+  await signIn(opened, KEYS.alice);
+  await opened.page.getByLabel('Key or token').waitFor({ state: 'detached' });
+  expect(held.length).toBeGreaterThan(0);
+  const answers = held.map(() => opened.page.waitForResponse(response => response.status() === 401));
+  await Promise.all([...answers, ...held.map(release => release())]);
+  // A dialog above the button would keep the click from it.
+  await opened.edit.click();
+  await opened.result.waitFor();
+  expect(await opened.page.getByLabel('Key or token').count()).toBe(0);
+  await context.close();
+}, 60_000);
+
 it('reads a job again whose image has an address that has expired', async () => {
   const opened = await studio.open();
   const { page } = opened;

@@ -55,8 +55,14 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
 
   function concerns(error: unknown): boolean {
     const found = isUnauthorized(error);
-    if (found) needed.value = true;
+    if (found) void askAgain();
     return found;
+  }
+
+  /** A key is needed, unless the rejected call was sent before the sign-in and its answer comes after it. */
+  async function askAgain(): Promise<void> {
+    const isRejected = key.value === null || (await ask().then(() => false, isUnauthorized));
+    if (isRejected) needed.value = true;
   }
 
   return {
@@ -103,11 +109,13 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
     concerns,
     async insist(call) {
       for (;;) {
+        const used = key.peek();
         try {
           return await call();
         } catch (error) {
           if (!isUnauthorized(error)) throw error;
-          await require();
+          // Else there was a sign-in meanwhile.
+          if (key.peek() === used) await require();
         }
       }
     },
