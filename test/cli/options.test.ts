@@ -25,10 +25,11 @@ describe('a mistyped option', () => {
 });
 
 it('the compiled code of a command is cached for the next one', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'compiled-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  const { code } = await qwenEdit(['--version'], { NODE_COMPILE_CACHE: folder });
+  const caches = await mkdtemp(join(tmpdir(), 'caches-'));
+  onTestFinished(() => rm(caches, { recursive: true }));
+  const { code } = await qwenEdit(['--version'], { XDG_CACHE_HOME: caches });
   expect(code).toBe(0);
+  const folder = join(caches, 'qwen-edit-gateway');
   const [version = ''] = await readdir(folder);
   expect((await readdir(join(folder, version))).length).toBeGreaterThan(20);
 });
