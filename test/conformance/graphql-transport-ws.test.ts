@@ -40,6 +40,23 @@ describe('graphql-transport-ws', () => {
     socket.socket.close();
   });
 
+  it.each([500, 1_000, 2_000, 4_000, 8_000, 16_000])(
+    'takes a ping whose payload is %d levels deep without harm to other sockets',
+    async depth => {
+      const socket = await openRawSocket(rig.url);
+      socket.send(`{"type":"ping","payload":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+      const answer = await Promise.race([
+        socket.receive('pong').then(({ type }) => type),
+        socket.closed.then(({ code }) => code),
+      ]);
+      expect(['pong', 4400, 4500]).toContain(answer);
+      socket.socket.close();
+      const other = await openSocket(rig.url);
+      expect((await other.run({ query: '{ __typename }' })).type).toBe('next');
+      other.socket.close();
+    },
+  );
+
   it('answers queries and mutations with one next and complete', async () => {
     const socket = await openSocket(rig.url);
     socket.send({ id: 'q', type: 'subscribe', payload: { query: '{ __typename }' } });

@@ -4,7 +4,10 @@ import type { Log } from '../../log.ts';
 import { headOf, SocketOperation } from './fanout.ts';
 import type { Session } from './socket-session.ts';
 
-/** Characters. A ping's payload is echoed in its pong, as graphql-ws does, unless it is longer. */
+/**
+ * Characters. The payload of a ping is echoed in its pong, as graphql-ws does, unless the message is longer: one that is deeply
+ * nested could be read, but not written.
+ */
 const LONGEST_ECHO = 1_024;
 /** Bytes. A reason has to fit into a control frame with its code (RFC 6455, 5.5). */
 const LONGEST_REASON = 123;
@@ -70,8 +73,8 @@ export function createProtocol({ accept, connect, run, log }: ProtocolOptions): 
     await run(new SocketOperation(session, head), session, payload, characters);
   }
 
-  /** A promise where the client has to wait. */
-  function handle(session: Session, text: string): Promise<void> | void {
+  /** Begins at once. `async`, so that nothing can throw out of it: no caller of `receive` would catch that. */
+  async function handle(session: Session, text: string): Promise<void> {
     let message: ReturnType<typeof parseMessage>;
     try {
       message = parseMessage(text);
@@ -82,7 +85,7 @@ export function createProtocol({ accept, connect, run, log }: ProtocolOptions): 
       case MessageType.ConnectionInit:
         return initialise(session, message.payload);
       case MessageType.Ping:
-        return send(session, pongTo(message.payload));
+        return send(session, pongTo(message.payload, text.length));
       case MessageType.Pong:
         return;
       case MessageType.Subscribe:
@@ -102,7 +105,7 @@ export function createProtocol({ accept, connect, run, log }: ProtocolOptions): 
   return {
     receive(session, data) {
       if (!session.isOpen || !accept(session)) return;
-      handle(session, data.toString())?.catch((error: unknown) => {
+      handle(session, data.toString()).catch((error: unknown) => {
         log.error({ err: error }, 'handling a socket message failed');
         close(session, CloseCode.InternalServerError, 'Internal server error');
       });
@@ -110,10 +113,10 @@ export function createProtocol({ accept, connect, run, log }: ProtocolOptions): 
   };
 }
 
-function pongTo(payload: unknown): string {
-  const echo = JSON.stringify(payload);
-  const fits = payload !== undefined && echo.length <= LONGEST_ECHO;
-  return JSON.stringify({ type: MessageType.Pong, ...(fits ? { payload } : {}) });
+/** `characters`: of the ping. */
+function pongTo(payload: unknown, characters: number): string {
+  const echoed = payload !== undefined && characters <= LONGEST_ECHO;
+  return JSON.stringify({ type: MessageType.Pong, ...(echoed ? { payload } : {}) });
 }
 
 /** A message that is lost with its socket is not an error: the close says so. */
