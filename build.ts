@@ -6,7 +6,7 @@ import { installPackages } from './install.ts';
 
 /**
  * Makes `dist`, what the package has instead of `src`: the program as JavaScript, the types of its client, the JSON
- * that it reads from beside its modules, and the Studio page.
+ * that it reads from beside its modules, and the pages for browsers.
  */
 
 const root = fileURLToPath(new URL('.', import.meta.url));

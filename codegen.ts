@@ -47,7 +47,7 @@ const SETTINGS_INTRODUCTION = `<!-- Generated from src/config by \`npm run codeg
 
 # Configuration
 
-Settings are environment variables, or lines of a file: \`npx node --env-file=.env src/main.ts\`. An empty variable counts as
+Settings are environment variables, or lines of a file: \`npx node --env-file=.env start.js\`. An empty variable counts as
 unset. All invalid settings are reported at once, by name, with exit code 78; \`qwen-edit serve --check\` does only that. A
 change takes effect with the next start.
 

@@ -1,12 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { VERSION } from '../../src/version.ts';
 import { testEnvironment } from '../support/gateway.ts';
-import { listen } from '../support/servers.ts';
+import { startImageServer } from '../support/image-server.ts';
+import { startOtlpReceiver } from '../support/otlp.ts';
+import { submit } from '../support/requests.ts';
+import { waitForEnd } from '../support/watch.ts';
 
 const FILES = [
   'start.js',
@@ -42,19 +45,21 @@ async function link(folder: string, isWanted: (name: string) => boolean): Promis
   }
 }
 
-async function changeVersion(from: string, to: string): Promise<void> {
+/** Changes a source: the version that `/` says. */
+async function changeVersion(to: string): Promise<void> {
   const file = join(checkout, 'src/version.ts');
-  await writeFile(file, (await readFile(file, 'utf8')).replace(`'${from}'`, `'${to}'`));
+  await writeFile(file, (await readFile(file, 'utf8')).replace(/VERSION = '.*'/, `VERSION = '${to}'`));
 }
 
 interface Started {
+  readonly url: string;
   readonly output: string;
   readonly health: { readonly version: string };
   /** Ends it and resolves with all that it printed. */
   end(): Promise<string>;
 }
 
-/** What `npm start` runs. */
+/** What `npm start` runs. A test that fails leaves no process behind. */
 function start(settings: Record<string, string> = {}): { child: ChildProcess; output: () => string } {
   const child = spawn(process.execPath, ['start.js'], {
     cwd: checkout,
@@ -66,6 +71,7 @@ function start(settings: Record<string, string> = {}): { child: ChildProcess; ou
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  onTestFinished(() => void child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (output += chunk));
   return { child, output: () => output };
@@ -87,35 +93,33 @@ async function started(settings: Record<string, string> = {}): Promise<Started> 
     await exited;
     return output();
   };
-  return { output: output(), health, end };
+  return { url, output: output(), health, end };
 }
 
 it('bundles the gateway when a source is newer, and only then', async () => {
   const first = await started();
   expect(first.output).toMatch(/^Bundling the gateway\n/);
-  expect(first.health.version).toBe('2.0.0');
+  expect(first.health.version).toBe(VERSION);
   await first.end();
   const second = await started();
   expect(second.output).toMatch(/^Qwen Edit gateway on /);
   await second.end();
-  await changeVersion('2.0.0', '2.0.1');
+  await changeVersion(`${VERSION}-changed`);
   const third = await started();
   expect(third.output).toMatch(/^Bundling the gateway\n/);
-  expect(third.health.version).toBe('2.0.1');
+  expect(third.health.version).toBe(`${VERSION}-changed`);
   await third.end();
 }, 120_000);
 
 it('sends traces with the optional packages of their folder', async () => {
-  const posts: string[] = [];
-  const collector = createServer((request, response) => {
-    posts.push(request.url ?? '');
-    request.resume();
-    response.end();
-  });
-  const port = await listen(collector);
-  const gateway = await started({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` });
+  const collector = await startOtlpReceiver();
+  onTestFinished(() => collector.close());
+  const images = await startImageServer();
+  onTestFinished(() => images.close());
+  const gateway = await started({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  await waitForEnd(gateway.url, await submit({ url: gateway.url, images }));
   expect(await gateway.end()).not.toContain('not installed');
-  collector.close();
+  expect(collector.spans.map(({ name }) => name)).toEqual(expect.arrayContaining(['submit job', 'run']));
 }, 60_000);
 
 it('says what to install where those are missing', async () => {
@@ -142,9 +146,9 @@ it('names the sources in the stack of an error', async () => {
 
 it('runs the sources when one is newer and there is no bundler', async () => {
   await link('.', name => !['vite', 'rolldown'].includes(name));
-  await changeVersion('2.0.1', '2.0.2');
+  await changeVersion(`${VERSION}-changed-again`);
   const gateway = await started();
   expect(gateway.output).toMatch(/^Qwen Edit gateway on /);
-  expect(gateway.health.version).toBe('2.0.2');
+  expect(gateway.health.version).toBe(`${VERSION}-changed-again`);
   await gateway.end();
 }, 60_000);
