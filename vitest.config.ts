@@ -9,6 +9,7 @@ const SLOW = [
   'test/adapters/{redis,s3}/**',
   'test/client/{browser,client,failures,keys,leaving,package,reconnecting}.test.ts',
   'test/concurrency/{lookups,slow-images}.test.ts',
+  'test/deploy/docker.test.ts',
   'test/dispatch/faults.test.ts',
   'test/graphql/federation/router.test.ts',
   'test/http/peers.test.ts',
@@ -31,7 +32,7 @@ const ALONE = ['test/http/limits/sockets.test.ts', 'test/http/rest/{download,err
 
 export default defineConfig(({ mode }) => ({
   test: {
-    // Builds the pages and installs the servers that the tests need where they are missing.
+    // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing.
     globalSetup: 'test/support/stores/install.ts',
     // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
     maxWorkers: 4,
