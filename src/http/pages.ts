@@ -2,14 +2,16 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import sirv from 'sirv';
+import type { Log } from '../log.ts';
 import { PAGE_HEADERS, varyBy } from './headers.ts';
 
 /** A page that `build-pages.ts` built. */
 export interface Page {
-  /** Serves its scripts, styles and images, to all. */
-  addAssets(app: FastifyInstance): Promise<void>;
+  /** Serves its scripts, styles and images, to all. `log` gets those that cannot be read. */
+  addAssets(app: FastifyInstance, log: Log): Promise<void>;
   /** Sends its HTML document. */
   send(request: FastifyRequest, reply: FastifyReply): FastifyReply;
 }
@@ -34,8 +36,8 @@ export async function openPage(folder: string, options: PageOptions): Promise<Pa
   const { assetsPath } = options;
   const etag = `"${createHash('sha256').update(html).digest('base64url').slice(0, 22)}"`;
   return {
-    async addAssets(app) {
-      const serve = serveFiles(folder, options.hashed);
+    async addAssets(app, log) {
+      const serve = serveFiles(folder, options.hashed, log);
       app.get(`${assetsPath}*`, { config: { access: 'public' } }, serve);
     },
     send(request, reply) {
@@ -60,7 +62,7 @@ export async function readBuilt(file: string): Promise<Buffer | null> {
 }
 
 /** A handler that sends the files which are in the folder now, so no path reaches the file system. */
-function serveFiles(folder: string, hashed: boolean) {
+function serveFiles(folder: string, hashed: boolean, log: Log) {
   /** What each response varies by, because sirv replaces it. */
   const vary = new WeakMap<ServerResponse, OutgoingHttpHeader>();
   const send = sirv(folder, {
@@ -76,6 +78,14 @@ function serveFiles(folder: string, hashed: boolean) {
     vary.set(reply.raw, headers.vary ?? '');
     // The files are small, and sirv throws on a range that ends before it starts.
     delete request.raw.headers.range;
+    // sirv does not listen for errors of the stream that it pipes, such as that of a file which was removed since the start.
+    reply.raw.once('pipe', (file: Readable) => {
+      file.once('error', error => {
+        log.error({ err: error }, 'a file of a page cannot be read');
+        // The headers are on their way: only closing the connection shows that the file is not whole.
+        reply.raw.destroy();
+      });
+    });
     let isMissing = false;
     send(request.raw, reply.raw, () => {
       isMissing = true;

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, validate } from 'graphql';
@@ -51,6 +51,23 @@ describe('the files of a page', () => {
   });
 });
 
+it('a file of a page that was removed since the start breaks off its own response only', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'pages-'));
+  await cp('dist/pages/docs', folder, { recursive: true });
+  const face = await startFace({ docs: await openDocs(folder) });
+  await rm(join(folder, SCRIPT));
+  const headers = { 'accept-encoding': 'identity' };
+  await expect(fetch(`${face.url}/${SCRIPT}`, { headers })).rejects.toThrow('fetch failed');
+  expect(face.lines).toContainEqual(
+    expect.objectContaining({ level: 'error', message: 'a file of a page cannot be read' }),
+  );
+  const other = await fetch(`${face.url}/docs/static/swagger-ui.css`, { headers });
+  const file = await readFile(join(folder, 'docs/static/swagger-ui.css'));
+  expect([other.status, Buffer.from(await other.arrayBuffer()).equals(file)]).toEqual([200, true]);
+  await face.stop();
+  await rm(folder, { recursive: true });
+});
+
 describe('/docs', () => {
   it('with a slash is sent to the path that the links of the page are relative to', async () => {
     const rig = await startRig();
@@ -78,8 +95,18 @@ describe('a page that was not built', () => {
     await face.stop();
   });
 
-  it('GraphiQL is null', async () => {
-    expect(await createGraphiql(folder)()).toBeNull();
+  it('GraphiQL is null until it is built, and is read once then', async () => {
+    const getGraphiql = createGraphiql(folder);
+    expect(await getGraphiql()).toBeNull();
+    const file = join(folder, 'index.html');
+    await mkdir(file);
+    await expect(getGraphiql()).rejects.toThrow('EISDIR');
+    await rm(file, { recursive: true });
+    await writeFile(file, 'built');
+    const page = await getGraphiql();
+    expect(page?.html.toString()).toBe('built');
+    await rm(file);
+    expect(await getGraphiql()).toBe(page);
   });
 });
 

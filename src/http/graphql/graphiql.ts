@@ -11,14 +11,14 @@ export interface Graphiql {
   readonly contentSecurityPolicy: string;
 }
 
-/** Returns the page, read on first use, because it is large. Null: it was not built. */
+/** Returns the page, read on first use, because it is large. Null: it is not built. Rejects when it cannot be read. */
 export type GetGraphiql = () => Promise<Graphiql | null>;
 
-/** Reads the page that was built into `folder` once. */
+/** Reads the page that was built into `folder`, and keeps it once it was read. */
 export function createGraphiql(folder: string): GetGraphiql {
-  let page: Promise<Graphiql | null> | null = null;
-  return () => {
-    page ??= readGraphiql(folder);
+  let page: Graphiql | null = null;
+  return async () => {
+    page ??= await readGraphiql(folder);
     return page;
   };
 }

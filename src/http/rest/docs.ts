@@ -52,7 +52,7 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
     } satisfies HealthResponse;
   });
 
-  await options.studio?.addAssets(app);
+  await options.studio?.addAssets(app, options.log);
 
   const { version } = options;
   // Built when it is first asked for, which few gateways are.
@@ -63,7 +63,7 @@ export async function docsRoutes(app: FastifyInstance, options: RestOptions): Pr
   };
   app.get('/openapi.json', async () => document());
   app.get(`${DOCS_PATH}/json`, async () => document());
-  await options.docs?.addAssets(app);
+  await options.docs?.addAssets(app, options.log);
   app.get(DOCS_PATH, async (request, reply) => {
     // The links of the page are relative to a path without the slash.
     if (request.url.split('?', 1)[0]?.endsWith('/')) return reply.redirect(`..${DOCS_PATH}`, 302);
