@@ -187,6 +187,7 @@ function standIn(id: string): Engine {
     ranWell: nothing,
     hold: nothing,
     leaving: () => null,
+    departure: () => new AbortController().signal,
     openSocket: unused,
     abandon: nothing,
     uploadedAs: () => null,

@@ -8,7 +8,7 @@ import type { Pace } from './pace.ts';
 
 /** Time limits of a run, in milliseconds. */
 export interface RunLimits {
-  /** To upload all images of a job to the engine. */
+  /** To send all images of a job to the engine, without the time that reading and decoding them takes. */
   readonly uploadMs: number;
   /** Without progress while the engine says that it runs; longer for a job with slow steps. */
   readonly stallMs: number;

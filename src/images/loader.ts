@@ -58,7 +58,12 @@ export interface ImageLoader {
   fromDataUri(uri: string, options?: CheckOptions): Promise<ImageResult>;
   /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
   fromReader(read: () => Promise<Uint8Array>, options?: CheckOptions): Promise<ImageResult>;
-  /** Decodes the pixels of an image when there is a slot, once for the same bytes. Resolves with what is wrong with them; null: nothing. */
+  /**
+   * Decodes the pixels of an image when there is a slot. Those that were decoded need none, unless a thousand other images came
+   * since. Resolves with what is wrong with them; null: nothing.
+   *
+   * An abort ends the wait for a slot, not the decoding.
+   */
   decode(image: VerifiedImage, options?: LoadOptions): Promise<ImageFailure | null>;
   /** Makes a mask for an image 1 of this size, as `toMask` does, in turn with the images that are decoded. */
   toMask(image: VerifiedImage, size: Size, options?: LoadOptions): Promise<MaskResult>;
@@ -75,6 +80,8 @@ const FETCHES_PER_SHARE = 3;
 const CONCURRENT_LOCAL = 4;
 /** A decoder may need the whole image in memory, and blocks one of libuv's four threads. */
 const CONCURRENT_DECODES = 2;
+/** Of these per share: images that take long to decode, 20 s at most each, leave a slot to other callers. */
+const DECODES_PER_SHARE = 1;
 
 /** Makes a loader; opens nothing until it is used. */
 export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
@@ -82,7 +89,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const lookup = options.lookup ?? createSystemLookup();
   const fetches = createFairQueue(options.fetches ?? CONCURRENT_FETCHES, FETCHES_PER_SHARE);
   const local = createFairQueue(options.local ?? CONCURRENT_LOCAL);
-  const decodes = createFairQueue(CONCURRENT_DECODES);
+  const decodes = createFairQueue(CONCURRENT_DECODES, DECODES_PER_SHARE);
   const verifier = createVerifier(maxPixels);
   const closing = new AbortController();
   const inFlight = new Set<Promise<unknown>>();
@@ -117,7 +124,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       try {
         const { bytes, claimedType } = await get();
         const image = await verifier.check(bytes, claimedType, inTurn);
-        if (decode) await inTurn(() => verifier.decode(image));
+        if (decode && !verifier.isDecoded(image)) await inTurn(() => verifier.decode(image));
         signal?.throwIfAborted();
         return { ok: true, image };
       } catch (error) {
@@ -128,9 +135,14 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
     return await queue.run(share, work, signal);
   }
 
-  async function decode(image: VerifiedImage): Promise<ImageFailure | null> {
+  async function decode(
+    image: VerifiedImage,
+    { share = null, signal }: LoadOptions,
+  ): Promise<ImageFailure | null> {
+    signal?.throwIfAborted();
+    if (verifier.isDecoded(image)) return null;
     try {
-      await verifier.decode(image);
+      await decodes.run(share, () => verifier.decode(image), signal);
       return null;
     } catch (error) {
       if (error instanceof ImageError) return error.failure;
@@ -158,8 +170,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
       tracked(load(local, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), given)),
     fromReader: (read, given = {}) =>
       tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
-    decode: (image, { share = null, signal } = {}) =>
-      tracked(decodes.run(share, () => decode(image), signal)),
+    decode: (image, given = {}) => tracked(decode(image, given)),
     toMask: (image, size, { share = null, signal } = {}) =>
       tracked(decodes.run(share, () => toMask(image, size), signal)),
     inTurn: (work, { share = null, signal } = {}) => tracked(local.run(share, work, signal)),

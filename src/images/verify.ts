@@ -26,6 +26,8 @@ export interface Verifier {
    * `inTurn` runs it. `claimedType` is the sender's content type, for messages only.
    */
   check(bytes: Uint8Array, claimedType: string | null, inTurn: InTurn): Promise<VerifiedImage>;
+  /** Whether `decode` has decoded the same bytes, as far as it remembers. */
+  isDecoded(image: VerifiedImage): boolean;
   /** Decodes every pixel of an image that `check` has accepted. No bytes go to an engine before. */
   decode(image: VerifiedImage): Promise<void>;
 }
@@ -46,6 +48,7 @@ const REMEMBERED = 1_000;
 /** A verifier of images of at most `maxPixels`. */
 export function createVerifier(maxPixels: number): Verifier {
   const known = new LRUCache<string, Known>({ max: REMEMBERED });
+  const isDecoded = ({ sha256 }: VerifiedImage): boolean => known.get(sha256)?.decoded === true;
   return {
     async check(bytes, claimedType, inTurn) {
       const sha256 = hash('sha256', bytes);
@@ -60,8 +63,10 @@ export function createVerifier(maxPixels: number): Verifier {
       known.set(sha256, { ...facts, decoded: false });
       return { ...image, sha256 };
     },
-    async decode({ bytes, sha256, ...facts }) {
-      if (known.get(sha256)?.decoded) return;
+    isDecoded,
+    async decode(image) {
+      const { bytes, sha256, ...facts } = image;
+      if (isDecoded(image)) return;
       await decodePixels(bytes, facts, maxPixels, facts);
       known.set(sha256, { ...facts, decoded: true });
     },

@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { VerifiedImage } from '../../src/images/verify.ts';
 import { blocked, failure, loader, plainImage } from '../support/images.ts';
 import { serve, serveTcp } from '../support/outbound/servers.ts';
 import { freePort } from '../support/servers.ts';
@@ -339,5 +340,58 @@ describe('a loader', () => {
     const ended = failure('INPUT_UNREACHABLE', 'the gateway is shutting down');
     expect(await result).toEqual(ended);
     expect(await closing.fromUrl(url)).toEqual(ended);
+  });
+});
+
+describe('decoding', () => {
+  /** Decodes images of any width, and notes in which order that ends. Decoding one of `WIDE` takes hundreds of times as long as one of 40. */
+  function decoder() {
+    const decoding = loader({ maxBytes: 10_000_000, maxPixels: 20_000_000 });
+    const ended: unknown[] = [];
+    return {
+      ended,
+      async read(width: number): Promise<VerifiedImage> {
+        const bytes = await plainImage(width, width).png().toBuffer();
+        const result = await decoding.fromReader(async () => bytes);
+        if (!result.ok) throw new Error(result.failure.message);
+        return result.image;
+      },
+      async decode(image: VerifiedImage, share: string, signal?: AbortSignal): Promise<void> {
+        try {
+          expect(await decoding.decode(image, { share, signal })).toBeNull();
+          ended.push(image.width);
+        } catch (error) {
+          ended.push(error);
+        }
+      },
+    };
+  }
+  const WIDE = 3_500;
+
+  it('leaves a slot to other callers, however many images of one caller wait', async () => {
+    const { read, decode, ended } = decoder();
+    const wide = [await read(WIDE), await read(WIDE + 1), await read(WIDE + 2)];
+    const small = await read(40);
+    await Promise.all([...wide.map(image => decode(image, 'a')), decode(small, 'b')]);
+    expect(ended).toEqual([40, WIDE, WIDE + 1, WIDE + 2]);
+  });
+
+  it('takes no slot for an image that was decoded before', async () => {
+    const { read, decode, ended } = decoder();
+    const small = await read(40);
+    await decode(small, 'a');
+    const wide = [await read(WIDE), await read(WIDE + 1)];
+    await Promise.all([...wide, small].map(image => decode(image, 'a')));
+    expect(ended).toEqual([40, 40, WIDE, WIDE + 1]);
+  });
+
+  it('ends the wait for a slot with the reason of an abort', async () => {
+    const { read, decode, ended } = decoder();
+    const [first, second] = [await read(WIDE), await read(WIDE + 1)];
+    const caller = new AbortController();
+    const decoded = [decode(first, 'a', caller.signal), decode(second, 'a', caller.signal)];
+    caller.abort();
+    await Promise.all(decoded);
+    expect(ended).toEqual([caller.signal.reason, WIDE]);
   });
 });

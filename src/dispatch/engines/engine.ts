@@ -74,6 +74,8 @@ export interface Engine {
   hold(hold: EngineHold | null): void;
   /** Why it leaves; null: it does not. */
   leaving(): string | null;
+  /** Aborts when it begins to leave. After it was told to stay, there is another one. */
+  departure(): AbortSignal;
   /** Opens a socket for the events of prompts with this client id. Rejects with EngineUnreachable. */
   openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket>;
   /** Stops a prompt that was given up while the engine was unreachable, once it responds. */
@@ -101,6 +103,7 @@ const UPLOADS_REMEMBERED = 1_000;
 export function startEngine({ client, workflows, now, log, probeMs, onLost }: EngineOptions): Engine {
   const id = engineId(client.url);
   const stopping = new AbortController();
+  let departing = new AbortController();
   const waiters = new Set<() => void>();
   const abandoned = createAbandoned(id, { client, now, log });
   const inventory = createInventory(client, workflows);
@@ -121,11 +124,15 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
     log,
   });
 
+  const isLeaving = (): boolean => health.hold?.state === 'LEAVING';
+
   function apply(event: EngineHealthEvent): void {
     const before = health;
     health = nextHealth(health, event, now(), probeMs);
     const { state, reason, probeAt, inventoryAt } = health;
     if (inventoryAt === null) uploaded.clear();
+    if (isLeaving()) departing.abort();
+    else if (departing.signal.aborted) departing = new AbortController();
     if (event.type === 'probeFailed' || event.type === 'lost') onLost();
     if (probeAt < before.probeAt) wake?.();
     if (state === before.state && reason === before.reason) return;
@@ -194,7 +201,7 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       return {
         id,
         url: client.url,
-        leaving: health.hold?.state === 'LEAVING',
+        leaving: isLeaving(),
         state: health.state,
         reason: health.reason ?? deaf,
         downSince: health.downSince,
@@ -236,7 +243,8 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       const { state = null, reason = null } = health.hold ?? {};
       if (state !== (hold?.state ?? null) || reason !== (hold?.reason ?? null)) apply({ type: 'held', hold });
     },
-    leaving: () => (health.hold?.state === 'LEAVING' ? health.hold.reason : null),
+    leaving: () => (isLeaving() ? (health.hold?.reason ?? null) : null),
+    departure: () => departing.signal,
     openSocket: sockets.open,
     abandon: abandoned.add,
     async stop() {

@@ -73,14 +73,16 @@ export type UploadResult =
   | { ok: 'stopped' };
 
 /**
- * Uploads the job's images to the engine, each once and only after it was decoded; one that is answered with an error is sent again for a while. Stops
- * when the run is canceled or left, or the engine leaves. Throws EngineUnreachable.
+ * Uploads the job's images to the engine, each only after it was decoded, and none that the engine is known to have. An upload
+ * that is answered with an error is repeated, as `persistently` does; `limits.uploadMs` is for all uploads of the job together.
+ * When the job is canceled or deleted, the lane is given up or the engine leaves, it stops before the next upload, and at once
+ * while an image waits to be decoded. Throws EngineUnreachable.
  */
 export async function uploadInputs(run: Run): Promise<UploadResult> {
   const { context, engine } = run;
   const { job } = run.held;
   const names = new Map<string, string>();
-  const deadline = context.now() + context.limits.uploadMs;
+  let msLeft = context.limits.uploadMs;
   for (const image of imagesOf(job.request)) {
     if (run.wantsCancel() || run.leaving() || engine.leaving() !== null) return { ok: 'stopped' };
     const known = engine.uploadedAs(image.sha256);
@@ -100,15 +102,17 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       return { ok: false, error: jobError(damage.code, message) };
     }
     const file = { name: uploadName(image), subfolder: SUBFOLDER, bytes, mimeType: image.mimeType };
+    const began = context.now();
     const sending = persistently(run, () => engine.client.upload(file), mayAnswerOtherwise);
     let sent: Awaited<typeof sending> | null;
     try {
-      sent = await withDeadline(sending, deadline - context.now(), () => null);
+      sent = await withDeadline(sending, msLeft, () => null);
     } catch (error) {
       if (!(error instanceof EngineUnreachable) || error.status !== TOO_LARGE) throw error;
       const message = `The engine does not take ${labelOf(job, image)}: ${sizeInWords(bytes.length)} are too many`;
       return { ok: false, error: jobError('INPUT_TOO_LARGE', message) };
     }
+    msLeft -= context.now() - began;
     if (sent?.kind === 'stopped') return { ok: 'stopped' };
     if (sent?.kind === 'late') throw sent.error;
     if (sent === null) {
@@ -126,15 +130,16 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
 
 /** What is wrong with the pixels of an image: a submit checks it without decoding it. Null: nothing. */
 async function damageOf(
-  { context, held, signal, leaving }: Run,
+  { context, engine, held, unwanted }: Run,
   { sha256, mimeType, width, height }: StoredImage,
   bytes: Buffer,
 ): Promise<ImageFailure | 'stopped' | null> {
   const image = { bytes, sha256, mimeType, extension: extensionOf(mimeType), width, height };
+  const signal = AbortSignal.any([unwanted, engine.departure()]);
   try {
     return await context.images.decode(image, { share: held.job.share, signal });
   } catch (error) {
-    if (leaving()) return 'stopped';
+    if (signal.aborted) return 'stopped';
     throw error;
   }
 }

@@ -50,14 +50,17 @@ export async function runJob(
   const inbox = createInbox<RunSignal>();
   let cancel = claimed.cancelRequested;
   let gone = false;
+  const unwanted = new AbortController();
   const unwatch = await context.feed.watch(claimed.id, {
     changed(job) {
       if (!job.cancelRequested || cancel) return;
       cancel = true;
+      unwanted.abort();
       inbox.push({ kind: 'cancel' });
     },
     gone() {
       gone = true;
+      unwanted.abort();
       inbox.push({ kind: 'gone' });
     },
   });
@@ -70,6 +73,7 @@ export async function runJob(
     clientId,
     inbox,
     signal,
+    unwanted: AbortSignal.any([signal, unwanted.signal]),
     wantsCancel: () => cancel || gone,
     leaving: () => signal.aborted,
   };
@@ -79,6 +83,7 @@ export async function runJob(
     const present = await context.ledger.get(claimed.id);
     if (present === null) throw new RunOver('gone');
     cancel ||= present.cancelRequested;
+    if (cancel) unwanted.abort();
     await (left ? resume(run) : begin(run));
   } catch (error) {
     if (!(error instanceof RunOver)) throw error;

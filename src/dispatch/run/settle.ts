@@ -25,6 +25,8 @@ export interface Run {
   readonly clientId: string;
   readonly inbox: Inbox<RunSignal>;
   readonly signal: AbortSignal;
+  /** Aborts when the job is canceled or deleted, and with `signal`. */
+  readonly unwanted: AbortSignal;
   wantsCancel(): boolean;
   leaving(): boolean;
 }
