@@ -91,6 +91,8 @@ export interface ClaimResult {
   readonly more: boolean;
   /** Whether a lane got nothing because a job has its engine for itself. */
   readonly blocked: boolean;
+  /** Names of lanes that got nothing because they have a job, which their process does not know of. */
+  readonly occupied: readonly string[];
 }
 
 /** What the choice depends on of a waiting job. */

@@ -205,7 +205,8 @@ export interface Ledger {
   /**
    * Chooses jobs for idle lanes (`assign`) and puts each in its lane, as `advance` does with `claimed`: one call, however many
    * lanes are idle. `onWaiting` is then called for as many new jobs as there are idle lanes. The jobs of a caller at its limit
-   * wait until one of its jobs leaves a lane, which also calls `onWaiting`.
+   * wait until one of its jobs leaves a lane, which also calls `onWaiting`. A lane with a job gets no other. When it rejects, each
+   * of the lanes may have got a job: `keepLanes` tells it to their next holder.
    */
   claim(request: ClaimRequest): Promise<ClaimResult>;
   /**

@@ -10,6 +10,8 @@ export interface LaneTable {
   /** See `Ledger.keepLanes`; to be used within a transaction. */
   keep(held: readonly Lease[], wanted: readonly string[], ttlMs: number): KeptLanes;
   release(lease: Lease): void;
+  /** Whether the lane has a job. */
+  isOccupied(lane: string): boolean;
   /** The jobs in the lanes whose names begin with `prefix`. */
   jobs(prefix: string): Job[];
   /** The jobs in lanes that have been free for `graceMs`. */
@@ -30,6 +32,7 @@ export function createLaneTable(db: DatabaseSync, now: Clock): LaneTable {
     ),
     extend: db.prepare('UPDATE lanes SET expires_at = ? WHERE lane = ? AND token = ?'),
     job: db.prepare('SELECT request, state FROM jobs WHERE lane = ?'),
+    occupied: db.prepare('SELECT 1 FROM jobs WHERE lane = ?'),
     jobs: db.prepare('SELECT request, state FROM jobs WHERE lane IS NOT NULL AND substr(lane, 1, ?) = ?'),
     stranded: db.prepare(
       `SELECT request, state FROM jobs LEFT JOIN lanes USING (lane)
@@ -54,6 +57,7 @@ export function createLaneTable(db: DatabaseSync, now: Clock): LaneTable {
     release({ lane, token }) {
       sql.extend.run(now(), lane, token);
     },
+    isOccupied: lane => sql.occupied.get(lane) !== undefined,
     // `substr` counts code points.
     jobs: prefix => sql.jobs.all([...prefix].length, prefix).map(jobOf),
     stranded: graceMs => sql.stranded.all(now() - graceMs).map(jobOf),

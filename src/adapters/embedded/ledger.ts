@@ -112,7 +112,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   }
 
   function claim({ lanes: asking, idle, at, patienceMs, running = {} }: ClaimRequest) {
-    const valid = asking.filter(({ lease }) => lanes.isHeld(lease));
+    const held = asking.filter(({ lease }) => lanes.isHeld(lease));
+    const valid = held.filter(({ lease }) => !lanes.isOccupied(lease.lane));
+    const occupied = held.filter(lane => !valid.includes(lane)).map(({ lease }) => lease.lane);
     const able = valid.filter(({ engine }) => !lanes.jobs(lanesOf(engine)).some(({ suspect }) => suspect));
     const choosing = able.map(lane => ({ ...lane, cannot: idle[lane.group]?.cannot ?? NO_INABILITY }));
     const limits = callers.limits(running);
@@ -128,7 +130,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
         : [];
     });
     for (const owner of callers.limits(running).reached) atLimit.add(owner);
-    return { claimed, result: { ...rest, blocked: able.length < valid.length } };
+    return { claimed, result: { ...rest, occupied, blocked: able.length < valid.length } };
   }
 
   /** Call it when a job without a lane was stored, or a job was removed: it may have left a lane. */
@@ -239,8 +241,8 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
         feed.changed(job);
         numbers.flushed(number);
       }
-      const { againAt, more, blocked } = result;
-      return { claimed, againAt, more, blocked };
+      const { againAt, more, blocked, occupied } = result;
+      return { claimed, againAt, more, blocked, occupied };
     },
     async keepLanes(held, wanted, ttlMs) {
       return transact(() => lanes.keep(held, wanted, ttlMs));

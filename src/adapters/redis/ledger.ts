@@ -234,7 +234,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     },
     async claim(request) {
       const reply = asList(await reach(client.qeClaim(keys.queue, prefix, gateway, encodeClaim(request))));
-      const [againAt, left, blocked, ...taken] = reply;
+      const [againAt, left, blocked, occupied, ...taken] = reply;
       const claimed: ClaimResult['claimed'][number][] = [];
       for (let n = 0; n < taken.length; n += 3) {
         const lane = request.lanes[asNumber(taken[n]) - 1];
@@ -247,6 +247,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
         againAt: againAt === '' ? null : Number(againAt),
         more: left === 1,
         blocked: blocked === 1,
+        occupied: asList(occupied).map(String),
       };
     },
     async keepLanes(held, wanted, ttlMs) {

@@ -24,9 +24,10 @@ export interface IdleLane {
 export interface Claimer {
   /**
    * Resolves with the next job of the lane, which is claimed. Null when `signal` aborts, or the engine no longer takes jobs; a
-   * job that was claimed meanwhile is returned all the same.
+   * job that was claimed meanwhile is returned all the same. `uncertain`: the lane may have a job that is not known here. Its next
+   * holder is told of it, so release the lease.
    */
-  next(lane: IdleLane, signal: AbortSignal): Promise<Job | null>;
+  next(lane: IdleLane, signal: AbortSignal): Promise<Job | null | 'uncertain'>;
   /** The lane drives a job, from its claim to its end: another holder may have claimed it. */
   during<T>(lane: IdleLane, job: Job, work: () => Promise<T>): Promise<T>;
   /** Whether an engine of this process has the models of the workflow loaded, or will have when its jobs have run. */
@@ -64,7 +65,7 @@ interface Entry extends IdleLane {
   asking: boolean;
   /** Whether it goes, with what the present call has for it. */
   leaving: boolean;
-  resolve(job: Job | null): void;
+  resolve(job: Job | null | 'uncertain'): void;
 }
 
 /** `IdleLanes` as they are counted. */
@@ -133,10 +134,11 @@ export function startClaimer(options: ClaimerOptions): Claimer {
 
   async function run(): Promise<void> {
     while (hasNews()) {
+      const lanes = idle.size;
       try {
         await claim();
       } catch (error) {
-        log.warn({ lanes: idle.size, err: error }, 'could not ask for jobs');
+        log.warn({ lanes, err: error }, 'could not ask for jobs');
         resting = true;
         clearTimeout(timer);
         timerAt = Number.POSITIVE_INFINITY;
@@ -166,15 +168,19 @@ export function startClaimer(options: ClaimerOptions): Claimer {
         running,
       });
       take(result);
+      for (const lane of result.occupied) idle.get(lane)?.resolve('uncertain');
       settle(asking);
       if (result.more && result.claimed.length > 0 && idle.size > 0) forAll = true;
       if (result.blocked) askIn(ALONE_POLL_MS);
       if (result.againAt !== null) askIn(result.againAt - at);
-    } finally {
       for (const entry of asking) {
         entry.asking = false;
         if (entry.leaving) entry.resolve(null);
       }
+    } catch (error) {
+      // The store may have done it although its answer was lost, and may still do it when a call waits somewhere on its way.
+      for (const entry of asking) entry.resolve('uncertain');
+      throw error;
     }
   }
 
@@ -272,12 +278,12 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       if (signal.aborted || stopped) return Promise.resolve(null);
       const name = lane.lease.lane;
       return new Promise(resolve => {
-        const leave = (job: Job | null): void => {
-          idle.delete(name);
+        const leave = (job: Job | null | 'uncertain'): void => {
+          if (idle.get(name) === entry) idle.delete(name);
           signal.removeEventListener('abort', abort);
           resolve(job);
         };
-        const entry = { ...lane, fresh: true, asking: false, leaving: false, resolve: leave };
+        const entry: Entry = { ...lane, fresh: true, asking: false, leaving: false, resolve: leave };
         const abort = (): void => {
           if (entry.asking) entry.leaving = true;
           else leave(null);

@@ -60,6 +60,8 @@ export function startLane(options: LaneOptions): Lane {
       while (!signal.aborted) {
         await engine.ready(signal);
         const job = await claimer.next({ lease, engine }, signal);
+        // Its next holder, which may be this one, gets the job if there is one.
+        if (job === 'uncertain') return;
         if (job !== null) await run(job, lease, false, signal);
       }
     } finally {

@@ -16,7 +16,7 @@ export interface HeldLane {
 export interface Leases {
   /** Resolves when the lane is ours; null when `signal` aborts first. */
   take(lane: string, signal: AbortSignal): Promise<HeldLane | null>;
-  /** A lease that cannot be released expires. */
+  /** A lease that cannot be released is released when the store responds again, unless this process ends before: then it expires. */
   release(lease: Lease): Promise<void>;
   stop(): Promise<void>;
 }
@@ -37,6 +37,8 @@ export function keepLeases({ ledger, leaseMs, now, log }: LeasesOptions): Leases
   const stopping = new AbortController();
   const held = new Map<string, { readonly lease: Lease; readonly over: AbortController }>();
   const wanted = new Map<string, (taken: HeldLane | null) => void>();
+  /** Leases, by lane, that could not be released yet. */
+  const unreleased = new Map<string, Lease>();
   let renewedAt = now();
   /** Ends the pause before the next call. */
   let wake: (() => void) | null = null;
@@ -54,7 +56,7 @@ export function keepLeases({ ledger, leaseMs, now, log }: LeasesOptions): Leases
 
   /** Returns whether the store failed. */
   async function keep(): Promise<boolean> {
-    if (held.size === 0 && wanted.size === 0) return false;
+    if (held.size === 0 && wanted.size === 0 && unreleased.size === 0) return false;
     const leases = [...held.values()].map(({ lease }) => lease);
     const started = now();
     try {
@@ -68,7 +70,8 @@ export function keepLeases({ ledger, leaseMs, now, log }: LeasesOptions): Leases
         held.delete(lane);
       }
       for (const { lease, job } of taken) await enter(lease, job);
-      return false;
+      await releaseAgain();
+      return unreleased.size > 0;
     } catch (error) {
       log.warn({ lanes: held.size, err: error }, 'the leases could not be renewed');
       // A store that is out of reach for less than a lease does no harm; after that another holder may have the lanes.
@@ -92,8 +95,17 @@ export function keepLeases({ ledger, leaseMs, now, log }: LeasesOptions): Leases
   async function release(lease: Lease): Promise<void> {
     if (held.get(lease.lane)?.lease.token === lease.token) held.delete(lease.lane);
     await ledger.releaseLane(lease).catch(error => {
-      log.debug({ lane: lease.lane, err: error }, 'the lane was not released: its lease expires');
+      unreleased.set(lease.lane, lease);
+      log.debug({ lane: lease.lane, err: error }, 'the lane could not be released');
     });
+  }
+
+  /** Releases what could not be released before, so that lanes which are wanted again need not wait until they expire. */
+  async function releaseAgain(): Promise<void> {
+    const leases = [...unreleased.values()];
+    unreleased.clear();
+    await Promise.all(leases.map(release));
+    if (leases.some(({ lane }) => wanted.has(lane) && !unreleased.has(lane))) asked = true;
   }
 
   async function pause(ms: number): Promise<void> {

@@ -201,7 +201,7 @@ async function resume(run: Run): Promise<void> {
   const result = await follow(run, prepared.prompt, null, { confirmed, arrivesInMs: 0 });
   // Claimed, but not started as far as is known: the attempt does not count.
   if (result.kind === 'absent' && held.job.status === 'QUEUED' && !run.wantsCancel()) {
-    return handBack(run, 'the gateway stopped before the engine had the prompt');
+    return handBack(run, 'its lane changed hands before the engine had the prompt');
   }
   return finish(run, prepared.prompt, result);
 }

@@ -32,6 +32,8 @@ const aWaitingJob = fc.record({
     maxLength: LOG_LIMIT,
   }),
 });
+/** When lanes ask, in milliseconds. */
+const ROUNDS = [1_000, 1_500, 31_500, 70_000, 90_000];
 const USUAL = { p1: 2, p2: 3 };
 /** What happens between two claims: which of the jobs in lanes leave them, which waiting one ends, and what the limits are. */
 const aRound = fc.record({
@@ -55,7 +57,9 @@ export function claimContract(under: () => UnderTest): void {
 
   it('claims as the functions of the domain say, whatever waits, whichever lanes are idle and whatever limits callers', async () => {
     const { ledger } = under().store;
-    const leases = await take('e:0#0', 'e:1#0', 'e:2#0');
+    // In each round others ask, because jobs may be in those of the rounds before.
+    const leases: Lease[][] = [];
+    for (let n = 0; n < ROUNDS.length; n += 1) leases.push(await take(`e:0#${n}`, `e:1#${n}`, `e:2#${n}`));
     const idle = [
       { cannot: { names: [], except: [] }, engines: 3, spare: 0 },
       { cannot: { names: ['x', 'y'], except: ['v1 y'] }, engines: 3, spare: 0 },
@@ -65,9 +69,8 @@ export function claimContract(under: () => UnderTest): void {
         fc.array(aWaitingJob, { maxLength: 14 }),
         fc.array(aLane, { minLength: 1, maxLength: 3 }),
         fc.constantFrom(0, PATIENCE),
-        fc.array(aRound, { minLength: 5, maxLength: 5 }),
+        fc.array(aRound, { minLength: ROUNDS.length, maxLength: ROUNDS.length }),
         async (waiting, asked, patienceMs, rounds) => {
-          const lanes = leases.slice(0, asked.length).map((lease, n) => asking(lease, asked[n]));
           const turns = new Map<string, number>();
           const scores = new Map<string, number>();
           for (const { workflow, prompt, metadata, priority, share, owner, createdAt, ...state } of waiting) {
@@ -86,7 +89,8 @@ export function claimContract(under: () => UnderTest): void {
           let held: Job[] = [];
           let before: object = {};
           for (const [n, { ends, cancels, running }] of rounds.entries()) {
-            const at = [1_000, 1_500, 31_500, 70_000, 90_000][n] ?? neverMind();
+            const at = ROUNDS[n] ?? neverMind();
+            const lanes = (leases[n] ?? []).slice(0, asked.length).map((lease, i) => asking(lease, asked[i]));
             const staying: Job[] = [];
             for (const [index, job] of held.entries()) {
               const event = ends[index];
@@ -124,6 +128,7 @@ export function claimContract(under: () => UnderTest): void {
               againAt: expected.againAt,
               more: expected.more,
               blocked: false,
+              occupied: [],
             });
             for (const { lane, before, job } of result.claimed) {
               const by = lanes.find(({ lease }) => lease.lane === lane);
@@ -164,6 +169,29 @@ export function claimContract(under: () => UnderTest): void {
     expect(new Set(claimed.map(({ lane }) => lane)).size).toBe(7);
     expect(await ledger.count()).toEqual({ waiting: 0, running: 7 });
     expect(await ledger.inLanes(claimed[0]?.lane ?? '')).toEqual([claimed[0]?.job]);
+  });
+
+  it('gives a lane with a job no other, and says that it has one', async () => {
+    const { ledger } = under().store;
+    const leases = await take('e:1#0', 'e:2#0');
+    const [mine, other] = leases.map(lease => asking(lease));
+    if (mine === undefined || other === undefined) throw new Error('two are held');
+    const first = await under().stored({ createdAt: 1 });
+    const second = await under().stored({ createdAt: 2 });
+    expect(await claimFor(ledger, [mine])).toMatchObject({ claimed: [{ before: first }], occupied: [] });
+    // As if the answer had been lost.
+    const again = await claimFor(ledger, [mine, other]);
+    expect(again.occupied).toEqual([mine.lease.lane]);
+    expect(again.claimed).toMatchObject([{ lane: other.lease.lane, before: second }]);
+    expect(await ledger.count()).toEqual({ waiting: 0, running: 2 });
+
+    const held = await ledger.get(first.id);
+    const back = { type: 'handedBack', at: 6, reason: 'x', expiresAt: 9 } as const;
+    const returned = await under().commit(held ?? neverMind(), back);
+    expect(await claimFor(ledger, [mine])).toMatchObject({ claimed: [{ before: returned }], occupied: [] });
+    await ledger.remove(first.id);
+    const last = await under().stored();
+    expect(await claimFor(ledger, [mine])).toMatchObject({ claimed: [{ before: last }], occupied: [] });
   });
 
   it('publishes a claim to those that watch the job, and to those of all jobs', async () => {

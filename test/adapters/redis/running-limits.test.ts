@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { advance } from '../../../src/jobs/advance.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
-import { acquireLane, asking, idleLanes } from '../../support/lanes.ts';
+import { asking, idleLanes } from '../../support/lanes.ts';
 import { aPrefix, openStore, sharedRedis, withClient } from '../../support/stores/redis.ts';
 import { END, OPEN } from '../contract/under-test.ts';
 
@@ -18,12 +18,11 @@ async function atLimit() {
   const store = await openStore(redis.url, { prefix, now: () => 1_000 });
   onTestFinished(store.close);
   const { ledger } = store;
-  const lease = (await acquireLane(ledger, 'e:1#0', 60_000))?.lease;
-  if (lease === undefined) throw new Error('it is free');
+  const { taken } = await ledger.keepLanes([], ['e:1#0', 'e:2#0'], 60_000);
   const claim = async (): Promise<string[]> => {
-    const lanes = [asking(lease)];
+    const lanes = taken.map(({ lease }) => asking(lease));
     const limits = { woken: 0, patienceMs: 0, running: { trial: 1 } };
-    const { claimed } = await ledger.claim({ at: 5, lanes, idle: [idleLanes(1)], ...limits });
+    const { claimed } = await ledger.claim({ at: 5, lanes, idle: [idleLanes(2)], ...limits });
     return claimed.map(({ job }) => job.id);
   };
   const jobs: Job[] = [];

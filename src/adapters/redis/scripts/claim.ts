@@ -129,17 +129,22 @@ export const claim = (sharded: boolean): string => `
 --   contract compares both with these functions. Remembers what stays idle, to tell of arrivals.
 -- KEYS[1]: the queue.
 -- ARGV: 1 prefix, 2 gateway, 3 the claim as JSON.
--- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, number of lane from 1, state, request, …}:
---   the state is the one before.
+-- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, {lane that has a job, …}, number of lane from 1,
+--   state, request, …}: the state is the one before.
 ${NAMES}${CLOCK}${LIMITED}${INDEX}${NUMBERS}${ORDER}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}${TOOK}
 local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
-local blocked = 0
+local blocked, occupied = 0, {}
 
 -- The lanes that may take a job at all.
 local lanes = {}
 for n, lane in ipairs(asked.lanes) do
   local valid = redis.call('HGET', key('lane-tokens'), lane.lane) == whole(lane.token)
+  local job = valid and redis.call('HGET', key('lane-jobs'), lane.lane)
+  if job and redis.call('HGET', key('held'), job) == lane.lane then
+    valid = false
+    occupied[#occupied + 1] = lane.lane
+  end
   local suspect = valid and redis.call('HGET', key('alone'), lane.engine)
   if suspect then
     local held = redis.call('HGET', key('held'), suspect)
@@ -373,7 +378,7 @@ local function claimed(state, lane)
   return logged(state, '{"at":' .. whole(at) .. ',"event":"claimed","detail":' .. engine .. '}')
 end
 
-local answer = { '', more and 1 or 0, blocked }
+local answer = { '', more and 1 or 0, blocked, occupied }
 if againAt then answer[1] = whole(againAt) end
 for _, job in ipairs(candidates) do
   local lane = job.lane

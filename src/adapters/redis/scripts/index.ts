@@ -77,6 +77,7 @@ declare module 'ioredis' {
  * | `changed` and `changed:<owner>` | sorted sets of ids by the number of their newest change |
  * | `removed` and `removed:<owner>` | sorted sets of the ids of removed jobs by number |
  * | `held` | hash: lanes by job |
+ * | `lane-jobs` | hash: jobs by lane; gateways before version 6 do not keep it, so `held` decides |
  * | `held:<owner>` | set of the caller's jobs in lanes: a count of its own could differ from them |
  * | `limited`, `limited:<owner>` | set of the callers with jobs that were taken out of the queue because of a limit; sorted set of these by score |
  * | `policies` | hash: the names of the policies of callers that have jobs |

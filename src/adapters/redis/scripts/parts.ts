@@ -134,10 +134,12 @@ local function index(id, fixed, was, is)
     local set = fixed.owner ~= '' and key('held' .. fixed.owner)
     if is.lane == '' then
       redis.call('HDEL', key('held'), id)
+      if redis.call('HGET', key('lane-jobs'), was.lane) == id then redis.call('HDEL', key('lane-jobs'), was.lane) end
       if set then redis.call('SREM', set, id) end
       left = true
     else
       redis.call('HSET', key('held'), id, is.lane)
+      redis.call('HSET', key('lane-jobs'), is.lane, id)
       if set then redis.call('SADD', set, id) end
     end
   end
