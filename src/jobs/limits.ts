@@ -76,9 +76,10 @@ export function submitLimits(policy: Policy | null | undefined): SubmitLimits | 
 
 /** What these policies allow to run, for claims. */
 export function runningLimits(policies: Iterable<Policy>): RunningLimits {
-  const limits: Record<string, number> = {};
-  for (const { name, running } of policies) if (running !== null) limits[name] = running;
-  return limits;
+  // Not by assignment, which would lose the name `__proto__`.
+  return Object.fromEntries(
+    [...policies].flatMap(({ name, running }) => (running === null ? [] : [[name, running]])),
+  );
 }
 
 const RANK: Readonly<Record<JobPriority, number>> = { LOW: 0, NORMAL: 1, HIGH: 2 };

@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Policy } from '../../src/jobs/job.ts';
-import { dayOf, exceeded, forbidden, nextDay, priorityUnder, workOf } from '../../src/jobs/limits.ts';
+import {
+  dayOf,
+  exceeded,
+  forbidden,
+  nextDay,
+  priorityUnder,
+  runningLimits,
+  workOf,
+} from '../../src/jobs/limits.ts';
 import { aJob } from '../support/jobs.ts';
 
 const { request } = aJob();
@@ -81,4 +89,12 @@ it.each([
 ])('the workflows %s of a policy have %s: %s', (pattern, workflow, allowed) => {
   const given = policy({ workflows: ['other', pattern] });
   expect(forbidden(given, { workflow, priority: 'NORMAL' }) === null).toBe(allowed);
+});
+
+it('what policies allow to run goes by their names, whatever these are', () => {
+  const policies = ['__proto__', 'constructor'].map(name => policy({ name, running: 1 }));
+  expect(Object.entries(runningLimits([...policies, policy({ running: null })]))).toEqual([
+    ['__proto__', 1],
+    ['constructor', 1],
+  ]);
 });

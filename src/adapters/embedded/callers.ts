@@ -45,7 +45,7 @@ export function createCallerTable(db: DatabaseSync): CallerTable {
     limits(running) {
       if (Object.keys(running).length === 0) return NO_LIMITS;
       const limitOf = (policy: unknown): number | null =>
-        typeof policy === 'string' ? (running[policy] ?? null) : null;
+        typeof policy === 'string' && Object.hasOwn(running, policy) ? (running[policy] ?? null) : null;
       const counts = new Map<string, number>();
       const reached: string[] = [];
       for (const row of allHeld.all()) {

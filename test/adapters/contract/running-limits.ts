@@ -145,6 +145,20 @@ export function runningLimitContract(under: () => UnderTest): void {
     expect(await several({ trial: 4, large: 6 })).toEqual(sorted(7, 9));
   });
 
+  it.each(['constructor', '__proto__'])('knows the policy %s only by what it allows', async policy => {
+    const mine = [await submit('a', { policy }), await submit('a', { policy })];
+    const lanes = await lanesOf('e:1#0', 'e:2#0', 'e:3#0');
+    const all = { ...ONE, ...Object.fromEntries([[policy, 1]]) };
+    expect(await under().store.ledger.place(mine[1] ?? neverMind(), ONE)).toEqual({
+      ahead: 1,
+      limited: null,
+    });
+    expect(ids(await ask(lanes.slice(0, 1), all))).toEqual([mine[0]?.id]);
+    expect(ids(await ask(lanes.slice(1), all))).toEqual([]);
+    await under().store.ledger.setPolicies(new Map());
+    expect(ids(await ask(lanes.slice(1), ONE))).toEqual([mine[1]?.id]);
+  });
+
   it('sets the policy of all jobs of a caller by its newest submit', async () => {
     const lanes = await lanesOf('e:1#0', 'e:2#0', 'e:3#0');
     await submit('a');
@@ -182,4 +196,8 @@ export function runningLimitContract(under: () => UnderTest): void {
     expect(await under().store.ledger.submit(aJob(), full)).toEqual({ kind: 'queue-full', waiting: 3 });
     expect(await under().store.ledger.overdue(Number.MAX_SAFE_INTEGER, 9)).toHaveLength(3);
   });
+}
+
+function neverMind(): never {
+  throw new Error('there is one');
 }
