@@ -53,7 +53,6 @@ export interface UpdateWatchers {
   /** Tells every watcher that it may have missed changes. */
   missed(): void;
   owners(): (string | null)[];
-  any(): boolean;
 }
 
 /** Starts with no watchers. */
@@ -79,6 +78,5 @@ export function createUpdateWatchers(): UpdateWatchers {
       for (const watchers of byOwner.values()) for (const watcher of watchers) watcher.missed();
     },
     owners: () => [...byOwner.keys()],
-    any: () => byOwner.size > 0,
   };
 }

@@ -5,6 +5,7 @@ import { createListeners } from '../../concurrency/listeners.ts';
 import { advance } from '../../jobs/advance.ts';
 import { assign, type ClaimRequest, claimedBy, lanesOf, NO_INABILITY } from '../../jobs/claims.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
+import { StoreUnavailable } from '../../jobs/errors.ts';
 import { isWaiting, type Job } from '../../jobs/job.ts';
 import type { Clock, CommitResult, Durations, Lease, Ledger, Secrets } from '../../jobs/ports.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
@@ -32,6 +33,8 @@ export interface EmbeddedLedgerOptions {
   readonly path: string;
   readonly feed: EmbeddedFeed;
   readonly now: Clock;
+  /** Has the disk store what was written to a file. Unset: `fdatasync`. */
+  readonly sync?: ((file: number) => Promise<void>) | undefined;
 }
 
 /** The ledger, with what else is in its file. */
@@ -49,11 +52,17 @@ export interface EmbeddedLedger extends Ledger {
  * The ledger of a gateway that runs alone: one SQLite file in WAL mode, held exclusively by this process. A commit
  * resolves once it is flushed, so it survives `kill -9` and a power cut. SQLite would flush within each transaction and
  * block the process meanwhile (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous). Instead we flush
- * its write-ahead log ourselves, in another thread and once for many commits.
+ * its write-ahead log ourselves, in another thread and once for many commits. When that fails, the calls reject with
+ * `StoreUnavailable`: what they changed may survive or not, and is published with the next flush that succeeds.
  *
  * Moves the tables of an older version forward. Throws as `openDatabase`.
  */
-export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): EmbeddedLedger {
+export function openEmbeddedLedger({
+  path,
+  feed,
+  now,
+  sync = promisify(fdatasync),
+}: EmbeddedLedgerOptions): EmbeddedLedger {
   mkdirSync(dirname(path), { recursive: true });
   const { db, version } = openDatabase(path, { update: true });
 
@@ -63,8 +72,7 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
   const outbox = createEmbeddedOutbox(db, now);
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
-  const sync = promisify(fdatasync);
-  const group = createGroupCommit({ transact, sync: () => sync(log) });
+  const group = createGroupCommit({ transact, sync: () => sync(log).catch(rejectAsAway) });
   const { flush } = group;
   const engines = createEmbeddedEngines(db, now, flush);
   const batches = createBatchTables(db);
@@ -180,14 +188,17 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
     changes: async query => numbers.changes(query),
     async commit(next, fromRevision, lease, deliveries = []) {
       const { result, number } = await numbered(n => commit(next, n, fromRevision, lease, deliveries));
-      if (result !== 'ok') return result;
-      numbers.committed({ jobId: next.id, number, job: next }, next.owner);
+      if (result === 'fenced' || result === 'gone') return result;
+      if (result === 'ok') {
+        numbers.committed({ jobId: next.id, number, job: next }, next.owner);
+        if (!isWaiting(next)) queue.left(next.id);
+      }
+      // Also for a stale one: the change that was faster may not be flushed yet.
       await flush();
-      feed.changed(next);
       numbers.flushed(number);
+      if (result === 'stale') return result;
       if (deliveries.length > 0) outbox.announce();
       if (isWaiting(next)) waitingListeners.call(0);
-      else queue.left(next.id);
       if (next.lane === null) outOfLane(next.owner);
       return result;
     },
@@ -197,7 +208,6 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       queue.left(id);
       numbers.committed({ jobId: id, number, job: null }, owner);
       await flush();
-      feed.gone(id);
       numbers.flushed(number);
       outOfLane(owner);
       return true;
@@ -236,10 +246,10 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
         queue.left(job.id);
         numbers.committed({ jobId: job.id, number, job }, job.owner);
       }
-      if (claimed.length > 0) await flush();
-      for (const { job, number } of claimed) {
-        feed.changed(job);
-        numbers.flushed(number);
+      const last = claimed.at(-1);
+      if (last !== undefined) {
+        await flush();
+        numbers.flushed(last.number);
       }
       const { againAt, more, blocked, occupied } = result;
       return { claimed, againAt, more, blocked, occupied };
@@ -302,4 +312,9 @@ export function openEmbeddedLedger({ path, feed, now }: EmbeddedLedgerOptions): 
       db.close();
     },
   };
+}
+
+/** Rejects as `StoreUnavailable` what the disk could not store. */
+function rejectAsAway(error: NodeJS.ErrnoException): never {
+  throw new StoreUnavailable(`The job file cannot be flushed: ${error.message}`, error.code ?? 'EIO');
 }

@@ -8,7 +8,6 @@ export interface EmbeddedFeed extends Feed {
   gone(jobId: string): void;
   /** Passes a change on to those that watch all jobs of the owner, or of all. In the order of the numbers. */
   update(owner: string | null, change: Change): void;
-  hasUpdateWatchers(): boolean;
 }
 
 /** Starts with no watchers. */
@@ -25,7 +24,6 @@ export function createEmbeddedFeed(): EmbeddedFeed {
       updates.notify(null, change);
       if (owner !== null) updates.notify(owner, change);
     },
-    hasUpdateWatchers: updates.any,
   };
 }
 

@@ -11,7 +11,7 @@ import {
 import { jobOf } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 
-/** Numbers the changes of jobs, and passes them on in this order. */
+/** Numbers the changes of jobs, and publishes them in this order. */
 export interface Numbers {
   /** The number of a change. Call it in the change's transaction; a number that is not used after all stays unused. */
   next(): number;
@@ -19,7 +19,7 @@ export interface Numbers {
   remember(jobId: string, owner: string | null, number: number): void;
   /** Call it when the transaction has ended. */
   committed(change: Change, owner: string | null): void;
-  /** Passes all changes up to this number to the feed. Call it when they are flushed. */
+  /** Publishes all changes up to this number that are not published yet. Call it when they are flushed. */
   flushed(number: number): void;
   changes(query: ChangesQuery): ChangesPage;
 }
@@ -65,14 +65,18 @@ export function createNumbers(db: DatabaseSync, feed: EmbeddedFeed, now: Clock):
       removals -= Number(sql.forget.run(Number(sql.nth.get()?.n ?? 0)).changes);
     },
     committed(change, owner) {
-      if (feed.hasUpdateWatchers()) unflushed.push({ change, owner });
+      unflushed.push({ change, owner });
     },
     flushed(number) {
       // Usually none or all of them. Their transactions ended in the order of their numbers.
       const end = unflushed.findIndex(({ change }) => change.number > number);
       const ready = end === -1 ? unflushed : unflushed.slice(0, end);
       unflushed = end === -1 ? [] : unflushed.slice(end);
-      for (const { change, owner } of ready) feed.update(owner, change);
+      for (const { change, owner } of ready) {
+        if (change.job === null) feed.gone(change.jobId);
+        else feed.changed(change.job);
+        feed.update(owner, change);
+      }
     },
     changes({ owner, after, limit }) {
       const values: SQLInputValue[] = owner === null ? [after, limit] : [owner, after, limit];

@@ -2,13 +2,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
 import { TABLES_VERSION } from '../../../src/adapters/embedded/migrations.ts';
+import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
+import { advance } from '../../../src/jobs/advance.ts';
+import { StoreUnavailable } from '../../../src/jobs/errors.ts';
+import { createKeeper } from '../../../src/jobs/submit/keeper.ts';
+import { createLeftovers } from '../../../src/jobs/submit/leftovers.ts';
 import { aJob } from '../../support/jobs.ts';
 import { restoreEmbedded } from '../../support/stores/earlier.ts';
 import { type LedgerUnderTest, ledgerContract } from '../contract/ledger-contract.ts';
+import { claim, END, OPEN } from '../contract/under-test.ts';
 
 async function open(folder?: string): Promise<LedgerUnderTest> {
   const root = folder ?? (await mkdtemp(join(tmpdir(), 'ledger-')));
@@ -123,4 +129,72 @@ it('updates the count and the places of waiting jobs with each change', async ()
   expect(await ahead()).toBe(1);
   expect(await ledger.count()).toEqual({ waiting: 2, running: 0 });
   await dispose();
+});
+
+describe('a disk that fails', () => {
+  /** A ledger whose flushes fail while the test says so. */
+  async function failing() {
+    const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+    onTestFinished(() => rm(root, { recursive: true }));
+    const disk = { fails: false };
+    const feed = createEmbeddedFeed();
+    const ledger = openEmbeddedLedger({
+      path: join(root, 'jobs.sqlite'),
+      feed,
+      now: Date.now,
+      async sync() {
+        if (disk.fails) throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+      },
+    });
+    onTestFinished(() => ledger.close());
+    return { root, disk, feed, ledger };
+  }
+
+  it('leaves a submit its images, because its job may be stored', async () => {
+    const { root, disk, ledger } = await failing();
+    const artifacts = createFileArtifacts(join(root, 'artifacts'));
+    const keeper = createKeeper(artifacts, createLeftovers(artifacts));
+    const job = aJob();
+    const key = await keeper.put(job.id, 1, 'png', Buffer.from('an image'));
+    disk.fails = true;
+    await expect(keeper.commit(() => ledger.submit(job, OPEN))).rejects.toBeInstanceOf(StoreUnavailable);
+    expect(await ledger.get(job.id)).toEqual(job);
+    expect(await artifacts.size(key)).toBe(8);
+  });
+
+  it('keeps changes from watchers until they are flushed, of which the one that tries again learns', async () => {
+    const { disk, feed, ledger } = await failing();
+    const job = aJob();
+    await ledger.submit(job, OPEN);
+    const seen: string[] = [];
+    await feed.watch(job.id, {
+      changed: ({ status }) => seen.push(status),
+      gone: () => seen.push('gone'),
+    });
+    await feed.watchAll(null, {
+      changed: ({ status }) => seen.push(`update ${status}`),
+      removed: () => seen.push('update gone'),
+      missed: () => seen.push('missed'),
+    });
+    const claimed = advance(job, claim('e#0'));
+    expect(await ledger.commit(claimed, job.revision, null)).toBe('ok');
+    expect(seen.splice(0)).toEqual(['QUEUED', 'update QUEUED']);
+
+    const ended = advance(claimed, { type: 'canceled', ...END });
+    const commit = () => ledger.commit(ended, claimed.revision, null);
+    disk.fails = true;
+    await expect(commit()).rejects.toMatchObject({ name: 'StoreUnavailable', code: 'EIO' });
+    await expect(commit()).rejects.toBeInstanceOf(StoreUnavailable);
+    expect(seen).toEqual([]);
+    disk.fails = false;
+    expect(await commit()).toBe('stale');
+    expect(seen.splice(0)).toEqual(['CANCELED', 'update CANCELED']);
+
+    disk.fails = true;
+    await expect(ledger.remove(job.id)).rejects.toBeInstanceOf(StoreUnavailable);
+    expect(seen).toEqual([]);
+    disk.fails = false;
+    await ledger.submit(aJob(), OPEN);
+    expect(seen).toEqual(['gone', 'update gone', 'update QUEUED']);
+  });
 });
