@@ -318,18 +318,19 @@ describe('many engines', () => {
     expect(executed).toEqual([1, 1, 1]);
   });
 
-  it('old and new versions of the protocol give the same steps', async () => {
-    const seen = await Promise.all(
-      (['legacy', '0.8.0'] as const).map(async version => {
-        const { rig } = await start([{ version }]);
+  it.each(['legacy', '0.8.0'] as const)(
+    'one that speaks the protocol of %s tells every step',
+    async version => {
+      const { rig } = await start([{ version }]);
+      const told = new Set<string>();
+      // A watcher that is late gets the newest step only, so one job may not show all.
+      for (let jobs = 0; jobs < 10 && told.size < 5; jobs += 1) {
         const snapshots = await watch(rig, await submit(rig, { steps: 5 }));
-        return snapshots
-          .filter(({ stage }) => stage === 'SAMPLING')
-          .map(({ step, totalSteps }) => `${step} of ${totalSteps}`);
-      }),
-    );
-    expect([...new Set(seen[0])]).toEqual([...new Set(seen[1])]);
-  });
+        for (const { step, totalSteps } of snapshots) if (step !== null) told.add(`${step} of ${totalSteps}`);
+      }
+      expect([...told].sort()).toEqual(['1 of 5', '2 of 5', '3 of 5', '4 of 5', '5 of 5']);
+    },
+  );
 });
 
 /** A graph of somebody else's, slow enough to be in the way. */

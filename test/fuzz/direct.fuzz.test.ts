@@ -1,10 +1,12 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildSchema } from '../../src/graphql/schema.ts';
 import { askBothWays, json } from '../support/both-ways.ts';
 import { queries } from '../support/fuzz/queries.ts';
 import { createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { submit } from '../support/requests.ts';
+import { waitForEnd } from '../support/watch.ts';
 
 let rig: Rig;
 const ids: string[] = [];
@@ -15,16 +17,8 @@ beforeAll(async () => {
 afterAll(() => rig.close());
 
 async function finishOne(picture: string): Promise<string> {
-  const answer = await fetch(`${rig.url}/edit-image`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ image1_url: picture, prompt: 'a "quoted" forest', steps: 2, megapixels: 0.1 }),
-  });
-  const { job_id: id }: { job_id: string } = await answer.json();
-  await vi.waitFor(async () => {
-    const state = await (await fetch(`${rig.url}/status/${id}`)).json();
-    expect(state.status).toBe('completed');
-  });
+  const id = await submit(rig, { image1_url: picture, prompt: 'a "quoted" forest', steps: 2 });
+  expect((await waitForEnd(rig.url, id)).status).toBe('COMPLETED');
   return id;
 }
 

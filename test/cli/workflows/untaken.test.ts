@@ -225,7 +225,10 @@ describe('workflows new, for any JSON', () => {
   });
 });
 
-/** Replaces one of the values in JSON, counted from its beginning. */
+/**
+ * Replaces one of the values in JSON, counted from its beginning. Takes a copy of the value, which changes later: without one, a
+ * value that comes twice may contain itself.
+ */
 function replacePart(json: unknown, position: number, value: unknown): void {
   const places: [object, string][] = [];
   const visit = (parent: unknown): void => {
@@ -237,5 +240,5 @@ function replacePart(json: unknown, position: number, value: unknown): void {
   };
   visit(json);
   const place = places[position % Math.max(1, places.length)];
-  if (place !== undefined) Reflect.set(place[0], place[1], value);
+  if (place !== undefined) Reflect.set(place[0], place[1], structuredClone(value));
 }
