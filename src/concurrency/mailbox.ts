@@ -15,8 +15,10 @@ export interface Mailbox<T> {
 /** Reads a stream by calls instead of promises, which would be held while nothing arrives. Its methods must not throw. */
 export interface Receiver<T> {
   receive(item: T): void;
-  /** The stream ended, or failed. */
+  /** The stream ended. */
   finish(): void;
+  /** The stream failed, which ends it. */
+  fail(error: unknown): void;
 }
 
 /** Passes the next item of a stream to `receiver`, or its end, in a later turn. Not before it passed on the one before. */
@@ -25,7 +27,7 @@ export function receiveNext<T>(stream: AsyncIterator<T>, receiver: Receiver<T>):
   else {
     stream.next().then(
       ({ value, done }) => (done === true ? receiver.finish() : receiver.receive(value)),
-      () => receiver.finish(),
+      (error: unknown) => receiver.fail(error),
     );
   }
 }

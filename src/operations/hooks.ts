@@ -41,7 +41,7 @@ export interface OperationObserver {
 /** Called once as an operation starts, whatever the transport, rejected operations included. Must not throw. */
 export type OnOperation = (operation: OperationInfo) => OperationObserver | undefined;
 
-/** Passes the life of one operation on to all hooks. `end` counts once, however often it is called. */
+/** Passes the life of one operation on to all hooks. The first `end` counts; what is called after it does not. */
 export interface Observation {
   result(errors: readonly GraphQLError[] | undefined, replaced: boolean): void;
   end(outcome: Outcome): void;
@@ -58,7 +58,7 @@ class Observing implements Observation {
   }
 
   result(errors: readonly GraphQLError[] | undefined, replaced: boolean): void {
-    this.#observer.result?.(errors, replaced);
+    if (!this.#ended) this.#observer.result?.(errors, replaced);
   }
 
   end(outcome: Outcome): void {

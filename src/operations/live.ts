@@ -67,6 +67,8 @@ export interface EventSource {
   readonly events: AsyncIterator<unknown>;
   /** Executes the subscription for an event, and encodes the result. A promise only where a resolver returns one. */
   resultOf(event: unknown): SharedResult | Promise<SharedResult>;
+  /** Turns what the events, or the result of one, failed with into the last result, with the error masked. */
+  failure(error: unknown): SharedResult;
 }
 
 /** Opens the source of a subscription. The document is not checked again. */
@@ -76,10 +78,10 @@ export async function openLive(operation: LiveOperation, mask: Mask): Promise<Ev
   return { kind: 'none', result: maskResult(source, mask, operation.context.requestId) };
 }
 
-/** Gets the result of one event, or hears that there is none because the source is broken. Its methods must not throw. */
+/** Gets the result of one event, or the error because of which there is none. Its methods must not throw. */
 export interface ResultTaker {
   take(result: SharedResult): void;
-  finish(): void;
+  fail(error: unknown): void;
 }
 
 /** Passes the result of an event to `taker`, at once if no resolver has to be waited for. */
@@ -87,15 +89,15 @@ export function whenResult(source: EventSource, event: unknown, taker: ResultTak
   let result: SharedResult | Promise<SharedResult>;
   try {
     result = source.resultOf(event);
-  } catch {
-    // graphql-js turns errors of fields into results; a result that cannot be encoded breaks the source.
-    taker.finish();
+  } catch (error) {
+    // graphql-js turns errors of fields into results; one that cannot be encoded throws.
+    taker.fail(error);
     return;
   }
   if (result instanceof Promise) {
     result.then(
       shared => taker.take(shared),
-      () => taker.finish(),
+      (error: unknown) => taker.fail(error),
     );
   } else taker.take(result);
 }
@@ -121,6 +123,10 @@ class LiveSource implements EventSource {
     return result instanceof Promise
       ? result.then(settled => this.#checked(settled, event))
       : this.#checked(result, event);
+  }
+
+  failure(error: unknown): SharedResult {
+    return sharedResult({ errors: [this.#mask(error, this.#operation.context.requestId)] });
   }
 
   /** Errors are reported with graphql-js' messages. */

@@ -86,7 +86,7 @@ export interface Operations {
   /**
    * Runs a subscription. One with the same document, variables and caller is executed once for all its subscribers, unless
    * it is a sequence, of which each event is.
-   * `subscriberOf` makes the subscriber, which must leave once it ends. Never rejects.
+   * `subscriberOf` makes the subscriber, which must leave once it ends, and may at once. Never rejects.
    */
   live<S extends Subscriber>(
     operation: Operation,
@@ -221,6 +221,8 @@ export function createOperations(options: OperationsOptions): Operations {
       }
       const counted = new CountedSubscriber(quota, source.clientKey, observation);
       const subscriber = counted.readBy(subscriberOf(counted));
+      // Its client has completed it, or is gone.
+      if (counted.left) return { subscriber };
       const result = await join(operation, source, counted);
       if (result === null) return { subscriber };
       ended(observation, 'failed', result);

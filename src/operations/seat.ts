@@ -53,6 +53,12 @@ export class CountedSubscriber implements Member, Seat {
     this.#subscriber?.end();
   }
 
+  fail(result: SharedResult): void {
+    this.offer(result);
+    this.#observation?.end('failed');
+    this.#subscriber?.end();
+  }
+
   leave(): void {
     if (this.left) return;
     this.left = true;

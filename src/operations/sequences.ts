@@ -52,20 +52,20 @@ export function createSequences(): Sequences {
       }
 
       function wait(): void {
-        // A source that breaks ends its member, which subscribes again.
-        if (!member.left) source.events.next().then(take).catch(finish);
+        if (!member.left) source.events.next().then(take).catch(fail);
       }
 
       async function take({ value, done }: IteratorResult<unknown>): Promise<void> {
-        if (done === true) return finish();
+        if (member.left) return;
+        if (done === true) return member.end();
         const shared = await sharedResultOf(source, results, value);
         if (member.left) return;
         member.offer(shared);
         member.whenReady(wait);
       }
 
-      function finish(): void {
-        if (!member.left) member.end();
+      function fail(error: unknown): void {
+        if (!member.left) member.fail(source.failure(error));
       }
 
       // It left while the source was opened.

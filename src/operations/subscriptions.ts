@@ -29,6 +29,8 @@ export interface Member extends Subscriber {
   readonly left: boolean;
   /** Called once, when it has joined; it removes itself from the place when it leaves. */
   joined(place: Place): void;
+  /** Its subscription failed: hands on the result that says why, after which none follows. Must not throw. */
+  fail(result: SharedResult): void;
 }
 
 /** A subscription as its members know it. */
@@ -142,11 +144,19 @@ class Group implements Place {
     if (this.#source !== null) receiveNext(this.#source.events, this);
   }
 
-  /** Also of a source that breaks: its subscribers subscribe again. */
   finish(): void {
     this.drop();
     this.#source = null;
     forEachOf(this.#members, member => member.end());
+  }
+
+  fail(error: unknown): void {
+    const source = this.#source;
+    // Every subscriber has left.
+    if (source === null) return;
+    this.#close();
+    const result = source.failure(error);
+    forEachOf(this.#members, member => member.fail(result));
   }
 
   drop(): void {
@@ -155,7 +165,7 @@ class Group implements Place {
 
   #close(): void {
     this.drop();
-    // No subscriber is left that could see it fail.
+    // Its subscribers have left, or are told of an earlier error.
     this.#source?.events.return?.().catch(() => undefined);
     this.#source = null;
   }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog } from '../../src/log.ts';
-import type { OperationInfo, Outcome } from '../../src/operations/hooks.ts';
+import { type OperationInfo, type Outcome, observe } from '../../src/operations/hooks.ts';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../../src/operations/persisted-manifest.ts';
 import { testEnvironment } from '../support/gateway.ts';
 import { openSocket, type RawSocket } from '../support/sockets.ts';
@@ -255,6 +255,26 @@ describe('a subscription', () => {
     await post({ query: watch(await submit(3)) }, EVENTS);
     expect(seen).toMatchObject([{ kind: 'subscription', transport: 'sse', outcomes: ['completed'] }]);
     expect(seen[0]?.results).toBeGreaterThan(1);
+  });
+
+  it('that its client completes before it is opened was left without a result', async () => {
+    const query = watch(await submit(3));
+    socket.send({ id: 'gone', type: 'subscribe', payload: { query } });
+    socket.send({ id: 'gone', type: 'complete' });
+    const subscription = { kind: 'subscription', name: 'Watch', transport: 'websocket' };
+    await expect.poll(() => seen).toEqual([{ ...subscription, results: 0, outcomes: ['left'] }]);
+  });
+
+  it('reports nothing after its end', () => {
+    const told: string[] = [];
+    const hook = () => ({ result: () => told.push('result'), end: (outcome: Outcome) => told.push(outcome) });
+    const caller = { id: null, operator: true };
+    const observation = observe([hook], { kind: 'subscription', name: null, caller, transport: 'sse' });
+    observation?.result(undefined, false);
+    observation?.end('left');
+    observation?.result(undefined, false);
+    observation?.end('failed');
+    expect(told).toEqual(['result', 'left']);
   });
 
   it('reports a client that leaves, and one above its quota', async () => {

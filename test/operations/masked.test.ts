@@ -53,7 +53,11 @@ beforeAll(async () => {
   const workflows = createCatalog({ workflows: [], broken: [] }, null, () => false);
   const previews = createMemoryPreviews();
   // A store that fails with what no caller should read.
-  const ledger = { ...stored, get: (id: string) => Promise.reject(faults.get(id) ?? new Error(SECRET)) };
+  const ledger = {
+    ...stored,
+    get: (id: string) => Promise.reject(faults.get(id) ?? new Error(SECRET)),
+    list: () => Promise.reject(new Error(SECRET)),
+  };
   const artifacts = createFileArtifacts(folder);
   const limits = {
     maxQueue: 1,
@@ -178,6 +182,32 @@ describe('an internal error', () => {
       socket.socket.close();
     },
   );
+});
+
+describe('a subscription whose events fail', () => {
+  // Its first event is read from the store after it was opened.
+  const query = 'subscription { jobUpdates { cursor } }';
+
+  it('ends with the masked error over server-sent events', async () => {
+    const answer = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+      body: JSON.stringify({ query }),
+    });
+    const text = await answer.text();
+    expectReference(text);
+    expect(text).toMatch(/event: complete\s/);
+  });
+
+  it('ends with the masked error over a socket, which stays open', async () => {
+    const socket = await openSocket(server.url);
+    const message = await socket.run({ query }, 'updates');
+    expect([message.type, codesOf(message)]).toEqual(['next', ['INTERNAL_SERVER_ERROR']]);
+    expectReference(message.payload);
+    expect((await socket.of('updates')).type).toBe('complete');
+    expect((await socket.run({ query: '{ engines { id } }' })).payload).toEqual({ data: { engines: [] } });
+    socket.socket.close();
+  });
 });
 
 describe('an error over a socket', () => {

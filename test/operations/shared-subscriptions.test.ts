@@ -1,5 +1,5 @@
-import type { ExecutionResult } from 'graphql';
-import { describe, expect, it } from 'vitest';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import { describe, expect, it, vi } from 'vitest';
 import { createMailbox, type Mailbox } from '../../src/concurrency/mailbox.ts';
 import {
   type EventSource,
@@ -8,6 +8,7 @@ import {
   type SharedResult,
   sharedResult,
 } from '../../src/operations/live.ts';
+import { createSequences } from '../../src/operations/sequences.ts';
 import { createSharedSubscriptions, type Member, type Place } from '../../src/operations/subscriptions.ts';
 
 type Opened = EventSource | NoSource;
@@ -49,6 +50,11 @@ class Reader implements Member {
     this.mailbox.end();
   }
 
+  fail(shared: SharedResult): void {
+    this.offer(shared);
+    this.end();
+  }
+
   leave(): void {
     this.left = true;
     this.#place?.remove(this);
@@ -65,6 +71,9 @@ function resultOf(shared: SharedResult): ExecutionResult {
 }
 
 const result = (n: number): ExecutionResult => ({ data: { n } });
+const sharedResultOf = (event: unknown): SharedResult => sharedResult({ data: Object(event).data });
+const failure = (error: unknown): SharedResult =>
+  sharedResult({ errors: [new GraphQLError(`masked: ${error instanceof Error ? error.message : ''}`)] });
 
 /** A source that is driven by hand, and counts how often it was opened and closed. */
 function source(): {
@@ -82,8 +91,7 @@ function source(): {
       current = createMailbox(() => {
         counts.closed += 1;
       });
-      const resultOf = (event: unknown): SharedResult => sharedResult({ data: Object(event).data });
-      return { kind: 'events', events: current.stream, resultOf };
+      return { kind: 'events', events: current.stream, resultOf: sharedResultOf, failure };
     },
     box() {
       if (current === null) throw new Error('not open');
@@ -194,4 +202,60 @@ describe('shared subscriptions', () => {
     await expect(shared.join('k', () => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
     expect(shared.size()).toBe(0);
   });
+
+  it('give every subscriber the error of a result that cannot be encoded, and close its source', async () => {
+    const shared = shareResults();
+    const from = source();
+    const readers = [
+      await streamOf(shared.join('k', from.open)),
+      await streamOf(shared.join('k', from.open)),
+    ];
+    from.box().offer({ data: { large: 1n } });
+    for (const reader of readers) {
+      expect((await reader.next()).value?.errors).toEqual([
+        { message: expect.stringMatching(/^masked: .*BigInt/) },
+      ]);
+      expect((await reader.next()).done).toBe(true);
+    }
+    expect([from.closed, shared.size()]).toEqual([1, 0]);
+    await streamOf(shared.join('k', from.open));
+    expect(from.opened).toBe(2);
+  });
+
+  it('give every subscriber the error of a source that fails', async () => {
+    const shared = shareResults();
+    const open = async (): Promise<Opened> => ({
+      kind: 'events',
+      events: { next: fail },
+      resultOf: sharedResultOf,
+      failure,
+    });
+    const readers = await Promise.all([streamOf(shared.join('k', open)), streamOf(shared.join('k', open))]);
+    for (const reader of readers) {
+      expect((await reader.next()).value).toEqual({ errors: [{ message: 'masked: the store is away' }] });
+      expect((await reader.next()).done).toBe(true);
+    }
+    expect(shared.size()).toBe(0);
+  });
 });
+
+describe('a sequence', () => {
+  it.each([
+    ['a source that fails', 'the store is away', fail],
+    ['a result that cannot be encoded', 'BigInt', async () => ({ value: { data: { large: 1n } } })],
+  ])('gives its subscriber the error of %s, and closes the source', async (_, message, next) => {
+    const reader = new Reader();
+    const close = vi.fn(async () => ({ value: undefined, done: true }));
+    const events: AsyncIterator<unknown> = { next, return: close };
+    const open = async (): Promise<Opened> => ({ kind: 'events', events, resultOf: sharedResultOf, failure });
+    expect(await createSequences().join('k', open, reader)).toBeNull();
+    const { stream } = reader.mailbox;
+    expect((await stream.next()).value?.errors).toEqual([{ message: expect.stringContaining(message) }]);
+    expect((await stream.next()).done).toBe(true);
+    expect(close).toHaveBeenCalledOnce();
+  });
+});
+
+async function fail(): Promise<never> {
+  throw new Error('the store is away');
+}

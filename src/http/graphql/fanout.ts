@@ -37,9 +37,10 @@ export class SocketOperation implements Subscriber, InFlight {
     session.add(this);
   }
 
-  /** Makes it the subscriber of its subscription. */
+  /** Makes it the subscriber of its subscription. It leaves at once if the client has not waited for that. */
   take(seat: Seat): this {
     this.#seat = seat;
+    if (!this.isWanted) this.leave();
     return this;
   }
 

@@ -155,8 +155,6 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       return operation.fail(accepted.errors.map(rejection => withoutHttp(rejection).toJSON()));
     }
     if (accepted.kind === 'subscription') {
-      // The client has completed it meanwhile, or is gone.
-      if (!operation.isWanted) return operation.leave();
       const live = await operations.live(accepted, source, seat => operation.take(seat));
       if ('result' in live) answer(session, operation, live.result);
       return;

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { ExecutionResult } from 'graphql';
+import { type ExecutionResult, GraphQLError } from 'graphql';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createMailbox } from '../../../src/concurrency/mailbox.ts';
 import { headOf, SocketOperation } from '../../../src/http/graphql/fanout.ts';
 import { Session } from '../../../src/http/graphql/socket-session.ts';
+import type { Observation } from '../../../src/operations/hooks.ts';
 import { type EventSource, sharedResult } from '../../../src/operations/live.ts';
 import { createSubscriptionQuota, type SubscriptionQuota } from '../../../src/operations/quota.ts';
 import { CountedSubscriber } from '../../../src/operations/seat.ts';
@@ -40,6 +41,7 @@ beforeEach(async () => {
     kind: 'events',
     events: source.stream,
     resultOf: event => sharedResult({ data: Object(event).data }),
+    failure: () => sharedResult({ errors: [new GraphQLError('it failed')] }),
   };
   if (!http.listening) {
     http.listen(0, '127.0.0.1');
@@ -73,10 +75,14 @@ async function watch(id: string): Promise<Watcher> {
 }
 
 /** Watches once more over a socket. */
-async function join(session: Session, id: string): Promise<CountedSubscriber> {
+async function join(
+  session: Session,
+  id: string,
+  observation: Observation | null = null,
+): Promise<CountedSubscriber> {
   const operation = new SocketOperation(session, headOf(id));
   if (!quota.enter('a caller')) throw new Error('above the quota');
-  const counted = new CountedSubscriber(quota, 'a caller', null);
+  const counted = new CountedSubscriber(quota, 'a caller', observation);
   counted.readBy(operation.take(counted));
   expect(await shared.join('the job', async () => events, counted)).toBeNull();
   return counted;
@@ -126,6 +132,28 @@ describe('fan-out to sockets', () => {
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     // Each gave its place in the quota back once.
     expect([1, 2, 3, 4].map(() => quota.enter('a caller'))).toEqual([true, true, true, false]);
+  });
+
+  it('sends the error of a source that fails, then completes', async () => {
+    const { session, texts } = await watch('a');
+    const ends: string[] = [];
+    const counted = await join(session, 'b', { result: () => {}, end: outcome => ends.push(outcome) });
+    source.offer({ data: { large: 1n } });
+    await expect.poll(() => texts.length).toBe(4);
+    const failed = (id: string) =>
+      JSON.stringify({ id, type: 'next', payload: { errors: [{ message: 'it failed' }] } });
+    expect(texts.toSorted()).toEqual([complete('a'), failed('a'), complete('b'), failed('b')]);
+    expect(texts.indexOf(failed('b'))).toBeLessThan(texts.indexOf(complete('b')));
+    expect([counted.left, ends[0]]).toEqual([true, 'failed']);
+  });
+
+  it('gives the seat back of a subscription that its client has completed already', async () => {
+    const { session } = await watch('a');
+    const operation = new SocketOperation(session, headOf('b'));
+    operation.leave();
+    const leave = vi.fn();
+    operation.take({ leave });
+    expect(leave).toHaveBeenCalledOnce();
   });
 
   it('sends nothing to a closing socket, and goes on for the others', async () => {
