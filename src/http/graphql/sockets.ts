@@ -73,6 +73,8 @@ export interface SocketOptions {
     /** Concurrent operations per socket. */
     readonly perSocket: number;
   };
+  /** Milliseconds after which a socket is pinged again. If unset, those of graphql-ws. */
+  readonly keepAliveMs?: number;
   readonly log: Log;
   readonly clientOf: (request: IncomingMessage, known: Known, requestId: string) => Client;
   readonly contextOf: (client: Client) => GraphQLContext;
@@ -89,11 +91,11 @@ export interface GraphQLSockets {
  * operation then meets the checks that it would meet over HTTP.
  */
 export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
-  const { server, operations, identity, peers, rate, limits, log } = options;
+  const { server, operations, identity, peers, rate, limits, keepAliveMs = KEEP_ALIVE_MS, log } = options;
   const sockets = new WebSocketServer(SERVER_OPTIONS);
   const sessions = new Map<WebSocket, Session>();
   const guard = guardSockets(() => sessions.values(), limits, options.heldBytes, log);
-  const stopHeartbeat = startHeartbeat(() => sessions.values(), KEEP_ALIVE_MS);
+  const stopHeartbeat = startHeartbeat(() => sessions.values(), keepAliveMs);
   const protocol = createProtocol({ accept: session => !guard.received(session), connect, run, log });
   let upgraded = 0;
   let allClosed = (): void => undefined;
@@ -254,12 +256,13 @@ export function serveGraphQLSockets(options: SocketOptions): GraphQLSockets {
       server.off('upgrade', upgrade);
       guard.stop();
       stopHeartbeat();
+      // Upgrades that are still checked are rejected from now on.
+      sockets.close();
       const all = new Promise<void>(resolve => {
         allClosed = resolve;
       });
       for (const client of sessions.keys()) client.close(GOING_AWAY, 'Going away');
       if (sessions.size > 0) await all;
-      sockets.close();
     },
   };
 }
