@@ -59,10 +59,11 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
     return found;
   }
 
-  /** A key is needed, unless the rejected call was sent before the sign-in and its answer comes after it. */
+  /** A key is needed, unless there was a sign-in after the rejected call was sent, or while the gateway is asked. */
   async function askAgain(): Promise<void> {
-    const isRejected = key.value === null || (await ask().then(() => false, isUnauthorized));
-    if (isRejected) needed.value = true;
+    const used = key.peek();
+    const isRejected = used === null || (await ask().then(() => false, isUnauthorized));
+    if (isRejected && key.peek() === used) needed.value = true;
   }
 
   return {
@@ -70,11 +71,14 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
     needed,
     caller,
     async identify() {
+      const used = key.peek();
       try {
-        caller.value = await ask();
+        const found = await ask();
+        // Else another key is in use meanwhile, of which this says nothing.
+        if (key.peek() === used) caller.value = found;
       } catch (error) {
         // What else failed to load says so.
-        concerns(error);
+        if (key.peek() === used) concerns(error);
       }
     },
     async signIn(given) {
