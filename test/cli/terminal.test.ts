@@ -82,7 +82,7 @@ describe('previews on a terminal', () => {
     expect((await sharp(await readFile(join(folder, 'piped.png'))).metadata()).format).toBe('png');
   });
 
-  it('end with Ctrl-C, which restores the cursor and prints how to continue', async () => {
+  it('end with Ctrl-C, which restores the cursor and wrapping, and prints how to continue', async () => {
     const { code, screen } = await qwenEditOnTerminal(
       [...EDIT.slice(0, -1), '60', '--watch'],
       { QWEN_EDIT_URL: rig.url, ...KITTY },
@@ -90,7 +90,11 @@ describe('previews on a terminal', () => {
     );
     expect(code).toBe(130);
     const text = withoutImages(screen);
-    expect(text.lastIndexOf('\x1b[?25h')).toBeGreaterThan(text.lastIndexOf('\x1b[?25l'));
+    // The cursor (25) and wrapping (7): the bar turns both off (l), and the last change turns them on (h).
+    for (const mode of [25, 7]) {
+      expect(text).toContain(`\x1b[?${mode}l`);
+      expect(text.lastIndexOf(`\x1b[?${mode}h`)).toBeGreaterThan(text.lastIndexOf(`\x1b[?${mode}l`));
+    }
     expect(text).toMatch(
       /\r\nThe job goes on\.\r\n {2}qwen-edit watch (\S+)\r\n {2}qwen-edit cancel \1\r\n$/,
     );

@@ -151,7 +151,8 @@ describe('qwen-edit backup', () => {
     const { code, screen } = await qwenEditOnTerminal(words, {}, { cwd: folder });
     expect(code).toBe(0);
     expect(screen).toMatch(/░|█/);
-    expect(screen).toContain('Saved 0 jobs and 0 files (0 bytes) in ');
+    // At the end the cursor and wrapping are back, and the line of the bar is the report's.
+    expect(screen).toContain('\x1b[?25h\x1b[?7h\r\x1b[KSaved 0 jobs and 0 files (0 bytes) in ');
   }, 60_000);
 
   it('reports what it cannot do, and leaves nothing behind', async () => {
