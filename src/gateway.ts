@@ -93,11 +93,17 @@ async function start(
   const { registry } = metrics;
   const tracing = await startTracing({ url: tracesUrl(config), version: VERSION, now, log });
   stops.add(() => tracing.stop());
-  const stores = await openStores(config, log, stops, { open, metrics, tracing, now });
-  const { feed, previews, durations, rates, artifacts } = stores;
-  const { ledger, awaySince } = watchWrites(stores.ledger, now);
   const { CALLER_POLICIES: policies = new Map() } = config;
   const limitsOfRunning = runningLimits(policies.values());
+  const stores = await openStores(config, log, stops, {
+    open,
+    metrics,
+    tracing,
+    running: limitsOfRunning,
+    now,
+  });
+  const { feed, previews, durations, rates, artifacts } = stores;
+  const { ledger, awaySince } = watchWrites(stores.ledger, now);
   // Before lanes take jobs.
   await ledger.setPolicies(policiesOfKeys(config.API_KEYS, policies));
   const allow = config.FETCH_ALLOW;

@@ -3,6 +3,7 @@ import { openArtifacts } from '../adapters/artifacts.ts';
 import type { AwsCredentials } from '../adapters/artifacts-location.ts';
 import type { openStore, Store } from '../adapters/store.ts';
 import type { Config } from '../config.ts';
+import type { RunningLimits } from '../jobs/claims.ts';
 import type { Artifacts, Clock, Ledger } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import { logJobs } from '../telemetry/job-log.ts';
@@ -25,10 +26,12 @@ export async function openStores(
     readonly open: typeof openStore;
     readonly metrics: Metrics;
     readonly tracing: Tracing;
+    /** As for claims. */
+    readonly running: RunningLimits;
     readonly now: Clock;
   },
 ): Promise<OpenStores> {
-  const { metrics, tracing, now } = options;
+  const { metrics, tracing, running, now } = options;
   const dataDir = resolve(config.DATA_DIR);
   const store = await options.open({
     redisUrl: config.REDIS_URL ?? null,
@@ -54,7 +57,7 @@ export async function openStores(
       events?.onChange(before, job, event);
     },
   };
-  reportQueue(metrics.registry, ledger, now);
+  reportQueue(metrics.registry, ledger, running, now);
   const bytes = await openArtifacts({
     location: config.ARTIFACTS_URL ?? { kind: 'files', root: join(dataDir, 'artifacts') },
     signedUrls: config.DOWNLOAD_REDIRECT,

@@ -195,6 +195,11 @@ export interface Ledger {
   /** Null if it does not wait. `running`: as for claims. */
   place(job: Job, running?: RunningLimits): Promise<Place | null>;
   count(): Promise<{ waiting: number; running: number }>;
+  /**
+   * How many of the waiting jobs are more than their callers may have in lanes besides those that are there: no lane could take
+   * them, however many were idle. `running`: as for claims.
+   */
+  limited(running: RunningLimits): Promise<number>;
   /** What a caller uses now of what policies limit. */
   usage(owner: string): Promise<Usage>;
   /**

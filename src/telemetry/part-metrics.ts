@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { EngineStatus } from '../dispatch/engines/engine.ts';
 import { ENGINE_STATES } from '../dispatch/engines/engine-state.ts';
 import type { ImageLoader, ImageResult } from '../images/loader.ts';
+import type { RunningLimits } from '../jobs/claims.ts';
 import { CALLS } from '../jobs/engine-needs.ts';
 import type { Clock, Ledger } from '../jobs/ports.ts';
 import type { CallForEngines } from '../webhooks/engine-calls.ts';
@@ -48,21 +49,24 @@ export function reportEngines(
 
 /**
  * Reports the queue at each scrape. Gateways that share a store report the same: take the maximum of them, not the sum. While
- * the store is unreachable the values are absent.
+ * the store is unreachable the values are absent. `running`: as for claims.
  */
-export function reportQueue(registry: Registry, ledger: Ledger, now: Clock): void {
+export function reportQueue(registry: Registry, ledger: Ledger, running: RunningLimits, now: Clock): void {
   const registers = [registry];
   new Gauge({
     name: 'qwen_edit_queue_jobs',
-    help: 'Jobs that wait for a lane, and jobs that a lane holds, in the whole store',
+    help: 'Jobs in the whole store that wait for a lane, that wait only for the limit of their caller (limited), and that a lane holds',
     labelNames: ['state'],
     registers,
     async collect() {
       this.reset();
-      const counts = await orNull(ledger.count());
+      const counts = await orNull(Promise.all([ledger.count(), ledger.limited(running)]));
       if (counts === null) return;
-      this.set({ state: 'waiting' }, counts.waiting);
-      this.set({ state: 'held' }, counts.running);
+      const [{ waiting, running: held }, limited] = counts;
+      // A job may have left the queue between the two.
+      this.set({ state: 'waiting' }, Math.max(0, waiting - limited));
+      this.set({ state: 'limited' }, limited);
+      this.set({ state: 'held' }, held);
     },
   });
   new Gauge({

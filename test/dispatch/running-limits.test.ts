@@ -17,6 +17,7 @@ import {
   submitByGraphQL,
   type Target,
 } from '../support/requests.ts';
+import { scrape } from '../support/scrape.ts';
 import { startRedis } from '../support/stores/redis.ts';
 import { eventually } from '../support/watch.ts';
 
@@ -93,6 +94,13 @@ describe('a caller that may have one job running', () => {
     const query = '{ me { limits { runningJobs } used { runningJobs } } }';
     expect((await postGraphQL(rig.url, query, {}, alice)).data).toEqual({
       me: { limits: { runningJobs: 1 }, used: { runningJobs: 1 } },
+    });
+
+    const { samples } = await scrape(`${rig.url}/metrics`, as(KEYS.olga));
+    expect(Object.fromEntries(samples)).toMatchObject({
+      'qwen_edit_queue_jobs{state="waiting"}': 0,
+      'qwen_edit_queue_jobs{state="limited"}': 2,
+      'qwen_edit_queue_jobs{state="held"}': 1,
     });
 
     const other = await submit(rig, {}, bob);

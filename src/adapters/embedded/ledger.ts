@@ -225,6 +225,9 @@ export function openEmbeddedLedger({
     async count() {
       return { waiting: cache.waiting(queue.size), running: lanes.busy() };
     },
+    async limited(running) {
+      return callers.limited(running);
+    },
     async usage(owner) {
       return {
         waiting: submits.turns(owner),

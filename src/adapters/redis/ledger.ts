@@ -221,6 +221,11 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
       const [queued, running] = asList(await reach(client.qeCountJobs(keys.since, prefix)));
       return { waiting: asNumber(queued), running: asNumber(running) };
     },
+    async limited(running) {
+      if (Object.keys(running).length === 0) return 0;
+      const limits = JSON.stringify(running);
+      return asNumber(await reach(client.qeCountLimited(`${prefix}:turns`, prefix, limits)));
+    },
     async usage(owner) {
       const reply = asList(await reach(client.qeReadUsage(`${prefix}:turns`, prefix, time(), owner)));
       const [waiting = 0, running = 0, work = 0] = reply.map(asNumber);

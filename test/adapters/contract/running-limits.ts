@@ -67,6 +67,37 @@ export function runningLimitContract(under: () => UnderTest): void {
     expect(ids(await ask(lanes, ONE))).toEqual([]);
   });
 
+  it('counts the jobs that no further lane could take', async () => {
+    const { ledger } = under().store;
+    for (let n = 0; n < 4; n += 1) await submit('a');
+    await submit('b');
+    for (let n = 0; n < 3; n += 1) await submit('c', { policy: null });
+    await under().stored({ owner: null, share: 'address 127.0.0.1' });
+    const counts = async () => [
+      await ledger.limited({}),
+      await ledger.limited(ONE),
+      await ledger.limited(TWO),
+    ];
+    // Whether any lane has asked or not.
+    expect(await counts()).toEqual([0, 3, 2]);
+    // More lanes than jobs.
+    const lanes = await lanesOf(...Array.from({ length: 10 }, (_, n) => `e:${n}#0`));
+    const { claimed } = await ask(lanes, TWO);
+    const mine = claimed.filter(({ job }) => job.owner === 'a').map(({ job }) => job);
+    expect(mine).toHaveLength(2);
+    // Two in lanes, of which neither has started, and two that wait.
+    expect(await counts()).toEqual([0, 2, 2]);
+    const [first, second] = mine;
+    const started = await under().commit(first ?? neverMind(), { type: 'started', at: 6 });
+    expect(await counts()).toEqual([0, 2, 2]);
+    await under().commit(started, { type: 'completed', outputs: [], ...END });
+    expect(await counts()).toEqual([0, 2, 1]);
+    await under().commit(second ?? neverMind(), BACK);
+    expect(await counts()).toEqual([0, 2, 1]);
+    await ledger.setPolicies(new Map([['a', null]]));
+    expect(await counts()).toEqual([0, 0, 0]);
+  });
+
   it.each(['end', 'give back', 'lose', 'remove'])('calls for a waiting job when lanes %s one', async how => {
     const [first, second, third] = [await submit('a'), await submit('a'), await submit('a')];
     const lanes = await lanesOf('e:1#0', 'e:2#0', 'e:3#0');

@@ -85,6 +85,7 @@ function calls({ ledger, feed, previews, rates }: Store, job: Job): Record<strin
     place: () => ledger.place(job),
     setPolicies: () => ledger.setPolicies(new Map([['a', 'p']])),
     count: () => ledger.count(),
+    limited: () => ledger.limited({ p: 1 }),
     claim: () => claimFor(ledger, [asking(lease)]),
     keepLanes: () => ledger.keepLanes([lease], [], 1),
     releaseLane: () => ledger.releaseLane(lease),

@@ -17,7 +17,7 @@ import {
 } from './coordination.ts';
 import { commit, countJobs, findRepeated, readMany, readRange, readWaiting, remove, submit } from './jobs.ts';
 import { forgetClaim } from './last-claims.ts';
-import { readPlace, readUsage, setPolicies } from './limits.ts';
+import { countLimited, readPlace, readUsage, setPolicies } from './limits.ts';
 import { listJobs, listTagged, readChanges, totalJobs } from './lists.ts';
 import { claimDeliveries, settleDelivery } from './outbox.ts';
 
@@ -41,6 +41,7 @@ declare module 'ioredis' {
     qeTotalJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadChanges(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadUsage(key: string, ...args: Argument[]): Result<unknown, Context>;
+    qeCountLimited(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeReadPlace(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeSetPolicies(key: string, ...args: Argument[]): Result<unknown, Context>;
     qeCountJobs(key: string, ...args: Argument[]): Result<unknown, Context>;
@@ -110,6 +111,7 @@ export function scriptsFor(sharded: boolean): Record<string, { lua: string; numb
     qeTotalJobs: totalJobs,
     qeReadChanges: readChanges,
     qeReadUsage: readUsage,
+    qeCountLimited: countLimited,
     qeReadPlace: readPlace,
     qeSetPolicies: setPolicies(sharded),
     qeCountJobs: countJobs,

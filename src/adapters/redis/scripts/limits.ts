@@ -44,6 +44,32 @@ local owner = ':' .. ARGV[3]
 return { tonumber(redis.call('HGET', KEYS[1], ARGV[3]) or '0'), heldBy(owner, 0), workOf(owner, clock(ARGV[2])) }
 `;
 
+/** Counts the jobs that wait for a limit. */
+export const countLimited = `
+-- Purpose: counts the waiting jobs that are more than their callers may have in lanes besides those that are there. Looks at the
+--   callers with jobs that have not started.
+-- KEYS[1]: the hash of queued jobs by share, which for an identified caller is the caller.
+-- ARGV: 1 prefix, 2 limits by policy as JSON.
+-- Returns: the number.
+${NAMES}${LIMITED}
+local limits, total = cjson.decode(ARGV[2]), 0
+local queued = redis.call('HGETALL', KEYS[1])
+for n = 1, #queued, 2 do
+  local owner, waiting = ':' .. queued[n], tonumber(queued[n + 1])
+  local policy = redis.call('HGET', key('policies'), owner)
+  local limit = policy and limits[policy]
+  if limit then
+    local held = heldBy(owner, limit)
+    for _, id in ipairs(redis.call('SMEMBERS', key('held' .. owner))) do
+      local inLane = redis.call('HEXISTS', key('held'), id) == 1
+      if inLane and redis.call('HGET', record(id), 'status') == 'QUEUED' then waiting = waiting - 1 end
+    end
+    total = total + math.max(0, waiting - math.max(0, limit - held))
+  end
+end
+return total
+`;
+
 /** Where a job waits. */
 export const readPlace = `
 -- Purpose: counts the jobs before a waiting job, and says whether its caller is at its limit. Other callers' jobs that wait for
