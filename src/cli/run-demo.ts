@@ -44,10 +44,12 @@ export async function runDemo({ open, once, out, steps }: DemoOptions): Promise<
     console.log(
       `Studio on ${gateway.url}${gateway.sandbox ? ' with the sandbox engine: no model is run' : ''}`,
     );
-    const problem = open ? await openOnDesktop(gateway.url) : null;
-    if (problem !== null) console.error(`The browser was not opened: ${problem}`);
+    const opening = open ? openOnDesktop(gateway.url) : null;
     console.log(`Sample images on http://${samples.address} (allowed by FETCH_ALLOW)\n`);
     const job = await edit(client, samples, steps);
+    // Only now, because a line amid the progress would break its view.
+    const problem = await opening;
+    if (problem !== null) console.error(`The browser was not opened: ${problem}`);
     if (job === null) return 1;
     await client.close();
     const image = job.images[0];

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,4 +39,33 @@ it('a second demo runs beside the first, with another port and data of its own',
   expect({ code: await code, output }).toMatchObject({ code: 0, output: expect.stringContaining('Saved ') });
   expect(output).toContain('data/demo is in use by another demo: trying data/demo-2\n');
   expect(output).toContain(`Port ${port} is in use: using a free one\n`);
+});
+
+it('opens the browser and begins the edit without waiting for it', async () => {
+  const cwd = await mkdtemp(join(tmpdir(), 'demo-'));
+  onTestFinished(() => rm(cwd, { recursive: true }));
+  // Runs until there is a file, then says that it found no browser.
+  const opener = `#!/bin/sh\nuntil [ -e '${cwd}/go' ]; do sleep 0.01; done\nexit 3\n`;
+  for (const name of ['open', 'xdg-open']) await writeFile(join(cwd, name), opener, { mode: 0o755 });
+  const demo = spawn(process.execPath, [DEMO, '--open', '--once', '--steps', '1'], {
+    cwd,
+    env: { PATH: `${cwd}:${process.env.PATH}`, PORT: '0', SANDBOX_STEP: '5ms' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => void demo.kill('SIGKILL'));
+  const ended = once(demo, 'exit');
+  demo.stdout.on('data', (chunk: Buffer) => {
+    if (chunk.includes('Sample images on')) writeFileSync(join(cwd, 'go'), '');
+  });
+  expect(await text(demo.stderr)).toBe(
+    'The browser was not opened: there is no desktop here, or it has no program for it\n',
+  );
+  expect(await ended).toEqual([0, null]);
+});
+
+it('names the option that was meant, as qwen-edit does', async () => {
+  const demo = spawn(process.execPath, [DEMO, '--opne'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const ended = once(demo, 'exit');
+  expect(await text(demo.stderr)).toContain("unknown option '--opne'\n(Did you mean --open?)");
+  expect(await ended).toEqual([2, null]);
 });
