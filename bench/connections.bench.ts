@@ -4,14 +4,15 @@ import { atMost, type Bench, judged, overRuns, rowOf } from './support/measureme
 import { startChangesGateway } from './support/processes.ts';
 import { percentile } from './support/statistics.ts';
 
-/** A process has 20,000 descriptors in many places, and the gateway needs some for itself. */
+/** Watchers: sockets, and subscriptions on each. */
 interface Crowd {
   readonly sockets: number;
   readonly perSocket: number;
 }
 
-/** As pages that watch several jobs over one socket, and as many as there can be with one each. */
+/** As pages that watch several jobs over one socket. */
 const SHARED: Crowd = { sockets: 17_000, perSocket: 3 };
+/** As many as there can be: a process has 20,000 descriptors in many places, and the gateway needs some for itself. */
 const SINGLE: Crowd = { sockets: 19_000, perSocket: 1 };
 const CHANGES = 5;
 

@@ -115,6 +115,8 @@ async function measureOnce(root: string, extent: Extent): Promise<Found[]> {
     folders.push(folder);
   }
   const found = await askLedgers(folders, extent);
+  // Builds what is older than its sources, and fills the cache of compiled code.
+  await withFolder(async folder => (await startOn(folder)).stop());
   const gateways: ServerProcess[] = [];
   try {
     for (const [index, folder] of folders.entries()) {

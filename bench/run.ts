@@ -24,7 +24,7 @@ npm run bench -- guard [name …]
 
 Measures what the names say, everything without any name. Trust the ratios: the absolute figures are of this machine.
 "guard" measures for a few seconds each and prints the figures beside the stored ones; it stores nothing, and fails only
-when a measurement cannot run.
+when a measurement cannot run. It takes neither --runs nor --json.
 
   --runs <number>  how often each is measured; default: what each asks for
   --json <file>    write all results to one file; otherwise each goes to bench/results/<name>.json, and plots
@@ -51,7 +51,12 @@ async function main(): Promise<void> {
   const names = guards ? positionals.slice(1) : positionals;
   const unknown = names.filter(name => !available.includes(name));
   if (unknown.length > 0) throw new Error(`No measurement ${unknown.join(', ')}; there are ${available}`);
-  if (guards) return guard(names.length > 0 ? names : available);
+  if (guards) {
+    if (values.runs !== undefined || values.json !== undefined) {
+      throw new Error('guard takes neither --runs nor --json: it measures once and writes no file');
+    }
+    return guard(names.length > 0 ? names : available);
+  }
   const asked = values.runs === undefined ? null : Number(values.runs);
   if (asked !== null && !(Number.isInteger(asked) && asked > 0)) {
     throw new Error(`--runs takes a whole number above 0, not "${values.runs}"`);

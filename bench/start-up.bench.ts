@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { testEnvironment } from '../test/support/gateway.ts';
 import { atMost, type Bench, judged, overRuns, row } from './support/measurement.ts';
+import { START } from './support/processes.ts';
 import { withFolder } from './support/rest/folder.ts';
 
-const MAIN = fileURLToPath(new URL('../start.js', import.meta.url));
+const MAIN = fileURLToPath(START);
 
 export const bench: Bench = {
   title: 'From the start of the process to the first answers',

@@ -17,6 +17,7 @@ import { openLedger } from './support/rest/ledger.ts';
 import { plainPng } from './support/rest/png.ts';
 
 const CONNECTIONS = 50;
+const PEER = new URL('support/rest/plain-server.ts', import.meta.url);
 /** More pictures than are submitted in one run, so that none is used twice. */
 const FULL = { warmUpSeconds: 2, seconds: 6, pictures: 40_000 };
 const SHORT: Extent = { warmUpSeconds: 1, seconds: 2, pictures: 16_000 };
@@ -119,9 +120,7 @@ async function measurePeer(
   bodies: readonly string[],
   { warmUpSeconds, seconds }: Extent,
 ): Promise<PeerMeasured> {
-  const peer = await startServer(new URL('support/rest/durable-server.ts', import.meta.url), {
-    args: [folder],
-  });
+  const peer = await startServer(PEER, { args: ['submit', folder] });
   const order = { url: peer.url, body: bodies, connections: CONNECTIONS };
   try {
     await load({ ...order, seconds: warmUpSeconds });

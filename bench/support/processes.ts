@@ -85,12 +85,15 @@ export function startEngine(
   return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args });
 }
 
+/** What `npm start` runs: the bundle, built anew when a source is newer. */
+export const START = new URL('../../start.js', import.meta.url);
+
 /** A gateway as shipped, with its own folder, which is removed with it. Watchers are not limited. `flags`: of Node. */
 export function startGateway(
   settings: Readonly<Record<string, string>>,
   flags: readonly string[] = [],
 ): Promise<ServerProcess> {
-  return startInFolder(new URL('../../src/main.ts', import.meta.url), [], settings, flags);
+  return startInFolder(START, [], settings, flags);
 }
 
 /** `changes-gateway.ts`: how its jobs change, in the ledger or on the feed alone. */

@@ -4,11 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ask } from '../ipc.ts';
-import { type ServerProcess, startServer } from '../processes.ts';
+import { type ServerProcess, START, startServer } from '../processes.ts';
 import { picture } from '../rig.ts';
 import type { LoadOrder, LoadResult } from './load.ts';
-
-const MAIN = new URL('../../../src/main.ts', import.meta.url);
 
 /** One finished job, for servers that are started one after another. */
 export interface FinishedJob {
@@ -22,7 +20,7 @@ export interface FinishedJob {
 
 /** The gateway with every default but its port, its folder and how much it logs. */
 export function startOurs(dataDir: string): Promise<ServerProcess> {
-  return startServer(MAIN, { env: { PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'error' } });
+  return startServer(START, { env: { PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'error' } });
 }
 
 /** One of the kinds of `peer.ts`. Its URL is that of GraphQL. */

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ServerProcess, startServer } from '../processes.ts';
+import { NO_ENGINE, type ServerProcess, START, startServer } from '../processes.ts';
 
 /** Creates a folder that is removed when the work is done or failed. */
 export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
@@ -13,12 +13,9 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
   }
 }
 
-/** Nothing listens there: jobs stay as they are. */
-const NO_ENGINE = 'http://127.0.0.1:9';
-
-/** The gateway on a folder that was filled before, without an engine, with every default but these. */
+/** The gateway as shipped on a folder that was filled before, without an engine, with every default but these. */
 export function startOn(dataDir: string, settings: Record<string, string> = {}): Promise<ServerProcess> {
-  return startServer(new URL('../../../src/main.ts', import.meta.url), {
+  return startServer(START, {
     env: {
       PORT: '0',
       DATA_DIR: dataDir,
