@@ -319,16 +319,17 @@ describe('many engines', () => {
   });
 
   it.each(['legacy', '0.8.0'] as const)(
-    'one that speaks the protocol of %s tells every step',
+    'one that speaks the protocol of %s reports every step',
     async version => {
       const { rig } = await start([{ version }]);
-      const told = new Set<string>();
+      const reported = new Set<string>();
       // A watcher that is late gets the newest step only, so one job may not show all.
-      for (let jobs = 0; jobs < 10 && told.size < 5; jobs += 1) {
+      for (let jobs = 0; jobs < 10 && reported.size < 5; jobs += 1) {
         const snapshots = await watch(rig, await submit(rig, { steps: 5 }));
-        for (const { step, totalSteps } of snapshots) if (step !== null) told.add(`${step} of ${totalSteps}`);
+        for (const { step, totalSteps } of snapshots)
+          if (step !== null) reported.add(`${step} of ${totalSteps}`);
       }
-      expect([...told].sort()).toEqual(['1 of 5', '2 of 5', '3 of 5', '4 of 5', '5 of 5']);
+      expect([...reported].sort()).toEqual(['1 of 5', '2 of 5', '3 of 5', '4 of 5', '5 of 5']);
     },
   );
 });

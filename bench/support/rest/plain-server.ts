@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
  * - `json <text> [headers]` answers with that JSON, written anew each time, and with those headers (a JSON object) and an id.
  * - `file <path>` pipes that file.
  * - `store <folder>` writes the body to a new file there as it comes, and flushes it.
- * - `submit <folder>` parses the JSON of an `editImage`, decodes the picture in it, writes that to a new file, and flushes it.
+ * - `submit <folder>` parses the JSON of an `editImage`, decodes the image in it, writes that to a new file, and flushes it.
  */
 const [kind = '', content = '', more] = process.argv.slice(2);
 const headers: Readonly<Record<string, string>> | null = more === undefined ? null : JSON.parse(more);
@@ -30,8 +30,8 @@ function sendJson(response: ServerResponse, value: unknown): void {
     .end(text);
 }
 
-/** Writes the picture of an `editImage` into a file of its own. Gives its id. */
-async function keepPicture(body: Buffer): Promise<string> {
+/** Writes the image of an `editImage` into a file of its own. Gives its id. */
+async function keepImage(body: Buffer): Promise<string> {
   const { variables } = JSON.parse(body.toString());
   const uri: string = variables.input.images[0].dataUri;
   const id = randomUUID();
@@ -71,7 +71,7 @@ async function listenerOf(): Promise<RequestListener> {
         const chunks: Buffer[] = [];
         request.on('data', (chunk: Buffer) => chunks.push(chunk));
         request.on('end', () => {
-          keepPicture(Buffer.concat(chunks)).then(
+          keepImage(Buffer.concat(chunks)).then(
             id => sendJson(response, { data: { editImage: { id } } }),
             error => response.destroy(error),
           );
