@@ -49,8 +49,9 @@ export function storeSmallApart(large: Artifacts, small: SmallArtifacts, prefix:
       return (mayBeSmall(key) ? small.size(key) : null) ?? large.size(key);
     },
     async remove(key) {
-      if (mayBeSmall(key) && (await small.remove(key))) return;
-      await large.remove(key);
+      // Removing a row is a transaction also when there is none.
+      if (mayBeSmall(key) && small.size(key) !== null) await small.remove(key);
+      else await large.remove(key);
     },
     async list(prefix) {
       const apart = prefix === '' ? [] : partsOfKey(prefix);

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { BackupProgress } from '../adapters/embedded/backup.ts';
+import type { BackupProgress } from '../adapters/embedded/backup-images.ts';
 import { sizeInWords } from '../sizes.ts';
 import { createBar } from './bar.ts';
 import { CommandFailure, DOWNLOAD_EXIT_CODES, note, printJson, say, untilInterrupted } from './outcome.ts';

@@ -124,3 +124,26 @@ it('are sent like files', async () => {
   await send?.(sink);
   expect((await buffer(sink)).toString()).toBe('234');
 });
+
+it('are not written to for the removal of a large one, nor for one that is gone', async () => {
+  const { root, ledger } = await openForTest();
+  const removed: string[] = [];
+  const watched = storeSmallApart(
+    createFileArtifacts(join(root, 'files')),
+    {
+      ...ledger.smallArtifacts,
+      async remove(key) {
+        removed.push(key);
+        await ledger.smallArtifacts.remove(key);
+      },
+    },
+    'inputs',
+  );
+  await watched.put('inputs/large.png', randomBytes(20_000));
+  await watched.put('inputs/small.png', randomBytes(20));
+  for (const key of ['inputs/large.png', 'inputs/small.png', 'inputs/small.png', 'inputs/none.png']) {
+    await watched.remove(key);
+    expect(await watched.size(key)).toBeNull();
+  }
+  expect(removed).toEqual(['inputs/small.png']);
+});

@@ -1,25 +1,12 @@
 import { once } from 'node:events';
-import { constants } from 'node:fs';
 import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { DatabaseSync } from 'node:sqlite';
-import { imagesOf, type Job } from '../../jobs/job.ts';
-import { partsOfKey } from '../artifacts-location.ts';
-import { isDraft } from '../files/drafts.ts';
-import { filesBelow, hasCode } from '../files/folder.ts';
-import { decodeJob } from '../record.ts';
+import { hasCode } from '../files/folder.ts';
+import { type BackupProgress, type BackupReport, copyImages } from './backup-images.ts';
 import { copyDatabase, openDatabase, type Pages } from './database.ts';
 import { SNAPSHOT_SOCKET, type SnapshotLine } from './snapshots.ts';
-
-/** How far a backup is. */
-export interface BackupProgress {
-  readonly stage: 'jobs' | 'images';
-  /** Pages of the database, or jobs whose images are copied. */
-  readonly done: number;
-  readonly total: number;
-}
 
 export interface BackupOptions {
   /** The data folder of the store, with its database. */
@@ -32,14 +19,6 @@ export interface BackupOptions {
   readonly signal: AbortSignal;
 }
 
-export interface BackupReport {
-  readonly jobs: number;
-  readonly files: number;
-  readonly bytes: number;
-  /** Jobs that are not in the backup, because they were deleted while it was made. */
-  readonly deleted: number;
-}
-
 /** Why there is no backup, in a sentence for the operator. */
 export class BackupError extends Error {
   override readonly name = 'BackupError';
@@ -48,9 +27,10 @@ export class BackupError extends Error {
 const DATABASE = 'jobs.sqlite';
 
 /**
- * Copies an embedded store, also while a gateway uses it. The database is copied first, in one consistent state and with the
- * small images in it, then the other images of its jobs. A job is stored after its images and removed after them, so a job of the copy whose images are
- * missing was deleted since: it is removed from the copy. So every job of the copy has all its images.
+ * Copies an embedded store, also while a gateway uses it. The database is copied first, in the state of one moment and with the
+ * small images in it, then the files of its jobs' images. A job is stored after its images and, once it has ended, removed after
+ * them: a job of the copy that lacks an image was being deleted, or was deleted since, and is removed from the copy. So each job
+ * of the copy has all its images, and `copyImages` leaves none of other jobs. Images in a bucket are not looked at.
  *
  * Throws a BackupError, and leaves no target, when it cannot be made. Throws the signal's reason when that aborts.
  */
@@ -65,7 +45,7 @@ export async function backUp(options: BackupOptions): Promise<BackupReport> {
   try {
     await mkdir(draft, { recursive: true });
     await snapshotInto(join(draft, DATABASE), options);
-    const report = await copyImages(draft, options);
+    const report = await copyImages(join(draft, DATABASE), join(draft, 'artifacts'), options);
     await rm(target, { recursive: true, force: true });
     await rename(draft, target);
     return report;
@@ -125,91 +105,6 @@ async function snapshotOf(socket: Socket, show: (pages: Pages) => void): Promise
     show(line);
   }
   throw new BackupError('the gateway stopped before it had copied its jobs');
-}
-
-/** Copies the images of the jobs in the copied database, and the uploads. */
-async function copyImages(draft: string, options: BackupOptions): Promise<BackupReport> {
-  const { artifacts, onProgress, signal } = options;
-  const db = new DatabaseSync(join(draft, DATABASE));
-  const report = { jobs: 0, files: 0, bytes: 0, deleted: 0 };
-  try {
-    // One file instead of three, and deletions take the keys and deliveries of a job with it.
-    db.exec('PRAGMA journal_mode = DELETE; PRAGMA foreign_keys = ON');
-    report.jobs = Number(db.prepare('SELECT count(*) AS n FROM jobs').get()?.n ?? 0);
-    if (artifacts === null) return report;
-    const isSmall = smallIn(db);
-    const copy = async (key: string): Promise<boolean> => {
-      signal.throwIfAborted();
-      // Copied with the database.
-      if (isSmall(key)) return true;
-      const parts = partsOfKey(key);
-      const bytes = await copyIfThere(join(artifacts, ...parts), join(draft, 'artifacts', ...parts));
-      if (bytes === null) return false;
-      report.files += 1;
-      report.bytes += bytes;
-      return true;
-    };
-    const total = report.jobs;
-    const gone: string[] = [];
-    let done = 0;
-    for (const { request, state } of db.prepare('SELECT request, state FROM jobs').iterate()) {
-      const job = decodeJob({ request: String(request), state: String(state) });
-      const there = await Promise.all(keysOf(job).map(copy));
-      if (there.includes(false)) gone.push(job.id);
-      done += 1;
-      onProgress({ stage: 'images', done, total });
-    }
-    const remove = db.prepare('DELETE FROM jobs WHERE id = ?');
-    for (const id of gone) remove.run(id);
-    report.jobs -= gone.length;
-    report.deleted = gone.length;
-    await copyUploads(artifacts, copy);
-    return report;
-  } finally {
-    db.close();
-  }
-}
-
-/** Whether an image is in the database itself. The tables of an earlier version have none. */
-function smallIn(db: DatabaseSync): (key: string) => boolean {
-  if (db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'artifacts'").get() === undefined)
-    return () => false;
-  const find = db.prepare('SELECT 1 FROM artifacts WHERE key = ?');
-  return key => find.get(key) !== undefined;
-}
-
-function keysOf(job: Job): string[] {
-  const outputs = job.outputs.flatMap(({ key, removed }) => (removed === null ? [key] : [key, removed.key]));
-  return [...imagesOf(job.request).map(image => image.key), ...outputs];
-}
-
-/** The record of an upload makes it usable, so it is copied last and only with its image. */
-async function copyUploads(artifacts: string, copy: (key: string) => Promise<boolean>): Promise<void> {
-  const folders = new Map<string, string[]>();
-  for (const file of await filesBelow(join(artifacts, 'uploads'))) {
-    if (isDraft(file)) continue;
-    const [name = '', id = ''] = file.split('/').reverse();
-    folders.set(id, [...(folders.get(id) ?? []), name]);
-  }
-  for (const [id, names] of folders) {
-    const images = names.filter(name => name !== 'record.json');
-    const there = await Promise.all(images.map(name => copy(`uploads/${id}/${name}`)));
-    if (images.length > 0 && !there.includes(false) && names.includes('record.json')) {
-      await copy(`uploads/${id}/record.json`);
-    }
-  }
-}
-
-/** The bytes of the file; null when there is none. */
-async function copyIfThere(from: string, to: string): Promise<number | null> {
-  await mkdir(dirname(to), { recursive: true });
-  try {
-    await copyFile(from, to, constants.COPYFILE_FICLONE);
-    return (await stat(to)).size;
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null;
-    throw error;
-  }
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -25,6 +25,9 @@ export interface OpenDatabase {
  * Opens the SQLite file and holds it exclusively, so that no other process can read or write it. `update` creates the
  * tables of a new file and moves those of an older version forward; without it they stay as they are. Throws an Error that
  * names DATA_DIR when another process holds the file (StoreInUse), or its tables have a version that this gateway cannot use.
+ *
+ * What is removed through the connection leaves no bytes in the file, but in its write-ahead log: until that has been copied into
+ * the file, and then until it is overwritten or the connection is closed.
  */
 export function openDatabase(path: string, { update }: { readonly update: boolean }): OpenDatabase {
   const db = new DatabaseSync(path, { timeout: 0 });
@@ -38,7 +41,10 @@ export function openDatabase(path: string, { update }: { readonly update: boolea
       PRAGMA foreign_keys = ON;
       BEGIN IMMEDIATE; COMMIT;
     `);
-    return { db, version: update ? migrate(db, path) : checkVersion(db, path) };
+    const version = update ? migrate(db, path) : checkVersion(db, path);
+    // A submit, a change and a removal take as long with it. Moving the jobs to other tables would take longer.
+    db.exec('PRAGMA secure_delete = ON');
+    return { db, version };
   } catch (error) {
     db.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {

@@ -9,8 +9,8 @@ export interface SmallArtifacts {
   get(key: string): Uint8Array | null;
   /** Bytes; null if there is none. */
   size(key: string): number | null;
-  /** Whether there was one. */
-  remove(key: string): Promise<boolean>;
+  /** Writes also when there is none. */
+  remove(key: string): Promise<void>;
   /** Every stored key below the prefix. */
   list(prefix: string): StoredArtifact[];
 }
@@ -31,8 +31,6 @@ export function createEmbeddedSmallArtifacts(
     ),
     get: db.prepare('SELECT bytes FROM artifacts WHERE key = ?'),
     size: db.prepare('SELECT length(bytes) AS n FROM artifacts WHERE key = ?'),
-    // SQLite leaves what it deletes in pages that are free, and a backup copies those.
-    erase: db.prepare('UPDATE artifacts SET bytes = zeroblob(length(bytes)) WHERE key = ?'),
     remove: db.prepare('DELETE FROM artifacts WHERE key = ?'),
     all: db.prepare('SELECT key, length(bytes) AS n, modified_at FROM artifacts'),
     below: db.prepare(
@@ -51,11 +49,9 @@ export function createEmbeddedSmallArtifacts(
       const found = sql.size.get(key);
       return found === undefined ? null : Number(found.n);
     },
-    remove: key =>
-      group.run(() => {
-        sql.erase.run(key);
-        return sql.remove.run(key).changes === 1;
-      }),
+    async remove(key) {
+      await group.run(() => sql.remove.run(key));
+    },
     list(prefix) {
       const rows = prefix === '' ? sql.all.all() : sql.below.all(`${prefix}/`, `${prefix}${AFTER_SLASH}`);
       return rows.map(({ key, n, modified_at: at }) => ({

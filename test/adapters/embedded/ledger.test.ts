@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -197,4 +197,30 @@ describe('a disk that fails', () => {
     await ledger.submit(aJob(), OPEN);
     expect(seen).toEqual(['gone', 'update gone', 'update QUEUED']);
   });
+});
+
+it('leaves no prompt of a removed job in its file', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+  onTestFinished(() => rm(root, { recursive: true }));
+  const path = join(root, 'jobs.sqlite');
+  const ledger = openEmbeddedLedger({ path, feed: createEmbeddedFeed(), now: Date.now });
+  const jobs = Array.from({ length: 200 }, (_, n) => {
+    const job = aJob({ owner: 'alice', createdAt: 1_000 + n });
+    // Some are longer than a page.
+    const prompt = `prompt-of-${job.id} `.repeat(1 + (n % 5) * 40);
+    return { ...job, request: { ...job.request, prompt, label: `label-of-${job.id}` } };
+  });
+  for (const job of jobs) await ledger.submit(job, { maxQueue: 1_000, idempotency: null });
+  for (const job of jobs) {
+    await ledger.commit(advance(job, { type: 'canceled', at: 2_000, expiresAt: 3_000 }), job.revision, null);
+  }
+  const [kept, ...removed] = jobs;
+  for (const { id } of removed) await ledger.remove(id);
+  await ledger.close();
+  const file = await readFile(path);
+  expect(file.includes(`prompt-of-${kept?.id}`)).toBe(true);
+  const left = removed.filter(
+    ({ id }) => file.includes(`prompt-of-${id}`) || file.includes(`label-of-${id}`),
+  );
+  expect(left).toEqual([]);
 });
