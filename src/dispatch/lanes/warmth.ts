@@ -11,8 +11,9 @@ export interface Warmth {
   forget(engine: string): void;
   /** Names of the workflows that need no other models than those of the last job in the engine's queue. */
   of(engine: string): readonly string[];
-  /** Reads what other gateways claimed. Rejects with StoreUnavailable. */
+  /** Reads what other gateways claimed, and of which engines they know that the models are gone. Rejects with StoreUnavailable. */
   read(): Promise<void>;
+  /** Resolves when other gateways know what was forgotten, as far as the store responds. */
   stop(): Promise<void>;
 }
 
@@ -28,7 +29,8 @@ export function createWarmth({ workflows, claims, log }: WarmthOptions): Warmth 
   const last = new Map<string, string>();
   /** The newest mark of each engine: an older claim says nothing new, also after the engine was forgotten. */
   const marks = new Map<string, number>();
-  let forgetting: Promise<unknown> = Promise.resolve();
+  /** What other gateways are being told. */
+  const forgetting = new Set<Promise<void>>();
 
   function hear({ engine, workflow, mark }: LastClaim): void {
     if (mark <= (marks.get(engine) ?? 0)) return;
@@ -42,10 +44,13 @@ export function createWarmth({ workflows, claims, log }: WarmthOptions): Warmth 
     forget(engine) {
       const mark = marks.get(engine);
       if (!last.delete(engine) || claims === null || mark === undefined) return;
-      const forgotten = claims.forget({ engine, mark }).catch(error => {
-        log.debug({ engine, err: error }, 'other gateways may take the models of the engine for loaded');
-      });
-      forgetting = Promise.all([forgetting, forgotten]);
+      const forgotten = claims
+        .forget({ engine, mark })
+        .catch(error => {
+          log.debug({ engine, err: error }, 'other gateways may take the models of the engine for loaded');
+        })
+        .finally(() => forgetting.delete(forgotten));
+      forgetting.add(forgotten);
     },
     of(engine) {
       const name = last.get(engine);
@@ -53,14 +58,20 @@ export function createWarmth({ workflows, claims, log }: WarmthOptions): Warmth 
     },
     async read() {
       if (claims === null) return;
+      const before = [...marks];
       const found = await claims.read();
       for (const claim of found) hear(claim);
       const present = new Set(found.map(({ engine }) => engine));
-      for (const engine of marks.keys()) if (!present.has(engine)) marks.delete(engine);
+      for (const [engine, mark] of before) {
+        // A claim that came while it read may be newer than what it read.
+        if (present.has(engine) || marks.get(engine) !== mark) continue;
+        marks.delete(engine);
+        last.delete(engine);
+      }
     },
     async stop() {
       stopListening?.();
-      await forgetting;
+      await Promise.all(forgetting);
     },
   };
 }
