@@ -247,7 +247,7 @@ export function keepFleet(options: FleetOptions): Fleet {
         expiresAt: member.expiresAt,
       })),
     lanes: () => [...present.values()].flatMap(({ lanes }) => lanes),
-    hasLoaded: claimer.hasLoaded,
+    hasLoaded: workflow => engines().some(({ id }) => warmth.of(id).includes(workflow)),
     update,
     async stop() {
       stopped = true;

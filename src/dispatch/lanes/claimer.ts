@@ -1,17 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import {
-  type AskingLane,
-  type ClaimResult,
-  type Inability,
-  NO_INABILITY,
-  type RunningLimits,
-  workflowKey,
-} from '../../jobs/claims.ts';
+import type { AskingLane, ClaimResult, RunningLimits } from '../../jobs/claims.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Clock, Lease, Ledger } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Engine } from '../engines/engine.ts';
+import { createGroups, type Groups, othersCannot } from './groups.ts';
 import type { Warmth } from './warmth.ts';
 
 /** An idle lane. */
@@ -30,8 +24,6 @@ export interface Claimer {
   next(lane: IdleLane, signal: AbortSignal): Promise<Job | null | 'uncertain'>;
   /** The lane drives a job, from its claim to its end: another holder may have claimed it. */
   during<T>(lane: IdleLane, job: Job, work: () => Promise<T>): Promise<T>;
-  /** Whether an engine of this process has the models of the workflow loaded, or will have when its jobs have run. */
-  hasLoaded(workflow: string): boolean;
   stop(): Promise<void>;
 }
 
@@ -66,14 +58,6 @@ interface Entry extends IdleLane {
   /** Whether it goes, with what the present call has for it. */
   leaving: boolean;
   resolve(job: Job | null | 'uncertain'): void;
-}
-
-/** `IdleLanes` as they are counted. */
-interface Group {
-  readonly index: number;
-  readonly cannot: Inability;
-  engines: number;
-  spare: number;
 }
 
 /** Starts to claim jobs for the lanes that call `next`. */
@@ -301,7 +285,6 @@ export function startClaimer(options: ClaimerOptions): Claimer {
         vacate(lane);
       }
     },
-    hasLoaded: workflow => options.engines().some(({ id }) => warmth.of(id).includes(workflow)),
     async stop() {
       stopped = true;
       clearTimeout(timer);
@@ -310,55 +293,4 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       for (const { resolve } of idle.values()) resolve(null);
     },
   };
-}
-
-/** Idle lanes by what they can run. */
-interface Groups {
-  of(engine: Engine): Group;
-  all(): readonly Group[];
-}
-
-function createGroups(workflows: WorkflowCatalog): Groups {
-  const groups = new Map<string, Group>();
-  const known = new Map<Engine, Group>();
-  return {
-    of(engine) {
-      const found = known.get(engine);
-      if (found !== undefined) return found;
-      const cannot = inabilityOf(engine, workflows);
-      const kind = JSON.stringify(cannot);
-      const group = groups.get(kind) ?? { index: groups.size, cannot, engines: 0, spare: 0 };
-      groups.set(kind, group);
-      known.set(engine, group);
-      return group;
-    },
-    all: () => [...groups.values()],
-  };
-}
-
-/** What the engine cannot run, as `Engine.canRun` says of every workflow that is known. */
-function inabilityOf(engine: Engine, workflows: WorkflowCatalog): Inability {
-  const names = [
-    ...workflows.all().flatMap(({ name, version }) => (engine.canRun(name, version) ? [] : [name])),
-    ...workflows.broken().map(({ name }) => name),
-  ];
-  const except = workflows
-    .versions()
-    .filter(({ name, version }) => engine.canRun(name, version) === names.includes(name))
-    .map(({ name, version }) => workflowKey(name, version));
-  return names.length === 0 && except.length === 0 ? NO_INABILITY : { names, except };
-}
-
-/** Names of the workflows that no other ready engine can run; null: there is no other. */
-function othersCannot(
-  engine: Engine,
-  engines: readonly Engine[],
-  workflows: WorkflowCatalog,
-): readonly string[] | null {
-  const others = engines.filter(other => other.id !== engine.id && other.takesJobs());
-  if (others.length === 0) return null;
-  return workflows
-    .all()
-    .filter(({ name, version }) => !others.some(other => other.canRun(name, version)))
-    .map(({ name }) => name);
 }

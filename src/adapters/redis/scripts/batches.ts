@@ -1,5 +1,4 @@
 import { TURN_MS } from '../../../jobs/job.ts';
-import { ARRIVALS } from './claim.ts';
 import { LIMITS } from './limits.ts';
 import {
   announcing,
@@ -15,6 +14,7 @@ import {
   TAGS,
   UPDATES,
 } from './parts.ts';
+import { ARRIVALS } from './wake.ts';
 
 /**
  * Removes a job from its batch, and the batch after its last job. Jobs that a gateway of an earlier version removed are still in

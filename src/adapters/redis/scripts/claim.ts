@@ -1,127 +1,9 @@
-import { LOG_LIMIT } from '../../../jobs/advance.ts';
 import { LOOK_AHEAD, LOOK_AT, PREFERENCE_MS } from '../../../jobs/claims.ts';
 import { TURN_MS } from '../../../jobs/job.ts';
 import { TOOK } from './last-claims.ts';
 import { announcing, CLOCK, INDEX, LIMITED, NAMES, NUMBERS, ORDER, UPDATES } from './parts.ts';
-
-/**
- * Reads the halves of a record as text. Quotes within strings are escaped, so a quoted name with a colon is always a field, and
- * the first one is the record's own: no object before it has a field of this name (`jobs/job.ts`).
- */
-const FIELDS = `
--- The position after the string whose opening quote is at a position.
-local function afterString(text, from)
-  local at = from + 1
-  while true do
-    at = text:find('["\\\\]', at)
-    if text:byte(at) == 34 then return at + 1 end
-    at = at + 2
-  end
-end
-local function fieldAt(text, name)
-  local _, colon = text:find('"' .. name .. '":', 1, true)
-  if not colon then return nil end
-  local from = colon + 1
-  return from, text:byte(from) == 34 and afterString(text, from) or text:find('[,}]', from)
-end
-local function decoded(json) return cjson.decode('[' .. json .. ']')[1] end
--- The value of a field, nil for null. Not for objects and lists.
-local function valueOf(text, name)
-  local from, after = fieldAt(text, name)
-  local json = from and text:sub(from, after - 1)
-  if not json or json == 'null' then return nil end
-  return decoded(json)
-end
-`;
-
-/** Which workflow a job has, and which of its jobs an engine can run (`canRun` in `jobs/claims.ts`). */
-const ABILITY = `
-local function workflowOf(request)
-  return valueOf(request, 'workflow') or '', valueOf(request, 'workflowVersion') or ''
-end
-local function setOf(list)
-  local set = {}
-  for _, entry in ipairs(list) do set[entry] = true end
-  return set
-end
-local function canRun(cannot, name, version)
-  return (cannot.names[name] == true) == (cannot.except[version .. ' ' .. name] == true)
-end
-`;
-
-/**
- * Tells a gateway with idle lanes of an arrival. `parked` is a hash: by gateway, its idle lanes (`IdleLanes`) when it asked
- * last. A gateway without an entry asks by itself when one of its lanes becomes idle.
- */
-const WAKE = `
--- Wakes the gateway with the most idle engines, else the most idle lanes, of those that can run the workflow (nil: any). False
--- when there is none. A gateway that is no longer subscribed is forgotten.
-local function wakeOne(name, version, besides, message)
-  local parked = redis.call('HGETALL', key('parked'))
-  while true do
-    local best, groups, engines, spare = nil, nil, 0, 0
-    for n = 1, #parked, 2 do
-      if parked[n] ~= besides and parked[n + 1] ~= '' then
-        local idle = cjson.decode(parked[n + 1])
-        local e, s = 0, 0
-        for _, group in ipairs(idle) do
-          local cannot = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
-          if not name or canRun(cannot, name, version) then
-            e, s = e + group.engines, s + group.spare
-            group.able = true
-          end
-        end
-        if e > engines or (e == engines and s > spare) then best, groups, engines, spare = n, idle, e, s end
-      end
-    end
-    if not best then return false end
-    if announce('wake:' .. parked[best], message) > 0 then
-      local kind, left = engines > 0 and 'engines' or 'spare', 0
-      local counted = false
-      for _, group in ipairs(groups) do
-        if group.able and not counted and group[kind] > 0 then
-          group[kind] = group[kind] - 1
-          counted = true
-        end
-        group.able = nil
-        left = left + group.engines + group.spare
-      end
-      if left > 0 then
-        redis.call('HSET', key('parked'), parked[best], cjson.encode(groups))
-      else
-        redis.call('HDEL', key('parked'), parked[best])
-      end
-      return true
-    end
-    redis.call('HDEL', key('parked'), parked[best])
-    parked[best + 1] = ''
-  end
-end
-`;
-
-/**
- * Announces a new job: to one gateway, and to all of version 3 of the store, which the plus sign is for: later ones ignore such
- * a message. Needs `announcing`.
- */
-export const ARRIVALS = `${FIELDS}${ABILITY}${WAKE}
-local function arrived(id, request)
-  local name, version = workflowOf(request)
-  wakeOne(name, version, nil, '1')
-  announce('waiting', '+' .. id)
-end
-`;
-
-/**
- * Puts a job of a caller back in the queue, and tells a gateway that can run it. To be used in a block of its own, so that
- * most commits skip it. Needs LIMITED, `announcing` and a variable `owner`.
- */
-export const NEXT_OF_CALLER = `${FIELDS}${ABILITY}${WAKE}
-local id = putBack(owner)
-if id then
-  local name, version = workflowOf(redis.call('HGET', record(id), 'request'))
-  wakeOne(name, version, nil, '1')
-end
-`;
+import { FIELDS, REWRITE } from './record.ts';
+import { ABILITY, WAKE } from './wake.ts';
 
 /** Chooses jobs for idle lanes and claims them. */
 export const claim = (sharded: boolean): string => `
@@ -131,7 +13,7 @@ export const claim = (sharded: boolean): string => `
 -- ARGV: 1 prefix, 2 gateway, 3 the claim as JSON.
 -- Returns: {time to ask again or '', 1 if jobs were left, 1 if a lane was blocked, {lane that has a job, …}, number of lane from 1,
 --   state, request, …}: the state is the one before.
-${NAMES}${CLOCK}${LIMITED}${INDEX}${NUMBERS}${ORDER}${announcing(sharded)}${UPDATES}${FIELDS}${ABILITY}${WAKE}${TOOK}
+${NAMES}${CLOCK}${LIMITED}${INDEX}${NUMBERS}${ORDER}${announcing(sharded)}${UPDATES}${FIELDS}${REWRITE}${ABILITY}${WAKE}${TOOK}
 local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
 local blocked, occupied = 0, {}
@@ -342,30 +224,6 @@ for n, job in ipairs(candidates) do
   end
 end
 
-local function set(text, name, json)
-  local from, after = fieldAt(text, name)
-  if not from then return '{"' .. name .. '":' .. json .. ',' .. text:sub(2) end
-  return text:sub(1, from - 1) .. json .. text:sub(after)
-end
--- Adds an entry to the log, which keeps the last ${LOG_LIMIT}.
-local function logged(state, entry)
-  local _, open = state:find('"log":[', 1, true)
-  local starts, pos = {}, open + 1
-  while true do
-    pos = state:find('["{%]]', pos)
-    local char = state:byte(pos)
-    if char == 34 then
-      pos = afterString(state, pos)
-    elseif char == 123 then
-      starts[#starts + 1] = pos
-      pos = pos + 1
-    else
-      break
-    end
-  end
-  local first = #starts >= ${LOG_LIMIT} and starts[#starts - ${LOG_LIMIT} + 2] or open + 1
-  return state:sub(1, open) .. state:sub(first, pos - 1) .. (#starts > 0 and ',' or '') .. entry .. state:sub(pos)
-end
 local function claimed(state, lane)
   local engine, prompt = cjson.encode(lane.engine), cjson.encode(lane.promptId)
   state = set(state, 'revision', whole(valueOf(state, 'revision') + 1))

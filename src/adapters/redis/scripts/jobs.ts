@@ -1,7 +1,6 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
 import { LEAVE_BATCH } from './batches.ts';
-import { ARRIVALS, NEXT_OF_CALLER } from './claim.ts';
 import { LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
 import {
@@ -17,6 +16,7 @@ import {
   TAGS,
   UPDATES,
 } from './parts.ts';
+import { ARRIVALS, NEXT_OF_CALLER } from './wake.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
