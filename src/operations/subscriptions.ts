@@ -152,7 +152,7 @@ class Group implements Place {
 
   fail(error: unknown): void {
     const source = this.#source;
-    // Every subscriber has left.
+    // Every subscriber has left: none could be told.
     if (source === null) return;
     this.#close();
     const result = source.failure(error);

@@ -40,7 +40,7 @@ export class SocketOperation implements Subscriber, InFlight {
   /** Makes it the subscriber of its subscription. It leaves at once if the client has not waited for that. */
   take(seat: Seat): this {
     this.#seat = seat;
-    if (!this.isWanted) this.leave();
+    if (!this.#isWanted) this.leave();
     return this;
   }
 
@@ -78,24 +78,24 @@ export class SocketOperation implements Subscriber, InFlight {
   }
 
   /** Whether the client still waits for it: it has not completed it, and the socket is open. */
-  get isWanted(): boolean {
+  get #isWanted(): boolean {
     return this.#session.isOpen && this.#session.has(this);
   }
 
   /** Sends a result, whatever waits in the connection's buffer. */
   next({ message }: SharedResult): void {
-    if (this.isWanted) this.#write(message);
+    if (this.#isWanted) this.#write(message);
   }
 
   /** Ends it with an `error` message: it was not executed. */
   fail(errors: readonly GraphQLFormattedError[]): void {
-    if (this.isWanted) this.#write(bytesOf(`,"type":"error","payload":${JSON.stringify(errors)}}`));
+    if (this.#isWanted) this.#write(bytesOf(`,"type":"error","payload":${JSON.stringify(errors)}}`));
     this.leave();
   }
 
   /** Ends it with a `complete` message. */
   complete(): void {
-    if (this.isWanted) this.#write(',"type":"complete"}');
+    if (this.#isWanted) this.#write(',"type":"complete"}');
     this.leave();
   }
 
