@@ -2,8 +2,6 @@ import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { createListeners } from '../../concurrency/listeners.ts';
-import { advance } from '../../jobs/advance.ts';
-import { assign, type ClaimRequest, claimedBy, lanesOf, NO_INABILITY } from '../../jobs/claims.ts';
 import type { Delivery } from '../../jobs/delivery.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { isWaiting, type Job } from '../../jobs/job.ts';
@@ -11,6 +9,7 @@ import type { Clock, CommitResult, Durations, Lease, Ledger, Secrets } from '../
 import { createEmbeddedAgreements } from './agreements.ts';
 import { createBatchTables } from './batches.ts';
 import { createCallerTable } from './callers.ts';
+import { createClaims } from './claims.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
@@ -119,27 +118,14 @@ export function openEmbeddedLedger({
     return 'ok';
   }
 
-  function claim({ lanes: asking, idle, at, patienceMs, running = {} }: ClaimRequest) {
-    const held = asking.filter(({ lease }) => lanes.isHeld(lease));
-    const valid = held.filter(({ lease }) => !lanes.isOccupied(lease.lane));
-    const occupied = held.filter(lane => !valid.includes(lane)).map(({ lease }) => lease.lane);
-    const able = valid.filter(({ engine }) => !lanes.jobs(lanesOf(engine)).some(({ suspect }) => suspect));
-    const choosing = able.map(lane => ({ ...lane, cannot: idle[lane.group]?.cannot ?? NO_INABILITY }));
-    const limits = callers.limits(running);
-    const { chosen, ...rest } = assign(choosing, queue.candidates(limits), at, patienceMs, limits.slots);
-    const claimed = chosen.flatMap(({ lane: index, job: id }) => {
-      const lane = able[index];
-      const before = rows.get(id);
-      if (lane === undefined || before === null) return [];
-      const job = advance(before, claimedBy(lane, at));
-      const number = numbers.next();
-      return commit(job, number, before.revision, lane.lease, []) === 'ok'
-        ? [{ lane: lane.lease.lane, before, job, number }]
-        : [];
-    });
-    for (const owner of callers.limits(running).reached) atLimit.add(owner);
-    return { claimed, result: { ...rest, occupied, blocked: able.length < valid.length } };
-  }
+  const claim = createClaims({
+    lanes,
+    callers,
+    queue,
+    rows,
+    numbers,
+    commit: (next, number, fromRevision, lease) => commit(next, number, fromRevision, lease, []),
+  });
 
   /** Call it when a job without a lane was stored, or a job was removed: it may have left a lane. */
   function outOfLane(owner: string | null): void {
@@ -243,8 +229,9 @@ export function openEmbeddedLedger({
       await flush();
     },
     async claim(request) {
-      const { result, claimed } = await group.run(() => claim(request));
-      queue.passedOver(result.passed, request.at);
+      const { claimed, passed, atLimit: reached, rest } = await group.run(() => claim(request));
+      for (const owner of reached) atLimit.add(owner);
+      queue.passedOver(passed, request.at);
       for (const { job, number } of claimed) {
         queue.left(job.id);
         numbers.committed({ jobId: job.id, number, job }, job.owner);
@@ -254,8 +241,7 @@ export function openEmbeddedLedger({
         await flush();
         numbers.flushed(last.number);
       }
-      const { againAt, more, blocked, occupied } = result;
-      return { claimed, againAt, more, blocked, occupied };
+      return { claimed, ...rest };
     },
     async keepLanes(held, wanted, ttlMs) {
       return transact(() => lanes.keep(held, wanted, ttlMs));

@@ -15,7 +15,7 @@ import { asList, asNumber, reach } from './replies.ts';
  * the records of its jobs, and those that are gone are skipped.
  *
  * Gateways before version 6 know no limit of running jobs. They claim from the queue, where the jobs of a caller at its limit are
- * not (`LIMITED` in `scripts/parts.ts`), and neither count what they claim for a caller nor put a job back when one of its jobs
+ * not (`LIMITED` in `scripts/limits.ts`), and neither count what they claim for a caller nor put a job back when one of its jobs
  * leaves a lane. Later ones do: when they take over a lane, and for a caller without jobs in lanes whenever they claim.
  *
  * What is read has to be understood from the version before on: `record.ts` adds fields that came later.

@@ -1,11 +1,10 @@
 import { TURN_MS } from '../../../jobs/job.ts';
-import { LIMITS } from './limits.ts';
+import { LIMITED, LIMITS } from './limits.ts';
 import {
   announcing,
   CLOCK,
   COUNT,
   INDEX,
-  LIMITED,
   NAMES,
   NUMBERS,
   READ,

@@ -1,7 +1,8 @@
 import { LOOK_AHEAD, LOOK_AT, PREFERENCE_MS } from '../../../jobs/claims.ts';
 import { TURN_MS } from '../../../jobs/job.ts';
 import { TOOK } from './last-claims.ts';
-import { announcing, CLOCK, INDEX, LIMITED, NAMES, NUMBERS, ORDER, UPDATES } from './parts.ts';
+import { LIMITED } from './limits.ts';
+import { announcing, CLOCK, INDEX, NAMES, NUMBERS, ORDER, UPDATES } from './parts.ts';
 import { FIELDS, REWRITE } from './record.ts';
 import { ABILITY, WAKE } from './wake.ts';
 

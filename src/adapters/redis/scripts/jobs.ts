@@ -1,21 +1,9 @@
 import { TURN_MS } from '../../../jobs/job.ts';
 import { REMOVALS_KEPT, REMOVALS_KEPT_MS } from '../../../jobs/ports.ts';
 import { LEAVE_BATCH } from './batches.ts';
-import { LIMITS } from './limits.ts';
+import { LIMITED, LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
-import {
-  announcing,
-  CLOCK,
-  INDEX,
-  LIMITED,
-  NAMES,
-  NUMBERS,
-  READ,
-  REPEATED,
-  STORE,
-  TAGS,
-  UPDATES,
-} from './parts.ts';
+import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, STORE, TAGS, UPDATES } from './parts.ts';
 import { ARRIVALS, NEXT_OF_CALLER } from './wake.ts';
 
 /** Stores a new job, once per idempotency key. */

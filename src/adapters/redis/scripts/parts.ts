@@ -42,49 +42,6 @@ end
 `;
 
 /**
- * Callers at the limit of their policy. Their waiting jobs are moved from the queue to `limited:<owner>` by the claim that meets
- * them, with their scores, and come back one by one (`putBack`): while a caller is below its limit and has such jobs, one that
- * precedes them all is in the queue, and a claim that meets it looks at the others, too. `owner` is `:name`.
- */
-export const LIMITED = `
--- How many jobs of a caller lanes hold. Gateways before version 6 leave entries of jobs that are no longer in a lane, which
--- are dropped when there seem to be as many as a limit.
-local function heldBy(owner, limit)
-  local set = key('held' .. owner)
-  local count = redis.call('SCARD', set)
-  if count < limit then return count end
-  for _, id in ipairs(redis.call('SMEMBERS', set)) do
-    if redis.call('HEXISTS', key('held'), id) == 0 then count = count - redis.call('SREM', set, id) end
-  end
-  return count
-end
-local function unlimit(owner, id)
-  local list = key('limited' .. owner)
-  if redis.call('ZREM', list, id) == 1 and redis.call('EXISTS', list) == 0 then
-    redis.call('SREM', key('limited'), owner)
-  end
-end
--- Moves the best of a caller's limited jobs to the queue. Returns its id; nil: there is none.
-local function putBack(owner)
-  local list, id = key('limited' .. owner), nil
-  repeat
-    local found = redis.call('ZPOPMIN', list)
-    id = found[1]
-    -- Gateways before version 6 leave entries of jobs that no longer wait.
-    local waits = id and redis.call('HGET', record(id), 'waiting') == '1'
-    if waits then redis.call('ZADD', key('queue'), found[2], id) end
-  until waits or not id
-  if redis.call('EXISTS', list) == 0 then redis.call('SREM', key('limited'), owner) end
-  return id
-end
--- Sets the policy of a caller; '': it has none.
-local function setPolicy(owner, policy)
-  if owner == '' then return end
-  if policy == '' then redis.call('HDEL', key('policies'), owner) else redis.call('HSET', key('policies'), owner, policy) end
-end
-`;
-
-/**
  * Updates the indices of a job. `fixed` holds what never changes after submit: the owner as `:name` or empty, the time
  * of submit, the score and the share. `was` and `is` hold the columns that change; they are NOWHERE before submit and
  * after removal. Returns whether a limited job of the owner has to be put back: a job left its lane, or left the queue for good.
