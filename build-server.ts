@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { renameSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,11 +26,10 @@ const ENTRY_CODE = `
 /** Stands for `node:http` while bundling. */
 const HTTP = '\0node:http';
 
-/** Bundles it. Rejects when it has errors. */
+/** Bundles it, and only then replaces an earlier bundle, which gateways may be starting from. Rejects when it has errors. */
 export async function buildServer(): Promise<void> {
   const { rolldown } = await import('rolldown');
   console.log('Bundling the gateway');
-  rmSync(outDir, { recursive: true, force: true });
   const bundle = await rolldown({
     input: { main: ENTRY },
     cwd: root,
@@ -86,8 +85,9 @@ export async function buildServer(): Promise<void> {
       },
     ],
   });
+  const made = `${outDir}-${process.pid}`;
   await bundle.write({
-    dir: outDir,
+    dir: made,
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: '[name].js',
@@ -95,6 +95,8 @@ export async function buildServer(): Promise<void> {
     sourcemapExcludeSources: true,
   });
   await bundle.close();
+  rmSync(outDir, { recursive: true, force: true });
+  renameSync(made, outDir);
 }
 
 /**

@@ -1,16 +1,20 @@
-import { hash } from 'node:crypto';
-import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { utimesSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { buildPages, isStale } from './build-pages.ts';
 import { buildServer } from './build-server.ts';
+import { hashOfLock, isBuilt, STAMP } from './built.js';
 
-/** Builds what `npm start` serves and runs, into `dist`. Runs at `npm ci`, and before a start when a source is newer. */
+/**
+ * Builds what `npm start` serves and runs into `dist`, if a source is newer. Runs at `npm ci`, before a start and before the
+ * tests.
+ */
 
-const stamp = fileURLToPath(new URL('dist/built', import.meta.url));
-const lock = fileURLToPath(new URL('package-lock.json', import.meta.url));
-const begun = new Date();
-if (isStale()) await buildPages();
-await buildServer();
-// A source that changed meanwhile is newer.
-writeFileSync(stamp, hash('sha256', readFileSync(lock)));
-utimesSync(stamp, begun, begun);
+if (!isBuilt()) {
+  const stamp = fileURLToPath(new URL(STAMP, import.meta.url));
+  const begun = new Date();
+  if (isStale()) await buildPages();
+  await buildServer();
+  // A source that changed meanwhile is newer.
+  writeFileSync(stamp, hashOfLock());
+  utimesSync(stamp, begun, begun);
+}

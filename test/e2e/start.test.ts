@@ -13,6 +13,7 @@ import { waitForEnd } from '../support/watch.ts';
 
 const FILES = [
   'start.js',
+  'built.js',
   'build-start.ts',
   'build-pages.ts',
   'build-server.ts',

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { installPackages } from '../../../install.ts';
 
 const run = promisify(execFile);
-/** Builds the pages, and the bundle that gateways of their own process run. */
+/** Builds the pages, and the bundle that gateways of their own process run, where they are missing or older than a source. */
 const BUILD = fileURLToPath(new URL('../../../build-start.ts', import.meta.url));
 const REDIS_NAMES = ['redis-server', 'valkey-server'];
 const REDIS_ADVICE =
