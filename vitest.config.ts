@@ -25,10 +25,15 @@ const SLOW = [
 ];
 
 /**
- * Files that run in a process of their own, because they measure its memory. All others share the processes of the workers, and
- * in them the modules that are loaded: loading them takes longer than most files do. They leave nothing behind that others see.
+ * Files that run in a process of their own, because they measure its memory or change what all of it shares, as the decoders of
+ * images are. All others share the processes of the workers, and in them the modules that are loaded: loading them takes longer
+ * than most files do. They leave nothing behind that others see.
  */
-const ALONE = ['test/http/limits/sockets.test.ts', 'test/http/rest/{download,errors,uploads}.test.ts'];
+const ALONE = [
+  'test/http/limits/sockets.test.ts',
+  'test/http/rest/{download,errors,uploads}.test.ts',
+  'test/images/decoders.test.ts',
+];
 
 export default defineConfig(({ mode }) => ({
   test: {

@@ -71,7 +71,8 @@ export function requests(world: World): fc.Arbitrary<Asked> {
   );
 }
 
-function requestTo(operation: Operation, world: World): fc.Arbitrary<Asked> {
+/** Requests to one operation, of the same kinds. */
+export function requestTo(operation: Operation, world: World): fc.Arbitrary<Asked> {
   return fc
     .tuple(pathOf(operation), queryOf(operation), headersOf(operation), bodyOf(operation, world))
     .map(([path, query, headers, sent]) => ({
