@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { stripTypeScriptTypes } from 'node:module';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { z } from 'zod';
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const FOLDER = '/client-under-test';
@@ -67,4 +68,38 @@ export async function openClientPage(page: Page, origin: string): Promise<void> 
   const imports = { 'graphql-ws/client': `${FOLDER}/graphql-ws/client.js` };
   await page.addScriptTag({ type: 'importmap', content: JSON.stringify({ imports }) });
   await page.evaluate(`import('${FOLDER}/client.ts').then(module => { window.qwen = module; })`);
+}
+
+const tracedEvents = z.object({
+  traceEvents: z.array(
+    z.object({
+      name: z.string(),
+      pid: z.number(),
+      tid: z.number(),
+      /** Microseconds, as `tdur`, which counts only the time in which the thread ran. */
+      ts: z.number(),
+      tdur: z.number().optional(),
+    }),
+  ),
+});
+
+/**
+ * Resolves with the milliseconds of CPU that each task of the page's main thread took during `action`. What a user sees as a
+ * stall is a long task; its time on the clock would also count what other processes of a busy machine take.
+ */
+export async function tasksDuring(page: Page, action: () => Promise<void>): Promise<number[]> {
+  const browser = page.context().browser();
+  if (browser === null) throw new Error('the page has no browser');
+  await browser.startTracing(page, { categories: ['toplevel', 'blink.user_timing'] });
+  await page.evaluate('void performance.mark("begin")');
+  await action();
+  await page.evaluate('void performance.mark("end")');
+  const { traceEvents } = tracedEvents.parse(JSON.parse(String(await browser.stopTracing())));
+  const begin = traceEvents.find(({ name }) => name === 'begin');
+  const end = traceEvents.find(({ name }) => name === 'end');
+  if (begin === undefined || end === undefined) throw new Error('the trace has no marks');
+  return traceEvents.flatMap(({ name, pid, tid, ts, tdur = 0 }) => {
+    const isOfPage = name.endsWith('RunTask') && pid === begin.pid && tid === begin.tid;
+    return isOfPage && ts > begin.ts && ts < end.ts ? [tdur / 1000] : [];
+  });
 }
