@@ -162,7 +162,7 @@ describe('a disk that fails', () => {
     expect(await artifacts.size(key)).toBe(8);
   });
 
-  it('keeps changes from watchers until they are flushed, of which the one that tries again learns', async () => {
+  it('publishes a change once it is flushed, at the latest when its commit is tried again', async () => {
     const { disk, feed, ledger } = await failing();
     const job = aJob();
     await ledger.submit(job, OPEN);
