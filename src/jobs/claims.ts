@@ -56,7 +56,7 @@ export type RunningLimits = Readonly<Record<string, number>>;
 
 /** Where a job waits. */
 export interface Place {
-  /** Jobs queued before it, without those of other callers that wait because of a limit of their own; 0: it is next. */
+  /** Jobs queued before it, without those of other callers for as long as these are at the limit of their policy; 0: it is next. */
   readonly ahead: number;
   /** Set while lanes hold as many jobs of its caller as the caller's policy allows. */
   readonly limited: {

@@ -204,7 +204,7 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     },
     async place(job, running = {}) {
       if (!isWaiting(job)) return null;
-      if (job.owner === null || Object.keys(running).length === 0) {
+      if (Object.keys(running).length === 0) {
         const ahead = await reach(client.zrank(keys.queue, job.id));
         if (ahead !== null) return { ahead, limited: null };
       }

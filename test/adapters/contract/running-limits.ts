@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { AskingLane, ClaimResult, RunningLimits } from '../../../src/jobs/claims.ts';
-import type { Job } from '../../../src/jobs/job.ts';
+import { type Job, TURN_MS } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
 import { asking, idleLanes } from '../../support/lanes.ts';
 import { END, OPEN, type UnderTest } from './under-test.ts';
@@ -65,6 +65,39 @@ export function runningLimitContract(under: () => UnderTest): void {
     expect(await ledger.place(next, ONE)).toMatchObject({ ahead: 0, limited: null });
     expect(ids(await ask(lanes, ONE))).toEqual([next.id]);
     expect(ids(await ask(lanes, ONE))).toEqual([]);
+  });
+
+  it('tells the places of jobs, whether a lane has asked since a caller reached its limit or not', async () => {
+    const { ledger } = under().store;
+    const yours = await submit('b', { policy: null });
+    const mine = [await submit('a'), await submit('a'), await submit('a'), await submit('a')];
+    const second = mine[1] ?? neverMind();
+    // Both are of no caller, and the first has the same turn as the caller's second job: the ids decide.
+    const other = { owner: null, request: { ...aJob().request, workflow: 'other' } };
+    const free = await under().stored({ ...other, createdAt: second.createdAt + TURN_MS });
+    const last = await under().stored({ ...other, createdAt: second.createdAt + 9 * TURN_MS });
+    const n = free.id < second.id ? 1 : 0;
+    const places = async (running: RunningLimits) => {
+      const jobs = await ledger.getMany([yours, ...mine, free, last].map(({ id }) => id));
+      return Promise.all(jobs.map(job => (job === null ? null : ledger.place(job, running))));
+    };
+    const at = (ahead: number) => ({ ahead, limited: null });
+    const limited = (ahead: number, own: number) => ({ ahead, limited: { limit: 1, ahead: own } });
+    expect(await places(TWO)).toEqual([at(0), at(1), at(2 + n), at(4), at(5), at(3 - n), at(6)]);
+
+    const lanes = await lanesOf('e:1#0', 'e:2#0', 'e:3#0');
+    const first = [...ids(await ask(lanes.slice(0, 1), TWO)), ...ids(await ask(lanes.slice(1, 2), TWO))];
+    expect(first).toEqual([yours.id, mine[0]?.id]);
+    // Lanes hold one of the two that the policy allows, which is all of another limit. No lane has asked with that.
+    const reached = [null, null, limited(n, 0), limited(2, 1), limited(3, 2), at(0), at(1)];
+    expect(await places(ONE)).toEqual(reached);
+    // Now one does, which cannot run the others.
+    expect(ids(await ask(lanes.slice(2), ONE, ['other']))).toEqual([]);
+    expect(await places(ONE)).toEqual(reached);
+    // These come behind those that the lane has passed over.
+    const later = await submit('a');
+    expect(await ledger.place(later, ONE)).toEqual(limited(4, 3));
+    expect(await places(ONE)).toEqual(reached);
   });
 
   it('counts the jobs that no further lane could take', async () => {

@@ -1,4 +1,4 @@
-import { announcing, CLOCK, NAMES } from './parts.ts';
+import { announcing, CLOCK, NAMES, ORDER } from './parts.ts';
 
 /**
  * The limits of submits. `owner` is `:name` or empty, `share` that of its jobs, work is in thousandths of megapixel-steps, and a
@@ -87,6 +87,19 @@ local owner = ':' .. ARGV[3]
 return { tonumber(redis.call('HGET', KEYS[1], ARGV[3]) or '0'), heldBy(owner, 0), workOf(owner, clock(ARGV[2])) }
 `;
 
+/** Counts jobs of a caller, `:name`, in lanes. */
+const NOT_STARTED = `
+-- How many of the jobs that lanes hold have not started.
+local function notStarted(owner)
+  local count = 0
+  for _, id in ipairs(redis.call('SMEMBERS', key('held' .. owner))) do
+    local inLane = redis.call('HEXISTS', key('held'), id) == 1
+    if inLane and redis.call('HGET', record(id), 'status') == 'QUEUED' then count = count + 1 end
+  end
+  return count
+end
+`;
+
 /** Counts the jobs that wait for a limit. */
 export const countLimited = `
 -- Purpose: counts the waiting jobs that are more than their callers may have in lanes besides those that are there. Looks at the
@@ -94,7 +107,7 @@ export const countLimited = `
 -- KEYS[1]: the hash of queued jobs by share, which for an identified caller is the caller.
 -- ARGV: 1 prefix, 2 limits by policy as JSON.
 -- Returns: the number.
-${NAMES}${LIMITED}
+${NAMES}${LIMITED}${NOT_STARTED}
 local limits, total = cjson.decode(ARGV[2]), 0
 local queued = redis.call('HGETALL', KEYS[1])
 for n = 1, #queued, 2 do
@@ -103,11 +116,7 @@ for n = 1, #queued, 2 do
   local limit = policy and limits[policy]
   if limit then
     local held = heldBy(owner, limit)
-    for _, id in ipairs(redis.call('SMEMBERS', key('held' .. owner))) do
-      local inLane = redis.call('HEXISTS', key('held'), id) == 1
-      if inLane and redis.call('HGET', record(id), 'status') == 'QUEUED' then waiting = waiting - 1 end
-    end
-    total = total + math.max(0, waiting - math.max(0, limit - held))
+    total = total + math.max(0, waiting - notStarted(owner) - math.max(0, limit - held))
   end
 end
 return total
@@ -115,27 +124,53 @@ return total
 
 /** Where a job waits. */
 export const readPlace = `
--- Purpose: counts the jobs before a waiting job, and says whether its caller is at its limit. Other callers' jobs that wait for
---   their own limits are not in the queue, so they do not count.
+-- Purpose: counts the jobs before a waiting job, without those of other callers at their limit, and says whether its own caller is
+--   at its limit. Jobs that no claim has met since their caller reached its limit are still in the queue: they are looked for there.
 -- KEYS[1]: the queue.
 -- ARGV: 1 prefix, 2 id, 3 owner as ':name' or '', 4 limits by policy as JSON.
--- Returns: {jobs before it, those of them that wait for the caller's limit, the limit or ''}, or {} when it does not wait.
-${NAMES}${LIMITED}
-local owner = ARGV[3]
-local queued, list = redis.call('ZRANK', KEYS[1], ARGV[2]), key('limited' .. owner)
-local own = 0
-if not queued then
-  local score = redis.call('ZSCORE', list, ARGV[2])
-  if not score then return {} end
-  own = redis.call('ZRANK', list, ARGV[2])
-  queued = redis.call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
-elseif owner ~= '' then
-  own = redis.call('ZCOUNT', list, '-inf', '(' .. redis.call('ZSCORE', KEYS[1], ARGV[2]))
+-- Returns: {jobs before it, those of them of the caller, the limit or ''}, or {} when it does not wait. The second is right only
+--   where there is a limit.
+${NAMES}${LIMITED}${NOT_STARTED}${ORDER}
+local id, owner, limits = ARGV[2], ARGV[3], cjson.decode(ARGV[4])
+local list = owner ~= '' and key('limited' .. owner)
+local score = redis.call('ZSCORE', KEYS[1], id) or (list and redis.call('ZSCORE', list, id))
+if not score then return {} end
+local function ahead(name)
+  local count = redis.call('ZCOUNT', name, '-inf', '(' .. score)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', name, score, score)) do
+    if before(other, id) then count = count + 1 end
+  end
+  return count
 end
-local policy = owner ~= '' and redis.call('HGET', key('policies'), owner)
-local limit = policy and cjson.decode(ARGV[4])[policy]
-if limit and heldBy(owner, limit) < limit then limit = nil end
-return { queued + own, own, limit or '' }
+
+-- The limits of the callers that are at theirs, and how many of their jobs are in the queue.
+local reached, total = {}, 0
+for _, job in ipairs(redis.call('HKEYS', key('held'))) do
+  local caller = redis.call('HGET', record(job), 'owner')
+  if caller and caller ~= '' and reached[caller] == nil then
+    local policy = redis.call('HGET', key('policies'), caller)
+    local limit = policy and limits[policy]
+    reached[caller] = limit and heldBy(caller, limit) >= limit and limit or false
+    if reached[caller] then
+      local waiting = redis.call('ZCARD', key('list:QUEUED' .. caller)) - notStarted(caller)
+      total = total + math.max(0, waiting - redis.call('ZCARD', key('limited' .. caller)))
+    end
+  end
+end
+
+local queued, others, own = ahead(KEYS[1]), 0, list and ahead(list) or 0
+local count = queued + own
+for from = 0, queued - 1, 1000 do
+  if total == 0 then break end
+  for _, other in ipairs(redis.call('ZRANGE', KEYS[1], from, math.min(from + 1000, queued) - 1)) do
+    local caller = redis.call('HGET', record(other), 'owner')
+    if caller and reached[caller] then
+      if caller == owner then own = own + 1 else others = others + 1 end
+      total = total - 1
+    end
+  end
+end
+return { count - others, own, reached[owner] or '' }
 `;
 
 /** Applies changed policies. */
