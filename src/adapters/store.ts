@@ -5,7 +5,7 @@ import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';
 import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
-import { TABLES_VERSION } from './embedded/migrations.ts';
+import type { MoveEvent } from './embedded/migrations.ts';
 import type { SmallArtifacts } from './embedded/small-artifacts.ts';
 import { serveSnapshots } from './embedded/snapshots.ts';
 
@@ -46,11 +46,12 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     return connectRedis({ url: redisUrl, log, ...(redisCaFile === null ? {} : { caFile: redisCaFile }) });
   }
   const feed = createEmbeddedFeed();
-  const ledger = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
-  const { openedVersion: from } = ledger;
-  if (from !== 0 && from !== TABLES_VERSION) {
-    log.info({ from, to: TABLES_VERSION }, 'moved the job file to a newer version');
-  }
+  const ledger = openEmbeddedLedger({
+    path: join(dataDir, 'jobs.sqlite'),
+    feed,
+    now,
+    onMove: logMove(log, now),
+  });
   const snapshots = await serveSnapshots(ledger.copy, dataDir, log);
   return {
     ledger,
@@ -66,5 +67,34 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
       await snapshots?.stop();
       await ledger.close();
     },
+  };
+}
+
+/** Logs how far the job file is moved to a newer version: the gateway does nothing else meanwhile, and does not listen. */
+function logMove(log: Log, now: Clock): (event: MoveEvent) => void {
+  let [startedAt, stepAt] = [0, 0];
+  const secondsSince = (at: number): number => Number(((now() - at) / 1000).toFixed(1));
+  return event => {
+    switch (event.kind) {
+      case 'started': {
+        const { from, to, jobs } = event;
+        startedAt = now();
+        stepAt = startedAt;
+        log.info({ from, to, jobs }, 'moving the job file to a newer version before the gateway listens');
+        return;
+      }
+      case 'step':
+        log.info(
+          { version: event.version, seconds: secondsSince(stepAt) },
+          'moved the job file one version forward',
+        );
+        stepAt = now();
+        return;
+      case 'ended':
+        log.info({ seconds: secondsSince(startedAt) }, 'moved the job file to a newer version');
+        return;
+      default:
+        event satisfies never;
+    }
   };
 }

@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { TABLES_VERSION } from '../../src/adapters/embedded/migrations.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startGatewayProcess, startRig } from '../support/gateway.ts';
-import { recordLog } from '../support/log.ts';
+import { type RecordedLog, recordLog } from '../support/log.ts';
 import { type Receiver, startReceiver } from '../support/receiver.ts';
 import { fetchJson, postEdit, submit } from '../support/requests.ts';
 import { restoreEmbedded, restoreRedis } from '../support/stores/earlier.ts';
@@ -70,6 +71,25 @@ function setVersion(version: number, gateway: string | null): void {
   db.close();
 }
 
+/** Expects the lines of a move: its start, a line for each version, its end with the time, and only then that the gateway listens. */
+function expectMove({ lines }: RecordedLog, from: number, jobs: number): void {
+  const about = lines.filter(({ message }) => /job file|listening/.test(message));
+  const versions = Array.from({ length: TABLES_VERSION - from }, (_, n) => from + 1 + n);
+  const seconds = expect.any(Number);
+  expect(about.map(({ level, message, fields }) => ({ level, message, ...fields }))).toEqual([
+    {
+      ...{ level: 'info', from, to: TABLES_VERSION, jobs },
+      message: 'moving the job file to a newer version before the gateway listens',
+    },
+    ...versions.map(version => ({
+      ...{ level: 'info', version, seconds },
+      message: 'moved the job file one version forward',
+    })),
+    { level: 'info', seconds, message: 'moved the job file to a newer version' },
+    expect.objectContaining({ message: 'listening' }),
+  ]);
+}
+
 describe.each(['embedded', 'redis'] as const)('a store of the first version: %s', kind => {
   it('is moved forward with all its jobs, which go on', async () => {
     const where = { dataDir, engineUrl: engine.url, webhookUrl: receiver.url };
@@ -84,6 +104,7 @@ describe.each(['embedded', 'redis'] as const)('a store of the first version: %s'
     const rig = await startRig(overrides, log);
     try {
       expect(log.has('info', MOVED)).toBe(true);
+      if (kind === 'embedded') expectMove(log, 2, Object.keys(jobs).length);
       expect(await idsOf(rig.url)).toEqual(Object.values(jobs).toSorted());
 
       const image = await fetch(`${rig.url}/download/${jobs.completed}`);

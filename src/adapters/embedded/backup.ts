@@ -61,7 +61,7 @@ async function snapshotInto(path: string, { dataDir, onProgress, signal }: Backu
   const show = ({ copied, total }: Pages): void => onProgress({ stage: 'jobs', done: copied, total });
   const socket = await connectTo(join(dataDir, SNAPSHOT_SOCKET));
   if (socket === null) {
-    const { db } = openDatabase(join(dataDir, DATABASE), { update: false });
+    const db = openDatabase(join(dataDir, DATABASE), { update: false });
     try {
       return await copyDatabase(db, path, show);
     } finally {

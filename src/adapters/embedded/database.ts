@@ -1,5 +1,5 @@
 import { backup, DatabaseSync } from 'node:sqlite';
-import { checkVersion, migrate } from './migrations.ts';
+import { checkVersion, type MoveEvent, migrate } from './migrations.ts';
 
 /** Page cache: enough to list a thousand jobs from anywhere in a large file, for which SQLite's default of 2 MB is not. */
 const CACHE_KIB = 16 * 1024;
@@ -15,21 +15,20 @@ export class StoreInUse extends Error {
   override name = 'StoreInUse';
 }
 
-export interface OpenDatabase {
-  readonly db: DatabaseSync;
-  /** The version of the tables when the file was opened; 0 for a new file. */
-  readonly version: number;
-}
+/** What becomes of the tables of another version. */
+export type OpenDatabaseOptions =
+  /** They stay as they are. */
+  | { readonly update: false }
+  /** Those of a new file are created, and those of an older version moved forward, as `migrate` does. */
+  | { readonly update: true; readonly onMove?: ((event: MoveEvent) => void) | undefined };
 
 /**
- * Opens the SQLite file and holds it exclusively, so that no other process can read or write it. `update` creates the
- * tables of a new file and moves those of an older version forward; without it they stay as they are. Throws an Error that
- * names DATA_DIR when another process holds the file (StoreInUse), or its tables have a version that this gateway cannot use.
+ * Opens the SQLite file and holds it exclusively, so that no other process can read or write it. Throws an Error that names DATA_DIR when another process holds the file (StoreInUse), or its tables have a version that this gateway cannot use.
  *
  * What is removed through the connection leaves no bytes in the file, but in its write-ahead log: until that has been copied into
  * the file, and then until it is overwritten or the connection is closed.
  */
-export function openDatabase(path: string, { update }: { readonly update: boolean }): OpenDatabase {
+export function openDatabase(path: string, options: OpenDatabaseOptions): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 });
   try {
     db.exec(`
@@ -41,10 +40,11 @@ export function openDatabase(path: string, { update }: { readonly update: boolea
       PRAGMA foreign_keys = ON;
       BEGIN IMMEDIATE; COMMIT;
     `);
-    const version = update ? migrate(db, path) : checkVersion(db, path);
+    if (options.update) migrate(db, path, options.onMove);
+    else checkVersion(db, path);
     // A submit, a change and a removal take as long with it. Moving the jobs to other tables would take longer.
     db.exec('PRAGMA secure_delete = ON');
-    return { db, version };
+    return db;
   } catch (error) {
     db.close();
     if (error instanceof Error && /locked|busy/i.test(error.message)) {

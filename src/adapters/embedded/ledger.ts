@@ -17,6 +17,7 @@ import { createGroupCommit } from './group-commit.ts';
 import { createLaneTable } from './lanes.ts';
 import { listJobs, totalOfJobs } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
+import type { MoveEvent } from './migrations.ts';
 import { createNumbers } from './numbers.ts';
 import { createEmbeddedOutbox } from './outbox.ts';
 import { createQueue } from './queue.ts';
@@ -34,6 +35,8 @@ export interface EmbeddedLedgerOptions {
   readonly now: Clock;
   /** Has the disk store what was written to a file. Unset: `fdatasync`. */
   readonly sync?: ((file: number) => Promise<void>) | undefined;
+  /** Called while a file of an older version is moved forward, as `migrate` says. */
+  readonly onMove?: ((event: MoveEvent) => void) | undefined;
 }
 
 /** The ledger, with what else is in its file. */
@@ -43,8 +46,6 @@ export interface EmbeddedLedger extends Ledger {
   readonly durations: Durations;
   readonly secrets: Secrets;
   readonly smallArtifacts: SmallArtifacts;
-  /** The version that the file had when it was opened; 0 for a new one. */
-  readonly openedVersion: number;
 }
 
 /**
@@ -61,9 +62,10 @@ export function openEmbeddedLedger({
   feed,
   now,
   sync = promisify(fdatasync),
+  onMove,
 }: EmbeddedLedgerOptions): EmbeddedLedger {
   mkdirSync(dirname(path), { recursive: true });
-  const { db, version } = openDatabase(path, { update: true });
+  const db = openDatabase(path, { update: true, onMove });
 
   const waitingListeners = createListeners<[number]>();
   /** Callers that were at their limit when lanes asked for jobs last: when one of their jobs leaves its lane, ask again. */
@@ -290,7 +292,6 @@ export function openEmbeddedLedger({
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),
     smallArtifacts: createEmbeddedSmallArtifacts(db, group, now),
-    openedVersion: version,
     async close() {
       group.runPending();
       waitingListeners.clear();

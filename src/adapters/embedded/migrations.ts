@@ -20,7 +20,7 @@ interface Migration {
  * `usage` is the work that callers have submitted, by the day in UTC.
  * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
  * `batches` are counted from their jobs: `reached` and `started_at` are what that needs of a job besides its status.
- * `callers` has the names of the policies of callers that have jobs.
+ * `callers` has the names of the policies of callers that have jobs or keys.
  * `artifacts` are the small input images of jobs.
  * `versions` has the version of the gateway that moved the file to each version.
  */
@@ -282,13 +282,29 @@ const OLDEST = MIGRATIONS[0].version;
 /** The version of the tables that this gateway uses. */
 export const TABLES_VERSION = MIGRATIONS.reduce((newest, { version }) => Math.max(newest, version), OLDEST);
 
+/** How far a file of an older version is moved forward. */
+export type MoveEvent =
+  | { readonly kind: 'started'; readonly from: number; readonly to: number; readonly jobs: number }
+  /** It has this version now. */
+  | { readonly kind: 'step'; readonly version: number }
+  | { readonly kind: 'ended' };
+
 /**
  * Creates the tables of a new file, and moves those of an older version forward. Each step is one transaction, so a crash
- * leaves a file that the next start moves on. Returns the version before, 0 for a new file. Throws as `checkVersion`,
- * having changed nothing.
+ * leaves a file that the next start moves on. `onMove` is called for a file of an older version, and never for a new one; the
+ * process does nothing else during a step. Throws as `checkVersion`, having changed nothing.
  */
-export function migrate(db: DatabaseSync, path: string): number {
+export function migrate(
+  db: DatabaseSync,
+  path: string,
+  onMove: (event: MoveEvent) => void = () => undefined,
+): void {
   const from = checkVersion(db, path);
+  const moves = from !== 0 && from !== TABLES_VERSION;
+  if (moves) {
+    const jobs = Number(db.prepare('SELECT count(*) AS n FROM jobs').get()?.n ?? 0);
+    onMove({ kind: 'started', from, to: TABLES_VERSION, jobs });
+  }
   // With them the rows that refer to a table's rows would go when it is replaced (https://sqlite.org/lang_altertable.html).
   db.exec('PRAGMA foreign_keys = OFF');
   for (const { version, sql } of MIGRATIONS) {
@@ -298,9 +314,10 @@ export function migrate(db: DatabaseSync, path: string): number {
       db.prepare('INSERT INTO versions (version, gateway) VALUES (?, ?)').run(version, VERSION);
     }
     db.exec('COMMIT');
+    if (moves) onMove({ kind: 'step', version });
   }
   db.exec('PRAGMA foreign_keys = ON');
-  return from;
+  if (moves) onMove({ kind: 'ended' });
 }
 
 /** The version of the tables, 0 for a new file. Throws an Error that names DATA_DIR when this gateway cannot use them. */

@@ -37,19 +37,19 @@ describe('inspectDatabase changes no file', () => {
   });
 
   it('while a gateway holds it', async () => {
-    const { db } = openDatabase(path, { update: true });
+    const db = openDatabase(path, { update: true });
     onTestFinished(() => db.close());
     expect(await inspectUnchanged()).toEqual({ kind: 'held' });
   });
 
   it('that a gateway closed', async () => {
-    openDatabase(path, { update: true }).db.close();
+    openDatabase(path, { update: true }).close();
     expect(await inspectUnchanged()).toEqual({ kind: 'read', version: TABLES_VERSION, jobs: 0 });
   });
 
   it('of a gateway that was killed', async () => {
     const other = `${path}.other`;
-    const { db } = openDatabase(other, { update: true });
+    const db = openDatabase(other, { update: true });
     onTestFinished(() => db.close());
     // What a killed process leaves: the log is not yet in the file.
     for (const suffix of ['', '-wal']) await copyFile(`${other}${suffix}`, `${path}${suffix}`);
@@ -57,7 +57,7 @@ describe('inspectDatabase changes no file', () => {
   });
 
   it('of another version, or damaged', async () => {
-    openDatabase(path, { update: true }).db.close();
+    openDatabase(path, { update: true }).close();
     const db = new DatabaseSync(path);
     db.exec('PRAGMA user_version = 999; PRAGMA journal_mode = DELETE');
     db.close();

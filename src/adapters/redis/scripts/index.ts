@@ -81,7 +81,7 @@ declare module 'ioredis' {
  * | `lane-jobs` | hash: jobs by lane; gateways before version 6 do not keep it, so `held` decides |
  * | `held:<owner>` | set of the caller's jobs in lanes: a count of its own could differ from them |
  * | `limited`, `limited:<owner>` | set of the callers with jobs that were taken out of the queue because of a limit; sorted set of these by score |
- * | `policies` | hash: the names of the policies of callers that have jobs |
+ * | `policies` | hash: the names of the policies of callers that have jobs or keys |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `alone` | hash by engine: a job that has or had it for itself |
  * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last |
