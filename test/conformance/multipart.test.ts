@@ -142,7 +142,7 @@ describe('a subscription over multipart HTTP', () => {
 
   it('leaves results out for a client that does not read, and ends with the newest', async () => {
     const id = await submit(rig, { steps: 100, prompt: LONG, negativePrompt: LONG }, alice);
-    const prompts = Array.from({ length: 10 }, (_, n) => `p${n}: request { prompt negativePrompt }`).join(
+    const prompts = Array.from({ length: 15 }, (_, n) => `p${n}: request { prompt negativePrompt }`).join(
       ' ',
     );
     const large = `subscription ($id: ID!) { jobProgress(jobId: $id) { status revision ${prompts} } }`;
