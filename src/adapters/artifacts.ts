@@ -13,7 +13,10 @@ export interface OpenArtifactsOptions {
   readonly signedUrls: boolean;
   /** For S3. If unset, those that the AWS SDK finds. */
   readonly credentials?: AwsCredentials | undefined;
-  /** Where the small input images of a folder are stored instead, by a gateway that runs alone. Null or unset: with the others. */
+  /**
+   * Where a gateway that runs alone stores the small input images of a folder instead. Those that are there are served with any
+   * location. Null or unset: there is no such place.
+   */
   readonly small?: SmallArtifacts | null | undefined;
   readonly now: Clock;
   readonly log: Log;
@@ -36,14 +39,19 @@ export async function openArtifacts(
       await access(location.root, constants.W_OK | constants.X_OK);
       const sweep = startDraftSweep({ root: location.root, now, log });
       const files = createFileArtifacts(location.root);
-      const artifacts = small === null ? files : storeSmallApart(files, small, INPUTS);
-      return { artifacts, close: () => sweep.stop() };
+      return { artifacts: withSmall(files, small, true), close: () => sweep.stop() };
     }
     case 's3': {
       const { openS3Artifacts } = await import('./s3/artifacts.ts');
-      return openS3Artifacts(location, { signedUrls, credentials });
+      const { artifacts, close } = await openS3Artifacts(location, { signedUrls, credentials });
+      // Those in `small` are of a time when the images were in a folder. New ones go to the bucket.
+      return { artifacts: withSmall(artifacts, small, false), close };
     }
     default:
       return location satisfies never;
   }
+}
+
+function withSmall(large: Artifacts, small: SmallArtifacts | null, adds: boolean): Artifacts {
+  return small === null ? large : storeSmallApart(large, small, { prefix: INPUTS, adds });
 }

@@ -369,8 +369,8 @@ export interface Artifacts {
   remove(key: string): Promise<void>;
   /** Every stored key below the prefix. */
   list(prefix: string): Promise<StoredArtifact[]>;
-  /** A URL from which a client can GET the bytes without the gateway. Optional. */
-  signedUrl?(key: string, options: SignedUrlOptions): Promise<string>;
+  /** A URL from which a client can GET the bytes without the gateway. Null: this artifact has none. Optional. */
+  signedUrl?(key: string, options: SignedUrlOptions): Promise<string | null>;
 }
 
 /** All bytes of an artifact; null if there is none. */

@@ -22,11 +22,10 @@ interface Opened {
 async function open(prefix: string, root?: string): Promise<Opened> {
   const folder = root ?? (await mkdtemp(join(tmpdir(), 'small-')));
   const ledger = openLedger(folder);
-  const artifacts = storeSmallApart(
-    createFileArtifacts(join(folder, 'files')),
-    ledger.smallArtifacts,
+  const artifacts = storeSmallApart(createFileArtifacts(join(folder, 'files')), ledger.smallArtifacts, {
     prefix,
-  );
+    adds: true,
+  });
   return {
     root: folder,
     ledger,
@@ -137,7 +136,7 @@ it('are not written to for the removal of a large one, nor for one that is gone'
         await ledger.smallArtifacts.remove(key);
       },
     },
-    'inputs',
+    { prefix: 'inputs', adds: true },
   );
   await watched.put('inputs/large.png', randomBytes(20_000));
   await watched.put('inputs/small.png', randomBytes(20));

@@ -79,7 +79,7 @@ export function downloadRoutes(app: FastifyInstance, options: RestOptions): void
       if (artifacts.signedUrl !== undefined && request.method === 'GET' && content.asStored) {
         const signed = { expiresSeconds: SIGNED_FOR_S, mimeType, filename };
         const url = await artifacts.signedUrl(output.key, signed);
-        return reply.header('cache-control', 'private, no-store').redirect(url, 302);
+        if (url !== null) return reply.header('cache-control', 'private, no-store').redirect(url, 302);
       }
       return sendContent(request, reply, content, mayUseRange(conditions, file));
     },

@@ -40,7 +40,7 @@ export function inputRoutes(app: FastifyInstance, options: RestOptions): void {
     if (artifacts.signedUrl !== undefined && request.method === 'GET') {
       const signed = { expiresSeconds: SIGNED_FOR_S, mimeType: image.mimeType, filename };
       const url = await artifacts.signedUrl(image.key, signed);
-      return reply.header('cache-control', 'private, no-store').redirect(url, 302);
+      if (url !== null) return reply.header('cache-control', 'private, no-store').redirect(url, 302);
     }
     reply.header('content-length', bytes);
     if (request.method === 'HEAD') return reply.send();

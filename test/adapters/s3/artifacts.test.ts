@@ -65,7 +65,7 @@ describe('S3', () => {
     await artifacts.put('outputs/1/1.png', Buffer.from('0123456789'));
     const options = { expiresSeconds: 300, mimeType: 'image/png', filename: 'edited_1.png' } as const;
     const url = await artifacts.signedUrl?.('outputs/1/1.png', options);
-    if (url === undefined) throw new Error('No URL');
+    if (url === undefined || url === null) throw new Error('No URL');
     await close();
     expect(url).not.toContain(s3.environment.AWS_SECRET_ACCESS_KEY);
     expect(new URL(url).searchParams.get('X-Amz-Expires')).toBe('300');

@@ -1,4 +1,7 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../../src/adapters/artifacts-location.ts';
 import { readConfig } from '../../../src/config.ts';
@@ -80,6 +83,31 @@ it('is checked with an object that is removed again, and a fault comes with what
   const missing = url.replace('//artifacts', '//missing');
   expect(await check(missing)).toMatchObject({ state: 'wrong', fix: [expect.stringMatching(/^create/)] });
   expect(await keysAt(url)).toEqual([]);
+});
+
+it('serves the small inputs of jobs from before, and stores those of new ones in the bucket', async () => {
+  const DATA_DIR = await mkdtemp(join(tmpdir(), 'moved-'));
+  onTestFinished(() => rm(DATA_DIR, { recursive: true }));
+  const inFolder = await startRig({ DATA_DIR });
+  const before = await edited(inFolder);
+  await inFolder.close();
+  expect(await readdir(join(DATA_DIR, 'artifacts'))).not.toContain('inputs');
+
+  const gateway = await startRig({ DATA_DIR, ARTIFACTS_URL: s3.url(), DOWNLOAD_REDIRECT: '1' });
+  const input = (id: string) => fetch(`${gateway.url}/input/${id}`, { redirect: 'manual' });
+  const served = await input(before);
+  expect([served.status, await served.bytes()]).toEqual([
+    200,
+    await (await fetch(`${pictures.url}/cat.png`)).bytes(),
+  ]);
+  const retry = 'mutation ($id: ID!) { retryJob(id: $id) { ... on EditJob { id } } }';
+  const { data } = await gateway.graphql<{ retryJob: { id: string } }>(retry, { id: before });
+  const retried = String(data?.retryJob.id);
+  expect(await waitForEnd(gateway.url, retried)).toMatchObject({ status: 'COMPLETED' });
+  expect((await input(retried)).status).toBe(302);
+  expect((await fetch(`${gateway.url}/jobs/${before}`, { method: 'DELETE' })).ok).toBe(true);
+  expect((await input(before)).status).toBe(404);
+  await gateway.close();
 });
 
 it('redirects downloads that need no conversion to the bucket, and no others', async () => {
