@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFileArtifacts } from '../src/adapters/files/artifacts.ts';
+import { pngChunk } from '../test/support/png.ts';
 import {
   atLeast,
   atMost,
@@ -17,7 +18,7 @@ import { type ServerProcess, startServer } from './support/processes.ts';
 import { downloadMany } from './support/rest/downloads.ts';
 import { startOn, withFolder } from './support/rest/folder.ts';
 import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
-import { pngChunk, pngOf } from './support/rest/png.ts';
+import { pngOf } from './support/rest/png.ts';
 
 const BYTES = 50 * 1024 * 1024;
 const AT_ONCE = 50;

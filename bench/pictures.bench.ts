@@ -3,12 +3,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { createFileArtifacts } from '../src/adapters/files/artifacts.ts';
+import { pngChunk } from '../test/support/png.ts';
 import { type Bench, type BenchContext, type Findings, overRuns, ratio, row } from './support/measurement.ts';
 import type { Series } from './support/plot.ts';
 import { type ServerProcess, startServer } from './support/processes.ts';
 import { startOn, withFolder } from './support/rest/folder.ts';
 import { finished, keepJob, openLedger } from './support/rest/ledger.ts';
-import { pngChunk, pngOf } from './support/rest/png.ts';
+import { pngOf } from './support/rest/png.ts';
 
 const SIZES_MB = [1, 2, 4, 8, 16] as const;
 /** Of each size and server, in a run. */

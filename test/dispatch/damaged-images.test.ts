@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SandboxOptions } from '../../src/sandbox/server.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
-import { DAMAGE_NAMES, DAMAGES } from '../support/damaged-images.ts';
+import { DAMAGES } from '../support/damaged-images.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { noisyImage } from '../support/images.ts';
 import { fetchJson, postEdit, submit, submitByGraphQL } from '../support/requests.ts';
@@ -38,9 +38,9 @@ async function rejection(rig: Rig, input: object): Promise<unknown> {
 }
 
 describe('an image that only decoding shows to be broken', () => {
-  it.each(DAMAGE_NAMES)('%s fails its job, and the engine does not get it', async name => {
+  it.each(Object.entries(DAMAGES))('%s fails its job, and the engine does not get it', async (_, make) => {
     const { rig, engine } = await start();
-    const { whole, damaged } = await DAMAGES[name]();
+    const { whole, damaged } = await make();
     const id = await submit(rig, { image1_url: uriOf(damaged) });
     const job = await waitForEnd(rig.url, id);
     expect(job).toMatchObject({ status: 'ERROR', error: { code: 'INPUT_NOT_AN_IMAGE' } });

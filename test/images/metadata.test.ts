@@ -1,28 +1,16 @@
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { collectRemoved, type Halves, restore, wholeBytes } from '../../src/images/metadata/restore.ts';
 import { stripMetadata } from '../../src/images/metadata/strip.ts';
+import { pngChunk } from '../support/png.ts';
 
 const PROMPT = 'a secret wish';
 const GRAPH = `{"6": {"inputs": {"text": "${PROMPT}"}}}`;
 const XMP = `<x:xmpmeta xmlns:x="adobe:ns:meta/"><p>${GRAPH}</p></x:xmpmeta>`;
 const SIZE = { width: 40, height: 30 };
-
-function u32(value: number, order: 'BE' | 'LE'): Buffer {
-  const bytes = Buffer.alloc(4);
-  if (order === 'BE') bytes.writeUInt32BE(value);
-  else bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function pngChunk(type: string, data: string): Buffer {
-  const body = Buffer.from(type + data, 'latin1');
-  return Buffer.concat([u32(data.length, 'BE'), body, u32(crc32(body), 'BE')]);
-}
 
 function jpegSegment(marker: number, data: string): Buffer {
   const head = Buffer.from([0xff, marker, 0, 0]);

@@ -4,8 +4,9 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { readDataUri } from '../../src/images/data-uri.ts';
-import { DAMAGE_NAMES, DAMAGES, pngChunk } from '../support/damaged-images.ts';
+import { DAMAGES } from '../support/damaged-images.ts';
 import { animation, failure, loader, noisyImage, plainImage, ultraHdr } from '../support/images.ts';
+import { pngChunk } from '../support/png.ts';
 
 const KINDS = {
   PNG: () => noisyImage(120, 90).png(),
@@ -117,8 +118,8 @@ describe('a damaged image', () => {
     );
   });
 
-  it.each(DAMAGE_NAMES)('%s is found when it is decoded, and only then', async name => {
-    const { whole, damaged } = await DAMAGES[name]();
+  it.each(Object.entries(DAMAGES))('%s is found when it is decoded, and only then', async (_, make) => {
+    const { whole, damaged } = await make();
     const one = loader({ maxBytes: 10_000_000 });
     const broken = failure('INPUT_NOT_AN_IMAGE', /broken or cut short/);
     for (const bytes of [whole, damaged]) {

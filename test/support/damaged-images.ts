@@ -1,5 +1,6 @@
-import { crc32, deflateSync, inflateSync } from 'node:zlib';
+import { deflateSync, inflateSync } from 'node:zlib';
 import { noisyImage, plainImage } from './images.ts';
+import { pngChunk } from './png.ts';
 
 /** An image, and the same with a damage that is found only when it is decoded. */
 export interface Damage {
@@ -16,26 +17,6 @@ export const DAMAGES = {
   'a WebP whose pixels are noise': () => webp(false),
   'a lossless WebP whose pixels are noise': () => webp(true),
 } as const satisfies Record<string, () => Promise<Damage>>;
-
-/** Their names, for `it.each`. */
-export const DAMAGE_NAMES = [
-  'a PNG with fewer lines than its header says',
-  'a PNG whose pixels are not compressed',
-  'a PNG with another filter than there are',
-  'a JPEG with more scans than any image has',
-  'a WebP whose pixels are noise',
-  'a lossless WebP whose pixels are noise',
-] as const;
-
-/** One chunk of a PNG, with its checksum. */
-export function pngChunk(type: string, data: Buffer): Buffer {
-  const chunk = Buffer.alloc(data.byteLength + 12);
-  chunk.writeUInt32BE(data.byteLength, 0);
-  chunk.write(type, 4, 'latin1');
-  chunk.set(data, 8);
-  chunk.writeUInt32BE(crc32(chunk.subarray(4, -4)), data.byteLength + 8);
-  return chunk;
-}
 
 /** A PNG of 120×90, RGB, one byte and 360 for each line, with other data instead of its pixels. */
 async function png(dataOf: (pixels: Buffer) => Buffer): Promise<Damage> {

@@ -1,4 +1,5 @@
-import { crc32, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
+import { pngChunk } from '../../../test/support/png.ts';
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
 /** 8 bits, RGB (https://www.w3.org/TR/png-3/#11IHDR). */
@@ -11,16 +12,6 @@ export function pngOf(side: number, chunks: readonly Buffer[]): Buffer {
   header.writeUInt32BE(side, 4);
   header.set(RGB, 8);
   return Buffer.concat([SIGNATURE, pngChunk('IHDR', header), ...chunks, pngChunk('IEND', Buffer.alloc(0))]);
-}
-
-/** One chunk. */
-export function pngChunk(type: string, content: Buffer): Buffer {
-  const chunk = Buffer.alloc(content.length + 12);
-  chunk.writeUInt32BE(content.length, 0);
-  chunk.write(type, 4, 'latin1');
-  chunk.set(content, 8);
-  chunk.writeUInt32BE(crc32(chunk.subarray(4, content.length + 8)), content.length + 8);
-  return chunk;
 }
 
 /** An image of one colour, a different one for each number below 2^24. */

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { crc32, deflateSync } from 'node:zlib';
+import { deflateSync } from 'node:zlib';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadWorkflow } from '../../../src/workflows/files/load.ts';
@@ -10,6 +10,7 @@ import { qwenEdit } from '../../support/clients/cli.ts';
 import { draftOf, version04 } from '../../support/comfyui/published/editor.ts';
 import { changed, plain } from '../../support/comfyui/published/graphs.ts';
 import { DESCRIBED_CLASSES, recordedInfo } from '../../support/comfyui/workflows.ts';
+import { pngChunk } from '../../support/png.ts';
 import { listen } from '../../support/servers.ts';
 
 let folder: string;
@@ -37,15 +38,11 @@ async function png(chunks: readonly Chunk[]): Promise<Buffer> {
   const texts = chunks.map(([type, keyword, text]) => {
     const body =
       type === 'tEXt'
-        ? Buffer.from(`${keyword}\0${text}`, 'latin1')
+        ? `${keyword}\0${text}`
         : type === 'zTXt'
           ? Buffer.concat([Buffer.from(`${keyword}\0\0`), deflateSync(Buffer.from(text, 'latin1'))])
           : Buffer.concat([Buffer.from(`${keyword}\0\0\0\0\0`), Buffer.from(text)]);
-    const data = Buffer.concat([Buffer.from(type), body]);
-    const [length, crc] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(body.length);
-    crc.writeUInt32BE(crc32(data));
-    return Buffer.concat([length, data, crc]);
+    return pngChunk(type, body);
   });
   // After the signature and the header.
   return Buffer.concat([image.subarray(0, 33), ...texts, image.subarray(33)]);
