@@ -78,6 +78,8 @@ const CONCURRENT_FETCHES = 8;
 const FETCHES_PER_SHARE = 3;
 /** Two that are decoded and two that are read meanwhile. */
 const CONCURRENT_LOCAL = 4;
+/** Of these per share: images that wait to be decoded hold their slots, and leave one to other callers. */
+const LOCAL_PER_SHARE = 3;
 /** A decoder may need the whole image in memory, and blocks one of libuv's four threads. */
 const CONCURRENT_DECODES = 2;
 /** Of these per share: images that take long to decode, 20 s at most each, leave a slot to other callers. */
@@ -88,7 +90,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   const { allow, maxBytes, maxPixels, totalTimeoutMs, maxRedirects = 3 } = options;
   const lookup = options.lookup ?? createSystemLookup();
   const fetches = createFairQueue(options.fetches ?? CONCURRENT_FETCHES, FETCHES_PER_SHARE);
-  const local = createFairQueue(options.local ?? CONCURRENT_LOCAL);
+  const local = createFairQueue(options.local ?? CONCURRENT_LOCAL, LOCAL_PER_SHARE);
   const decodes = createFairQueue(CONCURRENT_DECODES, DECODES_PER_SHARE);
   const verifier = createVerifier(maxPixels);
   const closing = new AbortController();

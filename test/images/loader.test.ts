@@ -325,6 +325,16 @@ describe('a loader', () => {
     await expect(fetched).rejects.toBe(caller.signal.reason);
   });
 
+  it('keeps a slot for local images of other callers', async () => {
+    const bytes = await plainImage().png().toBuffer();
+    const local = loader();
+    const go = Promise.withResolvers<void>();
+    const slow = Array.from({ length: 5 }, () => local.inTurn(() => go.promise, { share: 'a' }));
+    expect(await local.fromReader(async () => bytes, { share: 'b' })).toMatchObject({ ok: true });
+    go.resolve();
+    await Promise.all(slow);
+  });
+
   it('ends images in flight when it is closed, and rejects later ones', async () => {
     const asked = Promise.withResolvers<void>();
     const left = Promise.withResolvers<void>();

@@ -17,7 +17,7 @@ const TOO_LARGE = 413;
 
 export type Prepared = { ok: true; prompt: BoundPrompt } | { ok: false; error: JobError };
 
-/** The name of an upload: the same image has the same name, so it is sent once. */
+/** The name of an upload, by its bytes: the same image has the same name on every engine. */
 export function uploadName(image: StoredImage): string {
   return `${image.sha256}.${image.key.slice(image.key.lastIndexOf('.') + 1)}`;
 }
