@@ -8,7 +8,7 @@ import { until, waitForEnd, watchOverWebSocket } from '../support/watch.ts';
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await startRig({ SANDBOX_STEP: '1ms', GRAPHQL_MAX_ALIASES: '100', GRAPHQL_MAX_COST: '1000000' });
+  rig = await startRig({ SANDBOX_STEP: '10ms', GRAPHQL_MAX_ALIASES: '100', GRAPHQL_MAX_COST: '1000000' });
 });
 afterAll(() => rig.close());
 

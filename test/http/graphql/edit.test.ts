@@ -25,7 +25,8 @@ interface EditAnswer {
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await startRig();
+  // Long enough for a watcher to see steps of a run, also on a busy machine.
+  rig = await startRig({ SANDBOX_STEP: '20ms' });
 });
 afterAll(() => rig.close());
 

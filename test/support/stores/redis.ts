@@ -34,8 +34,7 @@ export interface TestRedis {
 
 /** Starts a Redis on a free port in a folder of its own. Resolves when it accepts connections. */
 export async function startRedis({ aof = false, port, extra = [] }: StartOptions = {}): Promise<TestRedis> {
-  const chosen = port ?? (await freePort());
-  return startServer(chosen, dir => [
+  return startServer(port ?? null, (chosen, dir) => [
     ...['--port', String(chosen), '--bind', '127.0.0.1', '--dir', dir, '--save', ''],
     ...['--appendonly', aof ? 'yes' : 'no', '--appendfsync', 'always', '--repl-diskless-sync-delay', '0'],
     ...extra,
@@ -62,17 +61,15 @@ export async function startCluster(): Promise<TestRedis> {
 
 /** A sentinel that monitors one master as `mymaster`, and fails over half a second after the master's end. */
 export async function startSentinel(masterPort: number): Promise<TestRedis> {
-  const port = await freePort();
   const config = [
-    `port ${port}`,
     'bind 127.0.0.1',
     `sentinel monitor mymaster 127.0.0.1 ${masterPort} 1`,
     'sentinel down-after-milliseconds mymaster 500',
     'sentinel failover-timeout mymaster 2000',
   ].join('\n');
-  const server = await startServer(port, async dir => {
+  const server = await startServer(null, async (port, dir) => {
     const file = join(dir, 'sentinel.conf');
-    await writeFile(file, `${config}\ndir ${dir}\n`);
+    await writeFile(file, `port ${port}\n${config}\ndir ${dir}\n`);
     return [file, '--sentinel'];
   });
   await withClient(server.url, client =>
@@ -83,7 +80,7 @@ export async function startSentinel(masterPort: number): Promise<TestRedis> {
       );
     }),
   );
-  return { ...server, url: `redis+sentinel://127.0.0.1:${port}/mymaster` };
+  return { ...server, url: `redis+sentinel://127.0.0.1:${server.port}/mymaster` };
 }
 
 /** Uses a server through a connection of its own. */
@@ -110,14 +107,30 @@ export async function openStore(
   return { ...(await connectRedis({ url, log, ...options })), log };
 }
 
+/** Starts one on this port, or on a free one. */
 async function startServer(
-  port: number,
-  args: (dir: string) => string[] | Promise<string[]>,
+  wanted: number | null,
+  args: (port: number, dir: string) => string[] | Promise<string[]>,
 ): Promise<TestRedis> {
   const program = await findRedisServer();
   const dir = await mkdtemp(join(tmpdir(), 'redis-'));
-  const given = await args(dir);
-  let child = await launch(program, given);
+  for (;;) {
+    const port = wanted ?? (await freePort());
+    const given = await args(port, dir);
+    try {
+      return serverOf(await launch(program, given), { port, dir, relaunch: () => launch(program, given) });
+    } catch (error) {
+      // A port that was free a moment ago: connections of other tests take any.
+      if (wanted !== null || !String(error).includes('Address already in use')) throw error;
+    }
+  }
+}
+
+function serverOf(
+  started: ChildProcess,
+  { port, dir, relaunch }: { port: number; dir: string; relaunch: () => Promise<ChildProcess> },
+): TestRedis {
+  let child = started;
   const end = (): boolean => child.kill('SIGKILL');
   process.once('exit', end);
 
@@ -142,7 +155,7 @@ async function startServer(
     async restart({ empty = false } = {}) {
       await kill();
       if (empty) await rm(join(dir, 'appendonlydir'), { recursive: true, force: true });
-      child = await launch(program, given);
+      child = await relaunch();
     },
   };
 }
