@@ -183,6 +183,7 @@ function standIn(id: string): Engine {
     recheck: nothing,
     ready: () => Promise.resolve(),
     lost: nothing,
+    mayHaveRestarted: nothing,
     ranOutOfMemory: nothing,
     ranWell: nothing,
     hold: nothing,

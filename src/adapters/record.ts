@@ -19,6 +19,7 @@ export function encodeState(job: Job): string {
 /** What records of earlier versions lack. */
 const LATER_FIELDS = {
   losses: 0,
+  missingOutputs: 0,
   suspect: false,
   lostOn: null,
   notBefore: null,

@@ -140,9 +140,11 @@ export const workSubjects = {
       description:
         'How long a waiting job may be passed over by later ones whose models the engine has loaded; 0 keeps the order of the queue',
     }),
-    MAX_ATTEMPTS: whole(1, 100)
-      .default(3)
-      .meta({ example: '5', description: 'Lost runs after which a job ends with ENGINE_LOST' }),
+    MAX_ATTEMPTS: whole(1, 100).default(3).meta({
+      example: '5',
+      description:
+        'Lost runs after which a job ends with ENGINE_LOST, or OUTPUT_MISSING if each was completed without an output image',
+    }),
     PREVIEW_RATE: whole(0, 30)
       .default(4)
       .meta({ example: '0', description: 'Previews kept per second and job; 0 turns previews off' }),

@@ -61,8 +61,8 @@ export function waitReason(job: Job, around: Around): WaitReason | null {
   }
   if (job.notBefore !== null && job.notBefore > at) {
     const seconds = Math.ceil((job.notBefore - at) / 1000);
-    const engine = (operator ? job.lostOn : null) ?? 'Its engine';
-    return { code: 'PAUSED', message: `${engine} was lost: it runs again in ${seconds} s` };
+    const where = operator && job.lostOn !== null ? ` on ${job.lostOn}` : '';
+    return { code: 'PAUSED', message: `Its last run${where} was lost: it runs again in ${seconds} s` };
   }
   const { workflow } = job.request;
   if (!engines.some(engine => engine.state === 'READY' && engine.workflows.includes(workflow))) {

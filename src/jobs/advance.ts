@@ -2,10 +2,8 @@ import type { Size } from '../images/formats.ts';
 import { STAGES, type Stage } from '../workflows/manifest.ts';
 import { type JobError, jobError } from './errors.ts';
 import { isFinal, isWaiting, type Job, type OutputImage, type PreviewFrame } from './job.ts';
+import { backToQueue, change, finish } from './transitions.ts';
 import type { WaitCode } from './waiting.ts';
-
-/** Lines of a job's history that are kept; the oldest are dropped. */
-export const LOG_LIMIT = 60;
 
 /** What the log of a job says when no events arrive. */
 const DEAF = 'no events of the engine arrive: no steps and no previews';
@@ -54,6 +52,11 @@ export type JobEvent =
    * have been the cause.
    */
   | { type: 'engineLost'; at: number; reason: string; maxAttempts: number; expiresAt: number }
+  /**
+   * The engine completed it and has no output image of it: it was restarted, or its files were deleted. The job returns to
+   * its old position, unless that was the last of `maxAttempts` lost runs.
+   */
+  | { type: 'outputMissing'; at: number; reason: string; maxAttempts: number; expiresAt: number }
   /** The engine ran out of memory and was told to free some: run it again. */
   | { type: 'outOfMemory'; at: number; reason: string; engineReport: string | null };
 
@@ -127,6 +130,8 @@ export function advance(job: Job, event: JobEvent): Job {
       return backToQueue(job, event, event.reason, {});
     case 'engineLost':
       return engineLost(job, event);
+    case 'outputMissing':
+      return outputMissing(job, event);
     case 'outOfMemory':
       if (job.lane === null) return job;
       if (job.cancelRequested) return job;
@@ -137,6 +142,13 @@ export function advance(job: Job, event: JobEvent): Job {
     default:
       return event satisfies never;
   }
+}
+
+const LOST = new Set(['engineLost', 'outputMissing', 'outOfMemory']);
+
+/** Whether an event of this type ends a run without its images, so that the job runs again or is given up. */
+export function isLostRun(type: string): boolean {
+  return LOST.has(type);
 }
 
 /** The pause after the first lost run; each further one is three times longer. */
@@ -153,16 +165,49 @@ function engineLost(job: Job, event: Extract<JobEvent, { type: 'engineLost' }>):
   const began = job.status === 'PROCESSING';
   const losses = job.losses + (began || job.suspect ? 1 : 0);
   if (losses >= event.maxAttempts) {
-    const message = `Given up after ${losses} lost run${losses === 1 ? '' : 's'}; the last one: ${event.reason}`;
-    return finish(job, event, 'ERROR', event.reason, { losses, error: jobError('ENGINE_LOST', message) });
+    const error = jobError('ENGINE_LOST', lostMessage(losses, event.reason));
+    return finish(job, event, 'ERROR', event.reason, { losses, error });
   }
-  const pause = losses === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 3 ** (losses - 1));
   return backToQueue(job, event, event.reason, {
     losses,
     suspect: true,
     lostOn: began ? job.engine : job.lostOn,
-    notBefore: event.at + pause,
+    notBefore: event.at + pauseAfter(losses),
   });
+}
+
+/** The prompt had ended, so the job is not suspected to be the cause: it may run beside others. */
+function outputMissing(job: Job, event: Extract<JobEvent, { type: 'outputMissing' }>): Job {
+  if (job.status !== 'PROCESSING') return job;
+  if (job.cancelRequested) return finish(job, event, 'CANCELED', event.reason, {});
+  const losses = job.losses + 1;
+  const missingOutputs = job.missingOutputs + 1;
+  if (losses >= event.maxAttempts) {
+    const error =
+      missingOutputs === losses
+        ? jobError('OUTPUT_MISSING', outputMissingMessage(losses, event.reason))
+        : jobError('ENGINE_LOST', lostMessage(losses, event.reason));
+    return finish(job, event, 'ERROR', event.reason, { losses, missingOutputs, error });
+  }
+  return backToQueue(job, event, event.reason, {
+    losses,
+    missingOutputs,
+    lostOn: job.engine,
+    notBefore: event.at + pauseAfter(losses),
+  });
+}
+
+function pauseAfter(losses: number): number {
+  return losses === 0 ? 0 : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 3 ** (losses - 1));
+}
+
+function lostMessage(losses: number, reason: string): string {
+  return `Given up after ${losses} lost run${losses === 1 ? '' : 's'}; the last one: ${reason}`;
+}
+
+function outputMissingMessage(runs: number, reason: string): string {
+  const each = runs === 1 ? 'a run, after which' : `${runs} runs, after each of which`;
+  return `The prompt was completed in ${each} the engine had no output image; the last time: ${reason}`;
 }
 
 function progressed(job: Job, event: Extract<JobEvent, { type: 'progressed' }>): Job {
@@ -200,64 +245,6 @@ function moved(job: Job, event: Extract<JobEvent, { type: 'moved' }>): Job {
   const unchanged =
     job.queuePosition === queuePosition && job.etaSeconds === etaSeconds && job.waitCode === waitCode;
   return unchanged ? job : { ...job, revision: job.revision + 1, queuePosition, etaSeconds, waitCode };
-}
-
-const idle = {
-  lane: null,
-  live: null,
-  step: null,
-  totalSteps: null,
-  queuePosition: null,
-  etaSeconds: null,
-  waitCode: null,
-  preview: null,
-};
-
-function finish(
-  job: Job,
-  event: { type: string; at: number; expiresAt: number },
-  status: 'COMPLETED' | 'ERROR' | 'CANCELED',
-  detail: string | null,
-  fields: Partial<Job>,
-): Job {
-  return change(job, event, detail, {
-    ...idle,
-    stage: null,
-    ...fields,
-    status,
-    finishedAt: event.at,
-    expiresAt: event.expiresAt,
-  });
-}
-
-function backToQueue(
-  job: Job,
-  event: { type: string; at: number },
-  reason: string,
-  fields: Partial<Job>,
-): Job {
-  return change(job, event, reason, {
-    ...idle,
-    stage: null,
-    progress: 0,
-    reached: Math.max(job.reached, job.progress),
-    engine: null,
-    clientId: null,
-    promptId: null,
-    startedAt: null,
-    ...fields,
-    status: 'QUEUED',
-  });
-}
-
-function change(
-  job: Job,
-  event: { type: string; at: number },
-  detail: string | null,
-  fields: Partial<Job>,
-): Job {
-  const log = [...job.log, { at: event.at, event: event.type, detail }].slice(-LOG_LIMIT);
-  return { ...job, ...fields, log, revision: job.revision + 1 };
 }
 
 function sameSize(a: Size | null, b: Size | null): boolean {

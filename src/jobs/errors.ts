@@ -15,7 +15,7 @@ const ERROR_CODES = {
   EXECUTION_FAILED: { retryable: false, meaning: 'A node of the graph failed.' },
   ENGINE_LOST: { retryable: true, meaning: 'The engine went away in each attempt.' },
   TIMED_OUT: { retryable: true, meaning: 'The job took longer than the operator allows.' },
-  OUTPUT_MISSING: { retryable: true, meaning: 'The run ended without an output image.' },
+  OUTPUT_MISSING: { retryable: true, meaning: 'The engine completed each attempt, and had no output image.' },
   QUEUE_FULL: { retryable: true, meaning: 'Too many jobs are waiting.' },
   LIMIT_REACHED: { retryable: true, meaning: 'The caller has reached one of its limits.' },
   NOT_ALLOWED: { retryable: false, meaning: 'The policy of the caller does not allow it.' },

@@ -146,11 +146,16 @@ export interface Job {
   readonly live: boolean | null;
   /** Number of runs so far that an engine began. */
   readonly attempt: number;
-  /** How many runs ended because the engine was lost, while only this job can have been the cause. */
+  /**
+   * How many runs ended because the engine was lost, while only this job can have been the cause, or because the engine had
+   * no output image of the prompt that it completed.
+   */
   readonly losses: number;
+  /** How many of them ended because there was no output image. */
+  readonly missingOutputs: number;
   /** The engine was lost while it had this job: from then on the job has an engine for itself. */
   readonly suspect: boolean;
-  /** The engine that was lost last while it ran this job: another one is preferred. */
+  /** The engine of the last lost run that it began: another one is preferred. */
   readonly lostOn: string | null;
   /** When the next run may be claimed, in milliseconds since 1970; null: at once. */
   readonly notBefore: number | null;
@@ -231,6 +236,7 @@ export function createJob(fields: {
     live: null,
     attempt: 0,
     losses: 0,
+    missingOutputs: 0,
     suspect: false,
     lostOn: null,
     notBefore: null,

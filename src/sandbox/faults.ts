@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { FOLDER_TYPES, type FolderType } from './files.ts';
 import { type Random, seededRandom } from './random.ts';
 
 const milliseconds = z.number().min(0).max(3_600_000);
+const folders = z.array(z.enum(FOLDER_TYPES));
 
 /** The body of POST /sandbox/faults. An omitted key stays as it is; `{}` clears all faults. */
 export const faultsSchema = z.strictObject({
@@ -17,6 +19,20 @@ export const faultsSchema = z.strictObject({
   /** Simulates a process restart that takes `restartMs`: queue, history and cache are lost, connections closed. */
   restart: z.boolean().optional(),
   restartMs: milliseconds.optional(),
+  /** Deletes all files of these folders once. With `restart` the engine comes back as a new machine. */
+  emptyFolders: folders.optional(),
+  /**
+   * What happens right before the next requests of GET /view, `times` of them: the files of some folders are deleted, and
+   * a restart is simulated. A client learns the name of an output file before that.
+   */
+  beforeView: z
+    .strictObject({
+      times: z.number().int().min(1).default(1),
+      emptyFolders: folders.default([]),
+      restart: z.boolean().default(false),
+    })
+    .nullable()
+    .optional(),
   /** The number of samplings that fail next, out of memory. */
   outOfMemory: z.number().int().min(0).optional(),
   /** Every sampling fails, out of memory, until POST /free. */
@@ -51,6 +67,14 @@ export const faultsSchema = z.strictObject({
 
 export type FaultsRequest = z.infer<typeof faultsSchema>;
 
+/** What happens right before a GET /view. */
+export interface BeforeView {
+  /** How many requests are left that it precedes. */
+  readonly times: number;
+  readonly emptyFolders: readonly FolderType[];
+  readonly restart: boolean;
+}
+
 /** The active faults. The code that a fault concerns reads it here, and counts it down. */
 export interface Faults {
   loseEvents: ReadonlySet<string>;
@@ -65,6 +89,7 @@ export interface Faults {
   refuseHttpUntil: number;
   hang: boolean;
   losePromptAnswer: number;
+  beforeView: BeforeView | null;
   crashOnPrompt: string | null;
   stepMs: number;
   modelLoadMs: number;
@@ -85,6 +110,7 @@ export function noFaults(stepMs: number, modelLoadMs = 0): Faults {
     refuseHttpUntil: 0,
     hang: false,
     losePromptAnswer: 0,
+    beforeView: null,
     crashOnPrompt: null,
     stepMs,
     modelLoadMs,
@@ -92,9 +118,10 @@ export function noFaults(stepMs: number, modelLoadMs = 0): Faults {
   };
 }
 
-/** Activates the lasting faults of a request; the caller executes the immediate ones (drop, deaf, restart). */
+/** Activates the lasting faults of a request; the caller executes the immediate ones (drop, deaf, empty, restart). */
 export function applyFaults(faults: Faults, request: FaultsRequest, now: number): void {
-  const { loseEvents, seed, refuseHttp, dropSockets, deafSockets, restart, restartMs, ...rest } = request;
+  const { loseEvents, seed, refuseHttp, ...others } = request;
+  const { dropSockets, deafSockets, emptyFolders, restart, restartMs, ...rest } = others;
   Object.assign(faults, rest);
   if (loseEvents !== undefined) faults.loseEvents = new Set(loseEvents);
   if (seed !== undefined) faults.random = seededRandom(seed);

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, extname, isAbsolute, join, relative, resolve } from 'node:path';
 
-export type FolderType = 'input' | 'output' | 'temp';
+export const FOLDER_TYPES = ['input', 'output', 'temp'] as const;
+export type FolderType = (typeof FOLDER_TYPES)[number];
 
 export interface StoredFile {
   readonly filename: string;
@@ -42,6 +43,8 @@ export interface EngineFiles {
     type: FolderType,
     size: { width: number; height: number },
   ): Promise<StoredFile>;
+  /** Deletes all files of a folder, and its folders. */
+  empty(type: FolderType): Promise<void>;
 }
 
 /** Opens the folders below `root`, and creates those that are missing. */
@@ -130,12 +133,16 @@ export async function openFiles(root: string): Promise<EngineFiles> {
       await writeFile(join(folder, filename), png);
       return { filename, subfolder, type };
     },
+    async empty(type) {
+      for (const name of await readdir(folders[type]))
+        await rm(join(folders[type], name), { recursive: true, force: true });
+    },
   };
 }
 
 /** The parts of a name such as `a.png [output]` (`folder_paths.py`, annotated_filepath). */
 function splitAnnotation(text: string): { name: string; type?: FolderType } {
-  for (const type of ['input', 'output', 'temp'] as const) {
+  for (const type of FOLDER_TYPES) {
     const suffix = ` [${type}]`;
     if (text.endsWith(suffix)) return { name: text.slice(0, -suffix.length), type };
   }

@@ -85,6 +85,16 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     return restarting !== undefined || Date.now() < engine.faults.refuseHttpUntil;
   }
 
+  /** Executes the fault `beforeView`. */
+  async function strikeView(): Promise<void> {
+    const { beforeView } = engine.faults;
+    if (beforeView === null) return;
+    const { times, emptyFolders } = beforeView;
+    engine.faults.beforeView = times > 1 ? { ...beforeView, times: times - 1 } : null;
+    for (const folder of emptyFolders) await engine.files.empty(folder);
+    if (beforeView.restart) restart(RESTART_MS, null);
+  }
+
   async function replyTo(request: IncomingMessage): Promise<Reply> {
     if (isCrossOrigin(request)) return empty(403);
     const { call, isControl } = readCall(request);
@@ -92,6 +102,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       return routeControl(engine, call, milliseconds => restart(milliseconds ?? RESTART_MS, request.socket));
     }
     if (isDown()) return { kind: 'cut' };
+    if (call.method === 'GET' && call.path === '/view') await strikeView();
     const reply = await route(engine, call);
     const { slowHttp } = engine.faults;
     if (slowHttp > 0) await delay(slowHttp, undefined, { signal: stopping.signal });

@@ -33,6 +33,7 @@ export function logJobs(log: Log): OnJobChange {
       }
       case 'handedBack':
       case 'engineLost':
+      case 'outputMissing':
       case 'outOfMemory':
       case 'completed':
       case 'failed':

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { isLostRun } from '../jobs/advance.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Clock, OnJobChange } from '../jobs/ports.ts';
 
@@ -84,7 +85,7 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
   });
   const lost = new Counter({
     name: 'qwen_edit_runs_lost_total',
-    help: 'Runs that did not reach their end and were queued again or given up; by event',
+    help: 'Runs that ended without their images and were queued again or given up; by event',
     labelNames: ['engine', 'event'],
     registers,
   });
@@ -192,7 +193,7 @@ export function createJobMetrics(registry: Registry, now: Clock): JobMetrics {
         started.inc({ engine: job.engine });
         if (job.attempt <= 1) waited.observe({ workflow }, Math.max(0, now() - job.createdAt) / 1000);
       }
-      if ((event === 'engineLost' || event === 'outOfMemory') && before?.engine != null) {
+      if (isLostRun(event) && before?.engine != null) {
         lost.inc({ engine: before.engine, event });
       }
       if (job.lane !== null) enter(job, job.lane);

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { RunStep } from '../dispatch/observer.ts';
 import type { ImageResult } from '../images/loader.ts';
+import { isLostRun } from '../jobs/advance.ts';
 import { isFinal, isWaiting, type Job } from '../jobs/job.ts';
 import type { Clock } from '../jobs/ports.ts';
 import type { BatchOutcome, SubmitOutcome } from '../jobs/submit/outcome.ts';
@@ -303,7 +304,7 @@ export function traceWith(spans: Spans, now: Clock): Tracing {
       }
       if (isWaiting(before) && !isWaiting(job)) endWait(before, job, job.trace);
       if (run !== null && before.lane !== null && job.lane === null) {
-        const lost = event === 'engineLost' || event === 'outOfMemory' ? event : null;
+        const lost = isLostRun(event) ? event : null;
         endRun(run, { 'run.outcome': event, 'job.attempt': job.attempt }, job.error?.code ?? lost);
       }
       if (isFinal(job.status)) endJob(job, job.trace);
@@ -326,8 +327,8 @@ function nameOf({ id }: Job): Attributes {
 
 /** When it came into the queue the last time, in milliseconds since 1970. */
 function waitingSince({ log, createdAt }: Job): number {
-  const queued = log.findLast(({ event }) => QUEUED.has(event));
+  const queued = log.findLast(({ event }) => QUEUED.has(event) || isLostRun(event));
   return queued?.at ?? createdAt;
 }
 
-const QUEUED = new Set(['submitted', 'handedBack', 'engineLost', 'outOfMemory']);
+const QUEUED = new Set(['submitted', 'handedBack']);

@@ -134,7 +134,7 @@ describe('waitReason', () => {
     const paused: Job = { ...job, notBefore: 2_400 };
     expect(reasonOf([engine('READY')], { of: paused })).toEqual({
       code: 'PAUSED',
-      message: 'Its engine was lost: it runs again in 2 s',
+      message: 'Its last run was lost: it runs again in 2 s',
     });
   });
 

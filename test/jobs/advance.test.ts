@@ -69,6 +69,13 @@ const event: fc.Arbitrary<JobEvent> = fc.oneof(
     maxAttempts: fc.integer({ min: 1, max: 4 }),
     expiresAt,
   }),
+  fc.record({
+    type: fc.constant('outputMissing' as const),
+    at,
+    reason: text,
+    maxAttempts: fc.integer({ min: 1, max: 4 }),
+    expiresAt,
+  }),
   fc.record({ type: fc.constant('outOfMemory' as const), at, reason: text, engineReport: fc.constant(null) }),
 );
 
@@ -225,6 +232,62 @@ describe('advance, case by case', () => {
     const alone = [claimed, lost].reduce(advance, back);
     expect(alone).toMatchObject({ status: 'QUEUED', attempt: 0, losses: 1 });
     expect([claimed, lost].reduce(advance, alone)).toMatchObject({ error: { code: 'ENGINE_LOST' } });
+  });
+
+  describe('when the engine has no output of a prompt that it completed', () => {
+    const started: JobEvent = { type: 'started', at: 3 };
+    const missing: JobEvent = {
+      type: 'outputMissing',
+      at: 9,
+      reason: 'The file is gone',
+      maxAttempts: 2,
+      expiresAt: 99,
+    };
+
+    it('returns the job to its old position, preferably for another engine, and does not suspect it', () => {
+      expect(run(claimed, started, missing)).toMatchObject({
+        status: 'QUEUED',
+        lane: null,
+        attempt: 1,
+        losses: 1,
+        missingOutputs: 1,
+        suspect: false,
+        lostOn: 'e',
+        notBefore: 509,
+        createdAt: 1_000,
+        error: null,
+      });
+    });
+
+    it('ends it with OUTPUT_MISSING if that was so in each of its lost runs', () => {
+      const { status, error } = run(claimed, started, missing, claimed, started, missing);
+      expect(status).toBe('ERROR');
+      expect(error).toMatchObject({
+        code: 'OUTPUT_MISSING',
+        message:
+          'The prompt was completed in 2 runs, after each of which the engine had no output image; the last time: The file is gone',
+      });
+      expect(run(claimed, started, { ...missing, maxAttempts: 1 }).error?.message).toMatch(
+        /^The prompt was completed in a run, after which the engine had no output image; /,
+      );
+    });
+
+    it('ends it with ENGINE_LOST if the engine was lost in others', () => {
+      const message = /^Given up after 2 lost runs; the last one: /;
+      for (const [first, second] of [
+        [lost, missing],
+        [missing, lost],
+      ] as const) {
+        const { status, error } = run(claimed, started, first, claimed, started, second);
+        expect(status).toBe('ERROR');
+        expect(error).toMatchObject({ code: 'ENGINE_LOST', message: expect.stringMatching(message) });
+      }
+    });
+
+    it('cancels a job whose cancel was requested', () => {
+      const cancel: JobEvent = { type: 'cancelRequested', at: 5, expiresAt: 99 };
+      expect(run(claimed, started, cancel, missing).status).toBe('CANCELED');
+    });
   });
 
   it('pauses half a second after the first lost run, and three times longer after each', () => {

@@ -137,6 +137,28 @@ describe('the process', () => {
     expect(await endOf(sandbox, 'after')).toBe('success');
   });
 
+  it('loses the files of some folders, at once or right before GET /view, with a restart or without', async () => {
+    const sandbox = await start();
+    const output = () => call(`${sandbox.url}/view?filename=p_00001_.png&type=output`);
+    const input = () => call(`${sandbox.url}/view?filename=in.png&type=input`);
+    await submit(sandbox, 'p', { steps: 1 });
+    await endOf(sandbox, 'p');
+    await setFaults(sandbox.url, { beforeView: { times: 2, emptyFolders: ['output'] } });
+    expect((await input()).status).toBe(200);
+    expect((await output()).status).toBe(404);
+    expect(await endOf(sandbox, 'p')).toBe('success');
+    await setFaults(sandbox.url, { beforeView: { restart: true } });
+    await expect(input()).rejects.toThrow();
+    const after = await eventually(
+      () => input().catch(() => null),
+      reply => reply !== null,
+    );
+    expect(after?.status).toBe(200);
+    expect((await call(`${sandbox.url}/history`)).body).toEqual({});
+    await setFaults(sandbox.url, { emptyFolders: ['input'] });
+    expect((await input()).status).toBe(404);
+  });
+
   it('crashes each time a prompt that contains crashOnPrompt reaches its sampler', async () => {
     const sandbox = await start();
     await setFaults(sandbox.url, { crashOnPrompt: 'poison' });

@@ -66,7 +66,7 @@ export type EditErrorCode =
   | 'NODE_MISSING'
   /** The policy of the caller does not allow it. Not retryable. */
   | 'NOT_ALLOWED'
-  /** The run ended without an output image. Retryable. */
+  /** The engine completed each attempt, and had no output image. Retryable. */
   | 'OUTPUT_MISSING'
   /** The engine ran out of memory. Retryable. */
   | 'OUT_OF_MEMORY'
@@ -205,7 +205,7 @@ export type EditWaitCode =
   | 'LANES_BUSY'
   /** There is no engine: none is configured, and none has registered. */
   | 'NO_ENGINES'
-  /** Its engine was lost: it pauses before its next run. */
+  /** Its last run was lost: it pauses before its next run. */
   | 'PAUSED'
   /** As many jobs of its caller have an engine as the policy of the caller allows. */
   | 'RUNNING_LIMIT'

@@ -64,7 +64,7 @@ export type EngineHealthEvent =
   | { readonly type: 'ranWell' }
   /** An operator drained it or it leaves; null: neither, or no longer. */
   | { readonly type: 'held'; readonly hold: EngineHold | null }
-  /** The workflows changed. */
+  /** The workflows changed, or perhaps the engine's nodes and files. */
   | { readonly type: 'recheckRequested' };
 
 /** Runs out of memory in a row after which an engine is set aside. */

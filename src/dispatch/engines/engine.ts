@@ -67,6 +67,11 @@ export interface Engine {
   ready(signal: AbortSignal): Promise<void>;
   /** A run could not reach it, or found it stuck: it is probed again, and set aside for longer after each loss in a row. */
   lost(reason: string): void;
+  /**
+   * It may have been restarted unnoticed, perhaps as a new machine: it is probed again, and neither its uploads nor its loaded
+   * models are taken for known.
+   */
+  mayHaveRestarted(): void;
   /** It ran out of memory: it is set aside after several times in a row. */
   ranOutOfMemory(): void;
   ranWell(): void;
@@ -80,7 +85,7 @@ export interface Engine {
   openSocket(clientId: string, options: RunSocketOptions): Promise<EngineSocket>;
   /** Stops a prompt that was given up while the engine was unreachable, once it responds. */
   abandon(name: PromptName): void;
-  /** The name under which it has the bytes with this hash; forgotten when the engine is lost. */
+  /** The name under which it has the bytes with this hash; forgotten when the engine is lost, or may have been restarted. */
   uploadedAs(sha256: string): string | null;
   rememberUpload(sha256: string, name: string): void;
   stop(): Promise<void>;
@@ -93,7 +98,7 @@ export interface EngineOptions {
   readonly log: Log;
   /** Milliseconds between two probes of a healthy engine. */
   readonly probeMs: number;
-  /** Called whenever it does not respond or a run lost it: it may have been restarted. */
+  /** Called whenever it may have been restarted: it does not respond, a run lost it, or says so. */
   readonly onLost: () => void;
 }
 
@@ -237,6 +242,11 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
       });
     },
     lost: reason => apply({ type: 'lost', reason }),
+    mayHaveRestarted() {
+      uploaded.clear();
+      onLost();
+      apply({ type: 'recheckRequested' });
+    },
     ranOutOfMemory: () => apply({ type: 'ranOutOfMemory' }),
     ranWell: () => apply({ type: 'ranWell' }),
     hold(hold) {

@@ -29,8 +29,8 @@ import { createObserver } from './observation.ts';
 const DEAF_RETRY_MS = 1_000;
 
 export type FollowResult =
-  /** `heard`: events said so, and the history does not. */
-  | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null; heard: boolean }
+  /** The history says so, or events do in its place. */
+  | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null }
   /** The engine responds and does not know the prompt, or no longer; `reason` says what was seen. */
   | { kind: 'absent'; exceeded: string | null; reason: string }
   /** The engine leaves, and no longer has the prompt, which it had not begun. */
@@ -143,7 +143,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       case 'ended':
         if (observer.seen.endedAt === null) context.observer.missed(engine.id, 'end');
         await start();
-        return { kind: 'ended', entry: place.entry, exceeded, heard: false };
+        return { kind: 'ended', entry: place.entry, exceeded };
       case 'absent':
       case 'unread':
       case 'hidden': {
@@ -151,7 +151,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         // Where the queue cannot be read, the prompt may go on after its output node.
         if (heard !== null && (place.kind !== 'hidden' || state.endKnown)) {
           await start();
-          return { kind: 'ended', entry: heard, exceeded, heard: true };
+          return { kind: 'ended', entry: heard, exceeded };
         }
         if (after.over === null) return null;
         if (withdrawn && place.kind === 'absent' && !observer.seen.started) return { kind: 'withdrawn' };

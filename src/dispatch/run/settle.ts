@@ -131,10 +131,24 @@ async function collect(run: Run, prompt: BoundPrompt, result: Ended): Promise<vo
     }
   } catch (error) {
     if (!(error instanceof OutputMissing)) throw error;
-    // What an event named may be gone since, and nothing else tells of it.
-    if (result.heard) return lost(run, `the prompt ended, and its images are gone: ${error.message}`);
-    return fail(run, jobError('OUTPUT_MISSING', error.message));
+    return makeAgain(run, error.message);
   }
+}
+
+/** The prompt has ended, and its images are gone, as after a restart without the old disk: it runs again, or fails. */
+async function makeAgain(run: Run, reason: string): Promise<void> {
+  const { context, engine, held } = run;
+  const at = context.now();
+  const { maxAttempts, jobTtlMs } = context.limits;
+  context.log.warn(
+    { ...loggedJob(held.job), engine: engine.id, reason },
+    'the images of a prompt are missing',
+  );
+  // An engine that was not restarted has the results of the nodes in its cache, and would name the same files again.
+  await attempt(run, 'free memory', () => engine.client.free());
+  engine.mayHaveRestarted();
+  await forget(run);
+  await held.apply({ type: 'outputMissing', at, reason, maxAttempts, expiresAt: at + jobTtlMs });
 }
 
 /** The prompt is lost, but not what it may have stored before: then the job is complete. */
@@ -145,7 +159,10 @@ async function recoverFiles(run: Run, prompt: BoundPrompt, reason: string): Prom
     findOutputs({ client: engine.client, artifacts, log }, held.job.id, prompt),
   );
   if (found.kind === 'stopped') return stop(run);
-  if (found.kind === 'late' || found.value.length === 0) return lost(run, reason);
+  if (found.kind === 'late' || found.value.length === 0) {
+    engine.mayHaveRestarted();
+    return lost(run, reason);
+  }
   context.observer.missed(engine.id, 'images');
   log.info({ ...loggedJob(held.job), engine: engine.id, reason }, 'the images of a lost prompt were found');
   // Nothing said that it began, except that it ended.

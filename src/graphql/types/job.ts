@@ -118,7 +118,7 @@ export function addJob(builder: Builder) {
         description: 'As many jobs of its caller have an engine as the policy of the caller allows.',
       },
       ENGINE_QUEUE: { description: 'An engine has it in its own queue.' },
-      PAUSED: { description: 'Its engine was lost: it pauses before its next run.' },
+      PAUSED: { description: 'Its last run was lost: it pauses before its next run.' },
       ENGINE_REQUESTED: { description: 'An engine that can run it was requested.' },
       ENGINES_STARTING: { description: 'The engines are being probed.' },
       ENGINES_DOWN: { description: 'No engine responds.' },

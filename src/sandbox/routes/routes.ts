@@ -155,6 +155,7 @@ export async function routeControl(
   applyFaults(engine.faults, request, Date.now());
   if (request.deafSockets === true) engine.hub.deafenAll();
   if (request.dropSockets === true) engine.hub.dropAll();
+  for (const folder of request.emptyFolders ?? []) await engine.files.empty(folder);
   if (request.restart === true) restart(request.restartMs);
   engine.worker.wake();
   return json({});

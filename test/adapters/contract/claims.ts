@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { advance, LOG_LIMIT } from '../../../src/jobs/advance.ts';
+import { advance } from '../../../src/jobs/advance.ts';
 import { type AskingLane, assign, candidateOf, claimedBy } from '../../../src/jobs/claims.ts';
 import { type Job, queueScore, TURN_MS } from '../../../src/jobs/job.ts';
 import type { Lease } from '../../../src/jobs/ports.ts';
+import { LOG_LIMIT } from '../../../src/jobs/transitions.ts';
 import { aJob } from '../../support/jobs.ts';
 import { asking, claimFor } from '../../support/lanes.ts';
 import { END, type UnderTest } from './under-test.ts';

@@ -1,4 +1,4 @@
-import { LOG_LIMIT } from '../../../jobs/advance.ts';
+import { LOG_LIMIT } from '../../../jobs/transitions.ts';
 
 /**
  * Reads the halves of a record as text. Quotes within strings are escaped, so a quoted name with a colon is always a field, and
