@@ -22,11 +22,12 @@ export const faultsSchema = z.strictObject({
   /** Deletes all files of these folders once. With `restart` the engine comes back as a new machine. */
   emptyFolders: folders.optional(),
   /**
-   * What happens right before the next requests of GET /view, `times` of them: the files of some folders are deleted, and
-   * a restart is simulated. A client learns the name of an output file before that.
+   * What happens right before the next requests of one kind, `times` of them: the files of some folders are deleted, and
+   * a restart is simulated. GET /view comes after a client has read the history, POST /prompt after its uploads.
    */
-  beforeView: z
+  beforeRequest: z
     .strictObject({
+      request: z.enum(['GET /view', 'POST /prompt']),
       times: z.number().int().min(1).default(1),
       emptyFolders: folders.default([]),
       restart: z.boolean().default(false),
@@ -67,8 +68,9 @@ export const faultsSchema = z.strictObject({
 
 export type FaultsRequest = z.infer<typeof faultsSchema>;
 
-/** What happens right before a GET /view. */
-export interface BeforeView {
+/** What happens right before a request of one kind. */
+export interface BeforeRequest {
+  readonly request: string;
   /** How many requests are left that it precedes. */
   readonly times: number;
   readonly emptyFolders: readonly FolderType[];
@@ -89,7 +91,7 @@ export interface Faults {
   refuseHttpUntil: number;
   hang: boolean;
   losePromptAnswer: number;
-  beforeView: BeforeView | null;
+  beforeRequest: BeforeRequest | null;
   crashOnPrompt: string | null;
   stepMs: number;
   modelLoadMs: number;
@@ -110,7 +112,7 @@ export function noFaults(stepMs: number, modelLoadMs = 0): Faults {
     refuseHttpUntil: 0,
     hang: false,
     losePromptAnswer: 0,
-    beforeView: null,
+    beforeRequest: null,
     crashOnPrompt: null,
     stepMs,
     modelLoadMs,

@@ -85,14 +85,13 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     return restarting !== undefined || Date.now() < engine.faults.refuseHttpUntil;
   }
 
-  /** Executes the fault `beforeView`. */
-  async function strikeView(): Promise<void> {
-    const { beforeView } = engine.faults;
-    if (beforeView === null) return;
-    const { times, emptyFolders } = beforeView;
-    engine.faults.beforeView = times > 1 ? { ...beforeView, times: times - 1 } : null;
-    for (const folder of emptyFolders) await engine.files.empty(folder);
-    if (beforeView.restart) restart(RESTART_MS, null);
+  /** Executes the fault `beforeRequest` if it concerns this request. */
+  async function strikeBefore({ method, path }: Call): Promise<void> {
+    const fault = engine.faults.beforeRequest;
+    if (fault === null || fault.request !== `${method} ${path}`) return;
+    engine.faults.beforeRequest = fault.times > 1 ? { ...fault, times: fault.times - 1 } : null;
+    for (const folder of fault.emptyFolders) await engine.files.empty(folder);
+    if (fault.restart) restart(RESTART_MS, null);
   }
 
   async function replyTo(request: IncomingMessage): Promise<Reply> {
@@ -102,7 +101,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
       return routeControl(engine, call, milliseconds => restart(milliseconds ?? RESTART_MS, request.socket));
     }
     if (isDown()) return { kind: 'cut' };
-    if (call.method === 'GET' && call.path === '/view') await strikeView();
+    await strikeBefore(call);
     const reply = await route(engine, call);
     const { slowHttp } = engine.faults;
     if (slowHttp > 0) await delay(slowHttp, undefined, { signal: stopping.signal });

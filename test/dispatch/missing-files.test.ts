@@ -57,6 +57,12 @@ async function expectDone(rig: Rig, id: string, attempts: number): Promise<void>
   expect((await fetch(`${rig.url}/download/${id}`)).status).toBe(200);
 }
 
+/** The new machine was not believed to have the input image: it got that again before it was sent the prompt. */
+async function expectUploadedAnew(rig: Rig, engine: TestEngine, id: string): Promise<void> {
+  expect((await engine.stats()).uploads).toBe(2);
+  expect((await eventsOf(rig, id)).map(({ event }) => event)).not.toContain('handedBack');
+}
+
 const NEW_MACHINE = { restart: true, emptyFolders: ['input', 'output', 'temp'] };
 
 describe('an engine that has no output of a prompt which it completed', () => {
@@ -65,7 +71,7 @@ describe('an engine that has no output of a prompt which it completed', () => {
     ['its events told the end', { emptyHistory: true }],
   ])('because it came back as a new machine after %s: the job runs again', async (_, habits) => {
     const { rig, engine } = await start([habits]);
-    await engine.fault({ beforeView: NEW_MACHINE });
+    await engine.fault({ beforeRequest: { request: 'GET /view', ...NEW_MACHINE } });
     const id = await edit(rig);
     await expectDone(rig, id, 2);
     expect(await eventsOf(rig, id)).toContainEqual({
@@ -75,13 +81,12 @@ describe('an engine that has no output of a prompt which it completed', () => {
     expect(Object.keys(await samplesOf(rig, 'qwen_edit_runs_lost_total'))).toEqual([
       expect.stringContaining('event="outputMissing"'),
     ]);
-    // The new machine has no input images either.
-    expect((await engine.stats()).uploads).toBe(2);
+    await expectUploadedAnew(rig, engine, id);
   });
 
   it('because its folder was emptied: the prompt is executed again, not answered from its cache', async () => {
     const { rig, engine } = await start([{}]);
-    await engine.fault({ beforeView: { emptyFolders: ['output'] } });
+    await engine.fault({ beforeRequest: { request: 'GET /view', emptyFolders: ['output'] } });
     await expectDone(rig, await edit(rig), 2);
     expect((await engine.stats()).frees).toBe(1);
   });
@@ -109,7 +114,7 @@ describe('an engine that has no output of a prompt which it completed', () => {
 
   it('fails a job that may lose one run', async () => {
     const { rig, engine } = await start([{}], { MAX_ATTEMPTS: '1' });
-    await engine.fault({ beforeView: { emptyFolders: ['output'] } });
+    await engine.fault({ beforeRequest: { request: 'GET /view', emptyFolders: ['output'] } });
     const job = await waitForEnd(rig.url, await edit(rig));
     expect(job).toMatchObject({ status: 'ERROR', attempt: 1, error: { code: 'OUTPUT_MISSING' } });
   });
@@ -123,6 +128,37 @@ describe('an engine that comes back as a new machine', () => {
     await waitUntil(rig.url, id, ({ step }) => (step ?? 0) >= 2);
     await engine.fault({ ...NEW_MACHINE, restartMs: 200 });
     await expectDone(rig, id, 2);
+    await expectUploadedAnew(rig, engine, id);
+  });
+
+  it('between two jobs, and no probe sees it: the second has its input image uploaded anew, at no attempt', async () => {
+    const { rig, engine } = await start([{}]);
+    await expectDone(rig, await edit(rig), 1);
+    await engine.fault({ emptyFolders: NEW_MACHINE.emptyFolders });
+    const id = await edit(rig);
+    await expectDone(rig, id, 1);
+    expect(await eventsOf(rig, id)).toContainEqual({
+      event: 'handedBack',
+      detail: 'the engine no longer has input image 1',
+    });
+    expect((await engine.stats()).uploads).toBe(2);
+  });
+
+  it('after the upload and before the prompt: the job runs once, on what is uploaded next', async () => {
+    const { rig, engine } = await start([{}]);
+    await engine.fault({ beforeRequest: { request: 'POST /prompt', emptyFolders: ['input'] } });
+    await expectDone(rig, await edit(rig), 1);
+    expect((await engine.stats()).uploads).toBe(2);
+  });
+
+  it('after each upload: the job ends, and says what the engine lacked', async () => {
+    const { rig, engine } = await start([{}], { MAX_ATTEMPTS: '1' });
+    await engine.fault({ beforeRequest: { request: 'POST /prompt', times: 9, emptyFolders: ['input'] } });
+    const job = await waitForEnd(rig.url, await edit(rig));
+    expect(job).toMatchObject({ status: 'ERROR', attempt: 0, error: { code: 'ENGINE_LOST' } });
+    expect(job.error?.message).toBe(
+      'Given up after 1 lost run; the last one: the engine no longer has input image 1',
+    );
     expect((await engine.stats()).uploads).toBe(2);
   });
 });

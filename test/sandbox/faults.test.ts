@@ -137,17 +137,19 @@ describe('the process', () => {
     expect(await endOf(sandbox, 'after')).toBe('success');
   });
 
-  it('loses the files of some folders, at once or right before GET /view, with a restart or without', async () => {
+  it('loses the files of some folders, at once or right before a request, with a restart or without', async () => {
     const sandbox = await start();
     const output = () => call(`${sandbox.url}/view?filename=p_00001_.png&type=output`);
     const input = () => call(`${sandbox.url}/view?filename=in.png&type=input`);
     await submit(sandbox, 'p', { steps: 1 });
     await endOf(sandbox, 'p');
-    await setFaults(sandbox.url, { beforeView: { times: 2, emptyFolders: ['output'] } });
+    await setFaults(sandbox.url, {
+      beforeRequest: { request: 'GET /view', times: 2, emptyFolders: ['output'] },
+    });
     expect((await input()).status).toBe(200);
     expect((await output()).status).toBe(404);
     expect(await endOf(sandbox, 'p')).toBe('success');
-    await setFaults(sandbox.url, { beforeView: { restart: true } });
+    await setFaults(sandbox.url, { beforeRequest: { request: 'GET /view', restart: true } });
     await expect(input()).rejects.toThrow();
     const after = await eventually(
       () => input().catch(() => null),

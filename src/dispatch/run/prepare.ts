@@ -1,3 +1,4 @@
+import type { Rejection } from '../../comfyui/answers.ts';
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { ImageFailure } from '../../images/errors.ts';
@@ -6,6 +7,7 @@ import { type JobError, jobError } from '../../jobs/errors.ts';
 import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
 import { sizeInWords } from '../../sizes.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
+import type { Graph } from '../../workflows/graph.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
 import { persistently, type Run } from './settle.ts';
@@ -67,10 +69,13 @@ export function bindJob(
   }
 }
 
-export type UploadResult =
-  | { ok: true; names: ReadonlyMap<string, string> }
-  | { ok: false; error: JobError }
-  | { ok: 'stopped' };
+/** The images of a job on an engine, by their keys: their names, and which were taken for known, without an upload. */
+export interface Uploads {
+  readonly names: ReadonlyMap<string, string>;
+  readonly remembered: ReadonlySet<string>;
+}
+
+export type UploadResult = ({ ok: true } & Uploads) | { ok: false; error: JobError } | { ok: 'stopped' };
 
 /**
  * Uploads the job's images to the engine, each only after it was decoded, and none that the engine is known to have. An upload
@@ -82,12 +87,14 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
   const { context, engine } = run;
   const { job } = run.held;
   const names = new Map<string, string>();
+  const remembered = new Set<string>();
   let msLeft = context.limits.uploadMs;
   for (const image of imagesOf(job.request)) {
     if (run.wantsCancel() || run.leaving() || engine.leaving() !== null) return { ok: 'stopped' };
     const known = engine.uploadedAs(image.sha256);
     if (known !== null) {
       names.set(image.key, known);
+      remembered.add(image.key);
       continue;
     }
     const content = await context.artifacts.get(image.key);
@@ -125,7 +132,26 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
     engine.rememberUpload(image.sha256, sent.value);
     names.set(image.key, sent.value);
   }
-  return { ok: true, names };
+  return { ok: true, names, remembered };
+}
+
+/**
+ * The image that the engine lacks although it was uploaded, because it came back without its files, as a rejected graph shows;
+ * null when the rejection has another reason. LoadImage says no more of a file that does not exist (`nodes.py`, VALIDATE_INPUTS).
+ */
+export function lackedImage(
+  job: Job,
+  { names, remembered }: Uploads,
+  graph: Graph,
+  { nodes }: Rejection,
+): { label: string; remembered: boolean } | null {
+  const values = nodes
+    .filter(({ type }) => type === 'custom_validation_failed')
+    .map(({ node, input }) => (input === null ? undefined : graph[node]?.inputs[input]));
+  const lacked = imagesOf(job.request).filter(({ key }) => values.includes(names.get(key)));
+  const [first] = lacked;
+  if (first === undefined) return null;
+  return { label: labelOf(job, first), remembered: lacked.some(({ key }) => remembered.has(key)) };
 }
 
 /** What is wrong with the pixels of an image: a submit checks it without decoding it. Null: nothing. */

@@ -1,7 +1,7 @@
+import type { Rejection } from '../../comfyui/answers.ts';
 import { EngineUnreachable } from '../../comfyui/client.ts';
 import type { EngineSocket } from '../../comfyui/socket.ts';
 import { besideOthers, lanesOf } from '../../jobs/claims.ts';
-import type { JobError } from '../../jobs/errors.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';
 import { loggedJob } from '../../jobs/trace.ts';
@@ -13,7 +13,7 @@ import { type FollowResult, followPrompt } from './follow.ts';
 import { createPreviewKeeper, holdJob, RunOver } from './held-job.ts';
 import { createInbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt } from './lookup.ts';
-import { bindJob, uploadInputs } from './prepare.ts';
+import { bindJob, lackedImage, type Uploads, uploadInputs } from './prepare.ts';
 import {
   attempt,
   canceled,
@@ -102,6 +102,7 @@ export async function runJob(
 
 async function begin(run: Run): Promise<void> {
   const { context, engine, held } = run;
+  let uploaded: Uploads;
   let prompt: BoundPrompt;
   let socket: EngineSocket | null;
   try {
@@ -111,6 +112,7 @@ async function begin(run: Run): Promise<void> {
     const uploads = await context.observer.around('upload', held.job, () => uploadInputs(run));
     if (uploads.ok === 'stopped') return stopped(run);
     if (!uploads.ok) return fail(run, uploads.error);
+    uploaded = uploads;
     const prepared = bindJob(context, held.job, engine, uploads.names);
     if (!prepared.ok) return fail(run, prepared.error);
     prompt = prepared.prompt;
@@ -131,7 +133,7 @@ async function begin(run: Run): Promise<void> {
       return finish(run, prompt, await follow(run, prompt, socket, { confirmed: true, arrivesInMs: 0 }));
     case 'rejected':
       await socket?.close();
-      return fail(run, submitted.error);
+      return rejected(run, uploaded, prompt, submitted.rejection);
     case 'unsent':
       await socket?.close();
       engine.lost(submitted.reason);
@@ -153,6 +155,17 @@ async function begin(run: Run): Promise<void> {
     default:
       return submitted satisfies never;
   }
+}
+
+/** Ends a run whose graph the engine rejected. One that lacks an input image gets it again with the next run. */
+async function rejected(run: Run, uploads: Uploads, { graph }: BoundPrompt, why: Rejection): Promise<void> {
+  const { engine, held } = run;
+  const lacked = lackedImage(held.job, uploads, graph, why);
+  if (lacked === null) return fail(run, nameRejection(why));
+  engine.mayHaveRestarted();
+  const reason = `the engine no longer has ${lacked.label}`;
+  // An engine may lose what it was just sent each time: that counts.
+  return lacked.remembered ? handBack(run, reason) : lost(run, reason);
 }
 
 /** Ends a run that the engine has no prompt of: it was canceled, the engine leaves, or this process ends. */
@@ -231,7 +244,7 @@ function follow(
 
 type Submitted =
   | { kind: 'accepted'; promptId: string }
-  | { kind: 'rejected'; error: JobError }
+  | { kind: 'rejected'; rejection: Rejection }
   /** The engine did not get it. */
   | { kind: 'unsent'; reason: string }
   /** It was answered, and not taken: by a proxy, for example. */
@@ -241,14 +254,7 @@ type Submitted =
 async function submit({ engine, clientId }: Run, prompt: BoundPrompt): Promise<Submitted> {
   try {
     const answer = await engine.client.submit({ promptId: clientId, clientId, graph: prompt.graph });
-    switch (answer.kind) {
-      case 'accepted':
-        return { kind: 'accepted', promptId: answer.promptId };
-      case 'rejected':
-        return { kind: 'rejected', error: nameRejection(answer.rejection) };
-      default:
-        return answer satisfies never;
-    }
+    return answer;
   } catch (error) {
     if (!(error instanceof EngineUnreachable)) throw error;
     const { status, message: reason } = error;
