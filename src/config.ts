@@ -32,7 +32,9 @@ export function readConfig(environment: Environment): ConfigResult {
     if (!result.ok) faults.push(result.fault);
     else if (result.given !== null) given.set(name, result.given);
   }
-  const parsed = schema.safeParse(Object.fromEntries([...given].map(([name, { text }]) => [name, text])));
+  const texts = Object.fromEntries([...given].map(([name, { text }]) => [name, text]));
+  // Once: generating a faster parser first would take longer.
+  const parsed = schema.safeParse(texts, { jitless: true });
   for (const { path, message } of parsed.error?.issues ?? []) {
     const name = String(path[0] ?? '');
     const file = given.get(name)?.file ?? null;

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { EngineClient } from '../../comfyui/client.ts';
 import type { ModelChoice } from '../../workflows/bind/models.ts';
 import { checkAgainstEngine, modelsOnEngine, type WorkflowProblem } from '../../workflows/check/engine.ts';
@@ -44,7 +45,11 @@ export function createInventory(
     async read() {
       const info = parseObjectInfo(await client.objectInfo());
       known = { info, problems: new WeakMap(), models: new WeakMap() };
-      for (const workflow of workflows.all()) problemsOf(workflow);
+      for (const workflow of workflows.all()) {
+        problemsOf(workflow);
+        // The first checks of a process take 10 ms each: requests are answered in between.
+        await setImmediate();
+      }
     },
     problemsOf,
     problems: () =>
