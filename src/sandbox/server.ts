@@ -90,8 +90,8 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const fault = engine.faults.beforeRequest;
     if (fault === null || fault.request !== `${method} ${path}`) return;
     engine.faults.beforeRequest = fault.times > 1 ? { ...fault, times: fault.times - 1 } : null;
-    for (const folder of fault.emptyFolders) await engine.files.empty(folder);
     if (fault.restart) restart(RESTART_MS, null);
+    for (const folder of fault.emptyFolders) await engine.files.empty(folder);
   }
 
   async function replyTo(request: IncomingMessage): Promise<Reply> {

@@ -41,6 +41,13 @@ const FAULTS: readonly { name: string; begin: Record<string, unknown>; lastsMs: 
   { name: 'answer of a prompt lost', begin: { losePromptAnswer: 1 }, lastsMs: 0 },
   { name: 'out of memory', begin: { outOfMemory: 1 }, lastsMs: 0 },
   { name: 'restart', begin: { restart: true, restartMs: 200 }, lastsMs: 0 },
+  {
+    name: 'a new machine in its place before an image is fetched',
+    begin: {
+      beforeRequest: { request: 'GET /view', restart: true, emptyFolders: ['input', 'output', 'temp'] },
+    },
+    lastsMs: 500,
+  },
 ];
 
 describe(`chaos, seed ${seed}`, () => {

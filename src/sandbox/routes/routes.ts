@@ -155,8 +155,9 @@ export async function routeControl(
   applyFaults(engine.faults, request, Date.now());
   if (request.deafSockets === true) engine.hub.deafenAll();
   if (request.dropSockets === true) engine.hub.dropAll();
-  for (const folder of request.emptyFolders ?? []) await engine.files.empty(folder);
   if (request.restart === true) restart(request.restartMs);
+  // After the prompt that runs was dropped: it must not find its files gone.
+  for (const folder of request.emptyFolders ?? []) await engine.files.empty(folder);
   engine.worker.wake();
   return json({});
 }
