@@ -75,7 +75,7 @@ async function partsOf(response: Response): Promise<unknown[]> {
 
 describe('a subscription over multipart HTTP', () => {
   beforeAll(async () => {
-    rig = await startRig({ API_KEYS, SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '20ms' });
+    rig = await startRig({ API_KEYS, SUBSCRIPTIONS_PER_CALLER: '2', SANDBOX_STEP: '60ms' });
   });
   afterAll(() => rig.close());
   const alice = as(KEYS.alice);
