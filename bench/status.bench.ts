@@ -97,8 +97,8 @@ async function measure(
     const finishedOnes = rowOf('gateway, a job that is done', 'done');
     const rows = [bare, sameHeaders, ours, finishedOnes];
     const ratios = [
-      ratio('a job that runs, over bare node:http', ours, bare, atLeast(0.75)),
-      ratio('a job that is done, over bare node:http', finishedOnes, bare, atLeast(0.75)),
+      ratio('a job that runs, over bare node:http', ours, bare, atLeast(0.9)),
+      ratio('a job that is done, over bare node:http', finishedOnes, bare, atLeast(0.9)),
       ratio('a job that runs, over bare node:http with the same headers', ours, sameHeaders),
     ];
     if (fastApi === null) return { rows, ratios };
