@@ -29,7 +29,7 @@ const answer = z.object({ job: z.object({ status: z.string(), attempt: z.number(
 
 describe.each(['embedded', 'Redis'])('with the store %s, the answer to a claim is lost, and', kind => {
   /** A gateway with one engine, whose callers may have one job running. `spoil` replaces calls of its ledger. */
-  async function start(spoil: (ledger: Ledger) => Partial<Ledger>) {
+  async function start(spoil: (ledger: Ledger) => Partial<Ledger>, lanes = 2) {
     const engine = await startTestEngine({ stepMs: 5 });
     onTestFinished(() => engine.stop());
     const folder = await mkdtemp(join(tmpdir(), 'lost-claims-'));
@@ -42,6 +42,7 @@ describe.each(['embedded', 'Redis'])('with the store %s, the answer to a claim i
       COMFYUI_URL: engine.url,
       // No lease expires during the test.
       LEASE: '10m',
+      LANES_PER_ENGINE: String(lanes),
       ...(redis === null ? {} : { REDIS_URL: redis.url }),
     };
     const config = readConfig(testEnvironment(folder, settings));
@@ -103,26 +104,46 @@ describe.each(['embedded', 'Redis'])('with the store %s, the answer to a claim i
   });
 
   it.each(['before', 'after'] as const)(
-    'they do so when the store gets the claim late, %s it gave the lane anew',
+    'they do so when the store gets the claim late, %s it gives the lane anew',
     { timeout: 60_000 },
     async when => {
-      const claims: (() => Promise<number>)[] = [];
+      const stored = Promise.withResolvers<void>();
+      let jobs = 0;
+      let isLost = false;
+      let late: (() => Promise<number>) | undefined;
       let claimedLate: number | null = null;
-      const target = await start(ledger => ({
-        claim(request) {
-          if (claimedLate !== null || claims.length > 0 || request.woken === 0) return ledger.claim(request);
-          claims.push(async () => (await ledger.claim(request)).claimed.length);
-          return Promise.reject(LOST);
+      async function arrive(): Promise<void> {
+        const arriving = late;
+        late = undefined;
+        if (arriving !== undefined) claimedLate = await arriving();
+      }
+      const spoil = (ledger: Ledger): Partial<Ledger> => ({
+        async submit(job, options) {
+          const result = await ledger.submit(job, options);
+          jobs += 1;
+          if (jobs === 2) stored.resolve();
+          return result;
+        },
+        async claim(request) {
+          await stored.promise;
+          // One without lanes only asks what waits.
+          if (isLost || request.lanes.length === 0) return ledger.claim(request);
+          isLost = true;
+          late = async () => (await ledger.claim(request)).claimed.length;
+          throw LOST;
+        },
+        async releaseLane(lease) {
+          if (when === 'before') await arrive();
+          return ledger.releaseLane(lease);
         },
         async keepLanes(held, wanted, ttlMs) {
-          const late = wanted.length > 0 ? claims.pop() : undefined;
-          if (late === undefined) return ledger.keepLanes(held, wanted, ttlMs);
-          if (when === 'before') claimedLate = await late();
           const kept = await ledger.keepLanes(held, wanted, ttlMs);
-          if (when === 'after') claimedLate = await late();
+          if (when === 'after' && kept.taken.length > 0) await arrive();
           return kept;
         },
-      }));
+      });
+      // With one lane no other claims a job meanwhile.
+      const target = await start(spoil, 1);
       await expectBothCompleted(target);
       expect(claimedLate).toBe(when === 'before' ? 1 : 0);
     },
