@@ -180,9 +180,10 @@ describe('an engine whose WebSocket does not open', () => {
     ['is cut', 'reset'],
     ['gets no answer', 'silence'],
   ])('because it %s: jobs are followed by polling, and the engine stays READY', async (_, webSockets) => {
-    const { rig, engine } = await start({ webSockets });
+    const { rig, engine } = await start({ webSockets }, { stepMs: 40 });
     const states = new Set<string | undefined>();
-    const id = await edit(rig);
+    // Long enough for a poll to find it running.
+    const id = await edit(rig, 40);
     const snapshots = await watchOverSse(rig.url, id, async () => {
       states.add((await engineOf(rig))?.state);
     });
