@@ -12,8 +12,11 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** An engine on which decoding takes far more of the time than the manifest says, and loading the given milliseconds. */
-async function slowToDecode(loaderMs = 100, encoderMs = 100): Promise<TestEngine> {
+/**
+ * An engine on which decoding takes far more of the time than the manifest says, and loading the given milliseconds. What a busy
+ * machine adds to the other nodes must not outweigh decoding.
+ */
+async function slowToDecode(loaderMs = 100, encoderMs = 100, decodeMs = 1_500): Promise<TestEngine> {
   const engine = await startTestEngine({ stepMs: 0 });
   closers.push(() => engine.stop());
   await engine.fault({
@@ -22,7 +25,7 @@ async function slowToDecode(loaderMs = 100, encoderMs = 100): Promise<TestEngine
       // Of a stage that is over sooner, a watcher of a busy gateway may see nothing.
       TextEncodeQwenImageEditPlus: { ms: 120, loadMs: encoderMs },
       KSampler: { ms: 20, loadMs: 50 },
-      VAEDecode: { ms: 600 },
+      VAEDecode: { ms: decodeMs },
     },
   });
   return engine;
@@ -118,7 +121,7 @@ describe('the percentage tells the time that a run takes', () => {
   });
 
   it('when a restarted engine loads its models again', async () => {
-    const engine = await slowToDecode(300, 4_000);
+    const engine = await slowToDecode(300, 4_000, 600);
     const rig = await gatewayOn(engine);
     await edit(rig);
     await edit(rig);
