@@ -1,5 +1,6 @@
 import { access, constants, mkdir } from 'node:fs/promises';
-import type { Artifacts, Clock } from '../jobs/ports.ts';
+import type { Artifacts } from '../jobs/image-stores.ts';
+import type { Clock } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { ArtifactsLocation, AwsCredentials } from './artifacts-location.ts';
 import type { SmallArtifacts } from './embedded/small-artifacts.ts';

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Artifacts } from '../jobs/ports.ts';
+import type { Artifacts } from '../jobs/image-stores.ts';
 import { partsOfKey } from './artifacts-location.ts';
 import type { SmallArtifacts } from './embedded/small-artifacts.ts';
 

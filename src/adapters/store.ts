@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import type { Previews } from '../jobs/image-stores.ts';
 import type { LastClaims } from '../jobs/last-claims.ts';
-import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Secrets } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
 import { openEmbeddedLedger } from './embedded/ledger.ts';

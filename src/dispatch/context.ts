@@ -1,6 +1,7 @@
 import type { ImageLoader } from '../images/loader.ts';
 import type { RunningLimits } from '../jobs/claims.ts';
-import type { Artifacts, Clock, Feed, Ledger, Previews } from '../jobs/ports.ts';
+import type { Artifacts, Previews } from '../jobs/image-stores.ts';
+import type { Clock, Feed, Ledger } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';
 import type { RunObserver } from './observer.ts';

@@ -6,7 +6,7 @@ import type { S3Location } from '../adapters/artifacts-location.ts';
 import { createFileArtifacts } from '../adapters/files/artifacts.ts';
 import type { Config } from '../config.ts';
 import { awsCredentials } from '../gateway/store.ts';
-import type { Artifacts } from '../jobs/ports.ts';
+import type { Artifacts } from '../jobs/image-stores.ts';
 import { type Check, reasonOf, reporter } from './check.ts';
 import { fileFault, nearestFolder } from './store.ts';
 

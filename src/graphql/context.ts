@@ -1,8 +1,8 @@
 import type { FleetChanges } from '../dispatch/fleet/changes.ts';
 import type { MemberStatus } from '../dispatch/fleet/fleet.ts';
+import type { Previews } from '../jobs/image-stores.ts';
 import type { ImageUrls } from '../jobs/image-urls.ts';
 import type { Caller, Job } from '../jobs/job.ts';
-import type { Previews } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
 import type { WaitReason } from '../jobs/waiting.ts';
 import type { WorkflowCatalog } from '../workflows/files/catalog.ts';

@@ -4,8 +4,9 @@ import { z } from 'zod';
 import { ImageError, type ImageFailure, tooLarge } from '../images/errors.ts';
 import type { ImageLoader } from '../images/loader.ts';
 import type { VerifiedImage } from '../images/verify.ts';
+import { type Artifacts, readArtifact } from './image-stores.ts';
 import { type Caller, maySee, shareOf } from './job.ts';
-import { type Artifacts, type Clock, readArtifact } from './ports.ts';
+import type { Clock } from './ports.ts';
 
 const record = z.object({
   id: z.string(),

@@ -152,7 +152,7 @@ class Group implements Place {
 
   fail(error: unknown): void {
     const source = this.#source;
-    // Every subscriber has left: none could be told.
+    // Every subscriber has left.
     if (source === null) return;
     this.#close();
     const result = source.failure(error);
@@ -165,7 +165,7 @@ class Group implements Place {
 
   #close(): void {
     this.drop();
-    // Its subscribers have left, or are told of an earlier error.
+    // Its subscribers have left, or get an earlier error.
     this.#source?.events.return?.().catch(() => undefined);
     this.#source = null;
   }

@@ -1,6 +1,7 @@
 import type { RunObserver } from '../dispatch/observer.ts';
 import type { ImageLoader } from '../images/loader.ts';
-import type { Artifacts, Ledger, OnJobChange } from '../jobs/ports.ts';
+import type { Artifacts } from '../jobs/image-stores.ts';
+import type { Ledger, OnJobChange } from '../jobs/ports.ts';
 import type { Jobs } from '../jobs/service.ts';
 import type { JobTrace, RequestScope } from '../jobs/trace.ts';
 import type { Post } from '../webhooks/post.ts';

@@ -9,7 +9,7 @@ import { type EmbeddedLedger, openEmbeddedLedger } from '../../src/adapters/embe
 import { createEmbeddedFeed } from '../../src/adapters/embedded/live.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { storeSmallApart } from '../../src/adapters/small-artifacts.ts';
-import type { Artifacts } from '../../src/jobs/ports.ts';
+import type { Artifacts } from '../../src/jobs/image-stores.ts';
 import { artifactsContract } from './contract/artifacts-contract.ts';
 
 interface Opened {

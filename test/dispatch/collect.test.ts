@@ -9,7 +9,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { createEngineClient, type EngineClient, EngineUnreachable } from '../../src/comfyui/client.ts';
 import { collectOutputs, findOutputs } from '../../src/dispatch/run/collect.ts';
-import type { Artifacts } from '../../src/jobs/ports.ts';
+import type { Artifacts } from '../../src/jobs/image-stores.ts';
 import { type RecordedLog, recordLog } from '../support/log.ts';
 import { collectGarbage } from '../support/memory.ts';
 import { listen } from '../support/servers.ts';

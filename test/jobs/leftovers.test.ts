@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { StoreUnavailable } from '../../src/jobs/errors.ts';
-import type { Artifacts } from '../../src/jobs/ports.ts';
+import type { Artifacts } from '../../src/jobs/image-stores.ts';
 import { createLeftovers } from '../../src/jobs/submit/leftovers.ts';
 
 let folder: string;

@@ -8,7 +8,7 @@ import { openArtifacts } from '../../src/adapters/artifacts.ts';
 import { parseArtifactsUrl } from '../../src/adapters/artifacts-location.ts';
 import { createFileArtifacts } from '../../src/adapters/files/artifacts.ts';
 import { createImageLoader, type ImageLoader } from '../../src/images/loader.ts';
-import type { Artifacts } from '../../src/jobs/ports.ts';
+import type { Artifacts } from '../../src/jobs/image-stores.ts';
 import { createUploads, type Uploads } from '../../src/jobs/uploads.ts';
 import { parseAllowList } from '../../src/outbound/allow-list.ts';
 import { recordLog } from '../support/log.ts';

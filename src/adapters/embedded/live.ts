@@ -1,5 +1,6 @@
+import type { PreviewImage, Previews } from '../../jobs/image-stores.ts';
 import type { Job } from '../../jobs/job.ts';
-import type { Change, Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
+import type { Change, Feed } from '../../jobs/ports.ts';
 import { createUpdateWatchers, createWatchers } from '../watchers.ts';
 
 /** The feed of a gateway that runs alone. Its ledger reports every commit and deletion to it. */

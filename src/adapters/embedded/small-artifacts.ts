@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Clock, StoredArtifact } from '../../jobs/ports.ts';
+import type { StoredArtifact } from '../../jobs/image-stores.ts';
+import type { Clock } from '../../jobs/ports.ts';
 import type { GroupCommit } from './group-commit.ts';
 
 /** Artifacts of a few kilobytes, in the file of the ledger. Keys were checked before. */

@@ -17,7 +17,7 @@ import { rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
+import type { Artifacts, StoredArtifact } from '../../jobs/image-stores.ts';
 import { partsOfKey } from '../artifacts-location.ts';
 import { draftOf, isDraft } from './drafts.ts';
 import { filesBelow, hasCode, removeEmpty, statFile } from './folder.ts';

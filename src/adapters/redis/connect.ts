@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import type { Previews } from '../../jobs/image-stores.ts';
 import type { LastClaims } from '../../jobs/last-claims.ts';
-import type { Clock, Durations, Feed, Ledger, Previews, Secrets } from '../../jobs/ports.ts';
+import type { Clock, Durations, Feed, Ledger, Secrets } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { SharedRates } from '../../rate.ts';
 import { parseRedisUrl, type RedisAddress, showAddress } from './address.ts';

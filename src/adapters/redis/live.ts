@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { PreviewImage, Previews } from '../../jobs/image-stores.ts';
 import type { Job } from '../../jobs/job.ts';
-import type { Feed, PreviewImage, Previews } from '../../jobs/ports.ts';
+import type { Feed } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import { createUpdateWatchers, createWatchers } from '../watchers.ts';
 import type { Client } from './client.ts';

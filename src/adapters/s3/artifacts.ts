@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
-import type { Artifacts, StoredArtifact } from '../../jobs/ports.ts';
+import type { Artifacts, StoredArtifact } from '../../jobs/image-stores.ts';
 import { type AwsCredentials, partsOfKey, type S3Location } from '../artifacts-location.ts';
 import { createS3Client, loadS3Packages, type S3Packages } from './client.ts';
 import { asStoreFault, isMissing, isOutOfRange, reach, reasonOf } from './errors.ts';

@@ -18,8 +18,8 @@ export interface IdleLane {
 export interface Claimer {
   /**
    * Resolves with the next job of the lane, which is claimed. Null when `signal` aborts, or the engine no longer takes jobs; a
-   * job that was claimed meanwhile is returned all the same. `uncertain`: the lane may have a job that is not known here. Its next
-   * holder is told of it, so release the lease.
+   * job that was claimed meanwhile is returned all the same. `uncertain`: the lane may have a job that is not known here, which
+   * `keepLanes` returns with the next lease. So release this one.
    */
   next(lane: IdleLane, signal: AbortSignal): Promise<Job | null | 'uncertain'>;
   /** The lane drives a job, from its claim to its end: another holder may have claimed it. */

@@ -4,8 +4,9 @@ import type { EngineEvent } from '../../comfyui/events.ts';
 import type { JobEvent } from '../../jobs/advance.ts';
 import { type ChangeResult, changeFrom } from '../../jobs/changes.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
+import type { Previews } from '../../jobs/image-stores.ts';
 import type { Job } from '../../jobs/job.ts';
-import type { Clock, Lease, Ledger, Previews } from '../../jobs/ports.ts';
+import type { Clock, Lease, Ledger } from '../../jobs/ports.ts';
 
 /** The run is over for a reason outside it: the job was deleted, or the lane has another holder. */
 export class RunOver extends Error {

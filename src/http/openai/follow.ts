@@ -1,5 +1,5 @@
+import type { PreviewImage } from '../../jobs/image-stores.ts';
 import { type Caller, isFinal, type Job } from '../../jobs/job.ts';
-import type { PreviewImage } from '../../jobs/ports.ts';
 import type { OpenAIOptions } from './context.ts';
 
 /** What a request hears of its jobs. */

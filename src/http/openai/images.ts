@@ -1,8 +1,8 @@
 import { pipeline, type Readable } from 'node:stream';
 import sharp from 'sharp';
 import { encodeAs } from '../../images/encode.ts';
+import type { Artifacts, PreviewImage } from '../../jobs/image-stores.ts';
 import type { Job, OutputImage } from '../../jobs/job.ts';
-import type { Artifacts, PreviewImage } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { Encoding, Parameters } from './parameters.ts';
 

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyRequest } from 'fastify';
 import type { Services } from '../../graphql/context.ts';
+import type { Artifacts } from '../../jobs/image-stores.ts';
 import type { Caller, Job } from '../../jobs/job.ts';
-import type { Artifacts } from '../../jobs/ports.ts';
 import type { Uploads } from '../../jobs/uploads.ts';
 import type { Log } from '../../log.ts';
 import type { Page } from '../pages.ts';

@@ -1,6 +1,6 @@
 import type { ImageLoader } from '../../images/loader.ts';
+import { type Artifacts, readArtifact } from '../image-stores.ts';
 import { type Caller, type InputImage, imagesOf, type Job, type StoredImage, shareOf } from '../job.ts';
-import { type Artifacts, readArtifact } from '../ports.ts';
 import type { InputSlot, Keeper, KeptImages } from './keeper.ts';
 
 /** Copies the images of jobs for new jobs with the same requests. */

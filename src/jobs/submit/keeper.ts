@@ -1,6 +1,6 @@
 import { StoreUnavailable } from '../errors.ts';
+import type { Artifacts } from '../image-stores.ts';
 import type { InputImage, StoredImage } from '../job.ts';
-import type { Artifacts } from '../ports.ts';
 import type { Leftovers } from './leftovers.ts';
 
 /** What an image is of its job; `shared-<n>` of its batch. */

@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '../errors.ts';
-import type { Artifacts } from '../ports.ts';
+import type { Artifacts } from '../image-stores.ts';
 
 /** Removes artifacts that no job needs; retries those for which the store was unavailable. */
 export interface Leftovers {

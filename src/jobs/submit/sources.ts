@@ -1,6 +1,6 @@
 import type { ImageLoader, ImageResult } from '../../images/loader.ts';
+import type { Artifacts } from '../image-stores.ts';
 import { type Caller, type Job, shareOf } from '../job.ts';
-import type { Artifacts } from '../ports.ts';
 import type { ImageSource } from '../request.ts';
 import type { Uploads } from '../uploads.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Artifacts } from '../../../src/jobs/ports.ts';
+import type { Artifacts } from '../../../src/jobs/image-stores.ts';
 import { collectGarbage } from '../../support/memory.ts';
 
 export interface ArtifactsUnderTest {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
-import type { Artifacts } from '../../../src/jobs/ports.ts';
+import type { Artifacts } from '../../../src/jobs/image-stores.ts';
 
 const MIB = 1024 * 1024;
 let root: string;
