@@ -24,6 +24,7 @@ import {
   withShare,
 } from './access/identity.ts';
 import type { Client } from './client.ts';
+import { followConnections } from './connections.ts';
 import { createDirectPath } from './direct.ts';
 import { answerClientError, answerFrameworkError } from './errors.ts';
 import type { GetGraphiql } from './graphql/graphiql.ts';
@@ -223,6 +224,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   probeRoutes(app, options.readiness);
   if (options.renderMetrics !== null) metricsRoute(app, options.renderMetrics);
   await app.register(options.routes({ callers, streams, baseUrlOf }));
+  const connections = followConnections(app.server);
   await app.listen({ host: options.host, port: options.port });
   const sockets = serveGraphQLSockets({
     server: app.server,
@@ -247,6 +249,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       try {
         // They would not end by themselves. First, because closing the server cuts responses that it takes for sent.
         await Promise.all([sockets.stop(), streams.stop(), options.callbacks?.stop()]);
+        connections.closeUnused();
         await Promise.all([app.close(), yoga.dispose()]);
       } finally {
         clearTimeout(deadline);
