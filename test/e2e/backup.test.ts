@@ -106,9 +106,13 @@ describe('qwen-edit backup', () => {
       const jobs = await allJobs(restored.url);
       expect(jobs.map(({ id }) => id)).toEqual(expect.arrayContaining(before));
       unfinished += jobs.filter(({ status }) => status === 'QUEUED' || status === 'PROCESSING').length;
-      for (const { id } of jobs) expect((await waitForEnd(restored.url, id)).status).toBe('COMPLETED');
-      for (const { images } of await allJobs(restored.url)) {
-        expect(images).toHaveLength(1);
+      for (const { id } of jobs) {
+        const { status } = await waitForEnd(restored.url, id);
+        // A job that is deleted while it runs is canceled before it is gone.
+        if (known.includes(id) || status !== 'CANCELED') expect(status).toBe('COMPLETED');
+      }
+      for (const { status, images } of await allJobs(restored.url)) {
+        expect(images).toHaveLength(status === 'COMPLETED' ? 1 : 0);
         for (const { url } of images) {
           const answer = await fetch(url);
           expect([answer.status, (await answer.arrayBuffer()).byteLength > 0]).toEqual([200, true]);
