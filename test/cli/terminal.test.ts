@@ -95,10 +95,11 @@ describe('previews on a terminal', () => {
       expect(text).toContain(`\x1b[?${mode}l`);
       expect(text.lastIndexOf(`\x1b[?${mode}h`)).toBeGreaterThan(text.lastIndexOf(`\x1b[?${mode}l`));
     }
-    expect(text).toMatch(
-      /\r\nThe job goes on\.\r\n {2}qwen-edit watch (\S+)\r\n {2}qwen-edit cancel \1\r\n$/,
-    );
+    const goesOn = /\r\nThe job goes on\.\r\n {2}qwen-edit watch (\S+)\r\n {2}qwen-edit cancel \1\r\n$/;
+    expect(text).toMatch(goesOn);
     expect(text).not.toContain('100.0 %');
+    // The next test needs the engine.
+    await fetch(`${rig.url}/jobs/${goesOn.exec(text)?.[1]}`, { method: 'DELETE' });
   });
 
   it('are the only images on it: bytes are neither written to it nor read from it', async () => {
