@@ -84,9 +84,10 @@ describe('previews on a terminal', () => {
 
   it('end with Ctrl-C, which restores the cursor and wrapping, and prints how to continue', async () => {
     const { code, screen } = await qwenEditOnTerminal(
-      [...EDIT.slice(0, -1), '100', '--watch'],
+      [...EDIT.slice(0, -1), '60', '--watch'],
       { QWEN_EDIT_URL: rig.url, ...KITTY },
-      { cwd: folder, typed: { after: 'step 2/100', keys: '\x03' } },
+      // Which steps are drawn is a matter of time.
+      { cwd: folder, typed: { after: 'step ', keys: '\x03' } },
     );
     expect(code).toBe(130);
     const text = withoutImages(screen);
