@@ -115,17 +115,21 @@ export async function buildServer(): Promise<void> {
     ],
   });
   const made = `${outDir}-${process.pid}`;
-  await bundle.write({
-    dir: made,
-    format: 'esm',
-    entryFileNames: '[name].js',
-    chunkFileNames: '[name].js',
-    sourcemap: true,
-    sourcemapExcludeSources: true,
-  });
-  await bundle.close();
-  rmSync(outDir, { recursive: true, force: true });
-  renameSync(made, outDir);
+  try {
+    await bundle.write({
+      dir: made,
+      format: 'esm',
+      entryFileNames: '[name].js',
+      chunkFileNames: '[name].js',
+      sourcemap: true,
+      sourcemapExcludeSources: true,
+    });
+    rmSync(outDir, { recursive: true, force: true });
+    renameSync(made, outDir);
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+    await bundle.close();
+  }
 }
 
 function inAscii(code: string): string {

@@ -1,27 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { createListeners } from '../../concurrency/listeners.ts';
-import { advance } from '../../jobs/advance.ts';
-import { type ClaimRequest, type ClaimResult, claimedBy } from '../../jobs/claims.ts';
 import { isWaiting, type Job, queueScore } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
 import { LIMITS, workOf } from '../../jobs/limits.ts';
-import type {
-  Change,
-  Clock,
-  CommitResult,
-  JobFilter,
-  JobPosition,
-  JobQuery,
-  KeptLanes,
-  Ledger,
-  SubmitResult,
-} from '../../jobs/ports.ts';
+import type { Change, Clock, CommitResult, Ledger, SubmitResult } from '../../jobs/ports.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import { createRedisAgreements } from './agreements.ts';
 import { createRedisBatches, keyField, ownerSuffix } from './batches.ts';
 import type { Client } from './client.ts';
 import { createRedisEngines, type RedisEngines } from './engines.ts';
 import type { Keys } from './keys.ts';
+import { createRedisLanes } from './lanes.ts';
+import { createRedisLists } from './lists.ts';
 import { createRedisOutbox } from './outbox.ts';
 import { asJob, asJobs, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
 
@@ -43,8 +33,6 @@ export interface RedisLedger extends Ledger {
   arrived(count: number): void;
 }
 
-/** Jobs that one script looks at for a page of the jobs with some tags: a millisecond or two of Redis' time. */
-const STEP = 1_000;
 /** Arguments of one call, of two for each caller: Lua unpacks no more than some thousands. */
 const PAIRS = 2_000;
 
@@ -57,7 +45,6 @@ const COMMIT_RESULTS: readonly CommitResult[] = ['ok', 'stale', 'gone', 'fenced'
  */
 export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptions): RedisLedger {
   const { prefix } = keys;
-  const laneTokens = `${prefix}:lane-tokens`;
   const outbox = createRedisOutbox({ client, keys, now });
   const engines = createRedisEngines(client, keys, now);
   const waitingListeners = createListeners<[number]>();
@@ -70,37 +57,9 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     return asPresentJobs(await reach(client.qeReadRange(set, prefix, highest, limit)));
   }
 
-  /** Up to `limit` jobs, newest first. */
-  async function listAll(query: JobQuery, limit: number): Promise<Job[]> {
-    const lists = listsOf(query);
-    if (lists.length === 0) return [];
-    const range = [...positionArguments(query.after), ...positionArguments(query.before)];
-    const reply = client.qeListJobs(keys.queue, prefix, limit, endOf(query), ...range, ...lists);
-    return asPresentJobs(await reach(reply));
-  }
-
-  /** The same for the jobs with all of the tags. */
-  async function listTagged(query: JobQuery, tags: readonly string[], limit: number): Promise<Job[]> {
-    const { owner, statuses } = query;
-    const lists = tags.map(tag => tag + ownerSuffix(owner));
-    const only = statuses === null ? '' : ` ${[...new Set(statuses)].join(' ')} `;
-    const end = endOf(query);
-    const found: Job[] = [];
-    let [after, before] = [positionArguments(query.after), positionArguments(query.before)];
-    for (;;) {
-      const range = [...after, ...before];
-      const room = limit - found.length;
-      const reply = client.qeListTagged(keys.queue, prefix, room, end, ...range, STEP, only, ...lists);
-      const [created, id, ...halves] = asList(await reach(reply));
-      found.push(...asPresentJobs(halves));
-      if (id === '' || found.length >= limit) return end === 'first' ? found : found.reverse();
-      const reached = [String(created), String(id)];
-      if (end === 'first') after = reached;
-      else before = reached;
-    }
-  }
-
   return {
+    ...createRedisLists(client, keys),
+    ...createRedisLanes({ client, keys, now, gateway }),
     async submit(job, { maxQueue, idempotency, limits, policy }) {
       const reply = await reach(
         client.qeSubmit(
@@ -143,18 +102,6 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
     async getMany(ids) {
       if (ids.length === 0) return [];
       return asJobs(await reach(client.qeReadMany(keys.queue, prefix, ...ids)));
-    },
-    async list(query) {
-      const size = query.first ?? query.last;
-      const tags = query.labels === undefined ? [] : tagsOf(query.labels);
-      const found =
-        tags.length === 0 ? await listAll(query, size + 1) : await listTagged(query, tags, size + 1);
-      const hasMore = found.length > size;
-      const jobs = query.last === undefined ? found.slice(0, size) : found.slice(hasMore ? 1 : 0);
-      return { jobs, hasMore };
-    },
-    async total(filter) {
-      return asNumber(await reach(client.qeTotalJobs(keys.queue, prefix, ...listsOf(filter))));
     },
     async changes({ owner, after, limit }) {
       const reply = await reach(
@@ -237,47 +184,6 @@ export function createRedisLedger({ client, keys, now, close }: RedisLedgerOptio
         await reach(client.qeSetPolicies(keys.queue, prefix, ...pairs.slice(n, n + PAIRS)));
       }
     },
-    async claim(request) {
-      const reply = asList(await reach(client.qeClaim(keys.queue, prefix, gateway, encodeClaim(request))));
-      const [againAt, left, blocked, occupied, ...taken] = reply;
-      const claimed: ClaimResult['claimed'][number][] = [];
-      for (let n = 0; n < taken.length; n += 3) {
-        const lane = request.lanes[asNumber(taken[n]) - 1];
-        const before = asJob(taken[n + 1], taken[n + 2]);
-        if (lane === undefined || before === null) throw unexpected(reply);
-        claimed.push({ lane: lane.lease.lane, before, job: advance(before, claimedBy(lane, request.at)) });
-      }
-      return {
-        claimed,
-        againAt: againAt === '' ? null : Number(againAt),
-        more: left === 1,
-        blocked: blocked === 1,
-        occupied: asList(occupied).map(String),
-      };
-    },
-    async keepLanes(held, wanted, ttlMs) {
-      const leases = held.flatMap(({ lane, token }) => [lane, token]);
-      const reply = await reach(
-        client.qeKeepLanes(laneTokens, prefix, time(), ttlMs, held.length, ...leases, ...wanted),
-      );
-      const [lost, ...entries] = asList(reply);
-      const taken: KeptLanes['taken'][number][] = [];
-      for (let n = 0; n < entries.length; n += 4) {
-        const [lane, token, state, request] = entries.slice(n, n + 4);
-        taken.push({ lease: { lane: String(lane), token: asNumber(token) }, job: asJob(state, request) });
-      }
-      return { lost: asList(lost).map(String), taken };
-    },
-    async releaseLane({ lane, token }) {
-      await reach(client.qeReleaseLane(laneTokens, prefix, time(), lane, token));
-    },
-    async inLanes(lanes) {
-      return asPresentJobs(await reach(client.qeReadLanes(`${prefix}:held`, prefix, lanes)));
-    },
-    async stranded(graceMs) {
-      const reply = await reach(client.qeReadStranded(`${prefix}:held`, prefix, time(), graceMs));
-      return asPresentJobs(reply);
-    },
     overdue: (createdBefore, limit) => readRange(keys.since, `(${createdBefore}`, limit),
     expired: (at, limit) => readRange(keys.expiry, String(at), limit),
     onWaiting: waitingListeners.add,
@@ -302,35 +208,11 @@ function columns(job: Job): (string | number)[] {
   return [revision, status, waiting, lane ?? '', expiresAt ?? ''];
 }
 
-/** As the script takes it. */
-function encodeClaim({ lanes, running = {}, ...request }: ClaimRequest): string {
-  return JSON.stringify({
-    ...request,
-    running,
-    lanes: lanes.map(({ lease, ...lane }) => ({ ...lease, ...lane })),
-  });
-}
-
 /** What a batch counts of its jobs; nothing of other jobs, whose commits stay as short as they are. */
 function countedColumns(job: Job): (string | number)[] {
   if (job.batch === null) return ['', ''];
   const { reached, startedAt } = columnsOf(job);
   return [reached, startedAt ?? ''];
-}
-
-/** Which jobs of its range a query wants. */
-function endOf({ last }: JobQuery): 'first' | 'last' {
-  return last === undefined ? 'first' : 'last';
-}
-
-/** A position as the scripts take it. */
-function positionArguments(position: JobPosition | null | undefined): string[] {
-  return position == null ? ['', ''] : [String(position.createdAt), position.id];
-}
-
-function listsOf({ owner, statuses }: Pick<JobFilter, 'owner' | 'statuses'>): string[] {
-  const names = statuses === null ? ['*'] : [...new Set(statuses)];
-  return names.map(name => name + ownerSuffix(owner));
 }
 
 /** Null for an empty reply (the key is unused) and for an id that is taken. */
