@@ -37,8 +37,9 @@ const ALONE = [
 
 export default defineConfig(({ mode }) => ({
   test: {
-    // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing.
-    globalSetup: 'test/support/stores/install.ts',
+    // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing. Then has
+    // one Chromium for all files, started when the first needs it.
+    globalSetup: ['test/support/stores/install.ts', 'test/support/clients/shared-chromium.ts'],
     // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
     maxWorkers: 4,
     testTimeout: 20_000,

@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import type { BrowserContextOptions, Page } from 'playwright-core';
+import { startChromium } from '../test/support/clients/browser.ts';
 import { API_KEYS } from '../test/support/requests.ts';
 import { type StudioPage, type StudioRig, startStudio } from '../test/support/studio.ts';
 
@@ -97,13 +98,13 @@ async function take(studio: StudioRig, { name, context, lead }: State): Promise<
   console.log(path);
 }
 
-const open = await startStudio({ SANDBOX_STEP: '60ms' });
+const open = await startStudio({ SANDBOX_STEP: '60ms' }, startChromium);
 try {
   for (const state of STATES) await take(open, state);
 } finally {
   await open.close();
 }
-const closed = await startStudio({ API_KEYS });
+const closed = await startStudio({ API_KEYS }, startChromium);
 try {
   await take(closed, {
     name: 'sign-in',

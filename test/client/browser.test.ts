@@ -1,6 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { openClientPage, startChromium } from '../support/clients/browser.ts';
+import { openClientPage } from '../support/clients/browser.ts';
+import { shareChromium } from '../support/clients/shared-chromium.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type CutProxy, startCutProxy } from '../support/proxies.ts';
 
@@ -37,7 +38,7 @@ describe('the client in a browser', () => {
   beforeAll(async () => {
     rig = await startRig({ SANDBOX_STEP: '20ms' });
     proxy = await startCutProxy(rig.url);
-    browser = await startChromium();
+    browser = await shareChromium();
     page = await browser.newPage({ bypassCSP: true });
     await page.exposeFunction('reached', (step: number) => {
       const at = cutAt[0];

@@ -5,7 +5,7 @@ import { EventSource } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createClient, type TransportName } from '../../src/client/client.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
-import { startChromium } from '../support/clients/browser.ts';
+import { shareChromium } from '../support/clients/shared-chromium.ts';
 import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../support/image-server.ts';
 import { submit } from '../support/requests.ts';
@@ -154,7 +154,7 @@ describe('a gateway that is stopped and started again', () => {
   it('keeps a page that watches with EventSource', LONG, async () => {
     const first = await start();
     const { url } = first;
-    const browser = await startChromium();
+    const browser = await shareChromium();
     try {
       const page = await browser.newPage();
       await page.goto(`${url}/docs`);

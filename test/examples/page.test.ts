@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
-import { startChromium } from '../support/clients/browser.ts';
+import { shareChromium } from '../support/clients/shared-chromium.ts';
 import { startRig } from '../support/gateway.ts';
 
 it('a page of another origin edits an image and follows it, with CORS_ORIGINS and not without', async () => {
@@ -16,7 +16,7 @@ it('a page of another origin edits an image and follows it, with CORS_ORIGINS an
   const origin = `http://127.0.0.1:${port}`;
   const open = await startRig({ CORS_ORIGINS: origin });
   const closed = await startRig();
-  const browser = await startChromium();
+  const browser = await shareChromium();
   try {
     const shape = { create: { width: 80, height: 60, channels: 3, background: 'red' } } as const;
     const buffer = await sharp(shape).png().toBuffer();

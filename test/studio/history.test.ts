@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { tasksDuring } from '../support/clients/browser.ts';
+import { startChromium, tasksDuring } from '../support/clients/browser.ts';
 import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
 const JOBS = 200;
@@ -8,7 +8,8 @@ const LONG_MS = 100;
 let studio: StudioRig;
 let opened: StudioPage;
 beforeAll(async () => {
-  studio = await startStudio({ SANDBOX_STEP: '15ms' });
+  // Of its own, because it is traced.
+  studio = await startStudio({ SANDBOX_STEP: '15ms' }, startChromium);
   await Promise.all(Array.from({ length: JOBS }, (_, n) => submit(`picture ${n}`, 1)));
   await vi.waitFor(async () => expect(await unfinished()).toBe(0), { timeout: 120_000, interval: 300 });
   opened = await studio.open();

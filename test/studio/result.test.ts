@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
@@ -59,7 +60,8 @@ it('is downloaded in each format', async () => {
     await page.getByText('Download').click();
     const started = page.waitForEvent('download');
     await page.getByRole('link', { name }).click();
-    expect((await sharp(await (await started).path()).metadata()).format).toBe(format);
+    const bytes = await buffer(await (await started).createReadStream());
+    expect((await sharp(bytes).metadata()).format).toBe(format);
   }
 });
 

@@ -1,5 +1,5 @@
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core';
-import { startChromium } from './clients/browser.ts';
+import { shareChromium } from './clients/shared-chromium.ts';
 import { type Rig, startRig } from './gateway.ts';
 
 /** The Studio page of a gateway on the sandbox, in a browser. */
@@ -20,9 +20,13 @@ export interface StudioPage {
   readonly faults: readonly string[];
 }
 
-export async function startStudio(overrides: Record<string, string> = {}): Promise<StudioRig> {
+/** Starts a gateway and opens a browser: by default that of the whole run. */
+export async function startStudio(
+  overrides: Record<string, string> = {},
+  openBrowser: () => Promise<Browser> = shareChromium,
+): Promise<StudioRig> {
   const rig = await startRig(overrides);
-  const browser = await startChromium();
+  const browser = await openBrowser();
   return {
     rig,
     browser,

@@ -1,14 +1,13 @@
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startChromium } from '../../support/clients/browser.ts';
+import { shareChromium } from '../../support/clients/shared-chromium.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-
-type Browser = Awaited<ReturnType<typeof startChromium>>;
 
 let rig: Rig;
 let browser: Browser;
 beforeAll(async () => {
   rig = await startRig();
-  browser = await startChromium();
+  browser = await shareChromium();
 });
 afterAll(async () => {
   await browser.close();
