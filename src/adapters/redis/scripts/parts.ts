@@ -138,10 +138,10 @@ local function nextNumber()
   end
   return string.format('%.0f', number)
 end
-local function scopes(owner) return owner == '' and { '' } or { '', owner } end
 local function numbered(id, owner)
   local number = nextNumber()
-  for _, scope in ipairs(scopes(owner)) do redis.call('ZADD', key('changed' .. scope), number, id) end
+  redis.call('ZADD', key('changed'), number, id)
+  if owner ~= '' then redis.call('ZADD', key('changed' .. owner), number, id) end
   return number
 end
 `;
@@ -259,9 +259,10 @@ local function announce(channel, message) return redis.call('${sharded ? 'SPUBLI
 `;
 }
 
-/** Publishes a message to the watchers of all jobs, and to those of one caller's jobs. Needs NUMBERS and `announcing`. */
+/** Publishes a message to the watchers of all jobs, and to those of one caller's jobs. Needs `announcing`. */
 export const UPDATES = `
 local function update(owner, message)
-  for _, scope in ipairs(scopes(owner)) do announce('updates' .. scope, message) end
+  announce('updates', message)
+  if owner ~= '' then announce('updates' .. owner, message) end
 end
 `;
