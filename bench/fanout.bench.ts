@@ -36,7 +36,7 @@ export const bench: Bench = {
     `${POINTS.map(({ watchers }) => watchers).join(', ')} sockets, ${CASE.times} changes of one job (fewer for the last two), ` +
     `one every ${CASE.everyMs} ms: the gateway, beside a raw ws broadcast of a text as long and GraphQL Yoga with ` +
     'graphql-ws. "Gateway" contains its run of the job: events of the engine, commits, the picture. "Delivery" is the same ' +
-    'gateway with changes that come from no engine, handed to the feed, and "with commits" stored durably first: neither peer ' +
+    'gateway with changes that come from no engine, handed to the feed, and "with commits" stored first, as steps are: neither peer ' +
     'has anything of the kind. Before, all have a run with few watchers, for their code to be compiled. Server, engine and ' +
     'watchers are processes of their own.',
   runs: 3,

@@ -79,7 +79,7 @@ function onFeed({ changed }: EmbeddedFeed): (next: Job) => void {
 
 function inLedger({ commit }: Ledger): (next: Job, from: Job) => Promise<void> {
   return async (next, from) => {
-    const result = await commit(next, from.revision, null, []);
+    const result = await commit(next, from.revision, null, [], 'step');
     if (result !== 'ok') throw new Error(`a change was ${result}`);
   };
 }

@@ -124,7 +124,7 @@ export interface Job {
   readonly owner: string | null;
   /** Jobs of one share take turns with those of others: its owner, or a client address; null if there are no turns. */
   readonly share: string | null;
-  /** Rises by 1 with each change. */
+  /** Rises by 1 with each change, and by more when a store is opened again (`CommitKind`). */
   readonly revision: number;
   readonly status: JobStatus;
   readonly priority: JobPriority;

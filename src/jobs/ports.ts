@@ -49,6 +49,12 @@ export type BatchSubmitResult =
  */
 export type CommitResult = 'ok' | 'stale' | 'gone' | 'fenced';
 
+/**
+ * A `step` has no deliveries, and a store need not keep it when the power fails, although it was published. The job is then as it
+ * was at most a second of steps before, with a higher revision and number than any that were published.
+ */
+export type CommitKind = 'change' | 'step';
+
 /** Which jobs a list has. */
 export interface JobFilter {
   /** Only this caller's jobs; null: every caller's. */
@@ -154,8 +160,9 @@ export interface KeptLanes {
 }
 
 /**
- * The durable store of jobs. Each call is atomic; once it resolves, its change survives this process. A change of a job
- * is published to its watchers as part of the commit. Every call may reject with StoreUnavailable.
+ * The durable store of jobs. Each call is atomic; once it resolves, its change survives this process, and a power cut as far as
+ * the store promises (see `CommitKind`). A change of a job is published to its watchers as part of the commit. Every call may
+ * reject with StoreUnavailable.
  */
 export interface Ledger {
   submit(job: Job, options: SubmitOptions): Promise<SubmitResult>;
@@ -176,13 +183,14 @@ export interface Ledger {
   /**
    * Stores `next` if the record is still at `fromRevision` and the lease, if given, is still valid. A job is in the
    * queue while its record is QUEUED without a lane. The deliveries are added to the outbox in the same transaction,
-   * due at once.
+   * due at once. `kind`: `step` when nothing but the progress of its run differs; unset: `change`.
    */
   commit(
     next: Job,
     fromRevision: number,
     lease: Lease | null,
     deliveries?: readonly Delivery[],
+    kind?: CommitKind,
   ): Promise<CommitResult>;
   /** Deletes the record with its deliveries and notifies its watchers; false if there was none. */
   remove(id: string): Promise<boolean>;

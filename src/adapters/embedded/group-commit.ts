@@ -3,10 +3,17 @@ export interface GroupCommit {
   /**
    * Runs `work` in one transaction with all work that is added before it, in that order: at the end of this turn of the
    * event loop, or once a sync that is in flight ends, since until then no later work can be flushed either. Resolves with
-   * its result after the commit, before it is flushed. When `work` throws, the promise rejects and nothing of it is stored,
-   * but the rest is. `work` may change nothing but the database, because it runs a second time when other work throws.
+   * its result after the commit, before it is flushed; `committed` gets it first, in the order of the works. When `work` throws,
+   * the promise rejects and nothing of it is stored, but the rest is. `work` may change nothing but the database, because it runs
+   * a second time when other work throws. `committed` must not throw.
    */
-  run<T>(work: () => T): Promise<T>;
+  run<T>(work: () => T, committed?: (result: T) => unknown): Promise<T>;
+  /**
+   * The same, but runs `work` at once and returns its result if it is alone: no other work waits or came within GROUPED_MS, and
+   * nothing is being flushed. Alone it is in no transaction, so it may write with one statement only; when that throws, so does
+   * this.
+   */
+  runAlone<T>(work: () => T, committed?: (result: T) => unknown): T | Promise<T>;
   /**
    * Resolves when everything written before this call would survive a power cut, and rejects when that is not certain.
    * Calls during a sync share the next one, so the busier the disk is, the less each call costs.
@@ -32,12 +39,16 @@ interface Pending {
   reject(error: unknown): void;
 }
 
+/** Milliseconds within which work that may run alone has others beside it: they are worth a transaction together. */
+const GROUPED_MS = 2;
+
 /** Opens nothing, and has no timer that outlives the pending work. */
 export function createGroupCommit({ transact, sync }: GroupCommitOptions): GroupCommit {
   let pending: Pending[] = [];
   /** The callers that the next sync is for; null: there are none. */
   let next: PromiseWithResolvers<void> | null = null;
   let state: 'idle' | 'scheduled' | 'syncing' = 'idle';
+  let lastAlone = Number.NEGATIVE_INFINITY;
 
   function runAll(works: readonly Pending[]): void {
     let resolves: readonly (() => void)[];
@@ -82,18 +93,33 @@ export function createGroupCommit({ transact, sync }: GroupCommitOptions): Group
     if (pending.length > 0 || next !== null) schedule();
   }
 
+  function run<T>(work: () => T, committed?: (result: T) => unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      pending.push({
+        run() {
+          const result = work();
+          return () => {
+            committed?.(result);
+            resolve(result);
+          };
+        },
+        reject,
+      });
+      schedule();
+    });
+  }
+
   return {
-    run: work =>
-      new Promise((resolve, reject) => {
-        pending.push({
-          run() {
-            const result = work();
-            return () => resolve(result);
-          },
-          reject,
-        });
-        schedule();
-      }),
+    run,
+    runAlone(work, committed) {
+      const at = performance.now();
+      const grouped = state !== 'idle' || at - lastAlone < GROUPED_MS;
+      lastAlone = at;
+      if (grouped) return run(work, committed);
+      const result = work();
+      committed?.(result);
+      return result;
+    },
     flush() {
       next ??= Promise.withResolvers();
       schedule();

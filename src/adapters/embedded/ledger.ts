@@ -1,15 +1,16 @@
-import { closeSync, fdatasync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, fdatasync, fdatasyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { createListeners } from '../../concurrency/listeners.ts';
-import type { Delivery } from '../../jobs/delivery.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { isWaiting, type Job } from '../../jobs/job.ts';
-import type { Clock, CommitResult, Durations, Lease, Ledger, Secrets } from '../../jobs/ports.ts';
+import type { Clock, Durations, Ledger, Secrets } from '../../jobs/ports.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
+import { passAhead } from './ahead.ts';
 import { createBatchTables } from './batches.ts';
 import { createCallerTable } from './callers.ts';
 import { createClaims } from './claims.ts';
+import { createCommits } from './commits.ts';
 import { type CopyDatabase, copyDatabase, openDatabase } from './database.ts';
 import { createEmbeddedDurations } from './durations.ts';
 import { createEmbeddedEngines } from './engines.ts';
@@ -35,6 +36,8 @@ export interface EmbeddedLedgerOptions {
   readonly now: Clock;
   /** Has the disk store what was written to a file. Unset: `fdatasync`. */
   readonly sync?: ((file: number) => Promise<void>) | undefined;
+  /** The same, done when it returns. Unset: `fdatasyncSync`. */
+  readonly syncNow?: ((file: number) => void) | undefined;
   /** Called while a file of an older version is moved forward, as `migrate` says. */
   readonly onMove?: ((event: MoveEvent) => void) | undefined;
 }
@@ -50,18 +53,20 @@ export interface EmbeddedLedger extends Ledger {
 
 /**
  * The ledger of a gateway that runs alone: one SQLite file in WAL mode, held exclusively by this process. A commit
- * resolves once it is flushed, so it survives `kill -9` and a power cut. SQLite would flush within each transaction and
+ * resolves once it is flushed, so it survives `kill -9` and a power cut; a step of a run survives `kill -9`, and is lost by a
+ * power cut only with others of the last second (`passAhead`). SQLite would flush within each transaction and
  * block the process meanwhile (`synchronous` FULL, https://sqlite.org/pragma.html#pragma_synchronous). Instead we flush
  * its write-ahead log ourselves, in another thread and once for many commits. When that fails, the calls reject with
  * `StoreUnavailable`: what they changed may survive or not, and is published with the next flush that succeeds.
  *
- * Moves the tables of an older version forward. Throws as `openDatabase`.
+ * Moves the tables of an older version forward. Throws as `openDatabase`, and when the disk cannot be flushed.
  */
 export function openEmbeddedLedger({
   path,
   feed,
   now,
   sync = promisify(fdatasync),
+  syncNow = fdatasyncSync,
   onMove,
 }: EmbeddedLedgerOptions): EmbeddedLedger {
   mkdirSync(dirname(path), { recursive: true });
@@ -103,31 +108,16 @@ export function openEmbeddedLedger({
     }
   }
 
+  if (transact(() => passAhead(rows, numbers))) syncNow(log);
+
   const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read: rows.get });
+  const commits = createCommits({ group, numbers, lanes, rows, queue, outbox, cache });
 
-  function commit(
-    next: Job,
-    number: number,
-    fromRevision: number,
-    lease: Lease | null,
-    deliveries: readonly Delivery[],
-  ): CommitResult {
-    if (lease !== null && !lanes.isHeld(lease)) return 'fenced';
-    const result = rows.update(next, number, fromRevision);
-    if (result !== 'ok') return result;
-    outbox.insert(deliveries);
-    cache.changed(next.id);
-    return 'ok';
+  const claim = createClaims({ lanes, callers, queue, rows, numbers, commit: commits.store });
+
+  function committed({ job, number }: { readonly job: Job; readonly number: number }): void {
+    numbers.changed(job, number);
   }
-
-  const claim = createClaims({
-    lanes,
-    callers,
-    queue,
-    rows,
-    numbers,
-    commit: (next, number, fromRevision, lease) => commit(next, number, fromRevision, lease, []),
-  });
 
   /** Call it when a job without a lane was stored, or a job was removed: it may have left a lane. */
   function outOfLane(owner: string | null): void {
@@ -144,18 +134,12 @@ export function openEmbeddedLedger({
     return removed.owner;
   }
 
-  /** Runs work that may change a job, whose change gets the number. */
-  async function numbered<T>(work: (number: number) => T): Promise<{ result: T; number: number }> {
-    return group.run(() => {
-      const number = numbers.next();
-      return { result: work(number), number };
-    });
-  }
-
   return {
     async submit(job, submitOptions) {
-      const { result, number } = await numbered(n => submits.job(job, n, submitOptions));
-      if (result.kind === 'stored') numbers.committed({ jobId: job.id, number, job }, job.owner);
+      const { result, number } = await group.run(
+        numbers.give(n => submits.job(job, n, submitOptions)),
+        done => done.result.kind === 'stored' && numbers.changed(job, done.number),
+      );
       // Also for a repeated job: its first submit may not be flushed yet.
       await flush();
       numbers.flushed(number);
@@ -174,27 +158,23 @@ export function openEmbeddedLedger({
     list: query => listJobs(db, query),
     total: async filter => totalOfJobs(db, filter),
     changes: async query => numbers.changes(query),
-    async commit(next, fromRevision, lease, deliveries = []) {
-      const { result, number } = await numbered(n => commit(next, n, fromRevision, lease, deliveries));
-      if (result === 'fenced' || result === 'gone') return result;
-      if (result === 'ok') {
-        numbers.committed({ jobId: next.id, number, job: next }, next.owner);
-        if (!isWaiting(next)) queue.left(next.id);
-      }
-      // Also for a stale one: the change that was faster may not be flushed yet.
-      await flush();
-      numbers.flushed(number);
-      if (result === 'stale') return result;
+    async commit(next, fromRevision, lease, deliveries = [], kind = 'change') {
+      const result = await (kind === 'step' && deliveries.length === 0
+        ? commits.step(next, fromRevision, lease)
+        : commits.change(next, fromRevision, lease, deliveries));
+      if (kind === 'step' || result !== 'ok') return result;
       if (deliveries.length > 0) outbox.announce();
       if (isWaiting(next)) waitingListeners.call(0);
       if (next.lane === null) outOfLane(next.owner);
       return result;
     },
     async remove(id) {
-      const { result: owner, number } = await numbered(n => remove(id, n));
+      const { result: owner, number } = await group.run(
+        numbers.give(n => remove(id, n)),
+        done => done.result !== undefined && numbers.removed(id, done.result, done.number),
+      );
       if (owner === undefined) return false;
       queue.left(id);
-      numbers.committed({ jobId: id, number, job: null }, owner);
       await flush();
       numbers.flushed(number);
       outOfLane(owner);
@@ -231,13 +211,18 @@ export function openEmbeddedLedger({
       await flush();
     },
     async claim(request) {
-      const { claimed, passed, atLimit: reached, rest } = await group.run(() => claim(request));
+      const {
+        claimed,
+        passed,
+        atLimit: reached,
+        rest,
+      } = await group.run(
+        () => claim(request),
+        done => done.claimed.forEach(committed),
+      );
       for (const owner of reached) atLimit.add(owner);
       queue.passedOver(passed, request.at);
-      for (const { job, number } of claimed) {
-        queue.left(job.id);
-        numbers.committed({ jobId: job.id, number, job }, job.owner);
-      }
+      for (const { job } of claimed) queue.left(job.id);
       const last = claimed.at(-1);
       if (last !== undefined) {
         await flush();
@@ -266,8 +251,10 @@ export function openEmbeddedLedger({
     onWaiting: waitingListeners.add,
     batches: {
       async submit(batch, jobs, submitOptions) {
-        const { result, changes } = await group.run(() => submits.batch(batch, jobs, submitOptions));
-        for (const change of changes) numbers.committed(change, batch.owner);
+        const { result, changes } = await group.run(
+          () => submits.batch(batch, jobs, submitOptions),
+          done => done.changes.forEach(committed),
+        );
         await flush();
         const last = changes.at(-1);
         if (last === undefined) return result;

@@ -8,6 +8,7 @@ import {
   REMOVALS_KEPT,
   REMOVALS_KEPT_MS,
 } from '../../jobs/ports.ts';
+import { NUMBERS_AHEAD, STEPS_AHEAD } from './ahead.ts';
 import { jobOf } from './lists.ts';
 import type { EmbeddedFeed } from './live.ts';
 
@@ -15,13 +16,29 @@ import type { EmbeddedFeed } from './live.ts';
 export interface Numbers {
   /** The number of a change. Call it in the change's transaction; a number that is not used after all stays unused. */
   next(): number;
+  /** `work` with the next number, to be run in a transaction. */
+  give<T>(work: (number: number) => T): () => { readonly result: T; readonly number: number };
+  /** Leaves out that many numbers. */
+  skip(count: number): void;
   /** Remembers a removal. Call it in its transaction. */
   remember(jobId: string, owner: string | null, number: number): void;
-  /** Call it when the transaction has ended. */
-  committed(change: Change, owner: string | null): void;
+  /** Call it when the transaction of a change has ended, in the order of the transactions: the change waits for `flushed`. */
+  changed(job: Job, number: number): void;
+  removed(jobId: string, owner: string | null, number: number): void;
+  /**
+   * The same for a step (`CommitKind`). Publishes it at once and returns true, unless that were too far ahead of the disk
+   * (`passAhead`): then it waits, too.
+   */
+  stepped(job: Job, number: number): boolean;
   /** Publishes all changes up to this number that are not published yet. Call it when they are flushed. */
   flushed(number: number): void;
   changes(query: ChangesQuery): ChangesPage;
+}
+
+/** A change that is not published yet. */
+interface Unflushed {
+  readonly change: Change;
+  readonly owner: string | null;
 }
 
 /** Continues after the highest number in the file. */
@@ -49,14 +66,38 @@ export function createNumbers(db: DatabaseSync, feed: EmbeddedFeed, now: Clock):
   // A position before the first change must be in time, too, or it would soon be too old.
   let last = Number(sql.last.get()?.n ?? now() * 1000);
   let removals = Number(sql.count.get()?.n ?? 0);
-  let unflushed: { readonly change: Change; readonly owner: string | null }[] = [];
+  let unflushed: Unflushed[] = [];
+  /** The highest number that is known to be on the disk. Of the time before this start none is known. */
+  let onDisk = Number.NEGATIVE_INFINITY;
+  /** Steps that were published and may not be on the disk, and the number of the last one. */
+  let steps = 0;
+  let lastStep = Number.NEGATIVE_INFINITY;
 
   const kept = (): number => now() * 1000 - REMOVALS_KEPT_MS * 1000;
 
+  function changeTo(job: Job, number: number): Unflushed {
+    return { change: { jobId: job.id, number, job }, owner: job.owner };
+  }
+
+  function publish({ change, owner }: Unflushed): void {
+    if (change.job === null) feed.gone(change.jobId);
+    else feed.changed(change.job);
+    feed.update(owner, change);
+  }
+
+  function next(): number {
+    last = Math.max(last + 1, now() * 1000);
+    return last;
+  }
+
   return {
-    next() {
-      last = Math.max(last + 1, now() * 1000);
-      return last;
+    next,
+    give: work => () => {
+      const number = next();
+      return { result: work(number), number };
+    },
+    skip(count) {
+      last += count;
     },
     remember(jobId, owner, number) {
       sql.insert.run(number, owner, jobId);
@@ -64,19 +105,35 @@ export function createNumbers(db: DatabaseSync, feed: EmbeddedFeed, now: Clock):
       if (removals < REMOVALS_KEPT * 1.1) return;
       removals -= Number(sql.forget.run(Number(sql.nth.get()?.n ?? 0)).changes);
     },
-    committed(change, owner) {
-      unflushed.push({ change, owner });
+    changed(job, number) {
+      unflushed.push(changeTo(job, number));
+    },
+    removed(jobId, owner, number) {
+      unflushed.push({ change: { jobId, number, job: null }, owner });
+    },
+    stepped(job, number) {
+      const tooFar = steps >= STEPS_AHEAD || number - onDisk > NUMBERS_AHEAD;
+      if (tooFar || unflushed.length > 0) {
+        unflushed.push(changeTo(job, number));
+        return false;
+      }
+      steps += 1;
+      lastStep = number;
+      publish(changeTo(job, number));
+      return true;
     },
     flushed(number) {
       // Usually none or all of them. Their transactions ended in the order of their numbers.
       const end = unflushed.findIndex(({ change }) => change.number > number);
       const ready = end === -1 ? unflushed : unflushed.slice(0, end);
       unflushed = end === -1 ? [] : unflushed.slice(end);
-      for (const { change, owner } of ready) {
-        if (change.job === null) feed.gone(change.jobId);
-        else feed.changed(change.job);
-        feed.update(owner, change);
+      // `number` itself may be unused.
+      onDisk = Math.max(onDisk, ready.at(-1)?.change.number ?? onDisk);
+      if (lastStep <= number) {
+        onDisk = Math.max(onDisk, lastStep);
+        steps = 0;
       }
+      for (const one of ready) publish(one);
     },
     changes({ owner, after, limit }) {
       const values: SQLInputValue[] = owner === null ? [after, limit] : [owner, after, limit];

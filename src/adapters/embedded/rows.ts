@@ -13,6 +13,8 @@ export interface JobRows {
   update(next: Job, number: number, fromRevision: number): Exclude<CommitResult, 'fenced'>;
   /** Returns what the job belonged to; null: there is no such job. */
   remove(id: string): { owner: string | null; batch: string | null } | null;
+  /** The jobs whose runs have begun. */
+  processing(): Job[];
   /** At most `limit` jobs that have expired, those of the longest ago first. */
   expired(at: number, limit: number): Job[];
 }
@@ -33,6 +35,7 @@ export function createJobRows(db: DatabaseSync): JobRows {
     ),
     exists: db.prepare('SELECT 1 FROM jobs WHERE id = ?'),
     remove: db.prepare('DELETE FROM jobs WHERE id = ? RETURNING owner, batch_id'),
+    processing: db.prepare("SELECT request, state FROM jobs WHERE status = 'PROCESSING'"),
     expired: db.prepare('SELECT request, state FROM jobs WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
   };
 
@@ -61,6 +64,7 @@ export function createJobRows(db: DatabaseSync): JobRows {
       if (row === undefined) return null;
       return { owner: textOf(row.owner), batch: textOf(row.batch_id) };
     },
+    processing: () => sql.processing.all().map(jobOf),
     expired: (at, limit) => sql.expired.all(at, limit).map(jobOf),
   };
 }

@@ -3,13 +3,7 @@ import type { NewBatch } from '../../jobs/batches/batch.ts';
 import { type Job, queueScore, TURN_MS } from '../../jobs/job.ts';
 import { tagsOf } from '../../jobs/labels.ts';
 import { exceeded, workOf } from '../../jobs/limits.ts';
-import type {
-  BatchSubmitResult,
-  Change,
-  Idempotency,
-  SubmitOptions,
-  SubmitResult,
-} from '../../jobs/ports.ts';
+import type { BatchSubmitResult, Idempotency, SubmitOptions, SubmitResult } from '../../jobs/ports.ts';
 import { columnsOf, encodeState } from '../record.ts';
 import type { BatchTables } from './batches.ts';
 import type { CallerTable } from './callers.ts';
@@ -27,12 +21,18 @@ export interface Submits {
     batch: NewBatch,
     jobs: readonly Job[],
     options: SubmitOptions,
-  ): { result: BatchSubmitResult; changes: readonly Change[] };
+  ): { result: BatchSubmitResult; changes: readonly JobChange[] };
   /** What a submit with a key that was used before results in; null: it was not. */
   repeatedJob(owner: string, idempotency: Idempotency): SubmitResult | null;
   repeatedBatch(owner: string, idempotency: Idempotency): BatchSubmitResult | null;
   /** How many jobs of a share wait or begin; none where there is no share. */
   turns(share: string | null): number;
+}
+
+/** A job that was stored, with the number of that change. */
+interface JobChange {
+  readonly job: Job;
+  readonly number: number;
 }
 
 export function createSubmits(
@@ -154,7 +154,7 @@ export function createSubmits(
     batch: NewBatch,
     jobs: readonly Job[],
     { maxQueue, idempotency, limits, policy }: SubmitOptions,
-  ): { result: BatchSubmitResult; changes: readonly Change[] } {
+  ): { result: BatchSubmitResult; changes: readonly JobChange[] } {
     const repeated = idempotency === null ? null : repeatedBatch(batch.owner ?? '', idempotency);
     if (repeated !== null) return { result: repeated, changes: [] };
     const waiting = cache.waiting(queue.size);
@@ -167,7 +167,7 @@ export function createSubmits(
     const changes = jobs.map((job, index) => {
       const number = numbers.next();
       insert(job, number, job.share === null ? 0 : turns + index);
-      return { jobId: job.id, number, job };
+      return { job, number };
     });
     return { result: { kind: 'stored' }, changes };
   }
