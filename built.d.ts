@@ -1,5 +1,5 @@
 /** The types of `built.js`. */
-export const BUNDLE: string;
+export const BUNDLES: string;
 export const STAMP: string;
+export const LOCK: string;
 export function isBuilt(): boolean;
-export function hashOfLock(): string;

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BUNDLE, isBuilt } from './built.js';
+import { BUNDLES, isBuilt } from './built.js';
 
 // What `npm start` runs: builds the pages and the bundle of the gateway if a source is newer, then runs the bundle in this
 // process, since another one would take a tenth of the start. Without dev dependencies it runs newer sources as they are.
@@ -16,4 +16,4 @@ if (!current && existsSync(`${root}node_modules/vite`)) {
   if (status !== 0) process.exit(status ?? 1);
   current = isBuilt();
 }
-await import(current ? `./${BUNDLE}` : './src/main.ts');
+await import(current ? `./${BUNDLES}/main.js` : './src/main.ts');

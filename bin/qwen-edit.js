@@ -9,7 +9,21 @@ if (Number.parseInt(process.versions.node, 10) < needed) {
   // EX_CONFIG of sysexits.h, after which systemd's example in docs/deploy.md does not start it again.
   process.exit(78);
 }
-// Node runs the sources as they are, but not below node_modules: the package has what `npm run build` makes of them.
-const source = new URL('../src/cli/qwen-edit.ts', import.meta.url);
-const built = new URL('../dist/cli/qwen-edit.js', import.meta.url);
-await import(existsSync(source) ? source.href : built.href);
+
+const at = path => new URL(path, import.meta.url);
+const [bundle, source] = [at('../dist/server/qwen-edit.js'), at('../src/cli/qwen-edit.ts')];
+
+/** A checkout may have sources that are newer than its bundle; the container image has no `built.js`. */
+async function isBundleCurrent() {
+  if (!existsSync(bundle)) return false;
+  const check = at('../built.js');
+  return !existsSync(check) || (await import(check.href)).isBuilt();
+}
+
+async function moduleToRun() {
+  if (await isBundleCurrent()) return bundle;
+  // Node runs the sources as they are, but not below node_modules: the package has what `npm run build` makes of them.
+  return existsSync(source) ? source : at('../dist/cli/qwen-edit.js');
+}
+
+await import((await moduleToRun()).href);

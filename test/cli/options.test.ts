@@ -31,5 +31,5 @@ it('the compiled code of a command is cached for the next one', async () => {
   expect(code).toBe(0);
   const folder = join(caches, 'qwen-edit-gateway');
   const [version = ''] = await readdir(folder);
-  expect((await readdir(join(folder, version))).length).toBeGreaterThan(20);
+  expect((await readdir(join(folder, version))).length).toBeGreaterThan(5);
 });

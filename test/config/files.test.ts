@@ -24,7 +24,7 @@ async function fileWith(content: string, name = 'secret'): Promise<string> {
 
 /** Runs the gateway with settings that it rejects; resolves with its exit code and standard error. */
 async function rejected(environment: Record<string, string>) {
-  const child = spawn(process.execPath, ['src/main.ts'], {
+  const child = spawn(process.execPath, ['start.js'], {
     env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: folder, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

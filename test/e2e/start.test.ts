@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { VERSION } from '../../src/version.ts';
 import { testEnvironment } from '../support/gateway.ts';
@@ -26,7 +27,7 @@ beforeAll(async () => {
   checkout = await mkdtemp(join(tmpdir(), 'start-'));
   for (const file of FILES) await cp(file, join(checkout, file));
   const filter = (path: string): boolean => basename(path) !== 'node_modules';
-  for (const folder of ['src', 'pages', 'schema', 'workflows']) {
+  for (const folder of ['bin', 'src', 'pages', 'schema', 'workflows']) {
     await cp(folder, join(checkout, folder), { recursive: true, filter });
   }
   // Newer than their sources, so they are not built again.
@@ -111,6 +112,19 @@ it('bundles the gateway when a source is newer, and only then', async () => {
   expect(third.health.version).toBe(`${VERSION}-changed`);
   await third.end();
 }, 120_000);
+
+it('runs `qwen-edit` from its bundle, and from its sources when one is newer', async () => {
+  await (await started()).end();
+  const bundle = join(checkout, 'dist/server/qwen-edit.js');
+  await writeFile(bundle, `console.log('bundled');\n${await readFile(bundle, 'utf8')}`);
+  const version = async (): Promise<string> => {
+    const words = [join(checkout, 'bin/qwen-edit.js'), '--version'];
+    return (await promisify(execFile)(process.execPath, words)).stdout;
+  };
+  expect(await version()).toMatch(/^bundled\n\d/);
+  await changeVersion('9.9.9');
+  expect(await version()).toBe('9.9.9\n');
+}, 60_000);
 
 it('sends traces with the optional packages of their folder', async () => {
   const collector = await startOtlpReceiver();

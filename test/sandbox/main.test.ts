@@ -12,7 +12,7 @@ interface Started {
 }
 
 function startMain(args: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn(process.execPath, ['src/sandbox/main.ts', ...args], {
+  const child = spawn(process.execPath, ['sandbox.js', ...args], {
     env: { ...process.env, ...env },
   });
   let out = '';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import type { Protocol } from '../../../src/cli/graphics.ts';
 
-export const PROGRAM = join(import.meta.dirname, '../../../src/cli/qwen-edit.ts');
+export const PROGRAM = join(import.meta.dirname, '../../../bin/qwen-edit.js');
 
 export interface Ran {
   code: number | null;
