@@ -1,5 +1,5 @@
 import { backup, DatabaseSync } from 'node:sqlite';
-import { checkVersion, type MoveEvent, migrate } from './migrations.ts';
+import { checkVersion, createTables, type MoveEvent, migrate } from './migrations.ts';
 
 /** Page cache: enough to list a thousand jobs from anywhere in a large file, for which SQLite's default of 2 MB is not. */
 const CACHE_KIB = 16 * 1024;
@@ -19,7 +19,7 @@ export class StoreInUse extends Error {
 export type OpenDatabaseOptions =
   /** They stay as they are. */
   | { readonly update: false }
-  /** Those of a new file are created, and those of an older version moved forward, as `migrate` does. */
+  /** Those of a new file are created, and those of an older version moved forward, as `migrate` does; then `onMove` is called. */
   | { readonly update: true; readonly onMove?: ((event: MoveEvent) => void) | undefined };
 
 /**
@@ -31,8 +31,9 @@ export type OpenDatabaseOptions =
 export function openDatabase(path: string, options: OpenDatabaseOptions): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0 });
   try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE');
+    if (options.update && checkVersion(db, path) === 0) createTables(db);
     db.exec(`
-      PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = NORMAL;
       PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};

@@ -290,9 +290,8 @@ export type MoveEvent =
   | { readonly kind: 'ended' };
 
 /**
- * Creates the tables of a new file, and moves those of an older version forward. Each step is one transaction, so a crash
- * leaves a file that the next start moves on. `onMove` is called for a file of an older version, and never for a new one; the
- * process does nothing else during a step. Throws as `checkVersion`, having changed nothing.
+ * Moves the tables of an older version forward. Each step is one transaction, so a crash leaves a file that the next start moves
+ * on. The process does nothing else during a step. Throws as `checkVersion`, having changed nothing.
  */
 export function migrate(
   db: DatabaseSync,
@@ -300,24 +299,36 @@ export function migrate(
   onMove: (event: MoveEvent) => void = () => undefined,
 ): void {
   const from = checkVersion(db, path);
-  const moves = from !== 0 && from !== TABLES_VERSION;
-  if (moves) {
-    const jobs = Number(db.prepare('SELECT count(*) AS n FROM jobs').get()?.n ?? 0);
-    onMove({ kind: 'started', from, to: TABLES_VERSION, jobs });
-  }
+  if (from === TABLES_VERSION) return;
+  const jobs = Number(db.prepare('SELECT count(*) AS n FROM jobs').get()?.n ?? 0);
+  onMove({ kind: 'started', from, to: TABLES_VERSION, jobs });
   // With them the rows that refer to a table's rows would go when it is replaced (https://sqlite.org/lang_altertable.html).
   db.exec('PRAGMA foreign_keys = OFF');
-  for (const { version, sql } of MIGRATIONS) {
-    if (version <= from) continue;
-    db.exec(`BEGIN IMMEDIATE; ${sql} PRAGMA user_version = ${version};`);
-    if (version === TABLES_VERSION) {
-      db.prepare('INSERT INTO versions (version, gateway) VALUES (?, ?)').run(version, VERSION);
-    }
+  for (const step of MIGRATIONS) {
+    if (step.version <= from) continue;
+    db.exec('BEGIN IMMEDIATE');
+    take(db, step);
     db.exec('COMMIT');
-    if (moves) onMove({ kind: 'step', version });
+    onMove({ kind: 'step', version: step.version });
   }
   db.exec('PRAGMA foreign_keys = ON');
-  if (moves) onMove({ kind: 'ended' });
+  onMove({ kind: 'ended' });
+}
+
+/**
+ * Creates the tables of a new file in one transaction. Call it before the file has a write-ahead log, which each step would
+ * write its pages into anew: that took 35 ms, for 5.
+ */
+export function createTables(db: DatabaseSync): void {
+  db.exec('BEGIN IMMEDIATE');
+  for (const step of MIGRATIONS) take(db, step);
+  db.exec('COMMIT');
+}
+
+function take(db: DatabaseSync, { version, sql }: (typeof MIGRATIONS)[number]): void {
+  db.exec(`${sql} PRAGMA user_version = ${version};`);
+  if (version !== TABLES_VERSION) return;
+  db.prepare('INSERT INTO versions (version, gateway) VALUES (?, ?)').run(version, VERSION);
 }
 
 /** The version of the tables, 0 for a new file. Throws an Error that names DATA_DIR when this gateway cannot use them. */
