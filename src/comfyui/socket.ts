@@ -1,8 +1,7 @@
-import { type RawData, WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import { EngineUnreachable, reasonOf } from './client.ts';
 import type { EngineTls } from './credentials.ts';
 import { type EngineEvent, readBinaryFrame, readTextFrame } from './events.ts';
-import { type Frame, readInTurns } from './frames.ts';
 
 /** Frames larger than this are not previews: the connection is closed. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;
@@ -41,6 +40,8 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
     handshakeTimeout: HANDSHAKE_MS,
     maxPayload: MAX_FRAME_BYTES,
     perMessageDeflate: false,
+    // Each event in a turn of its own: a step is committed before the preview that came with it is parsed.
+    allowSynchronousEvents: false,
   });
   return new Promise((resolve, reject) => {
     let settled = false;
@@ -77,23 +78,18 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
       if (options.answersFlags) flagsTimer = setTimeout(ready, FEATURES_MS);
       else ready();
     });
-    function read({ data, isBinary }: Frame): void {
+    socket.on('message', (data, isBinary) => {
       const bytes = toBytes(data);
       const event = isBinary ? readBinaryFrame(bytes) : readTextFrame(bytes.toString('utf8'));
       if (event === null) return;
       if (event.type === 'features') ready();
       options.onEvent(event);
-    }
-
-    // A step is committed before the preview that came with it is parsed.
-    const frames = readInTurns(read);
-    socket.on('message', (data, isBinary) => frames.take({ data, isBinary }));
+    });
     // 'close' always follows 'error'.
     socket.on('error', error => {
       reason = reasonOf(error);
     });
     socket.on('close', () => {
-      frames.flush();
       clearTimeout(flagsTimer);
       options.signal?.removeEventListener('abort', abort);
       if (!settled) {
@@ -106,7 +102,7 @@ export function openEngineSocket(options: EngineSocketOptions): Promise<EngineSo
   });
 }
 
-function toBytes(data: RawData): Buffer {
+function toBytes(data: Buffer | ArrayBuffer | Buffer[]): Buffer {
   if (Array.isArray(data)) return Buffer.concat(data);
   return data instanceof ArrayBuffer ? Buffer.from(data) : data;
 }
