@@ -1,5 +1,5 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Client, createClient } from 'graphql-ws';
@@ -39,7 +39,7 @@ export async function withLiveStage<T>(
 ): Promise<T> {
   const pictures = await mkdtemp(join(tmpdir(), 'bench-pictures-'));
   const redis = await startRedis();
-  const engine = await startEngine(STEP_MS);
+  const engine = await startEngineAside();
   const tap = await tapEngine(engine.url);
   const started: ServerProcess[] = [];
   // One gateway stores what the other reads.
@@ -65,6 +65,16 @@ export async function withLiveStage<T>(
     await redis.stop();
     await rm(pictures, { recursive: true, force: true });
   }
+}
+
+/**
+ * A real engine has a machine of its own. With the usual flags the sandbox's garbage collections take two cores for 8 ms, some of them
+ * right after it has sent a step: on two cores the message waits for that. So they take one, and everything else goes first.
+ */
+async function startEngineAside(): Promise<ServerProcess> {
+  const engine = await startEngine(STEP_MS, { flags: ['--single-threaded-gc'] });
+  if (engine.child.pid !== undefined) setPriority(engine.child.pid, constants.priority.PRIORITY_LOW);
+  return engine;
 }
 
 /** A step that its watcher heard of. */

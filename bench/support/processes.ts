@@ -75,14 +75,18 @@ function urlOf(child: ChildProcess, name: string): Promise<string> {
   });
 }
 
-/** The sandbox as an engine, with its statistics served. `stepMs`: of a sampling step; port 0: a free one. */
+/** The sandbox as an engine, with its statistics served. `stepMs`: of a sampling step; port 0: a free one; `flags`: of Node. */
 export function startEngine(
   stepMs: number,
-  { port = 0, dir }: { readonly port?: number; readonly dir?: string } = {},
+  {
+    port = 0,
+    dir,
+    flags = [],
+  }: { readonly port?: number; readonly dir?: string; readonly flags?: readonly string[] } = {},
 ): Promise<ServerProcess> {
   const args = ['--port', String(port), '--control', '--step-ms', String(stepMs)];
   if (dir !== undefined) args.push('--dir', dir);
-  return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args });
+  return startServer(new URL('../../src/sandbox/main.ts', import.meta.url), { args, flags });
 }
 
 /** What `npm start` runs: the bundle, built anew when a source is newer. */
