@@ -1,10 +1,11 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
+setFlagsFromString('--expose-gc');
+const collect: unknown = runInNewContext('gc');
+
 /** Collects garbage now, so that what is held is told apart from what is merely not yet freed. */
 export function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  const collect: unknown = runInNewContext('gc');
   if (typeof collect !== 'function') throw new Error('No collector');
   collect();
 }

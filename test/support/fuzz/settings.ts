@@ -91,7 +91,7 @@ export function createReport(slackMiB: number) {
     async ran(): Promise<void> {
       runs += 1;
       if (warm === null && runs >= RUNS * WARM) warm = { runs, bytes: await held() };
-      else if (runs % Math.max(500, Math.floor(RUNS / 4)) === 0) await held();
+      else if (runs < RUNS && runs % Math.max(500, Math.floor(RUNS / 4)) === 0) await held();
     },
     /** Prints it, gives the counts, and fails when memory has grown since a third of the runs. */
     async print(): Promise<ReadonlyMap<string, number>> {
