@@ -6,7 +6,7 @@ import {
   besidesSteps,
   byWeight,
   type Current,
-  isCold,
+  coldOf,
   loadersOf,
   type ProgressState,
   paceOf,
@@ -44,13 +44,17 @@ const NOTICEABLE_SHARE = 0.02;
 const NOTICEABLE_MS = 1_000;
 /** The state before the first report. */
 export function startProgress(plan: ProgressPlan, expected: Expectation = NOTHING_KNOWN): ProgressState {
+  const loaders = loadersOf(plan);
+  const [done, ran] = [new Set<string>(), new Set<string>()];
   return {
     plan,
-    loaders: loadersOf(plan),
+    nodes: Object.entries(plan.nodes),
+    loaders,
+    cold: coldOf({ loaders, ran, done }),
     expected,
     startedAt: null,
-    done: new Set(),
-    ran: new Set(),
+    done,
+    ran,
     cacheKnown: false,
     current: null,
     step: null,
@@ -88,10 +92,13 @@ function take(state: ProgressState, report: NodeReport, at: number): ProgressSta
       const left = leave(state, at, report.late);
       if (!isNode(state, report.node) || left.done.has(report.node)) return left;
       const { node: id } = report;
+      const ran = new Set([...left.ran, id]);
+      // What it needs is done, heard or not.
+      const before = withDone(left, upstreamOf(state.plan, id));
       return {
-        // What it needs is done, heard or not.
-        ...withDone(left, upstreamOf(state.plan, id)),
-        ran: new Set([...left.ran, id]),
+        ...before,
+        ran,
+        cold: coldOf({ ...before, ran }),
         current: { id, since: at, exact: report.late !== true, fraction: 0, steppedAt: at, first: null },
       };
     }
@@ -135,7 +142,7 @@ function leave(state: ProgressState, at: number, late = false): ProgressState {
   if (current === null || node === undefined || state.done.has(current.id)) return state;
   const done = withDone(state, [current.id]);
   if (late || !current.exact || !state.cacheKnown) return done;
-  const cold = isCold(state, current.id);
+  const cold = state.cold.has(current.id);
   const key = nodeKey(current.id, node);
   const total = Math.max(0, at - current.since) / 1000;
   const pace = plan.samplerNodes.includes(current.id) ? paceOf(current, plan.steps) : null;
@@ -206,9 +213,11 @@ function withDone(state: ProgressState, nodes: readonly string[]): ProgressState
   const fresh = nodes.filter(node => isNode(state, node) && !state.done.has(node));
   if (fresh.length === 0) return state;
   const sampled = fresh.some(node => state.plan.samplerNodes.includes(node));
+  const done = new Set([...state.done, ...fresh]);
   return {
     ...state,
-    done: new Set([...state.done, ...fresh]),
+    done,
+    cold: coldOf({ ...state, done }),
     step: sampled ? state.totalSteps : state.step,
   };
 }

@@ -19,8 +19,12 @@ export interface Current {
 /** How far a run is. A report makes a new state. */
 export interface ProgressState {
   readonly plan: ProgressPlan;
+  /** The nodes of the plan: each step of the engine goes through them. */
+  readonly nodes: readonly (readonly [id: string, node: PlanNode])[];
   /** By node the loaders of the models that it uses, itself included. */
   readonly loaders: ReadonlyMap<string, readonly string[]>;
+  /** The nodes of which a model is loaded in this run, see `coldOf`. */
+  readonly cold: ReadonlySet<string>;
   readonly expected: Expectation;
   /** Null before the first report. */
   readonly startedAt: number | null;
@@ -47,13 +51,13 @@ const TRUST_IN_PAST = 2;
 
 /** The seconds until the end of the run at a time; null while the time of some node is unknown. */
 export function remainingSeconds(state: ProgressState, elapsed: number, at: number): number | null {
-  const { plan, expected } = state;
+  const { nodes, expected } = state;
   // Of an engine that reports no nodes the whole is all that is known.
   if (!state.cacheKnown && state.ran.size === 0 && expected.whole !== null) {
     return Math.max(expected.whole - elapsed, expected.whole * ALMOST);
   }
   let seconds = 0;
-  for (const [id, node] of Object.entries(plan.nodes)) {
+  for (const [id, node] of nodes) {
     if (state.done.has(id)) continue;
     const left =
       id === state.current?.id ? leftOfCurrent(state, state.current, node, at) : whole(state, id, node);
@@ -73,7 +77,7 @@ function whole(state: ProgressState, id: string, node: PlanNode): number | null 
 /** The expected seconds of a node; of a sampler, besides its steps. */
 export function besidesSteps(state: ProgressState, id: string, node: PlanNode): number | null {
   const known = state.expected.nodes[id];
-  const seconds = known === undefined ? null : isCold(state, id) ? known.cold : known.warm;
+  const seconds = known === undefined ? null : state.cold.has(id) ? known.cold : known.warm;
   if (seconds !== null || node.stage === 'SAMPLING') return seconds;
   const perWeight = secondsPerWeight(state);
   return perWeight === null ? null : perWeight * node.weight;
@@ -129,10 +133,10 @@ function almost(seconds: number, passed: number, part: number): number {
 }
 
 /** Percent by the manifest's weights alone. */
-export function byWeight({ plan, done, current }: ProgressState): number {
+export function byWeight({ nodes, done, current }: ProgressState): number {
   let total = 0;
   let reached = 0;
-  for (const [id, { weight }] of Object.entries(plan.nodes)) {
+  for (const [id, { weight }] of nodes) {
     total += weight;
     if (done.has(id)) reached += weight;
     else if (id === current?.id) reached += weight * current.fraction;
@@ -140,9 +144,14 @@ export function byWeight({ plan, done, current }: ProgressState): number {
   return share(reached, total - reached) * 100;
 }
 
-/** Whether a model that the node uses is loaded in this run. */
-export function isCold({ loaders, ran, done }: ProgressState, id: string): boolean {
-  return loaders.get(id)?.some(loader => ran.has(loader) || !done.has(loader)) ?? false;
+/** The nodes of which a model is loaded in this run. They change only when a node begins or ends. */
+export function coldOf({
+  loaders,
+  ran,
+  done,
+}: Pick<ProgressState, 'loaders' | 'ran' | 'done'>): ReadonlySet<string> {
+  const isLoaded = (loader: string): boolean => ran.has(loader) || !done.has(loader);
+  return new Set([...loaders.keys()].filter(id => loaders.get(id)?.some(isLoaded)));
 }
 
 /** `ProgressState.loaders` of a plan. Once a run, because every step of the engine needs them for every node. */
