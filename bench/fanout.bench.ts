@@ -1,4 +1,11 @@
-import { changesFanout, type FanoutCase, gatewayFanout, rawFanout, yogaFanout } from './support/fanout.ts';
+import {
+  changesFanout,
+  type FanoutCase,
+  gatewayFanout,
+  rawFanout,
+  rawRunFanout,
+  yogaFanout,
+} from './support/fanout.ts';
 import {
   atMost,
   type Bench,
@@ -37,7 +44,8 @@ export const bench: Bench = {
     `one every ${CASE.everyMs} ms: the gateway, beside a raw ws broadcast of a text as long and GraphQL Yoga with ` +
     'graphql-ws. "Gateway" contains its run of the job: events of the engine, commits, the picture. "Delivery" is the same ' +
     'gateway with changes that come from no engine, handed to the feed, and "with commits" stored first, as steps are: neither peer ' +
-    'has anything of the kind. Before, all have a run with few watchers, for their code to be compiled. Server, engine and ' +
+    'has anything of the kind. "With a run" the raw server is a client of the engine, too, and parses each of its events: the least ' +
+    'that a run can cost; "flushed": it appends each text to a file and flushes that. Before, all have a run with few watchers, for their code to be compiled. Server, engine and ' +
     'watchers are processes of their own.',
   runs: 3,
   async measure(context) {
@@ -51,20 +59,27 @@ export const bench: Bench = {
       points: points.map(point => ({ x: point.watchers, y: pick(point).median })),
     });
     return {
-      rows: points.flatMap(({ raw, gateway, delivery, committed, yoga }) => [
+      rows: points.flatMap(({ raw, rawRun, rawStored, gateway, delivery, committed, yoga }) => [
         raw,
+        rawRun,
+        rawStored,
         gateway,
         delivery,
         committed,
         yoga,
       ]),
-      ratios: points.flatMap(({ watchers, most, raw, gateway, delivery, committed, yoga }) => [
-        ratio(`gateway / raw ws${suffixOf(watchers)}`, gateway, raw, most === null ? null : atMost(most)),
-        ratio(`delivery / raw ws${suffixOf(watchers)}`, delivery, raw),
-        ratio(`delivery with commits / raw ws${suffixOf(watchers)}`, committed, raw),
-        ratio(`gateway / Yoga with graphql-ws${suffixOf(watchers)}`, gateway, yoga, atMost(1)),
-        ratio(`delivery / Yoga with graphql-ws${suffixOf(watchers)}`, delivery, yoga),
-      ]),
+      ratios: points.flatMap(
+        ({ watchers, most, raw, rawRun, rawStored, gateway, delivery, committed, yoga }) => [
+          ratio(`gateway / raw ws${suffixOf(watchers)}`, gateway, raw, most === null ? null : atMost(most)),
+          ratio(`gateway / raw ws with a run${suffixOf(watchers)}`, gateway, rawRun),
+          ratio(`gateway / raw ws with a run, flushed${suffixOf(watchers)}`, gateway, rawStored),
+          ratio(`raw ws with a run / raw ws${suffixOf(watchers)}`, rawRun, raw),
+          ratio(`delivery / raw ws${suffixOf(watchers)}`, delivery, raw),
+          ratio(`delivery with commits / raw ws${suffixOf(watchers)}`, committed, raw),
+          ratio(`gateway / Yoga with graphql-ws${suffixOf(watchers)}`, gateway, yoga, atMost(1)),
+          ratio(`delivery / Yoga with graphql-ws${suffixOf(watchers)}`, delivery, yoga),
+        ],
+      ),
       plots: [
         {
           file: 'fanout',
@@ -98,6 +113,8 @@ async function measurePoint(context: BenchContext, point: Point) {
     gateway: await gatewayFanout(point),
     delivery: await changesFanout('announce', point),
     committed: await changesFanout('commit', point),
+    rawRun: await rawRunFanout(point, { stored: false }),
+    rawStored: await rawRunFanout(point, { stored: true }),
     yoga: await yogaFanout(point),
   }));
   const { watchers, most } = point;
@@ -109,6 +126,8 @@ async function measurePoint(context: BenchContext, point: Point) {
     gateway: rowOf(runs, `gateway${suffix}`, 'µs', run => run.gateway),
     delivery: rowOf(runs, `delivery${suffix}`, 'µs', run => run.delivery),
     committed: rowOf(runs, `delivery with commits${suffix}`, 'µs', run => run.committed),
+    rawRun: rowOf(runs, `raw ws with a run${suffix}`, 'µs', run => run.rawRun),
+    rawStored: rowOf(runs, `raw ws with a run, flushed${suffix}`, 'µs', run => run.rawStored),
     yoga: rowOf(runs, `Yoga with graphql-ws${suffix}`, 'µs', run => run.yoga),
   };
 }

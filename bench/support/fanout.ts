@@ -1,7 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { watchOverWebSocket } from '../../test/support/watch.ts';
 import { ask } from './ipc.ts';
 import { type Load, startLoad } from './load.ts';
-import { type ServerProcess, startChangesGateway, startServer } from './processes.ts';
+import { type ServerProcess, startChangesGateway, startEngine, startServer } from './processes.ts';
 import { type BenchRig, startBenchRig } from './rig.ts';
 import type { Ticks } from './ticks.ts';
 
@@ -54,6 +57,41 @@ async function warmUp(rig: BenchRig): Promise<void> {
 /** The same of a `ws` server that broadcasts. */
 export async function rawFanout(what: FanoutCase): Promise<number> {
   return peerFanout(await startServer(new URL('raw-server.ts', import.meta.url)), what, null);
+}
+
+/**
+ * The same of a `ws` client of an engine that broadcasts each step, the least that a run can cost; `stored`: it appends each to a
+ * file, and flushes that, before.
+ */
+export async function rawRunFanout(
+  { watchers, times, everyMs }: FanoutCase,
+  { stored }: { readonly stored: boolean },
+): Promise<number> {
+  const engine = await startEngine(everyMs);
+  const folder = await mkdtemp(join(tmpdir(), 'bench-'));
+  const args = stored ? ['--store', folder] : [];
+  const server = await startServer(new URL('raw-run-server.ts', import.meta.url), { args });
+  const run = (steps: number) =>
+    ask<{ ran: true }>(server.child, { run: { engine: engine.url, steps } }, 'ran');
+  try {
+    const first = await startLoad({ url: server.url, count: WARM_UP_WATCHERS, jobIds: null });
+    await run(WARM_UP.times);
+    await first.stop();
+    const load = await startLoad({ url: server.url, count: watchers, jobIds: null });
+    try {
+      return await costOf(server, load, async () => {
+        const all = load.reach(watchers * times);
+        await run(times);
+        await all;
+      });
+    } finally {
+      await load.stop();
+    }
+  } finally {
+    await server.stop();
+    await engine.stop();
+    await rm(folder, { recursive: true });
+  }
 }
 
 /** The same of Yoga with graphql-ws. */
