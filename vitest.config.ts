@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { configDefaults, defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Each worker, and each program that inherits its environment, loads the same modules: removing types and compiling them is most
 // of that. This process runs before the workers start.
@@ -44,13 +45,63 @@ const ALONE = [
   'test/images/decoders.test.ts',
 ];
 
+/**
+ * Files that take 15 s and more, longest first. They start before the others, so that none is left when all others have ended: a
+ * new clone has no durations of earlier runs to sort by.
+ */
+const LONG = [
+  'dispatch/habits',
+  'e2e/restart',
+  'dispatch/waking',
+  'dispatch/warm',
+  'dispatch/registrations',
+  'dispatch/durations',
+  'examples/clients',
+  'dispatch/faults',
+  'dispatch/fleet',
+  'e2e/backup',
+  'e2e/kill',
+  'e2e/own-prompt-ids',
+  'fuzz/rest',
+  'studio/mask',
+  'dispatch/running-limits',
+  'studio/live',
+  'dispatch/poison',
+  'e2e/many-gateways',
+  'cli/terminal',
+  'chaos/chaos',
+  'cli/connection',
+  'webhooks/many-gateways',
+  'e2e/rolling-restart',
+  'dispatch/names',
+  'dispatch/lost-claims',
+  'e2e/start',
+  'dispatch/missing-files',
+].map(name => `/test/${name}.`);
+
+/** The place of a file among the long ones; those that take less come after all of these, in vitest's order. */
+function placeOf({ moduleId }: TestSpecification): number {
+  const place = LONG.findIndex(part => moduleId.includes(part));
+  return place === -1 ? LONG.length : place;
+}
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    // Files with a process of their own stay first.
+    const isolated = ({ project }: TestSpecification): number => (project.config.isolate ? 0 : 1);
+    return sorted.toSorted((a, b) => isolated(a) - isolated(b) || placeOf(a) - placeOf(b));
+  }
+}
+
 export default defineConfig(({ mode }) => ({
   test: {
+    sequence: { sequencer: LongestFirst },
     // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing. Then has
     // one Chromium for all files, started when the first needs it.
     globalSetup: ['test/support/stores/install.ts', 'test/support/clients/shared-chromium.ts'],
-    // Most tests wait for processes and sockets: twice as many workers as a small machine has cores.
-    maxWorkers: 4,
+    // Most tests wait for processes and sockets: three times as many workers as a small machine has cores.
+    maxWorkers: 6,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     // On a busy machine what a test waits for arrives late.
