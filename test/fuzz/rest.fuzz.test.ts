@@ -229,9 +229,10 @@ it(`REST answers ${RUNS} requests as documented, none with an internal error; FU
     const filled = typeof body === 'string' ? await fill(body, things.idOf) : body;
     const answer = await send(meant.method, target, headers, filled);
     const said = `${meant.name} ${target} → ${answer.status} ${answer.text.slice(0, 500)}`;
-    // Without an id, the path of one route may be that of another.
+    // Without an id, the path of one route may be that of another; clients leave out "." and "..".
+    const { pathname } = new URL(rig.url + target);
     const operation = [meant, ...operations].find(
-      one => one.method === meant.method && isPathOf(one, target),
+      one => one.method === meant.method && isPathOf(one, pathname),
     );
     if (operation === undefined) {
       report.count(`no path ${answer.status}`);
