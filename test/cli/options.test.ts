@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { qwenEdit } from '../support/clients/cli.ts';
+import { qwenEdit, type Ran } from '../support/clients/cli.ts';
 
 describe('a mistyped option', () => {
   it.each([
@@ -27,9 +27,16 @@ describe('a mistyped option', () => {
 it('the compiled code of a command is cached for the next one', async () => {
   const caches = await mkdtemp(join(tmpdir(), 'caches-'));
   onTestFinished(() => rm(caches, { recursive: true }));
-  const { code } = await qwenEdit(['--version'], { XDG_CACHE_HOME: caches });
-  expect(code).toBe(0);
-  const folder = join(caches, 'qwen-edit-gateway');
-  const [version = ''] = await readdir(folder);
-  expect((await readdir(join(folder, version))).length).toBeGreaterThan(5);
+  // Has Node say what it does with each module.
+  const settings = { XDG_CACHE_HOME: caches, NODE_DEBUG_NATIVE: 'COMPILE_CACHE' };
+  const [first, second] = [await qwenEdit(['--version'], settings), await qwenEdit(['--version'], settings)];
+  expect([first.code, second.code]).toEqual([0, 0]);
+  expect(modulesIn(first, /code cache for ESM (\S+) was accepted/g)).toEqual([]);
+  const written = modulesIn(first, /writing cache for ESM (\S+) to temporary/g);
+  expect(written.some(module => module.includes('/server/'))).toBe(true);
+  expect(modulesIn(second, /code cache for ESM (\S+) was accepted/g)).toEqual(written);
 });
+
+function modulesIn({ out, err }: Ran, message: RegExp): string[] {
+  return [...(out + err).matchAll(message)].map(([, module = '']) => module).sort();
+}
