@@ -159,10 +159,9 @@ export function openEmbeddedLedger({
     total: async filter => totalOfJobs(db, filter),
     changes: async query => numbers.changes(query),
     async commit(next, fromRevision, lease, deliveries = [], kind = 'change') {
-      const result = await (kind === 'step' && deliveries.length === 0
-        ? commits.step(next, fromRevision, lease)
-        : commits.change(next, fromRevision, lease, deliveries));
-      if (kind === 'step' || result !== 'ok') return result;
+      if (kind === 'step' && deliveries.length === 0) return commits.step(next, fromRevision, lease);
+      const result = await commits.change(next, fromRevision, lease, deliveries);
+      if (result !== 'ok') return result;
       if (deliveries.length > 0) outbox.announce();
       if (isWaiting(next)) waitingListeners.call(0);
       if (next.lane === null) outOfLane(next.owner);
