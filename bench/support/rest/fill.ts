@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { migrate } from '../../../src/adapters/embedded/migrations.ts';
+import { createTables } from '../../../src/adapters/embedded/migrations.ts';
 import { columnsOf, encodeState } from '../../../src/adapters/record.ts';
 import { type Job, queueScore } from '../../../src/jobs/job.ts';
 import { aJob } from '../../../test/support/jobs.ts';
@@ -16,11 +16,10 @@ const WAITING = 50;
  * jobs, which lie evenly among the others.
  */
 export function fillWithFinished(dataDir: string, count: number, sampled: number): string[] {
-  const path = join(dataDir, 'jobs.sqlite');
-  const db = new DatabaseSync(path);
+  const db = new DatabaseSync(join(dataDir, 'jobs.sqlite'));
   // In KiB: the index of ids, which come in any order, stays in memory.
   db.exec('PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000');
-  migrate(db, path);
+  createTables(db);
   const indices = indicesOf(db);
   for (const { name } of indices) db.exec(`DROP INDEX ${name}`);
   const insert = db.prepare(
