@@ -1,10 +1,7 @@
 import { join } from 'node:path';
 import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
-import {
-  createEmbeddedFeed,
-  createMemoryPreviews,
-  type EmbeddedFeed,
-} from '../../src/adapters/embedded/live.ts';
+import { createEmbeddedFeed, type EmbeddedFeed } from '../../src/adapters/embedded/live.ts';
+import { embeddedStore } from '../../src/adapters/store.ts';
 import { readConfig } from '../../src/config.ts';
 import { startGateway } from '../../src/gateway.ts';
 import { advance } from '../../src/jobs/advance.ts';
@@ -29,19 +26,9 @@ let jobs: readonly Job[] = [];
 const gateway = await startGateway(config.config, createLog('silent'), async ({ dataDir, now }) => {
   const opened = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
   ledger = opened;
-  return {
-    // These jobs are in lanes without a holder, and must not be requeued.
-    ledger: { ...opened, stranded: async () => [] },
-    feed,
-    previews: createMemoryPreviews(),
-    durations: opened.durations,
-    secrets: opened.secrets,
-    lastClaims: null,
-    smallArtifacts: opened.smallArtifacts,
-    rates: null,
-    publish: null,
-    close: () => opened.close(),
-  };
+  const store = embeddedStore(opened, feed);
+  // These jobs are in lanes without a holder, and must not be requeued.
+  return { ...store, ledger: { ...opened, stranded: async () => [] } };
 });
 if (ledger === null) throw new Error('the gateway opened no store');
 const change = commits ? inLedger(ledger) : onFeed(feed);

@@ -4,8 +4,8 @@ import type { LastClaims } from '../jobs/last-claims.ts';
 import type { Clock, Durations, Feed, Ledger, Secrets } from '../jobs/ports.ts';
 import type { Log } from '../log.ts';
 import type { SharedRates } from '../rate.ts';
-import { openEmbeddedLedger } from './embedded/ledger.ts';
-import { createEmbeddedFeed, createMemoryPreviews } from './embedded/live.ts';
+import { type EmbeddedLedger, openEmbeddedLedger } from './embedded/ledger.ts';
+import { createEmbeddedFeed, createMemoryPreviews, type EmbeddedFeed } from './embedded/live.ts';
 import type { MoveEvent } from './embedded/migrations.ts';
 import type { SmallArtifacts } from './embedded/small-artifacts.ts';
 import { serveSnapshots } from './embedded/snapshots.ts';
@@ -54,6 +54,18 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     onMove: logMove(log, now),
   });
   const snapshots = await serveSnapshots(ledger.copy, dataDir, log);
+  return embeddedStore(ledger, feed, async () => {
+    await snapshots?.stop();
+    await ledger.close();
+  });
+}
+
+/** The store of a gateway that runs alone: `ledger`, which announces its changes on `feed`. `close` is to close the ledger. */
+export function embeddedStore(
+  ledger: EmbeddedLedger,
+  feed: EmbeddedFeed,
+  close: () => Promise<void> = () => ledger.close(),
+): Store {
   return {
     ledger,
     feed,
@@ -64,10 +76,7 @@ export async function openStore({ redisUrl, redisCaFile, dataDir, now, log }: St
     smallArtifacts: ledger.smallArtifacts,
     rates: null,
     publish: null,
-    async close() {
-      await snapshots?.stop();
-      await ledger.close();
-    },
+    close,
   };
 }
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, it, onTestFinished } from 'vitest';
 import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
-import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/embedded/live.ts';
+import { createEmbeddedFeed } from '../../src/adapters/embedded/live.ts';
+import { embeddedStore } from '../../src/adapters/store.ts';
 import { readConfig } from '../../src/config.ts';
 import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog } from '../../src/log.ts';
@@ -22,18 +23,7 @@ async function start(disk: Disk, dataDir: string, engine: string): Promise<Gatew
   return startGateway(config.config, createLog('silent'), async ({ now }) => {
     const { path, sync, syncNow } = disk;
     const ledger = openEmbeddedLedger({ path, feed, now, sync, syncNow });
-    return {
-      ledger,
-      feed,
-      previews: createMemoryPreviews(),
-      durations: ledger.durations,
-      secrets: ledger.secrets,
-      lastClaims: null,
-      smallArtifacts: ledger.smallArtifacts,
-      rates: null,
-      publish: null,
-      close: () => ledger.close(),
-    };
+    return embeddedStore(ledger, feed);
   });
 }
 
