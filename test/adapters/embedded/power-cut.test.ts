@@ -190,6 +190,19 @@ describe('steps of a run', () => {
     await world.close();
   });
 
+  it('are flushed once in a second of numbers that are on the disk, whatever numbers stay unused', async () => {
+    const world = new World();
+    const job = await running(world.ledger);
+    world.clock += 900;
+    // A stale step: what it was given as number is not in the file.
+    expect(await world.ledger.commit(job, job.revision - 1, null, [], 'step')).toBe('stale');
+    world.clock += 900;
+    const before = world.disk.syncs;
+    await step(world.ledger, job, 1);
+    expect(world.disk.syncs).toBe(before + 1);
+    await world.close();
+  });
+
   it('wait for a change before them that is not flushed yet, in the order of their numbers', async () => {
     const world = new World();
     const one = await running(world.ledger);
