@@ -1,73 +1,23 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
-import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/embedded/live.ts';
-import { readConfig } from '../../src/config.ts';
-import { type Gateway, startGateway } from '../../src/gateway.ts';
-import { advance, type JobEvent } from '../../src/jobs/advance.ts';
+import type { JobEvent } from '../../src/jobs/advance.ts';
 import type { Job } from '../../src/jobs/job.ts';
-import type { Ledger } from '../../src/jobs/ports.ts';
-import { createLog } from '../../src/log.ts';
-import { testEnvironment } from '../support/gateway.ts';
 import { aJob } from '../support/jobs.ts';
+import { type LedgerGateway, startLedgerGateway } from '../support/ledger-gateway.ts';
 import { API_KEYS, as, fetchJson, KEYS } from '../support/requests.ts';
 import { codesOf, openSocket, type RawSocket } from '../support/sockets.ts';
 
-/** A gateway whose jobs change as a test says: no engine touches them. */
-let gateway: Gateway;
-let ledger: Ledger;
-let folder: string;
+let gateway: LedgerGateway;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'job-updates-'));
-  const config = readConfig({ ...testEnvironment(folder), API_KEYS });
-  if (!config.ok) throw new Error(config.faults.join('; '));
-  const feed = createEmbeddedFeed();
-  gateway = await startGateway(config.config, createLog('silent'), async ({ dataDir, now }) => {
-    const opened = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
-    ledger = opened;
-    return {
-      // The jobs are in a lane without a holder.
-      ledger: { ...ledger, stranded: async () => [] },
-      feed,
-      previews: createMemoryPreviews(),
-      durations: opened.durations,
-      secrets: opened.secrets,
-      lastClaims: null,
-      smallArtifacts: opened.smallArtifacts,
-      rates: null,
-      publish: null,
-      close: () => ledger.close(),
-    };
-  });
+  gateway = await startLedgerGateway({ API_KEYS });
 });
-afterAll(async () => {
-  await gateway.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => gateway.close());
 
 /** A running job of a caller. */
-async function running(name: string, prompt = 'x'): Promise<Job> {
-  const at = Date.now();
-  const lane = `test#${crypto.randomUUID()}`;
-  const claimed = advance(
-    aJob({ owner: `key:${name}`, createdAt: at, request: { ...aJob().request, prompt } }),
-    {
-      ...{ type: 'claimed', at, lane, engine: 'test', promptId: 'p' },
-    },
-  );
-  const job = advance(claimed, { type: 'started', at });
-  expect(await ledger.submit(job, { maxQueue: 1_000, idempotency: null })).toEqual({ kind: 'stored' });
-  return job;
-}
+const running = (name: string, prompt = 'x'): Promise<Job> =>
+  gateway.begin({ owner: `key:${name}`, request: { ...aJob().request, prompt } });
 
-async function change(job: Job, event: JobEvent): Promise<Job> {
-  const next = advance(job, event);
-  expect(await ledger.commit(next, job.revision, null, [])).toBe('ok');
-  return next;
-}
+const change = (job: Job, event: JobEvent): Promise<Job> => gateway.change(job, event);
 
 const step = (number: number): JobEvent => ({
   ...{ type: 'progressed', at: 1, progress: number / 10, stage: 'SAMPLING' },
@@ -132,7 +82,7 @@ describe('jobUpdates', () => {
     expect((await olga.next()).jobs).toMatchObject([{ id: others.id, revision: changed.revision }]);
     const end = await change(mine, ended());
     expect(await alice.next()).toMatchObject({ reset: false, jobs: [{ id: mine.id, status: 'CANCELED' }] });
-    await ledger.remove(end.id);
+    await gateway.ledger.remove(end.id);
     expect(await alice.next()).toMatchObject({ jobs: [], removed: [mine.id] });
     for (const { socket } of [alice, olga, own]) socket.socket.close();
   });
@@ -143,7 +93,7 @@ describe('jobUpdates', () => {
     const { cursor } = await before.next();
     before.socket.socket.close();
     const changed = await change(await change(jobs[1], step(1)), step(2));
-    await ledger.remove(jobs[0].id);
+    await gateway.ledger.remove(jobs[0].id);
     const back = await watch(KEYS.alice, { since: cursor });
     const missed = await back.next();
     expect(missed).toMatchObject({ reset: false, removed: [jobs[0].id] });
@@ -257,7 +207,7 @@ describe('GET /events', () => {
 
     await change(changed, ended());
     const gone = await running('alice');
-    await ledger.remove(gone.id);
+    await gateway.ledger.remove(gone.id);
     for (const [query, headers] of [
       ['', { 'last-event-id': second.id ?? '' }],
       [`?since=${second.id}`, {}],

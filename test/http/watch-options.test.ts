@@ -1,18 +1,7 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { openEmbeddedLedger } from '../../src/adapters/embedded/ledger.ts';
-import { createEmbeddedFeed, createMemoryPreviews } from '../../src/adapters/embedded/live.ts';
-import { readConfig } from '../../src/config.ts';
-import { type Gateway, startGateway } from '../../src/gateway.ts';
-import { advance, type JobEvent } from '../../src/jobs/advance.ts';
-import type { Job } from '../../src/jobs/job.ts';
-import type { Ledger } from '../../src/jobs/ports.ts';
-import { createLog } from '../../src/log.ts';
-import { testEnvironment } from '../support/gateway.ts';
-import { aJob } from '../support/jobs.ts';
+import type { JobEvent } from '../../src/jobs/advance.ts';
+import { type LedgerGateway, startLedgerGateway } from '../support/ledger-gateway.ts';
 import { fetchJson } from '../support/requests.ts';
 import { codesOf, openSocket } from '../support/sockets.ts';
 import { openEvents, until } from '../support/watch.ts';
@@ -29,56 +18,19 @@ interface Seen {
   readonly preview?: unknown;
 }
 
-/** A gateway whose job changes as a test says: no engine touches it. */
-let gateway: Gateway;
-let ledger: Ledger;
-let folder: string;
+let gateway: LedgerGateway;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'watch-options-'));
-  const config = readConfig(testEnvironment(folder));
-  if (!config.ok) throw new Error(config.faults.join('; '));
-  const feed = createEmbeddedFeed();
-  gateway = await startGateway(config.config, createLog('silent'), async ({ dataDir, now }) => {
-    const opened = openEmbeddedLedger({ path: join(dataDir, 'jobs.sqlite'), feed, now });
-    ledger = opened;
-    return {
-      // The jobs are in a lane without a holder.
-      ledger: { ...ledger, stranded: async () => [] },
-      feed,
-      previews: createMemoryPreviews(),
-      durations: opened.durations,
-      secrets: opened.secrets,
-      lastClaims: null,
-      smallArtifacts: opened.smallArtifacts,
-      rates: null,
-      publish: null,
-      close: () => ledger.close(),
-    };
-  });
+  gateway = await startLedgerGateway();
 });
-afterAll(async () => {
-  await gateway.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => gateway.close());
 
-/** A job in the midst of its run. `change` resolves when the change is stored. */
+/** A job in the midst of its run. `change` resolves with its revision when the change is stored. */
 async function running() {
-  const at = Date.now();
-  const claimed = advance(aJob({ createdAt: at }), {
-    type: 'claimed',
-    at,
-    lane: `test#${crypto.randomUUID()}`,
-    engine: 'test',
-    promptId: 'p',
-  });
-  let job: Job = advance(claimed, { type: 'started', at });
-  await ledger.submit(job, { maxQueue: 1_000, idempotency: null });
+  let job = await gateway.begin();
   return {
     id: job.id,
     async change(event: JobEvent): Promise<number> {
-      const next = advance(job, event);
-      expect(await ledger.commit(next, job.revision, null, [])).toBe('ok');
-      job = next;
+      job = await gateway.change(job, event);
       return job.revision;
     },
   };
