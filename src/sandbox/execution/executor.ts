@@ -7,7 +7,7 @@ import { createExecutionList, DanglingLink, type Graph, isLink, nodeOf } from '.
 import type { HistoryRecord, QueueItem } from './queue.ts';
 
 /** What the execution of a prompt needs of the engine. */
-export interface RunContext extends Pick<NodeContext, 'files' | 'instant' | 'work' | 'beforeSampling'> {
+export interface RunContext extends Pick<NodeContext, 'files' | 'work' | 'beforeSampling'> {
   readonly hub: SocketHub;
   readonly cache: NodeCache;
   /** Whether the version sends `progress_state` besides the sampler's `progress`. */
@@ -97,7 +97,6 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
   const nodeContext = (id: string): NodeContext => ({
     files,
     graphJson: toJson(graph),
-    instant: context.instant,
     work: steps => context.work(steps),
     beforeSampling: prompt => context.beforeSampling(prompt),
     step(value, max, jpeg) {

@@ -115,7 +115,6 @@ export function startWorker(options: WorkerOptions): Worker {
       cache,
       files: options.files,
       progressStates: options.progressStates,
-      instant: faults.stepMs === 0 && faults.durations === null,
       isOutput: options.isOutput,
       listsCachedOutputs: options.listsCachedOutputs,
       checkpoint,

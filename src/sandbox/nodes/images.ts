@@ -145,7 +145,9 @@ async function drawImages(
     (band + room) * width * 3,
   );
   for (const [index, image] of images.entries()) {
-    const drawn = await toRgb(toSharp(image).resize(cell, room, { fit: 'contain', background }));
+    const drawn = await toRgb(
+      toSharp(image).resize(cell, room, { fit: 'contain', background, kernel: 'linear' }),
+    );
     for (let y = 0; y < room; y += 1) {
       drawn.pixels.copy(pixels, ((band + y) * width + index * cell) * 3, y * cell * 3, (y + 1) * cell * 3);
     }
@@ -240,13 +242,69 @@ function colourOf(seed: bigint): Colour {
   return { r: channel(), g: channel(), b: channel() };
 }
 
+/** Pixels from one point of the noise that has a random colour to the next. */
+const CLOUD = 4;
+
 /** Clouds of random noise, the same for the same seed. */
-export async function noiseOf({ width, height }: Size, seed: bigint): Promise<RgbImage> {
+export function noiseOf({ width, height }: Size, seed: bigint): RgbImage {
   const random = seededRandom(seed);
-  const pixels = Buffer.alloc(width * height * 3);
-  for (let at = 0; at < pixels.length; at += 1) pixels[at] = random() * 256;
-  return toRgb(toSharp({ width, height, pixels }).blur(2));
+  const row = width * 3;
+  const pixels = Buffer.alloc(height * row);
+  const points = new Uint8Array((Math.ceil(width / CLOUD) + 1) * 3);
+  /** The colours of a row of points, with those between them. */
+  const nextRow = (): Uint8Array => {
+    for (let at = 0; at < points.length; at += 1) points[at] = 64 + random() * 128;
+    const colours = new Uint8Array(points.length * CLOUD);
+    for (let at = 0, point = 0; at < row; point += 3) {
+      for (let step = 0; step < CLOUD; step += 1, at += 3) {
+        for (let channel = point; channel < point + 3; channel += 1) {
+          colours[at + channel - point] = between(points[channel] ?? 0, points[channel + 3] ?? 0, step);
+        }
+      }
+    }
+    return colours;
+  };
+  let [above, below] = [nextRow(), nextRow()];
+  for (let y = 0, at = 0; y < height; y += 1) {
+    const step = y % CLOUD;
+    if (step === 0 && y > 0) [above, below] = [below, nextRow()];
+    for (let x = 0; x < row; x += 1, at += 1) pixels[at] = between(above[x] ?? 0, below[x] ?? 0, step);
+  }
+  return { width, height, pixels };
 }
+
+/** Mixes bytes in whole quarters, which CLOUD makes of the way between two points. */
+const between = (from: number, to: number, step: number): number => (from * (CLOUD - step) + to * step) >> 2;
+
+/** The image with `side` pixels on its longer side, for previews: each pixel is the mean of four. */
+export async function previewOf(image: RgbImage, side: number): Promise<RgbImage> {
+  const { width, height } = previewSize(image, side);
+  if (width >= image.width) return scale(image, { width, height }, false);
+  const pixels = Buffer.alloc(width * height * 3);
+  // The columns of the two on the left and right, as offsets in a row.
+  const columns = Array.from({ length: width * 2 }, (_, at) => sampled(at, width * 2, image.width) * 3);
+  const from = image.pixels;
+  for (let y = 0, at = 0; y < height; y += 1) {
+    const upper = sampled(y * 2, height * 2, image.height) * image.width * 3;
+    const lower = sampled(y * 2 + 1, height * 2, image.height) * image.width * 3;
+    for (let x = 0; x < width; x += 1) {
+      const [left = 0, right = 0] = [columns[x * 2], columns[x * 2 + 1]];
+      for (let channel = 0; channel < 3; channel += 1, at += 1) {
+        const sum =
+          (from[upper + left + channel] ?? 0) +
+          (from[upper + right + channel] ?? 0) +
+          (from[lower + left + channel] ?? 0) +
+          (from[lower + right + channel] ?? 0);
+        pixels[at] = sum >> 2;
+      }
+    }
+  }
+  return { width, height, pixels };
+}
+
+/** Of `length` pixels, the one in the middle of the part `index` of `count`. */
+const sampled = (index: number, count: number, length: number): number =>
+  Math.floor(((index + 0.5) * length) / count);
 
 /** A JPEG between noise of the same size (`done` 0) and the image (`done` 1). */
 export async function previewFrame(image: RgbImage, noise: RgbImage, done: number): Promise<Buffer> {
@@ -264,7 +322,7 @@ export async function previewFrame(image: RgbImage, noise: RgbImage, done: numbe
 }
 
 /** The size of these proportions whose longer side is `side`: previews are scaled up as well as down. */
-export function previewSize({ width, height }: Size, side: number): Size {
+function previewSize({ width, height }: Size, side: number): Size {
   const factor = side / Math.max(width, height);
   return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
 }

@@ -6,7 +6,7 @@ import {
   megapixelSize,
   noiseOf,
   previewFrame,
-  previewSize,
+  previewOf,
   type RgbImage,
   type Scene,
   type Size,
@@ -47,8 +47,6 @@ export interface NodeContext {
   readonly files: EngineFiles;
   /** The submitted graph as JSON, for the PNG's text chunk. */
   readonly graphJson: string;
-  /** Whether steps take no time: then fewer different previews are drawn. */
-  readonly instant: boolean;
   /** Takes the time of so many sampling steps. Throws Interrupted or Dropped. */
   work(steps: number): Promise<void>;
   /** Called before a sampling begins; throws the exception of a fault. */
@@ -124,7 +122,7 @@ const NODES: Readonly<Record<string, Node>> = {
   },
   async SetLatentNoiseMask(inputs) {
     const latent = linked(inputs, 'samples', 'latent');
-    return { values: [{ ...latent, noiseMask: linked(inputs, 'mask', 'mask').mask }] };
+    return { values: [{ ...latent, noiseMask: linked(inputs, 'mask', 'mask').mask, drawn: null }] };
   },
   async ImageCompositeMasked(inputs) {
     const { image: destination } = linked(inputs, 'destination', 'image');
@@ -161,7 +159,9 @@ const NODES: Readonly<Record<string, Node>> = {
   async EmptySD3LatentImage(inputs) {
     const side = (name: string): number => Math.floor(numberOf(inputs, name, 1024) / 8) * 8;
     const [width, height] = [side('width'), side('height')];
-    return { values: [{ kind: 'latent', width, height, scene: null, source: null, noiseMask: null }] };
+    return {
+      values: [{ kind: 'latent', width, height, scene: null, source: null, noiseMask: null, drawn: null }],
+    };
   },
   async VAEEncode(inputs, context) {
     const { image } = linked(inputs, 'pixels', 'image');
@@ -170,7 +170,7 @@ const NODES: Readonly<Record<string, Node>> = {
       throw new NodeFailure('RuntimeError', 'the image is smaller than 8 pixels');
     const source = await cropToEights(image);
     const { width, height } = source;
-    return { values: [{ kind: 'latent', width, height, scene: null, source, noiseMask: null }] };
+    return { values: [{ kind: 'latent', width, height, scene: null, source, noiseMask: null, drawn: null }] };
   },
   async KSampler(inputs, context) {
     const latent = linked(inputs, 'latent_image', 'latent');
@@ -183,14 +183,15 @@ const NODES: Readonly<Record<string, Node>> = {
       cfg: numberOf(inputs, 'cfg', 1),
       masked: latent.noiseMask !== null,
     };
-    const sampled = { ...latent, scene };
-    await sample(scene, sampled, context);
-    return { values: [sampled] };
+    context.beforeSampling(prompt);
+    const drawn = await draw({ ...latent, scene });
+    await sample(scene, drawn, context);
+    return { values: [{ ...latent, scene, drawn }] };
   },
   async VAEDecode(inputs, context) {
     const latent = linked(inputs, 'samples', 'latent');
     await context.work(1);
-    return { values: [imageValue(await draw(latent))] };
+    return { values: [imageValue(latent.drawn ?? (await draw(latent)))] };
   },
   SaveImage: (inputs, context) => save(inputs, context, textOf(inputs, 'filename_prefix'), 'output'),
   PreviewImage: (inputs, context) => save(inputs, context, 'ComfyUI_temp_sbox', 'temp'),
@@ -225,7 +226,7 @@ function checkSize({ width, height }: Size): void {
 type Latent = Extract<Value, { kind: 'latent' }>;
 
 /** The image of a latent. Where its noise mask is 0 the encoded image is kept, as far as a VAE keeps one. */
-async function draw({ scene, source, noiseMask, width, height }: Latent): Promise<RgbImage> {
+async function draw({ scene, source, noiseMask, width, height }: Omit<Latent, 'drawn'>): Promise<RgbImage> {
   const blank = { prompt: '', images: [], seed: 0n, steps: 0, cfg: 0, masked: false };
   const drawn = await composeScene(scene ?? blank, { width, height });
   return noiseMask === null || source === null ? drawn : composite(throughVae(source), drawn, noiseMask);
@@ -259,28 +260,26 @@ async function save(
 
 /** Pixels of a preview's longer side. */
 const PREVIEW_SIDE = 256;
-/** Different previews per sampling; the remaining steps repeat the last one, which saves time. */
+/** Different previews per sampling at most; the other steps repeat the one before, which saves time. */
 const FRAMES = 12;
-const INSTANT_FRAMES = 2;
+/** Milliseconds between two different previews at least, but for the last one: an eye sees no more. */
+const FRAME_MS = 40;
 
 /** Simulates sampling: takes the scene's number of steps, each with progress and a preview between noise and the image. */
-async function sample(scene: Scene, latent: Latent, context: NodeContext): Promise<void> {
-  context.beforeSampling(scene.prompt);
-  const preview = previewSize(latent, PREVIEW_SIDE);
-  const image = scene.masked
-    ? await scale(await draw(latent), preview, false)
-    : await composeScene(scene, preview);
-  const noise = await noiseOf(preview, scene.seed);
-  const frames = Math.min(context.instant ? INSTANT_FRAMES : FRAMES, scene.steps);
-  let drawn = 0;
+async function sample({ seed, steps }: Scene, drawn: RgbImage, context: NodeContext): Promise<void> {
+  const image = await previewOf(drawn, PREVIEW_SIDE);
+  const noise = noiseOf(image, seed);
+  let last = 0;
+  let lastAt = Number.NEGATIVE_INFINITY;
   let jpeg: Buffer = Buffer.alloc(0);
-  for (let step = 1; step <= scene.steps; step += 1) {
+  for (let step = 1; step <= steps; step += 1) {
     await context.work(1);
-    const frame = Math.ceil((step * frames) / scene.steps);
-    if (frame !== drawn) {
-      drawn = frame;
-      jpeg = await previewFrame(image, noise, step / scene.steps);
+    const frame = Math.ceil((step * Math.min(FRAMES, steps)) / steps);
+    const at = performance.now();
+    if (step === steps || (frame !== last && at - lastAt >= FRAME_MS)) {
+      [last, lastAt] = [frame, at];
+      jpeg = await previewFrame(image, noise, step / steps);
     }
-    context.step(step, scene.steps, jpeg);
+    context.step(step, steps, jpeg);
   }
 }

@@ -17,6 +17,8 @@ export type Value =
       readonly source: RgbImage | null;
       /** Where sampling changes it; null: everywhere. */
       readonly noiseMask: MaskImage | null;
+      /** The image of a sampled one; null: not drawn yet. */
+      readonly drawn: RgbImage | null;
     };
 
 export interface NodeResult {
