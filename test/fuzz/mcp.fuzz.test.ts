@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
+import { anyCharacter } from '../support/characters.ts';
 import { anyValue, createReport, RUNS, SEED, TIMEOUT_MS } from '../support/fuzz/settings.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 
@@ -25,7 +26,7 @@ function editArguments(): fc.Arbitrary<unknown> {
   return some(
     {
       images: fc.oneof(good, mostly(fc.array(image, { maxLength: 4 }))),
-      prompt: mostly(fc.string({ unit: 'binary', maxLength: 50 })),
+      prompt: mostly(fc.string({ unit: anyCharacter, maxLength: 50 })),
       mask: fc.oneof({ weight: 20, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: image }),
       seed: mostly(fc.maxSafeNat(), fc.bigInt({ min: 0n, max: 2n ** 64n }).map(String)),
       steps: mostly(fc.integer({ min: 1, max: 3 })),

@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { Sandbox } from '../../src/sandbox/server.ts';
+import { anyCharacter } from '../support/characters.ts';
 import {
   call,
   editGraph,
@@ -109,7 +110,7 @@ describe('execution', () => {
     const image = await uploadInput(sandbox, 64, 48);
     let run = 0;
     const text = fc.oneof(
-      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.string({ unit: anyCharacter, maxLength: 200 }),
       fc.constant('<svg>&amp;]]>\0\ud800'),
     );
     const property = fc.asyncProperty(text, async prompt => {

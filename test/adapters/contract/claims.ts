@@ -5,6 +5,7 @@ import { type AskingLane, assign, candidateOf, claimedBy } from '../../../src/jo
 import { type Job, queueScore, TURN_MS } from '../../../src/jobs/job.ts';
 import type { Lease } from '../../../src/jobs/ports.ts';
 import { LOG_LIMIT } from '../../../src/jobs/transitions.ts';
+import { anyCharacter } from '../../support/characters.ts';
 import { aJob } from '../../support/jobs.ts';
 import { asking, claimFor } from '../../support/lanes.ts';
 import { END, type UnderTest } from './under-test.ts';
@@ -13,7 +14,7 @@ const WORKFLOWS = ['x', 'y', 'a "quoted" \\ name'];
 const PATIENCE = 30_000;
 
 const someText = fc.oneof(
-  fc.string({ unit: 'binary' }),
+  fc.string({ unit: anyCharacter }),
   fc.constantFrom('"lane":null,', '\\"', '"log":[', '{[]}', '"revision":1', '\ud800'),
 );
 const aWaitingJob = fc.record({

@@ -12,6 +12,7 @@ import {
   isObjectType,
   isUnionType,
 } from 'graphql';
+import { anyCharacter } from '../characters.ts';
 import { anyValue, images } from './settings.ts';
 
 /** What documents ask about. */
@@ -48,7 +49,9 @@ export function createDocuments(schema: GraphQLSchema, { pictures, ids }: Subjec
           { weight: 4, arbitrary: fc.constant([{ url: `${pictures}/red.png` }]) },
           { weight: 1, arbitrary: fc.array(picture, { minLength: 1, maxLength: 3 }) },
         ),
-        prompt: fc.string({ unit: 'binary', minLength: 1, maxLength: 50 }).map(text => text.toWellFormed()),
+        prompt: fc
+          .string({ unit: anyCharacter, minLength: 1, maxLength: 50 })
+          .map(text => text.toWellFormed()),
         negativePrompt: fc.string(),
         seed: fc.oneof(fc.nat(), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String)),
         steps: fc.integer({ min: 1, max: 4 }),
@@ -154,7 +157,7 @@ export function createDocuments(schema: GraphQLSchema, { pictures, ids }: Subjec
         .chain(field => fieldOf(field, 4).map(text => `${kind} { ${text} }`));
     });
     const broken = fc
-      .tuple(made, fc.nat(), fc.string({ unit: 'binary', maxLength: 5 }))
+      .tuple(made, fc.nat(), fc.string({ unit: anyCharacter, maxLength: 5 }))
       .map(([text, at, noise]) => {
         const place = at % (text.length + 1);
         return text.slice(0, place) + noise + text.slice(place + 1);
@@ -163,7 +166,7 @@ export function createDocuments(schema: GraphQLSchema, { pictures, ids }: Subjec
       { weight: 5, arbitrary: made },
       { weight: 2, arbitrary: edits() },
       { weight: 2, arbitrary: broken },
-      { weight: 1, arbitrary: fc.string({ unit: 'binary' }) },
+      { weight: 1, arbitrary: fc.string({ unit: anyCharacter }) },
     );
   }
 

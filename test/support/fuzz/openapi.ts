@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { z } from 'zod';
+import { anyCharacter, anyUrl } from '../characters.ts';
 
 /** A JSON Schema, as far as the document uses it. */
 export interface Schema {
@@ -150,10 +151,10 @@ function objects({ properties = {}, required = [] }: Schema, known: Known): fc.A
 
 function texts({ pattern, format, minLength = 0, maxLength = 300 }: Schema): fc.Arbitrary<string> {
   if (pattern !== undefined) return fc.stringMatching(new RegExp(pattern));
-  if (format === 'uri') return fc.webUrl();
+  if (format === 'uri') return anyUrl;
   const length = { minLength, maxLength: Math.min(maxLength, 300) };
   return fc.oneof(
     fc.string(length),
-    fc.string({ unit: 'binary', ...length }).map(text => text.toWellFormed()),
+    fc.string({ unit: anyCharacter, ...length }).map(text => text.toWellFormed()),
   );
 }

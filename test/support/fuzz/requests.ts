@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { anyCharacter } from '../characters.ts';
 import { type Known, type Operation, operations, valid } from './openapi.ts';
 import { anyValue, images } from './settings.ts';
 
@@ -100,7 +101,7 @@ function pathOf({ path }: Operation): fc.Arbitrary<string> {
     { weight: 4, arbitrary: place('job') },
     { weight: 2, arbitrary: place('running') },
     { weight: 1, arbitrary: fc.uuid() },
-    { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 300 }).map(wellEncoded) },
+    { weight: 1, arbitrary: fc.string({ unit: anyCharacter, maxLength: 300 }).map(wellEncoded) },
     { weight: 1, arbitrary: fc.string({ maxLength: 20 }).map(text => text.replace(/[^!-~]|[?#]/g, '')) },
   );
   return id.map(text => path.replace(parameter, () => text));
@@ -221,7 +222,9 @@ function edits(of: Parameters<typeof valid>[0], { pictures, hook, files }: World
     image3_url: others,
     // Most workflows take none.
     mask_url: fc.oneof({ weight: 19, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: picture }),
-    prompt: fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }).map(text => `p${text.toWellFormed()}`),
+    prompt: fc
+      .string({ unit: anyCharacter, minLength: 1, maxLength: 60 })
+      .map(text => `p${text.toWellFormed()}`),
     // Few, as each takes its time; what is left of the range is for the mutations.
     steps: fc.integer({ min: 1, max: 3 }),
     variations: fc.oneof({ weight: 9, arbitrary: fc.constantFrom(null, 1) }, fc.constant(2)),
@@ -235,7 +238,7 @@ function edits(of: Parameters<typeof valid>[0], { pictures, hook, files }: World
     { weight: 12, arbitrary: fitting.map(value => JSON.stringify(value)) },
     { weight: 2, arbitrary: mutated(fitting).map(value => JSON.stringify(value)) },
     { weight: 1, arbitrary: anyValue.map(value => JSON.stringify(value)) },
-    { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 200 }) },
+    { weight: 1, arbitrary: fc.string({ unit: anyCharacter, maxLength: 200 }) },
   );
   const type = fc.oneof(
     { weight: 19, arbitrary: fc.constant('application/json') },
@@ -273,7 +276,7 @@ function uploads({ files }: World): fc.Arbitrary<Sent> {
     ({ type, bytes }): Sent => ({ headers: { 'content-type': type }, body: bytes, traits: ['raw'] }),
   );
   const inForm = fc
-    .tuple(whole, fc.constantFrom('file', 'image'), fc.string({ unit: 'binary', maxLength: 30 }))
+    .tuple(whole, fc.constantFrom('file', 'image'), fc.string({ unit: anyCharacter, maxLength: 30 }))
     .map(
       ([{ type, bytes }, name, filename]): Sent => ({
         headers: { 'content-type': `multipart/form-data; boundary=${BOUNDARY}` },

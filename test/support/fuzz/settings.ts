@@ -55,7 +55,7 @@ export function images(pictures: string): fc.Arbitrary<unknown> {
       'upload:x',
       'job:x',
     ),
-    fc.webUrl({ validSchemes: ['http'] }).map(() => 'http://127.0.0.1:1/'),
+    fc.constant('http://127.0.0.1:1/'),
     anyValue,
   );
 }
@@ -100,8 +100,15 @@ export function createReport(slackMiB: number) {
       const sorted = [...counts].sort(([one], [other]) => one.localeCompare(other));
       console.log([`${seconds} s`, ...sorted.map(([kind, n]) => `${n} × ${kind}`), ...said].join('\n'));
       if (warm !== null) {
+        const { bytes: before } = warm;
         const allowed = slackMiB * 1024 ** 2 + GROWTH_EACH * (runs - warm.runs);
-        expect(bytes - warm.bytes, `bytes held more after ${runs - warm.runs} runs`).toBeLessThan(allowed);
+        // What is in flight, such as a picture that is read, is let go of soon.
+        const grown = async (): Promise<number> => (await held()) - before;
+        if (bytes - before >= allowed) {
+          await expect
+            .poll(grown, { message: `bytes held more after ${runs - warm.runs} runs` })
+            .toBeLessThan(allowed);
+        }
       }
       return counts;
     },
