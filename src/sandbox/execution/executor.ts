@@ -94,9 +94,10 @@ export async function runPrompt(item: QueueItem, context: RunContext): Promise<R
     sendToClient('executed', { node: id, display_node: id, output: ui, prompt_id: promptId });
   };
 
+  const graphJson = toJson(graph);
   const nodeContext = (id: string): NodeContext => ({
     files,
-    graphJson: toJson(graph),
+    graphJson,
     work: steps => context.work(steps),
     beforeSampling: prompt => context.beforeSampling(prompt),
     step(value, max, jpeg) {

@@ -1,14 +1,9 @@
 import sharp from 'sharp';
 import type { EngineFiles, FolderType } from '../files.ts';
 import {
-  composeScene,
   kontextSize,
   megapixelSize,
-  noiseOf,
-  previewFrame,
-  previewOf,
   type RgbImage,
-  type Scene,
   type Size,
   scale,
   scaledSize,
@@ -30,6 +25,8 @@ import {
   thresholdMask,
   throughVae,
 } from './masks.ts';
+import { noiseOf, previewOf, previewsOf } from './previews.ts';
+import { composeScene, type Scene } from './scene.ts';
 import {
   type Inputs,
   integerOf,
@@ -268,7 +265,7 @@ const FRAME_MS = 40;
 /** Simulates sampling: takes the scene's number of steps, each with progress and a preview between noise and the image. */
 async function sample({ seed, steps }: Scene, drawn: RgbImage, context: NodeContext): Promise<void> {
   const image = await previewOf(drawn, PREVIEW_SIDE);
-  const noise = noiseOf(image, seed);
+  const preview = previewsOf(image, noiseOf(image, seed));
   let last = 0;
   let lastAt = Number.NEGATIVE_INFINITY;
   let jpeg: Buffer = Buffer.alloc(0);
@@ -278,7 +275,7 @@ async function sample({ seed, steps }: Scene, drawn: RgbImage, context: NodeCont
     const at = performance.now();
     if (step === steps || (frame !== last && at - lastAt >= FRAME_MS)) {
       [last, lastAt] = [frame, at];
-      jpeg = await previewFrame(image, noise, step / steps);
+      jpeg = await preview(step / steps);
     }
     context.step(step, steps, jpeg);
   }

@@ -1,6 +1,7 @@
 import type { StoredFile } from '../files.ts';
-import type { RgbImage, Scene } from './images.ts';
+import type { RgbImage } from './images.ts';
 import type { MaskImage } from './masks.ts';
+import type { Scene } from './scene.ts';
 
 /** What flows along a link of the graph. */
 export type Value =
