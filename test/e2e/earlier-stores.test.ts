@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { TABLES_VERSION } from '../../src/adapters/embedded/migrations.ts';
+import { TABLES_VERSION } from '../../src/adapters/embedded/tables.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startGatewayProcess, startRig } from '../support/gateway.ts';

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { VERSION } from '../../version.ts';
+import { TABLES, TABLES_VERSION } from './tables.ts';
 
 /** What turns the tables of the version before into those of this version. */
 interface Migration {
@@ -8,72 +9,10 @@ interface Migration {
 }
 
 /**
- * Every step from an empty file to the present tables, oldest first. A change of the tables is a new step at the end; steps
- * of a released version never change.
- *
- * `jobs.request` never changes and `jobs.state` changes with each commit, so that a commit writes little.
- * `deliveries.due_at` is when a delivery may be tried, or when its claim ends; null means never again.
- * `tags` has a row for each label and metadata entry of a job (`jobs/labels.ts`), in the order of lists.
- * `jobs.number` is that of the job's newest change; 0: before there were numbers. `sequence` names them: a copy of the file has
- * another name.
- * `job_counts` has the number of jobs by owner ('' for none) and status; triggers keep it.
- * `usage` is the work that callers have submitted, by the day in UTC.
- * `engines` has what all gateways know of an engine; `expires_at` is when its registration does.
- * `batches` are counted from their jobs: `reached` and `started_at` are what that needs of a job besides its status.
- * `callers` has the names of the policies of callers that have jobs or keys.
- * `artifacts` are the small input images of jobs.
- * `versions` has the version of the gateway that moved the file to each version.
+ * Every step from the oldest tables that are taken to the present ones (`TABLES`), oldest first. A change of the tables is a new
+ * step at the end; steps of a released version never change.
  */
-const MIGRATIONS: readonly [Migration, ...Migration[]] = [
-  {
-    version: 2,
-    sql: `
-      CREATE TABLE jobs (
-        id TEXT PRIMARY KEY,
-        owner TEXT,
-        share TEXT,
-        revision INTEGER NOT NULL,
-        status TEXT NOT NULL,
-        waiting INTEGER NOT NULL,
-        score INTEGER NOT NULL,
-        lane TEXT,
-        created_at INTEGER NOT NULL,
-        expires_at INTEGER,
-        request TEXT NOT NULL,
-        state TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX jobs_newest ON jobs (created_at DESC, id DESC);
-      CREATE INDEX jobs_by_status ON jobs (status, created_at DESC, id DESC);
-      CREATE INDEX jobs_by_owner ON jobs (owner, created_at DESC, id DESC);
-      CREATE INDEX jobs_queue ON jobs (score, id) WHERE waiting = 1;
-      CREATE INDEX jobs_waiting_since ON jobs (created_at) WHERE waiting = 1;
-      CREATE INDEX jobs_queued_of ON jobs (share) WHERE status = 'QUEUED';
-      CREATE INDEX jobs_in_lanes ON jobs (lane) WHERE lane IS NOT NULL;
-      CREATE INDEX jobs_expiry ON jobs (expires_at) WHERE expires_at IS NOT NULL;
-      CREATE TABLE idempotency (
-        owner TEXT NOT NULL,
-        key TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-        PRIMARY KEY (owner, key)
-      ) STRICT, WITHOUT ROWID;
-      CREATE INDEX idempotency_by_job ON idempotency (job_id);
-      CREATE TABLE lanes (
-        lane TEXT PRIMARY KEY,
-        token INTEGER NOT NULL,
-        expires_at INTEGER NOT NULL
-      ) STRICT, WITHOUT ROWID;
-      CREATE TABLE deliveries (
-        number INTEGER PRIMARY KEY,
-        id TEXT NOT NULL UNIQUE,
-        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-        due_at INTEGER,
-        content TEXT NOT NULL
-      ) STRICT;
-      CREATE INDEX deliveries_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
-      CREATE INDEX deliveries_of ON deliveries (job_id);
-    `,
-  },
+const MIGRATIONS: readonly Migration[] = [
   {
     version: 3,
     sql: `
@@ -278,9 +217,8 @@ const MIGRATIONS: readonly [Migration, ...Migration[]] = [
   },
 ];
 
-const OLDEST = MIGRATIONS[0].version;
-/** The version of the tables that this gateway uses. */
-export const TABLES_VERSION = MIGRATIONS.reduce((newest, { version }) => Math.max(newest, version), OLDEST);
+/** The version before the first step. */
+const OLDEST = 2;
 
 /** How far a file of an older version is moved forward. */
 export type MoveEvent =
@@ -316,16 +254,16 @@ export function migrate(
 }
 
 /**
- * Creates the tables of a new file in one transaction. Call it before the file has a write-ahead log, which each step would
- * write its pages into anew: that took 35 ms, for 5.
+ * Creates the tables of a new file in one transaction. Call it before the file has a write-ahead log, into which their pages
+ * would be written again.
  */
 export function createTables(db: DatabaseSync): void {
   db.exec('BEGIN IMMEDIATE');
-  for (const step of MIGRATIONS) take(db, step);
+  take(db, { version: TABLES_VERSION, sql: TABLES });
   db.exec('COMMIT');
 }
 
-function take(db: DatabaseSync, { version, sql }: (typeof MIGRATIONS)[number]): void {
+function take(db: DatabaseSync, { version, sql }: Migration): void {
   db.exec(`${sql} PRAGMA user_version = ${version};`);
   if (version !== TABLES_VERSION) return;
   db.prepare('INSERT INTO versions (version, gateway) VALUES (?, ?)').run(version, VERSION);

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../../../src/adapters/embedded/database.ts';
 import { inspectDatabase } from '../../../src/adapters/embedded/inspect.ts';
-import { TABLES_VERSION } from '../../../src/adapters/embedded/migrations.ts';
+import { TABLES_VERSION } from '../../../src/adapters/embedded/tables.ts';
 
 let path: string;
 beforeEach(async () => {

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
 import { createEmbeddedFeed } from '../../../src/adapters/embedded/live.ts';
-import { TABLES_VERSION } from '../../../src/adapters/embedded/migrations.ts';
+import { TABLES_VERSION } from '../../../src/adapters/embedded/tables.ts';
 import { createFileArtifacts } from '../../../src/adapters/files/artifacts.ts';
 import { advance } from '../../../src/jobs/advance.ts';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
@@ -69,6 +69,24 @@ it('rejects a file whose version it cannot use, and leaves it as it is', async (
       new RegExp(`^DATA_DIR: .*jobs\\.sqlite has version ${version}.*${bound}`),
     );
   }
+  await rm(root, { recursive: true });
+});
+
+it('a file of the oldest version has the tables of a new one when it was moved forward', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'ledger-'));
+  const tablesOf = async (path: string): Promise<unknown> => {
+    await openEmbeddedLedger({ path, feed: createEmbeddedFeed(), now: Date.now }).close();
+    const db = new DatabaseSync(path);
+    const rows = db.prepare('SELECT type, name, tbl_name, sql FROM sqlite_master').all();
+    const version = db.prepare('PRAGMA user_version').get()?.user_version;
+    db.close();
+    // A renamed table is quoted; spaces are as they were written.
+    const texts = rows.map(row => JSON.stringify(row).replace(/\\"|\\n|\s/g, ''));
+    return { version, tables: texts.toSorted() };
+  };
+  const [engineUrl, webhookUrl] = ['http://127.0.0.1:9', 'http://127.0.0.1:9/hook'];
+  await restoreEmbedded({ dataDir: root, engineUrl, webhookUrl });
+  expect(await tablesOf(join(root, 'jobs.sqlite'))).toEqual(await tablesOf(join(root, 'new.sqlite')));
   await rm(root, { recursive: true });
 });
 
