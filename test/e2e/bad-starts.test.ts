@@ -1,20 +1,52 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startGatewayProcess } from '../support/gateway.ts';
+import { startGatewayProcess, startRig, testEnvironment } from '../support/gateway.ts';
 import { listen } from '../support/servers.ts';
 
+/**
+ * Starts one gateway after the other as `main.js` does, each with the settings of a message, and prints the exit code after what
+ * the start printed. To load the gateway takes most of a start.
+ */
+const STARTER = `
+  const { serve } = await import(${JSON.stringify(new URL('../../dist/server/serve.js', import.meta.url))});
+  process.on('message', async settings => console.log('\\0' + await serve(settings) + '\\0'));
+`;
+
 let folder: string;
+let starter: ChildProcess;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bad-start-'));
+  // Both streams are one, as in a terminal.
+  const words = ['-c', 'exec "$0" "$@" 2>&1', process.execPath, '--input-type=module', '-e', STARTER];
+  starter = spawn('sh', words, {
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  starter.kill('SIGKILL');
+  await rm(folder, { recursive: true, force: true });
+});
 
-/** What a gateway prints that does not start; the harness adds its exit code. */
-async function failure(
+/** What a gateway prints that does not start, after the code that it exits with. */
+async function failure(name: string, overrides: Record<string, string>): Promise<string> {
+  starter.send(testEnvironment(join(folder, name), { LOG_LEVEL: 'warn', ...overrides }));
+  let output = '';
+  for await (const chunk of starter.stdout?.iterator({ destroyOnReturn: false }) ?? []) {
+    output += String(chunk);
+    const [, printed, code] = /^(.*)\0(.*)\0\n$/s.exec(output) ?? [];
+    if (code === 'null') return 'it started';
+    if (code !== undefined) return `the gateway ended with ${code}: ${printed}`;
+  }
+  throw new Error(`the process of the starts ended: ${output}`);
+}
+
+/** The same of a process of its own, which `by` starts as for `startGatewayProcess`. */
+async function failureOfProcess(
   name: string,
   overrides: Record<string, string>,
   by: readonly string[] = [],
@@ -67,7 +99,7 @@ describe('a gateway that cannot start says which setting to change', () => {
     const port = await listen(server);
     onTestFinished(() => void server.close());
     expectFault(
-      await failure('port', { PORT: String(port) }),
+      await failureOfProcess('port', { PORT: String(port) }),
       new RegExp(`PORT: ${port} is in use by another program; set PORT to another`),
     );
   });
@@ -106,8 +138,8 @@ describe('a gateway that cannot start says which setting to change', () => {
   });
 
   it('DATA_DIR, when another gateway uses it', async () => {
-    const first = await startGatewayProcess(join(folder, 'shared'), {});
-    onTestFinished(async () => void (await first.end('SIGKILL')));
+    const first = await startRig({ DATA_DIR: join(folder, 'shared') });
+    onTestFinished(() => first.close());
     expectFault(await failure('shared', {}), /DATA_DIR: .*jobs\.sqlite is in use by another gateway/);
   });
 
@@ -127,7 +159,7 @@ describe('a gateway that cannot start says which setting to change', () => {
     const target = join(folder, name);
     await mkdir(target);
     expectFault(
-      await failure(name, {}, withMount(options, target)),
+      await failureOfProcess(name, {}, withMount(options, target)),
       new RegExp(`^.*DATA_DIR: ${target} ${text}`, 'm'),
     );
   });
@@ -146,7 +178,7 @@ describe('a gateway that cannot start says which setting to change', () => {
     await chmod(target, 0o777);
     await chmod(blocked, 0o555);
     const overrides = { ARTIFACTS_URL: `file://${join(folder, what, 'images')}` };
-    const output = await failure(what, setting === 'DATA_DIR' ? {} : overrides, UNPRIVILEGED);
+    const output = await failureOfProcess(what, setting === 'DATA_DIR' ? {} : overrides, UNPRIVILEGED);
     expectFault(
       output,
       new RegExp(`${setting}: ${setting === 'DATA_DIR' ? target : blocked} cannot be written; give`),
