@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '../../src/config.ts';
-import { startGateway } from '../../src/gateway.ts';
+import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog, type Log } from '../../src/log.ts';
 import { type ImageServer, startImageServer } from './image-server.ts';
 
@@ -45,10 +45,15 @@ export async function startRig(
   log: Log = createLog('silent'),
 ): Promise<Rig> {
   const dataDir = overrides.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'gateway-')));
-  const config = readConfig(testEnvironment(dataDir, overrides));
-  if (!config.ok) throw new Error(config.faults.join('; '));
   const images = await startImageServer();
-  const gateway = await startGateway(config.config, log);
+  const clean = async (): Promise<void> => {
+    await images.close();
+    if (overrides.DATA_DIR === undefined) await rm(dataDir, { recursive: true, force: true });
+  };
+  const gateway = await start(testEnvironment(dataDir, overrides), log).catch(async error => {
+    await clean();
+    throw error;
+  });
   return {
     url: gateway.url,
     dataDir,
@@ -63,10 +68,15 @@ export async function startRig(
     },
     async close() {
       await gateway.stop();
-      await images.close();
-      if (overrides.DATA_DIR === undefined) await rm(dataDir, { recursive: true, force: true });
+      await clean();
     },
   };
+}
+
+async function start(environment: Record<string, string>, log: Log): Promise<Gateway> {
+  const config = readConfig(environment);
+  if (!config.ok) throw new Error(config.faults.join('; '));
+  return startGateway(config.config, log);
 }
 
 /** A gateway as a process of its own, which a test can send signals. */
