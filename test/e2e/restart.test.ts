@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventSource } from 'undici';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type TransportName } from '../../src/client/client.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
 import { shareChromium } from '../support/clients/shared-chromium.ts';
@@ -16,25 +16,35 @@ const LONG = { timeout: 90_000 };
 let dataDir: string;
 let engine: Sandbox;
 let images: ImageServer;
-const gateways: GatewayProcess[] = [];
+let gateway: GatewayProcess | null = null;
 
-beforeEach(async () => {
+beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'restart-'));
   // Slow enough to be running still when a gateway has restarted on a busy machine.
   engine = await startSandbox({ stepMs: 150 });
   images = await startImageServer();
 });
-afterEach(async () => {
-  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGKILL')));
+afterAll(async () => {
+  await stop('SIGKILL');
   await engine.stop();
   await images.close();
   await rm(dataDir, { recursive: true, force: true });
 });
 
 async function start(port = '0'): Promise<GatewayProcess> {
-  const gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url, PORT: port });
-  gateways.push(gateway);
+  gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url, PORT: port });
   return gateway;
+}
+
+/** The gateway that the test before has started again. */
+async function running(): Promise<GatewayProcess> {
+  return gateway ?? start();
+}
+
+async function stop(signal: NodeJS.Signals): Promise<number | null | undefined> {
+  const ended = gateway?.end(signal);
+  gateway = null;
+  return ended;
 }
 
 /** What a watcher has seen. */
@@ -93,8 +103,7 @@ async function textOf(url: string, init: RequestInit = {}): Promise<string> {
 
 describe('a gateway that is stopped and started again', () => {
   it('keeps its watchers over every transport, and no revision falls or comes twice', LONG, async () => {
-    const first = await start();
-    const { url } = first;
+    const { url } = await running();
     const id = await submit({ url, images }, { steps: 100 });
     const seen = [seenBy('sse'), seenBy('websocket'), seenBy('EventSource')] as const;
     const watches = Promise.all([
@@ -103,7 +112,7 @@ describe('a gateway that is stopped and started again', () => {
       watchWithEventSource(url, id, seen[2]),
     ]);
     await Promise.race([watches, until(() => seen.every(({ revisions }) => revisions.length > 4))]);
-    expect(await first.end('SIGTERM')).toBe(0);
+    expect(await stop('SIGTERM')).toBe(0);
     const before = seen.map(({ revisions }) => revisions.length);
 
     await start(new URL(url).port);
@@ -121,8 +130,7 @@ describe('a gateway that is stopped and started again', () => {
     'ends event streams with the time to come back, and waiting polls with the current status',
     LONG,
     async () => {
-      const gateway = await start();
-      const { url } = gateway;
+      const { url } = await running();
       const id = await submit({ url, images }, { steps: 100 });
       const query = `subscription { jobProgress(jobId: "${id}") { status revision } }`;
       const events = textOf(`${url}/events/${id}`);
@@ -136,7 +144,7 @@ describe('a gateway that is stopped and started again', () => {
       const watching = watchWithClient(url, id, 'sse', progress).catch(() => {});
       await until(() => progress.revisions.length > 4);
       const from = performance.now();
-      expect(await gateway.end('SIGTERM')).toBe(0);
+      expect(await stop('SIGTERM')).toBe(0);
       expect(performance.now() - from).toBeLessThan(2_500);
 
       const LAST = /\n\n: .*\nretry: [12]\d{3}\n\n$/;
@@ -152,8 +160,7 @@ describe('a gateway that is stopped and started again', () => {
   );
 
   it('keeps a page that watches with EventSource', LONG, async () => {
-    const first = await start();
-    const { url } = first;
+    const { url } = await running();
     const browser = await shareChromium();
     try {
       const page = await browser.newPage();
@@ -166,7 +173,7 @@ describe('a gateway that is stopped and started again', () => {
       `);
       const idsOf = (): Promise<number[]> => page.evaluate('window.ids');
       await until(async () => (await idsOf()).length > 4);
-      expect(await first.end('SIGTERM')).toBe(0);
+      expect(await stop('SIGTERM')).toBe(0);
       const before = (await idsOf()).length;
       await start(new URL(url).port);
       await until(async () => (await idsOf()).length > before + 2, 30_000);

@@ -65,9 +65,9 @@ it('gateways that share a Redis post each delivery once', async () => {
 });
 
 it('a gateway posts the delivery that another was posting when it was killed', async () => {
-  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
+  const [other, dying = await start()] = gateways;
+  await other?.end('SIGTERM');
   const hook = await receiver(n => (n === 0 ? 'silent' : 204));
-  const dying = await start();
   await submit({ url: dying.url, images: pictures }, { webhook: { url: hook.url } });
   const [first] = await hook.heard(1);
   await dying.end('SIGKILL');
