@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../../src/sandbox/server.ts';
 import type { Graph } from '../../../src/workflows/graph.ts';
 import { SHIPPED_FOLDER } from '../../support/comfyui/workflows.ts';
@@ -16,33 +16,50 @@ let folder: string;
 let workflows: string;
 let engine: Sandbox;
 let pictures: Awaited<ReturnType<typeof startImageServer>>;
-const gateways: GatewayProcess[] = [];
+let gateway: GatewayProcess | null = null;
 
-beforeEach(async () => {
+beforeAll(async () => {
+  engine = await startSandbox({ stepMs: 20 });
+  pictures = await startImageServer();
+});
+afterAll(async () => {
+  await end();
+  await engine.stop();
+  await pictures.close();
+});
+
+/** A folder of data and workflows for the tests that follow. */
+async function makeFolder(): Promise<void> {
   folder = await mkdtemp(join(tmpdir(), 'reload-'));
   workflows = join(folder, 'workflows');
   for (const name of [PLUS, LIGHTNING]) {
     await cp(join(SHIPPED_FOLDER, name), join(workflows, name), { recursive: true });
   }
-  engine = await startSandbox({ stepMs: 20 });
-  pictures = await startImageServer();
-});
-afterEach(async () => {
-  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGKILL')));
-  await engine.stop();
-  await pictures.close();
+}
+
+async function removeFolder(): Promise<void> {
+  await end();
   await rm(folder, { recursive: true, force: true });
-});
+}
 
 async function start(overrides: Record<string, string> = {}): Promise<GatewayProcess> {
-  const gateway = await startGatewayProcess(join(folder, 'data'), {
+  gateway = await startGatewayProcess(join(folder, 'data'), {
     COMFYUI_URL: engine.url,
     LANES_PER_ENGINE: '1',
     WORKFLOWS_DIR: workflows,
     ...overrides,
   });
-  gateways.push(gateway);
   return gateway;
+}
+
+/** The gateway that the test before started last. */
+async function current(): Promise<GatewayProcess> {
+  return gateway ?? start({ NODE_ENV: 'production' });
+}
+
+async function end(): Promise<void> {
+  await gateway?.end('SIGKILL');
+  gateway = null;
 }
 
 async function graphql<T>(url: string, query: string, variables: Record<string, unknown> = {}): Promise<T> {
@@ -130,8 +147,11 @@ async function retitle(title: string): Promise<void> {
 const SOON = { timeout: 10_000, interval: 20 };
 
 describe('workflows that change under a running gateway', () => {
+  beforeAll(makeFolder);
+  afterAll(removeFolder);
+
   it('are reloaded on SIGHUP; jobs keep the version that they were submitted with', async () => {
-    const { url, child } = await start({ NODE_ENV: 'production' });
+    const { url, child } = await current();
     const before = await list(url);
     const running = await submit(url);
     const waiting = await submit(url);
@@ -153,7 +173,7 @@ describe('workflows that change under a running gateway', () => {
   });
 
   it('are not offered while broken; submitted jobs still end, other workflows run, and a fix is enough', async () => {
-    const { url, child } = await start({ NODE_ENV: 'production' });
+    const { url, child } = await current();
     const running = await submit(url);
     const waiting = await submit(url);
     const manifest = await readFile(join(workflows, PLUS, 'workflow.json'), 'utf8');
@@ -179,11 +199,11 @@ describe('workflows that change under a running gateway', () => {
   });
 
   it('run their current version after a restart when the submitted one is gone, and the log says so', async () => {
-    const first = await start({ NODE_ENV: 'production' });
+    const first = await current();
     await submit(first.url);
     const waiting = await submit(first.url);
-    await first.end('SIGKILL');
-    await setShift(2.5);
+    await end();
+    await setShift(3.5);
 
     const second = await start({ NODE_ENV: 'production', LOG_LEVEL: 'warn' });
     let log = '';
@@ -200,10 +220,10 @@ describe('workflows that change under a running gateway', () => {
   });
 
   it('fail with a reason after a restart when the workflow was removed', async () => {
-    const first = await start({ NODE_ENV: 'production' });
+    const first = await current();
     await submit(first.url);
     const waiting = await submit(first.url);
-    await first.end('SIGKILL');
+    await end();
     await rm(join(workflows, PLUS), { recursive: true });
     const second = await start({ NODE_ENV: 'production' });
     expect(await finalOf(second.url, waiting.id)).toMatchObject({
@@ -211,8 +231,13 @@ describe('workflows that change under a running gateway', () => {
       error: { code: 'WORKFLOW_INVALID' },
     });
   });
+});
 
-  it('need no signal outside production: changed, added and removed folders are noticed', async () => {
+describe('the folder of the workflows', () => {
+  beforeAll(makeFolder);
+  afterAll(removeFolder);
+
+  it('needs no signal outside production: changed, added and removed folders are noticed', async () => {
     const { url } = await start();
     await retitle('Changed');
     await expect.poll(async () => (await list(url))[LIGHTNING]?.title, SOON).toBe('Changed');
@@ -230,6 +255,9 @@ describe('workflows that change under a running gateway', () => {
 });
 
 describe('a start without a usable workflow', () => {
+  beforeEach(makeFolder);
+  afterEach(removeFolder);
+
   it('fails with the problems of all', async () => {
     await writeFile(join(workflows, PLUS, 'graph.json'), '{');
     await writeFile(join(workflows, LIGHTNING, 'workflow.json'), '[]');
