@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
-import { type GatewayProcess, startGatewayProcess, startRig } from '../support/gateway.ts';
+import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import {
   API_KEYS,
@@ -15,7 +15,6 @@ import {
   postJson,
   submit,
   submitByGraphQL,
-  type Target,
 } from '../support/requests.ts';
 import { scrape } from '../support/scrape.ts';
 import { startRedis } from '../support/stores/redis.ts';
@@ -170,15 +169,20 @@ describe('gateways that share a Redis', () => {
   });
 
   async function gateways() {
-    const folder = await aFolder();
-    const running: GatewayProcess[] = [];
-    onTestFinished(async () => {
-      await Promise.all(running.map(gateway => gateway.end('SIGKILL')));
-    });
-    return async (overrides: Record<string, string>): Promise<GatewayProcess & Target> => {
-      const gateway = await startGatewayProcess(folder, { REDIS_URL: redis.url, LEASE: '2s', ...overrides });
-      running.push(gateway);
-      return { ...gateway, images };
+    const DATA_DIR = await aFolder();
+    const shared = { REDIS_URL: redis.url, LEASE: '2s', DATA_DIR };
+    return {
+      async start(overrides: Record<string, string>): Promise<Rig> {
+        const rig = await startRig({ ...shared, ...overrides });
+        onTestFinished(() => rig.close());
+        return rig;
+      },
+      /** One that can be killed. */
+      async startProcess(overrides: Record<string, string>): Promise<GatewayProcess> {
+        const gateway = await startGatewayProcess(DATA_DIR, { ...shared, ...overrides });
+        onTestFinished(async () => void (await gateway.end('SIGKILL')));
+        return gateway;
+      },
     };
   }
 
@@ -186,10 +190,10 @@ describe('gateways that share a Redis', () => {
     timeout: 90_000,
   }, async () => {
     const engines = await twoEngines(STEP_MS);
-    const start = await gateways();
+    const { start, startProcess } = await gateways();
     // Its lanes have nothing to do.
     const face = await start({ ...settings(1, []), COMFYUI_URL: 'http://127.0.0.1:9' });
-    const dying = await start(settings(1, engines));
+    const dying = await startProcess(settings(1, engines));
     const first = await submit(face, LONG, alice);
     const [second, third] = [await submit(face, {}, alice), await submit(face, {}, alice)];
     await seen(face.url, first, isRunning);
@@ -212,10 +216,11 @@ describe('gateways that share a Redis', () => {
     timeout: 90_000,
   }, async () => {
     const engines = await twoEngines(STEP_MS);
-    const start = await gateways();
-    const before = await start(settings(1, engines));
-    const first = await submit(before, LONG, alice);
-    const second = await submit(before, LONG, alice);
+    const { start, startProcess } = await gateways();
+    const before = await startProcess(settings(1, engines));
+    const target = { url: before.url, images };
+    const first = await submit(target, LONG, alice);
+    const second = await submit(target, LONG, alice);
     await seen(before.url, first, isRunning);
     await seen(before.url, second, isLimited);
     await before.end('SIGTERM');

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } 
 import { z } from 'zod';
 import { qwenEdit, qwenEditOnTerminal } from '../support/clients/cli.ts';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../support/image-server.ts';
 import { postGraphQL, submit } from '../support/requests.ts';
 import { startRedis, withClient } from '../support/stores/redis.ts';
@@ -14,20 +14,27 @@ import { eventually, waitForEnd } from '../support/watch.ts';
 
 let folder: string;
 let pictures: ImageServer;
-const processes: GatewayProcess[] = [];
+const closers: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   pictures = await startImageServer();
 });
 afterAll(() => pictures.close());
 afterEach(async () => {
-  await Promise.all(processes.splice(0).map(gateway => gateway.end('SIGKILL')));
+  await Promise.all(closers.splice(0).map(close => close()));
   await rm(folder, { recursive: true, force: true });
 });
 
 async function start(dataDir: string, settings: Record<string, string> = {}): Promise<GatewayProcess> {
   const gateway = await startGatewayProcess(dataDir, { SANDBOX_STEP: '1ms', ...settings });
-  processes.push(gateway);
+  closers.push(() => gateway.end('SIGKILL'));
   return gateway;
+}
+
+/** A gateway that no test kills, in this process. */
+async function startHere(dataDir: string): Promise<Rig> {
+  const rig = await startRig({ DATA_DIR: dataDir, SANDBOX_STEP: '1ms' });
+  closers.push(() => rig.close());
+  return rig;
 }
 
 async function makeFolder(): Promise<string> {
@@ -102,7 +109,7 @@ describe('qwen-edit backup', () => {
 
     let unfinished = 0;
     for (const copy of copies) {
-      const restored = await start(copy);
+      const restored = await startHere(copy);
       const jobs = await allJobs(restored.url);
       expect(jobs.map(({ id }) => id)).toEqual(expect.arrayContaining(before));
       unfinished += jobs.filter(({ status }) => status === 'QUEUED' || status === 'PROCESSING').length;
@@ -118,7 +125,6 @@ describe('qwen-edit backup', () => {
           expect([answer.status, (await answer.arrayBuffer()).byteLength > 0]).toEqual([200, true]);
         }
       }
-      await restored.end('SIGTERM');
     }
     // Otherwise the test proved nothing of queued jobs.
     expect(unfinished).toBeGreaterThan(0);
@@ -142,7 +148,7 @@ describe('qwen-edit backup', () => {
       // The upload and the output, with their records; the small input and its mask are in the database.
       expect.stringMatching(/^Saved 1 jobs and 4 files \([\d.]+ [KM]iB\) in \/.*copy\n$/),
     ]);
-    const restored = await start(target);
+    const restored = await startHere(target);
     expect((await fetch(`${restored.url}/input/${masked}?slot=mask`)).status).toBe(200);
     const id = await submit({ url: restored.url, images: pictures }, { image1_url: `upload:${upload}` });
     expect((await waitForEnd(restored.url, id)).status).toBe('COMPLETED');
@@ -150,7 +156,7 @@ describe('qwen-edit backup', () => {
 
   it('shows a bar on a terminal, and the same result', async () => {
     const dataDir = await makeFolder();
-    await start(dataDir);
+    await startHere(dataDir);
     const words = ['backup', join(folder, 'copy'), '--data-dir', dataDir];
     const { code, screen } = await qwenEditOnTerminal(words, {}, { cwd: folder });
     expect(code).toBe(0);
@@ -178,7 +184,7 @@ describe('qwen-edit backup', () => {
       expect.stringMatching(/^REDIS_URL is set: .* append-only files.*docs\/deploy\.md/),
     ]);
 
-    await start(dataDir);
+    await startHere(dataDir);
     expect(await run(full)).toEqual([1, `No backup: ${full} is not an empty folder`]);
     expect(await run(join(full, 'something'))).toEqual([
       1,

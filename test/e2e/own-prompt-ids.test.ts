@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyui/habits.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { fetchJson, submit } from '../support/requests.ts';
 import { waitForEnd, waitUntil } from '../support/watch.ts';
@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** An engine with habits, and gateway processes that follow one another on the same data. */
+/** An engine with habits, a gateway that can be killed, and one that follows it on the same data. */
 async function stage(habits: Partial<Habits>) {
   const engine: TestEngine = await startTestEngine({ stepMs: 100 });
   closers.push(() => engine.stop());
@@ -24,16 +24,18 @@ async function stage(habits: Partial<Habits>) {
   closers.push(() => images.close());
   const dataDir = await mkdtemp(join(tmpdir(), 'own-ids-'));
   closers.push(() => rm(dataDir, { recursive: true, force: true }));
+  const settings = { COMFYUI_URL: proxy.url, WATCHDOG: '200ms', ENGINE_PROBE: '300ms' };
   async function start(): Promise<GatewayProcess> {
-    const gateway = await startGatewayProcess(dataDir, {
-      COMFYUI_URL: proxy.url,
-      WATCHDOG: '200ms',
-      ENGINE_PROBE: '300ms',
-    });
+    const gateway = await startGatewayProcess(dataDir, settings);
     closers.push(() => gateway.end('SIGKILL'));
     return gateway;
   }
-  return { engine, proxy, images, start };
+  async function resume(): Promise<Rig> {
+    const rig = await startRig({ ...settings, DATA_DIR: dataDir });
+    closers.push(() => rig.close());
+    return rig;
+  }
+  return { engine, proxy, images, start, resume };
 }
 
 // Processes start slowly on a busy machine.
@@ -43,12 +45,12 @@ describe('a gateway that is killed, on an engine that numbers its prompts itself
   timeout: TIMEOUT_MS,
 }, () => {
   it('resumes the run under the engine’s id', async () => {
-    const { engine, proxy, images, start } = await stage({ ownPromptIds: true });
+    const { engine, proxy, images, start, resume } = await stage({ ownPromptIds: true });
     const first = await start();
     const id = await submit({ url: first.url, images }, { steps: 100 });
     await waitUntil(first.url, id, ({ step }) => (step ?? 0) >= 2);
     await first.end('SIGKILL');
-    const second = await start();
+    const second = await resume();
     await waitUntil(second.url, id, ({ step }) => step !== null);
     expect(await waitForEnd(second.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
     expect(Object.entries((await engine.stats()).executed)).toEqual([[proxy.promptIds[0], 1]]);
@@ -59,7 +61,10 @@ describe('a gateway that is killed, on an engine that numbers its prompts itself
     ['while the prompt runs', 100],
     ['and the prompt has ended meanwhile', 1],
   ])('before it got the engine’s id, %s: finds the prompt by its client id', async (_, steps) => {
-    const { engine, proxy, images, start } = await stage({ ownPromptIds: true, holdPromptAnswers: 1 });
+    const { engine, proxy, images, start, resume } = await stage({
+      ownPromptIds: true,
+      holdPromptAnswers: 1,
+    });
     const first = await start();
     const id = await submit({ url: first.url, images }, { steps });
     await expect.poll(() => proxy.promptIds.length, { timeout: 10_000 }).toBe(1);
@@ -69,7 +74,7 @@ describe('a gateway that is killed, on an engine that numbers its prompts itself
         .poll(async () => Object.keys((await engine.stats()).completed).length, { timeout: 10_000 })
         .toBe(1);
     }
-    const second = await start();
+    const second = await resume();
     expect(await waitForEnd(second.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
     expect(Object.values((await engine.stats()).executed)).toEqual([1]);
   });

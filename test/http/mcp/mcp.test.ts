@@ -140,8 +140,8 @@ it('a gateway that stops sends the results of calls in flight, and their jobs go
   expect(content).toMatchObject([{ text: expect.stringContaining('watch_edit') }]);
   const { job_id } = Object(structuredContent);
   expect(await ended).not.toBe(1);
-  const second = await startGatewayProcess(folder, { ...settings, SANDBOX_STEP: '5ms' });
+  const second = await startRig({ DATA_DIR: folder, SANDBOX_STEP: '5ms' });
   const { body } = await fetchJson(`${second.url}/status/${job_id}`);
   expect(['queued', 'processing', 'completed']).toContain(body.status);
-  await second.end('SIGTERM');
+  await second.close();
 });
