@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
 import { submit } from '../support/requests.ts';
@@ -13,7 +13,6 @@ let redis: TestRedis;
 let engine: TestEngine;
 let pictures: Awaited<ReturnType<typeof startImageServer>>;
 let shared: string;
-const gateways: GatewayProcess[] = [];
 const receivers: Receiver[] = [];
 
 beforeAll(async () => {
@@ -23,7 +22,6 @@ beforeAll(async () => {
   shared = await mkdtemp(join(tmpdir(), 'webhooks-'));
 });
 afterAll(async () => {
-  await Promise.all(gateways.map(gateway => gateway.end('SIGKILL')));
   await Promise.all(receivers.map(receiver => receiver.close()));
   await engine.stop();
   await pictures.close();
@@ -31,18 +29,24 @@ afterAll(async () => {
   await rm(shared, { recursive: true, force: true });
 });
 
-async function start(settings: Record<string, string> = {}): Promise<GatewayProcess> {
-  const gateway = await startGatewayProcess(shared, {
+function settingsOf(overrides: Record<string, string>): Record<string, string> {
+  return {
     REDIS_URL: redis.url,
     COMFYUI_URL: engine.url,
+    DATA_DIR: shared,
     LEASE: '2s',
     WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
     WEBHOOK_TIMEOUT: '500ms',
     WEBHOOK_RETRY: '20ms',
-    ...settings,
-  });
-  gateways.push(gateway);
-  return gateway;
+    ...overrides,
+  };
+}
+
+/** A gateway in this process, which ends with the test. */
+async function start(overrides: Record<string, string> = {}): Promise<Rig> {
+  const rig = await startRig(settingsOf(overrides));
+  onTestFinished(() => rig.close());
+  return rig;
 }
 
 async function receiver(answer?: Answering): Promise<Receiver> {
@@ -65,9 +69,9 @@ it('gateways that share a Redis post each delivery once', async () => {
 });
 
 it('a gateway posts the delivery that another was posting when it was killed', async () => {
-  const [other, dying = await start()] = gateways;
-  await other?.end('SIGTERM');
   const hook = await receiver(n => (n === 0 ? 'silent' : 204));
+  const dying = await startGatewayProcess(shared, settingsOf({}));
+  onTestFinished(async () => void (await dying.end('SIGKILL')));
   await submit({ url: dying.url, images: pictures }, { webhook: { url: hook.url } });
   const [first] = await hook.heard(1);
   await dying.end('SIGKILL');
@@ -78,7 +82,6 @@ it('a gateway posts the delivery that another was posting when it was killed', a
 });
 
 it('a gateway without free slots leaves deliveries to another', async () => {
-  await Promise.all(gateways.splice(0).map(gateway => gateway.end('SIGTERM')));
   const hook = await receiver(() => 'silent');
   // A claim lasts longer than a try, and that is longer than a test may take.
   const full = await start({ WEBHOOK_TIMEOUT: '10m' });
