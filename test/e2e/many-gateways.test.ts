@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { startRedis, type TestRedis } from '../support/stores/redis.ts';
 import { type Snapshot, watchOverSse, watchOverWebSocket } from '../support/watch.ts';
@@ -13,6 +13,7 @@ let engine: TestEngine;
 let pictures: Awaited<ReturnType<typeof startImageServer>>;
 let shared: string;
 const gateways: GatewayProcess[] = [];
+const faces: Rig[] = [];
 
 beforeAll(async () => {
   redis = await startRedis({ aof: true });
@@ -22,23 +23,30 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all(gateways.map(gateway => gateway.end('SIGKILL')));
+  await Promise.all(faces.map(face => face.close()));
   await engine.stop();
   await pictures.close();
   await redis.stop();
   await rm(shared, { recursive: true, force: true });
 });
 
-/** A gateway that shares everything; `lanes` false: it takes requests and serves watchers only. */
-async function start(lanes: boolean): Promise<GatewayProcess> {
-  const gateway = await startGatewayProcess(shared, {
-    REDIS_URL: redis.url,
-    // An engine that is never there: its lanes have nothing to do.
-    COMFYUI_URL: lanes ? engine.url : 'http://127.0.0.1:9',
-    LEASE: '2s',
-    WATCHDOG: '300ms',
-  });
+function settingsOf(engineUrl: string): Record<string, string> {
+  return { REDIS_URL: redis.url, DATA_DIR: shared, COMFYUI_URL: engineUrl, LEASE: '2s', WATCHDOG: '300ms' };
+}
+
+/** A process with lanes, which can be killed and suspended. */
+async function start(): Promise<GatewayProcess> {
+  const gateway = await startGatewayProcess(shared, settingsOf(engine.url));
   gateways.push(gateway);
   return gateway;
+}
+
+/** A gateway in this process that takes requests and serves watchers only. */
+async function startFace(): Promise<Rig> {
+  // An engine that is never there: its lanes have nothing to do.
+  const face = await startRig(settingsOf('http://127.0.0.1:9'));
+  faces.push(face);
+  return face;
 }
 
 async function submit(url: string, steps: number, headers: Record<string, string> = {}): Promise<Response> {
@@ -58,8 +66,8 @@ function expectRising(snapshots: readonly Snapshot[]): void {
 
 describe('gateways that share a Redis', () => {
   it('accept a job on one, run it on another, stream it from a third', async () => {
-    const [a, c] = [await start(false), await start(false)];
-    await start(true);
+    const [a, c] = [await startFace(), await startFace()];
+    await start();
     const id = await idOf(await submit(a.url, 8));
     const [overA, overC] = await Promise.all([watchOverWebSocket(a.url, id), watchOverSse(c.url, id)]);
     for (const snapshots of [overA, overC]) {
@@ -71,7 +79,8 @@ describe('gateways that share a Redis', () => {
   });
 
   it('resume the run of a killed gateway; watchers elsewhere see only rising revisions', async () => {
-    const [a, , dying] = gateways;
+    const [a] = faces;
+    const [dying] = gateways;
     if (a === undefined || dying === undefined) throw new Error('no gateway');
     const before = Object.keys((await engine.stats()).executed).length;
     const id = await idOf(await submit(a.url, 100));
@@ -79,7 +88,7 @@ describe('gateways that share a Redis', () => {
     const snapshots = await watchOverWebSocket(a.url, id, async ({ step }) => {
       if (killed !== null || (step ?? 0) < 5) return;
       killed = dying.end('SIGKILL');
-      await start(true);
+      await start();
     });
     expectRising(snapshots);
     expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
@@ -88,7 +97,7 @@ describe('gateways that share a Redis', () => {
   });
 
   it('reject writes of a gateway that was suspended and lost its lease', async () => {
-    const [a] = gateways;
+    const [a] = faces;
     const holder = gateways.at(-1);
     if (a === undefined || holder === undefined) throw new Error('no gateway');
     const id = await idOf(await submit(a.url, 100));
@@ -97,7 +106,7 @@ describe('gateways that share a Redis', () => {
       if (stopped || (step ?? 0) < 5) return;
       stopped = true;
       holder.child.kill('SIGSTOP');
-      await start(true);
+      await start();
     });
     expectRising(snapshots);
     expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
@@ -111,17 +120,15 @@ describe('gateways that share a Redis', () => {
 
   it('return the same job for the same idempotency key on every gateway', async () => {
     const answers = await Promise.all(
-      gateways
-        .slice(0, 2)
-        .flatMap(({ url }) => [1, 2, 3].map(() => submit(url, 1, { 'idempotency-key': 'once' }))),
+      faces.flatMap(({ url }) => [1, 2, 3].map(() => submit(url, 1, { 'idempotency-key': 'once' }))),
     );
     expect(new Set(await Promise.all(answers.map(idOf))).size).toBe(1);
-    const other = await submit(gateways[1]?.url ?? '', 2, { 'idempotency-key': 'once' });
+    const other = await submit(faces[1]?.url ?? '', 2, { 'idempotency-key': 'once' });
     expect(other.status).toBe(409);
   });
 
   it('answer 503 while Redis is down; a run goes on and is stored afterwards; no watcher stays silent', async () => {
-    const [a] = gateways;
+    const [a] = faces;
     if (a === undefined) throw new Error('no gateway');
     const id = await idOf(await submit(a.url, 100));
     let away = false;
