@@ -46,8 +46,8 @@ const ALONE = [
 ];
 
 /**
- * Files that take 15 s and more, longest first. They start before the others, so that none is left when all others have ended: a
- * new clone has no durations of earlier runs to sort by.
+ * Files that take 15 s and more, longest first: a new clone has no durations of earlier runs to sort by. They start among the
+ * first, so that none is left when all others have ended, and not at once: most of them wait, and two cores would be idle.
  */
 const LONG = [
   'dispatch/habits',
@@ -79,24 +79,26 @@ const LONG = [
   'dispatch/missing-files',
 ].map(name => `/test/${name}.`);
 
-/** The place of a file among the long ones; those that take less come after all of these, in vitest's order. */
-function placeOf({ moduleId }: TestSpecification): number {
-  const place = LONG.findIndex(part => moduleId.includes(part));
-  return place === -1 ? LONG.length : place;
-}
+/** The share of the other files that start before the last of the long ones. */
+const BETWEEN = 0.7;
 
-class LongestFirst extends BaseSequencer {
+class LongOnesSpread extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     // Files with a process of their own stay first.
-    const isolated = ({ project }: TestSpecification): number => (project.config.isolate ? 0 : 1);
-    return sorted.toSorted((a, b) => isolated(a) - isolated(b) || placeOf(a) - placeOf(b));
+    const alone = sorted.filter(({ project }) => project.config.isolate);
+    const shared = sorted.filter(({ project }) => !project.config.isolate);
+    const long = LONG.flatMap(name => shared.filter(({ moduleId }) => moduleId.includes(name)));
+    const others = shared.filter(file => !long.includes(file));
+    const each = Math.ceil((others.length * BETWEEN) / Math.max(1, long.length));
+    const mixed = long.flatMap((file, at) => [file, ...others.slice(at * each, (at + 1) * each)]);
+    return [...alone, ...mixed, ...others.slice(long.length * each)];
   }
 }
 
 export default defineConfig(({ mode }) => ({
   test: {
-    sequence: { sequencer: LongestFirst },
+    sequence: { sequencer: LongOnesSpread },
     // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing. Then has
     // one Chromium for all files, started when the first needs it.
     globalSetup: ['test/support/stores/install.ts', 'test/support/clients/shared-chromium.ts'],
