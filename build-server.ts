@@ -54,6 +54,7 @@ export async function buildServer(): Promise<void> {
 
 async function bundle(dir: string, chunkFileNames: string, input: Record<string, string>): Promise<void> {
   const { rolldown } = await import('rolldown');
+  const { exactRegex, prefixRegex } = await import('rolldown/filter');
   const built = await rolldown({
     input,
     cwd: root,
@@ -61,11 +62,12 @@ async function bundle(dir: string, chunkFileNames: string, input: Record<string,
     external: [NATIVE],
     // Of packages.
     checks: { eval: false },
+    // Their filters keep the bundler from asking each about every one of some thousand modules.
     plugins: [
       {
         name: 'entries',
-        resolveId: { filter: { id: startsWith(ENTRY) }, handler: source => source },
-        load: { filter: { id: startsWith(ENTRY) }, handler: id => entryCode(id.slice(ENTRY.length)) },
+        resolveId: { filter: { id: prefixRegex(ENTRY) }, handler: source => source },
+        load: { filter: { id: prefixRegex(ENTRY) }, handler: id => entryCode(id.slice(ENTRY.length)) },
       },
       {
         name: 'gateway',
@@ -97,7 +99,7 @@ async function bundle(dir: string, chunkFileNames: string, input: Record<string,
           handler: (_source, _importer, { kind }) => (kind === 'import-statement' ? HTTP : null),
         },
         load: {
-          filter: { id: startsWith(HTTP) },
+          filter: { id: exactRegex(HTTP) },
           handler: () => ({ code: httpCode(), moduleSideEffects: false }),
         },
       },
@@ -108,7 +110,7 @@ async function bundle(dir: string, chunkFileNames: string, input: Record<string,
           filter: { id: UNUSED_OF_UNDICI },
           handler: (_source, importer) => (importer?.endsWith('/undici/index.js') ? UNUSED : null),
         },
-        load: { filter: { id: startsWith(UNUSED) }, handler: () => UNUSED_CODE },
+        load: { filter: { id: exactRegex(UNUSED) }, handler: () => UNUSED_CODE },
       },
       {
         name: 'ascii',
@@ -156,11 +158,6 @@ async function bundle(dir: string, chunkFileNames: string, input: Record<string,
   } finally {
     await built.close();
   }
-}
-
-/** A filter, which keeps the bundler from asking a plugin about each of some thousand modules. */
-function startsWith(name: string): RegExp {
-  return new RegExp(`^${name}`);
 }
 
 function entryCode(module: string): string {
