@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { type GatewayProcess, startGatewayProcess, succeedEachOther } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { submit } from '../support/requests.ts';
 import { samplesOf } from '../support/scrape.ts';
@@ -12,7 +12,9 @@ import { until, watchOverWebSocket } from '../support/watch.ts';
 let dataDir: string;
 let engine: Sandbox;
 let pictures: Awaited<ReturnType<typeof startImageServer>>;
-let gateway: GatewayProcess | null = null;
+const { start, running, end } = succeedEachOther(() =>
+  startGatewayProcess(dataDir, { COMFYUI_URL: engine.url }),
+);
 /** The prompts of earlier tests. */
 const earlier = new Set<string>();
 
@@ -25,27 +27,11 @@ afterEach(async () => {
   for (const id of Object.keys(await executions())) earlier.add(id);
 });
 afterAll(async () => {
-  await end('SIGKILL');
+  await end();
   await engine.stop();
   await pictures.close();
   await rm(dataDir, { recursive: true, force: true });
 });
-
-async function start(): Promise<GatewayProcess> {
-  gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url });
-  return gateway;
-}
-
-/** The gateway that the test before started last, which would take a start to replace. */
-async function running(): Promise<GatewayProcess> {
-  return gateway ?? start();
-}
-
-async function end(signal: NodeJS.Signals): Promise<number | null | undefined> {
-  const ended = gateway?.end(signal);
-  gateway = null;
-  return ended;
-}
 
 async function storedInputs(folder: string): Promise<string[]> {
   const files = await readdir(join(folder, 'artifacts'), { recursive: true }).catch(() => []);
@@ -81,7 +67,7 @@ describe('a gateway that is killed', () => {
         ),
       ),
     );
-    await end('SIGKILL');
+    await end();
 
     const second = await start();
     for (const id of ids) {
@@ -103,7 +89,7 @@ describe('a gateway that is killed', () => {
     await watchOverWebSocket(first.url, id, ({ step }) => {
       if ((step ?? 0) >= 2) throw new Error('far enough');
     }).catch(() => undefined);
-    await end('SIGKILL');
+    await end();
     await expect
       .poll(async () => (await (await fetch(`${engine.url}/queue`)).json()).queue_running, { timeout: 5_000 })
       .toEqual([]);
@@ -155,7 +141,7 @@ describe('a gateway that is killed', () => {
       if (moment === 'once its image is stored') {
         await until(async () => (await storedInputs(dataDir)).length > imagesBefore);
       }
-      await end('SIGKILL');
+      await end();
       const answered = await answer;
 
       const second = await start();
@@ -187,7 +173,7 @@ describe('a gateway that is killed', () => {
       if (answered.length === 10) first.child.kill('SIGKILL');
     });
     await Promise.allSettled(submits);
-    await end('SIGKILL');
+    await end();
     expect(answered.length).toBeGreaterThanOrEqual(10);
     expect(answered.length).toBeLessThan(40);
 

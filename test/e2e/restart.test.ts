@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type TransportName } from '../../src/client/client.ts';
 import { type Sandbox, startSandbox } from '../../src/sandbox/server.ts';
 import { shareChromium } from '../support/clients/shared-chromium.ts';
-import { type GatewayProcess, startGatewayProcess } from '../support/gateway.ts';
+import { startGatewayProcess, succeedEachOther } from '../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../support/image-server.ts';
 import { submit } from '../support/requests.ts';
 import { until } from '../support/watch.ts';
@@ -16,7 +16,9 @@ const LONG = { timeout: 90_000 };
 let dataDir: string;
 let engine: Sandbox;
 let images: ImageServer;
-let gateway: GatewayProcess | null = null;
+const { start, running, end } = succeedEachOther(overrides =>
+  startGatewayProcess(dataDir, { COMFYUI_URL: engine.url, ...overrides }),
+);
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'restart-'));
@@ -25,27 +27,11 @@ beforeAll(async () => {
   images = await startImageServer();
 });
 afterAll(async () => {
-  await stop('SIGKILL');
+  await end();
   await engine.stop();
   await images.close();
   await rm(dataDir, { recursive: true, force: true });
 });
-
-async function start(port = '0'): Promise<GatewayProcess> {
-  gateway = await startGatewayProcess(dataDir, { COMFYUI_URL: engine.url, PORT: port });
-  return gateway;
-}
-
-/** The gateway that the test before has started again. */
-async function running(): Promise<GatewayProcess> {
-  return gateway ?? start();
-}
-
-async function stop(signal: NodeJS.Signals): Promise<number | null | undefined> {
-  const ended = gateway?.end(signal);
-  gateway = null;
-  return ended;
-}
 
 /** What a watcher has seen. */
 interface Seen {
@@ -112,10 +98,10 @@ describe('a gateway that is stopped and started again', () => {
       watchWithEventSource(url, id, seen[2]),
     ]);
     await Promise.race([watches, until(() => seen.every(({ revisions }) => revisions.length > 4))]);
-    expect(await stop('SIGTERM')).toBe(0);
+    expect(await end('SIGTERM')).toBe(0);
     const before = seen.map(({ revisions }) => revisions.length);
 
-    await start(new URL(url).port);
+    await start({ PORT: new URL(url).port });
     await watches;
     for (const [index, { name, revisions, status, retries }] of seen.entries()) {
       expect([name, status]).toEqual([name, 'completed']);
@@ -144,7 +130,7 @@ describe('a gateway that is stopped and started again', () => {
       const watching = watchWithClient(url, id, 'sse', progress).catch(() => {});
       await until(() => progress.revisions.length > 4);
       const from = performance.now();
-      expect(await stop('SIGTERM')).toBe(0);
+      expect(await end('SIGTERM')).toBe(0);
       expect(performance.now() - from).toBeLessThan(2_500);
 
       const LAST = /\n\n: .*\nretry: [12]\d{3}\n\n$/;
@@ -153,7 +139,7 @@ describe('a gateway that is stopped and started again', () => {
       expect(await results).not.toContain('event: complete');
       expect(JSON.parse(await poll)).toMatchObject({ status: 'processing' });
       // Nothing else keeps the watch alive: the next gateway lets it end.
-      await start(new URL(url).port);
+      await start({ PORT: new URL(url).port });
       await fetch(`${url}/jobs/${id}`, { method: 'DELETE' });
       await watching;
     },
@@ -173,9 +159,9 @@ describe('a gateway that is stopped and started again', () => {
       `);
       const idsOf = (): Promise<number[]> => page.evaluate('window.ids');
       await until(async () => (await idsOf()).length > 4);
-      expect(await stop('SIGTERM')).toBe(0);
+      expect(await end('SIGTERM')).toBe(0);
       const before = (await idsOf()).length;
-      await start(new URL(url).port);
+      await start({ PORT: new URL(url).port });
       await until(async () => (await idsOf()).length > before + 2, 30_000);
       const ids = await idsOf();
       expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));

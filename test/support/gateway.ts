@@ -126,3 +126,31 @@ export async function startGatewayProcess(
     },
   };
 }
+
+/** Gateways that succeed each other, as processes. */
+export interface Succession {
+  /** Starts the next, and ends the last before if it still runs, which it does after a test that failed. */
+  start(overrides?: Record<string, string>): Promise<GatewayProcess>;
+  /** The one that runs, which saves a start, else a new one. */
+  running(overrides?: Record<string, string>): Promise<GatewayProcess>;
+  /** Sends the signal to the one that runs, and resolves with its exit code, null when the signal ended it or none ran. */
+  end(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** `startOne` starts a gateway with the overrides that it is called with. */
+export function succeedEachOther(
+  startOne: (overrides: Record<string, string>) => Promise<GatewayProcess>,
+): Succession {
+  let current: GatewayProcess | null = null;
+  async function end(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | null> {
+    const ended = (await current?.end(signal)) ?? null;
+    current = null;
+    return ended;
+  }
+  async function start(overrides: Record<string, string> = {}): Promise<GatewayProcess> {
+    await end();
+    current = await startOne(overrides);
+    return current;
+  }
+  return { start, running: async overrides => current ?? start(overrides), end };
+}

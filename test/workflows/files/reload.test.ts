@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Sandbox, startSandbox } from '../../../src/sandbox/server.ts';
 import type { Graph } from '../../../src/workflows/graph.ts';
 import { SHIPPED_FOLDER } from '../../support/comfyui/workflows.ts';
-import { type GatewayProcess, startGatewayProcess } from '../../support/gateway.ts';
+import { startGatewayProcess, succeedEachOther } from '../../support/gateway.ts';
 import { startImageServer } from '../../support/image-server.ts';
 import { watchOverWebSocket } from '../../support/watch.ts';
 
@@ -16,7 +16,14 @@ let folder: string;
 let workflows: string;
 let engine: Sandbox;
 let pictures: Awaited<ReturnType<typeof startImageServer>>;
-let gateway: GatewayProcess | null = null;
+const { start, running, end } = succeedEachOther(overrides =>
+  startGatewayProcess(join(folder, 'data'), {
+    COMFYUI_URL: engine.url,
+    LANES_PER_ENGINE: '1',
+    WORKFLOWS_DIR: workflows,
+    ...overrides,
+  }),
+);
 
 beforeAll(async () => {
   engine = await startSandbox({ stepMs: 20 });
@@ -40,26 +47,6 @@ async function makeFolder(): Promise<void> {
 async function removeFolder(): Promise<void> {
   await end();
   await rm(folder, { recursive: true, force: true });
-}
-
-async function start(overrides: Record<string, string> = {}): Promise<GatewayProcess> {
-  gateway = await startGatewayProcess(join(folder, 'data'), {
-    COMFYUI_URL: engine.url,
-    LANES_PER_ENGINE: '1',
-    WORKFLOWS_DIR: workflows,
-    ...overrides,
-  });
-  return gateway;
-}
-
-/** The gateway that the test before started last. */
-async function current(): Promise<GatewayProcess> {
-  return gateway ?? start({ NODE_ENV: 'production' });
-}
-
-async function end(): Promise<void> {
-  await gateway?.end('SIGKILL');
-  gateway = null;
 }
 
 async function graphql<T>(url: string, query: string, variables: Record<string, unknown> = {}): Promise<T> {
@@ -151,9 +138,9 @@ describe('workflows that change under a running gateway', () => {
   afterAll(removeFolder);
 
   it('are reloaded on SIGHUP; jobs keep the version that they were submitted with', async () => {
-    const { url, child } = await current();
+    const { url, child } = await running({ NODE_ENV: 'production' });
     const before = await list(url);
-    const running = await submit(url);
+    const executing = await submit(url);
     const waiting = await submit(url);
 
     await setShift(2.5);
@@ -167,14 +154,14 @@ describe('workflows that change under a running gateway', () => {
     const later = await submit(url);
     await expect.poll(() => shiftThatRuns(url, waiting.id), SOON).toBe(3);
     await expect.poll(() => shiftThatRuns(url, later.id), SOON).toBe(2.5);
-    for (const { id } of [running, waiting, later]) {
+    for (const { id } of [executing, waiting, later]) {
       expect(await finalOf(url, id)).toMatchObject({ status: 'COMPLETED' });
     }
   });
 
   it('are not offered while broken; submitted jobs still end, other workflows run, and a fix is enough', async () => {
-    const { url, child } = await current();
-    const running = await submit(url);
+    const { url, child } = await running({ NODE_ENV: 'production' });
+    const executing = await submit(url);
     const waiting = await submit(url);
     const manifest = await readFile(join(workflows, PLUS, 'workflow.json'), 'utf8');
     await writeFile(
@@ -188,7 +175,7 @@ describe('workflows that change under a running gateway', () => {
     expect(await submit(url)).toMatchObject({ message: expect.stringContaining('is broken: workflow.json') });
     const other = await submit(url, { workflow: null });
     expect(other.request?.workflow).toBe(LIGHTNING);
-    for (const { id } of [running, waiting, other]) {
+    for (const { id } of [executing, waiting, other]) {
       expect(await finalOf(url, id)).toMatchObject({ status: 'COMPLETED' });
     }
 
@@ -199,7 +186,7 @@ describe('workflows that change under a running gateway', () => {
   });
 
   it('run their current version after a restart when the submitted one is gone, and the log says so', async () => {
-    const first = await current();
+    const first = await running({ NODE_ENV: 'production' });
     await submit(first.url);
     const waiting = await submit(first.url);
     await end();
@@ -220,7 +207,7 @@ describe('workflows that change under a running gateway', () => {
   });
 
   it('fail with a reason after a restart when the workflow was removed', async () => {
-    const first = await current();
+    const first = await running({ NODE_ENV: 'production' });
     await submit(first.url);
     const waiting = await submit(first.url);
     await end();
