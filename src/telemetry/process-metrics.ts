@@ -2,9 +2,11 @@ import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** Milliseconds between two measurements of the event loop's delay. Each wakes the process: every 20 ms, an idle gateway did
- * little else. */
-const RESOLUTION_MS = 100;
+/**
+ * Milliseconds between two measurements of the event loop's delay; a shorter delay may fall between two. Each wakes the process:
+ * every 100 ms, they were half of what an idle gateway did.
+ */
+const RESOLUTION_MS = 250;
 
 /**
  * Measures this process under the names that dashboards for Node know. prom-client's own collection cannot be stopped and
