@@ -12,8 +12,8 @@ export interface JobRecord {
 
 /** The half of a job that changes, as JSON. */
 export function encodeState(job: Job): string {
-  const { request: _, ...state } = job;
-  return JSON.stringify(state);
+  // JSON leaves it out. A copy without the property takes half as long again.
+  return JSON.stringify({ ...job, request: undefined });
 }
 
 /** What records of earlier versions lack. */
