@@ -42,10 +42,14 @@ function isFolder(name: string): name is Folder {
   return name in FOLDERS;
 }
 
-/** Installs the packages of folders whose installed ones are missing or older. Rejects with what npm said. */
+/**
+ * Installs the packages of folders whose installed ones are missing or older, side by side: npm's cache is made for that
+ * (https://github.com/npm/cacache). Rejects with what npm said, when all have ended.
+ */
 export async function installPackages(folders: readonly Folder[]): Promise<void> {
-  // One after another: npm works on all cores by itself, and two would write the same cache.
-  for (const folder of folders) await install(folder);
+  const ended = await Promise.allSettled(folders.map(install));
+  const failed = ended.find(result => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 async function install(folder: Folder): Promise<void> {
