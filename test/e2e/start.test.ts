@@ -31,7 +31,9 @@ beforeAll(async () => {
     await cp(folder, join(checkout, folder), { recursive: true, filter });
   }
   // Newer than their sources, so they are not built again.
-  await cp('dist/pages', join(checkout, 'dist/pages'), { recursive: true });
+  for (const built of ['dist/pages', 'dist/server', 'dist/built']) {
+    await cp(built, join(checkout, built), { recursive: true });
+  }
   await link('.', () => true);
   await link('src/telemetry/otlp', () => true);
 }, 120_000);
@@ -106,21 +108,18 @@ async function printedVersion(): Promise<string> {
 
 it('bundles the gateway when a source is newer, and only then; `qwen-edit` runs its sources until then', async () => {
   const first = await started();
-  expect(first.output).toMatch(/^Bundling the gateway\n/);
+  expect(first.output).toMatch(/^Qwen Edit gateway on /);
   expect(first.health.version).toBe(VERSION);
   await first.end();
-  const second = await started();
-  expect(second.output).toMatch(/^Qwen Edit gateway on /);
-  await second.end();
   const bundle = join(checkout, 'dist/server/qwen-edit.js');
   await writeFile(bundle, `console.log('bundled');\n${await readFile(bundle, 'utf8')}`);
   expect(await printedVersion()).toBe(`bundled\n${VERSION}\n`);
   await changeVersion(`${VERSION}-changed`);
   expect(await printedVersion()).toBe(`${VERSION}-changed\n`);
-  const third = await started();
-  expect(third.output).toMatch(/^Bundling the gateway\n/);
-  expect(third.health.version).toBe(`${VERSION}-changed`);
-  await third.end();
+  const second = await started();
+  expect(second.output).toMatch(/^Bundling the gateway\n/);
+  expect(second.health.version).toBe(`${VERSION}-changed`);
+  await second.end();
 }, 120_000);
 
 it('sends traces with the optional packages of their folder', async () => {
