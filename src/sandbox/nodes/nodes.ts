@@ -259,8 +259,8 @@ async function save(
 const PREVIEW_SIDE = 256;
 /** Different previews per sampling at most; the other steps repeat the one before, which saves time. */
 const FRAMES = 12;
-/** Milliseconds between two different previews at least, but for the last one: an eye sees no more. */
-const FRAME_MS = 40;
+/** Milliseconds between two different previews at least, but for the last one. */
+const FRAME_MS = 100;
 
 /** Simulates sampling: takes the scene's number of steps, each with progress and a preview between noise and the image. */
 async function sample({ seed, steps }: Scene, drawn: RgbImage, context: NodeContext): Promise<void> {
