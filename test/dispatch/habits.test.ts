@@ -181,6 +181,7 @@ describe('an engine whose WebSocket does not open', () => {
     ['gets no answer', 'silence'],
   ])('because it %s: jobs are followed by polling, and the engine stays READY', async (_, webSockets) => {
     const { rig, engine } = await start({ webSockets }, { stepMs: 40 });
+    await expect.poll(async () => (await engineOf(rig))?.state).toBe('READY');
     const states = new Set<string | undefined>();
     // Long enough for a poll to find it running.
     const id = await edit(rig, 40);
