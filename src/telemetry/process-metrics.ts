@@ -35,8 +35,10 @@ export function measureProcess(registry: Registry): () => void {
   });
   // A timer that is on time counts with the resolution itself.
   const lag = (ns: number): number => Math.max(0, ns / 1e9 - RESOLUTION_MS / 1000);
-  gauge('nodejs_eventloop_lag_p50_seconds', 'Median delay of the event loop', () =>
-    lag(delay.percentile(50)),
+  gauge(
+    'nodejs_eventloop_lag_p50_seconds',
+    'Median delay of the event loop, measured four times a second',
+    () => lag(delay.percentile(50)),
   );
   gauge('nodejs_eventloop_lag_p99_seconds', '99th percentile of its delay', () => lag(delay.percentile(99)));
   gauge('nodejs_eventloop_lag_max_seconds', 'Its longest delay since the last scrape', () => {
