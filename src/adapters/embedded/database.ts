@@ -1,4 +1,5 @@
 import { backup, DatabaseSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
 import { checkVersion, createTables, type MoveEvent, migrate } from './migrations.ts';
 
 /** Page cache: enough to list a thousand jobs from anywhere in a large file, for which SQLite's default of 2 MB is not. */
@@ -68,6 +69,12 @@ export type CopyDatabase = (path: string, onProgress: (pages: Pages) => void) =>
 
 /** Pages that are copied at a time: 400 KiB, for which the database's other users wait. */
 const PAGES_PER_STEP = 100;
+/**
+ * Milliseconds after which a copy is begun again because the connection was in a transaction, and how often. A transaction takes some
+ * milliseconds.
+ */
+const BEGIN_AGAIN_MS = 10;
+const BEGINNINGS = 200;
 
 /**
  * Copies the whole database into a file, in the state that it has at the end. The connection can be used meanwhile: its
@@ -79,12 +86,29 @@ export async function copyDatabase(
   path: string,
   onProgress: (pages: Pages) => void,
 ): Promise<void> {
-  await backup(db, path, {
+  const options = {
     rate: PAGES_PER_STEP,
-    progress: ({ totalPages, remainingPages }) =>
+    progress: ({ totalPages, remainingPages }: { totalPages: number; remainingPages: number }) =>
       onProgress({ copied: totalPages - remainingPages, total: totalPages }),
-  });
+  };
+  for (let beginning = 1; ; beginning += 1) {
+    try {
+      await backup(db, path, options);
+      break;
+    } catch (error) {
+      if (!isInTransaction(error) || beginning === BEGINNINGS) throw error;
+      await delay(BEGIN_AGAIN_MS);
+    }
+  }
   renameSequence(path);
+}
+
+/**
+ * Whether a backup could not begin because its source was in a transaction just then. SQLite says SQLITE_BUSY, and Node rejects
+ * with no error code of SQLite. Once the first pages are copied, Node itself tries again (BackupJob in node_sqlite.cc).
+ */
+function isInTransaction(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === 0;
 }
 
 function renameSequence(path: string): void {

@@ -6,6 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { backUp } from '../../../src/adapters/embedded/backup.ts';
 import type { BackupReport } from '../../../src/adapters/embedded/backup-images.ts';
+import { copyDatabase, openDatabase } from '../../../src/adapters/embedded/database.ts';
 import { openStore } from '../../../src/adapters/store.ts';
 import type { InputImage, Job } from '../../../src/jobs/job.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
@@ -152,4 +153,19 @@ it('has an image of a batch as long as one of its jobs is there', async () => {
     idempotency: { key: 'two', fingerprint: 'x' },
   });
   expect(await submit).toEqual({ kind: 'stored' });
+});
+
+it('a copy that begins within a transaction has what the transaction stores', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'backup-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const db = openDatabase(join(folder, 'jobs.sqlite'), { update: true });
+  onTestFinished(() => db.close());
+  db.exec("BEGIN IMMEDIATE; INSERT INTO removals (number, owner, job_id) VALUES (7, NULL, 'removed')");
+  // Longer than the copy needs to find the transaction.
+  setTimeout(() => db.exec('COMMIT'), 50);
+  const target = join(folder, 'copy.sqlite');
+  await copyDatabase(db, target, () => undefined);
+  const copy = openDatabase(target, { update: false });
+  onTestFinished(() => copy.close());
+  expect(copy.prepare('SELECT job_id FROM removals').all()).toEqual([{ job_id: 'removed' }]);
 });
