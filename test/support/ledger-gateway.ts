@@ -35,11 +35,14 @@ export async function startLedgerGateway(settings: Record<string, string> = {}):
     // The jobs are in lanes without a holder, and must not be requeued.
     ledger: { ...ledger, stranded: async () => [] },
   }));
+  // No two at the same time, or their order in lists would be that of their random ids.
+  let begunAt = 0;
   return {
     url: gateway.url,
     ledger,
     async begin(properties = {}) {
-      const at = Date.now();
+      begunAt = Math.max(Date.now(), begunAt + 1);
+      const at = begunAt;
       const submitted = aJob({ createdAt: at, ...properties });
       const lane = `test#${submitted.id}`;
       const claimed = advance(submitted, { type: 'claimed', at, lane, engine: 'test', promptId: 'p' });
