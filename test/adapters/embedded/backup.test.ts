@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import { openArtifacts } from '../../../src/adapters/artifacts.ts';
 import { backUp } from '../../../src/adapters/embedded/backup.ts';
@@ -161,10 +162,12 @@ it('a copy that begins within a transaction has what the transaction stores', as
   const db = openDatabase(join(folder, 'jobs.sqlite'), { update: true });
   onTestFinished(() => db.close());
   db.exec("BEGIN IMMEDIATE; INSERT INTO removals (number, owner, job_id) VALUES (7, NULL, 'removed')");
-  // Longer than the copy needs to find the transaction.
-  setTimeout(() => db.exec('COMMIT'), 50);
   const target = join(folder, 'copy.sqlite');
-  await copyDatabase(db, target, () => undefined);
+  await Promise.all([
+    copyDatabase(db, target, () => undefined),
+    // Longer than the copy needs to find the transaction.
+    delay(50).then(() => db.exec('COMMIT')),
+  ]);
   const copy = openDatabase(target, { update: false });
   onTestFinished(() => copy.close());
   expect(copy.prepare('SELECT job_id FROM removals').all()).toEqual([{ job_id: 'removed' }]);

@@ -141,7 +141,7 @@ it('a gateway that stops sends the results of calls in flight, and their jobs go
   const { job_id } = Object(structuredContent);
   expect(await ended).not.toBe(1);
   const second = await startRig({ DATA_DIR: folder, SANDBOX_STEP: '5ms' });
+  onTestFinished(() => second.close());
   const { body } = await fetchJson(`${second.url}/status/${job_id}`);
   expect(['queued', 'processing', 'completed']).toContain(body.status);
-  await second.close();
 });
