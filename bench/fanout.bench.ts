@@ -45,7 +45,7 @@ export const bench: Bench = {
     'graphql-ws. "Gateway" contains its run of the job: events of the engine, commits, the picture. "Delivery" is the same ' +
     'gateway with changes that come from no engine, handed to the feed, and "with commits" stored first, as steps are: neither peer ' +
     'has anything of the kind. "With a run" the raw server is a client of the engine, too, and parses each of its events: the least ' +
-    'that a run can cost; "flushed": it appends each text to a file and flushes that. Before, all have a run with few watchers, for their code to be compiled. Server, engine and ' +
+    'that a run can cost; "flushed": it appends each text to a file and flushes that. Before, all make 600 changes with few watchers, for their code to be compiled. Server, engine and ' +
     'watchers are processes of their own.',
   runs: 3,
   async measure(context) {

@@ -1,4 +1,4 @@
-import { backup, DatabaseSync } from 'node:sqlite';
+import { type BackupOptions, backup, DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { checkVersion, createTables, type MoveEvent, migrate } from './migrations.ts';
 
@@ -86,9 +86,9 @@ export async function copyDatabase(
   path: string,
   onProgress: (pages: Pages) => void,
 ): Promise<void> {
-  const options = {
+  const options: BackupOptions = {
     rate: PAGES_PER_STEP,
-    progress: ({ totalPages, remainingPages }: { totalPages: number; remainingPages: number }) =>
+    progress: ({ totalPages, remainingPages }) =>
       onProgress({ copied: totalPages - remainingPages, total: totalPages }),
   };
   for (let beginning = 1; ; beginning += 1) {
