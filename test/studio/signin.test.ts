@@ -37,6 +37,21 @@ it('takes a key, shows images of its caller, and forgets all of it at a sign-out
   await page.context().close();
 }, 60_000);
 
+it('offers no sign-in at a sign-out until the page is a new one, which would forget the key again', async () => {
+  const opened = await studio.open();
+  const { page, edit } = opened;
+  await signIn(opened, KEYS.alice);
+  await edit.waitFor();
+  await page.evaluate(HOLD_DRAFTS);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await edit.waitFor({ state: 'detached' });
+  expect(await page.getByLabel('Key or token').count()).toBe(0);
+  await page.evaluate('window.releaseDrafts()');
+  await signIn(opened, KEYS.olga);
+  await page.getByRole('link', { name: 'Engines' }).waitFor();
+  await page.context().close();
+}, 60_000);
+
 it('asks again when the key is no longer accepted, and goes on with the edit', async () => {
   const opened = await studio.open();
   const { page, edit, result } = opened;
@@ -101,5 +116,16 @@ it('reads a job again whose image has an address that has expired', async () => 
 
 /** In the page, as texts: the compiler does not know its names here. */
 const WIDTH = 'document.querySelector("img[alt^=Result]").naturalWidth';
+/** Keeps others from the database of the draft, which a sign-out clears, until `releaseDrafts` is called. */
+const HOLD_DRAFTS = `new Promise(held => {
+  indexedDB.open('qwen-studio').onsuccess = ({ target }) => {
+    const store = target.result.transaction('drafts', 'readwrite').objectStore('drafts');
+    let released = false;
+    window.releaseDrafts = () => { released = true; };
+    const hold = () => { if (!released) store.count().onsuccess = hold; };
+    hold();
+    held();
+  };
+})`;
 const LOADED =
   '[...document.querySelectorAll(".history img")].length > 1 && [...document.querySelectorAll(".history img")].every(image => image.complete && image.naturalWidth > 0)';

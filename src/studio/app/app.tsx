@@ -12,11 +12,12 @@ const VIEWS: Readonly<Record<View, ComponentType>> = { edit: Editor, history: Hi
 
 /** The whole page. */
 export function App({ studio }: { readonly studio: Studio }) {
-  const View = VIEWS[studio.route.view.value];
+  const { session, route } = studio;
+  const View = VIEWS[route.view.value];
   return (
     <StudioProvider value={studio}>
       <Header />
-      <main>{studio.session.needed.value ? <SignIn /> : <View />}</main>
+      <main>{session.ended.value ? null : session.needed.value ? <SignIn /> : <View />}</main>
       <p class="hidden" role="status" aria-live="polite">
         {studio.announcer.text}
       </p>

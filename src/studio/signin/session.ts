@@ -8,13 +8,15 @@ export interface Session {
   readonly key: ReadonlySignal<string | null>;
   /** Whether the gateway has rejected a call for want of a valid key. */
   readonly needed: ReadonlySignal<boolean>;
+  /** Whether it was signed out: a sign-in is for the page that replaces this one. */
+  readonly ended: ReadonlySignal<boolean>;
   /** How the gateway identifies this page; null: not known yet. */
   readonly caller: ReadonlySignal<Caller | null>;
   /** Asks the gateway how it identifies this page. */
   identify(): Promise<void>;
   /** Tries a key, and keeps it if the gateway accepts it. Resolves with why it was not kept, or null. */
   signIn(key: string): Promise<string | null>;
-  /** Forgets the key and what belongs to its caller. */
+  /** Forgets the key and what belongs to its caller. What `onSignOut` was given replaces the page. */
   signOut(): Promise<void>;
   /** The headers of every request. */
   headers(): Readonly<Record<string, string>>;
@@ -37,6 +39,7 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
   const saved = store.read('key');
   const key = signal(typeof saved === 'string' && saved !== '' ? saved : null);
   const needed = signal(false);
+  const ended = signal(false);
   const caller = signal<Caller | null>(null);
   const loads: (() => void)[] = [];
   const forgets: (() => Promise<void> | void)[] = [];
@@ -69,6 +72,7 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
   return {
     key,
     needed,
+    ended,
     caller,
     async identify() {
       const used = key.peek();
@@ -99,9 +103,9 @@ export function createSession(store: Store, ask: () => Promise<Caller>): Session
       return null;
     },
     async signOut() {
+      ended.value = true;
       key.value = null;
       caller.value = null;
-      needed.value = true;
       waiting = [];
       store.write('key', undefined);
       for (const forget of forgets) await forget();
