@@ -100,8 +100,12 @@ export default defineConfig(({ mode }) => ({
   test: {
     sequence: { sequencer: LongOnesSpread },
     // Builds the pages and the bundle of the gateway, and installs the servers that the tests need where they are missing. Then has
-    // one Chromium for all files, started when the first needs it.
-    globalSetup: ['test/support/stores/install.ts', 'test/support/clients/shared-chromium.ts'],
+    // one temporary folder and one Chromium for all files, the latter started when the first needs it.
+    globalSetup: [
+      'test/support/stores/install.ts',
+      'test/support/temporary-folder.ts',
+      'test/support/clients/shared-chromium.ts',
+    ],
     // Most tests wait for processes and sockets: three times as many workers as a small machine has cores.
     maxWorkers: 6,
     testTimeout: 20_000,
