@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { DEFAULT_PREFIX } from '../../src/adapters/redis/keys.ts';
+import { openStore as openGatewayStore } from '../../src/adapters/store.ts';
+import { createLog } from '../../src/log.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { MODELS, workflowPerModel } from '../support/comfyui/workflow-per-model.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { submit } from '../support/requests.ts';
 import { openSocket } from '../support/sockets.ts';
 import { openStore, startRedis, withClient } from '../support/stores/redis.ts';
-import { eventually, waitForEnd } from '../support/watch.ts';
+import { eventually, waitForEnd, waitUntil } from '../support/watch.ts';
 
 const LOAD_MS = 2_000;
 let workflows: Awaited<ReturnType<typeof workflowPerModel>>;
@@ -82,6 +84,37 @@ describe('an engine with one model in memory', () => {
     await fetch(`${rig.url}/jobs/${running}`, { method: 'DELETE' });
     for (const id of [other, same]) await waitForEnd(rig.url, id);
   });
+});
+
+it('a job goes to the idle lane that has its model, also when another one asks first', {
+  timeout: 60_000,
+}, async () => {
+  const engines: TestEngine[] = [];
+  for (const _ of [0, 1]) {
+    const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
+    onTestFinished(() => engine.stop());
+    engines.push(engine);
+  }
+  const settings = {
+    COMFYUI_URL: engines.map(({ url }) => url).join(),
+    WORKFLOWS_DIR: workflows.folder,
+    LANES_PER_ENGINE: '1',
+  };
+  // No lane is notified of an arrival, as before a notification has come: each asks when it becomes idle, and every two seconds.
+  const rig = await startRig(settings, createLog('silent'), async options => {
+    const store = await openGatewayStore(options);
+    return { ...store, ledger: { ...store.ledger, onWaiting: () => () => {} } };
+  });
+  onTestFinished(() => rig.close());
+  const loads = () => Promise.all(engines.map(async engine => (await engine.stats()).loads));
+  const ids = [await edit(rig, 0), await edit(rig, 1)];
+  for (const id of ids) await waitForEnd(rig.url, id);
+  const before = await loads();
+  const running = await edit(rig, 1, 100);
+  await waitUntil(rig.url, running, ({ status }) => status === 'PROCESSING');
+  const waiting = await edit(rig, 0);
+  for (const id of [running, waiting]) await waitForEnd(rig.url, id);
+  expect(await loads()).toEqual(before);
 });
 
 /** How many lanes of idle engines each gateway has. */

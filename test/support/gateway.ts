@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openStore } from '../../src/adapters/store.ts';
 import { readConfig } from '../../src/config.ts';
 import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog, type Log } from '../../src/log.ts';
@@ -39,10 +40,14 @@ export function testEnvironment(
   };
 }
 
-/** Starts a gateway in this process, on the sandbox unless `COMFYUI_URL` is set. Its log is silent unless one is given. */
+/**
+ * Starts a gateway in this process, on the sandbox unless `COMFYUI_URL` is set. Its log is silent unless one is given. `open`
+ * opens its store.
+ */
 export async function startRig(
   overrides: Record<string, string> = {},
   log: Log = createLog('silent'),
+  open = openStore,
 ): Promise<Rig> {
   const dataDir = overrides.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'gateway-')));
   const images = await startImageServer();
@@ -50,7 +55,7 @@ export async function startRig(
     await images.close();
     if (overrides.DATA_DIR === undefined) await rm(dataDir, { recursive: true, force: true });
   };
-  const gateway = await start(testEnvironment(dataDir, overrides), log).catch(async error => {
+  const gateway = await start(testEnvironment(dataDir, overrides), log, open).catch(async error => {
     await clean();
     throw error;
   });
@@ -73,10 +78,14 @@ export async function startRig(
   };
 }
 
-async function start(environment: Record<string, string>, log: Log): Promise<Gateway> {
+async function start(
+  environment: Record<string, string>,
+  log: Log,
+  open: typeof openStore,
+): Promise<Gateway> {
   const config = readConfig(environment);
   if (!config.ok) throw new Error(config.faults.join('; '));
-  return startGateway(config.config, log);
+  return startGateway(config.config, log, open);
 }
 
 /** A gateway as a process of its own, which a test can send signals. */

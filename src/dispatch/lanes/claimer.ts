@@ -207,7 +207,8 @@ export function startClaimer(options: ClaimerOptions): Claimer {
 
   /**
    * Counts the idle lanes, and chooses those to ask for: the ones that became idle, and of the others as many of each kind as
-   * there are arrivals. At most one per engine, as its next job decides which models it has. Idle engines come first.
+   * there are arrivals, at least one: the lane that became idle may come before the notification of a job whose models another
+   * one has. At most one per engine, as its next job decides which models it has. Idle engines come first.
    */
   function choose(groups: Groups, arrivals: number): Entry[] {
     const first = new Map<string, Entry>();
@@ -228,7 +229,7 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       const kind = [groups.of(entry.engine).index, ...warmth.of(entry.engine.id)].join(' ');
       const nth = perKind.get(kind) ?? 0;
       perKind.set(kind, nth + 1);
-      if (nth < arrivals) others.push({ entry, nth });
+      if (nth < Math.max(arrivals, 1)) others.push({ entry, nth });
     }
     // Some of each kind, where they are too many.
     others.sort((one, other) => one.nth - other.nth);
