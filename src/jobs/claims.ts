@@ -33,6 +33,8 @@ export interface IdleLanes {
   readonly engines: number;
   /** The other idle lanes: an engine has one job already, or would have. */
   readonly spare: number;
+  /** By the name of a workflow: how many of `engines` have its models loaded. */
+  readonly warm: Readonly<Record<string, number>>;
 }
 
 /** An idle lane that asks for a job. */

@@ -200,6 +200,39 @@ describe('two gateways of a Redis', () => {
     90_000,
   );
 
+  it('leave a job to the one whose idle engine has its model', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const engines: TestEngine[] = [];
+    const start = async (count: number): Promise<Rig> => {
+      const own: string[] = [];
+      for (let n = 0; n < count; n += 1) {
+        const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
+        onTestFinished(() => engine.stop());
+        engines.push(engine);
+        own.push(engine.url);
+      }
+      const rig = await startRig({
+        COMFYUI_URL: own.join(),
+        WORKFLOWS_DIR: workflows.folder,
+        LANES_PER_ENGINE: '1',
+        REDIS_URL: redis.url,
+      });
+      onTestFinished(() => rig.close());
+      return rig;
+    };
+    const first = await start(1);
+    await waitForEnd(first.url, await edit(first, 0));
+    const second = await start(2);
+    await eventually(
+      () => parked(redis.url),
+      now => [...now.values()].sort().join() === '1,2',
+    );
+    await waitForEnd(second.url, await edit(second, 0));
+    const loads = await Promise.all(engines.map(async engine => (await engine.stats()).loads));
+    expect(loads).toEqual([{ [MODELS[0]]: 1 }, {}, {}]);
+  }, 60_000);
+
   it('take nothing for loaded on an engine that was restarted', async () => {
     const { engines, redisUrl } = await startBoth();
     const store = await openStore(redisUrl, { prefix: DEFAULT_PREFIX });

@@ -16,8 +16,13 @@ export async function renewLane(ledger: Ledger, lease: Lease, ttlMs: number): Pr
   return (await ledger.keepLanes([lease], [], ttlMs)).lost.length === 0;
 }
 
-/** Idle lanes of idle engines that can run everything. */
-export const idleLanes = (engines: number): IdleLanes => ({ cannot: NO_INABILITY, engines, spare: 0 });
+/** Idle lanes of idle engines that can run everything and have nothing loaded. */
+export const idleLanes = (engines: number): IdleLanes => ({
+  cannot: NO_INABILITY,
+  engines,
+  spare: 0,
+  warm: {},
+});
 
 /** A lane of an idle engine that can run everything and has nothing loaded. */
 export function asking(lease: Lease, fields: Partial<AskingLane> = {}): AskingLane {

@@ -146,7 +146,12 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       const result = await ledger.claim({
         at,
         lanes: asking.map(entry => describe(entry, groups)),
-        idle: groups.all().map(({ cannot, engines, spare }) => ({ cannot, engines, spare })),
+        idle: groups.all().map(group => ({
+          cannot: group.cannot,
+          engines: group.engines,
+          spare: group.spare,
+          warm: Object.fromEntries(group.warm),
+        })),
         woken: told,
         patienceMs,
         running,
@@ -218,7 +223,10 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       if (entry.fresh) fresh.add(entry.engine);
       const group = groups.of(entry.engine);
       if (first.has(id) || busy.has(id)) group.spare += 1;
-      else group.engines += 1;
+      else {
+        group.engines += 1;
+        for (const name of warmth.of(id)) group.warm.set(name, (group.warm.get(name) ?? 0) + 1);
+      }
       if (!first.has(id)) first.set(id, entry);
     }
     const ordered = [...first.values()].sort((one, other) => rank(one) - rank(other));

@@ -8,6 +8,7 @@ export interface Group {
   readonly cannot: Inability;
   engines: number;
   spare: number;
+  readonly warm: Map<string, number>;
 }
 
 /** Idle lanes by what they can run. */
@@ -27,7 +28,7 @@ export function createGroups(workflows: WorkflowCatalog): Groups {
       if (found !== undefined) return found;
       const cannot = inabilityOf(engine, workflows);
       const kind = JSON.stringify(cannot);
-      const group = groups.get(kind) ?? { index: groups.size, cannot, engines: 0, spare: 0 };
+      const group = groups.get(kind) ?? { index: groups.size, cannot, engines: 0, spare: 0, warm: new Map() };
       groups.set(kind, group);
       known.set(engine, group);
       return group;

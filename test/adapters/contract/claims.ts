@@ -63,8 +63,8 @@ export function claimContract(under: () => UnderTest): void {
     const leases: Lease[][] = [];
     for (let n = 0; n < ROUNDS.length; n += 1) leases.push(await take(`e:0#${n}`, `e:1#${n}`, `e:2#${n}`));
     const idle = [
-      { cannot: { names: [], except: [] }, engines: 3, spare: 0 },
-      { cannot: { names: ['x', 'y'], except: ['v1 y'] }, engines: 3, spare: 0 },
+      { cannot: { names: [], except: [] }, engines: 3, spare: 0, warm: {} },
+      { cannot: { names: ['x', 'y'], except: ['v1 y'] }, engines: 3, spare: 0, warm: { y: 1 } },
     ];
     await fc.assert(
       fc.asyncProperty(

@@ -146,28 +146,52 @@ for (const { name, start, numsub, publish } of [
       await stream?.return();
     });
 
-    it('tells each arrival to one gateway that has an idle lane for it, and no more than it has', async () => {
+    /** Of how many arrivals each gateway is told. */
+    function listen(): { readonly a: number; readonly b: number } {
       const told = { a: 0, b: 0 };
-      const stops = [a, b].map((store, n) =>
-        store.ledger.onWaiting(arrivals => {
-          told[n === 0 ? 'a' : 'b'] += arrivals;
-        }),
-      );
-      const park = (store: Store, idle: IdleLanes[]): Promise<unknown> =>
-        store.ledger.claim({ at: 5, lanes: [], idle, woken: 0, patienceMs: 0 });
+      a.ledger.onWaiting(arrivals => {
+        told.a += arrivals;
+      });
+      b.ledger.onWaiting(arrivals => {
+        told.b += arrivals;
+      });
+      return told;
+    }
+
+    const park = (store: Store, ...idle: IdleLanes[]): Promise<unknown> =>
+      store.ledger.claim({ at: 5, lanes: [], idle, woken: 0, patienceMs: 0 });
+
+    it('tells each arrival to one gateway that has an idle lane for it, and no more than it has', async () => {
+      const told = listen();
       const cannot = { names: ['qwen-image-edit-plus'], except: [] };
-      await park(a, [idleLanes(3)]);
-      await park(b, [idleLanes(2), { ...idleLanes(50), cannot }]);
+      await park(a, idleLanes(3));
+      await park(b, idleLanes(2), { ...idleLanes(50), cannot });
       await Promise.all(Array.from({ length: 10 }, () => a.ledger.submit(aJob(), OPEN)));
       await until(() => told.a + told.b === 5);
       expect(told).toEqual({ a: 3, b: 2 });
 
       // One that took nothing passes it on, once.
-      await park(a, [idleLanes(1)]);
+      await park(a, idleLanes(1));
       await b.ledger.claim({ at: 5, lanes: [], idle: [idleLanes(1)], woken: 1, patienceMs: 0 });
       await until(() => told.a === 3);
       expect(told.b).toBe(2);
-      for (const stop of stops) stop();
+    });
+
+    it('tells an arrival to a gateway whose idle engine has its models, as often as there is one', async () => {
+      const told = listen();
+      const job = aJob();
+      await park(a, idleLanes(5));
+      await park(
+        b,
+        { ...idleLanes(2), warm: { other: 2 } },
+        { ...idleLanes(1), warm: { [job.request.workflow]: 1 } },
+      );
+      await a.ledger.submit(job, OPEN);
+      await until(() => told.a + told.b === 1);
+      expect(told).toEqual({ a: 0, b: 1 });
+      await a.ledger.submit(aJob(), OPEN);
+      await until(() => told.a + told.b === 2);
+      expect(told).toEqual({ a: 1, b: 1 });
     });
 
     it('forgets the idle lanes of a gateway that is gone', async () => {

@@ -257,6 +257,9 @@ for _, job in ipairs(candidates) do
     local group = asked.idle[lane.group + 1]
     local kind = lane.alone and 'engines' or 'spare'
     group[kind] = math.max(0, group[kind] - 1)
+    for name in pairs(lane.alone and lane.warm or {}) do
+      if group.warm[name] then group.warm[name] = math.max(0, group.warm[name] - 1) end
+    end
     answer[#answer + 1] = lane.number
     answer[#answer + 1] = job.state
     answer[#answer + 1] = job.request

@@ -20,24 +20,31 @@ end
  * last. A gateway without an entry asks by itself when one of its lanes becomes idle.
  */
 export const WAKE = `
--- Wakes the gateway with the most idle engines, else the most idle lanes, of those that can run the workflow (nil: any). False
--- when there is none. A gateway that is no longer subscribed is forgotten.
+-- Wakes a gateway that has an idle engine with the workflow's models, else the one with the most idle engines, else the most idle
+-- lanes, of those that can run the workflow (nil: any). False when there is none. A gateway that is no longer subscribed is
+-- forgotten.
 local function wakeOne(name, version, besides, message)
   local parked = redis.call('HGETALL', key('parked'))
+  -- Of the idle engines of a group. Gateways before this do not say.
+  local function isWarm(group)
+    return name ~= nil and group.engines > 0 and group.warm ~= nil and (group.warm[name] or 0) > 0
+  end
   while true do
-    local best, groups, engines, spare = nil, nil, 0, 0
+    local best, groups, engines, spare, warm = nil, nil, 0, 0, false
     for n = 1, #parked, 2 do
       if parked[n] ~= besides and parked[n + 1] ~= '' then
         local idle = cjson.decode(parked[n + 1])
-        local e, s = 0, 0
+        local e, s, w = 0, 0, false
         for _, group in ipairs(idle) do
           local cannot = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
           if not name or canRun(cannot, name, version) then
-            e, s = e + group.engines, s + group.spare
+            e, s, w = e + group.engines, s + group.spare, w or isWarm(group)
             group.able = true
           end
         end
-        if e > engines or (e == engines and s > spare) then best, groups, engines, spare = n, idle, e, s end
+        if (w and not warm) or (w == warm and (e > engines or (e == engines and s > spare))) then
+          best, groups, engines, spare, warm = n, idle, e, s, w
+        end
       end
     end
     if not best then return false end
@@ -45,7 +52,8 @@ local function wakeOne(name, version, besides, message)
       local kind, left = engines > 0 and 'engines' or 'spare', 0
       local counted = false
       for _, group in ipairs(groups) do
-        if group.able and not counted and group[kind] > 0 then
+        if group.able and not counted and group[kind] > 0 and (not warm or isWarm(group)) then
+          if warm then group.warm[name] = group.warm[name] - 1 end
           group[kind] = group[kind] - 1
           counted = true
         end
