@@ -173,6 +173,7 @@ export function updatesContract(under: () => UnderTest): void {
     const slow = await under().stored();
     expect((await take(stream)).jobs).toEqual([slow]);
     const removed = await under().stored();
+    expect((await take(stream)).jobs).toEqual([removed]);
     await under().store.ledger.remove(removed.id);
     expect((await take(stream)).removed).toEqual([removed.id]);
     const claimed = await under().commit(slow, claim('e#0'));
