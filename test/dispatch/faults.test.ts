@@ -225,7 +225,10 @@ describe('failures have error codes', () => {
 });
 
 describe('time limits fail the job and free the engine', () => {
-  it('no progress: the job fails, the stuck engine is set aside, another goes on', async () => {
+  // A stall is five times the longest pause of the run before it, which is long on a busy machine.
+  it('no progress: the job fails, the stuck engine is set aside, another goes on', {
+    timeout: 60_000,
+  }, async () => {
     const { rig, engines } = await start([{}, {}], { STALL_TIMEOUT: '600ms', STOP_TIMEOUT: '1500ms' });
     const id = await submit(rig, { steps: 40 });
     const job = last(
