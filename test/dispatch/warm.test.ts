@@ -18,19 +18,38 @@ beforeAll(async () => {
 });
 afterAll(() => workflows.remove());
 
-/** One engine with room for one model, and one lane. */
-async function start(settings: Record<string, string> = {}, stepMs = 5) {
+/** An engine with room for one model. */
+async function startEngine(stepMs = 5): Promise<TestEngine> {
   const engine = await startTestEngine({ stepMs, modelLoadMs: LOAD_MS });
   onTestFinished(() => engine.stop());
-  const rig = await startRig({
-    COMFYUI_URL: engine.url,
+  return engine;
+}
+
+/** A gateway with one lane for each of the engines. */
+async function startOn(
+  engines: readonly TestEngine[],
+  settings: Record<string, string> = {},
+  open = openGatewayStore,
+): Promise<Rig> {
+  const all = {
+    COMFYUI_URL: engines.map(({ url }) => url).join(),
     WORKFLOWS_DIR: workflows.folder,
     LANES_PER_ENGINE: '1',
     ...settings,
-  });
+  };
+  const rig = await startRig(all, createLog('silent'), open);
   onTestFinished(() => rig.close());
-  return { rig, engine };
+  return rig;
 }
+
+async function start(settings: Record<string, string> = {}, stepMs = 5) {
+  const engine = await startEngine(stepMs);
+  return { rig: await startOn([engine], settings), engine };
+}
+
+/** How often each engine loaded each model. */
+const loadsOf = (engines: readonly TestEngine[]) =>
+  Promise.all(engines.map(async engine => (await engine.stats()).loads));
 
 const edit = (rig: Rig, model: number, steps = 1): Promise<string> =>
   submit(rig, { workflow: `model-${model}`, steps, prompt: `model ${model}` });
@@ -89,32 +108,20 @@ describe('an engine with one model in memory', () => {
 it('a job goes to the idle lane that has its model, also when another one asks first', {
   timeout: 60_000,
 }, async () => {
-  const engines: TestEngine[] = [];
-  for (const _ of [0, 1]) {
-    const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
-    onTestFinished(() => engine.stop());
-    engines.push(engine);
-  }
-  const settings = {
-    COMFYUI_URL: engines.map(({ url }) => url).join(),
-    WORKFLOWS_DIR: workflows.folder,
-    LANES_PER_ENGINE: '1',
-  };
+  const engines = [await startEngine(), await startEngine()];
   // No lane is notified of an arrival, as before a notification has come: each asks when it becomes idle, and every two seconds.
-  const rig = await startRig(settings, createLog('silent'), async options => {
+  const rig = await startOn(engines, {}, async options => {
     const store = await openGatewayStore(options);
     return { ...store, ledger: { ...store.ledger, onWaiting: () => () => {} } };
   });
-  onTestFinished(() => rig.close());
-  const loads = () => Promise.all(engines.map(async engine => (await engine.stats()).loads));
   const ids = [await edit(rig, 0), await edit(rig, 1)];
   for (const id of ids) await waitForEnd(rig.url, id);
-  const before = await loads();
+  const before = await loadsOf(engines);
   const running = await edit(rig, 1, 100);
   await waitUntil(rig.url, running, ({ status }) => status === 'PROCESSING');
   const waiting = await edit(rig, 0);
   for (const id of [running, waiting]) await waitForEnd(rig.url, id);
-  expect(await loads()).toEqual(before);
+  expect(await loadsOf(engines)).toEqual(before);
 });
 
 /** How many lanes of idle engines each gateway has. */
@@ -134,40 +141,15 @@ describe('two gateways of a Redis', () => {
   async function startBoth() {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
-    const engines: TestEngine[] = [];
-    for (const _ of MODELS) {
-      const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
-      onTestFinished(() => engine.stop());
-      engines.push(engine);
-    }
-    const settings = {
-      COMFYUI_URL: engines.map(({ url }) => url).join(),
-      WORKFLOWS_DIR: workflows.folder,
-      LANES_PER_ENGINE: '1',
-      REDIS_URL: redis.url,
-      LEASE: '2s',
-      ENGINE_PROBE: '300ms',
-    };
-    const first = await startRig(settings);
-    let closing: Promise<void> | null = null;
-    const closeFirst = (): Promise<void> => {
-      closing ??= first.close();
-      return closing;
-    };
-    onTestFinished(closeFirst);
+    const engines = await Promise.all(MODELS.map(() => startEngine()));
+    const start = () => startOn(engines, { REDIS_URL: redis.url, LEASE: '2s', ENGINE_PROBE: '300ms' });
+    const first = await start();
     /** Runs a job of each model, one after another. */
     const runEach = async (rig: Rig, models: readonly number[]): Promise<void> => {
       for (const model of models) await waitForEnd(rig.url, await edit(rig, model));
     };
-    /** How often each engine loaded each model. */
-    const loads = () => Promise.all(engines.map(async engine => (await engine.stats()).loads));
     await runEach(first, [0, 1, 2]);
-    const start = async (): Promise<Rig> => {
-      const rig = await startRig(settings);
-      onTestFinished(() => rig.close());
-      return rig;
-    };
-    return { engines, redisUrl: redis.url, closeFirst, start, runEach, loads };
+    return { engines, redisUrl: redis.url, first, start, runEach };
   }
 
   it.each([
@@ -176,12 +158,12 @@ describe('two gateways of a Redis', () => {
   ])(
     'share what engines have loaded: one that %s loads nothing again',
     async (_, beside) => {
-      const { engines, redisUrl, closeFirst, start, runEach, loads } = await startBoth();
-      const before = await loads();
+      const { engines, redisUrl, first, start, runEach } = await startBoth();
+      const before = await loadsOf(engines);
       expect(before.map(Object.values)).toEqual([[1], [1], [1]]);
       const holders = await parked(redisUrl);
       const earlier = beside ? await start() : null;
-      await closeFirst();
+      await first.close();
       const second = earlier ?? (await start());
       // A lane that is taken earlier than others takes any job.
       await eventually(
@@ -194,7 +176,7 @@ describe('two gateways of a Redis', () => {
         [1, 0, 2],
       ]) {
         await runEach(second, order);
-        expect(await loads()).toEqual(before);
+        expect(await loadsOf(engines)).toEqual(before);
       }
     },
     90_000,
@@ -203,34 +185,16 @@ describe('two gateways of a Redis', () => {
   it('leave a job to the one whose idle engine has its model', async () => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
-    const engines: TestEngine[] = [];
-    const start = async (count: number): Promise<Rig> => {
-      const own: string[] = [];
-      for (let n = 0; n < count; n += 1) {
-        const engine = await startTestEngine({ stepMs: 5, modelLoadMs: LOAD_MS });
-        onTestFinished(() => engine.stop());
-        engines.push(engine);
-        own.push(engine.url);
-      }
-      const rig = await startRig({
-        COMFYUI_URL: own.join(),
-        WORKFLOWS_DIR: workflows.folder,
-        LANES_PER_ENGINE: '1',
-        REDIS_URL: redis.url,
-      });
-      onTestFinished(() => rig.close());
-      return rig;
-    };
-    const first = await start(1);
+    const [warm, ...cold] = [await startEngine(), await startEngine(), await startEngine()];
+    const first = await startOn([warm], { REDIS_URL: redis.url });
     await waitForEnd(first.url, await edit(first, 0));
-    const second = await start(2);
+    const second = await startOn(cold, { REDIS_URL: redis.url });
     await eventually(
       () => parked(redis.url),
       now => [...now.values()].sort().join() === '1,2',
     );
     await waitForEnd(second.url, await edit(second, 0));
-    const loads = await Promise.all(engines.map(async engine => (await engine.stats()).loads));
-    expect(loads).toEqual([{ [MODELS[0]]: 1 }, {}, {}]);
+    expect(await loadsOf([warm, ...cold])).toEqual([{ [MODELS[0]]: 1 }, {}, {}]);
   }, 60_000);
 
   it('take nothing for loaded on an engine that was restarted', async () => {

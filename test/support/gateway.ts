@@ -21,6 +21,7 @@ export interface Rig {
     query: string,
     variables?: Record<string, unknown>,
   ): Promise<{ data: T | null; errors?: { message: string }[] }>;
+  /** Once, however often it is called. */
   close(): Promise<void>;
 }
 
@@ -59,6 +60,7 @@ export async function startRig(
     await clean();
     throw error;
   });
+  let closing: Promise<void> | null = null;
   return {
     url: gateway.url,
     dataDir,
@@ -71,9 +73,9 @@ export async function startRig(
       });
       return answer.json();
     },
-    async close() {
-      await gateway.stop();
-      await clean();
+    close() {
+      closing ??= gateway.stop().then(clean);
+      return closing;
     },
   };
 }
