@@ -4,7 +4,7 @@ import { watchJob } from '../../../src/jobs/changes.ts';
 import type { IdleLanes } from '../../../src/jobs/claims.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
-import { acquireLane, idleLanes } from '../../support/lanes.ts';
+import { acquireLane, asking, idleLanes } from '../../support/lanes.ts';
 import { aPrefix, openStore, sharedRedis, startCluster, withClient } from '../../support/stores/redis.ts';
 import { until } from '../../support/watch.ts';
 
@@ -192,6 +192,26 @@ for (const { name, start, numsub, publish } of [
       await a.ledger.submit(aJob(), OPEN);
       await until(() => told.a + told.b === 2);
       expect(told).toEqual({ a: 1, b: 1 });
+    });
+
+    it('takes an engine that got a job by a claim for none that is idle with its models', async () => {
+      const told = listen();
+      const job = aJob();
+      const { workflow } = job.request;
+      await a.ledger.submit(job, OPEN);
+      const lane = await acquireLane(b.ledger, 'e#0', 60_000);
+      const { claimed } = await b.ledger.claim({
+        at: 5,
+        lanes: lane === null ? [] : [asking(lane.lease, { warm: [workflow] })],
+        idle: [{ ...idleLanes(2), warm: { [workflow]: 1 } }],
+        woken: 0,
+        patienceMs: 0,
+      });
+      expect(claimed).toHaveLength(1);
+      await park(a, idleLanes(2));
+      await a.ledger.submit(aJob(), OPEN);
+      await until(() => told.a + told.b === 1);
+      expect(told).toEqual({ a: 1, b: 0 });
     });
 
     it('forgets the idle lanes of a gateway that is gone', async () => {
