@@ -146,11 +146,11 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       const result = await ledger.claim({
         at,
         lanes: asking.map(entry => describe(entry, groups)),
-        idle: groups.all().map(group => ({
-          cannot: group.cannot,
-          engines: group.engines,
-          spare: group.spare,
-          warm: Object.fromEntries(group.warm),
+        idle: groups.all().map(({ cannot, engines, spare, warm }) => ({
+          cannot,
+          engines,
+          spare,
+          warm: Object.fromEntries(warm),
         })),
         woken: told,
         patienceMs,
