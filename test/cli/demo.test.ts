@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, it, onTestFinished } from 'vitest';
 import { listen } from '../support/servers.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 const DEMO = join(import.meta.dirname, '../../src/cli/demo.ts');
 
@@ -19,7 +20,7 @@ it('a second demo runs beside the first, with another port and data of its own',
   const demo = (...words: string[]): ChildProcess =>
     spawn(process.execPath, [DEMO, '--steps', '1', ...words], {
       cwd,
-      env: { PATH: process.env.PATH, PORT: String(port), SANDBOX_STEP: '5ms' },
+      env: { ...inherited(), PORT: String(port), SANDBOX_STEP: '5ms' },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
   const first = demo();

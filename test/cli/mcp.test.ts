@@ -11,6 +11,7 @@ import { PROGRAM, qwenEdit } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { noisyImage, plainImage } from '../support/images.ts';
 import { fetchJson } from '../support/requests.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 let rig: Rig;
 let folder: string;
@@ -38,7 +39,7 @@ async function connect(words: readonly string[]): Promise<Client> {
     new StdioClientTransport({
       command: process.execPath,
       args: [PROGRAM, 'mcp', ...words],
-      env: { PATH: process.env.PATH ?? '', QWEN_EDIT_URL: rig.url },
+      env: { ...inherited(), QWEN_EDIT_URL: rig.url },
       stderr: 'ignore',
     }),
   );

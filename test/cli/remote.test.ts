@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROGRAM, type Ran, qwenEdit as run } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 let rig: Rig;
 let folder: string;
@@ -159,7 +160,7 @@ describe('qwen-edit edit', () => {
   it('exits with 0 when the reader of its output closes early', async () => {
     const command = `{ '${process.execPath}' '${PROGRAM}' jobs --json; echo "ended with $?" >&2; } | :`;
     const { stderr } = await promisify(execFile)('sh', ['-c', command], {
-      env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url },
+      env: { ...inherited(), QWEN_EDIT_URL: rig.url },
     });
     expect(stderr).toBe('ended with 0\n');
   });

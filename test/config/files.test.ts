@@ -9,6 +9,7 @@ import { readConfig } from '../../src/config.ts';
 import { makeApiKey } from '../../src/http/access/api-keys.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startGatewayProcess } from '../support/gateway.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -25,7 +26,7 @@ async function fileWith(content: string, name = 'secret'): Promise<string> {
 /** Runs the gateway with settings that it rejects; resolves with its exit code and standard error. */
 async function rejected(environment: Record<string, string>) {
   const child = spawn(process.execPath, ['start.js'], {
-    env: { PATH: process.env.PATH, PORT: '0', DATA_DIR: folder, ...environment },
+    env: { ...inherited(), PORT: '0', DATA_DIR: folder, ...environment },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = new Promise<number | null>(resolve => child.once('close', resolve));

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { VERSION } from '../../src/version.ts';
 import { testEnvironment } from '../support/gateway.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 const run = promisify(execFile);
 
@@ -67,7 +68,7 @@ describe('the container image', () => {
     expect(program).toBe('node');
     const child = spawn(process.execPath, words, {
       cwd: image,
-      env: { PATH: process.env.PATH, ...testEnvironment(join(image, 'data')) },
+      env: { ...inherited(), ...testEnvironment(join(image, 'data')) },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     onTestFinished(() => void child.kill('SIGKILL'));

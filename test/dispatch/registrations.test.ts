@@ -6,6 +6,7 @@ import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts'
 import { fleetOf } from '../support/fleet.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { API_KEYS, as, KEYS, postGraphQL, postJson, submit } from '../support/requests.ts';
+import { inherited } from '../support/temporary-folder.ts';
 import { until, waitForEnd } from '../support/watch.ts';
 
 const ENGINE = 'qee_engine';
@@ -178,7 +179,7 @@ describe.runIf(hasPython)('deploy/comfyui/register.py', () => {
     exited: Promise<number | null>;
   } {
     const child = spawn('python3', [SCRIPT], {
-      env: { PATH: process.env.PATH, QWEN_EDIT_URL: rig.url, ENGINE_KEY: ENGINE, ...settings },
+      env: { ...inherited(), QWEN_EDIT_URL: rig.url, ENGINE_KEY: ENGINE, ...settings },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startGatewayProcess, startRig, testEnvironment } from '../support/gateway.ts';
 import { listen } from '../support/servers.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 /**
  * Starts one gateway after the other as `main.js` does, each with the settings of a message, and prints the exit code after what
@@ -23,7 +24,7 @@ beforeAll(async () => {
   // Both streams are one, as in a terminal.
   const words = ['-c', 'exec "$0" "$@" 2>&1', process.execPath, '--input-type=module', '-e', STARTER];
   starter = spawn('sh', words, {
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
+    env: { ...inherited(), NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });
 });

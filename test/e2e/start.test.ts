@@ -10,6 +10,7 @@ import { testEnvironment } from '../support/gateway.ts';
 import { startImageServer } from '../support/image-server.ts';
 import { startOtlpReceiver } from '../support/otlp.ts';
 import { submit } from '../support/requests.ts';
+import { inherited } from '../support/temporary-folder.ts';
 import { waitForEnd } from '../support/watch.ts';
 
 const FILES = [
@@ -68,7 +69,7 @@ function start(settings: Record<string, string> = {}): { child: ChildProcess; ou
   const child = spawn(process.execPath, ['start.js'], {
     cwd: checkout,
     env: {
-      PATH: process.env.PATH,
+      ...inherited(),
       ...testEnvironment(join(checkout, 'data')),
       LOG_LEVEL: 'error',
       ...settings,

@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { inherited } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 it('the supergraph starts with one command, responds, and stops on a signal', async () => {
   const child = spawn(process.execPath, ['examples/supergraph/main.ts'], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, PORT: '0' },
+    env: { ...inherited(), PORT: '0' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = new Promise<number | null>(resolve => child.once('close', resolve));

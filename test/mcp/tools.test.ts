@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PROGRAM } from '../support/clients/cli.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { API_KEYS, as, fetchJson, KEYS, submit } from '../support/requests.ts';
+import { inherited } from '../support/temporary-folder.ts';
 
 /** Of a size that the workflows do not change. */
 const QUICK = { prompt: 'a red door' } as const;
@@ -47,7 +48,7 @@ async function connect(
       : new StdioClientTransport({
           command: process.execPath,
           args: [PROGRAM, 'mcp', '--url', url, '--directory', folder],
-          env: { PATH: process.env.PATH ?? '', QWEN_EDIT_API_KEY: key },
+          env: { ...inherited(), QWEN_EDIT_API_KEY: key },
         }),
   );
   return client;

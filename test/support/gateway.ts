@@ -8,6 +8,7 @@ import { readConfig } from '../../src/config.ts';
 import { type Gateway, startGateway } from '../../src/gateway.ts';
 import { createLog, type Log } from '../../src/log.ts';
 import { type ImageServer, startImageServer } from './image-server.ts';
+import { inherited } from './temporary-folder.ts';
 
 /** What `npm start` runs: it starts in half of the time that the sources take. */
 const START = fileURLToPath(new URL('../../start.js', import.meta.url));
@@ -109,7 +110,7 @@ export async function startGatewayProcess(
 ): Promise<GatewayProcess> {
   const [program = '', ...words] = [...by, process.execPath, START];
   const child = spawn(program, words, {
-    env: { PATH: process.env.PATH, ...testEnvironment(dataDir, overrides) },
+    env: { ...inherited(), ...testEnvironment(dataDir, overrides) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   // A test that times out does not end it.

@@ -59,3 +59,8 @@ function isRunning(pid: number): boolean {
     return !hasCode(error, 'ESRCH');
   }
 }
+
+/** What a program that a test starts inherits, whatever else is in the environment: where programs are, and the run's folder. */
+export function inherited(): { readonly PATH: string; readonly TMPDIR: string } {
+  return { PATH: process.env.PATH ?? '', TMPDIR: tmpdir() };
+}

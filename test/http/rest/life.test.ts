@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { type ImageServer, startImageServer } from '../../support/image-server.ts';
 import { fetchJson, postJson } from '../../support/requests.ts';
+import { inherited } from '../../support/temporary-folder.ts';
 import { waitForEnd, waitUntil } from '../../support/watch.ts';
 
 const examples = new URL('../../fixtures/rest/examples.sh', import.meta.url);
@@ -123,7 +124,7 @@ describe('the life of a job', () => {
         .replaceAll('abc123-def456-ghi789', id);
       const { stdout } = await run('bash', ['-c', reachable.replace(/^curl /, 'curl -sS ')], {
         cwd: folder,
-        env: { PATH: process.env.PATH, NO_PROXY: '*' },
+        env: { ...inherited(), NO_PROXY: '*' },
       });
       return stdout === '' ? null : JSON.parse(stdout);
     };

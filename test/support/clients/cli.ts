@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import type { Protocol } from '../../../src/cli/graphics.ts';
+import { inherited } from '../temporary-folder.ts';
 
 export const PROGRAM = join(import.meta.dirname, '../../../bin/qwen-edit.js');
 
@@ -30,7 +31,7 @@ export async function qwenEdit(
 ): Promise<Ran> {
   const child = spawn(process.execPath, [PROGRAM, ...words], {
     cwd,
-    env: { PATH: process.env.PATH, ...environment },
+    env: { ...inherited(), ...environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   onStart?.(child);
@@ -68,7 +69,7 @@ export async function qwenEditOnTerminal(
   const target = stdout === undefined ? '' : ` > ${quoted(stdout)}`;
   const child = spawn('script', ['-qec', `stty rows 30 cols 100 && exec ${command}${target}`, '/dev/null'], {
     cwd,
-    env: { PATH: process.env.PATH, SHELL: '/bin/sh', ...environment },
+    env: { ...inherited(), SHELL: '/bin/sh', ...environment },
     stdio: 'pipe',
   });
   child.stdin.on('error', () => {});
