@@ -22,7 +22,7 @@ export async function changeFrom(
   while (current !== null) {
     const next = advance(current, event);
     if (next === current) return { kind: 'ok', job: current, changed: false };
-    const kind = event.type === 'progressed' ? 'step' : 'change';
+    const kind = event.type === 'progressed' || event.type === 'previewed' ? 'step' : 'change';
     const result = await ledger.commit(next, current.revision, lease, deliveriesFor(current, next), kind);
     switch (result) {
       case 'ok':

@@ -183,7 +183,7 @@ export interface Ledger {
   /**
    * Stores `next` if the record is still at `fromRevision` and the lease, if given, is still valid. A job is in the
    * queue while its record is QUEUED without a lane. The deliveries are added to the outbox in the same transaction,
-   * due at once. `kind`: `step` when nothing but the progress of its run differs; unset: `change`.
+   * due at once. `kind`: `step` when nothing but the progress and the preview of its run differ; unset: `change`.
    */
   commit(
     next: Job,

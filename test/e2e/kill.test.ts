@@ -56,10 +56,12 @@ describe('a gateway that is killed', () => {
         submit({ url: first.url, images: pictures }, { prompt, steps: 20, megapixels: 0.25 }),
       ),
     );
+    const shown = new Map<string, number>();
     // In the middle of the sampling of whichever runs first.
     await Promise.any(
       ids.map(id =>
-        watchOverWebSocket(first.url, id, ({ step }) => {
+        watchOverWebSocket(first.url, id, ({ step, progress }) => {
+          shown.set(id, progress);
           if ((step ?? 0) >= 4) throw new Error('far enough');
         }).then(
           () => Promise.reject(new Error('it ended too soon')),
@@ -72,6 +74,7 @@ describe('a gateway that is killed', () => {
     const second = await start();
     for (const id of ids) {
       const snapshots = await watchOverWebSocket(second.url, id);
+      expect(snapshots[0]?.progress).toBeGreaterThanOrEqual(shown.get(id) ?? 0);
       expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', progress: 100, attempt: 1 });
       const picture = await fetch(`${second.url}/download/${id}`);
       expect(picture.status).toBe(200);

@@ -8,6 +8,7 @@ import type { EmbeddedOutbox } from './outbox.ts';
 import type { Queue } from './queue.ts';
 import type { ReadCache } from './read-cache.ts';
 import type { JobRows } from './rows.ts';
+import { isStep, type Steps } from './steps.ts';
 
 /** Changes of stored jobs, as `Ledger.commit` says. */
 export interface Commits {
@@ -26,7 +27,7 @@ export interface Commits {
     lease: Lease | null,
     deliveries: readonly Delivery[],
   ): Promise<CommitResult>;
-  /** Resolves when the step is stored and published. It is flushed before only when it must be, as `passAhead` says. */
+  /** Resolves when the step is written and published. It is flushed before only when it must be, as `passAhead` says. */
   step(next: Job, fromRevision: number, lease: Lease | null): Promise<CommitResult>;
 }
 
@@ -35,6 +36,8 @@ export function createCommits({
   numbers,
   lanes,
   rows,
+  steps,
+  read,
   queue,
   outbox,
   cache,
@@ -43,6 +46,9 @@ export function createCommits({
   readonly numbers: Numbers;
   readonly lanes: LaneTable;
   readonly rows: JobRows;
+  readonly steps: Steps;
+  /** Reads a job. */
+  readonly read: (id: string) => Job | null;
   readonly queue: Queue;
   readonly outbox: EmbeddedOutbox;
   readonly cache: ReadCache;
@@ -64,29 +70,30 @@ export function createCommits({
     return result;
   }
 
+  const change: Commits['change'] = async (next, fromRevision, lease, deliveries) => {
+    const { result, number } = await group.run(
+      numbers.give(n => store(next, n, fromRevision, lease, deliveries)),
+      done => {
+        if (done.result !== 'ok') return;
+        numbers.changed(next, done.number);
+        if (!isWaiting(next)) queue.left(next.id);
+      },
+    );
+    return flushed(result, number);
+  };
+
   return {
     store,
-    async change(next, fromRevision, lease, deliveries) {
-      const { result, number } = await group.run(
-        numbers.give(n => store(next, n, fromRevision, lease, deliveries)),
-        done => {
-          if (done.result !== 'ok') return;
-          numbers.changed(next, done.number);
-          if (!isWaiting(next)) queue.left(next.id);
-        },
-      );
-      return flushed(result, number);
-    },
+    change,
     async step(next, fromRevision, lease) {
-      let published = false;
-      const done = group.runAlone(
-        numbers.give(n => store(next, n, fromRevision, lease)),
-        ({ result, number }) => {
-          if (result === 'ok') published = numbers.stepped(next, number);
-        },
-      );
-      const { result, number } = done instanceof Promise ? await done : done;
-      return published ? result : flushed(result, number);
+      const before = read(next.id);
+      const applies = before?.revision === fromRevision && isStep(before, next);
+      // A transaction finds out why.
+      if (!applies || (lease !== null && !lanes.isHeld(lease))) return change(next, fromRevision, lease, []);
+      const number = numbers.next();
+      steps.add(next, number, fromRevision);
+      cache.stepped(next);
+      return numbers.stepped(next, number) ? 'ok' : flushed('ok', number);
     },
   };
 }

@@ -9,12 +9,6 @@ export interface GroupCommit {
    */
   run<T>(work: () => T, committed?: (result: T) => unknown): Promise<T>;
   /**
-   * The same, but runs `work` at once and returns its result if it is alone: no other work waits or came within GROUPED_MS, and
-   * nothing is being flushed. Alone it is in no transaction, so it may write with one statement only; when that throws, so does
-   * this.
-   */
-  runAlone<T>(work: () => T, committed?: (result: T) => unknown): T | Promise<T>;
-  /**
    * Resolves when everything written before this call would survive a power cut, and rejects when that is not certain.
    * Calls during a sync share the next one, so the busier the disk is, the less each call costs.
    */
@@ -39,16 +33,12 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/** Milliseconds within which work that may run alone has others beside it: they are worth a transaction together. */
-const GROUPED_MS = 2;
-
 /** Opens nothing, and has no timer that outlives the pending work. */
 export function createGroupCommit({ transact, sync }: GroupCommitOptions): GroupCommit {
   let pending: Pending[] = [];
   /** The callers that the next sync is for; null: there are none. */
   let next: PromiseWithResolvers<void> | null = null;
   let state: 'idle' | 'scheduled' | 'syncing' = 'idle';
-  let lastAlone = Number.NEGATIVE_INFINITY;
 
   function runAll(works: readonly Pending[]): void {
     let resolves: readonly (() => void)[];
@@ -111,15 +101,6 @@ export function createGroupCommit({ transact, sync }: GroupCommitOptions): Group
 
   return {
     run,
-    runAlone(work, committed) {
-      const at = performance.now();
-      const grouped = state !== 'idle' || at - lastAlone < GROUPED_MS;
-      lastAlone = at;
-      if (grouped) return run(work, committed);
-      const result = work();
-      committed?.(result);
-      return result;
-    },
     flush() {
       next ??= Promise.withResolvers();
       schedule();

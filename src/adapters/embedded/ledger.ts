@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { createListeners } from '../../concurrency/listeners.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { isWaiting, type Job } from '../../jobs/job.ts';
-import type { Clock, Durations, Ledger, Secrets } from '../../jobs/ports.ts';
+import type { Clock, Durations, JobPage, Ledger, Secrets } from '../../jobs/ports.ts';
 import { createEmbeddedAgreements } from './agreements.ts';
 import { passAhead } from './ahead.ts';
 import { createBatchTables } from './batches.ts';
@@ -26,6 +26,7 @@ import { createReadCache } from './read-cache.ts';
 import { createJobRows } from './rows.ts';
 import { createEmbeddedSecrets } from './secrets.ts';
 import { createEmbeddedSmallArtifacts, type SmallArtifacts } from './small-artifacts.ts';
+import { openSteps } from './steps.ts';
 import { createSubmits } from './submits.ts';
 import { createUsageTable } from './usage.ts';
 
@@ -78,7 +79,13 @@ export function openEmbeddedLedger({
   const outbox = createEmbeddedOutbox(db, now);
   // SQLite keeps this file while the database is open (https://sqlite.org/walformat.html, 2.1) and does not lock it.
   const log = openSync(`${path}-wal`, 'r+');
-  const group = createGroupCommit({ transact, sync: () => sync(log).catch(rejectAsAway) });
+  const group = createGroupCommit({
+    transact,
+    async sync() {
+      storeSteps();
+      await sync(log).catch(rejectAsAway);
+    },
+  });
   const { flush } = group;
   const engines = createEmbeddedEngines(db, now, flush);
   const batches = createBatchTables(db);
@@ -89,6 +96,7 @@ export function openEmbeddedLedger({
   const lanes = createLaneTable(db, now);
   const queue = createQueue(db, callers);
   const rows = createJobRows(db);
+  const steps = openSteps(`${path}-steps`, numbers.sequence, rows);
   const sql = {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -97,8 +105,10 @@ export function openEmbeddedLedger({
   function transact<T>(work: () => T): T {
     sql.begin.run();
     try {
+      steps.store();
       const result = work();
       sql.commit.run();
+      steps.stored();
       return result;
     } catch (error) {
       // SQLite rolls back by itself after some I/O errors (https://sqlite.org/lang_transaction.html, 3).
@@ -108,12 +118,30 @@ export function openEmbeddedLedger({
     }
   }
 
-  if (transact(() => passAhead(rows, numbers))) syncNow(log);
+  if (transact(() => passAhead(rows, steps, numbers))) syncNow(log);
 
-  const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read: rows.get });
-  const commits = createCommits({ group, numbers, lanes, rows, queue, outbox, cache });
+  const submits = createSubmits(db, { batches, usage, callers, cache, numbers, queue, read });
+  const commits = createCommits({ group, numbers, lanes, rows, steps, read, queue, outbox, cache });
 
   const claim = createClaims({ lanes, callers, queue, rows, numbers, commit: commits.store });
+
+  function read(id: string): Job | null {
+    return steps.latest(id) ?? cache.job(id, () => rows.get(id));
+  }
+
+  /** A job that was read from the tables, at its latest step. */
+  function latest(job: Job): Job {
+    return steps.latest(job.id) ?? job;
+  }
+
+  function latestOf({ jobs, hasMore }: JobPage): JobPage {
+    return { jobs: jobs.map(latest), hasMore };
+  }
+
+  /** Call it before anything but jobs is read from the tables that steps change. */
+  function storeSteps(): void {
+    if (steps.pending) transact(() => undefined);
+  }
 
   function committed({ job, number }: { readonly job: Job; readonly number: number }): void {
     numbers.changed(job, number);
@@ -150,14 +178,19 @@ export function openEmbeddedLedger({
       return submits.repeatedJob(owner ?? '', idempotency);
     },
     async get(id) {
-      return cache.job(id, () => rows.get(id));
+      return read(id);
     },
     async getMany(ids) {
-      return rows.getMany(ids);
+      return rows.getMany(ids).map(job => job && latest(job));
     },
-    list: query => listJobs(db, query),
+    async list(query) {
+      return latestOf(await listJobs(db, query));
+    },
     total: async filter => totalOfJobs(db, filter),
-    changes: async query => numbers.changes(query),
+    async changes(query) {
+      storeSteps();
+      return numbers.changes(query);
+    },
     async commit(next, fromRevision, lease, deliveries = [], kind = 'change') {
       if (kind === 'step' && deliveries.length === 0) return commits.step(next, fromRevision, lease);
       const result = await commits.change(next, fromRevision, lease, deliveries);
@@ -236,10 +269,10 @@ export function openEmbeddedLedger({
       lanes.release(lease);
     },
     async inLanes(prefix) {
-      return lanes.jobs(prefix);
+      return lanes.jobs(prefix).map(latest);
     },
     async stranded(graceMs) {
-      return lanes.stranded(graceMs);
+      return lanes.stranded(graceMs).map(latest);
     },
     async overdue(createdBefore, limit) {
       return queue.overdue(createdBefore, limit);
@@ -262,19 +295,24 @@ export function openEmbeddedLedger({
         return result;
       },
       async findRepeated(owner, idempotency) {
+        storeSteps();
         return submits.repeatedBatch(owner ?? '', idempotency);
       },
       async read(id) {
+        storeSteps();
         return batches.read(id);
       },
       async jobs(query) {
-        return batches.jobs(query);
+        return latestOf(batches.jobs(query));
       },
     },
     outbox,
     engines,
     agreements: createEmbeddedAgreements(db, now, flush),
-    copy: (target, onProgress) => copyDatabase(db, target, onProgress),
+    async copy(target, onProgress) {
+      storeSteps();
+      await copyDatabase(db, target, onProgress);
+    },
     durations: createEmbeddedDurations(db, now),
     secrets: createEmbeddedSecrets(db),
     smallArtifacts: createEmbeddedSmallArtifacts(db, group, now),
@@ -285,6 +323,7 @@ export function openEmbeddedLedger({
       // The callers of the pending commits get the error.
       await flush().catch(() => undefined);
       closeSync(log);
+      steps.close();
       db.close();
     },
   };

@@ -14,6 +14,8 @@ import type { EmbeddedFeed } from './live.ts';
 
 /** Numbers the changes of jobs, and publishes them in this order. */
 export interface Numbers {
+  /** Names the sequence (`ChangesPage`). */
+  readonly sequence: string;
   /** The number of a change. Call it in the change's transaction; a number that is not used after all stays unused. */
   next(): number;
   /** `work` with the next number, to be run in a transaction. */
@@ -91,6 +93,7 @@ export function createNumbers(db: DatabaseSync, feed: EmbeddedFeed, now: Clock):
   }
 
   return {
+    sequence,
     next,
     give: work => () => {
       const number = next();

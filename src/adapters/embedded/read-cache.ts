@@ -19,6 +19,8 @@ export interface ReadCache {
   added(): void;
   /** Call it when the job was changed or deleted. */
   changed(id: string): void;
+  /** Call it when a job had a step of its run, which moves no other job. */
+  stepped(job: Job): void;
   /** Call it when a transaction was rolled back. */
   clear(): void;
 }
@@ -56,6 +58,9 @@ export function createReadCache(): ReadCache {
       // The change may have moved the queue, and with it the place of any other job.
       places.clear();
       waiting = null;
+    },
+    stepped(job) {
+      jobs.set(job.id, job);
     },
     clear() {
       jobs.clear();

@@ -80,7 +80,8 @@ export function createPreviewKeeper(previews: Previews, perSecond: number, now: 
         .then(({ width, height }) => ({ width, height }))
         .catch(() => null);
       if (size === null) return;
-      const sequence = (held.job.preview?.sequence ?? 0) + 1;
+      // Neither does a revision come again when a power cut takes some of them.
+      const sequence = held.job.revision + 1;
       try {
         await previews.put(held.job.id, { sequence, mimeType, bytes });
       } catch (error) {

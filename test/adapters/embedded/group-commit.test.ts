@@ -56,24 +56,6 @@ describe('group commit', () => {
     expect(transactions).toBe(2);
   });
 
-  it('runs work at once that is alone, and that of many in one transaction', async () => {
-    const insert = (name: string) => () => {
-      db.prepare('INSERT INTO things (name) VALUES (?)').run(name);
-      return name;
-    };
-    const order: string[] = [];
-    const works = ['a', 'b', 'c'].map(name => group.runAlone(insert(name), done => order.push(done)));
-    expect([works[0], names(), order]).toEqual(['a', ['a'], ['a']]);
-    await Promise.all([...works, group.run(insert('d'), done => order.push(done))]);
-    expect([transactions, order]).toEqual([1, ['a', 'b', 'c', 'd']]);
-    // Behind what waits for its turn.
-    const before = group.run(insert('e'), done => order.push(done));
-    const last = group.runAlone(insert('f'), done => order.push(done));
-    expect(names()).not.toContain('f');
-    await Promise.all([before, last]);
-    expect(order).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
-  });
-
   it('commits the rest when one piece of work throws', async () => {
     await add('b');
     const results = await Promise.allSettled(['a', 'b', 'c'].map(add));

@@ -1,6 +1,7 @@
+import { appendFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EmbeddedLedger, openEmbeddedLedger } from '../../../src/adapters/embedded/ledger.ts';
@@ -10,7 +11,7 @@ import { changeFrom } from '../../../src/jobs/changes.ts';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Job } from '../../../src/jobs/job.ts';
 import { aJob } from '../../support/jobs.ts';
-import { createDisk, type Disk } from '../../support/stores/power.ts';
+import { CUT_STEPS, type CutSteps, createDisk, type Disk } from '../../support/stores/power.ts';
 import { claim, END, OPEN } from '../contract/under-test.ts';
 
 let root: string;
@@ -93,18 +94,26 @@ class World {
     if (watcher.jobs.size > 0) expect(watcher.jobs).toEqual(stored);
   }
 
-  async end(how: 'cut' | 'kill' | 'close'): Promise<void> {
+  async end(how: Ending): Promise<void> {
     const ended = this.ledger;
-    const promised = new Map(this.watcher.jobs);
+    const promised = [...this.watcher.jobs.values()].sort(byId);
     if (how === 'close') await ended.close();
     const path = newPath();
-    const left = how === 'cut' ? this.disk.cut(path) : this.disk.kill(path);
+    const left = how === 'close' || how === 'kill' ? this.disk.kill(path) : this.disk.cut(path, how.cut);
     if (how !== 'close') await ended.close();
     await this.#comeBack(left);
-    if (how !== 'cut') return;
-    // Nothing is lost but steps.
     const kept = await this.stored();
-    expect(kept.map(besidesSteps)).toEqual([...promised.values()].sort(byId).map(besidesSteps));
+    if (how === 'close' || how === 'kill') {
+      for (const job of kept) {
+        const seen = promised.find(({ id }) => id === job.id);
+        if (job.status !== 'PROCESSING' || seen?.status !== 'PROCESSING') continue;
+        expect(job.step ?? 0).toBeGreaterThanOrEqual(seen.step ?? 0);
+        expect(job.previewRevisions).toBeGreaterThanOrEqual(seen.previewRevisions);
+      }
+    } else {
+      // Nothing is lost but steps.
+      expect(kept.map(besidesSteps)).toEqual(promised.map(besidesSteps));
+    }
   }
 
   async stored(): Promise<Job[]> {
@@ -117,11 +126,19 @@ class World {
   }
 }
 
+type Ending = 'kill' | 'close' | { readonly cut: CutSteps };
+
 const byId = (a: Job, b: Job): number => (a.id < b.id ? -1 : 1);
 
 function besidesSteps(job: Job): object {
   const { revision: _revision, progress: _progress, stage: _stage, step: _step, ...rest } = job;
-  const { totalSteps: _total, etaSeconds: _eta, ...others } = rest;
+  const {
+    totalSteps: _total,
+    etaSeconds: _eta,
+    preview: _preview,
+    previewRevisions: _previews,
+    ...others
+  } = rest;
   return others;
 }
 
@@ -129,6 +146,15 @@ function progressed(step: number): JobEvent {
   return {
     ...{ type: 'progressed', at: 7, progress: step % 100, stage: 'SAMPLING' },
     ...{ step, totalSteps: 100, etaSeconds: null },
+  };
+}
+
+/** As a run numbers its previews. */
+function previewed({ revision }: Job): JobEvent {
+  return {
+    type: 'previewed',
+    at: 7,
+    preview: { sequence: revision + 1, mimeType: 'image/jpeg', width: 8, height: 8 },
   };
 }
 
@@ -159,7 +185,7 @@ describe('steps of a run', () => {
     expect(world.disk.syncs).toBe(before);
     await changeFrom(world.ledger, job, { type: 'listening', at: 8, live: false }, null);
     expect(world.disk.syncs).toBe(before + 1);
-    await world.end('cut');
+    await world.end({ cut: 'none' });
     expect((await world.stored())[0]).toMatchObject({ step: 50, live: false });
     await world.close();
   });
@@ -169,6 +195,48 @@ describe('steps of a run', () => {
     const job = await step(world.ledger, await running(world.ledger), 9);
     await world.end('kill');
     expect((await world.stored())[0]).toMatchObject({ step: 9, progress: job.progress });
+    await world.close();
+  });
+
+  it('survive a kill while the next is written', async () => {
+    const world = new World();
+    const job = await step(world.ledger, await running(world.ledger), 9);
+    appendFileSync(`${world.disk.path}-steps`, '{"id":"');
+    await world.end('kill');
+    expect((await world.stored())[0]).toMatchObject({ step: 9, progress: job.progress });
+    await world.close();
+  });
+
+  it('of another database are not read', async () => {
+    const world = new World();
+    const job = await running(world.ledger);
+    const backup = newPath();
+    mkdirSync(dirname(backup));
+    await world.ledger.copy(backup, () => undefined);
+    await step(world.ledger, job, 9);
+    const { path } = world.disk.kill(newPath());
+    await world.close();
+    renameSync(backup, path);
+    rmSync(`${path}-wal`);
+    const restored = openEmbeddedLedger({ path, feed: createEmbeddedFeed(), now: Date.now });
+    expect((await restored.get(job.id))?.step).toBe(null);
+    await restored.close();
+    expect(existsSync(`${path}-steps`)).toBe(false);
+  });
+
+  it('are in whatever is read', async () => {
+    const world = new World();
+    const { ledger } = world;
+    const one = await running(ledger);
+    const reads = async (): Promise<unknown[]> => [
+      (await ledger.get(one.id))?.step,
+      (await ledger.getMany([one.id]))[0]?.step,
+      (await ledger.list({ owner: null, statuses: ['PROCESSING'], first: 1 })).jobs[0]?.step,
+      (await ledger.inLanes('e#'))[0]?.step,
+      (await ledger.changes({ owner: null, after: 0, limit: 9 })).changes.at(-1)?.job?.step,
+    ];
+    await step(ledger, one, 4);
+    expect(await reads()).toEqual([4, 4, 4, 4, 4]);
     await world.close();
   });
 
@@ -185,7 +253,19 @@ describe('steps of a run', () => {
     const then = world.disk.syncs;
     for (let n = 1; n <= 2_100; n += 1) job = await step(world.ledger, job, 40 + n);
     expect(world.disk.syncs - then).toBe(2);
-    await world.end('cut');
+    await world.end({ cut: 'none' });
+    expect(world.watcher.faults).toEqual([]);
+    await world.close();
+  });
+
+  it('have lower revisions than the job after a power cut that lost as many as can be lost', async () => {
+    const world = new World();
+    let job = await running(world.ledger);
+    const before = world.disk.syncs;
+    for (let n = 1; n <= 1_000; n += 1) job = await step(world.ledger, job, n);
+    expect(world.disk.syncs).toBe(before);
+    await world.end({ cut: 'none' });
+    expect((await world.stored())[0]?.revision).toBeGreaterThan(job.revision);
     expect(world.watcher.faults).toEqual([]);
     await world.close();
   });
@@ -236,7 +316,7 @@ type Happening =
   | { readonly type: 'change' | 'finish' | 'remove' | 'late step'; readonly job: number }
   | { readonly type: 'tick'; readonly ms: number }
   | { readonly type: 'disk'; readonly fails: boolean }
-  | { readonly type: 'end'; readonly how: 'cut' | 'kill' | 'close' };
+  | { readonly type: 'end'; readonly how: Ending };
 
 const job = fc.nat(3);
 const happening: fc.Arbitrary<Happening> = fc.oneof(
@@ -273,7 +353,7 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       type: fc.constant('end' as const),
-      how: fc.constantFrom('cut' as const, 'cut' as const, 'kill' as const, 'close' as const),
+      how: fc.constantFrom<Ending>('kill', 'kill', 'close', ...CUT_STEPS.map(cut => ({ cut }))),
     }),
   },
 );
@@ -299,7 +379,8 @@ async function happen(world: World, what: Happening, count: { steps: number }): 
       if (chosen === undefined) return;
       for (let n = 0, at = chosen; n < what.count; n += 1) {
         count.steps += 1;
-        const result = await changeFrom(ledger, at, progressed(count.steps), null);
+        const event = count.steps % 3 === 0 ? previewed(at) : progressed(count.steps);
+        const result = await changeFrom(ledger, at, event, null);
         // Nothing of it applies to a job that another has ended meanwhile.
         if (result.kind !== 'ok' || !result.changed) return;
         at = result.job;

@@ -11,14 +11,18 @@ export interface Disk {
   readonly syncs: number;
   /** While true, it cannot be flushed. */
   fails: boolean;
-  /** The file as it is after the power was cut. */
-  cut(path: string): Disk;
+  /** The file as it is after the power was cut. The file of steps is never flushed, so it may have any of its contents. */
+  cut(path: string, steps?: CutSteps): Disk;
   /** The file as it is after its process was killed. */
   kill(path: string): Disk;
 }
 
-/** The endings of the database's file and of its write-ahead log. */
-const FILES = ['', '-wal'];
+/** What a power cut leaves of the file of steps: nothing, what it had at the last flush, or all that was written. */
+export const CUT_STEPS = ['none', 'earlier', 'all'] as const;
+export type CutSteps = (typeof CUT_STEPS)[number];
+
+/** The endings of the database's file, of its write-ahead log and of the file of steps. */
+const FILES = ['', '-wal', '-steps'];
 
 /** Begins with what is there. */
 export function createDisk(path: string): Disk {
@@ -48,7 +52,10 @@ export function createDisk(path: string): Disk {
       flushed = read();
       disk.syncs += 1;
     },
-    cut: (to: string) => copy(flushed, to),
+    cut(to: string, steps: CutSteps = 'none') {
+      const kept = { none: null, earlier: flushed[2] ?? null, all: read()[2] ?? null }[steps];
+      return copy([...flushed.slice(0, 2), kept], to);
+    },
     kill: (to: string) => copy(read(), to),
   };
   return disk;
