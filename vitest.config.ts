@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { configDefaults, defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
@@ -50,34 +51,46 @@ const ALONE = [
  * first, so that none is left when all others have ended, and not at once: most of them wait, and two cores would be idle.
  */
 const LONG = [
-  'dispatch/habits',
-  'e2e/restart',
-  'dispatch/waking',
-  'dispatch/warm',
-  'dispatch/registrations',
-  'dispatch/durations',
-  'examples/clients',
-  'dispatch/faults',
-  'dispatch/fleet',
-  'e2e/backup',
-  'e2e/kill',
-  'e2e/own-prompt-ids',
-  'fuzz/rest',
-  'studio/mask',
-  'dispatch/running-limits',
-  'studio/live',
-  'dispatch/poison',
-  'e2e/many-gateways',
-  'cli/terminal',
-  'chaos/chaos',
-  'cli/connection',
-  'webhooks/many-gateways',
-  'e2e/rolling-restart',
-  'dispatch/names',
-  'dispatch/lost-claims',
-  'e2e/start',
-  'dispatch/missing-files',
-].map(name => `/test/${name}.`);
+  'test/dispatch/habits.test.ts',
+  'test/chaos/chaos.test.ts',
+  'test/dispatch/warm.test.ts',
+  'test/dispatch/waking.test.ts',
+  'test/e2e/backup.test.ts',
+  'test/dispatch/faults.test.ts',
+  'test/adapters/redis/ledger.test.ts',
+  'test/dispatch/registrations.test.ts',
+  'test/dispatch/durations.test.ts',
+  'test/e2e/own-prompt-ids.test.ts',
+  'test/e2e/kill.test.ts',
+  'test/examples/clients.test.ts',
+  'test/dispatch/fleet.test.ts',
+  'test/e2e/restart.test.ts',
+  'test/studio/mask.test.ts',
+  'test/dispatch/running-limits.test.ts',
+  'test/cli/connection.test.ts',
+  'test/e2e/start.test.ts',
+  'test/e2e/rolling-restart.test.ts',
+  'test/dispatch/poison.test.ts',
+  'test/webhooks/many-gateways.test.ts',
+  'test/studio/live.test.ts',
+  'test/client/package.test.ts',
+  'test/dispatch/missing-files.test.ts',
+  'test/cli/workflows/sources.test.ts',
+  'test/fuzz/rest.fuzz.test.ts',
+  'test/studio/accessibility.test.ts',
+  'test/dispatch/lost-claims.test.ts',
+  'test/webhooks/webhooks.test.ts',
+  'test/cli/terminal.test.ts',
+  'test/e2e/many-gateways.test.ts',
+  'test/dispatch/names.test.ts',
+  'test/cli/jobs.test.ts',
+  'test/adapters/redis/away.test.ts',
+  'test/fuzz/direct.fuzz.test.ts',
+  'test/telemetry/traces.test.ts',
+  'test/cli/demo.test.ts',
+  'test/client/client.test.ts',
+  'test/install.test.ts',
+];
 
 /** The share of the other files that start before the last of the long ones. */
 const BETWEEN = 0.7;
@@ -88,13 +101,16 @@ class LongOnesSpread extends BaseSequencer {
     // Files with a process of their own stay first.
     const alone = sorted.filter(({ project }) => project.config.isolate);
     const shared = sorted.filter(({ project }) => !project.config.isolate);
-    const long = LONG.flatMap(name => shared.filter(({ moduleId }) => moduleId.includes(name)));
+    const long = LONG.flatMap(name => shared.filter(({ moduleId }) => moduleId.endsWith(`/${name}`)));
     const others = shared.filter(file => !long.includes(file));
     const each = Math.ceil((others.length * BETWEEN) / Math.max(1, long.length));
     const mixed = long.flatMap((file, at) => [file, ...others.slice(at * each, (at + 1) * each)]);
     return [...alone, ...mixed, ...others.slice(long.length * each)];
   }
 }
+
+const missing = LONG.filter(name => !existsSync(new URL(name, import.meta.url)));
+if (missing.length > 0) throw new Error(`LONG names files that are not there: ${missing.join(', ')}`);
 
 export default defineConfig(({ mode }) => ({
   test: {
