@@ -167,6 +167,18 @@ describe('scaffoldManifest, for a graph of primitives', () => {
     expect(manifest.images).toMatchObject([{ slot: 1, required: true, target: { node: '5' } }]);
   });
 
+  it('takes no name of an image for a prompt', () => {
+    const graph = exported();
+    Object.assign(graph['7']?.inputs ?? {}, { prompt: ['14', 0] });
+    // As a node that describes an image.
+    graph['14'] = { class_type: 'Describe', inputs: { input: ['5', 0] } };
+    const adapted = adaptGraph(graph);
+    expect(adapted.changes).toContain(
+      'node 7 (TextEncodeQwenImageEditPlus) now takes prompt from the request instead of a computed one',
+    );
+    expect(scaffold(adapted.graph).manifest.inputs.prompt).toEqual({ node: '7', input: 'prompt' });
+  });
+
   it('finds the parts of a SamplerCustomAdvanced', () => {
     const graph = adaptGraph(exported()).graph;
     graph['10'] = {

@@ -35,6 +35,9 @@ const TAKES_TEXT = /text|string|prompt|value|any|instruction|caption|^(input|str
 /** Classes whose business is text. */
 const TEXT_NODE = /text|string|prompt|primitive|literal|concat|constant/i;
 
+/** Classes whose constant is the name of a file, whatever their output goes to. */
+const LOADS_FILE = /^LoadImage/;
+
 /** More nodes in a row than any graph has between a value and what uses it. */
 const MAX_HOPS = 40;
 
@@ -55,6 +58,7 @@ function constantOf(graph: Graph, id: string, wanted: Wanted, visited: Set<strin
   if (node === undefined || visited.has(id) || visited.size >= MAX_HOPS) return null;
   visited.add(id);
   if (wanted.type === 'number' && COMPUTES.test(node.class_type)) return null;
+  if (LOADS_FILE.test(node.class_type)) return null;
   const inputs = Object.entries(node.inputs);
   const links = inputs.flatMap(([name, value]) => (isLink(value) && leadsOn(name, wanted) ? [value[0]] : []));
   const own = ownConstant(graph, id, wanted);
