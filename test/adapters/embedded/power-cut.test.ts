@@ -224,6 +224,24 @@ describe('steps of a run', () => {
     expect(existsSync(`${path}-steps`)).toBe(false);
   });
 
+  it('are in their batch, its jobs and those of lanes without a holder', async () => {
+    const world = new World();
+    const { ledger } = world;
+    const job = aJob({ batch: { id: 'b', index: 0 } });
+    await ledger.batches.submit({ id: 'b', owner: null, createdAt: 1, total: 1 }, [job], OPEN);
+    const claimed = advance(job, claim('e#0'));
+    const started = advance(claimed, { type: 'started', at: 6 });
+    await ledger.commit(claimed, job.revision, null);
+    await ledger.commit(started, claimed.revision, null);
+    const { step: last, progress } = await step(ledger, started, 40);
+    const { jobs } = await ledger.batches.jobs({ batch: 'b', statuses: null, first: 1 });
+    expect(jobs[0]?.step).toBe(last);
+    expect((await ledger.stranded(0))[0]?.step).toBe(last);
+    // In tenths of a percent.
+    expect((await ledger.batches.read('b'))?.reached).toBe(progress * 10);
+    await world.close();
+  });
+
   it('are in whatever is read', async () => {
     const world = new World();
     const { ledger } = world;
