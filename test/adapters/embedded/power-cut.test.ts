@@ -201,7 +201,9 @@ describe('steps of a run', () => {
   it('survive a kill while the next is written', async () => {
     const world = new World();
     const job = await step(world.ledger, await running(world.ledger), 9);
-    appendFileSync(`${world.disk.path}-steps`, '{"id":"');
+    // Cut short after an inner object, so that it ends as a whole line does.
+    const line = `${job.id} ${job.revision} {"revision":${job.revision + 1},"step":10,"preview":{"sequence":9}`;
+    appendFileSync(`${world.disk.path}-steps`, line);
     await world.end('kill');
     expect((await world.stored())[0]).toMatchObject({ step: 9, progress: job.progress });
     await world.close();
