@@ -82,8 +82,12 @@ export function openEmbeddedLedger({
   const group = createGroupCommit({
     transact,
     async sync() {
-      storeSteps();
-      await sync(log).catch(rejectAsAway);
+      try {
+        storeSteps();
+        await sync(log);
+      } catch (error) {
+        throw asAway(error);
+      }
     },
   });
   const { flush } = group;
@@ -329,7 +333,8 @@ export function openEmbeddedLedger({
   };
 }
 
-/** Rejects as `StoreUnavailable` what the disk could not store. */
-function rejectAsAway(error: NodeJS.ErrnoException): never {
-  throw new StoreUnavailable(`The job file cannot be flushed: ${error.message}`, error.code ?? 'EIO');
+/** An error of the disk as `StoreUnavailable`, whether of a flush or of SQLite. */
+function asAway(error: unknown): unknown {
+  if (!(error instanceof Error && 'code' in error)) return error;
+  return new StoreUnavailable(`The job file cannot be flushed: ${error.message}`, String(error.code));
 }

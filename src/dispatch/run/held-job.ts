@@ -80,7 +80,7 @@ export function createPreviewKeeper(previews: Previews, perSecond: number, now: 
         .then(({ width, height }) => ({ width, height }))
         .catch(() => null);
       if (size === null) return;
-      // Neither does a revision come again when a power cut takes some of them.
+      // A count of previews would begin again where a power cut took it back to; a revision is never used twice.
       const sequence = held.job.revision + 1;
       try {
         await previews.put(held.job.id, { sequence, mimeType, bytes });
