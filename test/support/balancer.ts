@@ -1,7 +1,7 @@
 import { Agent, createServer, request as send } from 'node:http';
 import { connect } from 'node:net';
 import { pipeline } from 'node:stream';
-import { listen } from './servers.ts';
+import { listen, passedOn } from './servers.ts';
 
 /** A reverse proxy that sends requests only to gateways that are ready. */
 export interface Balancer {
@@ -52,7 +52,7 @@ export async function startBalancer(targets: readonly string[]): Promise<Balance
     const onward = send(
       { hostname: target.hostname, port: target.port, method, path, headers, agent },
       answer => {
-        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
         response.flushHeaders();
         pipeline(answer, response, () => {});
       },

@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingHttpHeaders, request as send } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
-import { listen } from './servers.ts';
+import { listen, passedOn } from './servers.ts';
 
 /** A TCP proxy whose connections a test can cut. */
 export interface CutProxy {
@@ -180,7 +180,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       });
     }
     const onward = send({ hostname, port, method, path, headers }, answer => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
       answer.pipe(response);
     });
     onward.once('error', () => response.destroy());

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { listen } from '../servers.ts';
+import { listen, passedOn } from '../servers.ts';
 import { waitForEnd } from '../watch.ts';
 
 const run = promisify(execFile);
@@ -75,7 +75,7 @@ export async function startDocumentedAddresses(
     const outgoing = request(gateway + pathname + search, { method: incoming.method, headers });
     outgoing.end(body);
     const [answer] = await once(outgoing, 'response');
-    response.writeHead(answer.statusCode, answer.headers);
+    response.writeHead(answer.statusCode, passedOn(answer.headers));
     answer.pipe(response);
   }
 

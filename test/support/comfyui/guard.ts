@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { connect } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Certified } from '../outbound/certificate.ts';
-import { listen } from '../servers.ts';
+import { listen, passedOn } from '../servers.ts';
 
 /** What a guard demands. */
 export interface GuardOptions {
@@ -56,7 +56,7 @@ export async function startGuard(target: string, options: GuardOptions): Promise
     requests += 1;
     const { method, url: path, headers } = request;
     const onward = send({ hostname, port, method, path, headers }, answer => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
       answer.pipe(response);
     });
     onward.once('error', () => response.destroy());

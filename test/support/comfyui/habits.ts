@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse, request as sen
 import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
-import { listen } from '../servers.ts';
+import { listen, passedOn } from '../servers.ts';
 
 /** What a proxy in front of an engine, or an engine of another age, does differently. All are off at the start. */
 export interface Habits {
@@ -99,12 +99,12 @@ export async function startHabitProxy(target: string, initial: Partial<Habits> =
               habits.losePromptAnswers -= 1;
               response.destroy();
             } else {
-              response.writeHead(answer.statusCode ?? 502, answer.headers).end(bytes);
+              response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers)).end(bytes);
             }
           });
           return;
         }
-        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
         answer.once('error', () => response.destroy()).pipe(response);
       },
     );
