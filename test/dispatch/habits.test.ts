@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { z } from 'zod';
 import type { SandboxOptions } from '../../src/sandbox/server.ts';
 import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyui/habits.ts';
@@ -8,27 +8,23 @@ import { fetchJson, postGraphQL, submit } from '../support/requests.ts';
 import { samplesOf } from '../support/scrape.ts';
 import { type Snapshot, waitForEnd, waitUntil, watchOverSse } from '../support/watch.ts';
 
-const closers: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
 interface Stage {
   readonly rig: Rig;
   readonly engine: TestEngine;
   readonly proxy: HabitProxy;
 }
 
-/** A gateway in front of a sandbox behind a proxy with habits. */
+/** A gateway in front of a sandbox behind a proxy with habits, until the test ends. */
 async function start(
+  { onTestFinished }: TestContext,
   habits: Partial<Habits>,
   options: SandboxOptions = {},
   settings: Record<string, string> = {},
 ): Promise<Stage> {
   const engine = await startTestEngine({ stepMs: 20, ...options });
-  closers.push(() => engine.stop());
+  onTestFinished(() => engine.stop());
   const proxy = await startHabitProxy(engine.url, habits);
-  closers.push(() => proxy.stop());
+  onTestFinished(() => proxy.stop());
   const rig = await startRig({
     COMFYUI_URL: proxy.url,
     WATCHDOG: '200ms',
@@ -36,7 +32,7 @@ async function start(
     ENGINE_PROBE: '300ms',
     ...settings,
   });
-  closers.push(() => rig.close());
+  onTestFinished(() => rig.close());
   return { rig, engine, proxy };
 }
 
@@ -74,8 +70,8 @@ async function reconciliations(rig: Rig): Promise<Record<string, number>> {
 const expectDone = (job: Snapshot): void =>
   expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1, progress: 100 });
 
-describe('an engine whose history does not tell the end', () => {
-  it.each<[string, Partial<Habits>]>([
+describe.concurrent('an engine whose history does not tell the end', () => {
+  it.for<[string, Partial<Habits>]>([
     ['is empty', { emptyHistory: true }],
     ['is forbidden', { answers: [{ method: 'GET', path: /^\/history/, status: 403 }] }],
     ['is not found', { answers: [{ method: 'GET', path: /^\/history/, status: 404 }] }],
@@ -83,8 +79,8 @@ describe('an engine whose history does not tell the end', () => {
     ['cannot be read, nor the queue', { answers: [{ path: /^\/(history|queue)/, status: 403 }] }],
   ])(
     'because it %s: the images that events named are fetched, and the prompt runs once',
-    async (_, habits) => {
-      const { rig, engine } = await start(habits);
+    async ([, habits], context) => {
+      const { rig, engine } = await start(context, habits);
       const id = await edit(rig);
       expectDone(await waitForEnd(rig.url, id));
       expect(await executions(engine)).toEqual([1]);
@@ -92,8 +88,8 @@ describe('an engine whose history does not tell the end', () => {
     },
   );
 
-  it('fails a job with the reason that an event told', async () => {
-    const { rig, engine } = await start({ emptyHistory: true });
+  it('fails a job with the reason that an event told', async context => {
+    const { rig, engine } = await start(context, { emptyHistory: true });
     await engine.fault({ failNode: { class: 'VAEDecode', message: 'tensor mismatch' } });
     expect(await waitForEnd(rig.url, await edit(rig))).toMatchObject({
       status: 'ERROR',
@@ -102,16 +98,16 @@ describe('an engine whose history does not tell the end', () => {
     });
   });
 
-  it('and whose events were lost: the image is found by its name', async () => {
-    const { rig, engine } = await start({ emptyHistory: true });
+  it('and whose events were lost: the image is found by its name', async context => {
+    const { rig, engine } = await start(context, { emptyHistory: true });
     await engine.fault({ loseEvents: ['executed', 'execution_success', 'executing_null'] });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(await executions(engine)).toEqual([1]);
     expect(await reconciliations(rig)).toEqual({ images: 1 });
   });
 
-  it('nor events nor files: the job runs again, and no one says that the engine was restarted', async () => {
-    const { rig, engine } = await start({
+  it('nor events nor files: the job runs again, and no one says that the engine was restarted', async context => {
+    const { rig, engine } = await start(context, {
       emptyHistory: true,
       answers: [{ path: /^\/view/, status: 404 }],
     });
@@ -123,8 +119,8 @@ describe('an engine whose history does not tell the end', () => {
     expect(JSON.stringify(await eventsOf(rig, id))).not.toContain('restarted');
   });
 
-  it('says that the engine was restarted when it was', async () => {
-    const { rig, engine } = await start({});
+  it('says that the engine was restarted when it was', async context => {
+    const { rig, engine } = await start(context, {});
     const id = await edit(rig, 10);
     await waitUntil(rig.url, id, ({ step }) => (step ?? 0) >= 2);
     await engine.fault({ restart: true, restartMs: 200 });
@@ -136,9 +132,10 @@ describe('an engine whose history does not tell the end', () => {
   });
 });
 
-describe('images that cannot be fetched', () => {
-  it('at first: they are fetched again, and the prompt runs once', async () => {
+describe.concurrent('images that cannot be fetched', () => {
+  it('at first: they are fetched again, and the prompt runs once', async context => {
     const { rig, engine, proxy } = await start(
+      context,
       { answers: [{ path: /^\/view/, status: 502, times: 4 }] },
       {},
       { ENGINE_GRACE: '10s' },
@@ -148,8 +145,8 @@ describe('images that cannot be fetched', () => {
     expect(proxy.requests.filter(request => request === 'GET /view')).toHaveLength(5);
   });
 
-  it('at all: the job ends after three runs and says what happened', async () => {
-    const { rig } = await start({ answers: [{ path: /^\/view/, status: 502 }] });
+  it('at all: the job ends after three runs and says what happened', async context => {
+    const { rig } = await start(context, { answers: [{ path: /^\/view/, status: 502 }] });
     const job = await waitForEnd(rig.url, await edit(rig, 1));
     expect(job).toMatchObject({
       status: 'ERROR',
@@ -162,48 +159,52 @@ describe('images that cannot be fetched', () => {
     });
   });
 
-  it('can be given up by a cancel', async () => {
+  it('can be given up by a cancel', async context => {
     const { rig, proxy } = await start(
+      context,
       { answers: [{ path: /^\/view/, status: 502 }] },
       {},
       { ENGINE_GRACE: '1h' },
     );
     const id = await edit(rig, 1);
-    await expect.poll(() => proxy.requests.includes('GET /view'), { timeout: 10_000 }).toBe(true);
+    await context.expect.poll(() => proxy.requests.includes('GET /view'), { timeout: 10_000 }).toBe(true);
     expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
   });
 });
 
-describe('an engine whose WebSocket does not open', () => {
-  it.each<[string, Habits['webSockets']]>([
+describe.concurrent('an engine whose WebSocket does not open', () => {
+  it.for<[string, Habits['webSockets']]>([
     ['is forbidden', { status: 403 }],
     ['is cut', 'reset'],
     ['gets no answer', 'silence'],
-  ])('because it %s: jobs are followed by polling, and the engine stays READY', async (_, webSockets) => {
-    const { rig, engine } = await start({ webSockets }, { stepMs: 40 });
-    await expect.poll(async () => (await engineOf(rig))?.state).toBe('READY');
-    const states = new Set<string | undefined>();
-    // Long enough for a poll to find it running.
-    const id = await edit(rig, 40);
-    const snapshots = await watchOverSse(rig.url, id, async () => {
-      states.add((await engineOf(rig))?.state);
-    });
-    const job = snapshots.at(-1);
-    expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1 });
-    expect(snapshots.some(({ status }) => status === 'PROCESSING')).toBe(true);
-    expect(snapshots.every(({ step, preview }) => step === null && preview === null)).toBe(true);
-    expect([...states]).toEqual(['READY']);
-    expect(await executions(engine)).toEqual([1]);
-    expect(await reconciliations(rig)).toMatchObject({ end: 1 });
-    expect(await eventsOf(rig, id)).toContainEqual({
-      event: 'started',
-      detail: 'no events of the engine arrive: no steps and no previews',
-    });
-  });
+  ])(
+    'because it %s: jobs are followed by polling, and the engine stays READY',
+    async ([, webSockets], context) => {
+      const { rig, engine } = await start(context, { webSockets }, { stepMs: 40 });
+      await context.expect.poll(async () => (await engineOf(rig))?.state).toBe('READY');
+      const states = new Set<string | undefined>();
+      // Long enough for a poll to find it running.
+      const id = await edit(rig, 40);
+      const snapshots = await watchOverSse(rig.url, id, async () => {
+        states.add((await engineOf(rig))?.state);
+      });
+      const job = snapshots.at(-1);
+      expect(job).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+      expect(snapshots.some(({ status }) => status === 'PROCESSING')).toBe(true);
+      expect(snapshots.every(({ step, preview }) => step === null && preview === null)).toBe(true);
+      expect([...states]).toEqual(['READY']);
+      expect(await executions(engine)).toEqual([1]);
+      expect(await reconciliations(rig)).toMatchObject({ end: 1 });
+      expect(await eventsOf(rig, id)).toContainEqual({
+        event: 'started',
+        detail: 'no events of the engine arrive: no steps and no previews',
+      });
+    },
+  );
 
-  it('says so, and is used again as soon as it opens', async () => {
-    const { rig, proxy } = await start({ webSockets: { status: 502 } }, { stepMs: 40 });
-    await expect
+  it('says so, and is used again as soon as it opens', async context => {
+    const { rig, proxy } = await start(context, { webSockets: { status: 502 } }, { stepMs: 40 });
+    await context.expect
       .poll(() => engineOf(rig), { timeout: 10_000 })
       .toEqual({
         state: 'READY',
@@ -220,21 +221,26 @@ describe('an engine whose WebSocket does not open', () => {
     proxy.adopt({ webSockets: null });
     // The running job gets its events, and so does the next.
     await waitUntil(rig.url, id, ({ step }) => step !== null);
-    await expect.poll(() => liveOf(rig, id)).toBe(true);
-    await expect.poll(() => engineOf(rig)).toEqual({ state: 'READY', reason: null, live: true });
+    await context.expect.poll(() => liveOf(rig, id)).toBe(true);
+    await context.expect.poll(() => engineOf(rig)).toEqual({ state: 'READY', reason: null, live: true });
     await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' });
     const next = await watchOverSse(rig.url, await edit(rig, 20));
     expect(next.some(({ step }) => step !== null)).toBe(true);
     expect(next.some(({ preview }) => preview !== null)).toBe(true);
   });
 
-  it('can be canceled, and a slow run without events is not taken for one without progress', async () => {
-    const { rig, engine } = await start({ webSockets: 'reset' }, { stepMs: 60 }, { STALL_TIMEOUT: '500ms' });
+  it('can be canceled, and a slow run without events is not taken for one without progress', async context => {
+    const { rig, engine } = await start(
+      context,
+      { webSockets: 'reset' },
+      { stepMs: 60 },
+      { STALL_TIMEOUT: '500ms' },
+    );
     expectDone(await waitForEnd(rig.url, await edit(rig, 25)));
     const id = await edit(rig, 100);
     await waitUntil(rig.url, id, ({ status }) => status === 'PROCESSING');
     expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
-    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+    await context.expect.poll(async () => (await engine.stats()).running).toBeNull();
   });
 });
 
@@ -243,9 +249,9 @@ async function liveOf(rig: Rig, id: string): Promise<unknown> {
   return z.object({ job: z.object({ live: z.boolean().nullable() }) }).parse(data).job.live;
 }
 
-describe('an engine that numbers its prompts itself', () => {
-  it('runs a job once, with steps and previews, and the job has the engine’s id', async () => {
-    const { rig, engine, proxy } = await start({ ownPromptIds: true });
+describe.concurrent('an engine that numbers its prompts itself', () => {
+  it('runs a job once, with steps and previews, and the job has the engine’s id', async context => {
+    const { rig, engine, proxy } = await start(context, { ownPromptIds: true });
     const id = await edit(rig, 10);
     const snapshots = await watchOverSse(rig.url, id);
     expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
@@ -255,11 +261,11 @@ describe('an engine that numbers its prompts itself', () => {
     expect((await fetchJson(`${rig.url}/status/${id}`)).body.prompt_id).toBe(proxy.promptIds[0]);
   });
 
-  it.each(['legacy', '0.8.0'] as const)('stops only our prompt on a cancel (%s)', async version => {
-    const { rig, engine, proxy } = await start({ ownPromptIds: true }, { version, stepMs: 40 });
+  it.for(['legacy', '0.8.0'] as const)('stops only our prompt on a cancel (%s)', async (version, context) => {
+    const { rig, engine, proxy } = await start(context, { ownPromptIds: true }, { version, stepMs: 40 });
     const [running, waiting] = [await edit(rig, 100), await edit(rig, 100)];
     await waitUntil(rig.url, running, ({ step }) => (step ?? 0) > 1);
-    await expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
+    await context.expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
     expect((await fetch(`${rig.url}/jobs/${waiting}`, { method: 'DELETE' })).status).toBe(200);
     expect((await engine.stats()).pending).toEqual([]);
     expect((await engine.stats()).running).toBe(proxy.promptIds[0]);
@@ -267,37 +273,40 @@ describe('an engine that numbers its prompts itself', () => {
     expect((await engine.stats()).running).toBeNull();
   });
 
-  it('is not given a prompt twice when its answer was lost', async () => {
-    const { rig, engine } = await start({ ownPromptIds: true, losePromptAnswers: 1 });
+  it('is not given a prompt twice when its answer was lost', async context => {
+    const { rig, engine } = await start(context, { ownPromptIds: true, losePromptAnswers: 1 });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(await executions(engine)).toEqual([1]);
   });
 
-  it('is not given one twice when its answer was lost and the prompt ended before it was looked for', async () => {
-    const { rig, engine } = await start({ ownPromptIds: true, losePromptAnswers: 1 }, { stepMs: 0 });
+  it('is not given one twice when its answer was lost and the prompt ended before it was looked for', async context => {
+    const { rig, engine } = await start(context, { ownPromptIds: true, losePromptAnswers: 1 }, { stepMs: 0 });
     expectDone(await waitForEnd(rig.url, await edit(rig, 1)));
     expect(await executions(engine)).toEqual([1]);
   });
 });
 
-describe('an engine that rejects some requests', () => {
-  it('POST /prompt for ever: the job ends after a few tries and says why, and the engine is not asked to run it', async () => {
-    const { rig, engine } = await start({ answers: [{ method: 'POST', path: /^\/prompt/, status: 403 }] });
+describe.concurrent('an engine that rejects some requests', () => {
+  it('POST /prompt for ever: the job ends after a few tries and says why, and the engine is not asked to run it', async context => {
+    const { rig, engine } = await start(context, {
+      answers: [{ method: 'POST', path: /^\/prompt/, status: 403 }],
+    });
     const job = await waitForEnd(rig.url, await edit(rig));
     expect(job).toMatchObject({ status: 'ERROR', attempt: 0, error: { code: 'ENGINE_LOST' } });
     expect(job.error?.message).toBe('Given up after 3 lost runs; the last one: POST /prompt answered 403');
     expect((await engine.stats()).prompts).toBe(0);
   });
 
-  it('POST /prompt with 502 once, although it took the prompt: it is found, and runs once', async () => {
-    const { rig, engine } = await start({ spoilPromptAnswers: 1 });
+  it('POST /prompt with 502 once, although it took the prompt: it is found, and runs once', async context => {
+    const { rig, engine } = await start(context, { spoilPromptAnswers: 1 });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(await executions(engine)).toEqual([1]);
     expect(await reconciliations(rig)).toMatchObject({ prompt: 1 });
   });
 
-  it.each([500, 503])('POST /upload/image with %i a few times: it is sent again', async status => {
+  it.for([500, 503])('POST /upload/image with %i a few times: it is sent again', async (status, context) => {
     const { rig, proxy } = await start(
+      context,
       { answers: [{ path: /^\/upload/, status, times: 3 }] },
       {},
       { ENGINE_GRACE: '10s' },
@@ -306,47 +315,50 @@ describe('an engine that rejects some requests', () => {
     expect(proxy.requests.filter(request => request === 'POST /upload/image')).toHaveLength(4);
   });
 
-  it('POST /upload/image because the image is too large: the job says so', async () => {
-    const { rig, proxy } = await start({ answers: [{ path: /^\/upload/, status: 413 }] });
+  it('POST /upload/image because the image is too large: the job says so', async context => {
+    const { rig, proxy } = await start(context, { answers: [{ path: /^\/upload/, status: 413 }] });
     const job = await waitForEnd(rig.url, await edit(rig));
     expect(job).toMatchObject({ status: 'ERROR', error: { code: 'INPUT_TOO_LARGE' } });
     expect(job.error?.message).toMatch(/^The engine does not take input image 1: \d+ bytes are too many$/);
     expect(proxy.requests.filter(request => request === 'POST /upload/image')).toHaveLength(1);
   });
 
-  it('GET /object_info for a while: it is DOWN with the reason, then READY, and its jobs complete', async () => {
-    const { rig } = await start({ answers: [{ path: /^\/object_info/, status: 500, times: 4 }] });
+  it('GET /object_info for a while: it is DOWN with the reason, then READY, and its jobs complete', async context => {
+    const { rig } = await start(context, { answers: [{ path: /^\/object_info/, status: 500, times: 4 }] });
     const id = await edit(rig);
-    await expect
+    await context.expect
       .poll(() => engineOf(rig), { interval: 20 })
       .toMatchObject({ state: 'DOWN', reason: 'GET /object_info answered 500' });
     expectDone(await waitForEnd(rig.url, id));
   });
 
-  it('GET /queue: a cancel still stops the prompt', async () => {
+  it('GET /queue: a cancel still stops the prompt', async context => {
     const { rig, engine } = await start(
+      context,
       { answers: [{ method: 'GET', path: /^\/queue/, status: 403 }] },
       { stepMs: 40 },
     );
     const id = await edit(rig, 100);
     await waitUntil(rig.url, id, ({ step }) => (step ?? 0) > 1);
     expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
-    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+    await context.expect.poll(async () => (await engine.stats()).running).toBeNull();
   });
 
-  it('POST /queue: a cancel still interrupts the prompt', async () => {
+  it('POST /queue: a cancel still interrupts the prompt', async context => {
     const { rig, engine } = await start(
+      context,
       { answers: [{ method: 'POST', path: /^\/queue/, status: 403 }] },
       { stepMs: 40 },
     );
     const id = await edit(rig, 100);
     await waitUntil(rig.url, id, ({ step }) => (step ?? 0) > 1);
     expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
-    await expect.poll(async () => (await engine.stats()).running).toBeNull();
+    await context.expect.poll(async () => (await engine.stats()).running).toBeNull();
   });
 
-  it('POST /interrupt: the job is canceled in bounded time, and the engine is set aside until its prompt ends', async () => {
+  it('POST /interrupt: the job is canceled in bounded time, and the engine is set aside until its prompt ends', async context => {
     const { rig, engine } = await start(
+      context,
       { answers: [{ path: /^\/interrupt/, status: 404 }] },
       { stepMs: 60 },
       { STOP_TIMEOUT: '500ms' },
@@ -359,7 +371,7 @@ describe('an engine that rejects some requests', () => {
       { id },
     );
     expect(data).toEqual({ cancelJob: { status: 'CANCELED' } });
-    await expect
+    await context.expect
       .poll(() => engineOf(rig))
       .toMatchObject({
         state: 'SET_ASIDE',
