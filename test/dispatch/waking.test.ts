@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { z } from 'zod';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';
 import { MODELS, workflowPerModel } from '../support/comfyui/workflow-per-model.ts';
@@ -14,7 +14,7 @@ import { type Rig, startRig } from '../support/gateway.ts';
 import { recordLog } from '../support/log.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
 import { as, fetchJson, postJson, submit } from '../support/requests.ts';
-import { startRedis, type TestRedis, withClient } from '../support/stores/redis.ts';
+import { startRedis } from '../support/stores/redis.ts';
 import { eventually, waitForEnd } from '../support/watch.ts';
 
 const KEY = 'qee_engine';
@@ -23,21 +23,16 @@ const SECRET = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
 const HOUR = '1h';
 const SCRIPT = fileURLToPath(new URL('../../deploy/comfyui/scale.py', import.meta.url));
 
-let redis: TestRedis;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
+/** The URL of a Redis for one test. */
+async function redisUrl(context: TestContext): Promise<string> {
+  const redis = await startRedis();
+  context.onTestFinished(() => redis.stop());
+  return redis.url;
+}
 
-const closers: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-  await withClient(redis.url, client => client.flushall());
-});
-
-async function receive(answer?: Answering): Promise<Receiver> {
+async function receive(context: TestContext, answer?: Answering): Promise<Receiver> {
   const receiver = await startReceiver(answer);
-  closers.push(() => receiver.close());
+  context.onTestFinished(() => receiver.close());
   return receiver;
 }
 
@@ -55,7 +50,7 @@ function eventsOf({ received }: Receiver) {
   });
 }
 
-async function start(settings: Record<string, string>, log = recordLog()) {
+async function start(context: TestContext, settings: Record<string, string>, log = recordLog()) {
   const rig = await startRig(
     {
       ENGINE_KEYS,
@@ -73,16 +68,17 @@ async function start(settings: Record<string, string>, log = recordLog()) {
     closing ??= rig.close();
     return closing;
   };
-  closers.push(close);
+  context.onTestFinished(close);
   return { rig, log, close };
 }
 
 async function joinFleet(
+  context: TestContext,
   rig: Rig,
   missingModels: readonly string[] = [],
 ): Promise<{ id: string; leave: () => Promise<void> }> {
   const engine = await startTestEngine({ stepMs: 5, missingModels });
-  closers.push(() => engine.stop());
+  context.onTestFinished(() => engine.stop());
   const id = new URL(engine.url).host;
   const { status } = await postJson(`${rig.url}/engines`, { url: engine.url, ttl_seconds: 60 }, as(KEY));
   expect(status).toBe(201);
@@ -98,17 +94,17 @@ async function joinFleet(
 const waitingFor = async (rig: Rig, id: string) =>
   Object((await fetchJson(`${rig.url}/status/${id}`)).body).waiting_for;
 
-describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
-  async function store(): Promise<Record<string, string>> {
+describe.concurrent.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
+  async function store(context: TestContext): Promise<Record<string, string>> {
     const dir = await mkdtemp(join(tmpdir(), 'waking-'));
-    closers.push(() => rm(dir, { recursive: true, force: true }));
-    return { DATA_DIR: dir, ...(kind === 'redis' ? { REDIS_URL: redis.url } : {}) };
+    context.onTestFinished(() => rm(dir, { recursive: true, force: true }));
+    return { DATA_DIR: dir, ...(kind === 'redis' ? { REDIS_URL: await redisUrl(context) } : {}) };
   }
 
-  it('calls for an engine when a job waits, says so, and tells when engines are idle', async () => {
-    const receiver = await receive();
-    const settings = { ...(await store()), ENGINE_WAKE_URL: receiver.url, ENGINE_IDLE: '1s' };
-    const { rig } = await start(settings);
+  it('calls for an engine when a job waits, says so, and tells when engines are idle', async context => {
+    const receiver = await receive(context);
+    const settings = { ...(await store(context)), ENGINE_WAKE_URL: receiver.url, ENGINE_IDLE: '1s' };
+    const { rig } = await start(context, settings);
     const ids = [await submit(rig), await submit(rig)];
     const first = ids[0] ?? '';
     expect((await waitingFor(rig, first)).code).toBe('no_engines');
@@ -127,7 +123,7 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
     );
     expect(reason.message).toMatch(/^An engine was requested at .* UTC and is starting$/);
 
-    const engine = await joinFleet(rig);
+    const engine = await joinFleet(context, rig);
     for (const id of ids) expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED' });
     await receiver.heard(2);
     const [, idle] = eventsOf(receiver);
@@ -144,14 +140,14 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
     expect(new Set([call?.id, idle?.id, again?.id]).size).toBe(3);
   }, 30_000);
 
-  it('repeats a call that fails, with the same id, until it is accepted or not needed, also after a restart', async () => {
-    const receiver = await receive(n => (n < 2 ? 503 : 204));
+  it('repeats a call that fails, with the same id, until it is accepted or not needed, also after a restart', async context => {
+    const receiver = await receive(context, n => (n < 2 ? 503 : 204));
     const settings = {
-      ...(await store()),
+      ...(await store(context)),
       ENGINE_WAKE_URL: `${receiver.url}?token=hidden`,
       WEBHOOK_RETRY: '100ms',
     };
-    const one = await start(settings);
+    const one = await start(context, settings);
     const id = await submit(one.rig);
     await receiver.heard(3);
     await eventually(
@@ -172,7 +168,7 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
     expect(JSON.stringify(one.log.lines)).not.toMatch(/hidden|whsec_|CQkJ/);
     await one.close();
 
-    const two = await start(settings);
+    const two = await start(context, settings);
     await eventually(
       () => waitingFor(two.rig, id),
       wait => wait.code === 'engine_requested',
@@ -181,17 +177,17 @@ describe.each(['embedded', 'redis'] as const)('scale to zero: %s', kind => {
   }, 30_000);
 });
 
-describe('engines that are ready, without the model that jobs need', () => {
-  it('are no reason to wait for others: an engine is called for by workflow and model, a few times', async () => {
-    const receiver = await receive();
+describe.concurrent('engines that are ready, without the model that jobs need', () => {
+  it('are no reason to wait for others: an engine is called for by workflow and model, a few times', async context => {
+    const receiver = await receive(context);
     const perModel = await workflowPerModel();
-    closers.push(() => perModel.remove());
-    const { rig } = await start({
+    context.onTestFinished(() => perModel.remove());
+    const { rig } = await start(context, {
       WORKFLOWS_DIR: perModel.folder,
       ENGINE_WAKE_URL: receiver.url,
       ENGINE_WAKE_REPEAT: '100ms',
     });
-    await joinFleet(rig, [MODELS[1], MODELS[2]]);
+    await joinFleet(context, rig, [MODELS[1], MODELS[2]]);
     const edit = (workflow: string): Promise<string> => submit(rig, { workflow, steps: 1 });
     const first = await edit('model-1');
     expect(await waitForEnd(rig.url, await edit('model-0'))).toMatchObject({ status: 'COMPLETED' });
@@ -221,17 +217,17 @@ describe('engines that are ready, without the model that jobs need', () => {
     expect(calls[3]?.data).toMatchObject({ waiting: 2, workflows: ['model-1', 'model-2'] });
     expect(calls[3]?.id).not.toBe(call?.id);
 
-    await joinFleet(rig);
+    await joinFleet(context, rig);
     for (const id of [first, second]) {
       expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED' });
     }
   }, 60_000);
 });
 
-describe('deploy/comfyui/scale.py', () => {
-  it('runs a command once for each need, and takes no call that is not signed', async () => {
+describe.concurrent('deploy/comfyui/scale.py', () => {
+  it('runs a command once for each need, and takes no call that is not signed', async context => {
     const dir = await mkdtemp(join(tmpdir(), 'waking-'));
-    closers.push(() => rm(dir, { recursive: true, force: true }));
+    context.onTestFinished(() => rm(dir, { recursive: true, force: true }));
     const [started, tries] = [join(dir, 'started'), join(dir, 'tries')];
     const child = spawn('python3', [SCRIPT], {
       env: {
@@ -243,7 +239,7 @@ describe('deploy/comfyui/scale.py', () => {
         STOP: 'false',
       },
     });
-    closers.push(async () => {
+    context.onTestFinished(async () => {
       child.kill();
       await once(child, 'exit');
     });
@@ -252,7 +248,7 @@ describe('deploy/comfyui/scale.py', () => {
     const forged = await fetch(url, { method: 'POST', body: '{"type":"engines.wanted"}' });
     expect(forged.status).toBe(401);
 
-    const { rig, log } = await start({ ENGINE_WAKE_URL: url, ENGINE_WAKE_REPEAT: '100ms' });
+    const { rig, log } = await start(context, { ENGINE_WAKE_URL: url, ENGINE_WAKE_REPEAT: '100ms' });
     await submit(rig);
     const call = await eventually(
       () => readFile(started, 'utf8').catch(() => ''),
@@ -268,20 +264,20 @@ describe('deploy/comfyui/scale.py', () => {
   }, 30_000);
 });
 
-describe('two gateways of a Redis', () => {
-  it('make each call together, and one more when the first gets no answer', async () => {
-    const receiver = await receive(n => (n === 0 ? 'silent' : 204));
+describe.concurrent('two gateways of a Redis', () => {
+  it('make each call together, and one more when the first gets no answer', async context => {
+    const receiver = await receive(context, n => (n === 0 ? 'silent' : 204));
     const dir = await mkdtemp(join(tmpdir(), 'waking-'));
-    closers.push(() => rm(dir, { recursive: true, force: true }));
+    context.onTestFinished(() => rm(dir, { recursive: true, force: true }));
     const settings = {
       DATA_DIR: dir,
-      REDIS_URL: redis.url,
+      REDIS_URL: await redisUrl(context),
       ENGINE_WAKE_URL: receiver.url,
       WEBHOOK_TIMEOUT: '1s',
       WEBHOOK_RETRY: '100ms',
       ENGINE_IDLE: '2s',
     };
-    const [a, b] = await Promise.all([start(settings), start(settings)]);
+    const [a, b] = await Promise.all([start(context, settings), start(context, settings)]);
     const id = await submit(a.rig);
     for (const { rig } of [a, b]) {
       await eventually(
@@ -290,7 +286,7 @@ describe('two gateways of a Redis', () => {
       );
     }
     expect(eventsOf(receiver).map(({ data }) => data.call)).toEqual([1, 2]);
-    await joinFleet(b.rig);
+    await joinFleet(context, b.rig);
     expect(await waitForEnd(a.rig.url, id)).toMatchObject({ status: 'COMPLETED' });
     await receiver.heard(3);
     expect(eventsOf(receiver).map(({ type }) => type)).toEqual([
