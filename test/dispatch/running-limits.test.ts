@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { z } from 'zod';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
@@ -57,24 +57,24 @@ const cancel = async (url: string, id: string) =>
   expect((await fetch(`${url}/jobs/${id}/cancel`, { method: 'POST', headers: alice })).status).toBe(200);
 const me = async (url: string) => (await fetchJson(`${url}/me`, { headers: alice })).body;
 
-async function twoEngines(stepMs: number): Promise<TestEngine[]> {
+async function twoEngines(context: TestContext, stepMs: number): Promise<TestEngine[]> {
   const engines = [await startTestEngine({ stepMs }), await startTestEngine({ stepMs })];
-  onTestFinished(async () => {
+  context.onTestFinished(async () => {
     for (const engine of engines) await engine.stop();
   });
   return engines;
 }
 
-async function aFolder(): Promise<string> {
+async function aFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'limits-'));
-  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  context.onTestFinished(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-describe('a caller that may have one job running', () => {
-  it('has its next one waiting beside an idle lane, which runs those of others meanwhile', async () => {
-    const rig = await startRig(settings(1, await twoEngines(STEP_MS)));
-    onTestFinished(() => rig.close());
+describe.concurrent('a caller that may have one job running', () => {
+  it('has its next one waiting beside an idle lane, which runs those of others meanwhile', async context => {
+    const rig = await startRig(settings(1, await twoEngines(context, STEP_MS)));
+    context.onTestFinished(() => rig.close());
     const first = await submit(rig, LONG, alice);
     const second = await submitByGraphQL(rig, { steps: 1 }, alice);
     const third = await submit(rig, {}, alice);
@@ -114,9 +114,9 @@ describe('a caller that may have one job running', () => {
     expect(await me(rig.url)).toMatchObject({ used: { running_jobs: 0, waiting_jobs: 0 } });
   });
 
-  it('gets the edits of a batch one after another', async () => {
-    const rig = await startRig(settings(1, await twoEngines(5)));
-    onTestFinished(() => rig.close());
+  it('gets the edits of a batch one after another', async context => {
+    const rig = await startRig(settings(1, await twoEngines(context, 5)));
+    context.onTestFinished(() => rig.close());
     const edit = { image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 3, megapixels: 0.1 };
     const { body } = await postJson(
       `${rig.url}/edit-images`,
@@ -140,47 +140,44 @@ describe('a caller that may have one job running', () => {
     expect(times.flat()).toEqual(times.flat().toSorted());
   });
 
-  it('has another one running as soon as a restarted gateway allows two', async () => {
-    const engines = await twoEngines(STEP_MS);
-    const DATA_DIR = await aFolder();
+  it('has another one running as soon as a restarted gateway allows two', async context => {
+    const engines = await twoEngines(context, STEP_MS);
+    const DATA_DIR = await aFolder(context);
     const before = await startRig({ ...settings(1, engines), DATA_DIR });
     const [first, second] = [await submit(before, LONG, alice), await submit(before, LONG, alice)];
     await seen(before.url, first, isRunning);
     await seen(before.url, second, isLimited);
     await before.close();
     const after = await startRig({ ...settings(2, engines), DATA_DIR });
-    onTestFinished(() => after.close());
+    context.onTestFinished(() => after.close());
     await seen(after.url, second, isRunning);
     expect(await read(after.url, first)).toMatchObject({ status: 'PROCESSING' });
     expect(await me(after.url)).toMatchObject({ limits: { running_jobs: 2 }, used: { running_jobs: 2 } });
   });
 });
 
-describe('gateways that share a Redis', () => {
-  let redis: Awaited<ReturnType<typeof startRedis>>;
+describe.concurrent('gateways that share a Redis', () => {
   let images: Awaited<ReturnType<typeof startImageServer>>;
   beforeAll(async () => {
-    redis = await startRedis({ aof: true });
     images = await startImageServer();
   });
-  afterAll(async () => {
-    await images.close();
-    await redis.stop();
-  });
+  afterAll(() => images.close());
 
-  async function gateways() {
-    const DATA_DIR = await aFolder();
+  async function gateways(context: TestContext) {
+    const redis = await startRedis({ aof: true });
+    context.onTestFinished(() => redis.stop());
+    const DATA_DIR = await aFolder(context);
     const shared = { REDIS_URL: redis.url, LEASE: '2s', DATA_DIR };
     return {
       async start(overrides: Record<string, string>): Promise<Rig> {
         const rig = await startRig({ ...shared, ...overrides });
-        onTestFinished(() => rig.close());
+        context.onTestFinished(() => rig.close());
         return rig;
       },
       /** One that can be killed. */
       async startProcess(overrides: Record<string, string>): Promise<GatewayProcess> {
         const gateway = await startGatewayProcess(DATA_DIR, { ...shared, ...overrides });
-        onTestFinished(async () => void (await gateway.end('SIGKILL')));
+        context.onTestFinished(async () => void (await gateway.end('SIGKILL')));
         return gateway;
       },
     };
@@ -188,9 +185,9 @@ describe('gateways that share a Redis', () => {
 
   it('count a job of a killed gateway until it ends on another one, and no longer', {
     timeout: 90_000,
-  }, async () => {
-    const engines = await twoEngines(STEP_MS);
-    const { start, startProcess } = await gateways();
+  }, async context => {
+    const engines = await twoEngines(context, STEP_MS);
+    const { start, startProcess } = await gateways(context);
     // Its lanes have nothing to do.
     const face = await start({ ...settings(1, []), COMFYUI_URL: 'http://127.0.0.1:9' });
     const dying = await startProcess(settings(1, engines));
@@ -214,9 +211,9 @@ describe('gateways that share a Redis', () => {
 
   it('let all jobs of a caller run once they are started without its limit', {
     timeout: 90_000,
-  }, async () => {
-    const engines = await twoEngines(STEP_MS);
-    const { start, startProcess } = await gateways();
+  }, async context => {
+    const engines = await twoEngines(context, STEP_MS);
+    const { start, startProcess } = await gateways(context);
     const before = await startProcess(settings(1, engines));
     const target = { url: before.url, images };
     const first = await submit(target, LONG, alice);

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { type HabitProxy, type Habits, startHabitProxy } from '../support/comfyui/habits.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type GatewayProcess, type Rig, startGatewayProcess, startRig } from '../support/gateway.ts';
@@ -9,30 +9,25 @@ import { startImageServer } from '../support/image-server.ts';
 import { fetchJson, submit } from '../support/requests.ts';
 import { waitForEnd, waitUntil } from '../support/watch.ts';
 
-const closers: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
 /** An engine with habits, a gateway that can be killed, and one that follows it on the same data. */
-async function stage(habits: Partial<Habits>) {
+async function stage(context: TestContext, habits: Partial<Habits>) {
   const engine: TestEngine = await startTestEngine({ stepMs: 100 });
-  closers.push(() => engine.stop());
+  context.onTestFinished(() => engine.stop());
   const proxy: HabitProxy = await startHabitProxy(engine.url, habits);
-  closers.push(() => proxy.stop());
+  context.onTestFinished(() => proxy.stop());
   const images = await startImageServer();
-  closers.push(() => images.close());
+  context.onTestFinished(() => images.close());
   const dataDir = await mkdtemp(join(tmpdir(), 'own-ids-'));
-  closers.push(() => rm(dataDir, { recursive: true, force: true }));
+  context.onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
   const settings = { COMFYUI_URL: proxy.url, WATCHDOG: '200ms', ENGINE_PROBE: '300ms' };
   async function start(): Promise<GatewayProcess> {
     const gateway = await startGatewayProcess(dataDir, settings);
-    closers.push(() => gateway.end('SIGKILL'));
+    context.onTestFinished(async () => void (await gateway.end('SIGKILL')));
     return gateway;
   }
   async function resume(): Promise<Rig> {
     const rig = await startRig({ ...settings, DATA_DIR: dataDir });
-    closers.push(() => rig.close());
+    context.onTestFinished(() => rig.close());
     return rig;
   }
   return { engine, proxy, images, start, resume };
@@ -41,11 +36,11 @@ async function stage(habits: Partial<Habits>) {
 // Processes start slowly on a busy machine.
 const TIMEOUT_MS = 60_000;
 
-describe('a gateway that is killed, on an engine that numbers its prompts itself', {
+describe.concurrent('a gateway that is killed, on an engine that numbers its prompts itself', {
   timeout: TIMEOUT_MS,
 }, () => {
-  it('resumes the run under the engine’s id', async () => {
-    const { engine, proxy, images, start, resume } = await stage({ ownPromptIds: true });
+  it('resumes the run under the engine’s id', async context => {
+    const { engine, proxy, images, start, resume } = await stage(context, { ownPromptIds: true });
     const first = await start();
     const id = await submit({ url: first.url, images }, { steps: 100 });
     await waitUntil(first.url, id, ({ step }) => (step ?? 0) >= 2);
@@ -57,20 +52,20 @@ describe('a gateway that is killed, on an engine that numbers its prompts itself
     expect((await fetchJson(`${second.url}/status/${id}`)).body.prompt_id).toBe(proxy.promptIds[0]);
   });
 
-  it.each([
+  it.for<[string, number]>([
     ['while the prompt runs', 100],
     ['and the prompt has ended meanwhile', 1],
-  ])('before it got the engine’s id, %s: finds the prompt by its client id', async (_, steps) => {
-    const { engine, proxy, images, start, resume } = await stage({
+  ])('before it got the engine’s id, %s: finds the prompt by its client id', async ([, steps], context) => {
+    const { engine, proxy, images, start, resume } = await stage(context, {
       ownPromptIds: true,
       holdPromptAnswers: 1,
     });
     const first = await start();
     const id = await submit({ url: first.url, images }, { steps });
-    await expect.poll(() => proxy.promptIds.length, { timeout: 10_000 }).toBe(1);
+    await context.expect.poll(() => proxy.promptIds.length, { timeout: 10_000 }).toBe(1);
     await first.end('SIGKILL');
     if (steps === 1) {
-      await expect
+      await context.expect
         .poll(async () => Object.keys((await engine.stats()).completed).length, { timeout: 10_000 })
         .toBe(1);
     }
