@@ -1,24 +1,24 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { sharedRedis } from '../support/stores/redis.ts';
 import { type Snapshot, watchOverWebSocket } from '../support/watch.ts';
 
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
 /**
  * An engine on which decoding takes far more of the time than the manifest says, and loading the given milliseconds. What a busy
  * machine adds to the other nodes must not outweigh decoding.
  */
-async function slowToDecode(
-  context: TestContext,
-  loaderMs = 100,
-  encoderMs = 100,
-  decodeMs = 1_500,
-): Promise<TestEngine> {
+async function slowToDecode(loaderMs = 100, encoderMs = 100, decodeMs = 1_500): Promise<TestEngine> {
   const engine = await startTestEngine({ stepMs: 0 });
-  context.onTestFinished(() => engine.stop());
+  closers.push(() => engine.stop());
   await engine.fault({
     durations: {
       CLIPLoader: { ms: loaderMs },
@@ -31,17 +31,13 @@ async function slowToDecode(
   return engine;
 }
 
-async function folder(context: TestContext): Promise<string> {
+async function folder(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'durations-'));
-  context.onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  closers.push(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
 
-async function gatewayOn(
-  context: TestContext,
-  engine: TestEngine,
-  settings: Record<string, string> = {},
-): Promise<Rig> {
+async function gatewayOn(engine: TestEngine, settings: Record<string, string> = {}): Promise<Rig> {
   const rig = await startRig({ COMFYUI_URL: engine.url, ...settings });
   let open = true;
   const { close } = rig;
@@ -49,7 +45,7 @@ async function gatewayOn(
     if (open) await close();
     open = false;
   };
-  context.onTestFinished(closeOnce);
+  closers.push(closeOnce);
   return { ...rig, close: closeOnce };
 }
 
@@ -74,9 +70,9 @@ function whenDecoding(snapshots: readonly Snapshot[]): number {
   return snapshots.find(({ stage }) => stage === 'DECODING')?.progress ?? Number.NaN;
 }
 
-describe.concurrent('the percentage tells the time that a run takes', () => {
-  it('from the second run of a shape on, without a stage that goes back or a percentage that falls', async context => {
-    const rig = await gatewayOn(context, await slowToDecode(context));
+describe('the percentage tells the time that a run takes', () => {
+  it('from the second run of a shape on, without a stage that goes back or a percentage that falls', async () => {
+    const rig = await gatewayOn(await slowToDecode());
     expect(whenDecoding(await edit(rig))).toBeGreaterThan(80);
     const second = await edit(rig);
     expect(whenDecoding(second)).toBeLessThan(60);
@@ -89,8 +85,8 @@ describe.concurrent('the percentage tells the time that a run takes', () => {
     expect(stages.slice(3)).toEqual(stages.slice(3).filter(stage => stage === 'SAVING'));
   });
 
-  it('moves while a long node reports nothing', async context => {
-    const rig = await gatewayOn(context, await slowToDecode(context));
+  it('moves while a long node reports nothing', async () => {
+    const rig = await gatewayOn(await slowToDecode());
     await edit(rig);
     const decoding = (await edit(rig)).filter(
       ({ stage, status }) => stage === 'DECODING' && status === 'PROCESSING',
@@ -98,35 +94,35 @@ describe.concurrent('the percentage tells the time that a run takes', () => {
     expect(new Set(decoding.map(({ progress }) => progress)).size).toBeGreaterThan(1);
   });
 
-  it('in the first run of another shape, from the nearest one that ran', async context => {
-    const rig = await gatewayOn(context, await slowToDecode(context));
+  it('in the first run of another shape, from the nearest one that ran', async () => {
+    const rig = await gatewayOn(await slowToDecode());
     await edit(rig);
     expect(whenDecoding(await edit(rig, { steps: 8, megapixels: 0.3 }))).toBeLessThan(70);
   });
 
-  it('after a restart of the gateway, which keeps what it learned beside its jobs', async context => {
-    const engine = await slowToDecode(context);
-    const DATA_DIR = await folder(context);
-    const first = await gatewayOn(context, engine, { DATA_DIR });
+  it('after a restart of the gateway, which keeps what it learned beside its jobs', async () => {
+    const engine = await slowToDecode();
+    const DATA_DIR = await folder();
+    const first = await gatewayOn(engine, { DATA_DIR });
     await edit(first);
     await first.close();
-    expect(whenDecoding(await edit(await gatewayOn(context, engine, { DATA_DIR })))).toBeLessThan(60);
+    expect(whenDecoding(await edit(await gatewayOn(engine, { DATA_DIR })))).toBeLessThan(60);
   });
 
-  it('in a gateway that shares Redis with the one that learned it', async context => {
+  it('in a gateway that shares Redis with the one that learned it', async () => {
     const redis = await sharedRedis();
-    context.onTestFinished(() => redis.stop());
-    const engine = await slowToDecode(context);
+    closers.push(() => redis.stop());
+    const engine = await slowToDecode();
     const settings = { REDIS_URL: redis.url };
-    const first = await gatewayOn(context, engine, settings);
+    const first = await gatewayOn(engine, settings);
     await edit(first);
     await first.close();
-    expect(whenDecoding(await edit(await gatewayOn(context, engine, settings)))).toBeLessThan(60);
+    expect(whenDecoding(await edit(await gatewayOn(engine, settings)))).toBeLessThan(60);
   });
 
-  it('when a restarted engine loads its models again', async context => {
-    const engine = await slowToDecode(context, 300, 4_000, 600);
-    const rig = await gatewayOn(context, engine);
+  it('when a restarted engine loads its models again', async () => {
+    const engine = await slowToDecode(300, 4_000, 600);
+    const rig = await gatewayOn(engine);
     await edit(rig);
     await edit(rig);
     await engine.fault({ restart: true, restartMs: 50 });

@@ -1,20 +1,24 @@
-import { describe, expect, it, type TestContext } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { SandboxOptions } from '../../src/sandbox/server.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { type Snapshot, watchOverWebSocket } from '../support/watch.ts';
 
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
 const IMPATIENT = { WATCHDOG: '200ms', ENGINE_GRACE: '1s', ENGINE_PROBE: '300ms' };
 
 async function start(
-  context: TestContext,
   engines: readonly SandboxOptions[],
   settings: Record<string, string> = {},
 ): Promise<{ rig: Rig; engines: TestEngine[] }> {
   const started: TestEngine[] = [];
   for (const options of engines) {
     const engine = await startTestEngine({ stepMs: 20, ...options });
-    context.onTestFinished(() => engine.stop());
+    closers.push(() => engine.stop());
     started.push(engine);
   }
   const rig = await startRig({
@@ -22,7 +26,7 @@ async function start(
     ...IMPATIENT,
     ...settings,
   });
-  context.onTestFinished(() => rig.close());
+  closers.push(() => rig.close());
   return { rig, engines: started };
 }
 
@@ -75,8 +79,8 @@ function expectHonest(snapshots: readonly Snapshot[]): void {
   }
 }
 
-describe.concurrent('missed events do not matter', () => {
-  it.for<[string, Record<string, unknown>]>([
+describe('missed events do not matter', () => {
+  it.each([
     ['sockets are cut', { dropSockets: true }],
     ['sockets go deaf', { deafSockets: true }],
     ['the end is not told', { loseEvents: ['execution_success', 'executing_null', 'executed', 'status'] }],
@@ -85,8 +89,8 @@ describe.concurrent('missed events do not matter', () => {
     ['the history comes late', { lateHistory: 400 }],
     ['answers are slow', { slowHttp: 150 }],
     ['connections are refused for a while', { refuseHttp: 600 }],
-  ])('%s: the job completes, executed once', async ([, faults], context) => {
-    const { rig, engines } = await start(context, [{}]);
+  ])('%s: the job completes, executed once', async (_, faults) => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     const id = await submit(rig);
     const snapshots = await watch(rig, id, () => engine.fault(faults));
@@ -95,16 +99,16 @@ describe.concurrent('missed events do not matter', () => {
     expect(Object.values((await engine.stats()).executed)).toEqual([1]);
   });
 
-  it('an accepted prompt whose response was lost is found, not submitted again', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('an accepted prompt whose response was lost is found, not submitted again', async () => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ losePromptAnswer: 1 });
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED', attempt: 1 });
     expect((await engine.stats()).prompts).toBe(1);
   });
 
-  it('events and previews of other prompts are ignored', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('events and previews of other prompts are ignored', async () => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     const stranger = await (
       await fetch(`${engine.url}/prompt`, {
@@ -122,9 +126,9 @@ describe.concurrent('missed events do not matter', () => {
   });
 });
 
-describe.concurrent('a restarted engine', () => {
-  it('has its jobs run again, and their logs say so', async context => {
-    const { rig, engines } = await start(context, [{}]);
+describe('a restarted engine', () => {
+  it('has its jobs run again, and their logs say so', async () => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     const ids = [await submit(rig), await submit(rig)];
     const [first, second] = await Promise.all([
@@ -137,8 +141,8 @@ describe.concurrent('a restarted engine', () => {
     expectHonest(first);
   });
 
-  it('is not killed forever by a job that kills it each time', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('is not killed forever by a job that kills it each time', async () => {
+    const { rig, engines } = await start([{}]);
     await (await one(engines)).fault({ crashOnPrompt: 'poison', restartMs: 100 });
     const id = await submit(rig, { prompt: 'poison' });
     expect(last(await watch(rig, id))).toMatchObject({
@@ -149,31 +153,31 @@ describe.concurrent('a restarted engine', () => {
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('may be unreachable when the gateway starts', async context => {
+  it('may be unreachable when the gateway starts', async () => {
     const gone = await startTestEngine();
     const { port } = new URL(gone.url);
     await gone.stop();
     const rig = await startRig({ COMFYUI_URL: gone.url, ...IMPATIENT });
-    context.onTestFinished(() => rig.close());
+    closers.push(() => rig.close());
     const id = await submit(rig);
     const watching = watch(rig, id);
     const back = await startTestEngine({ port: Number(port) });
-    context.onTestFinished(() => back.stop());
+    closers.push(() => back.stop());
     expect(last(await watching)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
   });
 });
 
-describe.concurrent('failures have error codes', () => {
-  it('out of memory: the engine frees memory, and the job runs once more', async context => {
-    const { rig, engines } = await start(context, [{}]);
+describe('failures have error codes', () => {
+  it('out of memory: the engine frees memory, and the job runs once more', async () => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ outOfMemory: 1 });
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED', attempt: 2 });
     expect((await engine.stats()).frees).toBe(1);
   });
 
-  it('out of memory again: the job fails with its size and number of images', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('out of memory again: the job fails with its size and number of images', async () => {
+    const { rig, engines } = await start([{}]);
     await (await one(engines)).fault({ outOfMemory: 2 });
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({
       status: 'ERROR',
@@ -181,8 +185,8 @@ describe.concurrent('failures have error codes', () => {
     });
   });
 
-  it('a node that raises: its class and message are reported, the traceback only in debug', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('a node that raises: its class and message are reported, the traceback only in debug', async () => {
+    const { rig, engines } = await start([{}]);
     const message = 'tensor mismatch in /opt/ComfyUI/secret/model.py';
     await (await one(engines)).fault({ failNode: { class: 'VAEDecode', message } });
     const id = await submit(rig);
@@ -194,8 +198,8 @@ describe.concurrent('failures have error codes', () => {
     expect(await (await fetch(`${rig.url}/status/${id}`)).text()).not.toContain('secret');
   });
 
-  it('an engine that lacks a model or a node is UNFIT with the reason, and the job goes to another', async context => {
-    const { rig, engines } = await start(context, [
+  it('an engine that lacks a model or a node is UNFIT with the reason, and the job goes to another', async () => {
+    const { rig, engines } = await start([
       { missingModels: ['qwen_image_vae.safetensors'] },
       {},
       { missingNodes: ['TextEncodeQwenImageEditPlus'] },
@@ -220,15 +224,12 @@ describe.concurrent('failures have error codes', () => {
   });
 });
 
-describe.concurrent('time limits fail the job and free the engine', () => {
+describe('time limits fail the job and free the engine', () => {
   // A stall is five times the longest pause of the run before it, which is long on a busy machine.
   it('no progress: the job fails, the stuck engine is set aside, another goes on', {
     timeout: 60_000,
-  }, async context => {
-    const { rig, engines } = await start(context, [{}, {}], {
-      STALL_TIMEOUT: '600ms',
-      STOP_TIMEOUT: '1500ms',
-    });
+  }, async () => {
+    const { rig, engines } = await start([{}, {}], { STALL_TIMEOUT: '600ms', STOP_TIMEOUT: '1500ms' });
     const id = await submit(rig, { steps: 40 });
     const job = last(
       await watch(rig, id, async () => {
@@ -243,8 +244,8 @@ describe.concurrent('time limits fail the job and free the engine', () => {
     expect(last(await watch(rig, await submit(rig)))).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('run time: the prompt is interrupted at the engine', async context => {
-    const { rig, engines } = await start(context, [{ stepMs: 50 }], { RUN_TIMEOUT: '700ms' });
+  it('run time: the prompt is interrupted at the engine', async () => {
+    const { rig, engines } = await start([{ stepMs: 50 }], { RUN_TIMEOUT: '700ms' });
     const job = last(await watch(rig, await submit(rig, { steps: 100 })));
     expect(job).toMatchObject({
       status: 'ERROR',
@@ -255,15 +256,15 @@ describe.concurrent('time limits fail the job and free the engine', () => {
     expect(stats.running).toBeNull();
   });
 
-  it('slow steps are not a stall', async context => {
-    const { rig } = await start(context, [{ stepMs: 400 }], { STALL_TIMEOUT: '1s' });
+  it('slow steps are not a stall', async () => {
+    const { rig } = await start([{ stepMs: 400 }], { STALL_TIMEOUT: '1s' });
     expect(last(await watch(rig, await submit(rig, { steps: 5 })))).toMatchObject({ status: 'COMPLETED' });
   });
 });
 
-describe.concurrent('cancel', () => {
-  it('stops only our prompt on an engine that cannot target an interrupt', async context => {
-    const { rig, engines } = await start(context, [{ version: 'legacy', stepMs: 40 }]);
+describe('cancel', () => {
+  it('stops only our prompt on an engine that cannot target an interrupt', async () => {
+    const { rig, engines } = await start([{ version: 'legacy', stepMs: 40 }]);
     const engine = await one(engines);
     const stranger = await (
       await fetch(`${engine.url}/prompt`, {
@@ -272,10 +273,10 @@ describe.concurrent('cancel', () => {
       })
     ).json();
     const waiting = await submit(rig, { steps: 30 });
-    await context.expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
+    await expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
     expect((await cancel(rig, waiting)).data?.cancelJob.status).toBe('CANCELED');
     expect((await engine.stats()).interrupted).toEqual({});
-    await context.expect
+    await expect
       .poll(async () => (await engine.stats()).completed[stranger.prompt_id], { timeout: 10_000 })
       .toBe(1);
 
@@ -285,12 +286,12 @@ describe.concurrent('cancel', () => {
     expect(Object.values((await engine.stats()).interrupted)).toEqual([1]);
   });
 
-  it('works while images are uploaded to the engine', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('works while images are uploaded to the engine', async () => {
+    const { rig, engines } = await start([{}]);
     const engine = await one(engines);
     await engine.fault({ slowHttp: 300 });
     const id = await submit(rig);
-    await context.expect
+    await expect
       .poll(
         async () =>
           (
@@ -309,9 +310,9 @@ describe.concurrent('cancel', () => {
   });
 });
 
-describe.concurrent('many engines', () => {
-  it('an idle one takes the next job', async context => {
-    const { rig, engines } = await start(context, [{}, {}, {}]);
+describe('many engines', () => {
+  it('an idle one takes the next job', async () => {
+    const { rig, engines } = await start([{}, {}, {}]);
     const ids = await Promise.all([1, 2, 3].map(() => submit(rig)));
     await Promise.all(ids.map(id => watch(rig, id)));
     const executed = await Promise.all(
@@ -320,10 +321,10 @@ describe.concurrent('many engines', () => {
     expect(executed).toEqual([1, 1, 1]);
   });
 
-  it.for(['legacy', '0.8.0'] as const)(
+  it.each(['legacy', '0.8.0'] as const)(
     'one that speaks the protocol of %s reports every step',
-    async (version, context) => {
-      const { rig } = await start(context, [{ version }]);
+    async version => {
+      const { rig } = await start([{ version }]);
       const reported = new Set<string>();
       // A watcher that is late gets the newest step only, so one job may not show all.
       for (let jobs = 0; jobs < 10 && reported.size < 5; jobs += 1) {

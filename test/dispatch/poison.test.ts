@@ -1,4 +1,4 @@
-import { describe, expect, it, type TestContext } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { SandboxOptions } from '../../src/sandbox/server.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
@@ -6,16 +6,20 @@ import { type Rig, startRig } from '../support/gateway.ts';
 import { fetchJson, postGraphQL, submit } from '../support/requests.ts';
 import { type Snapshot, waitForEnd, waitUntil } from '../support/watch.ts';
 
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
 /** A gateway with engines on which a prompt with the word "poison" kills its engine. */
 async function start(
-  context: TestContext,
   engines: readonly SandboxOptions[],
   settings: Record<string, string> = {},
 ): Promise<{ rig: Rig; engines: TestEngine[] }> {
   const started: TestEngine[] = [];
   for (const options of engines) {
     const engine = await startTestEngine({ stepMs: 20, ...options });
-    context.onTestFinished(() => engine.stop());
+    closers.push(() => engine.stop());
     await engine.fault({ crashOnPrompt: 'poison' });
     started.push(engine);
   }
@@ -26,7 +30,7 @@ async function start(
     ENGINE_PROBE: '300ms',
     ...settings,
   });
-  context.onTestFinished(() => rig.close());
+  closers.push(() => rig.close());
   return { rig, engines: started };
 }
 
@@ -53,9 +57,9 @@ async function drain(rig: Rig, engine: TestEngine | undefined, drained: boolean)
   );
 }
 
-describe.concurrent('a job that kills its engine', () => {
-  it('ends after three runs, and the job that only waited behind it completes in its first', async context => {
-    const { rig } = await start(context, [{}]);
+describe('a job that kills its engine', () => {
+  it('ends after three runs, and the job that only waited behind it completes in its first', async () => {
+    const { rig } = await start([{}]);
     const [bad, good] = [await poison(rig), await harmless(rig)];
     const [killer, bystander] = await ends(rig, [bad, good]);
     expect(killer).toMatchObject({ status: 'ERROR', attempt: 3, error: { code: 'ENGINE_LOST' } });
@@ -65,8 +69,8 @@ describe.concurrent('a job that kills its engine', () => {
     expect((await fetchJson(`${rig.url}/debug/job/${good}`)).body).toMatchObject({ attempt: 1 });
   });
 
-  it('runs alone after its first loss, so that others behind it are lost once at most', async context => {
-    const { rig, engines } = await start(context, [{}]);
+  it('runs alone after its first loss, so that others behind it are lost once at most', async () => {
+    const { rig, engines } = await start([{}]);
     const bad = await poison(rig);
     const others = await Promise.all([1, 2, 3].map(() => harmless(rig)));
     const [killer, ...bystanders] = await ends(rig, [bad, ...others]);
@@ -78,8 +82,8 @@ describe.concurrent('a job that kills its engine', () => {
     expect(Object.values((await engines[0]?.stats())?.completed ?? {})).toEqual(others.map(() => 1));
   });
 
-  it('is tried on another engine after its first loss', async context => {
-    const { rig, engines } = await start(context, [{}, {}]);
+  it('is tried on another engine after its first loss', async () => {
+    const { rig, engines } = await start([{}, {}]);
     const [first, healthy] = engines;
     await healthy?.fault({ crashOnPrompt: null });
     await drain(rig, healthy, true);
@@ -90,16 +94,16 @@ describe.concurrent('a job that kills its engine', () => {
     expect(Object.keys((await first?.stats())?.executed ?? {})).toHaveLength(1);
   });
 
-  it('is not stuck when every engine was lost under it', async context => {
-    const { rig } = await start(context, [{}, {}]);
+  it('is not stuck when every engine was lost under it', async () => {
+    const { rig } = await start([{}, {}]);
     const ids = [await poison(rig), await harmless(rig), await poison(rig), await harmless(rig)];
     const all = await ends(rig, ids);
     expect(all.map(({ status }) => status)).toEqual(['ERROR', 'COMPLETED', 'ERROR', 'COMPLETED']);
     for (const { status, attempt } of all) expect(attempt).toBe(status === 'COMPLETED' ? 1 : 3);
   });
 
-  it('can be canceled while it waits to have the engine for itself', async context => {
-    const { rig, engines } = await start(context, [{ stepMs: 100 }]);
+  it('can be canceled while it waits to have the engine for itself', async () => {
+    const { rig, engines } = await start([{ stepMs: 100 }]);
     const [bad, good] = [await poison(rig), await submit(rig, { prompt: 'harmless', steps: 60 })];
     await waitUntil(rig.url, bad, ({ attempt, status }) => attempt === 1 && status === 'QUEUED');
     const answer = await fetch(`${rig.url}/jobs/${bad}`, { method: 'DELETE' });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { DEFAULT_PREFIX } from '../../src/adapters/redis/keys.ts';
 import { openStore as openGatewayStore } from '../../src/adapters/store.ts';
@@ -19,15 +19,14 @@ beforeAll(async () => {
 afterAll(() => workflows.remove());
 
 /** An engine with room for one model. */
-async function startEngine(context: TestContext, stepMs = 5): Promise<TestEngine> {
+async function startEngine(stepMs = 5): Promise<TestEngine> {
   const engine = await startTestEngine({ stepMs, modelLoadMs: LOAD_MS });
-  context.onTestFinished(() => engine.stop());
+  onTestFinished(() => engine.stop());
   return engine;
 }
 
 /** A gateway with one lane for each of the engines. */
 async function startOn(
-  context: TestContext,
   engines: readonly TestEngine[],
   settings: Record<string, string> = {},
   open = openGatewayStore,
@@ -39,13 +38,13 @@ async function startOn(
     ...settings,
   };
   const rig = await startRig(all, createLog('silent'), open);
-  context.onTestFinished(() => rig.close());
+  onTestFinished(() => rig.close());
   return rig;
 }
 
-async function start(context: TestContext, settings: Record<string, string> = {}, stepMs = 5) {
-  const engine = await startEngine(context, stepMs);
-  return { rig: await startOn(context, [engine], settings), engine };
+async function start(settings: Record<string, string> = {}, stepMs = 5) {
+  const engine = await startEngine(stepMs);
+  return { rig: await startOn([engine], settings), engine };
 }
 
 /** How often each engine loaded each model. */
@@ -68,29 +67,27 @@ async function orderOf(rig: Rig, models: readonly number[]): Promise<number[]> {
     .map(({ request }) => Number(request.workflow.replace('model-', '')));
 }
 
-describe.concurrent('an engine with one model in memory', () => {
-  it('runs the jobs that need it first, and loads each other model once', {
-    timeout: 60_000,
-  }, async context => {
-    const { rig, engine } = await start(context);
+describe('an engine with one model in memory', () => {
+  it('runs the jobs that need it first, and loads each other model once', { timeout: 60_000 }, async () => {
+    const { rig, engine } = await start();
     expect(await orderOf(rig, [0, 1, 0, 1, 0])).toEqual([0, 0, 0, 1, 1]);
     expect((await engine.stats()).loads).toEqual({ [MODELS[0]]: 1, [MODELS[1]]: 1 });
   });
 
-  it('keeps the order of the queue without patience', { timeout: 60_000 }, async context => {
-    const { rig } = await start(context, { MODEL_PATIENCE: '0s' });
+  it('keeps the order of the queue without patience', { timeout: 60_000 }, async () => {
+    const { rig } = await start({ MODEL_PATIENCE: '0s' });
     expect(await orderOf(rig, [0, 1, 0])).toEqual([0, 1, 0]);
   });
 
-  it('is expected to load the model that a waiting job needs', { timeout: 60_000 }, async context => {
+  it('is expected to load the model that a waiting job needs', { timeout: 60_000 }, async () => {
     // The long run outlasts several rounds of estimates, which come every half second.
-    const { rig } = await start(context, {}, 60);
+    const { rig } = await start({}, 60);
     for (const model of [1, 0]) await waitForEnd(rig.url, await edit(rig, model));
     // It runs for long, with the model of the last one.
     const running = await edit(rig, 0, 100);
     const [other, same] = [await edit(rig, 1), await edit(rig, 0)];
     const socket = await openSocket(rig.url);
-    context.onTestFinished(() => socket.socket.close());
+    onTestFinished(() => socket.socket.close());
     const query = 'subscription ($id: ID!) { jobProgress(jobId: $id) { status etaSeconds } }';
     const etaOf = async (id: string): Promise<number> => {
       socket.send({ id, type: 'subscribe', payload: { query, variables: { id } } });
@@ -108,12 +105,12 @@ describe.concurrent('an engine with one model in memory', () => {
   });
 });
 
-it.concurrent('a job goes to the idle lane that has its model, also when another one asks first', {
+it('a job goes to the idle lane that has its model, also when another one asks first', {
   timeout: 60_000,
-}, async context => {
-  const engines = [await startEngine(context), await startEngine(context)];
+}, async () => {
+  const engines = [await startEngine(), await startEngine()];
   // No lane is notified of an arrival, as before a notification has come: each asks when it becomes idle, and every two seconds.
-  const rig = await startOn(context, engines, {}, async options => {
+  const rig = await startOn(engines, {}, async options => {
     const store = await openGatewayStore(options);
     return { ...store, ledger: { ...store.ledger, onWaiting: () => () => {} } };
   });
@@ -139,14 +136,13 @@ async function parked(url: string): Promise<Map<string, number>> {
   );
 }
 
-describe.concurrent('two gateways of a Redis', () => {
+describe('two gateways of a Redis', () => {
   /** Three engines with room for one model and one lane each, and a gateway that takes their lanes first. */
-  async function startBoth(context: TestContext) {
+  async function startBoth() {
     const redis = await startRedis();
-    context.onTestFinished(() => redis.stop());
-    const engines = await Promise.all(MODELS.map(() => startEngine(context)));
-    const start = () =>
-      startOn(context, engines, { REDIS_URL: redis.url, LEASE: '2s', ENGINE_PROBE: '300ms' });
+    onTestFinished(() => redis.stop());
+    const engines = await Promise.all(MODELS.map(() => startEngine()));
+    const start = () => startOn(engines, { REDIS_URL: redis.url, LEASE: '2s', ENGINE_PROBE: '300ms' });
     const first = await start();
     /** Runs a job of each model, one after another. */
     const runEach = async (rig: Rig, models: readonly number[]): Promise<void> => {
@@ -156,14 +152,13 @@ describe.concurrent('two gateways of a Redis', () => {
     return { engines, redisUrl: redis.url, first, start, runEach };
   }
 
-  it.for<[string, boolean]>([
+  it.each([
     ['ran beside the first', true],
     ['starts after the first', false],
   ])(
     'share what engines have loaded: one that %s loads nothing again',
-    { timeout: 90_000 },
-    async ([, beside], context) => {
-      const { engines, redisUrl, first, start, runEach } = await startBoth(context);
+    async (_, beside) => {
+      const { engines, redisUrl, first, start, runEach } = await startBoth();
       const before = await loadsOf(engines);
       expect(before.map(Object.values)).toEqual([[1], [1], [1]]);
       const holders = await parked(redisUrl);
@@ -184,19 +179,16 @@ describe.concurrent('two gateways of a Redis', () => {
         expect(await loadsOf(engines)).toEqual(before);
       }
     },
+    90_000,
   );
 
-  it('leave a job to the one whose idle engine has its model', async context => {
+  it('leave a job to the one whose idle engine has its model', async () => {
     const redis = await startRedis();
-    context.onTestFinished(() => redis.stop());
-    const [warm, ...cold] = [
-      await startEngine(context),
-      await startEngine(context),
-      await startEngine(context),
-    ];
-    const first = await startOn(context, [warm], { REDIS_URL: redis.url });
+    onTestFinished(() => redis.stop());
+    const [warm, ...cold] = [await startEngine(), await startEngine(), await startEngine()];
+    const first = await startOn([warm], { REDIS_URL: redis.url });
     await waitForEnd(first.url, await edit(first, 0));
-    const second = await startOn(context, cold, { REDIS_URL: redis.url });
+    const second = await startOn(cold, { REDIS_URL: redis.url });
     await eventually(
       () => parked(redis.url),
       now => [...now.values()].sort().join() === '1,2',
@@ -205,10 +197,10 @@ describe.concurrent('two gateways of a Redis', () => {
     expect(await loadsOf([warm, ...cold])).toEqual([{ [MODELS[0]]: 1 }, {}, {}]);
   }, 60_000);
 
-  it('take nothing for loaded on an engine that was restarted', async context => {
-    const { engines, redisUrl } = await startBoth(context);
+  it('take nothing for loaded on an engine that was restarted', async () => {
+    const { engines, redisUrl } = await startBoth();
     const store = await openStore(redisUrl, { prefix: DEFAULT_PREFIX });
-    context.onTestFinished(() => store.close());
+    onTestFinished(() => store.close());
     const known = async () => (await store.lastClaims.read()).map(({ engine }) => engine).sort();
     const ids = engines.map(({ url }) => new URL(url).host).sort();
     expect(await known()).toEqual(ids);
