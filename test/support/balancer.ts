@@ -1,7 +1,8 @@
 import { Agent, createServer, request as send } from 'node:http';
 import { connect } from 'node:net';
 import { pipeline } from 'node:stream';
-import { listen, passedOn } from './servers.ts';
+import { passedOn } from './proxies.ts';
+import { listen } from './servers.ts';
 
 /** A reverse proxy that sends requests only to gateways that are ready. */
 export interface Balancer {

@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingHttpHeaders, request as send } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
-import { listen, passedOn } from './servers.ts';
+import { listen } from './servers.ts';
 
 /** A TCP proxy whose connections a test can cut. */
 export interface CutProxy {
@@ -232,4 +232,16 @@ function textOf(frame: Buffer): string {
   const mask = frame.subarray(2 + extended, 6 + extended);
   const body = frame.subarray(6 + extended, 6 + extended + length);
   return Buffer.from(body.map((byte, index) => byte ^ (mask[index % 4] ?? 0))).toString();
+}
+
+/**
+ * The headers of a response that a proxy passes on: without those about the connection to the server (RFC 9110, section 7.6.1).
+ * A client that gets its `Keep-Alive` reuses connections that the proxy is about to close.
+ */
+export function passedOn({
+  connection: _,
+  'keep-alive': __,
+  ...headers
+}: IncomingHttpHeaders): IncomingHttpHeaders {
+  return headers;
 }

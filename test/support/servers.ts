@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { createServer, type Server } from 'node:net';
 
 /** Has a server listen on a free port of loopback. Gives the port. */
@@ -18,16 +17,4 @@ export async function freePort(): Promise<number> {
   const port = await listen(server);
   await new Promise(resolve => server.close(resolve));
   return port;
-}
-
-/**
- * The headers of a response that a proxy passes on: without those about the connection to the server (RFC 9110, section 7.6.1).
- * A client that gets its `Keep-Alive` reuses connections that the proxy is about to close.
- */
-export function passedOn({
-  connection: _,
-  'keep-alive': __,
-  ...headers
-}: IncomingHttpHeaders): IncomingHttpHeaders {
-  return headers;
 }

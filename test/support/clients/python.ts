@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { listen, passedOn } from '../servers.ts';
+import { passedOn } from '../proxies.ts';
+import { listen } from '../servers.ts';
 import { waitForEnd } from '../watch.ts';
 
 const run = promisify(execFile);

@@ -3,7 +3,8 @@ import { createServer as createTlsServer } from 'node:https';
 import { connect } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Certified } from '../outbound/certificate.ts';
-import { listen, passedOn } from '../servers.ts';
+import { passedOn } from '../proxies.ts';
+import { listen } from '../servers.ts';
 
 /** What a guard demands. */
 export interface GuardOptions {

@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse, request as sen
 import { connect, type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
-import { listen, passedOn } from '../servers.ts';
+import { passedOn } from '../proxies.ts';
+import { listen } from '../servers.ts';
 
 /** What a proxy in front of an engine, or an engine of another age, does differently. All are off at the start. */
 export interface Habits {
