@@ -85,7 +85,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   adapters: ['jobs', 'concurrency', 'log', 'rate', 'version'],
   // The domain.
   jobs: ['images', 'workflows', 'concurrency'],
-  comfyui: ['outbound', 'workflows'],
+  comfyui: ['outbound', 'workflows', 'concurrency'],
   images: ['outbound', 'concurrency', 'sizes'],
   outbound: ['concurrency'],
   workflows: ['log'],

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { Agent, type Dispatcher, FormData, request } from 'undici';
 import { z } from 'zod';
+import { mapAtMost } from '../concurrency/bounded.ts';
 import { asksForHttps, NOT_HTTP, NOT_HTTPS, wrongScheme } from '../outbound/scheme.ts';
 import type { Graph } from '../workflows/graph.ts';
 import {
@@ -76,8 +77,14 @@ export interface EngineClient {
   clockAheadMs(): Promise<number | null>;
   /** Whether previews can carry the id of their prompt and feature flags are answered; older engines have no such path. */
   previewMetadata(): Promise<boolean>;
-  /** The node classes of this name, as in `object_info`; `{}` when the engine has none. */
+  /** All node classes, as GET /object_info describes them: megabytes on an engine with many node packs. */
   objectInfo(): Promise<unknown>;
+  /**
+   * The node classes of these names, described as in `objectInfo`; those that the engine lacks are left out. They are requested
+   * one by one, so that ComfyUI's only event loop is not held, and all at once where that fails: an engine may not have that
+   * path, and responds with 500 to a class whose inputs cannot be read, which it leaves out of the list of all (`server.py`).
+   */
+  nodeClasses(names: Iterable<string>): Promise<Record<string, unknown>>;
   /** Uploads an image. Returns the name for LoadImage, which may differ from the requested one. */
   upload(file: { name: string; subfolder: string; bytes: Uint8Array; mimeType: string }): Promise<string>;
   submit(prompt: { promptId: string; clientId: string; graph: Graph }): Promise<SubmitAnswer>;
@@ -109,6 +116,8 @@ export interface EngineClientOptions {
   readonly traceparent?: (() => string | null) | undefined;
 }
 
+/** Node classes that are requested at the same time, each on a connection of its own. */
+const CLASSES_AT_ONCE = 4;
 /** Entries of the history that are searched for a client id: the newest. */
 const HISTORY_ITEMS = 64;
 
@@ -230,6 +239,18 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       return false;
     },
     objectInfo: () => readJson('/object_info', json => json),
+    async nodeClasses(names) {
+      const wanted = [...names];
+      try {
+        const found = await mapAtMost(CLASSES_AT_ONCE, wanted, name =>
+          readJson(`/object_info/${encodeURIComponent(name)}`, json => classes.parse(json)),
+        );
+        return pick(Object.fromEntries(found.flatMap(some => Object.entries(some ?? {}))), wanted);
+      } catch (error) {
+        if (!(error instanceof EngineUnreachable) || error.isDown) throw error;
+        return pick(await readJson('/object_info', json => classes.parse(json)), wanted);
+      }
+    },
     async upload(file) {
       const form = new FormData();
       form.set('image', new Blob([new Uint8Array(file.bytes)], { type: file.mimeType }), file.name);
@@ -292,6 +313,12 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
     }),
     close: () => agent.destroy(),
   };
+}
+
+const classes = z.record(z.string(), z.unknown());
+
+function pick(all: Record<string, unknown>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(names.flatMap(name => (Object.hasOwn(all, name) ? [[name, all[name]]] : [])));
 }
 
 const uploaded = z.object({ name: z.string(), subfolder: z.string().catch('') });

@@ -10,6 +10,14 @@ export interface Workflow {
   graph: Graph;
 }
 
+/** The node classes that its graph can have once it is bound: its own, and those that load an alternative to one of its files. */
+export function classesOf({ graph, manifest }: Workflow): string[] {
+  const loaders = manifest.requires.models.flatMap(({ alternatives }) =>
+    alternatives.flatMap(({ loader }) => (loader === undefined ? [] : [loader.class])),
+  );
+  return [...new Set([...Object.values(graph).map(node => node.class_type), ...loaders])];
+}
+
 /** A folder that is not a usable workflow. Each problem names the file, the field, what it got and what it takes. */
 export interface BrokenWorkflow {
   name: string;

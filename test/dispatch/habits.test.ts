@@ -324,7 +324,7 @@ describe.concurrent('an engine that rejects some requests', () => {
   });
 
   it('GET /object_info for a while: it is DOWN with the reason, then READY, and its jobs complete', async context => {
-    const { rig } = await start(context, { answers: [{ path: /^\/object_info/, status: 500, times: 4 }] });
+    const { rig } = await start(context, { answers: [{ path: /^\/object_info/, status: 500, times: 20 }] });
     const id = await edit(rig);
     await context.expect
       .poll(() => engineOf(rig), { interval: 20 })

@@ -129,15 +129,26 @@ function withOptions([type, constraints]: InputConfig, more: readonly string[]):
   return constraints ? [type, constraints] : [type];
 }
 
-/** The body of GET /object_info, in which the nodes that load an image list the files that are in the input folder now. */
+/** The body of GET /object_info. */
 export function describeClasses(classes: NodeClasses, files: EngineFiles): NodeClasses {
-  const listed = Object.entries(classes)
-    .filter(([name]) => name === 'LoadImage' || name === 'LoadImageMask')
-    .map(([name, info]) => [
-      name,
-      mapInputs(info, ([type, ...rest], input) => [input === 'image' ? files.list('input') : type, ...rest]),
-    ]);
-  return { ...classes, ...Object.fromEntries(listed) };
+  return Object.fromEntries(
+    Object.entries(classes).map(([name, info]) => [name, withInputFiles(name, info, files)]),
+  );
+}
+
+/** The body of GET /object_info/{name}: empty when there is no such class. */
+export function describeClass(classes: NodeClasses, name: string, files: EngineFiles): NodeClasses {
+  const info = Object.hasOwn(classes, name) ? classes[name] : undefined;
+  return info === undefined ? {} : { [name]: withInputFiles(name, info, files) };
+}
+
+/** A node that loads an image lists the files that are in the input folder now. */
+function withInputFiles(name: string, info: NodeClass, files: EngineFiles): NodeClass {
+  if (name !== 'LoadImage' && name !== 'LoadImageMask') return info;
+  return mapInputs(info, ([type, ...rest], input) => [
+    input === 'image' ? files.list('input') : type,
+    ...rest,
+  ]);
 }
 
 /** The names of the model folders. */

@@ -1,7 +1,7 @@
 import { totalmem } from 'node:os';
 import type { Engine } from '../engine.ts';
 import { applyFaults, faultsSchema, noFaults } from '../faults.ts';
-import { describeClasses, modelFolders, modelsIn } from '../nodes/object-info.ts';
+import { describeClass, describeClasses, modelFolders, modelsIn } from '../nodes/object-info.ts';
 import { type JsonObject, parseJson } from '../wire/json.ts';
 import { empty, json, type Reply, serverError } from '../wire/reply.ts';
 import { uploadImage, viewImage } from './images.ts';
@@ -79,10 +79,8 @@ function routeNamed(engine: Engine, path: string): Reply {
   switch (name === '' || rest.length !== 1 ? '' : route) {
     case 'history':
       return json(findHistory(engine, name));
-    case 'object_info': {
-      const classes = describeClasses(engine.classes, engine.files);
-      return json(Object.hasOwn(classes, name) ? { [name]: classes[name] } : {});
-    }
+    case 'object_info':
+      return json(describeClass(engine.classes, name, engine.files));
     case 'models': {
       const models = modelsIn(engine.classes, name);
       return models === null ? empty(404) : json(models);

@@ -209,10 +209,7 @@ function takesValue(input: NodeInput, value: unknown): boolean {
       return typeof value === 'boolean';
     case 'COMBO':
       return (
-        input.options === null ||
-        input.upload ||
-        typeof value === 'object' ||
-        input.options.some(option => option === value)
+        input.options === null || typeof value === 'object' || input.options.some(option => option === value)
       );
     default:
       return !LINK_ONLY.test(input.type);
@@ -231,7 +228,8 @@ function takesOf(input: NodeInput, value?: unknown): string {
     case 'BOOLEAN':
       return 'true or false';
     case 'COMBO': {
-      const options = input.options?.map(String) ?? [];
+      if (input.options === null) return 'one of its options';
+      const options = input.options.map(String);
       if (options.length === 0) return 'one of its options, of which there are none';
       const more = options.length > 12 ? ` and ${options.length - 12} more` : '';
       const hint = typeof value === 'string' ? didYouMean(value, options) : '';

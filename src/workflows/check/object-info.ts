@@ -7,12 +7,10 @@ export interface NodeInput {
   /** `INT`, `FLOAT`, `STRING`, `BOOLEAN`, `COMBO`, or the type of a link such as `IMAGE`. */
   readonly type: string;
   readonly required: boolean;
-  /** The values of a combo; null for other types, and when the engine does not list them. */
+  /** The values of a combo; null for other types, when the engine does not list them, and where the input takes uploads. */
   readonly options: readonly OptionValue[] | null;
   readonly minimum: number | null;
   readonly maximum: number | null;
-  /** Whether the input takes uploads: `options` then lacks some files that it takes, such as those in subfolders. */
-  readonly upload: boolean;
   /** Whether the input takes only a link although its type has a widget. */
   readonly linkOnly: boolean;
 }
@@ -69,15 +67,18 @@ function parseInput(spec: unknown, required: boolean): NodeInput {
   const config: z.output<typeof configSchema> = parsed.success
     ? parsed.data
     : { min: null, max: null, options: null };
+  // Its options are the files that were uploaded so far, which may be many thousands, without those in subfolders.
+  const takesUploads = Object.entries(config).some(
+    ([key, value]) => key.endsWith('_upload') && value === true,
+  );
   const listed = Array.isArray(type) ? type : type === 'COMBO' ? config.options : null;
   return {
     type: Array.isArray(type) ? 'COMBO' : typeof type === 'string' ? type : '*',
     required,
-    options: listed?.filter(isOption) ?? null,
+    options: takesUploads ? null : (listed?.filter(isOption) ?? null),
     minimum: config.min,
     maximum: config.max,
     linkOnly: config.forceInput === true,
-    upload: Object.entries(config).some(([key, value]) => key.endsWith('_upload') && value === true),
   };
 }
 

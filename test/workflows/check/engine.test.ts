@@ -19,7 +19,6 @@ describe('parseObjectInfo', () => {
       options: ['area', 'lanczos'],
       minimum: null,
       maximum: null,
-      upload: false,
       linkOnly: false,
     };
     expect(info.get('Old')?.inputs.get('method')).toEqual(method);
@@ -107,7 +106,7 @@ describe('checkGraphAgainstEngine', () => {
       'a missing input',
       { '1': { class_type: 'LoadImage', inputs: {} } },
       'image',
-      'is missing; LoadImage takes one of example.png',
+      'is missing; LoadImage takes one of its options',
     ],
     [
       'an unknown option of a V3 combo',
