@@ -82,7 +82,7 @@ async function start(
 
   let dispatcher: Dispatcher | null = null;
   const engines = () => dispatcher?.engines() ?? [];
-  const canRun = (name: string): boolean => engines().some(engine => engine.workflows.includes(name));
+  const canRun = (name: string): boolean => dispatcher?.canRun(name) ?? false;
   const { workflows, reload } = await openWorkflows(config, log, stops, {
     canRun,
     onReloaded: () => dispatcher?.recheck(),

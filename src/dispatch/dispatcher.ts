@@ -17,6 +17,8 @@ export interface DispatcherOptions extends FleetOptions {
 export interface Dispatcher {
   /** The engines as they are now. Those that leave are among them until their last job has ended. */
   engines(): readonly MemberStatus[];
+  /** Whether one of them can run the workflow of this name, as it is now. Each submit asks: it takes no statuses of all. */
+  canRun(name: string): boolean;
   readonly changes: FleetChanges;
   /** The engine that is starting on request; null: none is. */
   requested(): RequestedEngine | null;
@@ -53,6 +55,10 @@ export async function startDispatcher(options: DispatcherOptions): Promise<Dispa
 
   return {
     engines: fleet.status,
+    canRun(name) {
+      const workflow = workflows.all().find(current => current.name === name);
+      return workflow !== undefined && fleet.engines().some(engine => engine.canRun(name, workflow.version));
+    },
     changes: changeFleet({
       records: ledger.engines,
       fleet,
