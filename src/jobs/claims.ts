@@ -116,6 +116,8 @@ export function candidateOf(job: Job, score: number, passedAt: number | null): C
 /** What the choice depends on of a lane. */
 export type ChoosingLane = Pick<AskingLane, 'engine' | 'alone' | 'warm' | 'othersCannot'> & {
   readonly cannot: Inability;
+  /** What idle engines that do not ask cannot run; empty when its own engine is idle. It leaves them what they can run. */
+  readonly leavesTo: readonly Inability[];
 };
 
 export interface Assignment {
@@ -126,6 +128,25 @@ export interface Assignment {
   /** See `ClaimResult`. */
   readonly againAt: number | null;
   readonly more: boolean;
+}
+
+/**
+ * The lanes of `lanes` that may take a job, as `assign` takes them. One call asks with a part of the idle lanes, so it says how many
+ * engines are idle: without that, jobs that come at the same time would queue up on engines that are busy by then.
+ */
+export function choosingLanes<L extends AskingLane>(
+  able: readonly L[],
+  { lanes, idle }: Pick<ClaimRequest, 'lanes' | 'idle'>,
+): (L & ChoosingLane)[] {
+  const resting = idle.flatMap(({ cannot, engines }, index) => {
+    const asking = lanes.filter(({ alone, group }) => alone && group === index).length;
+    return engines > asking ? [cannot] : [];
+  });
+  return able.map(lane => ({
+    ...lane,
+    cannot: idle[lane.group]?.cannot ?? NO_INABILITY,
+    leavesTo: lane.alone ? [] : resting,
+  }));
 }
 
 /** The change of a job that a lane takes. */
@@ -151,7 +172,7 @@ export function canRun({ names, except }: Inability, name: string, version: stri
  * A lane takes the first job that its engine may run now. A later one goes first if the engine has its models loaded, unless it
  * has a lower or higher priority, belongs to a later turn of another caller, or the other has been passed over for
  * `patienceMs`. A job whose pause has not ended waits, and one under which an engine was lost is left to other engines, though
- * not for ever. Engines that have nothing to do come first.
+ * not for ever. Engines that have nothing to do come first, also those that do not ask.
  *
  * `slotsOf` says how many more jobs of a caller lanes may hold. The jobs of a caller for which that is 0 are left out: they are
  * neither looked at nor passed over, and no job waits for them.
@@ -280,8 +301,12 @@ function isDue(job: Candidate, lane: ChoosingLane, at: number): boolean {
 }
 
 /** From when on the lane may take the job, in milliseconds since 1970; null: never. */
-function claimableFrom(job: Candidate, { engine, cannot, othersCannot }: ChoosingLane): number | null {
-  if (!canRun(cannot, job.workflow, job.workflowVersion)) return null;
+function claimableFrom(
+  job: Candidate,
+  { engine, cannot, othersCannot, leavesTo }: ChoosingLane,
+): number | null {
+  const able = (of: Inability): boolean => canRun(of, job.workflow, job.workflowVersion);
+  if (!able(cannot) || leavesTo.some(able)) return null;
   const from = job.notBefore ?? 0;
   if (job.lostOn !== engine) return from;
   return othersCannot === null || othersCannot.includes(job.workflow) ? from : from + PREFERENCE_MS;

@@ -105,6 +105,35 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     expect(await second.fleet.drain(engine.id, true)).toBe('Engine not found');
   }, 30_000);
 
+  it('gives no engine a second job while others are idle, however many jobs come at the same time', async () => {
+    const engines = await Promise.all(Array.from({ length: 40 }, () => startEngine(500)));
+    const { rig, fleet } = await start({
+      ...(await store()),
+      COMFYUI_URL: engines.map(({ url }) => url).join(','),
+    });
+    await until(async () => (await fleet.list()).filter(({ state }) => state === 'READY').length === 40);
+    const held = () =>
+      Promise.all(
+        engines.map(async engine => {
+          const { running, pending } = await engine.stats();
+          return (running === null ? 0 : 1) + pending.length;
+        }),
+      );
+    const edit = { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps: 100, variations: 20 };
+    const submitTwenty = (): Promise<unknown> =>
+      postGraphQL(
+        rig.url,
+        'mutation ($input: EditImagesInput!) { editImages(input: $input) { ... on EditBatch { total } } }',
+        { input: { edits: [edit] } },
+      );
+    await submitTwenty();
+    await until(async () => (await held()).filter(jobs => jobs === 1).length === 20);
+    // Half of the engines have the models of these, and room in their queues.
+    await submitTwenty();
+    await until(async () => (await held()).reduce((sum, jobs) => sum + jobs, 0) === 40);
+    expect(await held()).toEqual(engines.map(() => 1));
+  }, 30_000);
+
   it('hands the prompts on that a removed engine has not begun, and forgets it when the running one has ended', async () => {
     const { rig, fleet } = await start(await store());
     const old = await startEngine(300);

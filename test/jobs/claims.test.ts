@@ -26,6 +26,7 @@ const lane = (fields: Partial<ChoosingLane> = {}): ChoosingLane => ({
   cannot: NO_INABILITY,
   warm: [],
   othersCannot: [],
+  leavesTo: [],
   ...fields,
 });
 /** The jobs in the order of the lanes; null for a lane without one. */
@@ -45,6 +46,17 @@ describe('idle lanes get', () => {
     expect(choice([lane({ cannot })], [one, two])).toEqual([two]);
     expect(choice([lane(), lane({ engine: 'b', cannot })], [one, two])).toEqual([one, two]);
     expect(choice([lane({ cannot })], [one])).toEqual([null]);
+  });
+
+  it('nothing that an idle engine can run, if their own is busy and that one does not ask', () => {
+    const [one, two] = [candidate(), candidate({ workflow: 'other' })];
+    const onlyTwo = { names: [one.workflow], except: [] };
+    const spare = lane({ alone: false, leavesTo: [onlyTwo] });
+    expect(choice([spare], [one, two])).toEqual([one]);
+    expect(choice([spare], [two])).toEqual([null]);
+    expect(choice([lane({ alone: false, leavesTo: [onlyTwo, NO_INABILITY] })], [one, two])).toEqual([null]);
+    // The other is next for an idle engine, and is not passed over.
+    expect(assign([spare], [two, one], 7, PATIENCE).passed).toEqual([]);
   });
 
   it('a version of a workflow that differs from the present one', () => {

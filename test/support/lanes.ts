@@ -38,7 +38,8 @@ export function asking(lease: Lease, fields: Partial<AskingLane> = {}): AskingLa
   };
 }
 
-/** Asks for jobs for the lanes as a gateway does whose lanes are all idle and alike. */
+/** Asks for jobs for the lanes as a gateway does that has no other idle engines than theirs, all alike. */
 export function claimFor(ledger: Ledger, lanes: readonly AskingLane[], at = 5): Promise<ClaimResult> {
-  return ledger.claim({ at, lanes, idle: [idleLanes(lanes.length)], woken: 0, patienceMs: 30_000 });
+  const idle = [idleLanes(lanes.filter(({ alone }) => alone).length)];
+  return ledger.claim({ at, lanes, idle, woken: 0, patienceMs: 30_000 });
 }

@@ -4,9 +4,9 @@ import {
   assign,
   type ClaimRequest,
   type ClaimResult,
+  choosingLanes,
   claimedBy,
   lanesOf,
-  NO_INABILITY,
 } from '../../jobs/claims.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { CommitResult, Lease } from '../../jobs/ports.ts';
@@ -43,7 +43,7 @@ export function createClaims(tables: {
     const valid = held.filter(({ lease }) => !lanes.isOccupied(lease.lane));
     const occupied = held.filter(lane => !valid.includes(lane)).map(({ lease }) => lease.lane);
     const able = valid.filter(({ engine }) => !lanes.jobs(lanesOf(engine)).some(({ suspect }) => suspect));
-    const choosing = able.map(lane => ({ ...lane, cannot: idle[lane.group]?.cannot ?? NO_INABILITY }));
+    const choosing = choosingLanes(able, { lanes: asking, idle });
     const limits = callers.limits(running);
     const waiting = queue.candidates(limits);
     const { chosen, passed, againAt, more } = assign(choosing, waiting, at, patienceMs, limits.slots);

@@ -213,7 +213,8 @@ export function startClaimer(options: ClaimerOptions): Claimer {
   /**
    * Counts the idle lanes, and chooses those to ask for: the ones that became idle, and of the others as many of each kind as
    * there are arrivals, at least one: the lane that became idle may come before the notification of a job whose models another
-   * one has. At most one per engine, as its next job decides which models it has. Idle engines come first.
+   * one has. At most one per engine, as its next job decides which models it has. Idle engines come first: those that became idle
+   * just now and one of each other kind, before any lane of a busy engine takes its place in the call.
    */
   function choose(groups: Groups, arrivals: number): Entry[] {
     const first = new Map<string, Entry>();
@@ -229,23 +230,29 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       }
       if (!first.has(id)) first.set(id, entry);
     }
-    const ordered = [...first.values()].sort((one, other) => rank(one) - rank(other));
     const perKind = new Map<string, number>();
-    const others: { entry: Entry; nth: number }[] = [];
-    for (const entry of ordered) {
-      if (fresh.has(entry.engine)) continue;
-      const kind = [groups.of(entry.engine).index, ...warmth.of(entry.engine.id)].join(' ');
+    const candidates: { entry: Entry; nth: number }[] = [];
+    for (const entry of [...first.values()].sort(byRank)) {
+      const { engine } = entry;
+      if (fresh.has(engine)) {
+        candidates.push({ entry, nth: 0 });
+        continue;
+      }
+      const kind = [groups.of(engine).index, ...warmth.of(engine.id)].join(' ');
       const nth = perKind.get(kind) ?? 0;
       perKind.set(kind, nth + 1);
-      if (nth < Math.max(arrivals, 1)) others.push({ entry, nth });
+      if (nth < Math.max(arrivals, 1)) candidates.push({ entry, nth });
     }
     // Some of each kind, where they are too many.
-    others.sort((one, other) => one.nth - other.nth);
-    const chosen = [
-      ...ordered.filter(({ engine }) => fresh.has(engine)),
-      ...others.map(({ entry }) => entry),
-    ];
-    return chosen.slice(0, LANES_PER_CALL).sort((one, other) => rank(one) - rank(other));
+    candidates.sort((one, other) => one.nth - other.nth || byRank(one.entry, other.entry));
+    return candidates
+      .slice(0, LANES_PER_CALL)
+      .map(({ entry }) => entry)
+      .sort(byRank);
+  }
+
+  function byRank(one: Entry, other: Entry): number {
+    return rank(one) - rank(other);
   }
 
   /** 0 for a lane of an idle engine, which comes before those of busy ones. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { advance } from '../../../src/jobs/advance.ts';
-import { type AskingLane, assign, candidateOf, claimedBy } from '../../../src/jobs/claims.ts';
+import { type AskingLane, assign, candidateOf, choosingLanes, claimedBy } from '../../../src/jobs/claims.ts';
 import { type Job, queueScore, TURN_MS } from '../../../src/jobs/job.ts';
 import type { Lease } from '../../../src/jobs/ports.ts';
 import { LOG_LIMIT } from '../../../src/jobs/transitions.ts';
@@ -37,11 +37,15 @@ const aWaitingJob = fc.record({
 /** When lanes ask, in milliseconds. */
 const ROUNDS = [1_000, 1_500, 31_500, 70_000, 90_000];
 const USUAL = { p1: 2, p2: 3 };
-/** What happens between two claims: which of the jobs in lanes leave them, which waiting one ends, and what the limits are. */
+/**
+ * What happens between two claims: which of the jobs in lanes leave them, which waiting one ends, what the limits are, and how many
+ * engines of each group are idle without asking.
+ */
 const aRound = fc.record({
   ends: fc.array(fc.constantFrom('end', 'return', 'stay'), { minLength: 9, maxLength: 9 }),
   cancels: fc.option(fc.nat(7), { nil: null, freq: 2 }),
   running: fc.constantFrom(USUAL, USUAL, USUAL, USUAL, {}, { p1: 1, p2: 4 }, { p2: 1 }),
+  resting: fc.constantFrom([0, 0], [0, 0], [1, 0], [0, 2], [1, 1]),
 });
 const POLICIES: Readonly<Record<string, string>> = { one: 'p1', two: 'p2' };
 const aLane = fc.record({
@@ -62,9 +66,9 @@ export function claimContract(under: () => UnderTest): void {
     // In each round others ask, because jobs may be in those of the rounds before.
     const leases: Lease[][] = [];
     for (let n = 0; n < ROUNDS.length; n += 1) leases.push(await take(`e:0#${n}`, `e:1#${n}`, `e:2#${n}`));
-    const idle = [
-      { cannot: { names: [], except: [] }, engines: 3, spare: 0, warm: {} },
-      { cannot: { names: ['x', 'y'], except: ['v1 y'] }, engines: 3, spare: 0, warm: { y: 1 } },
+    const groups = [
+      { cannot: { names: [], except: [] }, spare: 0, warm: {} },
+      { cannot: { names: ['x', 'y'], except: ['v1 y'] }, spare: 0, warm: { y: 1 } },
     ];
     await fc.assert(
       fc.asyncProperty(
@@ -90,9 +94,13 @@ export function claimContract(under: () => UnderTest): void {
           const inOrder = (a: Job, b: Job): number => scoreOf(a) - scoreOf(b) || (a.id < b.id ? -1 : 1);
           let held: Job[] = [];
           let before: object = {};
-          for (const [n, { ends, cancels, running }] of rounds.entries()) {
+          for (const [n, { ends, cancels, running, resting }] of rounds.entries()) {
             const at = ROUNDS[n] ?? neverMind();
             const lanes = (leases[n] ?? []).slice(0, asked.length).map((lease, i) => asking(lease, asked[i]));
+            const idle = groups.map((of, index) => {
+              const alone = lanes.filter(({ alone, group }) => alone && group === index);
+              return { ...of, engines: alone.length + (resting[index] ?? 0) };
+            });
             const staying: Job[] = [];
             for (const [index, job] of held.entries()) {
               const event = ends[index];
@@ -114,10 +122,7 @@ export function claimContract(under: () => UnderTest): void {
             const slotsOf = (owner: string): number =>
               (limits[POLICIES[owner] ?? ''] ?? Number.POSITIVE_INFINITY) -
               held.filter(job => job.owner === owner).length;
-            const choosing = lanes.map(lane => ({
-              ...lane,
-              cannot: idle[lane.group]?.cannot ?? neverMind(),
-            }));
+            const choosing = choosingLanes(lanes, { lanes, idle });
             const candidates = jobs.map(job => candidateOf(job, scoreOf(job), passedAt.get(job.id) ?? null));
             const expected = assign(choosing, candidates, at, patienceMs, slotsOf);
             for (const id of expected.passed) passedAt.set(id, at);

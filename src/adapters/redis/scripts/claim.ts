@@ -19,6 +19,17 @@ local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
 local blocked, occupied = 0, {}
 
+-- What each group cannot run, and those of them with idle engines that do not ask.
+local inabilities, resting = {}, {}
+for index, group in ipairs(asked.idle) do
+  inabilities[index] = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
+  local asking = 0
+  for _, lane in ipairs(asked.lanes) do
+    if lane.alone and lane.group + 1 == index then asking = asking + 1 end
+  end
+  if group.engines > asking then resting[#resting + 1] = inabilities[index] end
+end
+
 -- The lanes that may take a job at all.
 local lanes = {}
 for n, lane in ipairs(asked.lanes) do
@@ -42,14 +53,18 @@ for n, lane in ipairs(asked.lanes) do
     lane.warm = setOf(lane.warm)
     lane.fresh = next(lane.warm) == nil
     if lane.othersCannot ~= cjson.null then lane.othersCannot = setOf(lane.othersCannot) end
-    local cannot = asked.idle[lane.group + 1].cannot
-    lane.cannot = { names = setOf(cannot.names), except = setOf(cannot.except) }
+    lane.cannot = inabilities[lane.group + 1]
     lanes[#lanes + 1] = lane
   end
 end
 
 local function claimableFrom(job, lane)
   if not canRun(lane.cannot, job.workflow, job.version) then return nil end
+  if not lane.alone then
+    for _, cannot in ipairs(resting) do
+      if canRun(cannot, job.workflow, job.version) then return nil end
+    end
+  end
   if job.lostOn ~= lane.engine then return job.notBefore end
   if lane.othersCannot == cjson.null or lane.othersCannot[job.workflow] then return job.notBefore end
   return job.notBefore + ${PREFERENCE_MS}
