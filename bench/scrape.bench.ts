@@ -1,6 +1,7 @@
 import { atMost, type Bench, judged, overRuns, rowOf } from './support/measurement.ts';
+import { untilSum } from './support/metrics.ts';
 import { startGateway, startServer } from './support/processes.ts';
-import { picture } from './support/rig.ts';
+import { picture, submitMany } from './support/rig.ts';
 import { latency } from './support/statistics.ts';
 
 const JOBS = 1_000;
@@ -10,7 +11,6 @@ const STEP_MS = 1_000;
 /** These end before the scrapes, so that the metrics of ended jobs have samples for each engine. */
 const ENDED = 200;
 const SCRAPES = 500;
-const SUBMITTED_AT_ONCE = 20;
 
 export const bench: Bench = {
   title: 'What a scrape of the metrics costs',
@@ -50,11 +50,11 @@ async function measureOnce(): Promise<Found> {
   const scrape = async (): Promise<string> => (await fetch(`${gateway.url}/metrics`)).text();
   try {
     const image = await picture();
-    await until(scrape, 'qwen_edit_engine_state', 'state="READY"', ENGINES);
-    await submitAll(gateway.url, image, ENDED, 1);
-    await until(scrape, 'qwen_edit_jobs_ended_total', 'outcome="completed"', ENDED);
-    await submitAll(gateway.url, image, JOBS, 100);
-    await until(scrape, 'qwen_edit_jobs_held', 'state="running"', ENGINES);
+    await untilSum(scrape, 'qwen_edit_engine_state', 'state="READY"', ENGINES);
+    await submitMany(gateway.url, image, ENDED, 1);
+    await untilSum(scrape, 'qwen_edit_jobs_ended_total', 'outcome="completed"', ENDED);
+    await submitMany(gateway.url, image, JOBS, 100);
+    await untilSum(scrape, 'qwen_edit_jobs_held', 'state="running"', ENGINES);
     const times: number[] = [];
     let text = '';
     const before = await gateway.cpuSeconds();
@@ -69,31 +69,5 @@ async function measureOnce(): Promise<Found> {
   } finally {
     await gateway.stop();
     await engines.stop();
-  }
-}
-
-/** Resolves when the samples of a metric with this label add up to `sum`. */
-async function until(scrape: () => Promise<string>, name: string, label: string, sum: number): Promise<void> {
-  for (;;) {
-    const lines = (await scrape()).split('\n');
-    const values = lines
-      .filter(line => line.startsWith(`${name}{`) && line.includes(label))
-      .map(line => Number(line.slice(line.lastIndexOf(' ') + 1)));
-    if (values.reduce((total, value) => total + value, 0) >= sum) return;
-    await new Promise(resolve => setTimeout(resolve, 200));
-  }
-}
-
-async function submitAll(url: string, image: string, count: number, steps: number): Promise<void> {
-  for (let at = 0; at < count; at += SUBMITTED_AT_ONCE) {
-    const jobs = Array.from({ length: Math.min(SUBMITTED_AT_ONCE, count - at) }, async (_, n) => {
-      const response = await fetch(`${url}/edit-image`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ image1_url: image, prompt: `job ${at + n}`, steps, megapixels: 0.1 }),
-      });
-      if (!response.ok) throw new Error(`POST /edit-image: ${response.status} ${await response.text()}`);
-    });
-    await Promise.all(jobs);
   }
 }

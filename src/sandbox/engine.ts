@@ -41,6 +41,7 @@ export interface EngineOptions {
   readonly missingModels: readonly string[];
   readonly missingNodes: readonly string[];
   readonly moreModels: Readonly<Record<string, readonly string[]>>;
+  readonly moreNodes: number;
   /** Called when a fault simulates a restart of the process. */
   onCrash(): void;
 }

@@ -96,7 +96,7 @@ export interface EngineOptions {
   readonly workflows: WorkflowCatalog;
   readonly now: Clock;
   readonly log: Log;
-  /** Milliseconds between two probes of a healthy engine. */
+  /** Milliseconds between two probes of a healthy engine, at most. */
   readonly probeMs: number;
   /** Called whenever it may have been restarted: it does not respond, a run lost it, or says so. */
   readonly onLost: () => void;
@@ -104,6 +104,9 @@ export interface EngineOptions {
 
 const NO_MODELS: EngineStatus['models'] = new Map();
 const UPLOADS_REMEMBERED = 1_000;
+/** The share of the time between two probes by which it may be shorter, so that many engines are not probed at once for long. */
+const PROBE_SPREAD = 0.2;
+
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
 export function startEngine({ client, workflows, now, log, probeMs, onLost }: EngineOptions): Engine {
   const id = engineId(client.url);
@@ -133,7 +136,7 @@ export function startEngine({ client, workflows, now, log, probeMs, onLost }: En
 
   function apply(event: EngineHealthEvent): void {
     const before = health;
-    health = nextHealth(health, event, now(), probeMs);
+    health = nextHealth(health, event, now(), probeMs * (1 - PROBE_SPREAD * Math.random()));
     const { state, reason, probeAt, inventoryAt } = health;
     if (inventoryAt === null) uploaded.clear();
     if (isLeaving()) departing.abort();

@@ -25,6 +25,8 @@ export interface NodeClassesOptions {
   readonly missingNodes: readonly string[];
   /** Files besides those of the workflows, by model folder; with some in the format GGUF there is a loader for them. */
   readonly moreModels?: Readonly<Record<string, readonly string[]>>;
+  /** How many node classes there are besides, as node packs bring them; each is described like KSampler. Default 0. */
+  readonly moreNodes?: number;
 }
 
 /** The model folders, each with the input that lists its files. */
@@ -61,6 +63,10 @@ export function readNodeClasses(options: NodeClassesOptions): NodeClasses {
   }
   const gguf = (options.moreModels?.diffusion_models ?? []).filter(isGguf);
   if (gguf.length > 0) classes.UnetLoaderGGUF = ggufLoader(gguf);
+  const { KSampler: sampler } = classes;
+  for (let n = 1; n <= (options.moreNodes ?? 0) && sampler !== undefined; n += 1) {
+    classes[`Pack sampler ${n}`] = sampler;
+  }
   return options.version === '0.8.0' ? upgradeTo080(classes) : classes;
 }
 
