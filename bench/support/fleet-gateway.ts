@@ -7,6 +7,7 @@ import type { Engine, EngineStatus } from '../../src/dispatch/engines/engine.ts'
 import { startClaimer } from '../../src/dispatch/lanes/claimer.ts';
 import { startLane } from '../../src/dispatch/lanes/lane.ts';
 import { keepLeases } from '../../src/dispatch/lanes/leases.ts';
+import { createRoom } from '../../src/dispatch/lanes/room.ts';
 import { createWarmth } from '../../src/dispatch/lanes/warmth.ts';
 import { createPace } from '../../src/dispatch/pace.ts';
 import { holdJob } from '../../src/dispatch/run/held-job.ts';
@@ -124,9 +125,10 @@ async function start(share: FleetShare): Promise<void> {
     now,
     log,
   });
+  const room = createRoom({ ledger, idle: claimer.idleEngines, warmth, patienceMs: 30_000, now, log });
   for (const engine of engines) {
     for (let index = 0; index < share.lanes; index += 1) {
-      startLane({ context, engine, index, leases, claimer, run });
+      startLane({ context, engine, index, leases, claimer, room, run });
     }
   }
   const lanes = engines.flatMap(({ id }) => Array.from({ length: share.lanes }, (_, n) => `${id}#${n}`));
@@ -135,7 +137,8 @@ async function start(share: FleetShare): Promise<void> {
 }
 
 /** Drives a job as `runJob` does, without an engine and without progress. */
-const run: typeof runJob = async ({ ledger, feed, pace, limits, now }, { id }, claimed, lease, _, signal) => {
+const run: typeof runJob = async ({ context, engine }, claimed, lease, _, signal) => {
+  const { ledger, feed, pace, limits, now } = context;
   const ignore = (): void => undefined;
   const unwatch = await feed.watch(claimed.id, { changed: ignore, gone: ignore });
   try {
@@ -144,7 +147,7 @@ const run: typeof runJob = async ({ ledger, feed, pace, limits, now }, { id }, c
     await held.apply({ type: 'bound', at: now(), size: { width: 64, height: 64 } });
     await held.apply({ type: 'started', at: now() });
     await delay(limits.runMs * (0.8 + 0.4 * Math.random()));
-    pace.completed({ id, device: null }, held.job, limits.runMs / 1_000);
+    pace.completed({ id: engine.id, device: null }, held.job, limits.runMs / 1_000);
     const at = now();
     await held.apply({ type: 'completed', at, outputs: [], expiresAt: at + limits.jobTtlMs });
     completed += 1;

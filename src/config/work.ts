@@ -138,7 +138,7 @@ export const workSubjects = {
     MODEL_PATIENCE: duration.prefault('60s').meta({
       example: '0s',
       description:
-        'How long a waiting job may be passed over by later ones whose models the engine has loaded; 0 keeps the order of the queue',
+        'How long a waiting job may be passed over by later ones whose models the engine has loaded, and how long one waits behind a run before it moves to an idle engine without its models; 0 keeps the order of the queue',
     }),
     MAX_ATTEMPTS: whole(1, 100).default(3).meta({
       example: '5',

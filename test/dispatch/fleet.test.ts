@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { startHabitProxy } from '../support/comfyui/habits.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { fleetOf } from '../support/fleet.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { fetchJson, postGraphQL, submit } from '../support/requests.ts';
 import { startRedis, type TestRedis, withClient } from '../support/stores/redis.ts';
-import { until, waitForEnd } from '../support/watch.ts';
+import { until, waitForEnd, waitUntil } from '../support/watch.ts';
 
 let redis: TestRedis;
 beforeAll(async () => {
@@ -132,6 +133,27 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     await submitTwenty();
     await until(async () => (await held()).reduce((sum, jobs) => sum + jobs, 0) === 40);
     expect(await held()).toEqual(engines.map(() => 1));
+  }, 30_000);
+
+  it('moves a job that waits behind a long run to an engine that becomes idle', async () => {
+    const engines = await Promise.all([startEngine(100), startEngine(100)]);
+    const { rig, fleet } = await start({
+      ...(await store()),
+      COMFYUI_URL: engines.map(({ url }) => url).join(','),
+    });
+    await until(async () => (await fleet.list()).filter(({ state }) => state === 'READY').length === 2);
+    const long = await submit(rig, { steps: 100 });
+    const short: string[] = [];
+    // Then each engine has one that runs and one that waits behind it.
+    for (let n = 0; n < 3; n += 1) short.push(await submit(rig, { steps: 1 }));
+    for (const id of short) {
+      expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    }
+    expect(await waitUntil(rig.url, long, () => true)).toMatchObject({ status: 'PROCESSING' });
+    const logs = await Promise.all(short.map(id => eventsOf(rig, id)));
+    expect(logs.filter(events => events.includes('handedBack'))).toHaveLength(1);
+    const executed = await Promise.all(engines.map(executedBy));
+    expect(executed.toSorted()).toEqual([1, 3]);
   }, 30_000);
 
   it('hands the prompts on that a removed engine has not begun, and forgets it when the running one has ended', async () => {
@@ -268,4 +290,35 @@ describe('two gateways of a Redis', () => {
     await b.fleet.add(another.url);
     expect(await waitForEnd(a.rig.url, late)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
   }, 30_000);
+});
+
+describe('a job that waits behind a run when an engine joins', () => {
+  it.each([
+    ['moves there', [], { old: 1, joined: 1 }],
+    [
+      'stays where the engine does not say what is in its queue',
+      [{ method: 'GET', path: /^\/(queue|history)/, status: 403 }],
+      { old: 2, joined: 0 },
+    ],
+  ])(
+    '%s',
+    async (_what, answers, executed) => {
+      const old = await startEngine(50);
+      const proxy = await startHabitProxy(old.url, { answers });
+      closers.push(() => proxy.stop());
+      const settings = { ...(await folder()), COMFYUI_URL: proxy.url, MODEL_PATIENCE: '0s', WATCHDOG: '30s' };
+      const { rig, fleet } = await start(settings);
+      const long = await submit(rig, { steps: 60 });
+      await waitUntil(rig.url, long, ({ status }) => status === 'PROCESSING');
+      const short = await submit(rig, { steps: 1 });
+      await until(async () => (await old.stats()).pending.length === 1);
+      const joined = await startEngine();
+      await fleet.add(joined.url);
+      for (const id of [short, long]) {
+        expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+      }
+      expect({ old: await executedBy(old), joined: await executedBy(joined) }).toEqual(executed);
+    },
+    30_000,
+  );
 });

@@ -7,6 +7,7 @@ import { type Engine, type EngineStatus, startEngine } from '../engines/engine.t
 import { startClaimer } from '../lanes/claimer.ts';
 import { type Lane, startLane } from '../lanes/lane.ts';
 import { keepLeases } from '../lanes/leases.ts';
+import { createRoom } from '../lanes/room.ts';
 import { createWarmth } from '../lanes/warmth.ts';
 import { type ConfiguredEngine, type EngineSource, isOver, type Member, membersOf } from './members.ts';
 
@@ -103,9 +104,18 @@ export function keepFleet(options: FleetOptions): Fleet {
     log,
   });
 
+  const room = createRoom({
+    ledger,
+    idle: claimer.idleEngines,
+    warmth,
+    patienceMs: options.modelPatienceMs,
+    now,
+    log,
+  });
+
   function startLanes(engine: Engine): Lane[] {
     return Array.from({ length: lanesPerEngine }, (_, index) =>
-      startLane({ context, engine, index, leases, claimer }),
+      startLane({ context, engine, index, leases, claimer, room }),
     );
   }
 

@@ -5,6 +5,7 @@ import type { Clock, Lease, Ledger } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { Engine } from '../engines/engine.ts';
+import { chooseLanes } from './choice.ts';
 import { createGroups, type Groups, othersCannot } from './groups.ts';
 import type { Warmth } from './warmth.ts';
 
@@ -24,6 +25,8 @@ export interface Claimer {
   next(lane: IdleLane, signal: AbortSignal): Promise<Job | null | 'uncertain'>;
   /** The lane drives a job, from its claim to its end: another holder may have claimed it. */
   during<T>(lane: IdleLane, job: Job, work: () => Promise<T>): Promise<T>;
+  /** Engines whose lanes all asked and got nothing, with an idle lane each. */
+  idleEngines(): readonly Engine[];
   stop(): Promise<void>;
 }
 
@@ -135,7 +138,13 @@ export function startClaimer(options: ClaimerOptions): Claimer {
   async function claim(): Promise<void> {
     dismissUnready();
     const groups = createGroups(workflows);
-    const asking = choose(groups, forAll ? LANES_PER_CALL : woken);
+    const asking = chooseLanes([...idle.values()], {
+      atMost: LANES_PER_CALL,
+      arrivals: forAll ? LANES_PER_CALL : woken,
+      groups,
+      isBusy,
+      warm: warmth.of,
+    });
     // What is left of the arrivals is asked for with other lanes.
     const told = asking.length === idle.size ? woken : Math.min(woken, asking.length);
     woken -= told;
@@ -200,6 +209,8 @@ export function startClaimer(options: ClaimerOptions): Claimer {
     if (lanes?.size === 0) busy.delete(engine.id);
   }
 
+  const isBusy = (engine: string): boolean => busy.has(engine);
+
   /** The lanes of engines that take no jobs now stop to ask. */
   function dismissUnready(): void {
     for (const { engine, resolve } of idle.values()) {
@@ -210,56 +221,6 @@ export function startClaimer(options: ClaimerOptions): Claimer {
     }
   }
 
-  /**
-   * Counts the idle lanes, and chooses those to ask for: the ones that became idle, and of the others as many of each kind as
-   * there are arrivals, at least one: the lane that became idle may come before the notification of a job whose models another
-   * one has. At most one per engine, as its next job decides which models it has. Idle engines come first: those that became idle
-   * just now and one of each other kind, before any lane of a busy engine takes its place in the call.
-   */
-  function choose(groups: Groups, arrivals: number): Entry[] {
-    const first = new Map<string, Entry>();
-    const fresh = new Set<Engine>();
-    for (const entry of idle.values()) {
-      const { id } = entry.engine;
-      if (entry.fresh) fresh.add(entry.engine);
-      const group = groups.of(entry.engine);
-      if (first.has(id) || busy.has(id)) group.spare += 1;
-      else {
-        group.engines += 1;
-        for (const name of warmth.of(id)) group.warm.set(name, (group.warm.get(name) ?? 0) + 1);
-      }
-      if (!first.has(id)) first.set(id, entry);
-    }
-    const perKind = new Map<string, number>();
-    const candidates: { entry: Entry; nth: number }[] = [];
-    for (const entry of [...first.values()].sort(byRank)) {
-      const { engine } = entry;
-      if (fresh.has(engine)) {
-        candidates.push({ entry, nth: 0 });
-        continue;
-      }
-      const kind = [groups.of(engine).index, ...warmth.of(engine.id)].join(' ');
-      const nth = perKind.get(kind) ?? 0;
-      perKind.set(kind, nth + 1);
-      if (nth < Math.max(arrivals, 1)) candidates.push({ entry, nth });
-    }
-    // Some of each kind, where they are too many.
-    candidates.sort((one, other) => one.nth - other.nth || byRank(one.entry, other.entry));
-    return candidates
-      .slice(0, LANES_PER_CALL)
-      .map(({ entry }) => entry)
-      .sort(byRank);
-  }
-
-  function byRank(one: Entry, other: Entry): number {
-    return rank(one) - rank(other);
-  }
-
-  /** 0 for a lane of an idle engine, which comes before those of busy ones. */
-  function rank({ engine }: Entry): 0 | 1 {
-    return busy.has(engine.id) ? 1 : 0;
-  }
-
   function describe(entry: Entry, groups: Groups): AskingLane {
     const { lease, engine } = entry;
     return {
@@ -267,7 +228,7 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       engine: engine.id,
       promptId: randomUUID(),
       group: groups.of(engine).index,
-      alone: rank(entry) === 0,
+      alone: !isBusy(engine.id),
       warm: warmth.of(engine.id),
       othersCannot: othersCannot(engine, options.engines(), workflows),
     };
@@ -300,6 +261,13 @@ export function startClaimer(options: ClaimerOptions): Claimer {
       } finally {
         vacate(lane);
       }
+    },
+    idleEngines() {
+      const asks = new Set(
+        [...idle.values()].flatMap(({ engine, fresh, asking }) => (fresh || asking ? [engine] : [])),
+      );
+      const engines = new Set([...idle.values()].map(({ engine }) => engine));
+      return [...engines].filter(engine => !asks.has(engine) && !isBusy(engine.id) && engine.takesJobs());
     },
     async stop() {
       stopped = true;

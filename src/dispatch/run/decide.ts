@@ -29,7 +29,7 @@ export interface FollowState {
   readonly stopSince: number | null;
   /** When to ask the engine to stop it the next time. */
   readonly stopAt: number;
-  /** When to take a prompt that has not begun from the engine, which leaves; null: it stays there. */
+  /** When to take a prompt that has not begun from the engine; null: it stays there. */
   readonly withdrawAt: number | null;
 }
 
@@ -110,7 +110,7 @@ export function noticed(
   };
 }
 
-/** Takes in whether the engine leaves: a prompt that it has not begun is withdrawn. */
+/** Takes in whether the engine leaves or another one is idle: a prompt that it has not begun is withdrawn. */
 export function noticedLeaving(
   state: FollowState,
   { started }: Pick<Observation, 'started'>,

@@ -5,6 +5,7 @@ import type { EngineSocket } from '../../comfyui/socket.ts';
 import type { ProgressPlan } from '../../workflows/bind/plan.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
+import type { Room } from '../lanes/room.ts';
 import { nameOf } from '../pace.ts';
 import {
   decide,
@@ -33,7 +34,7 @@ export type FollowResult =
   | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null }
   /** The engine responds and does not know the prompt, or no longer; `reason` says what was seen. */
   | { kind: 'absent'; exceeded: string | null; reason: string }
-  /** The engine leaves, and no longer has the prompt, which it had not begun. */
+  /** The engine leaves or another one is idle, and it no longer has the prompt, which it had not begun. */
   | { kind: 'withdrawn' }
   /** The engine did not respond for too long. */
   | { kind: 'unreachable'; reason: string }
@@ -45,6 +46,7 @@ export type FollowResult =
 export interface FollowOptions {
   readonly context: DispatchContext;
   readonly engine: Engine;
+  readonly room: Room;
   readonly held: HeldJob;
   readonly clientId: string;
   readonly plan: ProgressPlan;
@@ -67,7 +69,7 @@ export interface FollowOptions {
  * looking at queue and history. When to do what is decided in `decide.ts`; this function does it.
  */
 export async function followPrompt(options: FollowOptions): Promise<FollowResult> {
-  const { context, engine, held, clientId, inbox, previews } = options;
+  const { context, engine, room, held, clientId, inbox, previews } = options;
   const { limits, now, log } = context;
   const { plan } = options;
   const { workflow } = held.job.request;
@@ -87,8 +89,11 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   let { confirmed } = options;
   /** The engine was away in between: then what it no longer knows was lost by a restart. */
   let away = false;
+  /** The last look found the prompt in the queue of the engine. */
+  let pending = false;
   /** The engine was asked to delete the prompt, and may not have begun it. */
   let withdrawn = false;
+  const since = now();
   let state = startFollowing(socket !== null, now(), now() + options.arrivesInMs);
 
   /** Opens it beside the run: a proxy may let the handshake hang. How it went comes into the inbox. */
@@ -127,6 +132,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     }
     const after = looked(state, place.kind, observer.seen, now(), limits);
     state = after.state;
+    pending = place.kind === 'pending';
     const { exceeded } = state;
     if ('promptId' in place) await rename(place.promptId);
     switch (place.kind) {
@@ -205,7 +211,22 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     return look();
   }
 
+  /** Whether the prompt, which the engine has not begun, should leave it. */
+  async function shouldLeave(): Promise<boolean> {
+    if (held.job.status !== 'QUEUED' || observer.seen.started) return false;
+    if (engine.leaving() !== null) return true;
+    return !held.job.suspect && (await room.hasFor(held.job, engine.id, since));
+  }
+
   async function withdraw(): Promise<FollowResult | null> {
+    if (engine.leaving() === null) {
+      // An engine that does not say where the prompt is would not say either whether it took it back.
+      const result = await look();
+      if (result !== null || !pending) {
+        state = withdrew(state, now());
+        return result;
+      }
+    }
     try {
       await engine.client.deletePending(held.job.promptId ?? clientId);
       withdrawn = true;
@@ -258,8 +279,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       for (const signal of inbox.drain()) if (take(signal)) return { kind: 'left' };
       await report();
       state = noticed(state, observer.seen, held.job, options.wantsCancel(), now(), limits);
-      const mayLeave = engine.leaving() !== null && held.job.status === 'QUEUED';
-      state = noticedLeaving(state, observer.seen, mayLeave, now());
+      state = noticedLeaving(state, observer.seen, await shouldLeave(), now());
       const step = decide(state, observer.seen, now(), limits);
       let result: FollowResult | null = null;
       switch (step.do) {

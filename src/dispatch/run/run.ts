@@ -6,8 +6,6 @@ import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';
 import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
-import type { DispatchContext } from '../context.ts';
-import type { Engine } from '../engines/engine.ts';
 import { nameRejection } from './failures.ts';
 import { type FollowResult, followPrompt } from './follow.ts';
 import { createPreviewKeeper, holdJob, RunOver } from './held-job.ts';
@@ -37,8 +35,7 @@ const ARRIVAL_MS = 3_000;
  * holder of the lane. Never rejects because of the job or the engine.
  */
 export async function runJob(
-  context: DispatchContext,
-  engine: Engine,
+  { context, engine, room }: Pick<Run, 'context' | 'engine' | 'room'>,
   claimed: Job,
   lease: Lease,
   left: boolean,
@@ -69,6 +66,7 @@ export async function runJob(
   const run: Run = {
     context,
     engine,
+    room,
     held: holdJob(context.ledger, claimed, lease, signal),
     clientId,
     inbox,
@@ -225,11 +223,12 @@ function follow(
   socket: EngineSocket | null,
   submit: { confirmed: boolean; arrivesInMs: number },
 ): Promise<FollowResult> {
-  const { context, engine, held, clientId, inbox, wantsCancel } = run;
+  const { context, engine, room, held, clientId, inbox, wantsCancel } = run;
   const previews = createPreviewKeeper(context.previews, context.limits.previewRate, context.now);
   return followPrompt({
     context,
     engine,
+    room,
     held,
     clientId,
     plan: prompt.plan,

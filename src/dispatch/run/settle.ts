@@ -4,6 +4,7 @@ import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
+import type { Room } from '../lanes/room.ts';
 import { nameOf } from '../pace.ts';
 import { collectOutputs, findOutputs, OutputMissing } from './collect.ts';
 import { isOutOfMemory, nameFailure, reportOf } from './failures.ts';
@@ -20,6 +21,7 @@ const MEMORY_RETRIES = 1;
 export interface Run {
   readonly context: DispatchContext;
   readonly engine: Engine;
+  readonly room: Room;
   readonly held: HeldJob;
   /** The client id of its socket, and the id that was requested for its prompt. */
   readonly clientId: string;
@@ -232,9 +234,12 @@ export async function handBack(run: Run, reason: string): Promise<void> {
   await run.held.apply({ type: 'handedBack', at, reason, expiresAt: at + run.context.limits.jobTtlMs });
 }
 
-/** What the log of a job says that an engine gave back because it leaves. */
+/** What the log of a job says that an engine gave back without having begun it. */
 export function whyWithdrawn({ engine }: Run): string {
-  return `${engine.id} leaves: ${engine.leaving() ?? 'it is removed'}`;
+  const leaving = engine.leaving();
+  return leaving === null
+    ? `another engine is idle, and ${engine.id} has not begun it`
+    : `${engine.id} leaves: ${leaving}`;
 }
 
 export async function lost(run: Run, reason: string): Promise<void> {
