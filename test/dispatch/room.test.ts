@@ -27,9 +27,9 @@ function roomOn(idle: Candidate[], warm: string[]) {
     now: () => state.at,
     log: createLog('silent'),
   });
-  const has = (job: Job, at: number): Promise<boolean> => {
+  const has = (job: Job, at: number, own = OWN): Promise<boolean> => {
     state.at = at;
-    return room.hasFor(job, OWN, 0);
+    return room.hasFor(job, own, 0);
   };
   return { state, has };
 }
@@ -60,6 +60,8 @@ describe('a job that waits behind a run has room', () => {
     const [first, second] = [aJob(), aJob()];
     expect(await has(first, 2_000)).toBe(true);
     expect(await has(second, 3_000)).toBe(false);
+    // It moved, and waits behind another one there: others were faster.
+    expect(await has(first, 6_999, 'b')).toBe(false);
     expect(await has(first, 6_999)).toBe(true);
     expect(await has(first, 7_000)).toBe(false);
     expect(await has(second, 7_000)).toBe(true);

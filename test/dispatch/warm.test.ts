@@ -79,6 +79,22 @@ describe('an engine with one model in memory', () => {
     expect(await orderOf(rig, [0, 1, 0])).toEqual([0, 1, 0]);
   });
 
+  it('keeps the model of its run when the job behind that moves to another engine', {
+    timeout: 60_000,
+  }, async () => {
+    const engines = [await startEngine(50), await startEngine(50)];
+    const rig = await startOn(engines, { LANES_PER_ENGINE: '2' });
+    const long = await edit(rig, 0, 100);
+    const behind = [await edit(rig, 1), await edit(rig, 1), await edit(rig, 1)];
+    for (const id of behind) await waitForEnd(rig.url, id);
+    expect(await waitUntil(rig.url, long, () => true)).toMatchObject({ status: 'PROCESSING' });
+    await waitForEnd(rig.url, long);
+    await waitForEnd(rig.url, await edit(rig, 0));
+    const loads = await loadsOf(engines);
+    expect(loads).toContainEqual({ [MODELS[0]]: 1 });
+    expect(loads).toContainEqual({ [MODELS[1]]: 1 });
+  });
+
   it('is expected to load the model that a waiting job needs', { timeout: 60_000 }, async () => {
     // The long run outlasts several rounds of estimates, which come every half second.
     const { rig } = await start({}, 60);

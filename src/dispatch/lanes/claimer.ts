@@ -67,8 +67,8 @@ interface Entry extends IdleLane {
 export function startClaimer(options: ClaimerOptions): Claimer {
   const { ledger, workflows, warmth, patienceMs, running, now, log } = options;
   const idle = new Map<string, Entry>();
-  /** The lanes with a job, by engine. */
-  const busy = new Map<string, Set<string>>();
+  /** The workflow of the job in each lane that has one, by engine; the last in the engine's queue last. */
+  const busy = new Map<string, Map<string, string>>();
   let stopped = false;
   let calling: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
@@ -200,13 +200,17 @@ export function startClaimer(options: ClaimerOptions): Claimer {
 
   function occupy({ lease, engine }: IdleLane, { request }: Job): void {
     warmth.queued(engine.id, request.workflow);
-    busy.set(engine.id, (busy.get(engine.id) ?? new Set()).add(lease.lane));
+    busy.set(engine.id, (busy.get(engine.id) ?? new Map()).set(lease.lane, request.workflow));
   }
 
   function vacate({ lease, engine }: IdleLane): void {
-    const lanes = busy.get(engine.id);
-    lanes?.delete(lease.lane);
-    if (lanes?.size === 0) busy.delete(engine.id);
+    const lanes = busy.get(engine.id) ?? new Map<string, string>();
+    const workflow = lanes.get(lease.lane);
+    lanes.delete(lease.lane);
+    const last = [...lanes.values()].at(-1);
+    // The job that leaves may have been the last, and not begun. An engine whose models were forgotten stays so.
+    if (last === undefined) busy.delete(engine.id);
+    else if (warmth.of(engine.id)[0] === workflow) warmth.queued(engine.id, last);
   }
 
   const isBusy = (engine: string): boolean => busy.has(engine);

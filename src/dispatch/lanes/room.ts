@@ -37,7 +37,7 @@ const AGAIN_MS = 60_000;
 /** Starts with nothing kept. */
 export function createRoom({ ledger, idle, warmth, patienceMs, now, log }: RoomOptions): Room {
   /** By job. */
-  const kept = new Map<string, { readonly engine: string; readonly at: number }>();
+  const kept = new Map<string, { readonly from: string; readonly engine: string; readonly at: number }>();
 
   function forgetOld(at: number): void {
     for (const [job, entry] of kept) if (at - entry.at >= AGAIN_MS) kept.delete(job);
@@ -59,7 +59,7 @@ export function createRoom({ ledger, idle, warmth, patienceMs, now, log }: RoomO
       const at = now();
       forgetOld(at);
       const before = kept.get(id);
-      if (before !== undefined) return at - before.at < KEPT_MS;
+      if (before !== undefined) return before.from === own && at - before.at < KEPT_MS;
       const waited = at - since;
       if (waited < BEHIND_MS) return false;
       const others = [...kept.values()].filter(entry => at - entry.at < KEPT_MS).map(({ engine }) => engine);
@@ -71,7 +71,7 @@ export function createRoom({ ledger, idle, warmth, patienceMs, now, log }: RoomO
           (waited >= patienceMs || warmth.of(engine.id).includes(request.workflow)),
       );
       if (found === undefined) return false;
-      kept.set(id, { engine: found.id, at });
+      kept.set(id, { from: own, engine: found.id, at });
       if (await isIdle(found.id)) return true;
       kept.delete(id);
       return false;
