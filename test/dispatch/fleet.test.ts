@@ -64,6 +64,26 @@ async function executedBy(engine: TestEngine): Promise<number> {
   return Object.keys((await engine.stats()).executed).length;
 }
 
+/** How many prompts each engine runs or has in its queue. */
+function heldBy(engines: readonly TestEngine[]): Promise<number[]> {
+  return Promise.all(
+    engines.map(async engine => {
+      const { running, pending } = await engine.stats();
+      return (running === null ? 0 : 1) + pending.length;
+    }),
+  );
+}
+
+/** Submits a batch of so many long edits. */
+async function submitMany(rig: Rig, count: number): Promise<void> {
+  const edit = { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps: 100, variations: count };
+  await postGraphQL(
+    rig.url,
+    'mutation ($input: EditImagesInput!) { editImages(input: $input) { ... on EditBatch { total } } }',
+    { input: { edits: [edit] } },
+  );
+}
+
 describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind => {
   const store = kind === 'redis' ? shared : folder;
 
@@ -113,26 +133,12 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
       COMFYUI_URL: engines.map(({ url }) => url).join(','),
     });
     await until(async () => (await fleet.list()).filter(({ state }) => state === 'READY').length === 40);
-    const held = () =>
-      Promise.all(
-        engines.map(async engine => {
-          const { running, pending } = await engine.stats();
-          return (running === null ? 0 : 1) + pending.length;
-        }),
-      );
-    const edit = { images: [{ url: `${rig.images.url}/red.png` }], prompt: 'x', steps: 100, variations: 20 };
-    const submitTwenty = (): Promise<unknown> =>
-      postGraphQL(
-        rig.url,
-        'mutation ($input: EditImagesInput!) { editImages(input: $input) { ... on EditBatch { total } } }',
-        { input: { edits: [edit] } },
-      );
-    await submitTwenty();
-    await until(async () => (await held()).filter(jobs => jobs === 1).length === 20);
+    await submitMany(rig, 20);
+    await until(async () => (await heldBy(engines)).filter(jobs => jobs === 1).length === 20);
     // Half of the engines have the models of these, and room in their queues.
-    await submitTwenty();
-    await until(async () => (await held()).reduce((sum, jobs) => sum + jobs, 0) === 40);
-    expect(await held()).toEqual(engines.map(() => 1));
+    await submitMany(rig, 20);
+    await until(async () => (await heldBy(engines)).reduce((sum, jobs) => sum + jobs, 0) === 40);
+    expect(await heldBy(engines)).toEqual(engines.map(() => 1));
   }, 30_000);
 
   it('moves a job that waits behind a long run to an engine that becomes idle', async () => {
@@ -265,6 +271,24 @@ describe('an address of an engine', () => {
 });
 
 describe('two gateways of a Redis', () => {
+  it('give no engine a second job while engines of either are idle', async () => {
+    const settings = await shared();
+    const engines = await Promise.all(Array.from({ length: 40 }, () => startEngine(500)));
+    const urls = engines.map(({ url }) => url);
+    const [a, b] = [
+      await start({ ...settings, COMFYUI_URL: urls.slice(0, 20).join(',') }),
+      await start({ ...settings, COMFYUI_URL: urls.slice(20).join(',') }),
+    ];
+    const ready = async ({ fleet }: typeof a): Promise<boolean> =>
+      (await fleet.list()).filter(({ state }) => state === 'READY').length === 20;
+    await until(async () => (await ready(a)) && (await ready(b)));
+    for (const total of [20, 40]) {
+      await submitMany(a.rig, 20);
+      await until(async () => (await heldBy(engines)).reduce((sum, jobs) => sum + jobs, 0) === total);
+    }
+    expect(await heldBy(engines)).toEqual(engines.map(() => 1));
+  }, 30_000);
+
   it('see within a second which engines were added, drained and removed through the other', async () => {
     const settings = await shared();
     const [a, b] = [await start(settings), await start(settings)];

@@ -4,7 +4,10 @@ import { TOOK } from './last-claims.ts';
 import { LIMITED } from './limits.ts';
 import { announcing, CLOCK, INDEX, NAMES, NUMBERS, ORDER, UPDATES } from './parts.ts';
 import { FIELDS, REWRITE } from './record.ts';
-import { ABILITY, WAKE } from './wake.ts';
+import { ABILITY, TOLD_MS, WAKE } from './wake.ts';
+
+/** A gateway without idle lanes that was told of its last arrival this long ago, in milliseconds, has ended. */
+const FORGOTTEN_MS = 60_000;
 
 /** Chooses jobs for idle lanes and claims them. */
 export const claim = (sharded: boolean): string => `
@@ -19,7 +22,7 @@ local asked = cjson.decode(ARGV[3])
 local at, patience = asked.at, asked.patienceMs
 local blocked, occupied = 0, {}
 
--- What each group cannot run, and those of them with idle engines that do not ask.
+-- What each group cannot run; \`resting\`: those with idle engines that do not ask.
 local inabilities, resting = {}, {}
 for index, group in ipairs(asked.idle) do
   inabilities[index] = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
@@ -28,6 +31,28 @@ for index, group in ipairs(asked.idle) do
     if lane.alone and lane.group + 1 == index then asking = asking + 1 end
   end
   if group.engines > asking then resting[#resting + 1] = inabilities[index] end
+end
+
+-- The same of other gateways, whose idle engines were told of an arrival a moment ago and will ask.
+local function restingElsewhere()
+  local now, parked = clock(''), redis.call('HGETALL', key('parked'))
+  for n = 1, #parked, 2 do
+    local gateway, isOld = parked[n], true
+    for _, group in ipairs(cjson.decode(parked[n + 1])) do
+      local age = now - (group.toldAt or 0)
+      if gateway ~= ARGV[2] and (group.told or 0) > 0 and age < ${TOLD_MS} then
+        resting[#resting + 1] = { names = setOf(group.cannot.names), except = setOf(group.cannot.except) }
+      end
+      isOld = isOld and group.engines + group.spare == 0 and age > ${FORGOTTEN_MS}
+    end
+    if isOld then redis.call('HDEL', key('parked'), gateway) end
+  end
+end
+for _, lane in ipairs(asked.lanes) do
+  if not lane.alone then
+    restingElsewhere()
+    break
+  end
 end
 
 -- The lanes that may take a job at all.

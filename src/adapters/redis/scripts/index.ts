@@ -84,7 +84,7 @@ declare module 'ioredis' {
  * | `policies` | hash: the names of the policies of callers that have jobs or keys |
  * | `lane-tokens`, `lane-ends` | hashes by lane: the token and the end of its lease |
  * | `alone` | hash by engine: a job that has or had it for itself |
- * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last |
+ * | `parked` | hash by gateway: its idle lanes (JSON) when it asked for jobs last, and how many idle engines were told of arrivals since |
  * | `usage:<day>` | hash: the work that was submitted on a day in UTC, by caller; it expires |
  * | `keys` | hash: by idempotency key the id of a job, or `batch:` and that of a batch |
  * | `batch:<id>` | hash: owner, time of submit, number of jobs then, idempotency key and fingerprint |

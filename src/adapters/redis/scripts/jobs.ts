@@ -118,7 +118,7 @@ end
 update(old[5], '{"number":' .. number .. ',"gone":' .. cjson.encode(ARGV[2]) .. '}')
 if isNext then
   local owner = old[5]
-  ${NEXT_OF_CALLER}
+  ${CLOCK}${NEXT_OF_CALLER}
 end
 return 1
 `;

@@ -1,5 +1,8 @@
 import { FIELDS } from './record.ts';
 
+/** For how long lanes of busy engines leave a job to the gateway that was told of it for an idle engine, in milliseconds. */
+export const TOLD_MS = 1_000;
+
 /** Which workflow a job has, and which of its jobs an engine can run (`canRun` in `jobs/claims.ts`). */
 export const ABILITY = `
 local function workflowOf(request)
@@ -17,7 +20,8 @@ end
 
 /**
  * Tells a gateway with idle lanes of an arrival. `parked` is a hash: by gateway, its idle lanes (`IdleLanes`) when it asked
- * last. A gateway without an entry asks by itself when one of its lanes becomes idle.
+ * last, with how many idle engines of each group were told of an arrival since (`told`), and when. A gateway without an entry asks by
+ * itself when one of its lanes becomes idle. Needs CLOCK.
  */
 export const WAKE = `
 -- Wakes a gateway that has an idle engine with the workflow's models, else the one with the most idle engines, else the most idle
@@ -55,10 +59,11 @@ local function wakeOne(name, version, besides, message)
         if group.able and not counted and group[kind] > 0 and (not warm or isWarm(group)) then
           if warm then group.warm[name] = group.warm[name] - 1 end
           group[kind] = group[kind] - 1
+          if kind == 'engines' then group.told, group.toldAt = (group.told or 0) + 1, clock('') end
           counted = true
         end
         group.able = nil
-        left = left + group.engines + group.spare
+        left = left + group.engines + group.spare + (group.told or 0)
       end
       if left > 0 then
         redis.call('HSET', key('parked'), parked[best], cjson.encode(groups))
@@ -75,7 +80,7 @@ end
 
 /**
  * Announces a new job: to one gateway, and to all of version 3 of the store, which the plus sign is for: later ones ignore such
- * a message. Needs `announcing`.
+ * a message. Needs CLOCK and `announcing`.
  */
 export const ARRIVALS = `${FIELDS}${ABILITY}${WAKE}
 local function arrived(id, request)
@@ -87,7 +92,7 @@ end
 
 /**
  * Puts a job of a caller back in the queue, and tells a gateway that can run it. To be used in a block of its own, so that
- * most commits skip it. Needs LIMITED, `announcing` and a variable `owner`.
+ * most commits skip it. Needs CLOCK, LIMITED, `announcing` and a variable `owner`.
  */
 export const NEXT_OF_CALLER = `${FIELDS}${ABILITY}${WAKE}
 local id = putBack(owner)
