@@ -7,7 +7,7 @@ import type { Engine, EngineStatus } from '../../src/dispatch/engines/engine.ts'
 import { startClaimer } from '../../src/dispatch/lanes/claimer.ts';
 import { startLane } from '../../src/dispatch/lanes/lane.ts';
 import { keepLeases } from '../../src/dispatch/lanes/leases.ts';
-import { createRoom } from '../../src/dispatch/lanes/room.ts';
+import { createMoves } from '../../src/dispatch/lanes/moves.ts';
 import { createWarmth } from '../../src/dispatch/lanes/warmth.ts';
 import { createPace } from '../../src/dispatch/pace.ts';
 import { holdJob } from '../../src/dispatch/run/held-job.ts';
@@ -125,10 +125,10 @@ async function start(share: FleetShare): Promise<void> {
     now,
     log,
   });
-  const room = createRoom({ ledger, idle: claimer.idleEngines, warmth, patienceMs: 30_000, now, log });
+  const moves = createMoves({ ledger, idle: claimer.idleEngines, warmth, patienceMs: 30_000, now, log });
   for (const engine of engines) {
     for (let index = 0; index < share.lanes; index += 1) {
-      startLane({ context, engine, index, leases, claimer, room, run });
+      startLane({ context, engine, index, leases, claimer, moves, run });
     }
   }
   const lanes = engines.flatMap(({ id }) => Array.from({ length: share.lanes }, (_, n) => `${id}#${n}`));

@@ -317,3 +317,8 @@ const LEVELS: Record<JobPriority, number> = { HIGH: 0, NORMAL: 1, LOW: 2 };
 export function queueScore(job: Job): number {
   return job.createdAt + LEVELS[job.priority] * PRIORITY_STEP_MS + (job.batch?.index ?? 0);
 }
+
+/** Whether a job of a higher priority goes before the other, which may have waited for so long that it does not. */
+export function outranks(job: Job, other: Job): boolean {
+  return LEVELS[job.priority] < LEVELS[other.priority] && queueScore(job) < queueScore(other);
+}

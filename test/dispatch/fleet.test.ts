@@ -162,6 +162,26 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     expect(executed.toSorted()).toEqual([1, 3]);
   }, 30_000);
 
+  it('lets a job of a higher priority take the place of one that waits behind a run', async () => {
+    const engine = await startEngine(50);
+    const { rig } = await start({ ...(await store()), COMFYUI_URL: engine.url });
+    const running = await submit(rig, { steps: 60 });
+    await waitUntil(rig.url, running, ({ status }) => status === 'PROCESSING');
+    const low = await submit(rig, { priority: 'low' });
+    await until(async () => (await engine.stats()).pending.length === 1);
+    const high = await submit(rig, { priority: 'high' });
+    for (const id of [running, high, low]) {
+      expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    }
+    const order = await rig.graphql<{ jobs: { nodes: { id: string; startedAt: string }[] } }>(
+      '{ jobs(first: 3) { nodes { id startedAt } } }',
+    );
+    const started = (order.data?.jobs.nodes ?? []).toSorted((a, b) => a.startedAt.localeCompare(b.startedAt));
+    expect(started.map(({ id }) => id)).toEqual([running, high, low]);
+    expect(await eventsOf(rig, low)).toContain('handedBack');
+    expect(await executedBy(engine)).toBe(3);
+  }, 30_000);
+
   it('hands the prompts on that a removed engine has not begun, and forgets it when the running one has ended', async () => {
     const { rig, fleet } = await start(await store());
     const old = await startEngine(300);

@@ -7,7 +7,7 @@ import { type Engine, type EngineStatus, startEngine } from '../engines/engine.t
 import { startClaimer } from '../lanes/claimer.ts';
 import { type Lane, startLane } from '../lanes/lane.ts';
 import { keepLeases } from '../lanes/leases.ts';
-import { createRoom } from '../lanes/room.ts';
+import { createMoves } from '../lanes/moves.ts';
 import { createWarmth } from '../lanes/warmth.ts';
 import { type ConfiguredEngine, type EngineSource, isOver, type Member, membersOf } from './members.ts';
 
@@ -104,7 +104,7 @@ export function keepFleet(options: FleetOptions): Fleet {
     log,
   });
 
-  const room = createRoom({
+  const moves = createMoves({
     ledger,
     idle: claimer.idleEngines,
     warmth,
@@ -115,7 +115,7 @@ export function keepFleet(options: FleetOptions): Fleet {
 
   function startLanes(engine: Engine): Lane[] {
     return Array.from({ length: lanesPerEngine }, (_, index) =>
-      startLane({ context, engine, index, leases, claimer, room }),
+      startLane({ context, engine, index, leases, claimer, moves }),
     );
   }
 

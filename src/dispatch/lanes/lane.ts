@@ -7,7 +7,7 @@ import type { Engine } from '../engines/engine.ts';
 import { runJob } from '../run/run.ts';
 import type { Claimer } from './claimer.ts';
 import type { HeldLane, Leases } from './leases.ts';
-import type { Room } from './room.ts';
+import type { Moves } from './moves.ts';
 
 export interface LaneOptions {
   readonly context: DispatchContext;
@@ -16,7 +16,7 @@ export interface LaneOptions {
   readonly index: number;
   readonly leases: Leases;
   readonly claimer: Claimer;
-  readonly room: Room;
+  readonly moves: Moves;
   /** What drives a job. Unset: `runJob`. */
   readonly run?: typeof runJob;
 }
@@ -36,7 +36,7 @@ const RETRY_MS = 1_000;
  * drives each to its end, one after another.
  */
 export function startLane(options: LaneOptions): Lane {
-  const { context, engine, index, leases, claimer, room, run: runOne = runJob } = options;
+  const { context, engine, index, leases, claimer, moves, run: runOne = runJob } = options;
   const { log } = context;
   const name = laneName(engine.id, index);
   const stopping = new AbortController();
@@ -76,7 +76,7 @@ export function startLane(options: LaneOptions): Lane {
     try {
       await claimer.during({ lease, engine }, job, () =>
         context.observer.around(resumes ? 'resume' : 'run', job, () =>
-          runOne({ context, engine, room }, job, lease, resumes, signal),
+          runOne({ context, engine, moves }, job, lease, resumes, signal),
         ),
       );
     } finally {

@@ -5,7 +5,7 @@ import type { EngineSocket } from '../../comfyui/socket.ts';
 import type { ProgressPlan } from '../../workflows/bind/plan.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
-import type { Room } from '../lanes/room.ts';
+import type { Moves } from '../lanes/moves.ts';
 import { nameOf } from '../pace.ts';
 import {
   decide,
@@ -34,8 +34,8 @@ export type FollowResult =
   | { kind: 'ended'; entry: HistoryEntry; exceeded: string | null }
   /** The engine responds and does not know the prompt, or no longer; `reason` says what was seen. */
   | { kind: 'absent'; exceeded: string | null; reason: string }
-  /** The engine leaves or another one is idle, and it no longer has the prompt, which it had not begun. */
-  | { kind: 'withdrawn' }
+  /** The engine no longer has the prompt, which it had not begun: it was taken back, for this reason. */
+  | { kind: 'withdrawn'; reason: string }
   /** The engine did not respond for too long. */
   | { kind: 'unreachable'; reason: string }
   /** The engine does not stop the prompt. */
@@ -46,7 +46,7 @@ export type FollowResult =
 export interface FollowOptions {
   readonly context: DispatchContext;
   readonly engine: Engine;
-  readonly room: Room;
+  readonly moves: Moves;
   readonly held: HeldJob;
   readonly clientId: string;
   readonly plan: ProgressPlan;
@@ -69,7 +69,7 @@ export interface FollowOptions {
  * looking at queue and history. When to do what is decided in `decide.ts`; this function does it.
  */
 export async function followPrompt(options: FollowOptions): Promise<FollowResult> {
-  const { context, engine, room, held, clientId, inbox, previews } = options;
+  const { context, engine, moves, held, clientId, inbox, previews } = options;
   const { limits, now, log } = context;
   const { plan } = options;
   const { workflow } = held.job.request;
@@ -91,8 +91,8 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
   let away = false;
   /** The last look found the prompt in the queue of the engine. */
   let pending = false;
-  /** The engine was asked to delete the prompt, and may not have begun it. */
-  let withdrawn = false;
+  /** Why the engine was asked to delete the prompt, which it may not have begun; null: it was not. */
+  let withdrawn: string | null = null;
   const since = now();
   let state = startFollowing(socket !== null, now(), now() + options.arrivesInMs);
 
@@ -160,7 +160,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
           return { kind: 'ended', entry: heard, exceeded };
         }
         if (after.over === null) return null;
-        if (withdrawn && place.kind === 'absent' && !observer.seen.started) return { kind: 'withdrawn' };
+        if (withdrawn !== null && place.kind === 'absent' && !observer.seen.started) {
+          return { kind: 'withdrawn', reason: withdrawn };
+        }
         return { kind: 'absent', exceeded, reason: whyAbsent(place, away) };
       }
       case 'unreachable':
@@ -211,14 +213,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     return look();
   }
 
-  /** Whether the prompt, which the engine has not begun, should leave it. */
-  async function shouldLeave(): Promise<boolean> {
-    if (held.job.status !== 'QUEUED' || observer.seen.started) return false;
-    if (engine.leaving() !== null) return true;
-    return !held.job.suspect && (await room.hasFor(held.job, engine.id, since));
-  }
-
-  async function withdraw(): Promise<FollowResult | null> {
+  async function withdraw(reason: string): Promise<FollowResult | null> {
     if (engine.leaving() === null) {
       // An engine that does not say where the prompt is would not say either whether it took it back.
       const result = await look();
@@ -229,7 +224,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
     }
     try {
       await engine.client.deletePending(held.job.promptId ?? clientId);
-      withdrawn = true;
+      withdrawn = reason;
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
       log.debug({ engine: engine.id, err: error }, 'the prompt could not be withdrawn');
@@ -279,7 +274,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
       for (const signal of inbox.drain()) if (take(signal)) return { kind: 'left' };
       await report();
       state = noticed(state, observer.seen, held.job, options.wantsCancel(), now(), limits);
-      state = noticedLeaving(state, observer.seen, await shouldLeave(), now());
+      const mayLeave = held.job.status === 'QUEUED' && !observer.seen.started;
+      const leave = mayLeave ? await moves.reasonFor(held.job, engine, since) : null;
+      state = noticedLeaving(state, observer.seen, leave !== null, now());
       const step = decide(state, observer.seen, now(), limits);
       let result: FollowResult | null = null;
       switch (step.do) {
@@ -299,7 +296,7 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
           result = await stop();
           break;
         case 'withdraw':
-          result = await withdraw();
+          result = leave === null ? null : await withdraw(leave);
           break;
         case 'giveUp':
           result = { kind: 'stuck', exceeded: state.exceeded };

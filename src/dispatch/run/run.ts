@@ -6,23 +6,14 @@ import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';
 import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
+import { whyLeft } from '../lanes/moves.ts';
 import { nameRejection } from './failures.ts';
 import { type FollowResult, followPrompt } from './follow.ts';
 import { createPreviewKeeper, holdJob, RunOver } from './held-job.ts';
 import { createInbox, openRunSocket, type RunSignal } from './inbox.ts';
 import { findPrompt, stopPrompt } from './lookup.ts';
 import { bindJob, lackedImage, type Uploads, uploadInputs } from './prepare.ts';
-import {
-  attempt,
-  canceled,
-  fail,
-  finish,
-  handBack,
-  lost,
-  nameOfPrompt,
-  type Run,
-  whyWithdrawn,
-} from './settle.ts';
+import { attempt, canceled, fail, finish, handBack, lost, nameOfPrompt, type Run } from './settle.ts';
 
 /** How often a job that has its engine for itself looks whether the others have ended. */
 const TURN_POLL_MS = 250;
@@ -35,7 +26,7 @@ const ARRIVAL_MS = 3_000;
  * holder of the lane. Never rejects because of the job or the engine.
  */
 export async function runJob(
-  { context, engine, room }: Pick<Run, 'context' | 'engine' | 'room'>,
+  { context, engine, moves }: Pick<Run, 'context' | 'engine' | 'moves'>,
   claimed: Job,
   lease: Lease,
   left: boolean,
@@ -66,7 +57,7 @@ export async function runJob(
   const run: Run = {
     context,
     engine,
-    room,
+    moves,
     held: holdJob(context.ledger, claimed, lease, signal),
     clientId,
     inbox,
@@ -169,7 +160,7 @@ async function rejected(run: Run, uploads: Uploads, { graph }: BoundPrompt, why:
 /** Ends a run that the engine has no prompt of: it was canceled, the engine leaves, or this process ends. */
 async function stopped(run: Run): Promise<void> {
   if (run.leaving()) return handBack(run, 'the gateway stops');
-  return run.wantsCancel() ? canceled(run) : handBack(run, whyWithdrawn(run));
+  return run.wantsCancel() ? canceled(run) : handBack(run, whyLeft(run.engine));
 }
 
 /**
@@ -223,12 +214,12 @@ function follow(
   socket: EngineSocket | null,
   submit: { confirmed: boolean; arrivesInMs: number },
 ): Promise<FollowResult> {
-  const { context, engine, room, held, clientId, inbox, wantsCancel } = run;
+  const { context, engine, moves, held, clientId, inbox, wantsCancel } = run;
   const previews = createPreviewKeeper(context.previews, context.limits.previewRate, context.now);
   return followPrompt({
     context,
     engine,
-    room,
+    moves,
     held,
     clientId,
     plan: prompt.plan,

@@ -4,7 +4,7 @@ import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';
-import type { Room } from '../lanes/room.ts';
+import type { Moves } from '../lanes/moves.ts';
 import { nameOf } from '../pace.ts';
 import { collectOutputs, findOutputs, OutputMissing } from './collect.ts';
 import { isOutOfMemory, nameFailure, reportOf } from './failures.ts';
@@ -21,7 +21,7 @@ const MEMORY_RETRIES = 1;
 export interface Run {
   readonly context: DispatchContext;
   readonly engine: Engine;
-  readonly room: Room;
+  readonly moves: Moves;
   readonly held: HeldJob;
   /** The client id of its socket, and the id that was requested for its prompt. */
   readonly clientId: string;
@@ -59,7 +59,7 @@ export async function finish(run: Run, prompt: BoundPrompt, result: FollowResult
     case 'withdrawn':
       if (run.wantsCancel()) return canceled(run);
       engine.abandon(nameOfPrompt(run));
-      return handBack(run, whyWithdrawn(run));
+      return handBack(run, result.reason);
     case 'absent':
       if (run.wantsCancel()) return canceled(run);
       if (result.exceeded !== null) return fail(run, jobError('TIMED_OUT', result.exceeded));
@@ -232,14 +232,6 @@ export async function canceled(run: Run): Promise<void> {
 export async function handBack(run: Run, reason: string): Promise<void> {
   const at = run.context.now();
   await run.held.apply({ type: 'handedBack', at, reason, expiresAt: at + run.context.limits.jobTtlMs });
-}
-
-/** What the log of a job says that an engine gave back without having begun it. */
-export function whyWithdrawn({ engine }: Run): string {
-  const leaving = engine.leaving();
-  return leaving === null
-    ? `another engine is idle, and ${engine.id} has not begun it`
-    : `${engine.id} leaves: ${leaving}`;
 }
 
 export async function lost(run: Run, reason: string): Promise<void> {

@@ -1,0 +1,133 @@
+import { lanesOf } from '../../jobs/claims.ts';
+import { StoreUnavailable } from '../../jobs/errors.ts';
+import { type Job, outranks } from '../../jobs/job.ts';
+import type { Clock, Ledger } from '../../jobs/ports.ts';
+import type { Log } from '../../log.ts';
+import type { Engine } from '../engines/engine.ts';
+import type { Warmth } from './warmth.ts';
+
+type Runner = Pick<Engine, 'id' | 'canRun' | 'leaving'>;
+
+/** Decides which jobs, next in the queue of an engine and not begun, go back to the queue of all. */
+export interface Moves {
+  /**
+   * Why the job should leave `engine`, which has had it since `since`; null: it should not. Because the engine leaves, an idle engine
+   * of this process can take the job, or a waiting job of a higher priority its place. That other engine or job is a reason for no
+   * other job meanwhile; the reason holds for a moment, and none of these follows within a minute.
+   */
+  reasonFor(job: Job, engine: Runner, since: number): Promise<string | null>;
+}
+
+export interface MovesOptions {
+  readonly ledger: Pick<Ledger, 'inLanes' | 'waiting'>;
+  /** Engines that have nothing to do, and found nothing in the queue. */
+  readonly idle: () => readonly Runner[];
+  readonly warmth: Pick<Warmth, 'of'>;
+  /** How long a job waits before it moves to an engine that would have to load its models, in milliseconds. */
+  readonly patienceMs: number;
+  readonly now: Clock;
+  readonly log: Log;
+}
+
+/** A decision about a job. */
+interface Move {
+  readonly from: string;
+  /** The id of the engine that it may go to, or of the job that takes its place. */
+  readonly cause: string;
+  readonly reason: string;
+  readonly at: number;
+}
+
+/** How long a job is next at least, in milliseconds: it may be about to begin. Also how often the store is asked what waits. */
+const NEXT_MS = 1_000;
+/** How long a reason holds, in milliseconds. */
+const HOLDS_MS = 5_000;
+/** A job that did not gain by its move, because others were faster, does not move again and again. */
+const AGAIN_MS = 60_000;
+
+/** What the log of a job says that an engine gives back because it leaves. */
+export function whyLeft({ id, leaving }: Pick<Engine, 'id' | 'leaving'>): string {
+  return `${id} leaves: ${leaving() ?? 'it is removed'}`;
+}
+
+/** Starts without having decided anything. */
+export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: MovesOptions): Moves {
+  /** By job. */
+  const moves = new Map<string, Move>();
+  let first: { readonly at: number; readonly jobs: Promise<readonly Job[]> } | null = null;
+
+  function forgetOld(at: number): void {
+    for (const [job, move] of moves) if (at - move.at >= AGAIN_MS) moves.delete(job);
+  }
+
+  const isCause = (id: string, at: number): boolean =>
+    [...moves.values()].some(move => move.cause === id && at - move.at < HOLDS_MS);
+
+  /** What the store says; `otherwise` while it does not respond. */
+  async function ask<T>(question: Promise<T>, otherwise: T): Promise<T> {
+    try {
+      return await question;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+      log.debug({ err: error }, 'cannot tell whether a job should leave its engine: it stays');
+      return otherwise;
+    }
+  }
+
+  function idleEngineFor({ request }: Job, own: Runner, at: number, waited: number): Runner | undefined {
+    return idle().find(
+      engine =>
+        engine.id !== own.id &&
+        !isCause(engine.id, at) &&
+        engine.canRun(request.workflow, request.workflowVersion) &&
+        (waited >= patienceMs || warmth.of(engine.id).includes(request.workflow)),
+    );
+  }
+
+  /** The job that is first of all that wait. */
+  async function firstWaiting(at: number): Promise<Job | undefined> {
+    if (first === null || at - first.at >= NEXT_MS) first = { at, jobs: ledger.waiting(1) };
+    const [job] = await ask(first.jobs, []);
+    return job;
+  }
+
+  function mayTakePlace(waiting: Job, job: Job, own: Runner, at: number): boolean {
+    const { request, suspect, notBefore, lostOn } = waiting;
+    return (
+      outranks(waiting, job) &&
+      !suspect &&
+      (notBefore ?? 0) <= at &&
+      lostOn !== own.id &&
+      own.canRun(request.workflow, request.workflowVersion) &&
+      !isCause(waiting.id, at)
+    );
+  }
+
+  return {
+    async reasonFor(job, own, since) {
+      if (own.leaving() !== null) return whyLeft(own);
+      if (job.suspect) return null;
+      const at = now();
+      forgetOld(at);
+      const before = moves.get(job.id);
+      if (before !== undefined)
+        return before.from === own.id && at - before.at < HOLDS_MS ? before.reason : null;
+      const waited = at - since;
+      if (waited < NEXT_MS) return null;
+      const engine = idleEngineFor(job, own, at, waited);
+      if (engine !== undefined) {
+        const reason = `another engine is idle, and ${own.id} has not begun it`;
+        moves.set(job.id, { from: own.id, cause: engine.id, reason, at });
+        // Jobs in lanes of other gateways are known to the store only.
+        if ((await ask(ledger.inLanes(lanesOf(engine.id)), [job])).length === 0) return reason;
+        moves.delete(job.id);
+      }
+      if (job.priority === 'HIGH') return null;
+      const waiting = await firstWaiting(at);
+      if (waiting === undefined || !mayTakePlace(waiting, job, own, at)) return null;
+      const reason = `a job of a higher priority waits, and ${own.id} has not begun it`;
+      moves.set(job.id, { from: own.id, cause: waiting.id, reason, at });
+      return reason;
+    },
+  };
+}
