@@ -50,7 +50,12 @@ export function addEdit(program: Command): void {
     .option('--cfg <number>', 'how closely to follow the prompt', takeNumber)
     .option('--megapixels <number>', 'size of the output image', takeNumber)
     .option('--workflow <name>', 'the workflow to run')
-    .addOption(new Option('--priority <priority>', 'low, normal or high').argParser(takePriority))
+    .addOption(
+      new Option(
+        '--priority <priority>',
+        'low, normal or high; each lower one is queued as if submitted ten minutes later',
+      ).argParser(takePriority),
+    )
     .addOption(
       new Option('--param <name=value>', 'another parameter of the workflow; can be repeated')
         .argParser(takeParameter)

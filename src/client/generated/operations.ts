@@ -133,6 +133,7 @@ export type EditImagesInput = {
   idempotencyKey?: string | null | undefined;
 };
 
+/** A job of the next lower priority is queued as if it was submitted ten minutes later: it lets others go first, and not for ever. */
 export type EditJobPriority =
   | 'HIGH'
   | 'LOW'

@@ -32,7 +32,11 @@ export function addJob(builder: Builder) {
   const JobStatus = builder.enumType('EditJobStatus', {
     values: described(JOB_STATUSES, name => STATUS_MEANINGS[name]),
   });
-  const JobPriority = builder.enumType('EditJobPriority', { values: JOB_PRIORITIES });
+  const JobPriority = builder.enumType('EditJobPriority', {
+    description:
+      'A job of the next lower priority is queued as if it was submitted ten minutes later: it lets others go first, and not for ever.',
+    values: JOB_PRIORITIES,
+  });
   const JobStage = builder.enumType('EditJobStage', {
     values: described(STAGES, name => STAGE_MEANINGS[name]),
   });

@@ -132,7 +132,8 @@ export const editBody = z
       description: 'The workflow to run. Default: the first one that an engine can run.',
     }),
     priority: priority.nullish().meta({
-      description: 'Default: normal.',
+      description:
+        'Default: normal. A job of the next lower priority is queued as if it was submitted ten minutes later.',
       override: { anyOf: [{ type: 'string', enum: ['low', 'normal', 'high'] }, { type: 'null' }] },
     }),
     webhook: webhookField(event => event.toLowerCase())
