@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
+import { createTurns } from '../../src/concurrency/turns.ts';
 import { createInventory } from '../../src/dispatch/engines/inventory.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { loadWorkflows } from '../../src/workflows/files/load.ts';
@@ -77,6 +78,7 @@ describe('createInventory', () => {
           Object.fromEntries([...names].flatMap(name => (has.has(name) ? [[name, has.get(name)]] : []))),
       },
       catalog,
+      createTurns(),
     );
     expect(inventory.problemsOf(first)).toBeNull();
     await inventory.read();

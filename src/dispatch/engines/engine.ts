@@ -98,6 +98,8 @@ export interface EngineOptions {
   readonly log: Log;
   /** Milliseconds between two probes of a healthy engine, at most. */
   readonly probeMs: number;
+  /** Resolves when the event loop has time for a check of some milliseconds; shared by the engines of a fleet. */
+  readonly turn: () => Promise<void>;
   /** Called whenever it may have been restarted: it does not respond, a run lost it, or says so. */
   readonly onLost: () => void;
 }
@@ -108,13 +110,14 @@ const UPLOADS_REMEMBERED = 1_000;
 const PROBE_SPREAD = 0.2;
 
 /** Starts to probe the engine; `stop` ends that. What follows from a probe is decided in `engine-state.ts`. */
-export function startEngine({ client, workflows, now, log, probeMs, onLost }: EngineOptions): Engine {
+export function startEngine(options: EngineOptions): Engine {
+  const { client, workflows, now, log, probeMs, turn, onLost } = options;
   const id = engineId(client.url);
   const stopping = new AbortController();
   let departing = new AbortController();
   const waiters = new Set<() => void>();
   const abandoned = createAbandoned(id, { client, now, log });
-  const inventory = createInventory(client, workflows);
+  const inventory = createInventory(client, workflows, turn);
   const uploaded = new LRUCache<string, string>({ max: UPLOADS_REMEMBERED });
 
   let health = startHealth(now());

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { EngineClient } from '../../comfyui/client.ts';
 import type { ModelChoice } from '../../workflows/bind/models.ts';
@@ -25,30 +24,34 @@ export interface Inventory {
   models(names: readonly string[]): ReadonlyMap<string, readonly ModelChoice[]>;
 }
 
-/** Starts without having read anything. */
+/** What was read, with what was found out about each workflow that was checked against it. */
+interface Known {
+  /** The classes that were asked for. */
+  readonly names: ReadonlySet<string>;
+  readonly info: ObjectInfo;
+  readonly problems: WeakMap<Workflow, readonly WorkflowProblem[]>;
+  readonly models: WeakMap<Workflow, readonly ModelChoice[]>;
+}
+
+function check(workflow: Workflow, { names, info, problems }: Known): readonly WorkflowProblem[] | null {
+  const before = problems.get(workflow);
+  if (before !== undefined) return before;
+  if (!classesOf(workflow).every(name => names.has(name))) return null;
+  const found = checkAgainstEngine(workflow, info);
+  problems.set(workflow, found);
+  return found;
+}
+
+/** Starts without having read anything. Before each check it waits for its turn: the engines of a fleet are read at the same time. */
 export function createInventory(
   client: Pick<EngineClient, 'nodeClasses'>,
   workflows: WorkflowCatalog,
+  turn: () => Promise<void>,
 ): Inventory {
-  /** With what was found out about each workflow that was checked against it. */
-  let known: {
-    /** The classes that were asked for. */
-    readonly names: ReadonlySet<string>;
-    readonly info: ObjectInfo;
-    readonly problems: WeakMap<Workflow, readonly WorkflowProblem[]>;
-    readonly models: WeakMap<Workflow, readonly ModelChoice[]>;
-  } | null = null;
+  let known: Known | null = null;
 
-  function problemsOf(workflow: Workflow): readonly WorkflowProblem[] | null {
-    if (known === null) return null;
-    const before = known.problems.get(workflow);
-    if (before !== undefined) return before;
-    const { names, info } = known;
-    if (!classesOf(workflow).every(name => names.has(name))) return null;
-    const found = checkAgainstEngine(workflow, info);
-    known.problems.set(workflow, found);
-    return found;
-  }
+  const problemsOf = (workflow: Workflow): readonly WorkflowProblem[] | null =>
+    known === null ? null : check(workflow, known);
 
   return {
     info: () => known?.info ?? null,
@@ -57,12 +60,13 @@ export function createInventory(
       const info = parseObjectInfo(await client.nodeClasses(names));
       // It seldom changes, and to check every workflow takes some milliseconds.
       if (isDeepStrictEqual([known?.names, known?.info], [names, info])) return;
-      known = { names, info, problems: new WeakMap(), models: new WeakMap() };
+      const read: Known = { names, info, problems: new WeakMap(), models: new WeakMap() };
       for (const workflow of workflows.all()) {
-        problemsOf(workflow);
         // The first checks of a process take 10 ms each: requests are answered in between.
-        await setImmediate();
+        await turn();
+        check(workflow, read);
       }
+      known = read;
     },
     problemsOf,
     problems: () =>

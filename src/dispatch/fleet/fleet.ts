@@ -1,4 +1,5 @@
 import type { EngineClient } from '../../comfyui/client.ts';
+import { createTurns } from '../../concurrency/turns.ts';
 import { lanesOf } from '../../jobs/claims.ts';
 import { afterLeaving, type StoredEngine } from '../../jobs/engines.ts';
 import type { LastClaims } from '../../jobs/last-claims.ts';
@@ -91,6 +92,7 @@ export function keepFleet(options: FleetOptions): Fleet {
 
   const engines = (): readonly Engine[] => [...present.values()].map(({ engine }) => engine);
 
+  const turn = createTurns();
   const leases = keepLeases({ ledger, leaseMs, now, log });
   const warmth = createWarmth({ workflows, claims: options.lastClaims, log });
   const claimer = startClaimer({
@@ -126,6 +128,7 @@ export function keepFleet(options: FleetOptions): Fleet {
       now,
       log,
       probeMs,
+      turn,
       onLost: () => warmth.forget(member.id),
     });
     engine.hold(member.hold);
