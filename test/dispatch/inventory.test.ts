@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { createTurns } from '../../src/concurrency/turns.ts';
+import { createTurns } from '../../src/concurrency/event-loop.ts';
 import { createInventory } from '../../src/dispatch/engines/inventory.ts';
 import { createCatalog } from '../../src/workflows/files/catalog.ts';
 import { loadWorkflows } from '../../src/workflows/files/load.ts';

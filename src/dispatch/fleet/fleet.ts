@@ -1,5 +1,5 @@
 import type { EngineClient } from '../../comfyui/client.ts';
-import { createTurns } from '../../concurrency/turns.ts';
+import { createTurns } from '../../concurrency/event-loop.ts';
 import { lanesOf } from '../../jobs/claims.ts';
 import { afterLeaving, type StoredEngine } from '../../jobs/engines.ts';
 import type { LastClaims } from '../../jobs/last-claims.ts';
