@@ -25,7 +25,7 @@ export interface Claimer {
   next(lane: IdleLane, signal: AbortSignal): Promise<Job | null | 'uncertain'>;
   /** The lane drives a job, from its claim to its end: another holder may have claimed it. */
   during<T>(lane: IdleLane, job: Job, work: () => Promise<T>): Promise<T>;
-  /** Engines whose lanes all asked and got nothing, with an idle lane each. */
+  /** Engines without a job whose idle lanes have all asked and got nothing. */
   idleEngines(): readonly Engine[];
   stop(): Promise<void>;
 }

@@ -110,7 +110,7 @@ export function noticed(
   };
 }
 
-/** Takes in whether the engine leaves or another one is idle: a prompt that it has not begun is withdrawn. */
+/** Takes in whether the prompt should leave the engine: one that it has not begun is withdrawn. */
 export function noticedLeaving(
   state: FollowState,
   { started }: Pick<Observation, 'started'>,

@@ -222,9 +222,9 @@ export async function followPrompt(options: FollowOptions): Promise<FollowResult
         return result;
       }
     }
+    withdrawn = reason;
     try {
       await engine.client.deletePending(held.job.promptId ?? clientId);
-      withdrawn = reason;
     } catch (error) {
       if (!(error instanceof EngineUnreachable)) throw error;
       log.debug({ engine: engine.id, err: error }, 'the prompt could not be withdrawn');
