@@ -313,6 +313,11 @@ describe('cancel', () => {
 describe('many engines', () => {
   it('an idle one takes the next job', async () => {
     const { rig, engines } = await start([{}, {}, {}]);
+    // The first to be ready would take two.
+    const ready = [{ state: 'READY' }, { state: 'READY' }, { state: 'READY' }];
+    await expect
+      .poll(async () => (await rig.graphql('{ engines { state } }')).data, { interval: 20 })
+      .toEqual({ engines: ready });
     const ids = await Promise.all([1, 2, 3].map(() => submit(rig)));
     await Promise.all(ids.map(id => watch(rig, id)));
     const executed = await Promise.all(
