@@ -44,7 +44,8 @@ function didYouMean(name: string, meant: string): string {
 
 /** What is wrong with http or https in the URL of an engine; null for nothing, or if it does not respond. */
 async function schemeFault(url: string, { credentialsOf }: Config): Promise<string | null> {
-  const { createEngineClient, EngineUnreachable } = await import('./comfyui/client.ts');
+  const { createEngineClient } = await import('./comfyui/client.ts');
+  const { EngineUnreachable } = await import('./comfyui/unreachable.ts');
   const engine = createEngineClient({ url, credentials: credentialsOf(url), timeoutMs: ENGINE_CHECK_MS });
   try {
     await engine.systemStats();

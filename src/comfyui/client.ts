@@ -19,41 +19,8 @@ import {
 } from './answers.ts';
 import { basic, type EngineCredentials, type EngineTls, NO_CREDENTIALS } from './credentials.ts';
 import type { EngineFile } from './files.ts';
-import { asksForCertificate, sayTlsFault, type TlsFault, tlsFaultOf } from './tls.ts';
-
-/**
- * The engine did not respond, or not as ComfyUI would. Says nothing about what it did with the request, unless `refused`.
- * The message names the request, and no host.
- */
-export class EngineUnreachable extends Error {
-  override name = 'EngineUnreachable';
-  /** The status of the response; null when there was none. */
-  readonly status: number | null;
-  /** The server is there and speaks the other one of http and https. */
-  readonly otherScheme: boolean;
-  /** What is wrong with its certificate or with that of the gateway; null for nothing. */
-  readonly tls: TlsFault | null;
-
-  constructor(
-    message: string,
-    options: { status?: number; cause?: unknown; otherScheme?: boolean; tls?: TlsFault | null } = {},
-  ) {
-    super(message, { cause: options.cause });
-    this.status = options.status ?? null;
-    this.otherScheme = options.otherScheme ?? false;
-    this.tls = options.tls ?? null;
-  }
-
-  /** No response, or a proxy's response that the server behind it gives none. */
-  get isDown(): boolean {
-    return this.status === null || (this.status >= 502 && this.status <= 504);
-  }
-
-  /** The connection was refused, so the request did not reach the engine. */
-  get refused(): boolean {
-    return codeOf(this.cause) === 'ECONNREFUSED';
-  }
-}
+import { asksForCertificate, sayTlsFault, tlsFaultOf } from './tls.ts';
+import { EngineUnreachable, reasonOf } from './unreachable.ts';
 
 /** `promptId`: the engine's id of the prompt, which need not be the one that was requested. */
 export type SubmitAnswer =
@@ -335,19 +302,6 @@ async function jsonOf(answer: Dispatcher.ResponseData): Promise<unknown> {
     // Not JSON: no rejection is found in it, which is reported.
     return null;
   }
-}
-
-/** What is wrong with a certificate, the code of a network error, else its message, which may name hosts. */
-export function reasonOf(error: unknown): string {
-  const tls = tlsFaultOf(error);
-  return (
-    (tls === null ? codeOf(error) : sayTlsFault(tls)) ??
-    (error instanceof Error ? error.message : String(error))
-  );
-}
-
-function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }
 
 /** A request as messages name it: without its query. */

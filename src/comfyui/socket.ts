@@ -1,7 +1,7 @@
 import { WebSocket } from 'ws';
-import { EngineUnreachable, reasonOf } from './client.ts';
 import type { EngineTls } from './credentials.ts';
 import { type EngineEvent, readBinaryFrame, readTextFrame } from './events.ts';
+import { EngineUnreachable, reasonOf } from './unreachable.ts';
 
 /** Frames larger than this are not previews: the connection is closed. */
 const MAX_FRAME_BYTES = 32 * 1024 * 1024;

@@ -1,10 +1,11 @@
 import { randomUUID, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { SystemStats } from '../comfyui/answers.ts';
-import { createEngineClient, type EngineClient, EngineUnreachable } from '../comfyui/client.ts';
+import { createEngineClient, type EngineClient } from '../comfyui/client.ts';
 import type { EngineCredentials } from '../comfyui/credentials.ts';
 import { openEngineSocket } from '../comfyui/socket.ts';
 import type { TlsFault } from '../comfyui/tls.ts';
+import { EngineUnreachable } from '../comfyui/unreachable.ts';
 import type { Config } from '../config.ts';
 import { canTarget } from '../dispatch/engines/inspection.ts';
 import { sizeInWords } from '../sizes.ts';

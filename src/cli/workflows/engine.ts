@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { createEngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import { createEngineClient } from '../../comfyui/client.ts';
 import { type EngineCredentials, NO_CREDENTIALS } from '../../comfyui/credentials.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import { checkAgainstEngine, modelsOnEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
 import type { Workflow } from '../../workflows/workflow.ts';

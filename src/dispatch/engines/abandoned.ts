@@ -1,4 +1,5 @@
-import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import type { EngineClient } from '../../comfyui/client.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import type { Clock } from '../../jobs/ports.ts';
 import type { Log } from '../../log.ts';
 import { findPrompt, type PromptName, stopPrompt } from '../run/lookup.ts';

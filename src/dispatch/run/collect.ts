@@ -1,7 +1,8 @@
 import sharp from 'sharp';
 import type { HistoryEntry } from '../../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable, reasonOf } from '../../comfyui/client.ts';
+import type { EngineClient } from '../../comfyui/client.ts';
 import type { EngineFile } from '../../comfyui/files.ts';
+import { EngineUnreachable, reasonOf } from '../../comfyui/unreachable.ts';
 import type { ImageMimeType } from '../../images/formats.ts';
 import { collectRemoved, type Removed } from '../../images/metadata/restore.ts';
 import { stripMetadata } from '../../images/metadata/strip.ts';

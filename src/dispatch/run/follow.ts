@@ -1,7 +1,7 @@
 import type { HistoryEntry } from '../../comfyui/answers.ts';
-import { EngineUnreachable } from '../../comfyui/client.ts';
 import type { EngineEvent } from '../../comfyui/events.ts';
 import type { EngineSocket } from '../../comfyui/socket.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import type { ProgressPlan } from '../../workflows/bind/plan.ts';
 import type { DispatchContext } from '../context.ts';
 import type { Engine } from '../engines/engine.ts';

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EnginePrompt, HistoryEntry } from '../../comfyui/answers.ts';
-import { type EngineClient, EngineUnreachable } from '../../comfyui/client.ts';
+import type { EngineClient } from '../../comfyui/client.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 
 /** How a run's prompt is named on its engine. */
 export interface PromptName {

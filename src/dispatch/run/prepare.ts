@@ -1,5 +1,5 @@
 import type { Rejection } from '../../comfyui/answers.ts';
-import { EngineUnreachable } from '../../comfyui/client.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { ImageFailure } from '../../images/errors.ts';
 import { extensionOf } from '../../images/formats.ts';

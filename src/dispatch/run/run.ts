@@ -1,6 +1,6 @@
 import type { Rejection } from '../../comfyui/answers.ts';
-import { EngineUnreachable } from '../../comfyui/client.ts';
 import type { EngineSocket } from '../../comfyui/socket.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import { besideOthers, lanesOf } from '../../jobs/claims.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { Lease } from '../../jobs/ports.ts';

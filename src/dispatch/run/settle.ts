@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../../comfyui/client.ts';
+import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
 import { loggedJob } from '../../jobs/trace.ts';
 import type { BoundPrompt } from '../../workflows/bind/bind.ts';
