@@ -17,7 +17,7 @@ export interface DispatcherOptions extends FleetOptions {
 export interface Dispatcher {
   /** The engines as they are now. Those that leave are among them until their last job has ended. */
   engines(): readonly MemberStatus[];
-  /** Whether one of them can run the workflow of this name, as it is now. Each submit asks: it takes no statuses of all. */
+  /** Whether one of them can run the workflow of this name, as it is now. Each submit asks, so it gathers no statuses. */
   canRun(name: string): boolean;
   readonly changes: FleetChanges;
   /** The engine that is starting on request; null: none is. */

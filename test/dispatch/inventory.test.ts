@@ -92,6 +92,11 @@ describe('createInventory', () => {
     expect(kinds(first)).not.toContain('node-missing');
     expect(kinds(second)).not.toContain('node-missing');
 
+    const before = inventory.problemsOf(second);
+    await inventory.read();
+    // Nothing changed, so nothing is checked again.
+    expect(inventory.problemsOf(second)).toBe(before);
+
     has.delete('Encode');
     await inventory.read();
     expect(inventory.problemsOf(first)).toContainEqual({ kind: 'node-missing', classType: 'Encode' });

@@ -13,7 +13,8 @@ const OUTRANKED = 'a job of a higher priority waits, and own has not begun it';
 
 /** Moves to these idle engines, of which `warm` have the models; a test sets what waits, and what other gateways run. */
 function movesTo(idle: readonly ReturnType<typeof engine>[], warm: readonly string[]) {
-  const state = { at: 0, elsewhere: new Map<string, Job[]>(), waiting: [] as Job[], away: false };
+  const waiting: Job[] = [];
+  const state = { at: 0, elsewhere: new Map<string, Job[]>(), waiting, away: false };
   const respond = <T>(value: T): Promise<T> =>
     state.away ? Promise.reject(new StoreUnavailable('away', 'ECONNREFUSED')) : Promise.resolve(value);
   const moves = createMoves({
