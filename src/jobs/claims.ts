@@ -131,8 +131,8 @@ export interface Assignment {
 }
 
 /**
- * The lanes of `lanes` that may take a job, as `assign` takes them. One call asks with a part of the idle lanes, so it says how many
- * engines are idle: without that, jobs that come at the same time would queue up on engines that are busy by then.
+ * What `assign` needs to know of the lanes that may take a job, which are `able`, some of those that ask. A call asks with a part
+ * of the idle lanes, so it says how many engines are idle: without that, jobs of a burst would queue up on busy engines.
  */
 export function choosingLanes<L extends AskingLane>(
   able: readonly L[],
