@@ -122,10 +122,10 @@ export default defineConfig(({ mode }) => ({
     ],
     // Most tests wait for processes and sockets: three times as many workers as a small machine has cores.
     maxWorkers: 6,
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
-    // On a busy machine what a test waits for arrives late.
-    expect: { poll: { timeout: 15_000 } },
+    // On a busy machine what a test waits for arrives late. These end a test that hangs and say nothing of speed.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     env: { NODE_ENV: 'test' },
     // Node loads the modules, as it does for `npm start`. So `vi.mock` is not supported.
     experimental: { viteModuleRunner: false, nodeLoader: false },

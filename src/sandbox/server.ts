@@ -58,6 +58,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'comfyui-sandbox-')));
   const connections = new Set<Socket>();
   const stopping = new AbortController();
+  let crashed = false;
   let restarting: NodeJS.Timeout | undefined;
 
   const engine = await startEngine({
@@ -75,17 +76,27 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
 
   /** Loses all state and closes connections for a while; `spared` is the connection that requested the restart. */
   function restart(milliseconds: number, spared: Socket | null): void {
+    crash(spared);
+    comeBackIn(milliseconds);
+  }
+
+  function crash(spared: Socket | null): void {
+    crashed = true;
     engine.crash();
     for (const socket of connections) if (socket !== spared) socket.destroy();
+  }
+
+  function comeBackIn(milliseconds: number): void {
+    if (stopping.signal.aborted) return;
     clearTimeout(restarting);
     restarting = setTimeout(() => {
-      restarting = undefined;
+      crashed = false;
       engine.worker.resume();
     }, milliseconds);
   }
 
   function isDown(): boolean {
-    return restarting !== undefined || Date.now() < engine.faults.refuseHttpUntil;
+    return crashed || Date.now() < engine.faults.refuseHttpUntil;
   }
 
   /** Executes the fault `beforeRequest` if it concerns this request. */
@@ -93,8 +104,10 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     const fault = engine.faults.beforeRequest;
     if (fault === null || fault.request !== `${method} ${path}`) return;
     engine.faults.beforeRequest = fault.times > 1 ? { ...fault, times: fault.times - 1 } : null;
-    if (fault.restart) restart(RESTART_MS, null);
+    if (fault.restart) crash(null);
+    // A slow disk may take longer than the restart: a request that came before all folders are empty would find files.
     for (const folder of fault.emptyFolders) await engine.files.empty(folder);
+    if (fault.restart) comeBackIn(RESTART_MS);
   }
 
   async function replyTo(request: IncomingMessage): Promise<Reply> {

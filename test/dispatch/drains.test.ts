@@ -90,13 +90,11 @@ describe('a drained engine', () => {
     await redis.restart();
     expect(await stateOf(c.rig)).toBe('DRAINED');
     await expect
-      .poll(
-        () =>
-          setDrained(c.rig, engine, false).then(
-            () => true,
-            () => false,
-          ),
-        { timeout: 10_000 },
+      .poll(() =>
+        setDrained(c.rig, engine, false).then(
+          () => true,
+          () => false,
+        ),
       )
       .toBe(true);
     await expect.poll(() => stateOf(a.rig)).toBe('READY');

@@ -36,6 +36,9 @@ async function start(
   return { rig, engine, proxy };
 }
 
+/** The end is known by events alone: a look that comes before them, on a busy machine, would find nothing. */
+const HEARD = { WATCHDOG: '10s' };
+
 const edit = (rig: Rig, steps = 5): Promise<string> => submit(rig, { steps });
 
 const debugged = z.object({
@@ -80,7 +83,7 @@ describe.concurrent('an engine whose history does not tell the end', () => {
   ])(
     'because it %s: the images that events named are fetched, and the prompt runs once',
     async ([, habits], context) => {
-      const { rig, engine } = await start(context, habits);
+      const { rig, engine } = await start(context, habits, {}, HEARD);
       const id = await edit(rig);
       expectDone(await waitForEnd(rig.url, id));
       expect(await executions(engine)).toEqual([1]);
@@ -89,7 +92,7 @@ describe.concurrent('an engine whose history does not tell the end', () => {
   );
 
   it('fails a job with the reason that an event told', async context => {
-    const { rig, engine } = await start(context, { emptyHistory: true });
+    const { rig, engine } = await start(context, { emptyHistory: true }, {}, HEARD);
     await engine.fault({ failNode: { class: 'VAEDecode', message: 'tensor mismatch' } });
     expect(await waitForEnd(rig.url, await edit(rig))).toMatchObject({
       status: 'ERROR',
@@ -121,7 +124,8 @@ describe.concurrent('an engine whose history does not tell the end', () => {
 
   it('says that the engine was restarted when it was', async context => {
     const { rig, engine } = await start(context, {});
-    const id = await edit(rig, 10);
+    // Long enough to be running yet when the restart comes.
+    const id = await edit(rig, 100);
     await waitUntil(rig.url, id, ({ step }) => (step ?? 0) >= 2);
     await engine.fault({ restart: true, restartMs: 200 });
     expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 2 });
@@ -167,7 +171,7 @@ describe.concurrent('images that cannot be fetched', () => {
       { ENGINE_GRACE: '1h' },
     );
     const id = await edit(rig, 1);
-    await context.expect.poll(() => proxy.requests.includes('GET /view'), { timeout: 10_000 }).toBe(true);
+    await context.expect.poll(() => proxy.requests.includes('GET /view')).toBe(true);
     expect((await fetch(`${rig.url}/jobs/${id}`, { method: 'DELETE' })).status).toBe(200);
   });
 });
@@ -205,7 +209,7 @@ describe.concurrent('an engine whose WebSocket does not open', () => {
   it('says so, and is used again as soon as it opens', async context => {
     const { rig, proxy } = await start(context, { webSockets: { status: 502 } }, { stepMs: 40 });
     await context.expect
-      .poll(() => engineOf(rig), { timeout: 10_000 })
+      .poll(() => engineOf(rig))
       .toEqual({
         state: 'READY',
         reason: expect.stringMatching(
@@ -262,7 +266,7 @@ describe.concurrent('an engine that numbers its prompts itself', () => {
   });
 
   it.for(['legacy', '0.8.0'] as const)('stops only our prompt on a cancel (%s)', async (version, context) => {
-    const { rig, engine, proxy } = await start(context, { ownPromptIds: true }, { version, stepMs: 40 });
+    const { rig, engine, proxy } = await start(context, { ownPromptIds: true }, { version, stepMs: 200 });
     const [running, waiting] = [await edit(rig, 100), await edit(rig, 100)];
     await waitUntil(rig.url, running, ({ step }) => (step ?? 0) > 1);
     await context.expect.poll(async () => (await engine.stats()).pending.length).toBe(1);

@@ -94,7 +94,7 @@ describe('a gateway that is killed', () => {
     }).catch(() => undefined);
     await end();
     await expect
-      .poll(async () => (await (await fetch(`${engine.url}/queue`)).json()).queue_running, { timeout: 5_000 })
+      .poll(async () => (await (await fetch(`${engine.url}/queue`)).json()).queue_running)
       .toEqual([]);
     const second = await start();
     expect((await watchOverWebSocket(second.url, id)).at(-1)).toMatchObject({

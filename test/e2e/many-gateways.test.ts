@@ -112,7 +112,7 @@ describe('gateways that share a Redis', () => {
     expect(snapshots.at(-1)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
     holder.child.kill('SIGCONT');
     // It may open another connection to Redis first: its own was silent while it was suspended.
-    const after = await vi.waitFor(() => watchOverWebSocket(holder.url, id), { timeout: 10_000 });
+    const after = await vi.waitFor(() => watchOverWebSocket(holder.url, id), { timeout: 30_000 });
     expect(after).toHaveLength(1);
     expect(after[0]?.revision).toBe(snapshots.at(-1)?.revision);
     expect(await holder.end('SIGTERM')).toBe(0);

@@ -62,12 +62,10 @@ describe.concurrent('a gateway that is killed, on an engine that numbers its pro
     });
     const first = await start();
     const id = await submit({ url: first.url, images }, { steps });
-    await context.expect.poll(() => proxy.promptIds.length, { timeout: 10_000 }).toBe(1);
+    await context.expect.poll(() => proxy.promptIds.length).toBe(1);
     await first.end('SIGKILL');
     if (steps === 1) {
-      await context.expect
-        .poll(async () => Object.keys((await engine.stats()).completed).length, { timeout: 10_000 })
-        .toBe(1);
+      await context.expect.poll(async () => Object.keys((await engine.stats()).completed).length).toBe(1);
     }
     const second = await resume();
     expect(await waitForEnd(second.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });

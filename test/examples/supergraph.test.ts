@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { inherited } from '../support/temporary-folder.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -12,6 +12,10 @@ it('the supergraph starts with one command, responds, and stops on a signal', as
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ended = new Promise<number | null>(resolve => child.once('close', resolve));
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
   let output = '';
   const endpoint = await new Promise<string>((resolve, reject) => {
     child.once('close', code => reject(new Error(`ended with ${code}: ${output}`)));

@@ -79,7 +79,7 @@ it(`shows ${JOBS} jobs by scrolling, without a long task, while others run`, asy
   });
   expect(tasks.length).toBeGreaterThan(100);
   expect(tasks.filter(milliseconds => milliseconds > LONG_MS)).toEqual([]);
-  await expect.poll(() => page.evaluate(FIRST_IMAGE), { timeout: 10_000 }).toMatch(/width=\d+&format=webp/);
+  await expect.poll(() => page.evaluate(FIRST_IMAGE)).toMatch(/width=\d+&format=webp/);
 }, 60_000);
 
 it('finds jobs by status and by words', async () => {
@@ -102,7 +102,7 @@ it('deletes a job after a second press, and shows what other programs delete', a
   const other = await submit('picture deleted elsewhere', 1);
   const mine = page.getByRole('link', { name: /picture to delete/ });
   const theirs = page.getByRole('link', { name: /picture deleted elsewhere/ });
-  await expect.poll(() => page.evaluate(FIRST_LOADED), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => page.evaluate(FIRST_LOADED)).toBe(true);
   await studio.rig.graphql(`mutation { deleteJob(id: "${other}") { __typename } }`);
   await theirs.waitFor({ state: 'detached' });
 

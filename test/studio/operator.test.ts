@@ -59,7 +59,7 @@ it('shows the engines, and drains one: edits wait, the page says why, and they r
 it('says why an edit waits when no engine responds', async () => {
   const { page, edit } = opened;
   await engine.stop();
-  await expect.poll(() => stateOf(host()), { timeout: 20_000 }).toBe('DOWN');
+  await expect.poll(() => stateOf(host())).toBe('DOWN');
   await edit.click();
   await page
     .getByText(/No engine/)

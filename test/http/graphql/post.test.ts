@@ -29,7 +29,7 @@ async function finishOne({ url, images }: Rig, headers: Record<string, string> =
     const state = await (await fetch(`${url}/status/${job}`, { headers })).json();
     expect(state.status).toBe('completed');
   };
-  await vi.waitFor(completed, { timeout: 10_000 });
+  await vi.waitFor(completed, { timeout: 30_000 });
   return job;
 }
 

@@ -27,7 +27,7 @@ describe('the life of a job', () => {
   it('shows the sandbox at /', async () => {
     // After the engine was probed.
     await expect
-      .poll(async () => (await fetchJson(`${gateway.url}/`)).body, { timeout: 10_000 })
+      .poll(async () => (await fetchJson(`${gateway.url}/`)).body)
       .toEqual({
         message: 'Qwen Image Edit Plus API',
         status: 'running',

@@ -131,7 +131,7 @@ async function retitle(title: string): Promise<void> {
   await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), title }));
 }
 
-const SOON = { timeout: 10_000, interval: 20 };
+const SOON = { interval: 20 };
 
 describe('workflows that change under a running gateway', () => {
   beforeAll(makeFolder);
