@@ -1,7 +1,7 @@
 import { ImageError, tooLarge } from './errors.ts';
 
 /** Longest part in front of the comma: a media type and a few parameters. */
-const MAX_HEAD_LENGTH = 256;
+export const MAX_HEAD_LENGTH = 256;
 const TAB = 0x09;
 const CARRIAGE_RETURN = 0x0d;
 const SPACE = 0x20;

@@ -6,8 +6,9 @@ import { OutboundError } from '../outbound/errors.ts';
 import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
 import { readDataUri } from './data-uri.ts';
 import { type Download, download } from './download.ts';
-import { ImageError, type ImageFailure, toImageFailure } from './errors.ts';
+import { ImageError, type ImageFailure, toImageFailure, tooLarge } from './errors.ts';
 import type { Size } from './formats.ts';
+import type { InlineImage } from './inline.ts';
 import { type MaskResult, toMask } from './mask.ts';
 import { createVerifier, type VerifiedImage } from './verify.ts';
 
@@ -56,6 +57,7 @@ export interface CheckOptions extends LoadOptions {
 export interface ImageLoader {
   fromUrl(url: string, options?: CheckOptions): Promise<ImageResult>;
   fromDataUri(uri: string, options?: CheckOptions): Promise<ImageResult>;
+  fromInline(image: InlineImage, options?: CheckOptions): Promise<ImageResult>;
   /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
   fromReader(read: () => Promise<Uint8Array>, options?: CheckOptions): Promise<ImageResult>;
   /**
@@ -118,14 +120,14 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   /** Keeps the slot of `queue` until the image is verified, because it is in memory that long. */
   async function load(
     queue: FairQueue,
-    get: () => Promise<Download>,
+    get: () => Promise<Download & { readonly sha256?: string }>,
     { share = null, signal, decode = false }: CheckOptions,
   ): Promise<ImageResult> {
     const inTurn = <T>(decoding: () => Promise<T>): Promise<T> => decodes.run(share, decoding, signal);
     const work = async (): Promise<ImageResult> => {
       try {
-        const { bytes, claimedType } = await get();
-        const image = await verifier.check(bytes, claimedType, inTurn);
+        const { bytes, sha256, claimedType } = await get();
+        const image = await verifier.check(bytes, claimedType, inTurn, sha256);
         if (decode && !verifier.isDecoded(image)) await inTurn(() => verifier.decode(image));
         signal?.throwIfAborted();
         return { ok: true, image };
@@ -170,6 +172,17 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
     fromUrl: (url, given = {}) => tracked(load(fetches, () => fetchImage(url, given), given)),
     fromDataUri: (uri, given = {}) =>
       tracked(load(local, async () => ({ bytes: readDataUri(uri, maxBytes), claimedType: null }), given)),
+    fromInline: ({ bytes, sha256 }, given = {}) =>
+      tracked(
+        load(
+          local,
+          async () => {
+            if (bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+            return { bytes, sha256, claimedType: null };
+          },
+          given,
+        ),
+      ),
     fromReader: (read, given = {}) =>
       tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
     decode: (image, given = {}) => tracked(decode(image, given)),

@@ -23,9 +23,15 @@ export interface Verifier {
    * Checks that bytes are a complete JPEG, PNG or WebP of at most `maxPixels`: the kind by the first bytes, the size by the
    * header before anything is decoded, the rest as `readStructure` does. Keeps only the first frame of an animated image,
    * upright and as PNG, because ComfyUI's LoadImage would make a batch of it (`nodes.py`); that alone is decoded here, when
-   * `inTurn` runs it. `claimedType` is the sender's content type, for messages only.
+   * `inTurn` runs it. `claimedType` is the sender's content type, for messages only; `sha256` is that of the bytes
+   * where it is known.
    */
-  check(bytes: Uint8Array, claimedType: string | null, inTurn: InTurn): Promise<VerifiedImage>;
+  check(
+    bytes: Uint8Array,
+    claimedType: string | null,
+    inTurn: InTurn,
+    sha256?: string,
+  ): Promise<VerifiedImage>;
   /** Whether `decode` has decoded the same bytes, as far as it remembers. */
   isDecoded(image: VerifiedImage): boolean;
   /** Decodes every pixel of an image that `check` has accepted. No bytes go to an engine before. */
@@ -50,8 +56,7 @@ export function createVerifier(maxPixels: number): Verifier {
   const known = new LRUCache<string, Known>({ max: REMEMBERED });
   const isDecoded = ({ sha256 }: VerifiedImage): boolean => known.get(sha256)?.decoded === true;
   return {
-    async check(bytes, claimedType, inTurn) {
-      const sha256 = hash('sha256', bytes);
+    async check(bytes, claimedType, inTurn, sha256 = hash('sha256', bytes)) {
       const before = known.get(sha256);
       if (before !== undefined) {
         const { decoded: _, ...facts } = before;

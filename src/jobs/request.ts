@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { InlineImage } from '../images/inline.ts';
 import { defaultsFor, ownSizeMessage, validateParameters } from '../workflows/bind/parameters.ts';
 import { SEED_MAX } from '../workflows/bind/seed.ts';
 import { show } from '../workflows/messages.ts';
@@ -101,6 +101,8 @@ export const editFields = {
 export type ImageSource =
   | { kind: 'url'; url: string }
   | { kind: 'dataUri'; dataUri: string }
+  /** A data URI that was decoded while it arrived. */
+  | { kind: 'inline'; image: InlineImage }
   /** An upload of the caller. */
   | { kind: 'upload'; id: string }
   /** A file that came with the request itself: an upload that lasts until the submit is over. */
@@ -190,37 +192,4 @@ export function fillIn(
       ...(input.warnings === undefined || input.warnings.length === 0 ? {} : { warnings: input.warnings }),
     },
   };
-}
-
-/** A hash of what an input requests. The order of fields does not matter. */
-export function fingerprint(input: EditInput): string {
-  const { idempotencyKey: _, warnings: __, variations: ___, images, mask = null, ...rest } = input;
-  // Without a mask it is the hash of earlier versions, which had none.
-  const canonical = {
-    ...rest,
-    images: images.map(({ slot, source }) => ({ slot, source: contentOf(source) })),
-    ...(mask === null ? {} : { mask: contentOf(mask) }),
-  };
-  return createHash('sha256')
-    .update(JSON.stringify(sortKeys(canonical)))
-    .digest('hex');
-}
-
-/** The same of the edits of a batch, in their order. */
-export function fingerprintOf(edits: readonly EditInput[]): string {
-  const hash = createHash('sha256').update('batch');
-  for (const edit of edits) hash.update(` ${fingerprint(edit)} ${edit.variations ?? 1}`);
-  return hash.digest('hex');
-}
-
-/** A file that is sent again is another upload with the same content. */
-function contentOf(source: ImageSource): object {
-  return source.kind === 'form' ? { kind: source.kind, sha256: source.sha256 } : source;
-}
-
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (value === null || typeof value !== 'object') return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, inner]) => [key, sortKeys(inner)]));
 }

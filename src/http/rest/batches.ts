@@ -10,7 +10,7 @@ import { endWith, framesOf, sendEvents } from '../event-stream.ts';
 import { farewell } from '../farewell.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
 import { goneSignal } from '../limits/lifetime.ts';
-import { type Body, parseBody } from './body.ts';
+import { type Body, type BodyObject, parseBody } from './body.ts';
 import { isId, type RestOptions } from './context.ts';
 import {
   type BatchAccepted,
@@ -20,8 +20,9 @@ import {
 } from './contract/batches.ts';
 import { LIST_LIMIT } from './contract/requests.ts';
 import type { JobsResponse } from './contract/responses.ts';
-import { addJsonParser, readKey } from './edit.ts';
+import { readKey } from './edit.ts';
 import { readEditBody } from './edit-input.ts';
+import { addJsonParser } from './json-body.ts';
 import { readQuery } from './query.ts';
 import { POLL_SECONDS } from './status.ts';
 import { jobStatuses, listedJob } from './status-fields.ts';
@@ -38,10 +39,10 @@ export function editsRoute(app: FastifyInstance, options: RestOptions): void {
   addJsonParser(app);
 
   /** The edits of a body, or what is wrong with it. */
-  function readEdits(
-    body: Readonly<Record<string, unknown>>,
-  ): { ok: true; edits: readonly EditInput[] } | { ok: false; detail: string } {
-    const { edits: given } = body;
+  function readEdits({
+    value: { edits: given },
+    images,
+  }: BodyObject): { ok: true; edits: readonly EditInput[] } | { ok: false; detail: string } {
     if (!Array.isArray(given))
       return { ok: false, detail: `edits takes a list of edits, got ${show(given)}` };
     const edits: EditInput[] = [];
@@ -50,7 +51,7 @@ export function editsRoute(app: FastifyInstance, options: RestOptions): void {
       if (typeof edit !== 'object' || edit === null || Array.isArray(edit)) {
         return { ok: false, detail: `${place} takes an object, got ${show(edit)}` };
       }
-      const read = readEditBody(edit, workflows, null);
+      const read = readEditBody({ value: edit, images }, workflows, null);
       if (!read.ok) {
         const { detail } = read;
         return {
@@ -69,7 +70,7 @@ export function editsRoute(app: FastifyInstance, options: RestOptions): void {
     if (!body.ok) return sendError(reply, 400, body.fault);
     const key = readKey(request);
     if (!key.ok) return sendError(reply, 400, key.detail);
-    const read = readEdits(body.value);
+    const read = readEdits(body);
     if (!read.ok) return sendError(reply, 400, read.detail);
     const { edits } = read;
     const scope = { signal: goneSignal(reply), traceparent: request.headers.traceparent };

@@ -1,5 +1,17 @@
+import { imagesIn } from './contract/image-source.ts';
+import type { InlineImages, ReadBody } from './inline-images.ts';
+
+/** A body as an object. */
+export interface BodyObject {
+  readonly value: Readonly<Record<string, unknown>>;
+  /** Images of which the fields for images have the names in place of the base64. */
+  readonly images: InlineImages;
+}
+
 /** A body as an object, or what is wrong with it. */
-export type Body = { ok: true; value: Record<string, unknown> } | { ok: false; fault: string };
+export type Body = ({ readonly ok: true } & BodyObject) | { readonly ok: false; readonly fault: string };
+
+const NO_IMAGES: InlineImages = new Map();
 
 /** More digits than any field accepts, and few enough to parse quickly. */
 const MAX_INTEGER_DIGITS = 40;
@@ -12,7 +24,18 @@ class BodyFault extends Error {}
  * at the top, and those of the edits of a batch; deeper ones stay numbers, since no field is there. No bytes count as an empty object.
  */
 export function parseBody(bytes: Uint8Array): Body {
-  if (bytes.byteLength === 0) return { ok: true, value: {} };
+  return parse(bytes, NO_IMAGES);
+}
+
+/** The same of a body whose images were decoded. If one of them is anywhere but in a field for images, the body is parsed as it came. */
+export function parseBodyWithImages({ text, images, original }: ReadBody): Body {
+  const body = parse(text, images);
+  if (images.size === 0 || (body.ok && imagesIn(body.value, images) === images.size)) return body;
+  return parse(original(), NO_IMAGES);
+}
+
+function parse(bytes: Uint8Array, images: InlineImages): Body {
+  if (bytes.byteLength === 0) return { ok: true, value: {}, images };
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -20,7 +43,8 @@ export function parseBody(bytes: Uint8Array): Body {
     return { ok: false, fault: 'The body is not UTF-8' };
   }
   try {
-    return parseText(text);
+    const value = parseText(text);
+    return typeof value === 'string' ? { ok: false, fault: value } : { ok: true, value, images };
   } catch (error) {
     if (error instanceof BodyFault) return { ok: false, fault: error.message };
     if (error instanceof SyntaxError)
@@ -31,7 +55,8 @@ export function parseBody(bytes: Uint8Array): Body {
   }
 }
 
-function parseText(text: string): Body {
+/** The object, or what is wrong with it. */
+function parseText(text: string): Record<string, unknown> | string {
   const large = new Map<object, Map<string, bigint>>();
   const parsed: unknown = JSON.parse(
     text,
@@ -49,7 +74,7 @@ function parseText(text: string): Body {
     },
   );
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    return { ok: false, fault: `The body takes a JSON object, got ${kindOf(parsed)}` };
+    return `The body takes a JSON object, got ${kindOf(parsed)}`;
   }
   const exact = (holder: object): Record<string, unknown> => ({
     ...holder,
@@ -57,9 +82,9 @@ function parseText(text: string): Body {
   });
   const value = exact(parsed);
   const { edits } = value;
-  if (!Array.isArray(edits) || large.size === 0) return { ok: true, value };
+  if (!Array.isArray(edits) || large.size === 0) return value;
   const exactEdits = edits.map((edit: unknown) => (isObject(edit) ? exact(edit) : edit));
-  return { ok: true, value: { ...value, edits: exactEdits } };
+  return { ...value, edits: exactEdits };
 }
 
 function isObject(value: unknown): value is object {

@@ -1,14 +1,16 @@
 import { type EditInput, firstIssue } from '../../jobs/request.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { ExtraParameter } from '../../workflows/manifest.ts';
-import { sourceOf } from './contract/image-source.ts';
+import type { BodyObject } from './body.ts';
+import { IMAGE_FIELDS, sourceOf } from './contract/image-source.ts';
 import { asNumber } from './contract/numbers.ts';
 import { type EditBody, editBody } from './contract/requests.ts';
+import type { InlineImages } from './inline-images.ts';
 import { unknownFieldWarnings } from './unknown-fields.ts';
 
 /** Reads an edit from a body, or says what is wrong with it: a sentence that begins with the field where it is about one. */
 export function readEditBody(
-  body: Readonly<Record<string, unknown>>,
+  { value: body, images }: BodyObject,
   workflows: WorkflowCatalog,
   idempotencyKey: string | null,
 ): { ok: true; edit: EditInput } | { ok: false; detail: string } {
@@ -19,7 +21,7 @@ export function readEditBody(
   if (!parsed.success) return { ok: false, detail: firstIssue(parsed.error).message };
   const extra = extraParameters(parsed.data, workflows);
   const edit = {
-    ...toEditInput(parsed.data, valuesOf(extra, body), idempotencyKey),
+    ...toEditInput(parsed.data, images, valuesOf(extra, body), idempotencyKey),
     warnings: unknownFieldWarnings(Object.keys(body), [...FIELDS, ...extra.map(({ name }) => name)]),
   };
   return { ok: true, edit };
@@ -53,24 +55,19 @@ function isMissing(value: unknown): boolean {
   return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
 }
 
-const IMAGE_FIELDS = [
-  { slot: 1, field: 'image1_url' },
-  { slot: 2, field: 'image2_url' },
-  { slot: 3, field: 'image3_url' },
-] as const;
-
 /** The edit that a body requests. Images keep their slots, gaps included. */
 function toEditInput(
   body: EditBody,
+  inline: InlineImages,
   parameters: Readonly<Record<string, unknown>>,
   idempotencyKey: string | null,
 ): EditInput {
   return {
     images: IMAGE_FIELDS.flatMap(({ slot, field }) => {
       const url = body[field] ?? '';
-      return url === '' ? [] : [{ slot, field, source: sourceOf(url) }];
+      return url === '' ? [] : [{ slot, field, source: sourceOf(url, inline) }];
     }),
-    ...(body.mask_url ? { mask: sourceOf(body.mask_url) } : {}),
+    ...(body.mask_url ? { mask: sourceOf(body.mask_url, inline) } : {}),
     prompt: body.prompt,
     negativePrompt: body.negative_prompt ?? '',
     seed: body.seed ?? null,

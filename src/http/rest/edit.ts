@@ -7,6 +7,7 @@ import type { RestOptions } from './context.ts';
 import { editHeaders } from './contract/requests.ts';
 import type { EditResponse } from './contract/responses.ts';
 import { readEditBody } from './edit-input.ts';
+import { addJsonParser } from './json-body.ts';
 import { POLL_SECONDS } from './status.ts';
 import { restStatus } from './status-fields.ts';
 import { sendSubmitFailure } from './submit-failure.ts';
@@ -25,7 +26,7 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     const read = request.body ?? parseBody(new Uint8Array());
     if (!read.ok) return sendError(reply, 400, read.fault);
     const key = readKey(request);
-    const body = readEditBody(read.value, workflows, key.ok ? key.value : null);
+    const body = readEditBody(read, workflows, key.ok ? key.value : null);
     if (!body.ok) return sendError(reply, 400, body.detail);
     if (!key.ok) return sendError(reply, 400, key.detail);
     const { edit } = body;
@@ -56,12 +57,4 @@ export function readKey({
   const parsed = editHeaders.safeParse(headers);
   if (parsed.success) return { ok: true, value: parsed.data['idempotency-key'] ?? null };
   return { ok: false, detail: firstIssue(parsed.error).message.replace(/^\S+/, 'Idempotency-Key') };
-}
-
-/** Reads JSON bodies alone. */
-export function addJsonParser(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, done) =>
-    done(null, parseBody(bytes)),
-  );
 }

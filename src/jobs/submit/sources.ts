@@ -30,6 +30,8 @@ export async function loadImage(
       return images.fromUrl(source.url, given);
     case 'dataUri':
       return images.fromDataUri(source.dataUri, given);
+    case 'inline':
+      return images.fromInline(source.image, given);
     case 'upload':
     case 'form': {
       const image = await uploads?.use(idOf(source), caller, signal);
@@ -57,6 +59,8 @@ export function idOf(source: ImageSource): string {
       return source.url;
     case 'dataUri':
       return source.dataUri;
+    case 'inline':
+      return source.image.sha256;
     case 'form':
       return source.uploadId;
     case 'upload':
@@ -73,6 +77,7 @@ export function describeSource(source: ImageSource): string {
     case 'url':
       return source.url;
     case 'dataUri':
+    case 'inline':
       return 'data:';
     case 'form':
       return 'form:';

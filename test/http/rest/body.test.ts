@@ -21,7 +21,7 @@ describe('a JSON body', () => {
       fc.property(fc.dictionary(fc.string(), value), object => {
         const text = JSON.stringify(object);
         if (text.includes('"__proto__"')) return;
-        expect(parseBody(bytes(text))).toEqual({ ok: true, value: JSON.parse(text) });
+        expect(parseBody(bytes(text))).toEqual({ ok: true, value: JSON.parse(text), images: new Map() });
       }),
     );
   });
@@ -32,7 +32,7 @@ describe('a JSON body', () => {
     ['{"a": 1e30, "b": 1.0, "c": -0.5}', { ok: true, value: { a: 1e30, b: 1, c: -0.5 } }],
     ['{"a": {"b": 18446744073709551615}}', { ok: true, value: { a: { b: 18446744073709552000 } } }],
   ])('accepts %j', (text, body) => {
-    expect(parseBody(bytes(text))).toEqual(body);
+    expect(parseBody(bytes(text))).toMatchObject(body);
   });
 
   it.each([

@@ -1,4 +1,16 @@
+import { MAX_HEAD_LENGTH } from '../../../images/data-uri.ts';
+import type { InlineImage } from '../../../images/inline.ts';
 import type { ImageSource } from '../../../jobs/request.ts';
+import type { InlineImages } from '../inline-images.ts';
+
+/** The fields of an edit for images, but for the mask. */
+export const IMAGE_FIELDS = [
+  { slot: 1, field: 'image1_url' },
+  { slot: 2, field: 'image2_url' },
+  { slot: 3, field: 'image3_url' },
+] as const;
+
+const FIELDS = [...IMAGE_FIELDS.map(({ field }) => field), 'mask_url'];
 
 /** An image that is stored already: an upload, or the output image of a job. */
 const STORED_IMAGE = /^(upload|job):([\w-]{1,64})$/i;
@@ -11,8 +23,31 @@ export function isImageUrl(text: string): boolean {
 }
 
 /** The image that a text names, of which `isImageUrl` is true. */
-export function sourceOf(text: string): ImageSource {
+export function sourceOf(text: string, images: InlineImages = new Map()): ImageSource {
+  const inline = inlineImage(text, images);
+  if (inline !== null) return { kind: 'inline', image: inline };
   const [, kind, id] = STORED_IMAGE.exec(text) ?? [];
   if (id !== undefined) return { kind: kind?.toLowerCase() === 'job' ? 'job' : 'upload', id };
   return /^data:/i.test(text) ? { kind: 'dataUri', dataUri: text } : { kind: 'url', url: text };
+}
+
+/** How many of these images are the whole value of a field for images, in the body of an edit or of a batch. */
+export function imagesIn(body: Readonly<Record<string, unknown>>, images: InlineImages): number {
+  const edits: readonly unknown[] = Array.isArray(body.edits) ? body.edits : [];
+  const values = [body, ...edits].flatMap(edit => valuesOf(edit));
+  return values.filter(text => inlineImage(text.trim(), images) !== null).length;
+}
+
+function valuesOf(edit: unknown): string[] {
+  if (typeof edit !== 'object' || edit === null) return [];
+  const entries = Object.entries(edit).filter(([field]) => FIELDS.includes(field));
+  return entries.flatMap(([, value]) => (typeof value === 'string' ? [value] : []));
+}
+
+/** The image whose name is in place of the base64 in a data URI. */
+function inlineImage(text: string, images: InlineImages): InlineImage | null {
+  const comma = text.indexOf(',');
+  const image = images.size === 0 ? undefined : images.get(text.slice(comma + 1));
+  if (image === undefined || comma > MAX_HEAD_LENGTH || !/^data:/i.test(text)) return null;
+  return { ...image, head: text.slice(0, comma + 1) };
 }

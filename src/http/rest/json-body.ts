@@ -1,0 +1,61 @@
+import { pipeline, Transform, type TransformCallback } from 'node:stream';
+import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
+import { mayBeLarge } from '../limits/held-bytes.ts';
+import { parseBody, parseBodyWithImages } from './body.ts';
+import { type BodyReader, createBodyReader, type ReadBody } from './inline-images.ts';
+
+/** Reads JSON bodies alone, as a `Body`. Those with large images do not hold the event loop, and are in memory once. */
+export function addJsonParser(app: FastifyInstance): void {
+  const large = new WeakMap<FastifyRequest, ReadBody>();
+  app.removeAllContentTypeParsers();
+  app.addHook('preParsing', (request, _reply, payload, done) => {
+    const { headers, routeOptions } = request;
+    if (!mayBeLarge(headers)) return done(null, payload);
+    const length = Number(headers['content-length'] ?? Number.NaN);
+    const reader = createBodyReader(Number.isNaN(length) ? null : length);
+    const reading = new LargeBody(reader, routeOptions.bodyLimit ?? Infinity, read =>
+      large.set(request, read),
+    );
+    // How the pipeline ended is told by `reading`, to which Fastify listens.
+    done(
+      null,
+      pipeline(payload, reading, () => {}),
+    );
+  });
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes: Buffer, done) => {
+    const read = large.get(request);
+    done(null, read === undefined ? parseBody(bytes) : parseBodyWithImages(read));
+  });
+}
+
+/** Passes on what is left of a body without its images, at its end. */
+class LargeBody extends Transform {
+  /** Fastify compares it with the limit, and with the length that the headers say. */
+  receivedEncodedLength = 0;
+  readonly #reader: BodyReader;
+  readonly #limit: number;
+  readonly #onRead: (read: ReadBody) => void;
+
+  constructor(reader: BodyReader, limit: number, onRead: (read: ReadBody) => void) {
+    super();
+    this.#reader = reader;
+    this.#limit = limit;
+    this.#onRead = onRead;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.receivedEncodedLength += chunk.byteLength;
+    if (this.receivedEncodedLength > this.#limit) {
+      done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
+    } else {
+      this.#reader.take(chunk);
+      done();
+    }
+  }
+
+  override _flush(done: TransformCallback): void {
+    const read = this.#reader.end();
+    this.#onRead(read);
+    done(null, read.text);
+  }
+}

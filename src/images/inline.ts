@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+
+/** An image that came as a base64 data URI and was decoded while it arrived. */
+export interface InlineImage {
+  /** The data URI up to and including its comma. */
+  readonly head: string;
+  readonly bytes: Uint8Array;
+  /** Of `bytes`, in hex. */
+  readonly sha256: string;
+}
+
+/** Bytes that are encoded at once: a multiple of three, so that no padding comes in between. */
+const PIECE_BYTES = 48 * 1024;
+const FIRST_BYTES = 64 * 1024;
+/** All bytes that are expected are allocated when this share of them has arrived. */
+const BELIEVED_SHARE = 1 / 8;
+
+/** The base64 of bytes, in pieces. */
+export function* base64Of(bytes: Uint8Array): Generator<string, void> {
+  for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+    const piece = bytes.subarray(at, at + PIECE_BYTES);
+    yield Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('base64');
+  }
+}
+
+/** Decodes base64 that arrives in pieces. */
+export interface Base64Decoder {
+  /** Takes in more of the text. False, and nothing is taken in, if it is not what `base64Of` makes of any bytes. */
+  take(text: string): boolean;
+  /** The same for the end of the text, which may be empty; then the decoder is used up. Null instead of false. */
+  end(text: string): Omit<InlineImage, 'head'> | null;
+  /** The text that was taken in, in pieces. */
+  taken(): Generator<string, void>;
+}
+
+/** Makes a decoder of text that makes at most `expected` bytes; null: it may be any number. */
+export function createBase64Decoder(expected: number | null): Base64Decoder {
+  const hash = createHash('sha256');
+  let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  let length = 0;
+  /** What is left of the text: less than a group of four characters, and padding that ends it so far. */
+  let rest = '';
+
+  function makeRoom(needed: number): void {
+    if (needed <= bytes.byteLength) return;
+    const isBelieved = expected !== null && expected >= needed && needed >= expected * BELIEVED_SHARE;
+    const larger = Buffer.allocUnsafeSlow(isBelieved ? expected : Math.max(needed, bytes.byteLength * 2));
+    bytes.copy(larger, 0, 0, length);
+    bytes = larger;
+  }
+
+  /** Appends the bytes of groups of four characters. False, and nothing is appended, if there are others than base64's. */
+  function append(text: string): boolean {
+    // Buffer takes the alphabet for URLs, too.
+    if (text.includes('-') || text.includes('_')) return false;
+    const most = (text.length / 4) * 3;
+    makeRoom(length + most);
+    const added = bytes.write(text, length, 'base64');
+    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+    // Buffer skips what is no base64, and ends at padding: then there are fewer bytes.
+    if (added !== most - padding) return false;
+    hash.update(bytes.subarray(length, length + added));
+    length += added;
+    return true;
+  }
+
+  return {
+    take(text) {
+      const all = rest + text;
+      const padding = all.indexOf('=');
+      if (padding >= 0 && padding < all.length - 2) return false;
+      const end = padding < 0 ? all.length : padding;
+      const whole = end - (end % 4);
+      if (!append(all.slice(0, whole))) return false;
+      rest = all.slice(whole);
+      return true;
+    },
+    end(text) {
+      const all = rest + text;
+      const last = all.slice(-4);
+      // The last bits of a padded group are none of the bytes: they have to be zero.
+      const isWhole = all.length % 4 === 0 && Buffer.from(last, 'base64').toString('base64') === last;
+      if (!isWhole || !append(all)) return null;
+      rest = '';
+      return { bytes: bytes.subarray(0, length), sha256: hash.digest('hex') };
+    },
+    *taken() {
+      yield* base64Of(bytes.subarray(0, length));
+      yield rest;
+    },
+  };
+}
