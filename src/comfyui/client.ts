@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { Agent, type Dispatcher, FormData, request } from 'undici';
+import { Agent, type Dispatcher, request } from 'undici';
 import { z } from 'zod';
 import { mapAtMost } from '../concurrency/bounded.ts';
 import { asksForHttps, NOT_HTTP, NOT_HTTPS, wrongScheme } from '../outbound/scheme.ts';
@@ -21,6 +21,7 @@ import { basic, type EngineCredentials, type EngineTls, NO_CREDENTIALS } from '.
 import type { EngineFile } from './files.ts';
 import { asksForCertificate, sayTlsFault, tlsFaultOf } from './tls.ts';
 import { EngineUnreachable, reasonOf } from './unreachable.ts';
+import { type EngineUpload, uploadForm } from './upload.ts';
 
 /** `promptId`: the engine's id of the prompt, which need not be the one that was requested. */
 export type SubmitAnswer =
@@ -53,7 +54,7 @@ export interface EngineClient {
    */
   nodeClasses(names: Iterable<string>): Promise<Record<string, unknown>>;
   /** Uploads an image. Returns the name for LoadImage, which may differ from the requested one. */
-  upload(file: { name: string; subfolder: string; bytes: Uint8Array; mimeType: string }): Promise<string>;
+  upload(file: EngineUpload): Promise<string>;
   submit(prompt: { promptId: string; clientId: string; graph: Graph }): Promise<SubmitAnswer>;
   queue(): Promise<QueueView>;
   history(promptId: string): Promise<HistoryEntry | null>;
@@ -219,14 +220,8 @@ export function createEngineClient(options: EngineClientOptions): EngineClient {
       }
     },
     async upload(file) {
-      const form = new FormData();
-      form.set('image', new Blob([new Uint8Array(file.bytes)], { type: file.mimeType }), file.name);
-      form.set('type', 'input');
-      form.set('subfolder', file.subfolder);
-      const stored = await readJson('/upload/image', json => uploaded.parse(json), {
-        method: 'POST',
-        body: form,
-      });
+      const form = { method: 'POST', ...uploadForm(file) } as const;
+      const stored = await readJson('/upload/image', json => uploaded.parse(json), form);
       return stored.subfolder === '' ? stored.name : `${stored.subfolder}/${stored.name}`;
     },
     async submit({ promptId, clientId, graph }) {

@@ -94,14 +94,13 @@ export function createUploads(options: UploadsOptions): Uploads {
   }
 
   async function verify(id: string, caller: Caller): Promise<UploadResult> {
-    const stored = async () => (await readArtifact(artifacts, imageKey(id))) ?? new Uint8Array();
+    const size = (await artifacts.size(imageKey(id))) ?? 0;
+    const stored = async () => (await readArtifact(artifacts, imageKey(id), size)) ?? new Uint8Array();
     const result = await images.fromReader(stored, { share: shareOf(caller), decode: true });
     if (!result.ok) return result;
     const { bytes, ...facts } = result.image;
     // The verifier converts an animated image to its first frame.
-    if ((await artifacts.size(imageKey(id))) !== bytes.byteLength) {
-      await artifacts.put(imageKey(id), bytes);
-    }
+    if (size !== bytes.byteLength) await artifacts.put(imageKey(id), bytes);
     const upload = { id, owner: caller.id, ...facts, bytes: bytes.byteLength, expiresAt: now() + ttlMs };
     return { ok: true, upload };
   }
@@ -125,7 +124,7 @@ export function createUploads(options: UploadsOptions): Uploads {
       if (!ID.test(id)) return null;
       const upload = await readRecord(id);
       if (upload === null || upload.expiresAt <= now() || !maySee(upload, caller)) return null;
-      const read = () => readArtifact(artifacts, imageKey(id));
+      const read = () => readArtifact(artifacts, imageKey(id), upload.bytes);
       const bytes = await images.inTurn(read, { share: shareOf(caller), signal });
       if (bytes === null) return null;
       await keep({ ...upload, expiresAt: now() + ttlMs });

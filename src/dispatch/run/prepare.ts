@@ -4,6 +4,7 @@ import { withDeadline } from '../../concurrency/deadline.ts';
 import type { ImageFailure } from '../../images/errors.ts';
 import { extensionOf } from '../../images/formats.ts';
 import { type JobError, jobError } from '../../jobs/errors.ts';
+import { readArtifact } from '../../jobs/image-stores.ts';
 import { imagesOf, type Job, type StoredImage } from '../../jobs/job.ts';
 import { sizeInWords } from '../../sizes.ts';
 import { type BoundPrompt, bindWorkflow, WorkflowBindError } from '../../workflows/bind/bind.ts';
@@ -97,11 +98,10 @@ export async function uploadInputs(run: Run): Promise<UploadResult> {
       remembered.add(image.key);
       continue;
     }
-    const content = await context.artifacts.get(image.key);
-    if (content === null) {
+    const bytes = await readArtifact(context.artifacts, image.key, image.bytes);
+    if (bytes === null) {
       return { ok: false, error: jobError('EXPIRED', `The file of ${labelOf(job, image)} no longer exists`) };
     }
-    const bytes = Buffer.concat(await content.toArray());
     const damage = await damageOf(run, image, bytes);
     if (damage === 'stopped') return { ok: 'stopped' };
     if (damage !== null) {

@@ -27,9 +27,10 @@ export function createCopies({ images, artifacts, keeper, caller, batch, jobs }:
   }
   const shared = new Map<string, Promise<string | null>>();
 
-  async function copyTo(owner: string, slot: InputSlot, { key }: StoredImage): Promise<string | null> {
+  async function copyTo(owner: string, slot: InputSlot, { key, bytes }: StoredImage): Promise<string | null> {
     // In turn with images that are loaded: each is in memory as a whole.
-    const content = await images.inTurn(() => readArtifact(artifacts, key), { share: shareOf(caller) });
+    const read = () => readArtifact(artifacts, key, bytes);
+    const content = await images.inTurn(read, { share: shareOf(caller) });
     if (content === null) return null;
     return keeper.put(owner, slot, key.slice(key.lastIndexOf('.') + 1), content);
   }

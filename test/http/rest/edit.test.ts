@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Rig, startRig } from '../../support/gateway.ts';
+import { noisyImage } from '../../support/images.ts';
 import { recordLog } from '../../support/log.ts';
 import { fetchJson, postJson } from '../../support/requests.ts';
 import { waitForEnd, waitUntil } from '../../support/watch.ts';
@@ -261,6 +262,63 @@ describe('POST /edit-image', () => {
     expect(await requestOf(body.job_id)).toMatchObject({
       images: [{ slot: 1, source: 'data:', mime_type: 'image/png', width: 32 }],
     });
+  });
+
+  it('accepts large images as data URIs, in any spelling and order', async () => {
+    const png = await noisyImage(300, 300).png().toBuffer();
+    const base64 = png.toString('base64');
+    const spellings = [
+      base64,
+      png.toString('base64url'),
+      encodeURIComponent(base64),
+      base64.replace(/.{76}/g, '$& '),
+    ];
+    for (const spelling of spellings) {
+      const { status, body } = await edit({
+        image2_url: ` data:image/webp;base64,${spelling}`,
+        prompt: 'ein Wald über Nacht',
+        image1_url: `data:;base64,${spelling}`,
+        steps: 1,
+      });
+      expect(status).toBe(200);
+      expect(await requestOf(body.job_id)).toMatchObject({
+        prompt: 'ein Wald über Nacht',
+        images: [
+          { slot: 1, source: 'data:', mime_type: 'image/png', width: 300, bytes: png.byteLength },
+          { slot: 2, source: 'data:', mime_type: 'image/png', width: 300, bytes: png.byteLength },
+        ],
+      });
+      for (const slot of [1, 2]) {
+        const input = await fetch(`${gateway.url}/input/${body.job_id}?slot=${slot}`);
+        expect(Buffer.from(await input.arrayBuffer()).equals(png)).toBe(true);
+      }
+    }
+  });
+
+  it('rejects large data URIs as it does small ones, and stores no job', async () => {
+    const before = await jobIds();
+    const large = `data:image/png;base64,${(await noisyImage(700, 700).png().toBuffer()).toString('base64')}`;
+    const noImage = `data:image/png;base64,${Buffer.alloc(60_000, 'no image').toString('base64')}`;
+    const cases = [
+      [{ ...valid, image1_url: large }, 500, /larger than 1 MiB$/],
+      [{ ...valid, image3_url: noImage }, 500, /not a JPEG, PNG or WebP image/],
+      [{ ...valid, image1_url: noImage, steps: 0 }, 400, /^steps takes an integer from 1 to 100, got 0$/],
+      [
+        { ...valid, prompt: noImage },
+        400,
+        /^prompt takes a text of at most 10000 characters, got "data:image.png;base64,bm8g/,
+      ],
+      [{ ...valid, workflow: noImage }, 400, /^workflow /],
+      [`{"image1_url": "${noImage}", "prompt": "x",}`, 400, /not valid JSON: .* position 800\d\d/],
+    ] as const;
+    for (const [body, status, detail] of cases) {
+      const answer = await edit(body);
+      expect({ status: answer.status, detail: answer.body.detail }).toEqual({
+        status,
+        detail: expect.stringMatching(detail),
+      });
+    }
+    expect(await jobIds()).toEqual(before);
   });
 
   it.each([
