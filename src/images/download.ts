@@ -3,6 +3,7 @@ import { type Dispatcher, request } from 'undici';
 import { OutboundError } from '../outbound/errors.ts';
 import { asksForHttps, NOT_HTTP, SCHEME_HINT_BYTES, wrongScheme } from '../outbound/scheme.ts';
 import { parseUrl } from '../outbound/url.ts';
+import { collectBytes } from './collected-bytes.ts';
 import { ImageError, tooLarge } from './errors.ts';
 
 /** Bytes that are not verified yet. */
@@ -21,7 +22,6 @@ export interface DownloadOptions {
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const MEDIA_TYPE = /^[a-z0-9!#$&^_.+-]{1,60}\/[a-z0-9!#$&^_.+-]{1,60}(?=\s*(;|$))/i;
-const FIRST_ALLOCATION = 64 * 1024;
 
 /**
  * Downloads from a URL at most `maxBytes`, counted while reading. Follows redirects itself, so that each target is
@@ -96,22 +96,16 @@ async function readResponse(response: Dispatcher.ResponseData, maxBytes: number)
     throw error;
   }
   const claimedType = MEDIA_TYPE.exec(String(headers['content-type'] ?? ''))?.[0].toLowerCase() ?? null;
-  // Chunks are copied into one buffer at once: a body sent in single bytes would otherwise take a hundred times its size.
-  let buffer = new Uint8Array(Math.min(FIRST_ALLOCATION, maxBytes));
-  let size = 0;
+  const length = Number(headers['content-length'] ?? Number.NaN);
+  // One buffer: a body sent in single bytes would otherwise take a hundred times its size.
+  const collected = collectBytes(Number.isNaN(length) ? null : length);
   for await (const chunk of body) {
     const bytes: Uint8Array = chunk;
     // Leaving the loop destroys the body, and with it the connection.
-    if (size + bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
-    if (size + bytes.byteLength > buffer.byteLength) {
-      const larger = new Uint8Array(Math.min(maxBytes, Math.max(size + bytes.byteLength, size * 2)));
-      larger.set(buffer.subarray(0, size));
-      buffer = larger;
-    }
-    buffer.set(bytes, size);
-    size += bytes.byteLength;
+    if (collected.length + bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
+    collected.append(bytes);
   }
-  return { bytes: buffer.slice(0, size), claimedType };
+  return { bytes: collected.all(), claimedType };
 }
 
 /** Why a response is not worth reading, by its status and headers; null if it is. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { collectBytes } from './collected-bytes.ts';
 
 /** An image that came as a base64 data URI and was decoded while it arrived. */
 export interface InlineImage {
@@ -11,9 +12,6 @@ export interface InlineImage {
 
 /** Bytes that are encoded at once: a multiple of three, so that no padding comes in between. */
 const PIECE_BYTES = 48 * 1024;
-const FIRST_BYTES = 64 * 1024;
-/** All bytes that are expected are allocated when this share of them has arrived. */
-const BELIEVED_SHARE = 1 / 8;
 
 /** The base64 of bytes, in pieces. */
 export function* base64Of(bytes: Uint8Array): Generator<string, void> {
@@ -36,31 +34,22 @@ export interface Base64Decoder {
 /** Makes a decoder of text that makes at most `expected` bytes; null: it may be any number. */
 export function createBase64Decoder(expected: number | null): Base64Decoder {
   const hash = createHash('sha256');
-  let bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
-  let length = 0;
+  const decoded = collectBytes(expected);
   /** What is left of the text: less than a group of four characters, and padding that ends it so far. */
   let rest = '';
-
-  function makeRoom(needed: number): void {
-    if (needed <= bytes.byteLength) return;
-    const isBelieved = expected !== null && expected >= needed && needed >= expected * BELIEVED_SHARE;
-    const larger = Buffer.allocUnsafeSlow(isBelieved ? expected : Math.max(needed, bytes.byteLength * 2));
-    bytes.copy(larger, 0, 0, length);
-    bytes = larger;
-  }
 
   /** Appends the bytes of groups of four characters. False, and nothing is appended, if there are others than base64's. */
   function append(text: string): boolean {
     // Buffer takes the alphabet for URLs, too.
     if (text.includes('-') || text.includes('_')) return false;
     const most = (text.length / 4) * 3;
-    makeRoom(length + most);
-    const added = bytes.write(text, length, 'base64');
+    const room = decoded.room(most);
+    const added = room.write(text, 'base64');
     const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
     // Buffer skips what is no base64, and ends at padding: then there are fewer bytes.
     if (added !== most - padding) return false;
-    hash.update(bytes.subarray(length, length + added));
-    length += added;
+    hash.update(room.subarray(0, added));
+    decoded.add(added);
     return true;
   }
 
@@ -82,10 +71,10 @@ export function createBase64Decoder(expected: number | null): Base64Decoder {
       const isWhole = all.length % 4 === 0 && Buffer.from(last, 'base64').toString('base64') === last;
       if (!isWhole || !append(all)) return null;
       rest = '';
-      return { bytes: bytes.subarray(0, length), sha256: hash.digest('hex') };
+      return { bytes: decoded.all(), sha256: hash.digest('hex') };
     },
     *taken() {
-      yield* base64Of(bytes.subarray(0, length));
+      yield* base64Of(decoded.all());
       yield rest;
     },
   };

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { collectBytes } from '../images/collected-bytes.ts';
 import type { ImageMimeType } from '../images/formats.ts';
 
 /** An entry of a list of artifacts. */
@@ -34,21 +35,17 @@ export interface Artifacts {
   signedUrl?(key: string, options: SignedUrlOptions): Promise<string | null>;
 }
 
-/** All bytes of an artifact, of which `expected` are expected; null if there is none. */
-export async function readArtifact(artifacts: Artifacts, key: string, expected = 0): Promise<Buffer | null> {
+/** All bytes of an artifact, of which `expected` are announced; null if there is none. */
+export async function readArtifact(
+  artifacts: Artifacts,
+  key: string,
+  expected: number | null = null,
+): Promise<Buffer | null> {
   const content = await artifacts.get(key);
   if (content === null) return null;
-  const bytes = Buffer.allocUnsafeSlow(expected);
-  let length = 0;
-  const more: Buffer[] = [];
-  // Copied as they come: to join megabytes at the end holds the event loop.
-  for await (const chunk of content as AsyncIterable<Buffer>) {
-    const copied = chunk.copy(bytes, length);
-    length += copied;
-    if (copied < chunk.byteLength) more.push(chunk.subarray(copied));
-  }
-  const known = bytes.subarray(0, length);
-  return more.length === 0 ? known : Buffer.concat([known, ...more]);
+  const bytes = collectBytes(expected);
+  for await (const chunk of content as AsyncIterable<Buffer>) bytes.append(chunk);
+  return bytes.all();
 }
 
 export interface SignedUrlOptions {
