@@ -162,36 +162,37 @@ function leave(state: ProgressState, at: number, late = false): ProgressState {
 
 /** How far the run is at a time in milliseconds since 1970. Never falls as time passes. */
 export function measure(state: ProgressState, at: number): Progress {
-  const elapsed = state.startedAt === null ? 0 : Math.max(0, at - state.startedAt) / 1000;
-  const remaining = remainingSeconds(state, elapsed, at);
+  const { elapsed, remaining } = timeAt(state, at);
   const progress = remaining === null ? byWeight(state) : share(elapsed, remaining) * 100;
   return {
     progress: clamp(Math.max(state.reached, progress), 0, 100),
-    stage: stageAt(state, at, remaining === null ? null : elapsed + remaining),
+    stage: stageAt(state, at),
     step: state.step,
     totalSteps: state.totalSteps,
     etaSeconds: remaining,
   };
 }
 
-function stageAt(state: ProgressState, at: number, total: number | null): Stage | null {
+/** Seconds since the start and until the end at a time; null: the latter is unknown. */
+function timeAt(state: ProgressState, at: number): { elapsed: number; remaining: number | null } {
+  const elapsed = state.startedAt === null ? 0 : Math.max(0, at - state.startedAt) / 1000;
+  return { elapsed, remaining: remainingSeconds(state, elapsed, at) };
+}
+
+function stageAt(state: ProgressState, at: number): Stage | null {
   const { current, plan, stage: shown } = state;
   const node = plan.nodes[current?.id ?? ''];
   if (current === null || node === undefined) return shown;
   if (shown !== null && STAGES.indexOf(node.stage) <= STAGES.indexOf(shown)) return shown;
-  return isNoticeable(state, current, node, at, total) ? node.stage : shown;
+  return isNoticeable(state, current, node, at) ? node.stage : shown;
 }
 
-function isNoticeable(
-  state: ProgressState,
-  { id, since }: Current,
-  node: PlanNode,
-  at: number,
-  total: number | null,
-): boolean {
+function isNoticeable(state: ProgressState, { id, since }: Current, node: PlanNode, at: number): boolean {
   if (node.stage === 'SAMPLING' || at - since >= NOTICEABLE_MS) return true;
   const seconds = besidesSteps(state, id, node);
-  if (seconds !== null && total !== null) return seconds >= NOTICEABLE_SHARE * total;
+  // Of the run as it was expected to be when the node began: a run that takes longer would take the stage back.
+  const { elapsed, remaining } = timeAt(state, since);
+  if (seconds !== null && remaining !== null) return seconds >= NOTICEABLE_SHARE * (elapsed + remaining);
   const weights = Object.values(state.plan.nodes).reduce((sum, { weight }) => sum + weight, 0);
   return node.weight >= NOTICEABLE_SHARE * weights;
 }
