@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { collectBytes } from './collected-bytes.ts';
+import { MAX_HEAD_LENGTH } from './data-uri.ts';
 
 /** An image that came as a base64 data URI and was decoded while it arrived. */
 export interface InlineImage {
@@ -8,6 +9,17 @@ export interface InlineImage {
   readonly bytes: Uint8Array;
   /** Of `bytes`, in hex. */
   readonly sha256: string;
+}
+
+/** The images of a request, by the names that stand for their base64 in its data URIs. */
+export type InlineImages = ReadonlyMap<string, Omit<InlineImage, 'head'>>;
+
+/** The image whose name a data URI has in place of the base64; null if it has none. */
+export function inlineImage(uri: string, images: InlineImages): InlineImage | null {
+  const comma = uri.indexOf(',');
+  const image = images.size === 0 ? undefined : images.get(uri.slice(comma + 1));
+  if (image === undefined || comma > MAX_HEAD_LENGTH || !/^data:/i.test(uri)) return null;
+  return { ...image, head: uri.slice(0, comma + 1) };
 }
 
 /** Bytes that are encoded at once: a multiple of three, so that no padding comes in between. */

@@ -1,5 +1,6 @@
+import type { InlineImages } from '../../images/inline.ts';
+import type { ReadBody } from '../inline-images.ts';
 import { imagesIn } from './contract/image-source.ts';
-import type { InlineImages, ReadBody } from './inline-images.ts';
 
 /** A body as an object. */
 export interface BodyObject {

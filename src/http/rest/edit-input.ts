@@ -1,3 +1,4 @@
+import type { InlineImages } from '../../images/inline.ts';
 import { type EditInput, firstIssue } from '../../jobs/request.ts';
 import type { WorkflowCatalog } from '../../workflows/files/catalog.ts';
 import type { ExtraParameter } from '../../workflows/manifest.ts';
@@ -5,7 +6,6 @@ import type { BodyObject } from './body.ts';
 import { IMAGE_FIELDS, sourceOf } from './contract/image-source.ts';
 import { asNumber } from './contract/numbers.ts';
 import { type EditBody, editBody } from './contract/requests.ts';
-import type { InlineImages } from './inline-images.ts';
 import { unknownFieldWarnings } from './unknown-fields.ts';
 
 /** Reads an edit from a body, or says what is wrong with it: a sentence that begins with the field where it is about one. */

@@ -1,8 +1,8 @@
 import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
+import { type BodyReader, createBodyReader, type ReadBody } from '../inline-images.ts';
 import { mayBeLarge } from '../limits/held-bytes.ts';
 import { parseBody, parseBodyWithImages } from './body.ts';
-import { type BodyReader, createBodyReader, type ReadBody } from './inline-images.ts';
 
 /** Reads JSON bodies alone, as a `Body`. Those with large images do not hold the event loop, and are in memory once. */
 export function addJsonParser(app: FastifyInstance): void {

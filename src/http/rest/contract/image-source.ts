@@ -1,7 +1,5 @@
-import { MAX_HEAD_LENGTH } from '../../../images/data-uri.ts';
-import type { InlineImage } from '../../../images/inline.ts';
+import { type InlineImages, inlineImage } from '../../../images/inline.ts';
 import type { ImageSource } from '../../../jobs/request.ts';
-import type { InlineImages } from '../inline-images.ts';
 
 /** The fields of an edit for images, but for the mask. */
 export const IMAGE_FIELDS = [
@@ -42,12 +40,4 @@ function valuesOf(edit: unknown): string[] {
   if (typeof edit !== 'object' || edit === null) return [];
   const entries = Object.entries(edit).filter(([field]) => FIELDS.includes(field));
   return entries.flatMap(([, value]) => (typeof value === 'string' ? [value] : []));
-}
-
-/** The image whose name is in place of the base64 in a data URI. */
-function inlineImage(text: string, images: InlineImages): InlineImage | null {
-  const comma = text.indexOf(',');
-  const image = images.size === 0 ? undefined : images.get(text.slice(comma + 1));
-  if (image === undefined || comma > MAX_HEAD_LENGTH || !/^data:/i.test(text)) return null;
-  return { ...image, head: text.slice(0, comma + 1) };
 }

@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { type Base64Decoder, base64Of, createBase64Decoder, type InlineImage } from '../../images/inline.ts';
-
-/** Images of a body, by the text that stands for their base64 in it. */
-export type InlineImages = ReadonlyMap<string, Omit<InlineImage, 'head'>>;
+import {
+  type Base64Decoder,
+  base64Of,
+  createBase64Decoder,
+  type InlineImage,
+  type InlineImages,
+} from '../images/inline.ts';
 
 /** Reads a JSON body of which the base64 of large images is decoded while it arrives. */
 export interface BodyReader {

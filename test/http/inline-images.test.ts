@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseBody, parseBodyWithImages } from '../../../src/http/rest/body.ts';
-import { createBodyReader, type ReadBody } from '../../../src/http/rest/inline-images.ts';
+import { createBodyReader, type ReadBody } from '../../src/http/inline-images.ts';
+import { parseBody, parseBodyWithImages } from '../../src/http/rest/body.ts';
 
 /** Large enough to be decoded as it arrives. */
 const LARGE = Buffer.from(Array.from({ length: 60_000 }, (_, index) => (index * 7919) % 251));
