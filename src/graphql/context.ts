@@ -1,5 +1,6 @@
 import type { FleetChanges } from '../dispatch/fleet/changes.ts';
 import type { MemberStatus } from '../dispatch/fleet/fleet.ts';
+import type { InlineImages } from '../images/inline.ts';
 import type { Previews } from '../jobs/image-stores.ts';
 import type { ImageUrls } from '../jobs/image-urls.ts';
 import type { Caller, Job } from '../jobs/job.ts';
@@ -31,4 +32,6 @@ export interface GraphQLContext extends Services {
   readonly requestId: string;
   /** The caller's `traceparent`, as it was sent. */
   readonly traceparent: unknown;
+  /** Images that were decoded while the request arrived. Unset: there are none. */
+  readonly images?: InlineImages | undefined;
 }

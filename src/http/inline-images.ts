@@ -26,12 +26,18 @@ export interface ReadBody {
 /** Ends the head of a base64 data URI (RFC 2397) as everyone writes it. Other spellings are left in the body. */
 const MARK = Buffer.from(';base64,');
 const QUOTE = 0x22;
+const NO_IMAGES: InlineImages = new Map();
 /** Smaller images are left in the body. */
 const LEAST_BYTES = 48 * 1024;
 /** After as many marks without a large image the rest is taken for text: each takes a moment and some memory. */
 const MOST_SMALL = 100;
 /** The base64 of three bytes is four characters. */
 const BYTES_OF_CHARACTER = 3 / 4;
+
+/** A body without images. */
+export function bodyWithout(bytes: Buffer): ReadBody {
+  return { text: bytes, images: NO_IMAGES, original: () => bytes };
+}
 
 /** Makes a reader of a body of `length` bytes; null: it may be of any. */
 export function createBodyReader(length: number | null): BodyReader {

@@ -1,4 +1,5 @@
 import { GraphQLError } from 'graphql';
+import type { InlineImages } from '../../images/inline.ts';
 import { type Batch, hasEnded, progressOf, removedOf } from '../../jobs/batches/batch.ts';
 import { BATCH_PER_SECOND } from '../../jobs/batches/watch.ts';
 import { PER_SECOND } from '../../jobs/changes.ts';
@@ -151,8 +152,8 @@ export function addBatches(
         'Submits many edits as one batch: all of them are stored and will run, or none. An error names the edit by its index ' +
         'in `field`: `edits.3.steps`.',
       args: { input: t.arg({ type: EditImagesInput, required: true }) },
-      resolve: async (_root, { input }, { jobs, caller, signal, traceparent }) => {
-        const read = readEdits(input.edits, input.idempotencyKey);
+      resolve: async (_root, { input }, { jobs, caller, signal, traceparent, images }) => {
+        const read = readEdits(input.edits, input.idempotencyKey, images);
         if (!read.ok) return invalidInput(read.field, read.message);
         return answer(await jobs.batches.submit(read.edits, read.key, caller, { signal, traceparent }));
       },
@@ -216,6 +217,7 @@ export function addBatches(
 function readEdits(
   inputs: readonly unknown[],
   givenKey: string | null | undefined,
+  images: InlineImages | undefined,
 ):
   | { ok: true; edits: readonly EditInput[]; key: string | null }
   | { ok: false; field: string; message: string } {
@@ -226,7 +228,7 @@ function readEdits(
   }
   const edits: EditInput[] = [];
   for (const [index, input] of inputs.entries()) {
-    const read = readEdit(input);
+    const read = readEdit(input, images);
     if (!read.ok)
       return { ok: false, field: `edits.${index}.${read.field}`, message: `edits.${index}.${read.message}` };
     if (read.edit.idempotencyKey !== null) {

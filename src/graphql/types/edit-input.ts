@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type InlineImages, inlineImage } from '../../images/inline.ts';
 import { BATCH_LIMIT } from '../../jobs/batches/batch.ts';
 import { DEFAULT_WEBHOOK_EVENTS } from '../../jobs/job.ts';
 import { labelFields } from '../../jobs/labels.ts';
@@ -24,6 +25,7 @@ const imageSource = z
     return z.NEVER;
   });
 
+const NO_IMAGES: InlineImages = new Map();
 const MASK =
   'Where image 1 changes: white, or transparent if any of it is transparent. Every other pixel of the PNG result is that of image 1 as scaled for the edit. Of the size of image 1, or the same shape; soft edges are blended. Accepted by workflows with `takesMask`.';
 const LABEL = 'A line of the caller’s own to find the job by, of 1 to 200 characters.';
@@ -56,11 +58,26 @@ const inputSchema = z.object({
 /** Reads the input of an edit; the fault is that of its first invalid field. */
 export function readEdit(
   input: unknown,
+  images: InlineImages = NO_IMAGES,
 ): { ok: true; edit: EditInput } | { ok: false; field: string; message: string } {
   const parsed = inputSchema.safeParse(input);
   return parsed.success
-    ? { ok: true, edit: toEdit(parsed.data) }
+    ? { ok: true, edit: withImages(toEdit(parsed.data), images) }
     : { ok: false, ...firstIssue(parsed.error) };
+}
+
+/** The edit with the images whose names its data URIs have. */
+function withImages(edit: EditInput, images: InlineImages): EditInput {
+  if (images.size === 0) return edit;
+  const given = (source: ImageSource): ImageSource => {
+    const image = source.kind === 'dataUri' ? inlineImage(source.dataUri.trim(), images) : null;
+    return image === null ? source : { kind: 'inline', image };
+  };
+  return {
+    ...edit,
+    images: edit.images.map(image => ({ ...image, source: given(image.source) })),
+    ...(edit.mask ? { mask: given(edit.mask) } : {}),
+  };
 }
 
 /** Adds the input of an edit. Returns a reference to it. */

@@ -67,8 +67,8 @@ export function addEdits(
       ...FAILS_ALONE,
       description: 'Submits one edit. A returned job is stored and will run.',
       args: { input: t.arg({ type: EditImageInput, required: true }) },
-      resolve: async (_root, { input }, { jobs, caller, signal, traceparent }) => {
-        const read = readEdit(input);
+      resolve: async (_root, { input }, { jobs, caller, signal, traceparent, images }) => {
+        const read = readEdit(input, images);
         if (!read.ok) return invalidInput(read.field, read.message);
         const { edit } = read;
         if ((edit.variations ?? 1) !== 1) {

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { ExecutionResult } from 'graphql';
+import { type InlineImages, inlineImage } from '../../images/inline.ts';
 import { isRejected, type Operations, type Parameters, type Source } from '../../operations/operations.ts';
 import type { DirectResponse } from '../direct.ts';
+import { bodyWithout, createBodyReader, type ReadBody } from '../inline-images.ts';
+import { mayBeLarge } from '../limits/held-bytes.ts';
 import type { ResultType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 
@@ -28,17 +31,21 @@ export function isPlainPost({ method, url, headers }: IncomingMessage): boolean 
 const BODY = Symbol('body');
 
 interface ReadMessage extends IncomingMessage {
-  [BODY]?: Buffer;
+  [BODY]?: ReadBody;
 }
 
-/** Reads the whole body; null when the client goes first. */
-export function readBody(request: ReadMessage): Promise<Buffer | null> {
+/** Reads the whole body; null when the client goes first. Large images are decoded while they arrive. */
+export function readBody(request: ReadMessage): Promise<ReadBody | null> {
   return new Promise(resolve => {
     const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    const reader = mayBeLarge(request.headers)
+      ? createBodyReader(Number(request.headers['content-length']))
+      : null;
+    request.on('data', (chunk: Buffer) => (reader === null ? chunks.push(chunk) : reader.take(chunk)));
     request.on('end', () => {
       const [first] = chunks;
-      const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+      const whole = () => (chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
+      const body = reader === null ? bodyWithout(whole()) : reader.end();
       request[BODY] = body;
       resolve(body);
     });
@@ -48,7 +55,7 @@ export function readBody(request: ReadMessage): Promise<Buffer | null> {
 }
 
 /** The body that `readBody` read; null: it has not. */
-export function bodyOf(request: ReadMessage): Buffer | null {
+export function bodyOf(request: ReadMessage): ReadBody | null {
   return request[BODY] ?? null;
 }
 
@@ -62,15 +69,17 @@ export type FormatResult = (result: ExecutionResult, type: ResultType) => Promis
  */
 export async function answerPost(
   { operations, format }: { readonly operations: Operations; readonly format: FormatResult },
-  body: string,
+  body: ReadBody,
   type: ResultType,
   source: Source,
 ): Promise<DirectResponse | null> {
-  const params = readParameters(body);
-  if (params === null) return null;
-  const operation = operations.prepare(params);
+  const read = readParameters(body);
+  if (read === null) return null;
+  const operation = operations.prepare(read.params);
   if (isRejected(operation) || operation.kind === 'subscription') return null;
-  const result = await operations.run(operation, source);
+  const { images } = read;
+  const context = images.size === 0 ? source.context : { ...source.context, images };
+  const result = await operations.run(operation, { ...source, context });
   if (result.errors !== undefined) return respondToErrors(result, type, format);
   return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
 }
@@ -91,17 +100,47 @@ async function respondToErrors(
   };
 }
 
+interface ReadParameters {
+  readonly params: Parameters;
+  /** Images of which the inputs of edits have the names in place of the base64. */
+  readonly images: InlineImages;
+}
+
 /** The parameters in a JSON body; null when it is not an object of well-typed parameters, or names no document. */
-function readParameters(body: string): Parameters | null {
+function readParameters({ text, images, original }: ReadBody): ReadParameters | null {
+  const params = parseParameters(text);
+  if (images.size === 0) return params === null ? null : { params, images };
+  if (params !== null && imagesIn(params.variables ?? {}, images) === images.size) return { params, images };
+  const whole = parseParameters(original());
+  return whole === null ? null : { params: whole, images: new Map() };
+}
+
+function parseParameters(text: Buffer): Parameters | null {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(body);
+    parsed = JSON.parse(text.toString());
   } catch {
     return null;
   }
   if (!isRecord(parsed) || (parsed.query ?? parsed.documentId ?? parsed.extensions ?? null) === null)
     return null;
   return isParameters(parsed) ? parsed : null;
+}
+
+/**
+ * How many of these images are in an `EditImageInput` of the variables, which alone has lists of images and masks, or in a list of
+ * images that is a variable itself.
+ */
+function imagesIn(variables: Readonly<Record<string, unknown>>, images: InlineImages): number {
+  const values = [variables, ...Object.values(variables)].flat();
+  const inputs = values.flatMap(value => [value, ...(isRecord(value) ? listOf(value.edits) : [])]);
+  const sources = inputs.flatMap(input => (isRecord(input) ? [...listOf(input.images), input.mask] : []));
+  const uris = sources.map(source => (isRecord(source) ? source.dataUri : null));
+  return uris.filter(uri => typeof uri === 'string' && inlineImage(uri.trim(), images) !== null).length;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function isParameters(value: Record<string, unknown>): value is Record<string, unknown> & Parameters {

@@ -67,7 +67,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         signal: () => goneSignal({ raw: response }),
       };
       // Awaited, because a promise that an async function returns takes two more turns.
-      return await answerPost({ operations, format: yoga.format }, body.toString(), type, source);
+      return await answerPost({ operations, format: yoga.format }, body, type, source);
     },
   };
   return async app => {
@@ -102,7 +102,7 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         const body = bodyOf(raw);
         // The client is gone: there is nothing to answer.
         if (body === null) return reply.hijack();
-        request.body = Readable.from([body]);
+        request.body = Readable.from([body.original()]);
       },
       async handler(request, reply) {
         if (page !== null && wantsPage(request)) {
