@@ -30,19 +30,24 @@ export const bench: Bench = {
 const KINDS = ['submit', 'bare write', 'download', 'bare pipe'] as const;
 type Kind = (typeof KINDS)[number];
 
+/** What is measured, as the names of rows end. */
+const FIGURES = { ms: '', cpuMs: ', CPU', heldMs: ', longest delay of the event loop' } as const;
+
 interface Sample {
   readonly kind: Kind;
   readonly megabytes: number;
   readonly ms: number;
   /** CPU of the server. */
   readonly cpuMs: number;
+  /** Longest delay of its event loop. */
+  readonly heldMs: number;
 }
 
 async function measure(context: BenchContext): Promise<Findings> {
   const samples = (await overRuns(context, () => withServers(measureOnce))).flat();
-  const rowOf = (kind: Kind, megabytes: number, what: 'ms' | 'cpuMs') =>
+  const rowOf = (kind: Kind, megabytes: number, what: keyof typeof FIGURES) =>
     row(
-      `${kind}, ${megabytes} MB${what === 'ms' ? '' : ', CPU'}`,
+      `${kind}, ${megabytes} MB${FIGURES[what]}`,
       'ms',
       samples.filter(one => one.kind === kind && one.megabytes === megabytes).map(one => one[what]),
     );
@@ -53,7 +58,11 @@ async function measure(context: BenchContext): Promise<Findings> {
   });
   return {
     rows: KINDS.flatMap(kind =>
-      SIZES_MB.flatMap(megabytes => [rowOf(kind, megabytes, 'ms'), rowOf(kind, megabytes, 'cpuMs')]),
+      SIZES_MB.flatMap(megabytes => [
+        rowOf(kind, megabytes, 'ms'),
+        rowOf(kind, megabytes, 'cpuMs'),
+        rowOf(kind, megabytes, 'heldMs'),
+      ]),
     ),
     ratios: [
       ratio(
@@ -147,12 +156,15 @@ async function measureOnce({ gateway, writer, outputs }: Servers): Promise<Sampl
         ['download', gateway, () => read(output.url)],
       ];
       for (const [kind, server, ask] of asked) {
+        // Its event loop's delays count from here.
+        await server.health();
         const before = await server.cpuSeconds();
         const begun = performance.now();
         await ask();
         const ms = performance.now() - begun;
         const cpuMs = ((await server.cpuSeconds()) - before) * 1_000;
-        if (n >= 0) samples.push({ kind, megabytes, ms, cpuMs });
+        const { delayMax: heldMs } = await server.health();
+        if (n >= 0) samples.push({ kind, megabytes, ms, cpuMs, heldMs });
       }
     }
   }
