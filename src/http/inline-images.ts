@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { collectBytes } from '../images/collected-bytes.ts';
 import {
   type Base64Decoder,
   base64Of,
@@ -42,7 +43,7 @@ export function bodyWithout(bytes: Buffer): ReadBody {
 /** Makes a reader of a body of `length` bytes; null: it may be of any. */
 export function createBodyReader(length: number | null): BodyReader {
   const name = `inline-${randomUUID()}`;
-  const kept: Buffer[] = [];
+  const kept = collectBytes(null);
   const images = new Map<string, Omit<InlineImage, 'head'>>();
   let received = 0;
   let small = 0;
@@ -51,19 +52,14 @@ export function createBodyReader(length: number | null): BodyReader {
   /** The last bytes of the text so far, in which the mark may have begun. */
   let tail = Buffer.alloc(0);
 
-  function keep(bytes: Buffer): void {
-    // Copied, because a small part would keep all of the chunk in memory.
-    if (bytes.byteLength > 0) kept.push(Buffer.from(bytes));
-  }
-
   function keepAll(pieces: Iterable<string>): void {
-    for (const piece of pieces) keep(Buffer.from(piece, 'latin1'));
+    for (const piece of pieces) kept.append(Buffer.from(piece, 'latin1'));
   }
 
   /** Takes in text from `at` until an image begins. Returns where in the chunk that is. */
   function takeText(chunk: Buffer, at: number): number {
     if (small >= MOST_SMALL) {
-      keep(chunk.subarray(at));
+      kept.append(chunk.subarray(at));
       return chunk.byteLength;
     }
     const across = Buffer.concat([tail, chunk.subarray(at, at + MARK.byteLength - 1)]);
@@ -71,7 +67,7 @@ export function createBodyReader(length: number | null): BodyReader {
     const found = begun < 0 ? chunk.indexOf(MARK, at) : at + begun - tail.byteLength;
     const isFound = begun >= 0 || found >= 0;
     const end = isFound ? found + MARK.byteLength : chunk.byteLength;
-    keep(chunk.subarray(at, end));
+    kept.append(chunk.subarray(at, end));
     if (!isFound) {
       const text = Buffer.concat([tail, chunk.subarray(Math.max(at, end - MARK.byteLength))]);
       tail = text.subarray(Math.max(0, text.byteLength - MARK.byteLength + 1));
@@ -122,7 +118,7 @@ export function createBodyReader(length: number | null): BodyReader {
     },
     end() {
       if (decoder !== null) keepAll(decoder.taken());
-      const text = Buffer.concat(kept);
+      const text = kept.all();
       return { text, images, original: () => withBase64(text, images) };
     },
   };
