@@ -231,7 +231,8 @@ describe('the sandbox matches the recorded ComfyUI 0.3.64', () => {
   it('08: reconnecting during a prompt', async () => {
     const recording = readRecording('08_reconnect_midway_same_client_id');
     const id = clientOf(recording);
-    await setFaults(sandbox.url, { stepMs: STEP_MS });
+    // No step comes before the second socket has said its features.
+    await setFaults(sandbox.url, { stepMs: SLOW_STEP_MS });
     const a = await openSocket(sandbox.url, id);
     const submit = await repeat(recording, 0);
     await untilStep(a, promptOf(recording), 3);
@@ -241,6 +242,7 @@ describe('the sandbox matches the recorded ComfyUI 0.3.64', () => {
       stats => !stats.sockets.includes(id),
     );
     const b = await openSocket(sandbox.url, id);
+    await setFaults(sandbox.url, { stepMs: STEP_MS });
     await untilEnd(b, promptOf(recording));
     await b.close();
     expectSameReplies(recording, [submit]);
