@@ -78,8 +78,8 @@ export async function answerPost(
   const operation = operations.prepare(read.params);
   if (isRejected(operation) || operation.kind === 'subscription') return null;
   const { images } = read;
-  const context = images.size === 0 ? source.context : { ...source.context, images };
-  const result = await operations.run(operation, { ...source, context });
+  const from = images.size === 0 ? source : { ...source, context: { ...source.context, images } };
+  const result = await operations.run(operation, from);
   if (result.errors !== undefined) return respondToErrors(result, type, format);
   return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
 }
