@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import type { ExecutionResult } from 'graphql';
-import { type InlineImages, inlineImage } from '../../images/inline.ts';
+import { type ExecutionResult, GraphQLError } from 'graphql';
+import { type InlineImages, inlineImage, NO_IMAGES } from '../../images/inline.ts';
 import { isRejected, type Operations, type Parameters, type Source } from '../../operations/operations.ts';
 import type { DirectResponse } from '../direct.ts';
 import { bodyWithout, createBodyReader, type ReadBody } from '../inline-images.ts';
@@ -80,8 +80,20 @@ export async function answerPost(
   const { images } = read;
   const from = images.size === 0 ? source : { ...source, context: { ...source.context, images } };
   const result = await operations.run(operation, from);
-  if (result.errors !== undefined) return respondToErrors(result, type, format);
+  if (result.errors !== undefined) return respondToErrors(withoutNames(result, images), type, format);
   return { status: 200, headers: HEADERS[type], body: JSON.stringify(result) };
+}
+
+/** The result with `…` in place of the images' names in its errors: a message about a variable quotes its value. */
+function withoutNames(result: ExecutionResult, images: InlineImages): ExecutionResult {
+  if (images.size === 0) return result;
+  const errors = result.errors?.map(error => {
+    const message = [...images.keys()].reduce((text, name) => text.replaceAll(name, '…'), error.message);
+    if (message === error.message) return error;
+    const { nodes = null, path = null, extensions } = error;
+    return new GraphQLError(message, { nodes, path, extensions });
+  });
+  return { ...result, ...(errors === undefined ? {} : { errors }) };
 }
 
 /** Makes the response of a result with errors, as Yoga does. */
@@ -102,7 +114,7 @@ async function respondToErrors(
 
 interface ReadParameters {
   readonly params: Parameters;
-  /** Images of which the inputs of edits have the names in place of the base64. */
+  /** The images whose names stand in the inputs of edits in place of their base64. */
   readonly images: InlineImages;
 }
 
@@ -112,7 +124,7 @@ function readParameters({ text, images, original }: ReadBody): ReadParameters | 
   if (images.size === 0) return params === null ? null : { params, images };
   if (params !== null && imagesIn(params.variables ?? {}, images) === images.size) return { params, images };
   const whole = parseParameters(original());
-  return whole === null ? null : { params: whole, images: new Map() };
+  return whole === null ? null : { params: whole, images: NO_IMAGES };
 }
 
 function parseParameters(text: Buffer): Parameters | null {
@@ -128,8 +140,8 @@ function parseParameters(text: Buffer): Parameters | null {
 }
 
 /**
- * How many of these images are in an `EditImageInput` of the variables, which alone has lists of images and masks, or in a list of
- * images that is a variable itself.
+ * Counts the images whose name is the `dataUri` of an image or a mask in the variables: of an `EditImageInput`, alone or in the `edits` of
+ * a batch, or of a list of images.
  */
 function imagesIn(variables: Readonly<Record<string, unknown>>, images: InlineImages): number {
   const values = [variables, ...Object.values(variables)].flat();

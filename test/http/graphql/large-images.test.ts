@@ -113,6 +113,15 @@ describe('large data URIs over GraphQL', () => {
     expect((await edit({ images, prompt: 'a', parameters: { mask: { dataUri: uri } } })).data).toMatchObject(
       rejected(/^parameters/),
     );
+    const two = await edit({ images: [{ dataUri: uri, url: 'https://images.example/a.png' }], prompt: 'a' });
+    expect(two.errors).toEqual([
+      expect.objectContaining({
+        message:
+          'Variable "$input" got invalid value { dataUri: "data:image/png;base64,…", url: "https://images.example/a.png" } at "input.images[0]"; Exactly one key must be specified for OneOf type "EditImageSource".',
+        locations: [{ line: 1, column: 11 }],
+        extensions: { code: 'BAD_USER_INPUT' },
+      }),
+    ]);
     const unknown = await edit({ images, prompt: 'a', dataUri: uri });
     expect(unknown.errors).toEqual([
       expect.objectContaining({ message: expect.stringContaining('Field "dataUri" is not defined by type') }),
