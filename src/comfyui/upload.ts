@@ -13,8 +13,8 @@ export interface EngineUpload {
 const PIECE_BYTES = 256 * 1024;
 
 /**
- * The form of POST /upload/image (`server.py`, image_upload) as multipart/form-data (RFC 7578). The image is sent as it is in memory: a
- * FormData with a Blob copies it several times, for which the event loop stands still.
+ * The form of POST /upload/image (`server.py`, image_upload) as multipart/form-data (RFC 7578). Sends the bytes without copying them: a
+ * FormData with a Blob copies them several times, which holds the event loop.
  */
 export function uploadForm({ name, subfolder, bytes, mimeType }: EngineUpload): {
   body: Readable;

@@ -4,33 +4,33 @@ import {
   type Base64Decoder,
   base64Of,
   createBase64Decoder,
-  type InlineImage,
+  type DecodedBase64,
   type InlineImages,
+  NO_IMAGES,
 } from '../images/inline.ts';
 
 /** Reads a JSON body of which the base64 of large images is decoded while it arrives. */
 export interface BodyReader {
-  /** Takes in the next bytes. Does not keep them. */
+  /** Reads the next bytes, and keeps no reference to them. */
   take(chunk: Buffer): void;
   /** Ends the body. */
   end(): ReadBody;
 }
 
 export interface ReadBody {
-  /** The body with a text in place of the base64 of each image. */
+  /** The body with a name in place of the base64 of each image. */
   readonly text: Buffer;
   readonly images: InlineImages;
   /** The body as it came. */
   original(): Buffer;
 }
 
-/** Ends the head of a base64 data URI (RFC 2397) as everyone writes it. Other spellings are left in the body. */
+/** The end of the head of a base64 data URI (RFC 2397) as clients write it. Other spellings stay in the body. */
 const MARK = Buffer.from(';base64,');
 const QUOTE = 0x22;
-const NO_IMAGES: InlineImages = new Map();
-/** Smaller images are left in the body. */
+/** Smaller images stay in the body. */
 const LEAST_BYTES = 48 * 1024;
-/** After as many marks without a large image the rest is taken for text: each takes a moment and some memory. */
+/** After this many marks without a large image the rest of the body is text: each mark costs memory for a decoder. */
 const MOST_SMALL = 100;
 /** The base64 of three bytes is four characters. */
 const BYTES_OF_CHARACTER = 3 / 4;
@@ -40,11 +40,11 @@ export function bodyWithout(bytes: Buffer): ReadBody {
   return { text: bytes, images: NO_IMAGES, original: () => bytes };
 }
 
-/** Makes a reader of a body of `length` bytes; null: it may be of any. */
+/** Creates a reader. `length`: the bytes of the body; null if that is unknown. */
 export function createBodyReader(length: number | null): BodyReader {
   const name = `inline-${randomUUID()}`;
   const kept = collectBytes(null);
-  const images = new Map<string, Omit<InlineImage, 'head'>>();
+  const images = new Map<string, DecodedBase64>();
   let received = 0;
   let small = 0;
   /** Of the image that is arriving; null: text is. */
@@ -56,7 +56,7 @@ export function createBodyReader(length: number | null): BodyReader {
     for (const piece of pieces) kept.append(Buffer.from(piece, 'latin1'));
   }
 
-  /** Takes in text from `at` until an image begins. Returns where in the chunk that is. */
+  /** Reads text from `at` until an image begins. Returns where in the chunk that is. */
   function takeText(chunk: Buffer, at: number): number {
     if (small >= MOST_SMALL) {
       kept.append(chunk.subarray(at));
@@ -80,7 +80,7 @@ export function createBodyReader(length: number | null): BodyReader {
     return end;
   }
 
-  /** Takes in base64 from `at` until the string ends. Returns where in the chunk that is, or `at` if it is text after all. */
+  /** Reads base64 from `at` until the string ends. Returns where in the chunk that is, or `at` if it is text after all. */
   function takeImage(chunk: Buffer, at: number, image: Base64Decoder): number {
     const quote = chunk.indexOf(QUOTE, at);
     const end = quote < 0 ? chunk.byteLength : quote;
@@ -103,7 +103,7 @@ export function createBodyReader(length: number | null): BodyReader {
     return at;
   }
 
-  function addImage(image: Omit<InlineImage, 'head'>): string {
+  function addImage(image: DecodedBase64): string {
     const text = `${name}-${images.size}`;
     images.set(text, image);
     return text;

@@ -1,20 +1,21 @@
-/** Bytes that arrive in pieces, in one buffer. To join them at the end would hold the event loop while it copies megabytes. */
+/** Bytes that arrive in pieces, collected in one buffer. Joining megabytes at the end would hold the event loop. */
 export interface CollectedBytes {
   readonly length: number;
-  /** Copies more of them. */
+  /** Copies these to the end. */
   append(bytes: Uint8Array): void;
-  /** The free part of the buffer, of `needed` bytes at least. What is written into it counts once `add` is told how much it is. */
+  /** The free space at the end, at least `needed` bytes. After writing to it, call `add`. */
   room(needed: number): Buffer;
+  /** Counts bytes that were written to `room`. */
   add(length: number): void;
   /** All bytes. Does not copy them, so nothing may be added afterwards. */
   all(): Buffer;
 }
 
 const FIRST_BYTES = 64 * 1024;
-/** When this share of what is expected has come, memory for all of it is allocated; until then twice what has come at most. */
+/** All expected bytes are allocated once this share of them has arrived; before that, at most twice what has arrived. */
 const BELIEVED_SHARE = 1 / 8;
 
-/** Starts without bytes. `expected` are announced; null: it is unknown how many will come. */
+/** Starts empty. `expected`: the announced number of bytes; null if there is none. */
 export function collectBytes(expected: number | null): CollectedBytes {
   let buffer = Buffer.allocUnsafeSlow(Math.min(expected ?? FIRST_BYTES, FIRST_BYTES));
   let length = 0;

@@ -2,17 +2,23 @@ import { createHash } from 'node:crypto';
 import { collectBytes } from './collected-bytes.ts';
 import { MAX_HEAD_LENGTH } from './data-uri.ts';
 
-/** An image that came as a base64 data URI and was decoded while it arrived. */
-export interface InlineImage {
-  /** The data URI up to and including its comma. */
-  readonly head: string;
+/** What base64 was decoded to. */
+export interface DecodedBase64 {
   readonly bytes: Uint8Array;
   /** Of `bytes`, in hex. */
   readonly sha256: string;
 }
 
+/** An image that came as a base64 data URI and was decoded while it arrived. */
+export interface InlineImage extends DecodedBase64 {
+  /** The data URI up to and including its comma. */
+  readonly head: string;
+}
+
 /** The images of a request, by the names that stand for their base64 in its data URIs. */
-export type InlineImages = ReadonlyMap<string, Omit<InlineImage, 'head'>>;
+export type InlineImages = ReadonlyMap<string, DecodedBase64>;
+
+export const NO_IMAGES: InlineImages = new Map();
 
 /** The image whose name a data URI has in place of the base64; null if it has none. */
 export function inlineImage(uri: string, images: InlineImages): InlineImage | null {
@@ -35,22 +41,22 @@ export function* base64Of(bytes: Uint8Array): Generator<string, void> {
 
 /** Decodes base64 that arrives in pieces. */
 export interface Base64Decoder {
-  /** Takes in more of the text. False, and nothing is taken in, if it is not what `base64Of` makes of any bytes. */
+  /** Decodes the next part of the text. Returns false, and ignores the part, if the text cannot be the output of `base64Of`. */
   take(text: string): boolean;
-  /** The same for the end of the text, which may be empty; then the decoder is used up. Null instead of false. */
-  end(text: string): Omit<InlineImage, 'head'> | null;
-  /** The text that was taken in, in pieces. */
+  /** Decodes the last part, which may be empty. Returns null, and ignores the part, if the text is not the output of `base64Of`. */
+  end(text: string): DecodedBase64 | null;
+  /** The text so far without the ignored part, in pieces. */
   taken(): Generator<string, void>;
 }
 
-/** Makes a decoder of text that makes at most `expected` bytes; null: it may be any number. */
+/** Creates a decoder. `expected`: the most bytes that the text can decode to; null if that is unknown. */
 export function createBase64Decoder(expected: number | null): Base64Decoder {
   const hash = createHash('sha256');
   const decoded = collectBytes(expected);
-  /** What is left of the text: less than a group of four characters, and padding that ends it so far. */
+  /** Text that is not decoded yet: less than a group of four characters, and the padding that has arrived. */
   let rest = '';
 
-  /** Appends the bytes of groups of four characters. False, and nothing is appended, if there are others than base64's. */
+  /** Decodes groups of four characters. Returns false, and appends nothing, if a character is not of base64. */
   function append(text: string): boolean {
     // Buffer takes the alphabet for URLs, too.
     if (text.includes('-') || text.includes('_')) return false;

@@ -35,7 +35,7 @@ export interface Artifacts {
   signedUrl?(key: string, options: SignedUrlOptions): Promise<string | null>;
 }
 
-/** All bytes of an artifact, of which `expected` are announced; null if there is none. */
+/** All bytes of an artifact, null if there is none. `expected`: their number where it is known. */
 export async function readArtifact(
   artifacts: Artifacts,
   key: string,
@@ -44,7 +44,10 @@ export async function readArtifact(
   const content = await artifacts.get(key);
   if (content === null) return null;
   const bytes = collectBytes(expected);
-  for await (const chunk of content as AsyncIterable<Buffer>) bytes.append(chunk);
+  for await (const chunk of content) {
+    const next: Uint8Array = chunk;
+    bytes.append(next);
+  }
   return bytes.all();
 }
 

@@ -82,6 +82,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
 
   function crash(spared: Socket | null): void {
     crashed = true;
+    clearTimeout(restarting);
     engine.crash();
     for (const socket of connections) if (socket !== spared) socket.destroy();
   }

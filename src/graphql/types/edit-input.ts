@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type InlineImages, inlineImage } from '../../images/inline.ts';
+import { type InlineImages, inlineImage, NO_IMAGES } from '../../images/inline.ts';
 import { BATCH_LIMIT } from '../../jobs/batches/batch.ts';
 import { DEFAULT_WEBHOOK_EVENTS } from '../../jobs/job.ts';
 import { labelFields } from '../../jobs/labels.ts';
@@ -25,7 +25,6 @@ const imageSource = z
     return z.NEVER;
   });
 
-const NO_IMAGES: InlineImages = new Map();
 const MASK =
   'Where image 1 changes: white, or transparent if any of it is transparent. Every other pixel of the PNG result is that of image 1 as scaled for the edit. Of the size of image 1, or the same shape; soft edges are blended. Accepted by workflows with `takesMask`.';
 const LABEL = 'A line of the caller’s own to find the job by, of 1 to 200 characters.';

@@ -1,23 +1,21 @@
-import type { InlineImages } from '../../images/inline.ts';
+import { type InlineImages, NO_IMAGES } from '../../images/inline.ts';
 import type { ReadBody } from '../inline-images.ts';
 import { imagesIn } from './contract/image-source.ts';
 
 /** A body as an object. */
 export interface BodyObject {
   readonly value: Readonly<Record<string, unknown>>;
-  /** Images of which the fields for images have the names in place of the base64. */
+  /** The images whose names stand in the fields for images in place of their base64. */
   readonly images: InlineImages;
 }
 
 /** A body as an object, or what is wrong with it. */
 export type Body = ({ readonly ok: true } & BodyObject) | { readonly ok: false; readonly fault: string };
 
-const NO_IMAGES: InlineImages = new Map();
-
 /** More digits than any field accepts, and few enough to parse quickly. */
 const MAX_INTEGER_DIGITS = 40;
 
-/** A fault of the body, thrown by the reviver to stop the parser. */
+/** A fault of the body. The reviver throws it to stop the parser. */
 class BodyFault extends Error {}
 
 /**
@@ -28,7 +26,7 @@ export function parseBody(bytes: Uint8Array): Body {
   return parse(bytes, NO_IMAGES);
 }
 
-/** The same of a body whose images were decoded. If one of them is anywhere but in a field for images, the body is parsed as it came. */
+/** Like `parseBody`, for a body whose images were decoded. If one is anywhere but in a field for images, parses the body as it came. */
 export function parseBodyWithImages({ text, images, original }: ReadBody): Body {
   const body = parse(text, images);
   if (images.size === 0 || (body.ok && imagesIn(body.value, images) === images.size)) return body;
@@ -44,8 +42,7 @@ function parse(bytes: Uint8Array, images: InlineImages): Body {
     return { ok: false, fault: 'The body is not UTF-8' };
   }
   try {
-    const value = parseText(text);
-    return typeof value === 'string' ? { ok: false, fault: value } : { ok: true, value, images };
+    return { ok: true, value: parseText(text), images };
   } catch (error) {
     if (error instanceof BodyFault) return { ok: false, fault: error.message };
     if (error instanceof SyntaxError)
@@ -56,8 +53,8 @@ function parse(bytes: Uint8Array, images: InlineImages): Body {
   }
 }
 
-/** The object, or what is wrong with it. */
-function parseText(text: string): Record<string, unknown> | string {
+/** Throws a BodyFault, or what JSON.parse throws. */
+function parseText(text: string): Record<string, unknown> {
   const large = new Map<object, Map<string, bigint>>();
   const parsed: unknown = JSON.parse(
     text,
@@ -75,7 +72,7 @@ function parseText(text: string): Record<string, unknown> | string {
     },
   );
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    return `The body takes a JSON object, got ${kindOf(parsed)}`;
+    throw new BodyFault(`The body takes a JSON object, got ${kindOf(parsed)}`);
   }
   const exact = (holder: object): Record<string, unknown> => ({
     ...holder,

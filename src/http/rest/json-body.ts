@@ -4,7 +4,7 @@ import { type BodyReader, createBodyReader, type ReadBody } from '../inline-imag
 import { mayBeLarge } from '../limits/held-bytes.ts';
 import { parseBody, parseBodyWithImages } from './body.ts';
 
-/** Reads JSON bodies alone, as a `Body`. Those with large images do not hold the event loop, and are in memory once. */
+/** Parses JSON bodies, and rejects others. Decodes large images while they arrive. */
 export function addJsonParser(app: FastifyInstance): void {
   const large = new WeakMap<FastifyRequest, ReadBody>();
   app.removeAllContentTypeParsers();
@@ -16,7 +16,7 @@ export function addJsonParser(app: FastifyInstance): void {
     const reading = new LargeBody(reader, routeOptions.bodyLimit ?? Infinity, read =>
       large.set(request, read),
     );
-    // How the pipeline ended is told by `reading`, to which Fastify listens.
+    // Fastify listens for errors of `reading`, which the pipeline destroys with those of the request.
     done(
       null,
       pipeline(payload, reading, () => {}),
@@ -28,7 +28,7 @@ export function addJsonParser(app: FastifyInstance): void {
   });
 }
 
-/** Passes on what is left of a body without its images, at its end. */
+/** Passes on, at the end of a body, its text without the images. */
 class LargeBody extends Transform {
   /** Fastify compares it with the limit, and with the length that the headers say. */
   receivedEncodedLength = 0;

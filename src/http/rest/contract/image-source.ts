@@ -1,4 +1,4 @@
-import { type InlineImages, inlineImage } from '../../../images/inline.ts';
+import { type InlineImages, inlineImage, NO_IMAGES } from '../../../images/inline.ts';
 import type { ImageSource } from '../../../jobs/request.ts';
 
 /** The fields of an edit for images, but for the mask. */
@@ -21,7 +21,7 @@ export function isImageUrl(text: string): boolean {
 }
 
 /** The image that a text names, of which `isImageUrl` is true. */
-export function sourceOf(text: string, images: InlineImages = new Map()): ImageSource {
+export function sourceOf(text: string, images: InlineImages = NO_IMAGES): ImageSource {
   const inline = inlineImage(text, images);
   if (inline !== null) return { kind: 'inline', image: inline };
   const [, kind, id] = STORED_IMAGE.exec(text) ?? [];
