@@ -267,8 +267,9 @@ describe.concurrent('an engine that numbers its prompts itself', () => {
 
   it.for(['legacy', '0.8.0'] as const)('stops only our prompt on a cancel (%s)', async (version, context) => {
     const { rig, engine, proxy } = await start(context, { ownPromptIds: true }, { version, stepMs: 200 });
-    const [running, waiting] = [await edit(rig, 100), await edit(rig, 100)];
+    const running = await edit(rig, 100);
     await waitUntil(rig.url, running, ({ step }) => (step ?? 0) > 1);
+    const waiting = await edit(rig, 100);
     await context.expect.poll(async () => (await engine.stats()).pending.length).toBe(1);
     expect((await fetch(`${rig.url}/jobs/${waiting}`, { method: 'DELETE' })).status).toBe(200);
     expect((await engine.stats()).pending).toEqual([]);

@@ -85,6 +85,7 @@ describe('an engine with one model in memory', () => {
     const engines = [await startEngine(50), await startEngine(50)];
     const rig = await startOn(engines, { LANES_PER_ENGINE: '2' });
     const long = await edit(rig, 0, 100);
+    await waitUntil(rig.url, long, ({ status }) => status === 'PROCESSING');
     const behind = [await edit(rig, 1), await edit(rig, 1), await edit(rig, 1)];
     for (const id of behind) await waitForEnd(rig.url, id);
     expect(await waitUntil(rig.url, long, () => true)).toMatchObject({ status: 'PROCESSING' });

@@ -1,12 +1,23 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startCutProxy } from '../support/proxies.ts';
 import { partsOf, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
+let engine: TestEngine;
 let studio: StudioRig;
 beforeAll(async () => {
-  studio = await startStudio({ SANDBOX_STEP: '60ms' });
+  engine = await startTestEngine({ stepMs: 60 });
+  studio = await startStudio({ COMFYUI_URL: engine.url });
 }, 240_000);
-afterAll(() => studio.close());
+afterEach(() => engine.fault({}));
+afterAll(async () => {
+  await studio.close();
+  await engine.stop();
+});
+
+/** The engine stays where it is in its run, however long a page takes, until it goes on. */
+const pause = (): Promise<void> => engine.fault({ hang: true });
+const goOn = (): Promise<void> => engine.fault({ hang: false });
 
 async function percent({ progress }: Pick<StudioPage, 'progress'>): Promise<number> {
   return Number(await progress.getAttribute('aria-valuenow'));
@@ -17,6 +28,7 @@ it('a page that is reloaded or closed half way comes back to its edit, where tha
   const { page, edit, result, faults } = opened;
   await edit.click();
   await expect.poll(() => percent(opened)).toBeGreaterThan(20);
+  await pause();
   const before = await percent(opened);
   await page.reload();
   expect(await percent(opened)).toBeGreaterThanOrEqual(before);
@@ -24,6 +36,7 @@ it('a page that is reloaded or closed half way comes back to its edit, where tha
 
   const again = await studio.open(page.context());
   expect(await percent(again)).toBeGreaterThanOrEqual(before);
+  await goOn();
   await again.result.waitFor();
   await again.page.reload();
   await again.result.waitFor();
@@ -38,6 +51,7 @@ it('two tabs show one job, and what one of them does both see', async () => {
   await first.edit.click();
   const inTray = second.page.getByRole('navigation', { name: 'Newest edits' }).getByRole('button').first();
   await expect.poll(() => inTray.textContent()).toMatch(/^(Waiting|Editing): Place the person/);
+  await engine.fault({ stepMs: 2_000 });
   await inTray.click();
   await expect.poll(() => percent(second)).toBeGreaterThan(10);
   expect(await percent(first)).toBeGreaterThan(10);
@@ -66,10 +80,12 @@ it('an edit whose connection is cut half way says so, and goes on when it is bac
   const { page, edit, result } = opened;
   await edit.click();
   await expect.poll(() => percent(opened)).toBeGreaterThan(20);
+  await pause();
   proxy.let('nothing');
   proxy.cut();
   await page.getByText('Connecting again').waitFor();
   proxy.let('all');
+  await goOn();
   await page.getByText('Connecting again').waitFor({ state: 'detached' });
   await result.waitFor();
   await page.context().close();

@@ -34,9 +34,9 @@ async function sampling(id: string): Promise<void> {
 
 describe('cancel and delete', () => {
   it('stop only the running job, and free the GPU', async () => {
-    const first = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
-    const second = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
+    const first = await submitByGraphQL(rig, { steps: 100, megapixels: 0.25 });
     await sampling(first);
+    const second = await submitByGraphQL(rig, { steps: 3, megapixels: 0.25 });
     const { data } = await rig.graphql<{ cancelJob: { status: string } }>(
       'mutation ($id: ID!) { cancelJob(id: $id) { ... on EditJob { status } } }',
       { id: first },
@@ -49,15 +49,14 @@ describe('cancel and delete', () => {
   });
 
   it('remove a job from the engine’s queue and from ours', async () => {
-    const ids = [
-      await submitByGraphQL(rig, { steps: 40, megapixels: 0.25 }),
-      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
-      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
-      await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }),
-    ];
+    const ids = [await submitByGraphQL(rig, { steps: 100, megapixels: 0.25 })];
     await sampling(ids[0] ?? '');
+    // The second waits in the engine, the others here.
+    ids.push(await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }));
+    await expect.poll(async () => (await engine.stats()).pending).toHaveLength(1);
+    ids.push(await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }));
+    ids.push(await submitByGraphQL(rig, { steps: 2, megapixels: 0.25 }));
     const before = await engine.stats();
-    // The second waits in the engine, the fourth here.
     expect(before.pending).toHaveLength(1);
     for (const id of [ids[1], ids[3], ids[0]]) {
       await rig.graphql('mutation ($id: ID!) { cancelJob(id: $id) { __typename } }', { id });
@@ -93,7 +92,7 @@ describe('cancel and delete', () => {
   });
 
   it('stop a job that is deleted while it runs, and end its subscriptions', async () => {
-    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
+    const id = await submitByGraphQL(rig, { steps: 100, megapixels: 0.25 });
     const watching = watchOverWebSocket(rig.url, id);
     await sampling(id);
     await rig.graphql('mutation ($id: ID!) { deleteJob(id: $id) { __typename } }', { id });
@@ -151,7 +150,7 @@ describe('jobs', () => {
   });
 
   it('have one code for an unknown id, and one for a job that has not ended', async () => {
-    const id = await submitByGraphQL(rig, { steps: 50, megapixels: 0.25 });
+    const id = await submitByGraphQL(rig, { steps: 100, megapixels: 0.25 });
     const errors = '... on EditError { __typename code retryable }';
     const mutation = `mutation ($id: ID!, $unknown: ID!) {
       cancel: cancelJob(id: $unknown) { ${errors} }
