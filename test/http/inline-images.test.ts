@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createBodyReader, type ReadBody } from '../../src/http/inline-images.ts';
 import { parseBody, parseBodyWithImages } from '../../src/http/rest/body.ts';
+import { imagesIn } from '../../src/http/rest/contract/image-source.ts';
 
 /** Large enough to be decoded as it arrives. */
 const LARGE = Buffer.from(Array.from({ length: 60_000 }, (_, index) => (index * 7919) % 251));
@@ -41,7 +42,7 @@ describe('a body with images', () => {
             contents.map(bytes => createHash('sha256').update(bytes).digest('hex')),
           );
           expect(found.original().equals(body)).toBe(true);
-          const parsed = parseBodyWithImages(found);
+          const parsed = parseBodyWithImages(found, imagesIn);
           expect(parsed).toMatchObject({ ok: true, value: { prompt: 'Nacht über der Stadt 🌃' } });
           expect(parsed.ok && parsed.images.size).toBe(images.length);
         },
@@ -69,7 +70,7 @@ describe('a body with images', () => {
       const body = Buffer.from(text);
       const found = read(body, [65_536]);
       expect(found.original().equals(body)).toBe(true);
-      expect(parseBodyWithImages(found)).toEqual(parseBody(body));
+      expect(parseBodyWithImages(found, imagesIn)).toEqual(parseBody(body));
     }
   });
 
@@ -91,7 +92,7 @@ describe('a body with images', () => {
       const found = read(body, sizes);
       expect(found.images.size).toBe(0);
       expect(found.text.equals(body)).toBe(true);
-      expect(parseBodyWithImages(found)).toEqual(parseBody(body));
+      expect(parseBodyWithImages(found, imagesIn)).toEqual(parseBody(body));
     }
   });
 
@@ -113,7 +114,7 @@ describe('a body with images', () => {
         const body = Buffer.from(pieces.join(''));
         const found = read(body, sizes);
         expect(found.original().equals(body)).toBe(true);
-        expect(parseBodyWithImages(found)).toMatchObject({ ok: parseBody(body).ok });
+        expect(parseBodyWithImages(found, imagesIn)).toMatchObject({ ok: parseBody(body).ok });
       }),
     );
   });

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
+import { z } from 'zod';
 import { entryOf } from '../../graphql/types/workflows.ts';
+import { type InlineImages, inlineImage } from '../../images/inline.ts';
 import { isRetryable } from '../../jobs/errors.ts';
 import { type Caller, isWaiting, type Job } from '../../jobs/job.ts';
 import { type EditInput, withField } from '../../jobs/request.ts';
@@ -28,9 +30,11 @@ export function editsOf(
     readonly caller: Caller;
     readonly baseUrl: string;
     readonly traceparent: RequestScope['traceparent'];
+    /** Those that were decoded while the request arrived. */
+    readonly images: InlineImages;
   },
 ): Edits {
-  const { caller, baseUrl, traceparent } = request;
+  const { caller, baseUrl, traceparent, images: decoded } = request;
   const { jobs, workflows, engines, imageUrls } = services;
 
   async function viewOf(job: Job): Promise<JobView> {
@@ -59,7 +63,7 @@ export function editsOf(
   return {
     imageForms: IMAGE_FORMS,
     async submit(edit, signal) {
-      const input = inputOf(edit);
+      const input = inputOf(edit, decoded);
       if (!input.ok) return input;
       const outcome = await jobs.submit(input.value, caller, { signal, traceparent });
       if (outcome.ok) return { ok: true, job: await viewOf(outcome.job) };
@@ -124,7 +128,26 @@ export function editsOf(
   };
 }
 
-function inputOf(edit: EditArguments): { ok: true; value: EditInput } | { ok: false; message: string } {
+/** The arguments of `edit_image` as far as they are images. */
+const imageArguments = z.object({
+  params: z.object({
+    name: z.literal('edit_image'),
+    arguments: z.object({ images: z.array(z.string()).max(SLOTS.length), mask: z.string().optional() }),
+  }),
+});
+
+/** How many of these images are an image or the mask of a call of `edit_image`. */
+export function imagesInCall(message: unknown, decoded: InlineImages): number {
+  const call = imageArguments.safeParse(message);
+  if (!call.success) return 0;
+  const { images, mask = '' } = call.data.params.arguments;
+  return [...images, mask].filter(text => inlineImage(text.trim(), decoded) !== null).length;
+}
+
+function inputOf(
+  edit: EditArguments,
+  decoded: InlineImages,
+): { ok: true; value: EditInput } | { ok: false; message: string } {
   const { images, mask, prompt, negative_prompt = '' } = edit;
   const wrong = [...images, ...(mask === undefined ? [] : [mask])].findIndex(text => !isImageUrl(text));
   if (wrong >= 0) {
@@ -137,9 +160,11 @@ function inputOf(edit: EditArguments): { ok: true; value: EditInput } | { ok: fa
     value: {
       images: SLOTS.flatMap((slot, index) => {
         const text = images[index];
-        return text === undefined ? [] : [{ slot, field: `images[${index}]`, source: sourceOf(text) }];
+        return text === undefined
+          ? []
+          : [{ slot, field: `images[${index}]`, source: sourceOf(text, decoded) }];
       }),
-      ...(mask === undefined ? {} : { mask: sourceOf(mask) }),
+      ...(mask === undefined ? {} : { mask: sourceOf(mask, decoded) }),
       prompt,
       negativePrompt: negative_prompt,
       seed: edit.seed ?? null,

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify';
+import { NO_IMAGES } from '../../images/inline.ts';
 import { sendError } from '../errors.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
-import { type Body, parseBody } from '../rest/body.ts';
+import type { Body } from '../rest/body.ts';
 import { errorHandler } from '../rest/errors.ts';
+import { addJsonParser } from '../rest/json-body.ts';
 import { createCalls } from './calls.ts';
 import type { McpOptions } from './context.ts';
-import { editsOf } from './edits.ts';
+import { editsOf, imagesInCall } from './edits.ts';
 
 /** How often the system probes whether the peer of a silent connection is still there. */
 const PROBE_MS = 30_000;
@@ -24,10 +26,7 @@ export function mcpRoutes(options: McpOptions): FastifyPluginAsync {
     const calls = createCalls();
     const handleError = errorHandler(options.maxBodyBytes, options.log);
     app.setErrorHandler<FastifyError>(handleError);
-    app.removeAllContentTypeParsers();
-    app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, bytes: Buffer, done) =>
-      done(null, parseBody(bytes)),
-    );
+    addJsonParser(app, imagesInCall);
     app.addContentTypeParser('*', (_request, _payload, done) => done(null));
     const route = { config: { lifetime: 'stream' }, bodyLimit: options.maxBodyBytes } as const;
 
@@ -75,7 +74,12 @@ export function mcpRoutes(options: McpOptions): FastifyPluginAsync {
         message,
         url: `${baseUrl}/mcp`,
         headers: protocolHeaders(request),
-        edits: editsOf(options, { caller, baseUrl, traceparent: request.headers.traceparent }),
+        edits: editsOf(options, {
+          caller,
+          baseUrl,
+          traceparent: request.headers.traceparent,
+          images: read?.images ?? NO_IMAGES,
+        }),
         version: options.version,
         gone: gone.signal,
         ending: options.endingOf(reply.raw),

@@ -18,6 +18,7 @@ import {
   batchEventsQuery,
   batchJobsQuery,
 } from './contract/batches.ts';
+import { imagesIn } from './contract/image-source.ts';
 import { LIST_LIMIT } from './contract/requests.ts';
 import type { JobsResponse } from './contract/responses.ts';
 import { readKey } from './edit.ts';
@@ -36,7 +37,7 @@ const END = 'end';
 /** POST `/edit-images`. As for `/edit-image`, a page of another origin cannot send the body without a preflight. */
 export function editsRoute(app: FastifyInstance, options: RestOptions): void {
   const { jobs, workflows } = options.services;
-  addJsonParser(app);
+  addJsonParser(app, imagesIn);
 
   /** The edits of a body, or what is wrong with it. */
   function readEdits({

@@ -1,6 +1,5 @@
 import { type InlineImages, NO_IMAGES } from '../../images/inline.ts';
 import type { ReadBody } from '../inline-images.ts';
-import { imagesIn } from './contract/image-source.ts';
 
 /** A body as an object. */
 export interface BodyObject {
@@ -15,6 +14,9 @@ export type Body = ({ readonly ok: true } & BodyObject) | { readonly ok: false; 
 /** More digits than any field accepts, and few enough to parse quickly. */
 const MAX_INTEGER_DIGITS = 40;
 
+/** How many of these images are the whole value of a field for images. */
+export type CountImages = (body: BodyObject['value'], images: InlineImages) => number;
+
 /** A fault of the body. The reviver throws it to stop the parser. */
 class BodyFault extends Error {}
 
@@ -27,9 +29,9 @@ export function parseBody(bytes: Uint8Array): Body {
 }
 
 /** Like `parseBody`, for a body whose images were decoded. If one is anywhere but in a field for images, parses the body as it came. */
-export function parseBodyWithImages({ text, images, original }: ReadBody): Body {
+export function parseBodyWithImages({ text, images, original }: ReadBody, countImages: CountImages): Body {
   const body = parse(text, images);
-  if (images.size === 0 || (body.ok && imagesIn(body.value, images) === images.size)) return body;
+  if (images.size === 0 || (body.ok && countImages(body.value, images) === images.size)) return body;
   return parse(original(), NO_IMAGES);
 }
 

@@ -4,6 +4,7 @@ import { sendError } from '../errors.ts';
 import { goneSignal } from '../limits/lifetime.ts';
 import { type Body, parseBody } from './body.ts';
 import type { RestOptions } from './context.ts';
+import { imagesIn } from './contract/image-source.ts';
 import { editHeaders } from './contract/requests.ts';
 import type { EditResponse } from './contract/responses.ts';
 import { readEditBody } from './edit-input.ts';
@@ -19,7 +20,7 @@ import { sendSubmitFailure } from './submit-failure.ts';
 export function editRoutes(app: FastifyInstance, options: RestOptions): void {
   const { jobs, workflows } = options.services;
 
-  addJsonParser(app);
+  addJsonParser(app, imagesIn);
 
   const route = { bodyLimit: options.maxBodyBytes };
   app.post<{ Body: Body | undefined }>('/edit-image', route, async (request, reply) => {

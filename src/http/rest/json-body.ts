@@ -2,10 +2,10 @@ import { pipeline, Transform, type TransformCallback } from 'node:stream';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { type BodyReader, createBodyReader, type ReadBody } from '../inline-images.ts';
 import { mayBeLarge } from '../limits/held-bytes.ts';
-import { parseBody, parseBodyWithImages } from './body.ts';
+import { type CountImages, parseBody, parseBodyWithImages } from './body.ts';
 
-/** Parses JSON bodies, and rejects others. Decodes large images while they arrive. */
-export function addJsonParser(app: FastifyInstance): void {
+/** Parses JSON bodies, and rejects others. Decodes large images while they arrive; `countImages` knows the fields for them. */
+export function addJsonParser(app: FastifyInstance, countImages: CountImages): void {
   const large = new WeakMap<FastifyRequest, ReadBody>();
   app.removeAllContentTypeParsers();
   app.addHook('preParsing', (request, _reply, payload, done) => {
@@ -24,7 +24,7 @@ export function addJsonParser(app: FastifyInstance): void {
   });
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, bytes: Buffer, done) => {
     const read = large.get(request);
-    done(null, read === undefined ? parseBody(bytes) : parseBodyWithImages(read));
+    done(null, read === undefined ? parseBody(bytes) : parseBodyWithImages(read, countImages));
   });
 }
 
