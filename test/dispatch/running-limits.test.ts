@@ -195,8 +195,8 @@ describe.concurrent('gateways that share a Redis', () => {
     const [second, third] = [await submit(face, {}, alice), await submit(face, {}, alice)];
     await seen(face.url, first, isRunning);
     await seen(dying.url, third, isLimited);
-    await dying.end('SIGKILL');
     const heir = await start(settings(1, engines));
+    await dying.end('SIGKILL');
     const other = await submit(face, {}, bob);
     // The new gateway has lanes, and has looked at what waits.
     await seen(face.url, other, isCompleted, bob);
