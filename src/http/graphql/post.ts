@@ -1,12 +1,19 @@
 import type { IncomingMessage } from 'node:http';
 import { type ExecutionResult, GraphQLError } from 'graphql';
-import { type InlineImages, inlineImage, NO_IMAGES } from '../../images/inline.ts';
-import { isRejected, type Operations, type Parameters, type Source } from '../../operations/operations.ts';
+import { type InlineImages, NO_IMAGES } from '../../images/inline.ts';
+import {
+  isRejected,
+  type Operation,
+  type Operations,
+  type Parameters,
+  type Source,
+} from '../../operations/operations.ts';
 import type { DirectResponse } from '../direct.ts';
 import { bodyWithout, createBodyReader, type ReadBody } from '../inline-images.ts';
 import { mayBeLarge } from '../limits/held-bytes.ts';
 import type { ResultType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
+import { imagesIn } from './image-variables.ts';
 
 /** Of a request. A data URI is a third longer than its image, and a request may have three. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
@@ -73,11 +80,9 @@ export async function answerPost(
   type: ResultType,
   source: Source,
 ): Promise<DirectResponse | null> {
-  const read = readParameters(body);
+  const read = readOperation(operations, body);
   if (read === null) return null;
-  const operation = operations.prepare(read.params);
-  if (isRejected(operation) || operation.kind === 'subscription') return null;
-  const { images } = read;
+  const { operation, images } = read;
   const from = images.size === 0 ? source : { ...source, context: { ...source.context, images } };
   const result = await operations.run(operation, from);
   if (result.errors !== undefined) return respondToErrors(withoutNames(result, images), type, format);
@@ -112,21 +117,33 @@ async function respondToErrors(
   };
 }
 
-interface ReadParameters {
-  readonly params: Parameters;
-  /** The images whose names stand in the inputs of edits in place of their base64. */
+interface ReadOperation {
+  readonly operation: Operation;
+  /** The images whose names stand in its variables in place of their base64. */
   readonly images: InlineImages;
 }
 
-/** The parameters in a JSON body; null when it is not an object of well-typed parameters, or names no document. */
-function readParameters({ text, images, original }: ReadBody): ReadParameters | null {
+/** The operation in a JSON body; null when Yoga has to answer. */
+function readOperation(operations: Operations, { text, images, original }: ReadBody): ReadOperation | null {
   const params = parseParameters(text);
-  if (images.size === 0) return params === null ? null : { params, images };
-  if (params !== null && imagesIn(params.variables ?? {}, images) === images.size) return { params, images };
+  if (params === null) return null;
+  // A document with a name in it has another length, and other places, than the one that came.
+  if (![...images.keys()].some(name => params.query?.includes(name))) {
+    const operation = prepare(operations, params);
+    if (operation === null) return null;
+    if (images.size === 0 || imagesIn(operation, images) === images.size) return { operation, images };
+  }
   const whole = parseParameters(original());
-  return whole === null ? null : { params: whole, images: NO_IMAGES };
+  const operation = whole === null ? null : prepare(operations, whole);
+  return operation === null ? null : { operation, images: NO_IMAGES };
 }
 
+function prepare(operations: Operations, params: Parameters): Operation | null {
+  const operation = operations.prepare(params);
+  return isRejected(operation) || operation.kind === 'subscription' ? null : operation;
+}
+
+/** The parameters in a JSON body; null when it is not an object of well-typed parameters, or names no document. */
 function parseParameters(text: Buffer): Parameters | null {
   let parsed: unknown;
   try {
@@ -137,22 +154,6 @@ function parseParameters(text: Buffer): Parameters | null {
   if (!isRecord(parsed) || (parsed.query ?? parsed.documentId ?? parsed.extensions ?? null) === null)
     return null;
   return isParameters(parsed) ? parsed : null;
-}
-
-/**
- * Counts the images whose name is the `dataUri` of an image or a mask in the variables: of an `EditImageInput`, alone or in the `edits` of
- * a batch, or of a list of images.
- */
-function imagesIn(variables: Readonly<Record<string, unknown>>, images: InlineImages): number {
-  const values = [variables, ...Object.values(variables)].flat();
-  const inputs = values.flatMap(value => [value, ...(isRecord(value) ? listOf(value.edits) : [])]);
-  const sources = inputs.flatMap(input => (isRecord(input) ? [...listOf(input.images), input.mask] : []));
-  const uris = sources.map(source => (isRecord(source) ? source.dataUri : null));
-  return uris.filter(uri => typeof uri === 'string' && inlineImage(uri.trim(), images) !== null).length;
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function isParameters(value: Record<string, unknown>): value is Record<string, unknown> & Parameters {

@@ -55,6 +55,16 @@ describe('large data URIs over GraphQL', () => {
       () => ({ uri }),
     ],
     [
+      'in an image',
+      'mutation ($image: EditImageSource!) { editImage(input: { images: [$image, $image], prompt: "a" }) SELECTION }',
+      () => ({ image: { dataUri: uri } }),
+    ],
+    [
+      'in a text that a fragment has',
+      'mutation ($uri: String!) { ...edit } fragment edit on Mutation { editImage(input: { images: [{ dataUri: $uri }, { dataUri: $uri }], prompt: "a" }) SELECTION }',
+      () => ({ uri }),
+    ],
+    [
       'in the document',
       'mutation { editImage(input: { images: [{ dataUri: "URI" }, { dataUri: "URI" }], prompt: "a" }) SELECTION }',
       () => ({}),
@@ -109,6 +119,12 @@ describe('large data URIs over GraphQL', () => {
     expect((await edit({ images, prompt: uri })).data).toMatchObject(
       rejected(/^prompt takes a text of at most 10000 characters, got "data:image.png;base64,iVBO/),
     );
+    const texts =
+      'mutation ($uri: String!, $text: String!) { editImage(input: { images: [{ dataUri: $uri }], prompt: $text }) SELECTION }';
+    for (const document of [texts, texts.replace('$text)', '$uri, label: $text)')]) {
+      const { data } = await post(document.replace('SELECTION', SELECTION), { uri, text: uri });
+      expect(data).toMatchObject(rejected(/^(prompt|label) takes .*, got "data:image.png;base64,iVBO/));
+    }
     expect((await edit({ images, prompt: 'a', label: uri })).data).toMatchObject(rejected(/^label takes /));
     expect((await edit({ images, prompt: 'a', parameters: { mask: { dataUri: uri } } })).data).toMatchObject(
       rejected(/^parameters/),
