@@ -1,12 +1,19 @@
-import { type ASTNode, type DocumentNode, Kind, type TypeNode, visit } from 'graphql';
+import { type DocumentNode, Kind, type TypeNode, visit } from 'graphql';
 import { type InlineImages, inlineImage } from '../../images/inline.ts';
 import type { Operation } from '../../operations/operations.ts';
+
+export interface OperationWithVariables extends Pick<Operation, 'definition' | 'variables'> {
+  readonly known: Pick<Operation['known'], 'document'>;
+}
 
 /**
  * Counts the images whose name is the `dataUri` of an image or a mask in the variables of an operation: in an input of an edit or a
  * batch, in an image, or as a text that the document uses for nothing else.
  */
-export function imagesIn({ definition, variables, known }: Operation, images: InlineImages): number {
+export function imagesIn(
+  { definition, variables, known }: OperationWithVariables,
+  images: InlineImages,
+): number {
   const isImage = (uri: unknown): boolean =>
     typeof uri === 'string' && inlineImage(uri.trim(), images) !== null;
   const counts = (definition.variableDefinitions ?? []).map(({ variable, type }) => {
@@ -45,11 +52,11 @@ function isUsedAsImage(document: DocumentNode, variable: string): boolean {
   let isElsewhere = false;
   visit(document, {
     VariableDefinition: () => false,
-    Variable(node, _key, _parent, _path, ancestors) {
+    Variable(node, _key, parent, _path, ancestors) {
       if (node.name.value !== variable) return;
-      const fields = ancestors
-        .flat()
-        .flatMap((above: ASTNode) => (above.kind === Kind.OBJECT_FIELD ? [above.name.value] : []));
+      const fields = [...ancestors, parent].flatMap(above =>
+        above !== undefined && 'kind' in above && above.kind === Kind.OBJECT_FIELD ? [above.name.value] : [],
+      );
       isElsewhere ||= !IMAGE_PATH.test(fields.join('.'));
     },
   });
