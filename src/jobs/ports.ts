@@ -1,6 +1,6 @@
 import type { JobEvent } from './advance.ts';
 import type { Batch, NewBatch } from './batches/batch.ts';
-import type { ClaimRequest, ClaimResult, Lease, Place, RunningLimits } from './claims.ts';
+import type { ClaimRequest, ClaimResult, IdleLanes, Lease, Place, RunningLimits } from './claims.ts';
 import type { Delivery } from './delivery.ts';
 import type { EngineRecord, StoredEngine } from './engines.ts';
 import type { Job, JobStatus, Labels } from './job.ts';
@@ -228,6 +228,8 @@ export interface Ledger {
   releaseLane(lease: Lease): Promise<void>;
   /** The jobs in the lanes whose names begin with `prefix`, in no order. */
   inLanes(prefix: string): Promise<Job[]>;
+  /** What other processes whose engines have nothing to do can run, as they said when they asked for jobs last. */
+  idleElsewhere(): Promise<readonly IdleLanes[]>;
   /** Jobs whose lane has been free for `graceMs`: their engine was removed from the configuration. */
   stranded(graceMs: number): Promise<Job[]>;
   /** Waiting jobs created before `createdBefore`, oldest first. */

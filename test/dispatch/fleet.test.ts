@@ -309,6 +309,30 @@ describe('two gateways of a Redis', () => {
     expect(await heldBy(engines)).toEqual(engines.map(() => 1));
   }, 30_000);
 
+  it('move a job that waits behind a long run to an engine of the other that becomes idle', async () => {
+    const engines = [await startEngine(100), await startEngine(100)] as const;
+    const settings = { ...(await shared()), LANES_PER_ENGINE: '2' };
+    const { rig, fleet } = await start({ ...settings, COMFYUI_URL: engines[0].url });
+    const other = await start({ ...settings, COMFYUI_URL: engines[1].url });
+    for (const { list } of [fleet, other.fleet]) {
+      await until(async () => (await list()).some(({ state }) => state === 'READY'));
+    }
+    const long = await submit(rig, { steps: 100 });
+    await waitUntil(rig.url, long, ({ status }) => status === 'PROCESSING');
+    const middle = await submit(rig, { steps: 30 });
+    await waitUntil(rig.url, middle, ({ status }) => status === 'PROCESSING');
+    // Each engine has one that runs and one that waits behind it.
+    const short = [await submit(rig, { steps: 1 }), await submit(rig, { steps: 1 })];
+    await until(async () => (await heldBy(engines)).every(jobs => jobs === 2));
+    for (const id of [middle, ...short]) {
+      expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    }
+    expect(await waitUntil(rig.url, long, () => true)).toMatchObject({ status: 'PROCESSING' });
+    const logs = await Promise.all(short.map(id => eventsOf(rig, id)));
+    expect(logs.filter(events => events.includes('handedBack'))).toHaveLength(1);
+    expect((await Promise.all(engines.map(executedBy))).toSorted()).toEqual([1, 3]);
+  }, 60_000);
+
   it('see within a second which engines were added, drained and removed through the other', async () => {
     const settings = await shared();
     const [a, b] = [await start(settings), await start(settings)];

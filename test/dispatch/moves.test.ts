@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createMoves } from '../../src/dispatch/lanes/moves.ts';
+import { type IdleLanes, NO_INABILITY } from '../../src/jobs/claims.ts';
 import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { createLog } from '../../src/log.ts';
@@ -14,12 +15,14 @@ const OUTRANKED = 'a job of a higher priority waits, and own has not begun it';
 /** Moves to these idle engines, of which `warm` have the models; a test sets what waits, and what other gateways run. */
 function movesTo(idle: readonly ReturnType<typeof engine>[], warm: readonly string[]) {
   const waiting: Job[] = [];
-  const state = { at: 0, elsewhere: new Map<string, Job[]>(), waiting, away: false };
+  const idleElsewhere: IdleLanes[] = [];
+  const state = { at: 0, elsewhere: new Map<string, Job[]>(), idleElsewhere, waiting, away: false };
   const respond = <T>(value: T): Promise<T> =>
     state.away ? Promise.reject(new StoreUnavailable('away', 'ECONNREFUSED')) : Promise.resolve(value);
   const moves = createMoves({
     ledger: {
       inLanes: lanes => respond(state.elsewhere.get(lanes) ?? []),
+      idleElsewhere: () => respond(state.idleElsewhere),
       waiting: limit => respond(state.waiting.slice(0, limit)),
     },
     idle: () => idle,
@@ -69,6 +72,30 @@ describe('a job that waits behind a run leaves its engine', () => {
     expect(await why(second, 7_000)).toBe(IDLE);
     expect(await why(first, 61_999)).toBeNull();
     expect(await why(first, 62_000)).toBe(IDLE);
+  });
+
+  it('for an idle one of another gateway as for one of its own, for each of them once', async () => {
+    const { workflow } = aJob().request;
+    const { state, why } = movesTo([], []);
+    const group = { cannot: NO_INABILITY, engines: 3, spare: 9, warm: { [workflow]: 1 } };
+    state.idleElsewhere = [{ ...group, cannot: { names: [workflow], except: [] } }];
+    expect(await why(aJob(), 20_000)).toBeNull();
+    state.idleElsewhere = [group];
+    // What the store said holds for a second.
+    expect(await why(aJob(), 20_999)).toBeNull();
+    const [first, second, third, fourth, fifth] = Array.from({ length: 5 }, () => aJob());
+    if (!first || !second || !third || !fourth || !fifth) throw new Error('there are five');
+    const start = movesTo([], []);
+    start.state.idleElsewhere = [group];
+    expect(await start.why(first, 999)).toBeNull();
+    expect(await Promise.all([start.why(first, 1_000), start.why(second, 1_000)])).toEqual([IDLE, null]);
+    expect(await start.why(first, 5_999)).toBe(IDLE);
+    expect(await start.why(first, 6_000)).toBeNull();
+    expect(await start.why(second, 6_000)).toBe(IDLE);
+    const late = [first, third, fourth, fifth].map(job => start.why(job, 10_000));
+    expect(await Promise.all(late)).toEqual([null, IDLE, IDLE, null]);
+    start.state.away = true;
+    expect(await start.why(fifth, 15_000)).toBeNull();
   });
 
   it('for a waiting job of a higher priority that goes before it, one for each', async () => {

@@ -275,6 +275,9 @@ export function openEmbeddedLedger({
     async inLanes(prefix) {
       return lanes.jobs(prefix).map(latest);
     },
+    async idleElsewhere() {
+      return [];
+    },
     async stranded(graceMs) {
       return lanes.stranded(graceMs).map(latest);
     },

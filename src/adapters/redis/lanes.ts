@@ -3,7 +3,7 @@ import { type ClaimRequest, type ClaimResult, claimedBy } from '../../jobs/claim
 import type { Clock, KeptLanes, Ledger } from '../../jobs/ports.ts';
 import type { Client } from './client.ts';
 import type { Keys } from './keys.ts';
-import { asJob, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
+import { asIdleLanes, asJob, asList, asNumber, asPresentJobs, reach, unexpected } from './replies.ts';
 
 export interface RedisLanesOptions {
   readonly client: Client;
@@ -20,7 +20,10 @@ export function createRedisLanes({
   keys,
   now,
   gateway,
-}: RedisLanesOptions): Pick<Ledger, 'claim' | 'keepLanes' | 'releaseLane' | 'inLanes' | 'stranded'> {
+}: RedisLanesOptions): Pick<
+  Ledger,
+  'claim' | 'keepLanes' | 'releaseLane' | 'inLanes' | 'idleElsewhere' | 'stranded'
+> {
   const { prefix } = keys;
   const laneTokens = `${prefix}:lane-tokens`;
   const time = (): string => (now === null ? '' : String(now()));
@@ -62,6 +65,11 @@ export function createRedisLanes({
     },
     async inLanes(lanes) {
       return asPresentJobs(await reach(client.qeReadLanes(`${prefix}:held`, prefix, lanes)));
+    },
+    async idleElsewhere() {
+      const parked = await reach(client.hgetall(`${prefix}:parked`));
+      const others = Object.entries(parked).filter(([name]) => name !== gateway);
+      return others.flatMap(([, groups]) => asIdleLanes(groups)).filter(({ engines }) => engines > 0);
     },
     async stranded(graceMs) {
       const reply = await reach(client.qeReadStranded(`${prefix}:held`, prefix, time(), graceMs));

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import type { IdleLanes } from '../../jobs/claims.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { JOB_STATUSES, type Job } from '../../jobs/job.ts';
 import type { Change } from '../../jobs/ports.ts';
@@ -77,6 +79,22 @@ export function asJobs(reply: unknown): (Job | null)[] {
 /** As `asJobs`, without the missing ones. */
 export function asPresentJobs(reply: unknown): Job[] {
   return asJobs(reply).filter(job => job !== null);
+}
+
+/** Lua writes an empty list as an object. A gateway of an earlier version does not say which models are loaded. */
+const textList = z.union([z.array(z.string()), z.strictObject({}).transform(() => [])]);
+const idleLanes = z.array(
+  z.object({
+    cannot: z.object({ names: textList, except: textList }),
+    engines: z.number(),
+    spare: z.number(),
+    warm: z.union([z.record(z.string(), z.number()), z.tuple([]).transform(() => ({}))]).default({}),
+  }),
+);
+
+/** Parses the idle lanes of a gateway. Throws when they are something else. */
+export function asIdleLanes(text: string): readonly IdleLanes[] {
+  return idleLanes.parse(JSON.parse(text));
 }
 
 /** Parses a message of all jobs of a caller. Throws as `readMessage`. */

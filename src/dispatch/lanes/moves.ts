@@ -1,4 +1,4 @@
-import { lanesOf } from '../../jobs/claims.ts';
+import { canRun, type IdleLanes, lanesOf } from '../../jobs/claims.ts';
 import { StoreUnavailable } from '../../jobs/errors.ts';
 import { type Job, outranks } from '../../jobs/job.ts';
 import type { Clock, Ledger } from '../../jobs/ports.ts';
@@ -12,15 +12,15 @@ type Runner = Pick<Engine, 'id' | 'canRun' | 'leaving'>;
 export interface Moves {
   /**
    * Why the job should leave `engine`, which has had it since `since`; null: it should not. Because the engine leaves, an idle engine
-   * of this process can take the job, or a waiting job of a higher priority its place. That other engine or job is a reason for no
-   * other job meanwhile; the reason holds for a moment, and none of these follows within a minute.
+   * can take the job, or a waiting job of a higher priority its place. That other engine or job is a reason for no other job
+   * meanwhile; the reason holds for a moment, and none of these follows within a minute.
    */
   reasonFor(job: Job, engine: Runner, since: number): Promise<string | null>;
 }
 
 export interface MovesOptions {
-  readonly ledger: Pick<Ledger, 'inLanes' | 'waiting'>;
-  /** Engines that have nothing to do, and found nothing in the queue. */
+  readonly ledger: Pick<Ledger, 'inLanes' | 'idleElsewhere' | 'waiting'>;
+  /** Engines of this process that have nothing to do, and found nothing in the queue. */
   readonly idle: () => readonly Runner[];
   readonly warmth: Pick<Warmth, 'of'>;
   /** How long a job waits before it moves to an engine that would have to load its models, in milliseconds. */
@@ -33,12 +33,12 @@ export interface MovesOptions {
 interface Move {
   readonly from: string;
   /** The id of the engine that it may go to, or of the job that takes its place. */
-  readonly cause: string;
+  readonly cause: string | typeof ELSEWHERE;
   readonly reason: string;
   readonly at: number;
 }
 
-/** How long a job is next at least, in milliseconds: it may be about to begin. Also how often the store is asked what waits. */
+/** How long a job is next at least, in milliseconds: it may be about to begin. Also how often the store is asked. */
 const NEXT_MS = 1_000;
 /** How long a reason holds, in milliseconds. */
 const HOLDS_MS = 5_000;
@@ -50,11 +50,17 @@ export function whyLeft({ id, leaving }: Pick<Engine, 'id' | 'leaving'>): string
   return `${id} leaves: ${leaving() ?? 'it is removed'}`;
 }
 
+/** The cause of a move to an engine of another process. */
+const ELSEWHERE = Symbol('elsewhere');
+const IDLE = 'another engine is idle';
+const OUTRANKED = 'a job of a higher priority waits';
+
 /** Starts without having decided anything. */
 export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: MovesOptions): Moves {
   /** By job. */
   const moves = new Map<string, Move>();
   let first: { readonly at: number; readonly jobs: Promise<readonly Job[]> } | null = null;
+  let elsewhere: { readonly at: number; readonly idle: Promise<readonly IdleLanes[]> } | null = null;
 
   function forgetOld(at: number): void {
     for (const [job, move] of moves) if (at - move.at >= AGAIN_MS) moves.delete(job);
@@ -82,6 +88,46 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
         engine.canRun(request.workflow, request.workflowVersion) &&
         (waited >= patienceMs || warmth.of(engine.id).includes(request.workflow)),
     );
+  }
+
+  /** Decides that the job goes to an idle engine of this process, if one can take it. */
+  async function moveHere(job: Job, own: Runner, at: number, waited: number): Promise<string | null> {
+    const engine = idleEngineFor(job, own, at, waited);
+    if (engine === undefined) return null;
+    const reason = move(job, own, at, engine.id, IDLE);
+    // Jobs in lanes of other processes are known to the store only.
+    if ((await ask(ledger.inLanes(lanesOf(engine.id)), [job])).length === 0) return reason;
+    moves.delete(job.id);
+    return null;
+  }
+
+  /** Decides the same for idle engines of other processes, if there are more of them than jobs that are about to go to such. */
+  async function moveElsewhere(job: Job, own: Runner, at: number, waited: number): Promise<string | null> {
+    const { workflow, workflowVersion } = job.request;
+    if (elsewhere === null || at - elsewhere.at >= NEXT_MS) elsewhere = { at, idle: ledger.idleElsewhere() };
+    const able = (await ask(elsewhere.idle, [])).filter(({ cannot }) =>
+      canRun(cannot, workflow, workflowVersion),
+    );
+    const counts = able.map(({ engines, warm }) =>
+      waited >= patienceMs ? engines : Math.min(engines, warm[workflow] ?? 0),
+    );
+    const going = [...moves.values()].filter(one => one.cause === ELSEWHERE && at - one.at < HOLDS_MS);
+    if (counts.reduce((sum, count) => sum + count, 0) <= going.length) return null;
+    return move(job, own, at, ELSEWHERE, IDLE);
+  }
+
+  /** Decides that a waiting job takes its place, if one may. */
+  async function moveOver(job: Job, own: Runner, at: number): Promise<string | null> {
+    if (job.priority === 'HIGH') return null;
+    const waiting = await firstWaiting(at);
+    if (waiting === undefined || !mayTakePlace(waiting, job, own, at)) return null;
+    return move(job, own, at, waiting.id, OUTRANKED);
+  }
+
+  function move({ id }: Job, own: Runner, at: number, cause: Move['cause'], why: string): string {
+    const reason = `${why}, and ${own.id} has not begun it`;
+    moves.set(id, { from: own.id, cause, reason, at });
+    return reason;
   }
 
   /** The job that is first of all that wait. */
@@ -114,20 +160,11 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
         return before.from === own.id && at - before.at < HOLDS_MS ? before.reason : null;
       const waited = at - since;
       if (waited < NEXT_MS) return null;
-      const engine = idleEngineFor(job, own, at, waited);
-      if (engine !== undefined) {
-        const reason = `another engine is idle, and ${own.id} has not begun it`;
-        moves.set(job.id, { from: own.id, cause: engine.id, reason, at });
-        // Jobs in lanes of other gateways are known to the store only.
-        if ((await ask(ledger.inLanes(lanesOf(engine.id)), [job])).length === 0) return reason;
-        moves.delete(job.id);
-      }
-      if (job.priority === 'HIGH') return null;
-      const waiting = await firstWaiting(at);
-      if (waiting === undefined || !mayTakePlace(waiting, job, own, at)) return null;
-      const reason = `a job of a higher priority waits, and ${own.id} has not begun it`;
-      moves.set(job.id, { from: own.id, cause: waiting.id, reason, at });
-      return reason;
+      return (
+        (await moveHere(job, own, at, waited)) ??
+        (await moveElsewhere(job, own, at, waited)) ??
+        (await moveOver(job, own, at))
+      );
     },
   };
 }

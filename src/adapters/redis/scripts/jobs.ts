@@ -4,7 +4,8 @@ import { LEAVE_BATCH } from './batches.ts';
 import { LIMITED, LIMITS } from './limits.ts';
 import { ADD_DELIVERIES, DROP_DELIVERIES } from './outbox.ts';
 import { announcing, CLOCK, INDEX, NAMES, NUMBERS, READ, REPEATED, STORE, TAGS, UPDATES } from './parts.ts';
-import { ARRIVALS, NEXT_OF_CALLER } from './wake.ts';
+import { FIELDS } from './record.ts';
+import { ABILITY, ARRIVALS, NEXT_OF_CALLER, WAKE } from './wake.ts';
 
 /** Stores a new job, once per idempotency key. */
 export const submit = (sharded: boolean): string => `
@@ -79,7 +80,15 @@ local isNext = index(ARGV[2], { owner = old[6], created = fixed[1], score = fixe
   { status = ARGV[7], waiting = ARGV[8], lane = ARGV[9], expires = ARGV[10] })
 addDeliveries(ARGV[2], ARGV[12], 15)
 publish()
-if ARGV[8] == '1' and old[3] ~= '1' then announce('waiting', ARGV[2]) end
+if ARGV[8] == '1' and old[3] ~= '1' then
+  ${FIELDS}${ABILITY}${WAKE}
+  -- One that may run now is left to an idle engine by the lane that gave it back, which asks first.
+  if valueOf(ARGV[11], 'notBefore') == nil then
+    local name, version = workflowOf(old[7])
+    wakeOne(name, version, nil, '1')
+  end
+  announce('waiting', ARGV[2])
+end
 if isNext then
   local owner = old[6]
   ${NEXT_OF_CALLER}
