@@ -93,21 +93,15 @@ export function queueContract(under: () => UnderTest): void {
   it('tells the listeners of a process with idle lanes of arrivals, and of a job that is handed back', async () => {
     const { ledger } = under().store;
     const told: number[] = [];
-    let heard = Promise.withResolvers<void>();
-    const stop = ledger.onWaiting(arrivals => {
-      told.push(arrivals);
-      heard.resolve();
-    });
+    const stop = ledger.onWaiting(arrivals => told.push(arrivals));
     // Two of its engines stay idle.
     await ledger.claim({ at: 5, lanes: [], idle: [idleLanes(2)], woken: 0, patienceMs: 0 });
     const job = await under().stored();
-    await heard.promise;
-    expect(told).toEqual([1]);
-    heard = Promise.withResolvers<void>();
+    await expect.poll(() => told).toEqual([1]);
     const claimed = await under().commit(job, claim('e#0'));
     await under().commit(claimed, { type: 'handedBack', at: 6, reason: 'down', expiresAt: 9 });
-    await heard.promise;
-    expect(told).toEqual([1, 0]);
+    // A store may tell a process with an idle engine first.
+    await expect.poll(() => told.at(-1)).toBe(0);
     stop();
   });
 }
