@@ -124,7 +124,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     await until(async () => (await second.fleet.list()).length === 0);
     expect(await second.fleet.remove(engine.id)).toBe('Engine not found');
     expect(await second.fleet.drain(engine.id, true)).toBe('Engine not found');
-  }, 30_000);
+  });
 
   it('gives no engine a second job while others are idle, however many jobs come at the same time', async () => {
     const engines = await Promise.all(Array.from({ length: 40 }, () => startEngine(500)));
@@ -139,7 +139,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     await submitMany(rig, 20);
     await until(async () => (await heldBy(engines)).reduce((sum, jobs) => sum + jobs, 0) === 40);
     expect(await heldBy(engines)).toEqual(engines.map(() => 1));
-  }, 30_000);
+  });
 
   it('moves a job that waits behind a long run to an engine that becomes idle', async () => {
     const engines = await Promise.all([startEngine(100), startEngine(100)]);
@@ -160,7 +160,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     expect(logs.filter(events => events.includes('handedBack'))).toHaveLength(1);
     const executed = await Promise.all(engines.map(executedBy));
     expect(executed.toSorted()).toEqual([1, 3]);
-  }, 30_000);
+  });
 
   it('lets a job of a higher priority take the place of one that waits behind a run', async () => {
     const engine = await startEngine(50);
@@ -180,7 +180,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     expect(started.map(({ id }) => id)).toEqual([running, high, low]);
     expect(await eventsOf(rig, low)).toContain('handedBack');
     expect(await executedBy(engine)).toBe(3);
-  }, 30_000);
+  });
 
   it('hands the prompts on that a removed engine has not begun, and forgets it when the running one has ended', async () => {
     const { rig, fleet } = await start(await store());
@@ -211,7 +211,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     const metrics = await (await fetch(`${rig.url}/metrics`)).text();
     expect(metrics).not.toContain(old.id);
     expect(metrics).toContain(`qwen_edit_engine_state{engine="${other.id}",state="READY"} 1`);
-  }, 30_000);
+  });
 
   it('keeps an engine of COMFYUI_URL away that an operator removed, until it is added again', async () => {
     const [kept, removed] = [await startEngine(), await startEngine()];
@@ -226,7 +226,7 @@ describe.each(['embedded', 'redis'] as const)('the fleet of a gateway: %s', kind
     expect(await second.fleet.add(removed.url)).toBe('EditEngine');
     await expect.poll(() => second.fleet.stateOf(removed.id)).toBe('READY');
     expect(await second.fleet.list()).toMatchObject([{ source: 'SETTING' }, { source: 'SETTING' }]);
-  }, 30_000);
+  });
 });
 
 describe('an address of an engine', () => {
@@ -276,7 +276,7 @@ describe('an address of an engine', () => {
     expect(await fleet.add('https://gpu-1.lan:8188')).toBe(
       'url takes another URL: http://gpu-1.lan:8188 is in the fleet',
     );
-  }, 30_000);
+  });
 
   it('is used by no gateway whose ENGINE_ALLOW does not have it', async () => {
     const engine = await startEngine();
@@ -287,7 +287,7 @@ describe('an address of an engine', () => {
     await expect.poll(() => open.fleet.stateOf(engine.id)).toBe('READY');
     expect(await waitForEnd(open.rig.url, await submit(closed.rig))).toMatchObject({ status: 'COMPLETED' });
     expect(await closed.fleet.list()).toEqual([]);
-  }, 30_000);
+  });
 });
 
 describe('two gateways of a Redis', () => {
@@ -307,7 +307,7 @@ describe('two gateways of a Redis', () => {
       await until(async () => (await heldBy(engines)).reduce((sum, jobs) => sum + jobs, 0) === total);
     }
     expect(await heldBy(engines)).toEqual(engines.map(() => 1));
-  }, 30_000);
+  });
 
   it('move a job that waits behind a long run to an engine of the other that becomes idle', async () => {
     const engines = [await startEngine(100), await startEngine(100)] as const;
@@ -357,7 +357,7 @@ describe('two gateways of a Redis', () => {
     const another = await startEngine();
     await b.fleet.add(another.url);
     expect(await waitForEnd(a.rig.url, late)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
-  }, 30_000);
+  });
 });
 
 describe('a job that waits behind a run when an engine joins', () => {
@@ -368,25 +368,21 @@ describe('a job that waits behind a run when an engine joins', () => {
       [{ method: 'GET', path: /^\/(queue|history)/, status: 403 }],
       { old: 2, joined: 0 },
     ],
-  ])(
-    '%s',
-    async (_what, answers, executed) => {
-      const old = await startEngine(50);
-      const proxy = await startHabitProxy(old.url, { answers });
-      closers.push(() => proxy.stop());
-      const settings = { ...(await folder()), COMFYUI_URL: proxy.url, MODEL_PATIENCE: '0s', WATCHDOG: '30s' };
-      const { rig, fleet } = await start(settings);
-      const long = await submit(rig, { steps: 60 });
-      await waitUntil(rig.url, long, ({ status }) => status === 'PROCESSING');
-      const short = await submit(rig, { steps: 1 });
-      await until(async () => (await old.stats()).pending.length === 1);
-      const joined = await startEngine();
-      await fleet.add(joined.url);
-      for (const id of [short, long]) {
-        expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
-      }
-      expect({ old: await executedBy(old), joined: await executedBy(joined) }).toEqual(executed);
-    },
-    30_000,
-  );
+  ])('%s', async (_what, answers, executed) => {
+    const old = await startEngine(50);
+    const proxy = await startHabitProxy(old.url, { answers });
+    closers.push(() => proxy.stop());
+    const settings = { ...(await folder()), COMFYUI_URL: proxy.url, MODEL_PATIENCE: '0s', WATCHDOG: '30s' };
+    const { rig, fleet } = await start(settings);
+    const long = await submit(rig, { steps: 60 });
+    await waitUntil(rig.url, long, ({ status }) => status === 'PROCESSING');
+    const short = await submit(rig, { steps: 1 });
+    await until(async () => (await old.stats()).pending.length === 1);
+    const joined = await startEngine();
+    await fleet.add(joined.url);
+    for (const id of [short, long]) {
+      expect(await waitForEnd(rig.url, id)).toMatchObject({ status: 'COMPLETED', attempt: 1 });
+    }
+    expect({ old: await executedBy(old), joined: await executedBy(joined) }).toEqual(executed);
+  });
 });

@@ -384,5 +384,5 @@ describe.concurrent('an engine that rejects some requests', () => {
       });
     expectDone(await waitForEnd(rig.url, await edit(rig)));
     expect(Object.values((await engine.stats()).completed)).toEqual([1, 1]);
-  }, 40_000);
+  });
 });

@@ -78,7 +78,7 @@ it('takes the hosts and ports of SRV records, as far as ENGINE_ALLOW has them', 
     await open.close();
     await closed.close();
   }
-}, 30_000);
+});
 
 it('shows the engines of a name what the settings have for it, and nothing to one at the same address that is added', async () => {
   const [engine] = engines;
@@ -118,7 +118,7 @@ it('shows the engines of a name what the settings have for it, and nothing to on
     for (const rig of [own, listed, added]) await rig.close();
     await guard.stop();
   }
-}, 30_000);
+});
 
 it.each([
   [

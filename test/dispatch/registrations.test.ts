@@ -70,7 +70,7 @@ describe('POST /engines', () => {
     expect(await waitForEnd(rig.url, await submit(rig))).toMatchObject({ status: 'COMPLETED' });
     await signOff(engine.id);
     await until(async () => (await fleet.list()).length === 0);
-  }, 30_000);
+  });
 
   it('says what is wrong with a registration, and takes none that ENGINE_ALLOW does not have', async () => {
     const detail = async (answer: ReturnType<typeof register>) => {
@@ -120,7 +120,7 @@ describe('POST /engines', () => {
     expect(await signOff(engine.id)).toBe(404);
     await fleet.remove(engine.id);
     await until(async () => (await fleet.list()).length === 0);
-  }, 30_000);
+  });
 
   it('forgets an engine that does not register again in time; its jobs run elsewhere', async () => {
     const engine = await startEngine(200);
@@ -141,7 +141,7 @@ describe('POST /engines', () => {
     await until(async () => (await fleet.stateOf(engine.id)) === null);
     await fleet.remove(other.id);
     await until(async () => (await fleet.list()).length === 0);
-  }, 40_000);
+  });
 });
 
 describe('keys of engines', () => {
@@ -236,5 +236,5 @@ describe.runIf(hasPython)('deploy/comfyui/register.py', () => {
     const wrong = run({ ENGINE_TTL: '5' });
     expect(await wrong.exited).toBe(2);
     expect(wrong.output()).toBe('ENGINE_TTL: takes an integer from 10 to 86400, got 5\n');
-  }, 30_000);
+  });
 });

@@ -133,7 +133,6 @@ describe.concurrent('a caller that may have one job running', () => {
     const { batch } = await eventually(
       async () => shape.parse((await postGraphQL(rig.url, query, { id }, alice)).data),
       answer => answer.batch.ended,
-      30_000,
     );
     const times = batch.jobs.nodes.map(({ startedAt, finishedAt }) => [startedAt, finishedAt].map(String));
     expect(batch.jobs.nodes.every(isCompleted)).toBe(true);

@@ -138,7 +138,7 @@ describe.concurrent.each(['embedded', 'redis'] as const)('scale to zero: %s', ki
     const [, , again] = eventsOf(receiver);
     expect(again).toMatchObject({ type: 'engines.wanted', data: { call: 1, waiting: 1 } });
     expect(new Set([call?.id, idle?.id, again?.id]).size).toBe(3);
-  }, 30_000);
+  });
 
   it('repeats a call that fails, with the same id, until it is accepted or not needed, also after a restart', async context => {
     const receiver = await receive(context, n => (n < 2 ? 503 : 204));
@@ -174,7 +174,7 @@ describe.concurrent.each(['embedded', 'redis'] as const)('scale to zero: %s', ki
       wait => wait.code === 'engine_requested',
     );
     expect(receiver.received).toHaveLength(3);
-  }, 30_000);
+  });
 });
 
 describe.concurrent('engines that are ready, without the model that jobs need', () => {
@@ -261,7 +261,7 @@ describe.concurrent('deploy/comfyui/scale.py', () => {
       count => count >= 3,
     );
     expect(await readFile(tries, 'utf8')).toBe('x\nx\n');
-  }, 30_000);
+  });
 });
 
 describe.concurrent('two gateways of a Redis', () => {
@@ -294,5 +294,5 @@ describe.concurrent('two gateways of a Redis', () => {
       'engines.wanted',
       'engines.idle',
     ]);
-  }, 30_000);
+  });
 });

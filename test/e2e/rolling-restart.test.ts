@@ -235,7 +235,7 @@ it('two gateways restart one after the other: no request fails, each watcher see
   const counts = executed.flatMap(each => Object.values(each));
   expect(counts).toEqual(counts.map(() => 1));
   expect(counts).toHaveLength(all.length);
-}, 60_000);
+}, 180_000);
 
 it('a gateway stops in time although a webhook, an engine, an image server and clients hang', async () => {
   const receiver = await startReceiver(() => 'silent');

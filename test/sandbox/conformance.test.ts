@@ -280,7 +280,7 @@ describe('the sandbox matches the recorded ComfyUI 0.3.64', () => {
 
   it('11: the order of the queue, and clearing it', async () => {
     const recording = readRecording('11_front_of_queue_and_clear');
-    await setFaults(sandbox.url, { stepMs: 2 * SLOW_STEP_MS });
+    await setFaults(sandbox.url, { stepMs: 2_000 });
     const a = await openSocket(sandbox.url, clientOf(recording));
     const replies = [await repeat(recording, 0)];
     await untilExecuting(a, promptOf(recording));

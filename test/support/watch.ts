@@ -167,7 +167,7 @@ async function* dataOf(response: IncomingMessage): AsyncGenerator<unknown, void>
 }
 
 /** Polls every 5 to 25 ms until the condition holds. Rejects after `ms`. */
-export async function until(condition: () => boolean | Promise<boolean>, ms = 15_000): Promise<void> {
+export async function until(condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
   await eventually(async () => condition(), Boolean, ms);
 }
 
@@ -175,7 +175,7 @@ export async function until(condition: () => boolean | Promise<boolean>, ms = 15
 export async function eventually<T>(
   read: () => Promise<T>,
   fits: (result: T) => boolean,
-  ms = 15_000,
+  ms = 30_000,
 ): Promise<T> {
   const deadline = Date.now() + ms;
   for (let polls = 0; ; polls += 1) {

@@ -74,6 +74,7 @@ describe('EVENT_CHANNEL', () => {
   const ENTITY = `query ($of: [_Any!]!) { _entities(representations: $of) { ... on EditJob { id status revision } } }`;
 
   it('publishes the key of a job at each new status, and its progress at most twice a second', async () => {
+    const begun = Date.now();
     const id = await submit(rig, { steps: 30 }, alice);
     const seen: { status: string; revision: number }[] = [];
     let read = 0;
@@ -93,7 +94,8 @@ describe('EVENT_CHANNEL', () => {
     const last = seen.at(-1);
     expect(last?.revision).toBeGreaterThan(15);
     expect(seen.length).toBeGreaterThan(3);
-    expect(seen.length).toBeLessThan(12);
+    const seconds = (Date.now() - begun) / 1_000;
+    expect(seen.length).toBeLessThan(2 * seconds + 6);
   });
 
   it('publishes nothing that another caller could read', async () => {
