@@ -96,6 +96,7 @@ export function queueContract(under: () => UnderTest): void {
     const stop = ledger.onWaiting(arrivals => told.push(arrivals));
     // Two of its engines stay idle.
     await ledger.claim({ at: 5, lanes: [], idle: [idleLanes(2)], woken: 0, patienceMs: 0 });
+    expect(await ledger.idleElsewhere()).toEqual([]);
     const job = await under().stored();
     await expect.poll(() => told).toEqual([1]);
     const claimed = await under().commit(job, claim('e#0'));
