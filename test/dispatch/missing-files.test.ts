@@ -62,23 +62,27 @@ async function expectUploadedAnew(rig: Rig, engine: TestEngine, id: string): Pro
 const NEW_MACHINE = { restart: true, emptyFolders: ['input', 'output', 'temp'] };
 
 describe.concurrent('an engine that has no output of a prompt which it completed', () => {
-  it.for<[string, Partial<Habits>]>([
-    ['its history told the end', {}],
-    ['its events told the end', { emptyHistory: true }],
-  ])('because it came back as a new machine after %s: the job runs again', async ([, habits], context) => {
-    const { rig, engine } = await start(context, [habits]);
-    await engine.fault({ beforeRequest: { request: 'GET /view', ...NEW_MACHINE } });
-    const id = await edit(rig);
-    await expectDone(rig, id, 2);
-    expect(await eventsOf(rig, id)).toContainEqual({
-      event: 'outputMissing',
-      detail: expect.stringMatching(/^The engine no longer has api_\S+\.png$/),
-    });
-    expect(Object.keys(await samplesOf(rig, 'qwen_edit_runs_lost_total'))).toEqual([
-      expect.stringContaining('event="outputMissing"'),
-    ]);
-    await expectUploadedAnew(rig, engine, id);
-  });
+  it.for<[string, Partial<Habits>, Record<string, string>]>([
+    ['its history told the end', {}, {}],
+    // On a busy machine a look that comes before the events would find nothing.
+    ['its events told the end', { emptyHistory: true }, { WATCHDOG: '10s' }],
+  ])(
+    'because it came back as a new machine after %s: the job runs again',
+    async ([, habits, settings], context) => {
+      const { rig, engine } = await start(context, [habits], settings);
+      await engine.fault({ beforeRequest: { request: 'GET /view', ...NEW_MACHINE } });
+      const id = await edit(rig);
+      await expectDone(rig, id, 2);
+      expect(await eventsOf(rig, id)).toContainEqual({
+        event: 'outputMissing',
+        detail: expect.stringMatching(/^The engine no longer has api_\S+\.png$/),
+      });
+      expect(Object.keys(await samplesOf(rig, 'qwen_edit_runs_lost_total'))).toEqual([
+        expect.stringContaining('event="outputMissing"'),
+      ]);
+      await expectUploadedAnew(rig, engine, id);
+    },
+  );
 
   it('because its folder was emptied: the prompt is executed again, not answered from its cache', async context => {
     const { rig, engine } = await start(context, [{}]);
