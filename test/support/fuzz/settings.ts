@@ -7,7 +7,7 @@ export const RUNS = Number(process.env.FUZZ_RUNS ?? 500);
 /** What the requests are made from: FUZZ_SEED, another one each time when left out. It is printed. */
 export const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 /** Enough for the slowest request, each. */
-export const TIMEOUT_MS = 30_000 + RUNS * 100;
+export const TIMEOUT_MS = 60_000 + RUNS * 300;
 
 /** Anything that JSON can say, and what tends to break things. */
 export const anyValue: fc.Arbitrary<unknown> = fc.oneof(
