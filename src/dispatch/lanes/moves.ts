@@ -59,8 +59,8 @@ const OUTRANKED = 'a job of a higher priority waits';
 export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: MovesOptions): Moves {
   /** By job. */
   const moves = new Map<string, Move>();
-  let first: { readonly at: number; readonly jobs: Promise<readonly Job[]> } | null = null;
-  let elsewhere: { readonly at: number; readonly idle: Promise<readonly IdleLanes[]> } | null = null;
+  const firstWaiting = oncePerSecond<readonly Job[]>(() => ledger.waiting(1), []);
+  const idleElsewhere = oncePerSecond<readonly IdleLanes[]>(() => ledger.idleElsewhere(), []);
 
   function forgetOld(at: number): void {
     for (const [job, move] of moves) if (at - move.at >= AGAIN_MS) moves.delete(job);
@@ -78,6 +78,15 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
       log.debug({ err: error }, 'cannot tell whether a job should leave its engine: it stays');
       return otherwise;
     }
+  }
+
+  /** The answer to a question that the store is asked once a second at most. */
+  function oncePerSecond<T>(question: () => Promise<T>, otherwise: T): (at: number) => Promise<T> {
+    let last: { readonly at: number; readonly answer: Promise<T> } | null = null;
+    return at => {
+      if (last === null || at - last.at >= NEXT_MS) last = { at, answer: ask(question(), otherwise) };
+      return last.answer;
+    };
   }
 
   function idleEngineFor({ request }: Job, own: Runner, at: number, waited: number): Runner | undefined {
@@ -104,10 +113,7 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
   /** Decides the same for idle engines of other processes, if there are more of them than jobs that are about to go to such. */
   async function moveElsewhere(job: Job, own: Runner, at: number, waited: number): Promise<string | null> {
     const { workflow, workflowVersion } = job.request;
-    if (elsewhere === null || at - elsewhere.at >= NEXT_MS) elsewhere = { at, idle: ledger.idleElsewhere() };
-    const able = (await ask(elsewhere.idle, [])).filter(({ cannot }) =>
-      canRun(cannot, workflow, workflowVersion),
-    );
+    const able = (await idleElsewhere(at)).filter(({ cannot }) => canRun(cannot, workflow, workflowVersion));
     const counts = able.map(({ engines, warm }) =>
       waited >= patienceMs ? engines : Math.min(engines, warm[workflow] ?? 0),
     );
@@ -119,7 +125,7 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
   /** Decides that a waiting job takes its place, if one may. */
   async function moveOver(job: Job, own: Runner, at: number): Promise<string | null> {
     if (job.priority === 'HIGH') return null;
-    const waiting = await firstWaiting(at);
+    const [waiting] = await firstWaiting(at);
     if (waiting === undefined || !mayTakePlace(waiting, job, own, at)) return null;
     return move(job, own, at, waiting.id, OUTRANKED);
   }
@@ -128,13 +134,6 @@ export function createMoves({ ledger, idle, warmth, patienceMs, now, log }: Move
     const reason = `${why}, and ${own.id} has not begun it`;
     moves.set(id, { from: own.id, cause, reason, at });
     return reason;
-  }
-
-  /** The job that is first of all that wait. */
-  async function firstWaiting(at: number): Promise<Job | undefined> {
-    if (first === null || at - first.at >= NEXT_MS) first = { at, jobs: ledger.waiting(1) };
-    const [job] = await ask(first.jobs, []);
-    return job;
   }
 
   function mayTakePlace(waiting: Job, job: Job, own: Runner, at: number): boolean {
