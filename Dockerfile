@@ -17,7 +17,7 @@ FROM node:24-slim AS built
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json built.js build-pages.ts build-server.ts build-start.ts ./
+COPY tsconfig.json built.js build-into.ts build-pages.ts build-server.ts build-start.ts ./
 COPY pages pages
 COPY src src
 RUN node build-start.ts

@@ -1,8 +1,9 @@
 import { existsSync, globSync, statSync } from 'node:fs';
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { buildInto } from './build-into.ts';
 
 /**
  * Builds the pages that the gateway serves into `dist/pages`, laid out as they are served, with scripts and styles also
@@ -17,6 +18,7 @@ const SOURCES = [
   'src/studio/**/*',
   'src/client/**/*.ts',
   'pages/**/*',
+  'build-into.ts',
   'build-pages.ts',
   'package-lock.json',
 ];
@@ -59,22 +61,22 @@ export async function buildPages(): Promise<void> {
     return;
   }
   console.log('Building the pages for browsers');
-  await rm(outDir, { recursive: true, force: true });
-  await buildStudio(vite);
-  await copySwaggerUi();
-  await mkdir(`${outDir}/graphiql`);
-  await Promise.all(globSync(TEXTS, { cwd: outDir }).map(file => compress(`${outDir}/${file}`)));
-  // Last, because without it the pages are stale.
-  const html = graphiql.renderGraphiQL({
-    title: 'Qwen Edit',
-    endpoint: '/graphql',
-    subscriptionsProtocol: 'WS',
-    defaultQuery: await readFile(`${root}pages/graphiql/welcome.graphql`, 'utf8'),
+  await buildInto(outDir, async made => {
+    await buildStudio(vite, made);
+    await copySwaggerUi(made);
+    await mkdir(`${made}/graphiql`);
+    await Promise.all(globSync(TEXTS, { cwd: made }).map(file => compress(`${made}/${file}`)));
+    const html = graphiql.renderGraphiQL({
+      title: 'Qwen Edit',
+      endpoint: '/graphql',
+      subscriptionsProtocol: 'WS',
+      defaultQuery: await readFile(`${root}pages/graphiql/welcome.graphql`, 'utf8'),
+    });
+    await writeFile(`${made}/graphiql/index.html`, html);
   });
-  await writeFile(`${outDir}/graphiql/index.html`, html);
 }
 
-async function buildStudio(vite: typeof import('vite')): Promise<void> {
+async function buildStudio(vite: typeof import('vite'), dir: string): Promise<void> {
   await vite.build({
     configFile: false,
     root: `${root}src/studio`,
@@ -83,7 +85,7 @@ async function buildStudio(vite: typeof import('vite')): Promise<void> {
     logLevel: 'warn',
     oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
     build: {
-      outDir: `${outDir}/studio`,
+      outDir: `${dir}/studio`,
       emptyOutDir: true,
       assetsDir: 'studio/assets',
       target: 'es2022',
@@ -96,10 +98,10 @@ async function buildStudio(vite: typeof import('vite')): Promise<void> {
   });
 }
 
-async function copySwaggerUi(): Promise<void> {
-  const assets = `${outDir}/docs/docs/static`;
+async function copySwaggerUi(dir: string): Promise<void> {
+  const assets = `${dir}/docs/docs/static`;
   await mkdir(assets, { recursive: true });
-  await cp(`${root}pages/docs/index.html`, `${outDir}/docs/index.html`);
+  await cp(`${root}pages/docs/index.html`, `${dir}/docs/index.html`);
   await cp(`${root}pages/docs/start.js`, `${assets}/start.js`);
   for (const file of SWAGGER_UI_FILES) await cp(`${SWAGGER_UI}/${file}`, `${assets}/${file}`);
 }

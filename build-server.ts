@@ -1,7 +1,7 @@
-import { renameSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildInto } from './build-into.ts';
 
 /**
  * The gateway, `qwen-edit` and the sandbox, their packages included, as a few files of `dist/server`, which start in half the time
@@ -34,22 +34,17 @@ const UNUSED_CODE = 'exports.CacheStorage = class {};';
 /** Stands for `node:http` while bundling. */
 const HTTP = '\0node:http';
 
-/** Bundles them, and only then replaces earlier bundles, which gateways may be starting from. Rejects when one has errors. */
+/** Bundles them. Rejects when one has errors. */
 export async function buildServer(): Promise<void> {
   console.log('Bundling the gateway');
-  const made = `${outDir}-${process.pid}`;
-  try {
+  await buildInto(outDir, async made => {
     await bundle(made, '[name].js', { main: `${ENTRY}src/main.ts`, serve: SERVE });
     // Apart from the gateway, which would start from twice as many files if they shared some.
     await bundle(made, 'program-[name].js', {
       'qwen-edit': `${ENTRY}src/cli/qwen-edit.ts`,
       sandbox: `${ENTRY}src/sandbox/main.ts`,
     });
-    rmSync(outDir, { recursive: true, force: true });
-    renameSync(made, outDir);
-  } finally {
-    rmSync(made, { recursive: true, force: true });
-  }
+  });
 }
 
 async function bundle(dir: string, chunkFileNames: string, input: Record<string, string>): Promise<void> {

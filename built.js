@@ -10,7 +10,7 @@ export const BUNDLES = 'dist/server';
 export const STAMP = 'dist/built';
 /** The lock file of the packages. */
 export const LOCK = 'package-lock.json';
-const SOURCES = ['src', 'pages', 'build-pages.ts', 'build-server.ts', 'build-start.ts'];
+const SOURCES = ['src', 'pages', 'build-into.ts', 'build-pages.ts', 'build-server.ts', 'build-start.ts'];
 const BUILT = [STAMP, `${BUNDLES}/main.js`, 'dist/pages/graphiql/index.html'];
 
 /** Whether the bundles and the pages that gateways serve are built, and no source has changed since. */

@@ -17,6 +17,7 @@ const FILES = [
   'start.js',
   'built.js',
   'build-start.ts',
+  'build-into.ts',
   'build-pages.ts',
   'build-server.ts',
   'package.json',
@@ -121,6 +122,16 @@ it('bundles the gateway when a source is newer, and only then; `qwen-edit` runs 
   expect(second.output).toMatch(/^Bundling the gateway\n/);
   expect(second.health.version).toBe(`${VERSION}-changed`);
   await second.end();
+}, 120_000);
+
+it('bundles in two starts at the same time, without one disturbing the other', async () => {
+  await changeVersion(`${VERSION}-twice`);
+  const both = await Promise.all(['one', 'two'].map(name => started({ DATA_DIR: join(checkout, name) })));
+  expect(both.map(({ health }) => health.version)).toEqual([`${VERSION}-twice`, `${VERSION}-twice`]);
+  for (const { output } of both) expect(output).toMatch(/^Bundling the gateway\n/);
+  for (const each of both) await each.end();
+  const left = (await readdir(join(checkout, 'dist'))).toSorted();
+  expect(left).toEqual(['built', 'pages', 'server']);
 }, 120_000);
 
 it('sends traces with the optional packages of their folder', async () => {
