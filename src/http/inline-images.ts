@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { collectBytes } from '../images/collected-bytes.ts';
+import { collectBytes, type HashedBytes } from '../images/collected-bytes.ts';
 import {
   type Base64Decoder,
   base64Of,
   createBase64Decoder,
-  type DecodedBase64,
   type InlineImages,
   NO_IMAGES,
 } from '../images/inline.ts';
@@ -44,7 +43,7 @@ export function bodyWithout(bytes: Buffer): ReadBody {
 export function createBodyReader(length: number | null): BodyReader {
   const name = `inline-${randomUUID()}`;
   const kept = collectBytes(null);
-  const images = new Map<string, DecodedBase64>();
+  const images = new Map<string, HashedBytes>();
   let received = 0;
   let small = 0;
   /** Of the image that is arriving; null: text is. */
@@ -103,7 +102,7 @@ export function createBodyReader(length: number | null): BodyReader {
     return at;
   }
 
-  function addImage(image: DecodedBase64): string {
+  function addImage(image: HashedBytes): string {
     const text = `${name}-${images.size}`;
     images.set(text, image);
     return text;

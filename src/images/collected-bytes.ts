@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /** Bytes that arrive in pieces, collected in one buffer. Joining megabytes at the end would hold the event loop. */
 export interface CollectedBytes {
   readonly length: number;
@@ -45,4 +47,29 @@ export function collectBytes(expected: number | null): CollectedBytes {
     },
     all: () => buffer.subarray(0, length),
   };
+}
+
+export interface HashedBytes {
+  readonly bytes: Uint8Array;
+  /** Of `bytes`, in hex. */
+  readonly sha256: string;
+}
+
+/**
+ * Reads a source to its end and hashes what arrives: the hash of 16 MB at once holds the event loop for 10 ms. `check` is called
+ * with the number of bytes so far, before they are kept; its error ends the reading.
+ */
+export async function collectHashed(
+  source: AsyncIterable<Uint8Array>,
+  expected: number | null,
+  check: (length: number) => void = () => undefined,
+): Promise<HashedBytes> {
+  const collected = collectBytes(expected);
+  const hash = createHash('sha256');
+  for await (const chunk of source) {
+    check(collected.length + chunk.byteLength);
+    collected.append(chunk);
+    hash.update(chunk);
+  }
+  return { bytes: collected.all(), sha256: hash.digest('hex') };
 }

@@ -3,12 +3,11 @@ import { type Dispatcher, request } from 'undici';
 import { OutboundError } from '../outbound/errors.ts';
 import { asksForHttps, NOT_HTTP, SCHEME_HINT_BYTES, wrongScheme } from '../outbound/scheme.ts';
 import { parseUrl } from '../outbound/url.ts';
-import { collectBytes } from './collected-bytes.ts';
+import { collectHashed, type HashedBytes } from './collected-bytes.ts';
 import { ImageError, tooLarge } from './errors.ts';
 
 /** Bytes that are not verified yet. */
-export interface Download {
-  readonly bytes: Uint8Array;
+export interface Download extends HashedBytes {
   /** The content type that the sender claims, for messages only; null if missing or malformed. */
   readonly claimedType: string | null;
 }
@@ -98,14 +97,11 @@ async function readResponse(response: Dispatcher.ResponseData, maxBytes: number)
   const claimedType = MEDIA_TYPE.exec(String(headers['content-type'] ?? ''))?.[0].toLowerCase() ?? null;
   const length = Number(headers['content-length'] ?? Number.NaN);
   // One buffer: a body sent in single bytes would otherwise take a hundred times its size.
-  const collected = collectBytes(Number.isNaN(length) ? null : length);
-  for await (const chunk of body) {
-    const bytes: Uint8Array = chunk;
-    // Leaving the loop destroys the body, and with it the connection.
-    if (collected.length + bytes.byteLength > maxBytes) throw tooLarge(maxBytes);
-    collected.append(bytes);
-  }
-  return { bytes: collected.all(), claimedType };
+  // Its error destroys the body, and with it the connection.
+  const read = await collectHashed(body, Number.isNaN(length) ? null : length, length => {
+    if (length > maxBytes) throw tooLarge(maxBytes);
+  });
+  return { ...read, claimedType };
 }
 
 /** Why a response is not worth reading, by its status and headers; null if it is. */

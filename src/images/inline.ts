@@ -1,22 +1,15 @@
 import { createHash } from 'node:crypto';
-import { collectBytes } from './collected-bytes.ts';
+import { collectBytes, type HashedBytes } from './collected-bytes.ts';
 import { MAX_HEAD_LENGTH } from './data-uri.ts';
 
-/** What base64 was decoded to. */
-export interface DecodedBase64 {
-  readonly bytes: Uint8Array;
-  /** Of `bytes`, in hex. */
-  readonly sha256: string;
-}
-
 /** An image that came as a base64 data URI and was decoded while it arrived. */
-export interface InlineImage extends DecodedBase64 {
+export interface InlineImage extends HashedBytes {
   /** The data URI up to and including its comma. */
   readonly head: string;
 }
 
 /** The images of a request, by the names that stand for their base64 in its data URIs. */
-export type InlineImages = ReadonlyMap<string, DecodedBase64>;
+export type InlineImages = ReadonlyMap<string, HashedBytes>;
 
 export const NO_IMAGES: InlineImages = new Map();
 
@@ -44,7 +37,7 @@ export interface Base64Decoder {
   /** Decodes the next part of the text. Returns false, and ignores the part, if the text cannot be the output of `base64Of`. */
   take(text: string): boolean;
   /** Decodes the last part, which may be empty. Returns null, and ignores the part, if the text is not the output of `base64Of`. */
-  end(text: string): DecodedBase64 | null;
+  end(text: string): HashedBytes | null;
   /** The text so far without the ignored part, in pieces. */
   taken(): Generator<string, void>;
 }

@@ -4,6 +4,7 @@ import { createOutboundAgent } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
 import { OutboundError } from '../outbound/errors.ts';
 import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
+import type { HashedBytes } from './collected-bytes.ts';
 import { readDataUri } from './data-uri.ts';
 import { type Download, download } from './download.ts';
 import { ImageError, type ImageFailure, toImageFailure, tooLarge } from './errors.ts';
@@ -11,6 +12,9 @@ import type { Size } from './formats.ts';
 import type { InlineImage } from './inline.ts';
 import { type MaskResult, toMask } from './mask.ts';
 import { createVerifier, type VerifiedImage } from './verify.ts';
+
+/** Bytes, with their hash where it was computed as they were read. */
+export type ReadBytes = Pick<HashedBytes, 'bytes'> & Partial<HashedBytes>;
 
 export type ImageResult = { ok: true; image: VerifiedImage } | { ok: false; failure: ImageFailure };
 
@@ -59,7 +63,7 @@ export interface ImageLoader {
   fromDataUri(uri: string, options?: CheckOptions): Promise<ImageResult>;
   fromInline(image: InlineImage, options?: CheckOptions): Promise<ImageResult>;
   /** Verifies the image that `read` gets, at most `maxBytes` of it, when there is a slot. Does not copy the bytes. */
-  fromReader(read: () => Promise<Uint8Array>, options?: CheckOptions): Promise<ImageResult>;
+  fromReader(read: () => Promise<ReadBytes>, options?: CheckOptions): Promise<ImageResult>;
   /**
    * Decodes the pixels of an image when there is a slot. Those that were decoded need none, unless a thousand other images came
    * since. Resolves with what is wrong with them; null: nothing.
@@ -120,7 +124,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
   /** Keeps the slot of `queue` until the image is verified, because it is in memory that long. */
   async function load(
     queue: FairQueue,
-    get: () => Promise<Download & { readonly sha256?: string }>,
+    get: () => Promise<ReadBytes & Pick<Download, 'claimedType'>>,
     { share = null, signal, decode = false }: CheckOptions,
   ): Promise<ImageResult> {
     const inTurn = <T>(decoding: () => Promise<T>): Promise<T> => decodes.run(share, decoding, signal);
@@ -184,7 +188,7 @@ export function createImageLoader(options: ImageLoaderOptions): ImageLoader {
         ),
       ),
     fromReader: (read, given = {}) =>
-      tracked(load(local, async () => ({ bytes: await read(), claimedType: null }), given)),
+      tracked(load(local, async () => ({ ...(await read()), claimedType: null }), given)),
     decode: (image, given = {}) => tracked(decode(image, given)),
     toMask: (image, size, { share = null, signal } = {}) =>
       tracked(decodes.run(share, () => toMask(image, size), signal)),

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import { collectBytes } from '../images/collected-bytes.ts';
+import { collectBytes, collectHashed, type HashedBytes } from '../images/collected-bytes.ts';
 import type { ImageMimeType } from '../images/formats.ts';
 
 /** An entry of a list of artifacts. */
@@ -49,6 +49,16 @@ export async function readArtifact(
     bytes.append(next);
   }
   return bytes.all();
+}
+
+/** The same with their hash. */
+export async function readHashed(
+  artifacts: Artifacts,
+  key: string,
+  expected: number | null = null,
+): Promise<HashedBytes | null> {
+  const content = await artifacts.get(key);
+  return content === null ? null : collectHashed(content, expected);
 }
 
 export interface SignedUrlOptions {

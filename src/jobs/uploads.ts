@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ImageError, type ImageFailure, tooLarge } from '../images/errors.ts';
 import type { ImageLoader } from '../images/loader.ts';
 import type { VerifiedImage } from '../images/verify.ts';
-import { type Artifacts, readArtifact } from './image-stores.ts';
+import { type Artifacts, readArtifact, readHashed } from './image-stores.ts';
 import { type Caller, maySee, shareOf } from './job.ts';
 import type { Clock } from './ports.ts';
 
@@ -95,7 +95,8 @@ export function createUploads(options: UploadsOptions): Uploads {
 
   async function verify(id: string, caller: Caller): Promise<UploadResult> {
     const size = (await artifacts.size(imageKey(id))) ?? 0;
-    const stored = async () => (await readArtifact(artifacts, imageKey(id), size)) ?? new Uint8Array();
+    const stored = async () =>
+      (await readHashed(artifacts, imageKey(id), size)) ?? { bytes: new Uint8Array() };
     const result = await images.fromReader(stored, { share: shareOf(caller), decode: true });
     if (!result.ok) return result;
     const { bytes, ...facts } = result.image;

@@ -12,7 +12,7 @@ it('blocks every decoder of the process except JPEG, PNG and WebP', async () => 
   blockOtherDecoders();
   for (const bytes of [gif, svg, tiff]) {
     await expect(sharp(bytes).metadata()).rejects.toThrow(/unsupported/);
-    expect(await loader().fromReader(async () => bytes)).toEqual(failure('INPUT_NOT_AN_IMAGE'));
+    expect(await loader().fromReader(async () => ({ bytes }))).toEqual(failure('INPUT_NOT_AN_IMAGE'));
   }
   for (const bytes of [
     await plainImage().png().toBuffer(),
@@ -21,6 +21,6 @@ it('blocks every decoder of the process except JPEG, PNG and WebP', async () => 
     await plainImage().webp().toBuffer(),
     await animation(4, 4),
   ]) {
-    expect(await loader().fromReader(async () => bytes)).toMatchObject({ ok: true });
+    expect(await loader().fromReader(async () => ({ bytes }))).toMatchObject({ ok: true });
   }
 });

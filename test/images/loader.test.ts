@@ -307,16 +307,16 @@ describe('a loader', () => {
     const caller = new AbortController();
     const fetched = two.fromUrl(url, caller);
     await asked.promise;
-    expect(await two.fromReader(async () => bytes)).toMatchObject({ ok: true });
+    expect(await two.fromReader(async () => ({ bytes }))).toMatchObject({ ok: true });
     let reading = 0;
     const go = Promise.withResolvers<void>();
-    const read = async (): Promise<Uint8Array> => {
+    const read = async (): Promise<{ bytes: Uint8Array }> => {
       reading += 1;
       await go.promise;
-      return bytes;
+      return { bytes };
     };
     const results = [two.fromReader(read), two.inTurn(read), two.fromReader(read), two.inTurn(read)];
-    const last = two.fromReader(async () => bytes);
+    const last = two.fromReader(async () => ({ bytes }));
     await expect.poll(() => reading).toBe(2);
     go.resolve();
     await Promise.all([...results, last]);
@@ -330,7 +330,7 @@ describe('a loader', () => {
     const local = loader();
     const go = Promise.withResolvers<void>();
     const slow = Array.from({ length: 5 }, () => local.inTurn(() => go.promise, { share: 'a' }));
-    expect(await local.fromReader(async () => bytes, { share: 'b' })).toMatchObject({ ok: true });
+    expect(await local.fromReader(async () => ({ bytes }), { share: 'b' })).toMatchObject({ ok: true });
     go.resolve();
     await Promise.all(slow);
   });
@@ -362,7 +362,7 @@ describe('decoding', () => {
       ended,
       async read(width: number): Promise<VerifiedImage> {
         const bytes = await plainImage(width, width).png().toBuffer();
-        const result = await decoding.fromReader(async () => bytes);
+        const result = await decoding.fromReader(async () => ({ bytes }));
         if (!result.ok) throw new Error(result.failure.message);
         return result.image;
       },

@@ -12,7 +12,7 @@ const grey = () => sharp(RAMP, { raw: { ...SIZE, channels: 1 } });
 const plain = (channels: 3 | 4, background: string) => sharp({ create: { ...SIZE, channels, background } });
 
 async function load(bytes: Buffer): Promise<VerifiedImage> {
-  const result = await loader().fromReader(async () => bytes);
+  const result = await loader().fromReader(async () => ({ bytes }));
   if (!result.ok) throw new Error(result.failure.message);
   return result.image;
 }

@@ -6,9 +6,9 @@ describe('an image sent again', () => {
   it('gives the same result, with its own bytes', async () => {
     const images = loader();
     const bytes = await plainImage().png().toBuffer();
-    const first = await images.fromReader(async () => bytes);
+    const first = await images.fromReader(async () => ({ bytes }));
     const again = new Uint8Array(bytes);
-    const second = await images.fromReader(async () => again);
+    const second = await images.fromReader(async () => ({ bytes: again }));
     if (!first.ok || !second.ok) throw new Error('A good picture was refused');
     expect({ ...second.image, bytes }).toEqual(first.image);
     expect(second.image.bytes).toBe(again);
@@ -19,10 +19,12 @@ describe('an image sent again', () => {
     const bytes = await sharp({ create: { width: 90, height: 90, channels: 3, background: 'teal' } })
       .jpeg()
       .toBuffer();
-    expect(await images.fromReader(async () => bytes)).toMatchObject({ ok: true });
+    expect(await images.fromReader(async () => ({ bytes }))).toMatchObject({ ok: true });
     const cut = bytes.subarray(0, bytes.length - 40);
     for (let turn = 0; turn < 2; turn += 1) {
-      expect(await images.fromReader(async () => cut)).toEqual(failure('INPUT_NOT_AN_IMAGE', /cut short/));
+      expect(await images.fromReader(async () => ({ bytes: cut }))).toEqual(
+        failure('INPUT_NOT_AN_IMAGE', /cut short/),
+      );
     }
   });
 
@@ -34,11 +36,11 @@ describe('an image sent again', () => {
       .toBuffer();
     const frames = await animation(20, 20);
     for (let turn = 0; turn < 2; turn += 1) {
-      expect(await images.fromReader(async () => turned)).toMatchObject({
+      expect(await images.fromReader(async () => ({ bytes: turned }))).toMatchObject({
         ok: true,
         image: { width: 40, height: 60 },
       });
-      expect(await images.fromReader(async () => frames)).toMatchObject({
+      expect(await images.fromReader(async () => ({ bytes: frames }))).toMatchObject({
         ok: true,
         image: { width: 20, height: 20, mimeType: 'image/png' },
       });
@@ -53,7 +55,7 @@ describe('an image sent again', () => {
       .toBuffer();
     for (const bytes of [plain, words]) {
       const { width, height } = await sharp(bytes).metadata();
-      expect(await loader().fromReader(async () => bytes)).toMatchObject({
+      expect(await loader().fromReader(async () => ({ bytes }))).toMatchObject({
         ok: true,
         image: { width, height },
       });

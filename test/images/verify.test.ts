@@ -30,7 +30,7 @@ const KIND_NAMES = [
 describe('an image', () => {
   it.each(KIND_NAMES)('that is a %s is kept as it is', async name => {
     const bytes = await KINDS[name]().toBuffer();
-    const result = await loader().fromReader(async () => bytes, { decode: true });
+    const result = await loader().fromReader(async () => ({ bytes }), { decode: true });
     expect(result).toMatchObject({ ok: true, image: { width: 120, height: 90 } });
     expect(result.ok && result.image.bytes).toBe(bytes);
     expect(result.ok && result.image.sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
@@ -41,7 +41,9 @@ describe('an image', () => {
     const one = loader();
     for (const cut of [1, 2, 3, 8, 12, 13, 40, 0.01, 0.03, 0.1, 0.5, 0.9]) {
       const missing = cut < 1 ? Math.ceil(bytes.byteLength * cut) : cut;
-      const result = await one.fromReader(async () => bytes.subarray(0, bytes.byteLength - missing));
+      const result = await one.fromReader(async () => ({
+        bytes: bytes.subarray(0, bytes.byteLength - missing),
+      }));
       expect(result, `${missing} of ${bytes.byteLength} bytes`).toEqual(
         failure('INPUT_NOT_AN_IMAGE', /broken or cut short/),
       );
@@ -56,7 +58,7 @@ describe('an image', () => {
       [8, 30, 40],
     ] as const) {
       const bytes = await plainImage().toFormat(format).withMetadata({ orientation }).toBuffer();
-      expect(await loader().fromReader(async () => bytes)).toMatchObject({
+      expect(await loader().fromReader(async () => ({ bytes }))).toMatchObject({
         ok: true,
         image: { width, height },
       });
@@ -66,7 +68,7 @@ describe('an image', () => {
   it('with a gain map for brighter screens, as phones make it, is kept as it is', async () => {
     const bytes = await ultraHdr(64, 64);
     expect((await sharp(bytes).metadata()).gainMap).toBeDefined();
-    const result = await loader().fromReader(async () => bytes);
+    const result = await loader().fromReader(async () => ({ bytes }));
     expect(result).toMatchObject({ ok: true, image: { mimeType: 'image/jpeg', width: 64, height: 64 } });
     expect(result.ok && result.image.bytes).toBe(bytes);
   });
@@ -75,7 +77,7 @@ describe('an image', () => {
     const one = loader({ maxBytes: 10_000_000 });
     const bytes = await plainImage(1_200, 1_200).png().toBuffer();
     const message = '1200 × 1200 pixels: the limit is 1 million pixels';
-    expect(await one.fromReader(async () => bytes)).toEqual(failure('INPUT_TOO_LARGE', message));
+    expect(await one.fromReader(async () => ({ bytes }))).toEqual(failure('INPUT_TOO_LARGE', message));
     // A header that promises more than is behind it, and one that promises more than any decoder takes.
     for (const [side, code] of [
       [1_000_000, 'INPUT_TOO_LARGE'],
@@ -85,9 +87,11 @@ describe('an image', () => {
       bomb.writeUInt32BE(side, 16);
       bomb.writeUInt32BE(side, 20);
       bomb.writeUInt32BE(crc32(bomb.subarray(12, 29)), 29);
-      expect(await one.fromReader(async () => bomb)).toEqual(failure(code));
+      expect(await one.fromReader(async () => ({ bytes: bomb }))).toEqual(failure(code));
     }
-    expect(await one.fromReader(async () => await plainImage(1_000, 1_000).png().toBuffer())).toMatchObject({
+    expect(
+      await one.fromReader(async () => ({ bytes: await plainImage(1_000, 1_000).png().toBuffer() })),
+    ).toMatchObject({
       ok: true,
     });
   });
@@ -105,7 +109,7 @@ describe('a damaged image', () => {
       fc.asyncProperty(damage, async changes => {
         const bytes = Buffer.from(whole);
         for (const [at, value] of changes) bytes[at] = value;
-        const result = await one.fromReader(async () => bytes);
+        const result = await one.fromReader(async () => ({ bytes }));
         if (!result.ok) {
           expect(result.failure.code).toMatch(/^INPUT_(NOT_AN_IMAGE|TOO_LARGE)$/);
           return;
@@ -123,7 +127,7 @@ describe('a damaged image', () => {
     const one = loader({ maxBytes: 10_000_000 });
     const broken = failure('INPUT_NOT_AN_IMAGE', /broken or cut short/);
     for (const bytes of [whole, damaged]) {
-      const checked = await one.fromReader(async () => bytes);
+      const checked = await one.fromReader(async () => ({ bytes }));
       if (!checked.ok) throw new Error(checked.failure.message);
       // Twice: what was found once is found again.
       for (let turn = 0; turn < 2; turn += 1) {
@@ -132,7 +136,7 @@ describe('a damaged image', () => {
         else expect({ ok: false, failure: damage }).toEqual(broken);
       }
     }
-    expect(await one.fromReader(async () => damaged, { decode: true })).toEqual(broken);
+    expect(await one.fromReader(async () => ({ bytes: damaged }), { decode: true })).toEqual(broken);
   });
 
   it('in PNG, with one changed bit in its pixels, is rejected undecoded', async () => {
@@ -143,7 +147,7 @@ describe('a damaged image', () => {
       fc.asyncProperty(fc.integer({ min: start, max: whole.byteLength - 17 }), fc.nat(7), async (at, bit) => {
         const bytes = Buffer.from(whole);
         bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
-        expect(await one.fromReader(async () => bytes)).toEqual(
+        expect(await one.fromReader(async () => ({ bytes }))).toEqual(
           failure('INPUT_NOT_AN_IMAGE', /broken or cut short/),
         );
       }),
@@ -155,7 +159,7 @@ describe('a damaged image', () => {
     for (let count = 0; count < 60; count += 1) {
       const bytes = await noisyImage(32, 24).jpeg().toBuffer();
       for (const missing of [1, 2]) {
-        expect(await one.fromReader(async () => bytes.subarray(0, -missing))).toEqual(
+        expect(await one.fromReader(async () => ({ bytes: bytes.subarray(0, -missing) }))).toEqual(
           failure('INPUT_NOT_AN_IMAGE', /cut short/),
         );
       }
@@ -172,14 +176,14 @@ describe('a damaged image', () => {
       const plain = await noisyImage(32, 24).jpeg().toBuffer();
       const bytes = Buffer.concat([plain.subarray(0, 2), head, thumbnail, plain.subarray(2)]);
       for (const left of [3, 5, 20, bytes.byteLength - 2]) {
-        expect(await one.fromReader(async () => bytes.subarray(0, left))).toEqual(cut);
+        expect(await one.fromReader(async () => ({ bytes: bytes.subarray(0, left) }))).toEqual(cut);
       }
       for (const whole of [
         bytes,
         Buffer.concat([bytes, Buffer.from('a film that a phone puts behind')]),
         Buffer.concat([bytes.subarray(0, -2), Buffer.of(0xff, 0xff, 0xff, 0xd9)]),
       ]) {
-        expect(await one.fromReader(async () => whole)).toMatchObject({ ok: true });
+        expect(await one.fromReader(async () => ({ bytes: whole }))).toMatchObject({ ok: true });
       }
     }
   });
@@ -189,7 +193,7 @@ describe('an animation', () => {
   it('is reduced to its first frame, as PNG', async () => {
     const bytes = await animation(8, 6);
     expect((await sharp(bytes).metadata()).pages).toBe(2);
-    const result = await loader().fromReader(async () => bytes);
+    const result = await loader().fromReader(async () => ({ bytes }));
     expect(result).toMatchObject({
       ok: true,
       image: { mimeType: 'image/png', extension: 'png', width: 8, height: 6 },
@@ -205,7 +209,7 @@ describe('an animation', () => {
     const still = await plainImage().png().toBuffer();
     const control = pngChunk('acTL', Buffer.from([0, 0, 0, 2, 0, 0, 0, 0]));
     const bytes = Buffer.concat([still.subarray(0, 33), control, still.subarray(33)]);
-    const result = await loader().fromReader(async () => bytes);
+    const result = await loader().fromReader(async () => ({ bytes }));
     expect(result).toMatchObject({
       ok: true,
       image: { mimeType: 'image/png', width: 40, height: 30 },
@@ -235,7 +239,7 @@ describe('bytes other than JPEG, PNG or WebP', () => {
     ['an empty file', ''],
   ])('are called %s and never decoded: %j', async (name, text) => {
     const message = `${name}, not a JPEG, PNG or WebP image`;
-    expect(await loader().fromReader(async () => Buffer.from(text, 'latin1'))).toEqual(
+    expect(await loader().fromReader(async () => ({ bytes: Buffer.from(text, 'latin1') }))).toEqual(
       failure('INPUT_NOT_AN_IMAGE', message),
     );
   });
@@ -244,7 +248,9 @@ describe('bytes other than JPEG, PNG or WebP', () => {
     const one = loader();
     const start = performance.now();
     const bytes = Buffer.from('<!---->'.repeat(32));
-    expect(await one.fromReader(async () => bytes)).toEqual(failure('INPUT_NOT_AN_IMAGE', /^something else/));
+    expect(await one.fromReader(async () => ({ bytes }))).toEqual(
+      failure('INPUT_NOT_AN_IMAGE', /^something else/),
+    );
     // Tried in every way to share them out, they would take half a minute.
     expect(performance.now() - start).toBeLessThan(2_000);
   });
@@ -253,7 +259,7 @@ describe('bytes other than JPEG, PNG or WebP', () => {
     const png = await plainImage().png().toBuffer();
     const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
     for (const head of [png.subarray(0, 8), Buffer.from([0xff, 0xd8, 0xff]), Buffer.from('RIFF0000WEBP')]) {
-      expect(await loader().fromReader(async () => Buffer.concat([head, svg]))).toEqual(
+      expect(await loader().fromReader(async () => ({ bytes: Buffer.concat([head, svg]) }))).toEqual(
         failure('INPUT_NOT_AN_IMAGE', /broken/),
       );
     }

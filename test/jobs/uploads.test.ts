@@ -160,7 +160,7 @@ it('reads a used upload in turn, and not for a caller that has disconnected', as
   const options = { artifacts: watched, images: one, now: () => at, maxBytes: 100_000, ttlMs: 1_000 };
   const waiting = createUploads({ ...options, graceMs: GRACE_MS });
   const { promise: before, resolve: finish } = Promise.withResolvers<Uint8Array>();
-  const first = one.fromReader(() => before);
+  const first = one.fromReader(async () => ({ bytes: await before }));
   const caller = new AbortController();
   const left = waiting.use(taken.upload.id, ME, caller.signal);
   const used = waiting.use(taken.upload.id, ME);

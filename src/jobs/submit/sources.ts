@@ -1,5 +1,5 @@
 import type { ImageLoader, ImageResult } from '../../images/loader.ts';
-import type { Artifacts } from '../image-stores.ts';
+import { type Artifacts, readHashed } from '../image-stores.ts';
 import { type Caller, type Job, shareOf } from '../job.ts';
 import type { ImageSource } from '../request.ts';
 import type { Uploads } from '../uploads.ts';
@@ -41,9 +41,10 @@ export async function loadImage(
     case 'job': {
       const job = await find(source.id, caller);
       const output = job?.outputs[0];
-      const content = output === undefined ? null : await artifacts.get(output.key);
-      if (content !== null) {
-        return images.fromReader(async () => Buffer.concat(await content.toArray()), given);
+      if (output !== undefined && (await artifacts.size(output.key)) !== null) {
+        return images.fromReader(async () => {
+          return (await readHashed(artifacts, output.key, output.bytes)) ?? { bytes: new Uint8Array() };
+        }, given);
       }
       return invalid('is not one of your jobs with an output image, or it has expired');
     }
