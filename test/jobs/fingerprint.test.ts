@@ -47,3 +47,26 @@ it('an image that was decoded while it arrived has the fingerprint of its data U
     expect(fingerprint(inline)).toBe(fingerprint(text));
   }
 });
+
+it('in a batch, too, where edits that differ in a long data URI alone have different ones', () => {
+  const inline = (bytes: Buffer): ImageSource => {
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    return { kind: 'inline', image: { head: 'data:;base64,', bytes, sha256 } };
+  };
+  const text = (bytes: Buffer): ImageSource => ({
+    kind: 'dataUri',
+    dataUri: `data:;base64,${bytes.toString('base64')}`,
+  });
+  const found = new Set<string>();
+  for (const size of [48 * 1024 - 9, 48 * 1024 - 8, 48 * 1024, 200_000]) {
+    for (const fill of ['one', 'two']) {
+      const bytes = Buffer.alloc(size, fill);
+      const prints = [inline, text].map(source =>
+        fingerprintOf([inputWith(source(bytes)), inputWith(DATA_URI)]),
+      );
+      expect(prints[0]).toBe(prints[1]);
+      found.add(prints[0] ?? '');
+    }
+  }
+  expect(found.size).toBe(8);
+});
