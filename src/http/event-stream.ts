@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import { withDeadline } from '../concurrency/deadline.ts';
 import type { Stream } from '../concurrency/mailbox.ts';
+import { onceClosed } from './closed.ts';
 import { farewell } from './farewell.ts';
 
 /** How often an idle stream sends a comment: proxies close silent connections, nginx after a minute. */
@@ -21,7 +22,7 @@ export function endWith(
   { endingOf }: { readonly endingOf: (response: ServerResponse) => AbortSignal },
 ): AbortSignal {
   const leave = (): void => void source.return();
-  reply.raw.once('close', leave);
+  onceClosed(reply.raw, leave);
   const ending = endingOf(reply.raw);
   ending.addEventListener('abort', leave);
   if (ending.aborted) leave();

@@ -164,9 +164,11 @@ function atMost(source: Readable, maxBytes: number): Readable {
   // The reader gets the error, too; without a listener it would end the process if there is no reader yet.
   counted.on('error', () => source.unpipe(counted));
   source.once('error', error => counted.destroy(error));
-  // If the client disconnects, the source closes without ending.
-  source.once('close', () => {
+  // If the client disconnects, the source closes without ending, perhaps before it came here.
+  const end = (): void => {
     if (!source.readableEnded) counted.destroy(new Error('The image was not received completely'));
-  });
+  };
+  source.once('close', end);
+  if (source.destroyed) end();
   return source.pipe(counted);
 }

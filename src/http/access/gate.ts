@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { SignedImageUrls } from '../../jobs/image-urls.ts';
 import type { SubscriptionQuota } from '../../operations/quota.ts';
+import { onceClosed } from '../closed.ts';
 import { type HeldBytes, holdBody, mayBeLarge } from '../limits/held-bytes.ts';
 import type { Streams } from '../limits/lifetime.ts';
 import type { RateLimiter } from '../limits/rate.ts';
@@ -201,7 +202,7 @@ function admit(
   if (resolve(rules.lifetime, request) === 'stream') {
     const key = clientKeyOf(found.caller.id, peers.addressOf(request.raw));
     if (!quota.enter(key)) return streamsRejection(quota.perCaller);
-    response.once('close', () => quota.leave(key));
+    onceClosed(response, () => quota.leave(key));
     streams.add(response, found.expiresAt);
   }
   if (rules.body !== 'streamed' && mayBeLarge(request.headers)) {

@@ -58,6 +58,8 @@ export function readBody(request: ReadMessage): Promise<ReadBody | null> {
     });
     // Follows `end` too, without effect. Listening for it alone also keeps an aborted body from being an error.
     request.on('close', () => resolve(null));
+    // It left while its credentials were checked.
+    if (request.closed) resolve(null);
   });
 }
 

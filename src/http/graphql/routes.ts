@@ -124,6 +124,10 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         reply.code(answer.status);
         const format = streamFormatOf(answer.headers.get('content-type'));
         if (format === null || answer.body === null) return reply.send(await answer.text());
+        if (reply.raw.closed) {
+          await answer.body.cancel();
+          return reply.hijack();
+        }
         options.streams.add(reply.raw, known.expiresAt);
         const parts = untilEnding(answer.body, options.streams.endingOf(reply.raw), format);
         return reply.send(Readable.from(parts, { objectMode: false, highWaterMark: 1 }));

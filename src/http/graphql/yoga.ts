@@ -146,14 +146,24 @@ function answer(
   if (isRejected(prepared)) return operations.reject(prepared, source);
   if (prepared.kind !== 'subscription') return operations.run(prepared, source);
   const transport = stream === 'multipart/mixed' ? 'multipart' : 'sse';
-  return streamOf(operations.live(prepared, { ...source, transport }, encodedSubscriber));
+  return streamOf(
+    operations.live(prepared, { ...source, transport }, encodedSubscriber),
+    source.context.signal,
+  );
 }
 
 async function streamOf(
   subscribed: Promise<Subscribed<StreamSubscriber>>,
+  gone: AbortSignal | undefined,
 ): Promise<ExecutionResult | AsyncIterable<ExecutionResult>> {
   const found = await subscribed;
-  return 'subscriber' in found ? found.subscriber.stream : found.result;
+  if (!('subscriber' in found)) return found.result;
+  const { stream } = found.subscriber;
+  // Yoga drops the result of a request whose client has left.
+  const leave = (): void => void stream.return?.();
+  if (gone?.aborted === true) leave();
+  else gone?.addEventListener('abort', leave, { once: true });
+  return stream;
 }
 
 function acceptOf({ headers }: Request): string | undefined {

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { onceClosed } from '../closed.ts';
 
 /** Anything with a byte counter, such as a socket. Test doubles may omit it. */
 export interface Counted {
@@ -118,5 +119,5 @@ export function holdBody(
     },
   };
   heldBytes.add(held);
-  response.once('close', () => heldBytes.remove(held));
+  onceClosed(response, () => heldBytes.remove(held));
 }

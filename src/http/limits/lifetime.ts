@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
+import { onceClosed } from '../closed.ts';
 
 /** The longest delay that setTimeout accepts, about 24 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -11,7 +12,7 @@ export interface Streams {
   /**
    * Ends a response after the longest lifetime, at `expiresAt` (milliseconds since 1970, null: never), when its caller's
    * token expires, or when the server stops: aborts its signal, and closes the connection if it has not ended a second
-   * later.
+   * later. Ignores one that is closed.
    */
   add(response: ServerResponse, expiresAt: number | null): void;
   /** Aborts when the response has to end. Never, for one that was not added. */
@@ -41,6 +42,7 @@ export function createStreams(lifetimeMs: number): Streams {
 
   return {
     add(response, expiresAt) {
+      if (response.closed) return;
       const left = expiresAt === null ? lifetimeMs : Math.min(lifetimeMs, expiresAt - Date.now());
       const { promise: closed, resolve } = Promise.withResolvers<void>();
       const stream: Open = {
@@ -70,7 +72,7 @@ export function createStreams(lifetimeMs: number): Streams {
 /** Aborts when the client closes the connection before the response is sent completely. */
 export function goneSignal({ raw }: Pick<FastifyReply, 'raw'>): AbortSignal {
   const gone = new AbortController();
-  raw.once('close', () => {
+  onceClosed(raw, () => {
     if (!raw.writableFinished) gone.abort();
   });
   return gone.signal;
@@ -78,6 +80,6 @@ export function goneSignal({ raw }: Pick<FastifyReply, 'raw'>): AbortSignal {
 
 /** Resolves when the response is closed: whether it was sent completely. */
 export async function answeredOf({ raw }: FastifyReply): Promise<boolean> {
-  if (!raw.closed) await new Promise<void>(resolve => raw.once('close', () => resolve()));
+  await new Promise<void>(resolve => onceClosed(raw, resolve));
   return raw.writableFinished;
 }

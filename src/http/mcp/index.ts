@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyPluginAsync, FastifyRequest } from 'fastify';
 import { NO_IMAGES } from '../../images/inline.ts';
+import { onceClosed } from '../closed.ts';
 import { sendError } from '../errors.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
 import type { Body } from '../rest/body.ts';
@@ -64,9 +65,7 @@ export function mcpRoutes(options: McpOptions): FastifyPluginAsync {
         leave?.();
         gone.abort();
       };
-      // The client may have left while the gate waited for its key.
-      if (reply.raw.closed) left();
-      else reply.raw.once('close', left);
+      onceClosed(reply.raw, left);
       const baseUrl = options.baseUrlOf(request.raw);
       // Loaded with the first request, since it makes a start slower.
       const { answer } = await import('./answer.ts');

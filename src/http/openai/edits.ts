@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Job } from '../../jobs/job.ts';
+import { onceClosed } from '../closed.ts';
 import { sendEvents } from '../event-stream.ts';
 import { isOfForeignPage } from '../limits/cross-site.ts';
 import type { OpenAIOptions } from './context.ts';
@@ -138,8 +139,7 @@ function attend(given: {
     else departures.leave(ids, caller, left && hasKey ? RETURN_MS : 0);
     abort();
   };
-  if (reply.raw.closed) closed();
-  else reply.raw.once('close', closed);
+  onceClosed(reply.raw, closed);
   return {
     stop: stop.signal,
     ending,

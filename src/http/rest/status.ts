@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import { type Caller, isFinal, isWaiting, type Job } from '../../jobs/job.ts';
 import type { Judged } from '../access/gate.ts';
+import { onceClosed } from '../closed.ts';
 import { type Direct, type DirectResponse, sendDirect } from '../direct.ts';
 import { sendError, sendJobNotFound } from '../errors.ts';
 import { findJob, type JobRequest, type RestOptions } from './context.ts';
@@ -76,7 +77,7 @@ export function statusRoutes(app: FastifyInstance, options: RestOptions): void {
       void stream.return();
     };
     const timer = setTimeout(leave, seconds * 1000);
-    reply.raw.once('close', leave);
+    onceClosed(reply.raw, leave);
     const ending = options.endingOf(reply.raw);
     ending.addEventListener('abort', leave);
     if (ending.aborted) leave();
