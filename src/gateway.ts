@@ -130,6 +130,7 @@ async function start(
     ttlMs: config.UPLOAD_TTL,
     graceMs: config.REQUEST_TIMEOUT + UPLOAD_CHECK_MS,
   });
+  const removeEngineFile = createEngineOutput(config.COMFYUI_OUTPUT_DIR);
   const secrets = config.WEBHOOK_SECRET;
   const publicUrl = config.PUBLIC_URL?.replace(/\/+$/, '') ?? null;
   const jobs = tracing.jobs(
@@ -151,7 +152,11 @@ async function start(
       cancelWaitMs: CANCEL_WAIT_MS,
       secondsToRoom: () => pace.secondsToRoom(engines().filter(({ state }) => state === 'READY').length),
       running: limitsOfRunning,
-      removeEngineFile: createEngineOutput(config.COMFYUI_OUTPUT_DIR),
+      removeEngineFile: path =>
+        removeEngineFile(path).catch(error => {
+          // The folder may be mounted for reading only: the record and the gateway's own images go all the same.
+          log.warn({ file: path, err: error }, 'an image stays in the output folder of ComfyUI');
+        }),
       traceOf: tracing.traceOf,
     }),
   );

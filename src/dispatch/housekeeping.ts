@@ -1,14 +1,20 @@
-import { changeFrom } from '../jobs/changes.ts';
+import { changeFrom, changeUnlessStale } from '../jobs/changes.ts';
 import type { Place } from '../jobs/claims.ts';
 import type { RequestedEngine } from '../jobs/engine-needs.ts';
 import { jobError } from '../jobs/errors.ts';
+import type { Job } from '../jobs/job.ts';
+import type { Lease } from '../jobs/ports.ts';
 import { loggedJob } from '../jobs/trace.ts';
 import type { DispatchContext } from './context.ts';
 import type { EngineStatus } from './engines/engine.ts';
 import { waitReason } from './waiting.ts';
 
+type Context = Pick<DispatchContext, 'ledger' | 'feed' | 'pace' | 'now' | 'log' | 'running'> & {
+  readonly limits: Pick<DispatchContext['limits'], 'maxAttempts' | 'jobTtlMs'>;
+};
+
 export interface HousekeepingOptions {
-  readonly context: DispatchContext;
+  readonly context: Context;
   /** Milliseconds without a holder of its lane after which a job is queued again. */
   readonly strandedAfterMs: number;
   readonly queueTimeoutMs: number;
@@ -24,6 +30,8 @@ const POSITIONS_MS = 500;
 /** Watched jobs whose queue position is updated in one round; others follow in the next. */
 const POSITIONS_PER_ROUND = 500;
 const SWEEP_BATCH = 200;
+/** How long the lane of a stranded job is held to queue the job again. */
+const RECOVERY_MS = 10_000;
 
 /**
  * Does what no lane does: queues jobs again whose engine was removed from the configuration, fails jobs that waited too long,
@@ -45,7 +53,7 @@ export function startHousekeeping(options: HousekeepingOptions): { stop(): Promi
 }
 
 /** Repeats `work`, never twice at once. An error is logged, and the next round tries again. */
-function every(context: DispatchContext, ms: number, work: () => Promise<void>): { stop(): Promise<void> } {
+function every(context: Context, ms: number, work: () => Promise<void>): { stop(): Promise<void> } {
   let running: Promise<void> | null = null;
   const timer = setInterval(() => {
     running ??= work()
@@ -62,23 +70,36 @@ function every(context: DispatchContext, ms: number, work: () => Promise<void>):
   };
 }
 
-async function recoverStranded(context: DispatchContext, graceMs: number): Promise<void> {
-  for (const job of await context.ledger.stranded(graceMs)) {
-    const at = context.now();
-    const { maxAttempts, jobTtlMs } = context.limits;
-    const reason = `its engine ${job.engine ?? ''} was removed`;
-    const event = { type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs } as const;
-    await changeFrom(context.ledger, job, event, null);
-    context.log.warn({ ...loggedJob(job), engine: job.engine }, 'queued a job again: its engine was removed');
+async function recoverStranded(context: Context, graceMs: number): Promise<void> {
+  const { ledger } = context;
+  for (const { lane } of await ledger.stranded(graceMs)) {
+    if (lane === null) continue;
+    // A lane that another gateway has taken since is not free: the job goes on there.
+    for (const { lease, job } of (await ledger.keepLanes([], [lane], RECOVERY_MS)).taken) {
+      if (job !== null) await requeue(context, job, lease);
+      await ledger.releaseLane(lease);
+    }
   }
 }
 
-async function endOverdue(context: DispatchContext, queueTimeoutMs: number): Promise<void> {
+async function requeue(context: Context, job: Job, lease: Lease): Promise<void> {
+  const at = context.now();
+  const { maxAttempts, jobTtlMs } = context.limits;
+  const reason = `its engine ${job.engine ?? ''} was removed`;
+  const event = { type: 'engineLost', at, reason, maxAttempts, expiresAt: at + jobTtlMs } as const;
+  const change = await changeFrom(context.ledger, job, event, lease);
+  if (change.kind !== 'ok' || !change.changed) return;
+  context.log.warn({ ...loggedJob(job), engine: job.engine }, 'queued a job again: its engine was removed');
+}
+
+async function endOverdue(context: Context, queueTimeoutMs: number): Promise<void> {
   const at = context.now();
   for (const job of await context.ledger.overdue(at - queueTimeoutMs, SWEEP_BATCH)) {
     const error = jobError('TIMED_OUT', `No engine took the job within ${queueTimeoutMs / 1000} s`);
     const expiresAt = at + context.limits.jobTtlMs;
-    await changeFrom(context.ledger, job, { type: 'failed', at, error, engineReport: null, expiresAt }, null);
+    // One that changes meanwhile may have begun: it is looked at again in the next round.
+    const event = { type: 'failed', at, error, engineReport: null, expiresAt } as const;
+    await changeUnlessStale(context.ledger, job, event, null);
   }
 }
 

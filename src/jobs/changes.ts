@@ -5,7 +5,7 @@ import { deliveriesFor } from './delivery.ts';
 import { isFinal, type Job } from './job.ts';
 import type { Feed, Lease, Ledger } from './ports.ts';
 
-/** `gone`: the job was deleted. `fenced`: the lane has another holder. Otherwise the job as it is now. */
+/** `gone`: the job was deleted. `fenced`: the lane has another holder, or the job another lane. Otherwise the job as it is now. */
 export type ChangeResult = { kind: 'ok'; job: Job; changed: boolean } | { kind: 'gone' } | { kind: 'fenced' };
 
 /**
@@ -20,26 +20,29 @@ export async function changeFrom(
 ): Promise<ChangeResult> {
   let current: Job | null = job;
   while (current !== null) {
-    const next = advance(current, event);
-    if (next === current) return { kind: 'ok', job: current, changed: false };
-    const kind = event.type === 'progressed' || event.type === 'previewed' ? 'step' : 'change';
-    const result = await ledger.commit(next, current.revision, lease, deliveriesFor(current, next), kind);
-    switch (result) {
-      case 'ok':
-        ledger.onChange?.(current, next, event.type);
-        return { kind: 'ok', job: next, changed: true };
-      case 'stale':
-        current = await ledger.get(job.id);
-        break;
-      case 'gone':
-        return { kind: 'gone' };
-      case 'fenced':
-        return { kind: 'fenced' };
-      default:
-        return result satisfies never;
-    }
+    // Another lane has it by now: what this one says is of an earlier run.
+    if (lease !== null && current.lane !== null && current.lane !== lease.lane) return { kind: 'fenced' };
+    const result = await changeUnlessStale(ledger, current, event, lease);
+    if (result.kind !== 'stale') return result;
+    current = await ledger.get(job.id);
   }
   return { kind: 'gone' };
+}
+
+/** Like `changeFrom`, for an event that holds only for the job as it was read: `stale` when another writer was faster. */
+export async function changeUnlessStale(
+  ledger: Ledger,
+  job: Job,
+  event: JobEvent,
+  lease: Lease | null,
+): Promise<ChangeResult | { kind: 'stale' }> {
+  const next = advance(job, event);
+  if (next === job) return { kind: 'ok', job, changed: false };
+  const kind = event.type === 'progressed' || event.type === 'previewed' ? 'step' : 'change';
+  const result = await ledger.commit(next, job.revision, lease, deliveriesFor(job, next), kind);
+  if (result !== 'ok') return { kind: result };
+  ledger.onChange?.(job, next, event.type);
+  return { kind: 'ok', job: next, changed: true };
 }
 
 /** Snapshots of one job. */

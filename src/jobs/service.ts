@@ -174,7 +174,10 @@ export function createJobs(options: JobsOptions): Jobs {
     async sweep(limit) {
       await leftovers.sweep();
       const expired = await ledger.expired(now(), limit);
-      for (const job of expired) await erase(job);
+      const failures: unknown[] = [];
+      // One that cannot be removed keeps no other.
+      for (const job of expired) await erase(job).catch(error => failures.push(error));
+      if (failures.length > 0) throw failures[0];
       return expired.length;
     },
   };

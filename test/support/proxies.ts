@@ -164,8 +164,11 @@ export interface RecordingProxy {
   stop(): Promise<void>;
 }
 
-/** Passes everything on to `target` and remembers who came how. */
-export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
+/** Passes everything on to `target` and remembers who came how. An answer waits until `hold` resolves for its path. */
+export async function startRecordingProxy(
+  target: string,
+  hold: (path: string) => Promise<void> = async () => undefined,
+): Promise<RecordingProxy> {
   const { hostname, port } = new URL(target);
   const passed: Passed[] = [];
   const server = createHttpServer((request, response) => {
@@ -180,8 +183,10 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
       });
     }
     const onward = send({ hostname, port, method, path, headers }, answer => {
-      response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
-      answer.pipe(response);
+      void hold(path).then(() => {
+        response.writeHead(answer.statusCode ?? 502, passedOn(answer.headers));
+        answer.pipe(response);
+      });
     });
     onward.once('error', () => response.destroy());
     response.once('close', () => onward.destroy());

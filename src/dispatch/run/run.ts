@@ -255,7 +255,10 @@ async function submit({ engine, clientId }: Run, prompt: BoundPrompt): Promise<S
   }
 }
 
-/** The job is no longer ours. A deleted one must stop using the GPU; one that was taken over must go on. */
+/**
+ * The job is no longer ours. A deleted one must stop using the GPU, and leaves no images that were fetched meanwhile; one that was
+ * taken over must go on.
+ */
 async function giveUp(run: Run, { reason }: RunOver): Promise<void> {
   if (reason === 'fenced') return;
   const { engine } = run;
@@ -266,4 +269,15 @@ async function giveUp(run: Run, { reason }: RunOver): Promise<void> {
     const after = await findPrompt(engine.client, nameOfPrompt(run));
     if (after.kind === 'running' || after.kind === 'pending') engine.abandon(nameOfPrompt(run));
   });
+  await dropOutputs(run);
+}
+
+async function dropOutputs({ context, held }: Run): Promise<void> {
+  const { artifacts, log } = context;
+  try {
+    const fetched = await artifacts.list(`outputs/${held.job.id}`);
+    await Promise.all(fetched.map(({ key }) => artifacts.remove(key)));
+  } catch (error) {
+    log.error({ ...loggedJob(held.job), err: error }, 'images of a deleted job are left in the store');
+  }
 }

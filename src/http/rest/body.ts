@@ -14,6 +14,9 @@ export type Body = ({ readonly ok: true } & BodyObject) | { readonly ok: false; 
 /** More digits than any field accepts, and few enough to parse quickly. */
 const MAX_INTEGER_DIGITS = 40;
 
+/** More values than a batch of a thousand edits has. A reviver is called for each, which takes a microsecond. */
+const MAX_VALUES = 200_000;
+
 /** How many of these images are the whole value of a field for images. */
 export type CountImages = (body: BodyObject['value'], images: InlineImages) => number;
 
@@ -58,9 +61,12 @@ function parse(bytes: Uint8Array, images: InlineImages): Body {
 /** Throws a BodyFault, or what JSON.parse throws. */
 function parseText(text: string): Record<string, unknown> {
   const large = new Map<object, Map<string, bigint>>();
+  let values = 0;
   const parsed: unknown = JSON.parse(
     text,
     function revive(this: object, key, value: unknown, context?: { source?: string }) {
+      values += 1;
+      if (values > MAX_VALUES) throw new BodyFault(`The body has more than ${MAX_VALUES} values`);
       if (key === '__proto__') throw new BodyFault('The body has a key __proto__, which is not allowed');
       const digits = context?.source;
       if (typeof value !== 'number' || Number.isSafeInteger(value) || digits === undefined) return value;

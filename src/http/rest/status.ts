@@ -117,6 +117,8 @@ interface Cached extends Surroundings {
  */
 function createStatusCache(options: RestOptions) {
   const cache = new LRUCache<string, Cached>({ max: CACHED_JOBS });
+  /** Only operators see which engine has the job. */
+  const keyOf = ({ id }: Job, { operator }: Caller): string => (operator ? `${id} operator` : id);
 
   /** Whether the cached response is valid without a look-up. */
   function isCurrent(job: Job, cached: Cached): boolean {
@@ -129,14 +131,14 @@ function createStatusCache(options: RestOptions) {
     const around = await surroundingsOf(options, job, caller);
     if (cached?.revision === job.revision && isWaiting(job) && sameWait(around, cached)) return cached.text;
     const text = JSON.stringify(describeStatus(options, job, around));
-    cache.set(job.id, { ...around, revision: job.revision, checkedAt, text });
+    cache.set(keyOf(job, caller), { ...around, revision: job.revision, checkedAt, text });
     return text;
   }
 
   return {
     /** A promise only where something has to be looked up. */
     textOf(job: Job, caller: Caller): string | Promise<string> {
-      const cached = cache.get(job.id);
+      const cached = cache.get(keyOf(job, caller));
       return cached !== undefined && isCurrent(job, cached) ? cached.text : lookUp(job, cached, caller);
     },
   };

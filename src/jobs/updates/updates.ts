@@ -37,7 +37,10 @@ interface Group {
 }
 
 /** Holds nothing while there are no readers. */
-export function createUpdates(ledger: Ledger, feed: Feed): Updates {
+export function createUpdates(
+  ledger: Pick<Ledger, 'changes' | 'list'>,
+  feed: Pick<Feed, 'watchAll'>,
+): Updates {
   const groups = new Map<string, Group>();
 
   function enter(key: string, wanted: UpdatesOptions): Group {
@@ -93,7 +96,10 @@ export function createUpdates(ledger: Ledger, feed: Feed): Updates {
 }
 
 /** Reads the store for the readers with the same filter. */
-function createSource(ledger: Ledger, { owner, statuses, previews }: UpdatesOptions): Source {
+function createSource(
+  ledger: Pick<Ledger, 'changes' | 'list'>,
+  { owner, statuses, previews }: UpdatesOptions,
+): Source {
   let sequence = '';
   const newest = createShared<Batch>();
   const after = createShared<Awaited<ReturnType<Source['after']>>>();
@@ -139,7 +145,11 @@ function createShared<T>(): (key: string, read: () => Promise<T>) => Promise<T> 
   return (key, read) => {
     const known = running.get(key);
     if (known !== undefined) return known;
-    const started = read().finally(() => running.delete(key));
+    // A caller that comes once it has begun may know of a change that came since.
+    const started = Promise.resolve().then(() => {
+      running.delete(key);
+      return read();
+    });
     running.set(key, started);
     return started;
   };

@@ -44,6 +44,7 @@ describe('a JSON body', () => {
     ['{"__proto__": {"operator": true}}', 'The body has a key __proto__, which is not allowed'],
     ['{"a": {"__proto__": 1}}', 'The body has a key __proto__, which is not allowed'],
     [`{"seed": ${'9'.repeat(1_000_000)}}`, 'seed is an integer of 1000000 digits, which no field takes'],
+    [`{"a": [${'1,'.repeat(200_000)}1]}`, 'The body has more than 200000 values'],
     [`{"a": ${'['.repeat(200_000)}${']'.repeat(200_000)}}`, 'The body is nested too deeply'],
   ])('rejects %.40j', (text, fault) => {
     const body = parseBody(bytes(text));
