@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { type Issuer, startIssuer } from '../../support/issuer.ts';
-import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { API_KEYS, as, fetchJson, KEYS } from '../../support/requests.ts';
 import { openSocket } from '../../support/sockets.ts';
 import { openEvents } from '../../support/watch.ts';
 
@@ -117,3 +117,21 @@ it.each([
     }
   },
 );
+
+it('shows the engine that a job waits for to operators, and to its owner not even after one has asked', async () => {
+  const answer = await fetch(`${rig.url}/edit-image`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...as(KEYS.alice) },
+    body: JSON.stringify({ image1_url: `${rig.images.url}/red.png`, prompt: 'y', steps: 1 }),
+  });
+  const { job_id: waiting } = await answer.json();
+  const reasonFor = async (key: string): Promise<unknown> =>
+    (await fetchJson(`${rig.url}/status/${waiting}`, { headers: as(key) })).body;
+  await expect
+    .poll(() => reasonFor(KEYS.olga))
+    .toMatchObject({ waiting_for: { message: expect.stringMatching(/^Sent to 127\.0\.0\.1:\d+, /) } });
+  expect(await reasonFor(KEYS.alice)).toMatchObject({
+    waiting_for: { message: expect.stringMatching(/^Sent to an engine/) },
+  });
+  await fetch(`${rig.url}/jobs/${waiting}`, { method: 'DELETE', headers: as(KEYS.alice) });
+});
