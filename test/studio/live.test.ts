@@ -102,5 +102,13 @@ it('an edit that no engine can run says what it waits for, and can be canceled',
   expect(await progress.getAttribute('aria-valuenow')).toBe('0');
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('heading', { name: 'Canceled' }).waitFor();
+  for (const width of [390, 1280]) {
+    await page.setViewportSize({ width, height: 800 });
+    const stage = await page.getByRole('region', { name: 'Result' }).boundingBox();
+    const message = await page.getByText('The edit was canceled.', { exact: true }).boundingBox();
+    if (stage === null || message === null) throw new Error('nothing is shown');
+    expect(message.height, 'one line').toBeLessThan(30);
+    expect(message.x + message.width / 2, 'in the middle').toBeCloseTo(stage.x + stage.width / 2, 0);
+  }
   await down.close();
 });

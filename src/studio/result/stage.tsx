@@ -34,7 +34,7 @@ function Shown({ job }: { readonly job: LiveJob }) {
   return (
     <>
       {failed ? (
-        <div class="canvas notice">
+        <div class="notice">
           <Icon name="alert" />
           <h2>{texts.jobs.status(snapshot.status)}</h2>
           <p class="quiet">{snapshot.error?.message ?? texts.jobs.canceled}</p>
