@@ -43,6 +43,7 @@ beforeEach(async () => {
 interface Submitted {
   seed: string;
   steps: number;
+  cfg: number;
   megapixels: number;
   parameters: unknown;
   prompt: string;
@@ -58,7 +59,7 @@ async function submit(): Promise<{ request: Submitted; size: { width: number; he
   const { data } = await studio.rig.graphql<{ job: Awaited<ReturnType<typeof submit>> }>(
     `query ($id: ID!) { job(id: $id) {
       size { width height }
-      request { seed steps megapixels parameters prompt negativePrompt images { width height source } }
+      request { seed steps cfg megapixels parameters prompt negativePrompt images { width height source } }
     } }`,
     { id },
   );
@@ -81,6 +82,20 @@ it('draws the workflow’s parameters, also those it has never heard of, and sub
   await field.fill('0.75');
   await page.getByLabel('Steps').fill('3');
   await page.getByLabel('Size').fill('0.5');
+  // What is no number is replaced by the value before; what is left blank is at its default, on the slider too.
+  const guidance = page.getByLabel('Guidance');
+  const slider = page.locator('.number', { has: guidance }).locator('input[type=range]');
+  for (const [typed, shown] of [
+    ['2', '2'],
+    ['-', '2'],
+    ['', '4'],
+    ['', '4'],
+  ] as const) {
+    await guidance.fill('');
+    await guidance.pressSequentially(typed);
+    await guidance.press('Tab');
+    expect([await guidance.inputValue(), await slider.inputValue()]).toEqual([shown, shown]);
+  }
   await page.getByLabel('Avoid').fill('blurry');
   await page.getByLabel('Seed').fill('18446744073709551615');
   const sizeNote = page.locator('output');
@@ -92,6 +107,7 @@ it('draws the workflow’s parameters, also those it has never heard of, and sub
   const { request, size } = await submit();
   expect(request).toMatchObject({
     steps: 3,
+    cfg: 4,
     megapixels: 0.5,
     seed: '18446744073709551615',
     negativePrompt: 'blurry',

@@ -56,7 +56,8 @@ interface ControlProps {
   readonly id: string;
   readonly parameter: Parameter;
   readonly value: Value;
-  readonly set: (value: Value) => void;
+  /** Undefined: the default again. */
+  readonly set: (value: Value | undefined) => void;
 }
 
 function Control({ id, parameter, value, set }: ControlProps) {
@@ -96,9 +97,11 @@ function Control({ id, parameter, value, set }: ControlProps) {
     case 'NUMBER': {
       const step = type === 'INTEGER' ? 1 : stepOf(minimum, maximum);
       const range = { min: minimum ?? undefined, max: maximum ?? undefined, step };
+      // The field shows what is submitted: where it is left blank the default, and what is no number does not stay.
       const take = (event: Event & { currentTarget: HTMLInputElement }): void => {
-        const { valueAsNumber } = event.currentTarget;
+        const { valueAsNumber, validity } = event.currentTarget;
         if (Number.isFinite(valueAsNumber)) set(valueAsNumber);
+        else set(validity.badInput ? value : undefined);
       };
       return (
         <div class="number">
