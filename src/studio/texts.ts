@@ -123,6 +123,11 @@ export const texts = {
       name === 'megapixels' ? `${value} MP` : `${nameOf(name)} ${value}`,
     size: (shape: string, width: number, height: number) => `${shape} · ${width} × ${height} pixels`,
     reset: (name: string) => `Reset ${name}`,
+    /** As the gateway says it. */
+    takesInteger: (name: string, minimum: number | null, maximum: number | null, got: unknown) => {
+      const range = minimum === null || maximum === null ? '' : ` from ${minimum} to ${maximum}`;
+      return `${name} takes an integer${range}, got ${got}`;
+    },
     seed: 'Seed',
     random: 'Random',
     lockSeed: 'Lock one',

@@ -127,6 +127,19 @@ it('shows the fault of a parameter at it, also when the settings are folded', as
   await opened.edit.click();
   await page.getByRole('alert').filter({ hasText: '18446744073709551616' }).waitFor();
   expect(await page.getByLabel('Seed').getAttribute('aria-invalid')).toBe('true');
+  await page.getByLabel('Seed').fill('');
+  // Neither is an Int of GraphQL, whose own error would name no field.
+  const steps = page.getByLabel('Steps');
+  for (const value of ['2.5', '4294967296']) {
+    await steps.fill(value);
+    await opened.edit.click();
+    await page
+      .locator('.field', { has: steps })
+      .getByText(`steps takes an integer from 1 to 100, got ${value}`)
+      .waitFor();
+    expect(await page.getByRole('alert').count()).toBe(1);
+    expect(await steps.getAttribute('aria-invalid')).toBe('true');
+  }
 });
 
 it('uploads files, submits images in their order, and keeps them when it is closed', async () => {

@@ -59,6 +59,8 @@ export function createSubmit({
   }
 
   async function edit(): Promise<void> {
+    const unsendable = parameters.check();
+    if (unsendable !== null) return announcer.say(unsendable);
     const inputs = await images.inputs();
     if (inputs === null) return announcer.say(texts.images.notUsable);
     const words = prompt.text.value.trim();

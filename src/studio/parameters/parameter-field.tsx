@@ -35,6 +35,7 @@ export function ParameterField({
         id={id}
         parameter={parameter}
         value={own ?? scalarOf(parameter.default)}
+        faulty={fault !== undefined}
         set={value => parameters.set(name, value === scalarOf(parameter.default) ? undefined : value)}
       />
       {children}
@@ -56,13 +57,14 @@ interface ControlProps {
   readonly id: string;
   readonly parameter: Parameter;
   readonly value: Value;
+  readonly faulty: boolean;
   /** Undefined: the default again. */
   readonly set: (value: Value | undefined) => void;
 }
 
-function Control({ id, parameter, value, set }: ControlProps) {
+function Control({ id, parameter, value, faulty, set }: ControlProps) {
   const { type, minimum, maximum, options } = parameter;
-  const about = { id, 'aria-describedby': `${id}-help` };
+  const about = { id, 'aria-describedby': `${id}-help`, 'aria-invalid': faulty };
   if (options !== null) {
     const choices = options.map(scalarOf);
     return (

@@ -26,6 +26,8 @@ export interface Parameters {
   set(name: string, value: Value | undefined): void;
   setSeed(seed: string | null): void;
   reject(name: string, message: string): void;
+  /** Rejects a value that cannot be sent. Returns what is wrong with it; null: all can be sent. */
+  check(): string | null;
   /** Takes over what a job was submitted with. */
   take(request: JobRequest): void;
   /** The fields of an edit. */
@@ -63,6 +65,10 @@ export function createParameters({
 
   function keep(): void {
     store.write('parameters', { workflow: chosen.value, values: values.value, seed: seed.value });
+  }
+
+  function reject(name: string, message: string): void {
+    faults.value = { ...faults.value, [name]: message };
   }
 
   function unreject(name: string): void {
@@ -104,8 +110,16 @@ export function createParameters({
       unreject('seed');
       keep();
     },
-    reject(name, message) {
-      faults.value = { ...faults.value, [name]: message };
+    reject,
+    check() {
+      const found = workflow.value?.parameters.find(parameter =>
+        isUnsendable(parameter, values.value[parameter.name]),
+      );
+      if (found === undefined) return null;
+      const { name, minimum, maximum } = found;
+      const message = texts.parameters.takesInteger(name, minimum, maximum, values.value[name]);
+      reject(name, message);
+      return message;
     },
     take(request) {
       chosen.value = request.workflow;
@@ -137,6 +151,12 @@ export function createParameters({
       };
     },
   };
+}
+
+/** Whether GraphQL would reject the whole call, and name no field: what the edit has as an `Int` is one of 32 bits. */
+function isUnsendable({ name, type }: Parameter, value: Value | undefined): boolean {
+  if (type !== 'INTEGER' || !FIELDS.some(field => field === name)) return false;
+  return typeof value === 'number' && (value | 0) !== value;
 }
 
 function valuesOf(from: unknown): Record<string, Value> {
