@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { SHIPPED_FOLDER } from '../support/comfyui/workflows.ts';
 import { plainImage } from '../support/images.ts';
-import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
+import { hasFocus, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
 /** A parameter that no shipped workflow has. */
 const PARAMETER = {
@@ -143,7 +143,8 @@ it('shows the fault of a parameter at it, also when the settings are folded', as
 });
 
 it('uploads files, submits images in their order, and keeps them when it is closed', async () => {
-  await page.getByRole('button', { name: 'Remove image 2' }).click();
+  await page.getByRole('button', { name: 'Remove image 2' }).press('Enter');
+  await hasFocus(page.getByLabel('Image 2'));
   await page.getByLabel('Image 2').setInputFiles(await png(64, 48));
   await page.getByLabel('Image 3').setInputFiles(await png(80, 40));
   await page.getByRole('button', { name: 'Move image 3 to the left' }).click();
@@ -191,7 +192,8 @@ it('takes an image that is dropped, and the address of one that is pasted', asyn
     where.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data }));
   }`);
   await page.getByAltText('dropped.png').waitFor();
-  await page.getByRole('button', { name: 'Remove image 1' }).click();
+  await page.getByRole('button', { name: 'Remove image 1' }).press('Enter');
+  await hasFocus(page.getByLabel('Image 1'));
   await page.evaluate(`{
     const data = new DataTransfer();
     data.setData('text/plain', '${studio.rig.images.url}/red.png');
@@ -217,10 +219,20 @@ it('shows why an image is rejected at that image, and submits once it is gone', 
   expect((await submit()).request.images).toHaveLength(2);
 });
 
-it('shows at the image why a link cannot be fetched', async () => {
-  await page.getByRole('button', { name: 'Add by link' }).click();
-  await page.getByLabel('Address of an image').fill(`${studio.rig.images.url}/missing.png`);
+it('takes links by keyboard, and shows at the image why one cannot be fetched', async () => {
+  const addLink = page.getByRole('button', { name: 'Add by link' });
+  const address = page.getByLabel('Address of an image');
+  await page.getByRole('button', { name: 'Remove image 2' }).click();
+  await addLink.press('Enter');
+  await hasFocus(address);
+  await address.fill(`${studio.rig.images.url}/red.png`);
   await page.keyboard.press('Enter');
+  await hasFocus(addLink);
+  await page.keyboard.press('Enter');
+  await address.fill(`${studio.rig.images.url}/missing.png`);
+  await page.keyboard.press('Enter');
+  // There is no room for a fourth.
+  await hasFocus(page.getByLabel('Image 3'));
   await opened.edit.click();
   const fault = page.getByRole('alert');
   await fault.waitFor();

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { startCutProxy } from '../support/proxies.ts';
-import { partsOf, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
+import { hasFocus, partsOf, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
 let engine: TestEngine;
 let studio: StudioRig;
@@ -92,7 +92,7 @@ it('an edit whose connection is cut half way says so, and goes on when it is bac
   await proxy.stop();
 });
 
-it('an edit that no engine can run says what it waits for, and can be canceled', async () => {
+it('an edit that no engine can run says what it waits for, and can be canceled, tried again and deleted by keyboard', async () => {
   // Nothing listens there.
   const down = await startStudio({ COMFYUI_URL: 'http://127.0.0.1:9' });
   const { page, edit, progress } = await down.open();
@@ -100,8 +100,13 @@ it('an edit that no engine can run says what it waits for, and can be canceled',
   await progress.waitFor();
   await page.getByText('No engine has responded since').waitFor();
   expect(await progress.getAttribute('aria-valuenow')).toBe('0');
-  await page.getByRole('button', { name: 'Cancel' }).click();
+  await page.getByRole('button', { name: 'Cancel' }).press('Enter');
   await page.getByRole('heading', { name: 'Canceled' }).waitFor();
+  await hasFocus(page.getByRole('button', { name: 'Change and retry' }));
+  await page.getByRole('button', { name: 'Try again' }).press('Enter');
+  await hasFocus(page.getByRole('button', { name: 'Cancel' }));
+  await page.keyboard.press('Enter');
+  await hasFocus(page.getByRole('button', { name: 'Change and retry' }));
   for (const width of [390, 1280]) {
     await page.setViewportSize({ width, height: 800 });
     const stage = await page.getByRole('region', { name: 'Result' }).boundingBox();
@@ -110,5 +115,7 @@ it('an edit that no engine can run says what it waits for, and can be canceled',
     expect(message.height, 'one line').toBeLessThan(30);
     expect(message.x + message.width / 2, 'in the middle').toBeCloseTo(stage.x + stage.width / 2, 0);
   }
+  await page.getByRole('button', { name: 'Delete' }).press('Enter');
+  await hasFocus(page.getByRole('form', { name: 'Edit' }));
   await down.close();
 });

@@ -54,6 +54,11 @@ export function partsOf(page: Page): Pick<StudioPage, 'page' | 'edit' | 'progres
   };
 }
 
+/** Resolves when a control has the focus. */
+export function hasFocus(control: Locator): Promise<void> {
+  return control.and(control.page().locator(':focus')).waitFor();
+}
+
 function collectFaults(page: Page, origin: string): string[] {
   const faults: string[] = [];
   page.on('pageerror', error => faults.push(error.message));

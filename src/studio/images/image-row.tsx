@@ -1,18 +1,26 @@
+import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { MaskField } from '../mask/mask-field.tsx';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 import { CameraButton } from './camera-button.tsx';
 import { MAX_IMAGES } from './edit-image.ts';
-import { faultIdOf, ImageSlot } from './image-slot.tsx';
+import { faultIdOf, ImageSlot, slotIdOf } from './image-slot.tsx';
 import { LinkField } from './link-field.tsx';
 
 /** The places for images. The first empty one takes the next. */
 export function ImageRow() {
   const { images } = useStudio();
   const list = images.list.value;
+  const section = useRef<HTMLElement>(null);
+  useNextFocus(section, gone => {
+    // That of an image which is gone is also the id in the slot that took its place.
+    const slot = gone.closest('.slot')?.querySelector('input')?.id ?? slotIdOf(list.length);
+    return section.current?.querySelector<HTMLElement>(`#${slot}`);
+  });
   return (
-    <section class="images" aria-labelledby="images-title">
+    <section class="images" ref={section} aria-labelledby="images-title">
       <h2 id="images-title" class="section-title">
         {texts.images.title}
       </h2>

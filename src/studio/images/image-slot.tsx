@@ -81,6 +81,7 @@ export function ImageSlot({ at, image, open }: Props) {
         </span>
         <input
           ref={input}
+          id={slotIdOf(number)}
           class="slot-input"
           type="file"
           accept={ACCEPT}
@@ -104,6 +105,11 @@ export function ImageSlot({ at, image, open }: Props) {
       </div>
     </li>
   );
+}
+
+/** The id of the control that picks the image of this number. */
+export function slotIdOf(number: number): string {
+  return `slot-${number}`;
 }
 
 /** The id of what is said about an image of this number. */

@@ -3,29 +3,19 @@ import { useEffect, useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 
 /** Takes the address of an image, which the gateway fetches. */
 export function LinkField() {
   const { images } = useStudio();
   const open = useSignal(false);
   const url = useSignal('');
+  const root = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
+  useNextFocus(root, () => root.current?.querySelector<HTMLElement>('input, button'));
   useEffect(() => {
     if (open.value) field.current?.focus();
   }, [open.value]);
-  if (!open.value) {
-    return (
-      <Button
-        kind="quiet"
-        icon="link"
-        onClick={() => {
-          open.value = true;
-        }}
-      >
-        {texts.images.addLink}
-      </Button>
-    );
-  }
   const add = (): void => {
     if (field.current?.reportValidity() !== true) return;
     images.addLink(url.value.trim());
@@ -33,29 +23,43 @@ export function LinkField() {
     open.value = false;
   };
   return (
-    <div class="link-form">
-      <label class="hidden" for="link">
-        {texts.images.link}
-      </label>
-      <input
-        id="link"
-        type="url"
-        required
-        pattern="https?://.+"
-        placeholder="https://…"
-        ref={field}
-        value={url}
-        onInput={event => {
-          url.value = event.currentTarget.value;
-        }}
-        onKeyDown={event => {
-          if (event.key !== 'Enter') return;
-          // It would submit the edit.
-          event.preventDefault();
-          add();
-        }}
-      />
-      <Button onClick={add}>{texts.images.add}</Button>
+    <div class="link-field" ref={root}>
+      {open.value ? (
+        <div class="link-form">
+          <label class="hidden" for="link">
+            {texts.images.link}
+          </label>
+          <input
+            id="link"
+            type="url"
+            required
+            pattern="https?://.+"
+            placeholder="https://…"
+            ref={field}
+            value={url}
+            onInput={event => {
+              url.value = event.currentTarget.value;
+            }}
+            onKeyDown={event => {
+              if (event.key !== 'Enter') return;
+              // It would submit the edit.
+              event.preventDefault();
+              add();
+            }}
+          />
+          <Button onClick={add}>{texts.images.add}</Button>
+        </div>
+      ) : (
+        <Button
+          kind="quiet"
+          icon="link"
+          onClick={() => {
+            open.value = true;
+          }}
+        >
+          {texts.images.addLink}
+        </Button>
+      )}
     </div>
   );
 }

@@ -1,9 +1,11 @@
+import { useRef } from 'preact/hooks';
 import { isFinal } from '../../client/client.ts';
 import { useStudio } from '../app/context.ts';
 import type { LiveJob } from '../jobs/jobs.ts';
 import { Progress } from '../jobs/progress.tsx';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 import { Icon } from '../ui/icon.tsx';
 import { ResultActions } from './result-actions.tsx';
 import { ResultView } from './result-view.tsx';
@@ -31,6 +33,8 @@ function Shown({ job }: { readonly job: LiveJob }) {
   const snapshot = job.snapshot.value;
   const failed = snapshot.status === 'ERROR' || snapshot.status === 'CANCELED';
   const output = snapshot.images[0];
+  const foot = useRef<HTMLDivElement>(null);
+  useNextFocus(foot, () => foot.current?.querySelector('button'));
   return (
     <>
       {failed ? (
@@ -46,7 +50,7 @@ function Shown({ job }: { readonly job: LiveJob }) {
       ) : (
         <ResultView job={job} width={output.width} />
       )}
-      <div class="stage-foot">
+      <div class="stage-foot" ref={foot}>
         {isFinal(snapshot) ? (
           <ResultActions job={job} />
         ) : (
