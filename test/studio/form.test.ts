@@ -225,6 +225,9 @@ it('takes links by keyboard, and shows at the image why one cannot be fetched', 
   await page.getByRole('button', { name: 'Remove image 2' }).click();
   await addLink.press('Enter');
   await hasFocus(address);
+  await page.keyboard.press('Escape');
+  await hasFocus(addLink);
+  await page.keyboard.press('Enter');
   await address.fill(`${studio.rig.images.url}/red.png`);
   await page.keyboard.press('Enter');
   await hasFocus(addLink);

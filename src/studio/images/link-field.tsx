@@ -16,11 +16,17 @@ export function LinkField() {
   useEffect(() => {
     if (open.value) field.current?.focus();
   }, [open.value]);
+  const close = (): void => {
+    url.value = '';
+    open.value = false;
+  };
   const add = (): void => {
     if (field.current?.reportValidity() !== true) return;
     images.addLink(url.value.trim());
-    url.value = '';
-    open.value = false;
+    close();
+  };
+  const closeByKey = (event: KeyboardEvent): void => {
+    if (event.key === 'Escape') close();
   };
   return (
     <div class="link-field" ref={root}>
@@ -41,13 +47,16 @@ export function LinkField() {
               url.value = event.currentTarget.value;
             }}
             onKeyDown={event => {
+              closeByKey(event);
               if (event.key !== 'Enter') return;
               // It would submit the edit.
               event.preventDefault();
               add();
             }}
           />
-          <Button onClick={add}>{texts.images.add}</Button>
+          <Button onClick={add} onKeyDown={closeByKey}>
+            {texts.images.add}
+          </Button>
         </div>
       ) : (
         <Button
