@@ -212,9 +212,8 @@ export const texts = {
     loading: 'Loading…',
     more: 'Show more',
     remove: 'Delete',
-    removeNow: 'Delete',
-    keep: 'Keep',
   },
+  deletion: { now: 'Delete', keep: 'Keep' },
   engines: {
     title: 'Engines',
     sandbox: 'Sandbox',

@@ -115,7 +115,20 @@ it('an edit that no engine can run says what it waits for, and can be canceled, 
     expect(message.height, 'one line').toBeLessThan(30);
     expect(message.x + message.width / 2, 'in the middle').toBeCloseTo(stage.x + stage.width / 2, 0);
   }
-  await page.getByRole('button', { name: 'Delete' }).press('Enter');
+  const remove = page.getByRole('button', { name: 'Delete' });
+  const keep = page.getByRole('button', { name: 'Keep' });
+  await remove.press('Enter');
+  await keep.press('Enter');
+  await keep.waitFor({ state: 'detached' });
+  await hasFocus(remove);
+  await page.keyboard.press('Enter');
+  await keep.waitFor();
+  await page.keyboard.press('Escape');
+  await keep.waitFor({ state: 'detached' });
+  await hasFocus(remove);
+  await page.keyboard.press('Enter');
+  await keep.waitFor();
+  await page.keyboard.press('Enter');
   await hasFocus(page.getByRole('form', { name: 'Edit' }));
   await down.close();
 });

@@ -1,9 +1,10 @@
 import { useComputed, useSignal } from '@preact/signals';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useRef } from 'preact/hooks';
 import { isFinal, type JobSnapshot } from '../../client/client.ts';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
-import { Button, IconButton } from '../ui/button.tsx';
+import { IconButton } from '../ui/button.tsx';
+import { DeleteQuestion } from '../ui/delete-question.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { thumbnailOf } from '../ui/thumbnail.ts';
 import type { HistoryItem } from './history.ts';
@@ -23,9 +24,6 @@ export function HistoryCard({ item }: { readonly item: HistoryItem }) {
     return watched?.snapshot.value ?? snapshot;
   });
   const job = live.value;
-  useLayoutEffect(() => {
-    if (asked.value) card.current?.querySelector<HTMLElement>('.button-danger')?.focus();
-  }, [asked.value]);
 
   function remove(): void {
     const next = card.current?.nextElementSibling ?? card.current?.previousElementSibling;
@@ -33,7 +31,7 @@ export function HistoryCard({ item }: { readonly item: HistoryItem }) {
     void history.remove(item.id);
   }
 
-  function dismiss(): void {
+  function keep(): void {
     asked.value = false;
     card.current?.querySelector<HTMLElement>('.history-open')?.focus();
   }
@@ -44,7 +42,6 @@ export function HistoryCard({ item }: { readonly item: HistoryItem }) {
       class="history-card"
       onKeyDown={event => {
         if (event.key === 'Delete') asked.value = true;
-        if (event.key === 'Escape' && asked.value) dismiss();
       }}
     >
       <a class="history-open" href={`#edit/${encodeURIComponent(item.id)}`} title={item.prompt}>
@@ -58,18 +55,14 @@ export function HistoryCard({ item }: { readonly item: HistoryItem }) {
         </span>
       </a>
       {asked.value ? (
-        <div
+        <DeleteQuestion
           class="history-ask"
-          onFocusOut={event => {
-            const to = event.relatedTarget;
-            if (!(to instanceof Node && event.currentTarget.contains(to))) asked.value = false;
+          onDelete={remove}
+          onKeep={keep}
+          onLeave={() => {
+            asked.value = false;
           }}
-        >
-          <Button kind="danger" icon="trash" onClick={remove}>
-            {texts.history.removeNow}
-          </Button>
-          <Button onClick={dismiss}>{texts.history.keep}</Button>
-        </div>
+        />
       ) : (
         <IconButton
           class="history-remove"

@@ -1,7 +1,11 @@
+import { useSignal } from '@preact/signals';
+import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import type { LiveJob } from '../jobs/jobs.ts';
 import { texts } from '../texts.ts';
 import { Button, IconButton } from '../ui/button.tsx';
+import { DeleteQuestion } from '../ui/delete-question.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 import { CopyButton } from './copy-button.tsx';
 import { DownloadMenu } from './download-menu.tsx';
 import { takeUp } from './take-up.ts';
@@ -40,7 +44,27 @@ export function ResultActions({ job }: { readonly job: LiveJob }) {
           {texts.result.retry}
         </Button>
       )}
-      <IconButton icon="trash" label={texts.result.remove} onClick={() => void jobs.remove(job.id)} />
+      <Remove id={job.id} />
+    </div>
+  );
+}
+
+/** Deletes a job after a second press. */
+function Remove({ id }: { readonly id: string }) {
+  const { jobs } = useStudio();
+  const asked = useSignal(false);
+  const root = useRef<HTMLDivElement>(null);
+  useNextFocus(root, () => root.current?.querySelector('button'));
+  const ask = (open: boolean) => (): void => {
+    asked.value = open;
+  };
+  return (
+    <div ref={root}>
+      {asked.value ? (
+        <DeleteQuestion onDelete={() => void jobs.remove(id)} onKeep={ask(false)} onLeave={ask(false)} />
+      ) : (
+        <IconButton icon="trash" label={texts.result.remove} onClick={ask(true)} />
+      )}
     </div>
   );
 }
