@@ -115,7 +115,8 @@ it('draws the workflow’s parameters, also those it has never heard of, and sub
   });
   expect(shown).toEqual([size?.width, size?.height]);
   // What is at its default again is not submitted.
-  await page.getByRole('button', { name: 'Reset Redraw strength' }).click();
+  await page.getByRole('button', { name: 'Reset Redraw strength' }).press('Enter');
+  await hasFocus(field);
   expect(await field.inputValue()).toBe('1');
   expect(opened.faults).toEqual([]);
 });

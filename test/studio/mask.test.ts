@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { SHIPPED_FOLDER } from '../support/comfyui/workflows.ts';
 import { startRig } from '../support/gateway.ts';
 import { noisyImage } from '../support/images.ts';
-import { type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
+import { hasFocus, type StudioPage, type StudioRig, startStudio } from '../support/studio.ts';
 
 const INPAINT = 'qwen-image-edit-plus-inpaint';
 /** A size that the workflow does not scale at 0.1 megapixels. */
@@ -273,7 +273,8 @@ it('is rejected where its workflow takes none, and the page offers one that does
   await page.getByRole('alert').filter({ hasText: INPAINT }).waitFor();
   await page.getByRole('button', { name: /^Use / }).click();
   expect(await page.getByLabel('Workflow').inputValue()).toBe(INPAINT);
-  await press('Remove the mask');
+  await page.getByRole('button', { name: 'Remove the mask' }).press('Enter');
+  await hasFocus(page.getByRole('button', { name: 'Paint what may change' }));
   await page.getByLabel('Workflow').selectOption(INPAINT);
   await page.getByText('This workflow changes only what you paint').waitFor();
 });

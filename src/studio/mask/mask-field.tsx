@@ -1,16 +1,20 @@
+import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { Button } from '../ui/button.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 
 /** Offers to paint a mask, and says what is amiss with it. Absent where no workflow takes one. */
 export function MaskField() {
   const { masks, parameters } = useStudio();
   const mask = masks.mask.value;
   const workflow = masks.workflow.value;
+  const root = useRef<HTMLDivElement>(null);
+  useNextFocus(root, () => root.current?.querySelector('button'));
   if (workflow === null) return null;
   const chosen = parameters.workflow.value;
   return (
-    <div class="mask-field">
+    <div class="mask-field" ref={root}>
       {masks.offered.value && (
         <div class="image-ways">
           <Button kind="quiet" icon="brush" onClick={masks.open}>

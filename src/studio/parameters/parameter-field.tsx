@@ -1,7 +1,9 @@
 import type { ComponentChildren } from 'preact';
+import { useRef } from 'preact/hooks';
 import { useStudio } from '../app/context.ts';
 import { texts } from '../texts.ts';
 import { IconButton } from '../ui/button.tsx';
+import { useNextFocus } from '../ui/focus.ts';
 import type { Parameter, Value } from './parameters.ts';
 
 /** The control of a parameter, drawn from what the gateway says about it. `children` are shown below the control. */
@@ -17,8 +19,10 @@ export function ParameterField({
   const own = parameters.values.value[name];
   const fault = parameters.faults.value[name];
   const id = `parameter-${name}`;
+  const field = useRef<HTMLDivElement>(null);
+  useNextFocus(field, () => document.getElementById(id));
   return (
-    <div class="field">
+    <div class="field" ref={field}>
       <div class="field-head">
         <label class="field-label" for={id}>
           {texts.parameters.nameOf(name)}
