@@ -8,7 +8,7 @@ import type { OpenAIOptions } from './context.ts';
 import { type Departures, RETURN_MS } from './departures.ts';
 import { DELETED, jobFault, type OpenAIFault, rejectAsOpenAI, sendFault } from './errors.ts';
 import { type Attendance, eventsOf } from './events.ts';
-import { follow, merge } from './follow.ts';
+import { followAll } from './follow.ts';
 import { factsOf, NO_USAGE, needsEncoding, type Result, resultOf, withBase64 } from './images.ts';
 import { encodingOf, type Parameters } from './parameters.ts';
 import { type Preference, preferenceOf } from './prefer.ts';
@@ -160,7 +160,7 @@ async function waitFor(
 ): Promise<Ended | null> {
   const caller = options.callerOf(request);
   const jobs: Job[] = [];
-  for await (const happening of merge(ids.map(id => follow(options, id, caller, 0, stop)))) {
+  for await (const happening of followAll(options, ids, caller, 0, stop)) {
     if (happening.kind === 'partial') continue;
     const { job } = happening;
     if (job === null) return { ok: false, fault: DELETED };

@@ -3,7 +3,7 @@ import type { Job } from '../../jobs/job.ts';
 import { ALIVE, orSilence } from '../event-stream.ts';
 import type { OpenAIOptions } from './context.ts';
 import { DELETED, errorOf, jobFault, type OpenAIFault } from './errors.ts';
-import { follow, type Happening, merge } from './follow.ts';
+import { followAll, type Happening } from './follow.ts';
 import { factsOf, NO_USAGE, previewAsBase64, resultOf, withBase64 } from './images.ts';
 import { encodingOf, type Parameters } from './parameters.ts';
 
@@ -30,7 +30,8 @@ export async function* eventsOf(
 ): AsyncGenerator<string, void> {
   const caller = options.callerOf(request);
   const { partial_images: partials } = parameters;
-  const happenings = merge(jobs.map(({ id }) => follow(options, id, caller, partials, stop)));
+  const ids = jobs.map(({ id }) => id);
+  const happenings = followAll(options, ids, caller, partials, stop);
   try {
     // A comment, so that the headers are sent at once.
     yield ': accepted\n\n';

@@ -12,7 +12,7 @@ export type Happening =
  * Follows a job to its end, with up to `partials` previews on the way, evenly over its steps. Ends without a word when
  * `stop` aborts.
  */
-export async function* follow(
+async function* follow(
   { services }: Pick<OpenAIOptions, 'services'>,
   id: string,
   caller: Caller,
@@ -55,9 +55,22 @@ function shareOf({ step, totalSteps, progress }: Job): number {
   return step !== null && totalSteps !== null && totalSteps > 0 ? step / totalSteps : progress / 100;
 }
 
-/** What several generators yield, as it comes. Ends them when it is left. */
-export async function* merge<T>(sources: readonly AsyncGenerator<T, void>[]): AsyncGenerator<T, void> {
-  const next = (source: AsyncGenerator<T, void>) => source.next().then(result => ({ source, result }));
+/**
+ * Follows several jobs, and tells of each as it comes. Ends without a word when `stop` aborts; when it is left, it does not
+ * wait until something happens to the others.
+ */
+export async function* followAll(
+  options: Pick<OpenAIOptions, 'services'>,
+  ids: readonly string[],
+  caller: Caller,
+  partials: number,
+  stop: AbortSignal,
+): AsyncGenerator<Happening, void> {
+  const left = new AbortController();
+  const until = AbortSignal.any([stop, left.signal]);
+  const sources = ids.map(id => follow(options, id, caller, partials, until));
+  const next = (source: AsyncGenerator<Happening, void>) =>
+    source.next().then(result => ({ source, result }));
   const pending = new Map(sources.map(source => [source, next(source)]));
   try {
     while (pending.size > 0) {
@@ -70,6 +83,8 @@ export async function* merge<T>(sources: readonly AsyncGenerator<T, void>[]): As
       yield result.value;
     }
   } finally {
-    await Promise.all(sources.map(source => source.return()));
+    // A generator's `return()` waits for the `next()` that is pending.
+    left.abort();
+    await Promise.allSettled([...pending.values(), ...sources.map(source => source.return())]);
   }
 }

@@ -183,7 +183,8 @@ describe('a form', () => {
 describe('an edit that its request waits for', () => {
   let slow: Rig;
   beforeAll(async () => {
-    slow = await startRig({ SANDBOX_STEP: '1s' });
+    // One lane, so that nothing happens to a job that waits.
+    slow = await startRig({ SANDBOX_STEP: '1s', LANES_PER_ENGINE: '1' });
   });
   afterAll(() => slow.close());
 
@@ -207,6 +208,11 @@ describe('an edit that its request waits for', () => {
     return Object.keys(Object(body.jobs))[0];
   }
 
+  async function statusOf(to: Rig, id: string | undefined): Promise<string | undefined> {
+    const { data } = await to.graphql<{ job: { status: string } }>(`{ job(id: "${id}") { status } }`);
+    return data?.job.status;
+  }
+
   it.each([
     // The delete cancels first, and the request may be told of that.
     ['deleted', 'DELETE', '', /^The edit was (deleted|canceled)/],
@@ -221,6 +227,31 @@ describe('an edit that its request waits for', () => {
       message: expect.stringMatching(message),
     });
   });
+
+  it.each<[string, Fields, number, RegExp]>([
+    ['JSON', [], 409, /^{"error":{"message":"The edit was canceled/],
+    ['events', [['stream', 'true']], 200, /event: error\ndata: .*"The edit was canceled/],
+  ])(
+    'that is one of several and canceled ends their response as %s, and the others are canceled while they wait',
+    async (_, more, ...end) => {
+      const first = await begin(slow, [], { prefer: 'respond-async' });
+      await first.sent;
+      await expect.poll(() => statusOf(slow, first.id)).toBe('PROCESSING');
+      const { sent, id } = await begin(slow, [['n', '2'], ...more]);
+      await (await fetch(`${slow.url}/jobs/${id}/cancel`, { method: 'POST' })).text();
+      const { answer, text } = await sent;
+      expect([answer.status, text]).toEqual([end[0], expect.stringMatching(end[1])]);
+      const ids = answer.headers.get('x-job-id')?.split(',') ?? [];
+      expect(ids).toEqual([expect.any(String), id]);
+      for (const one of ids) {
+        // Ends with the job.
+        await (await fetch(`${slow.url}/events/${one}`)).text();
+        expect(await statusOf(slow, one)).toBe('CANCELED');
+      }
+      expect(await statusOf(slow, first.id)).toBe('PROCESSING');
+      await (await fetch(`${slow.url}/jobs/${first.id}`, { method: 'DELETE' })).text();
+    },
+  );
 
   it('for as long as it prefers is answered by 202, and goes on', async () => {
     const { sent, id } = await begin(slow, [], { prefer: 'respond-async, wait=1' });
