@@ -142,7 +142,7 @@ export function firstIssue(error: z.ZodError): { field: string; message: string 
 
 /** A message behind the name of its field. Some messages about images are sentences; any other continues the name. */
 export function withField(field: string, message: string): string {
-  const separator = /(^|\.)image/.test(field) && !/^(takes|is) /.test(message) ? ': ' : ' ';
+  const separator = /(^|\.)(image|mask)/.test(field) && !/^(takes|is|changes) /.test(message) ? ': ' : ' ';
   return `${field}${separator}${message}`;
 }
 

@@ -51,9 +51,10 @@ export async function readForm(
       if (!taken.ok) {
         const { code, message } = taken.failure;
         const status = code === 'INPUT_TOO_LARGE' ? 413 : 400;
+        const place = name === 'mask' ? name : placeOf(fieldname, slot);
         return {
           ok: false,
-          fault: { status, message: withField(name, message), param: name, code: code.toLowerCase() },
+          fault: { status, message: withField(place, message), param: name, code: code.toLowerCase() },
         };
       }
       const { id, sha256 } = taken.upload;
@@ -70,6 +71,14 @@ export async function readForm(
   }
   if (images.length === 0) return invalid('image', 'takes 1 to 3 images, got none');
   return { ok: true, form: { texts, images, mask } };
+}
+
+/**
+ * What a message calls an image. The first is known to be one of several only if its name is that of a list: the form is
+ * not read further.
+ */
+function placeOf(fieldname: string, slot: number | undefined): string {
+  return slot === undefined || (slot === 1 && fieldname === 'image') ? 'image' : `image ${slot}`;
 }
 
 function invalid(param: string, message: string): FormResult {

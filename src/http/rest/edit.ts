@@ -37,7 +37,7 @@ export function editRoutes(app: FastifyInstance, options: RestOptions): void {
     }
     const scope = { signal: goneSignal(reply), traceparent: request.headers.traceparent };
     const outcome = await jobs.submit(edit, options.callerOf(request), scope);
-    if (!outcome.ok) return sendSubmitFailure(reply, outcome.failure);
+    if (!outcome.ok) return sendSubmitFailure(reply, outcome.failure, edit);
     const { job } = outcome;
     const { warnings = [] } = job.request;
     reply.header('location', `/status/${job.id}`);

@@ -1,25 +1,35 @@
 import type { FastifyReply } from 'fastify';
-import { withField } from '../../jobs/request.ts';
+import { type EditInput, withField } from '../../jobs/request.ts';
 import type { SubmitFailure } from '../../jobs/submit/outcome.ts';
 import { sendError } from '../errors.ts';
 
-/** Sends the response to a submit that failed. */
-export function sendSubmitFailure(reply: FastifyReply, failure: SubmitFailure): FastifyReply {
-  const { status, detail } = describeFailure(failure);
+/** Sends the response to a submit that failed; `edit` is the one that was submitted, unless there were several. */
+export function sendSubmitFailure(
+  reply: FastifyReply,
+  failure: SubmitFailure,
+  edit: EditInput | null = null,
+): FastifyReply {
+  const { status, detail } = describeFailure(failure, edit === null || imageCount(edit) > 1);
   const { retryAfterSeconds } = failure;
   if (retryAfterSeconds !== null) reply.header('retry-after', Math.ceil(retryAfterSeconds));
   return sendError(reply, status, detail);
 }
 
-/** The response to a submit that failed: its status and detail. */
-function describeFailure({ code, message, field }: SubmitFailure): { status: number; detail: string } {
+function imageCount({ images, mask = null }: EditInput): number {
+  return images.length + (mask === null ? 0 : 1);
+}
+
+/** The response to a submit that failed: its status and detail. That of one image is the one of the REST contract. */
+function describeFailure(
+  { code, message, field }: SubmitFailure,
+  hasMoreImages: boolean,
+): { status: number; detail: string } {
   switch (code) {
     case 'INPUT_UNREACHABLE':
     case 'INPUT_BLOCKED':
     case 'INPUT_TOO_LARGE':
     case 'INPUT_NOT_AN_IMAGE': {
-      // The message of a single edit is the one of the REST contract.
-      const reason = field?.startsWith('edits.') ? withField(restName(field), message) : message;
+      const reason = hasMoreImages && field !== null ? withField(restName(field), message) : message;
       return { status: 500, detail: `Failed to download file from URL: ${reason}` };
     }
     case 'INVALID_INPUT':

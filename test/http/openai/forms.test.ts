@@ -129,6 +129,40 @@ describe('a form', () => {
     expect(JSON.parse(text)).toMatchObject({ error: { type: 'invalid_request_error', ...error } });
   });
 
+  it.each<[string, (image: Blob, broken: Blob) => Fields, { param: string; message: RegExp }]>([
+    ['image', (_, broken) => [['image', broken]], { param: 'image', message: /^image: a PNG file / }],
+    [
+      'image 2',
+      (image, broken) => [
+        ['image', image],
+        ['image', broken],
+      ],
+      { param: 'image', message: /^image 2: a PNG file / },
+    ],
+    [
+      'image 1',
+      (image, broken) => [
+        ['image[]', broken],
+        ['image[]', image],
+      ],
+      { param: 'image', message: /^image 1: a PNG file / },
+    ],
+    [
+      'mask',
+      (image, broken) => [
+        ['image', image],
+        ['mask', broken],
+      ],
+      { param: 'mask', message: /^mask: a PNG file / },
+    ],
+  ])('with a broken file says that it is %s', async (_, fields, { param, message }) => {
+    const { answer, text } = await send([...fields(png, png.slice(0, -30, png.type)), PROMPT]);
+    expect([answer.status, JSON.parse(text).error]).toMatchObject([
+      400,
+      { param, code: 'input_not_an_image', message: expect.stringMatching(message) },
+    ]);
+  });
+
   it.each([
     ['JSON', 'application/json', '{"prompt": "x"}', 415],
     ['a form without a boundary', 'multipart/form-data', 'x', 400],

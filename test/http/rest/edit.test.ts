@@ -330,9 +330,22 @@ describe('POST /edit-image', () => {
     const { status, body } = await edit({ ...valid, [field]: gateway.images.url + path });
     expect(status).toBe(500);
     expect(Object.keys(body)).toEqual(['detail']);
-    expect(body.detail).toMatch(/^Failed to download file from URL: /);
+    // Which image it is has to be said only where there are several.
+    const place = field === 'image1_url' ? '' : `${field}: `;
+    expect(body.detail).toContain(`Failed to download file from URL: ${place}`);
     expect(body.detail).toMatch(reason);
     expect(await jobIds()).toEqual(before);
+  });
+
+  it('names the first of several images, and the mask, that cannot be fetched', async () => {
+    const missing = `${gateway.images.url}/missing.jpg`;
+    const detail = async (fields: object) => (await edit({ ...valid, ...fields })).body.detail;
+    expect(await detail({ image1_url: missing, image2_url: valid.image1_url })).toBe(
+      'Failed to download file from URL: image1_url: the server answered 404',
+    );
+    expect(await detail({ mask_url: missing })).toBe(
+      'Failed to download file from URL: mask_url: the server answered 404',
+    );
   });
 
   it.each([

@@ -36,7 +36,9 @@ export const EDIT_PATHS: ZodOpenApiPathsObject = {
           ...error('The queue is full, a limit of the caller is reached, or too many requests were sent.'),
           headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer' } } },
         },
-        '500': error('`Failed to download file from URL: <reason>`, or an internal error.'),
+        '500': error(
+          '`Failed to download file from URL: <reason>`, with several images `<field>: <reason>`, or an internal error.',
+        ),
       },
     },
   },
