@@ -107,7 +107,7 @@ function forwardedBy({ headers }: IncomingMessage): ForwardedParts {
   // A proxy that writes the older headers may pass on what a client put in this one.
   if (proto !== undefined || host !== undefined) return { proto, host, prefix };
   const pairs = (last('forwarded') ?? '').split(';').map(pair => {
-    const [, name = '', value = ''] = /^\s*(\w+)="?([^"]*)"?\s*$/.exec(pair) ?? [];
+    const [, name = '', value = ''] = /^(\w+)="?([^"]*)"?$/.exec(pair.trim()) ?? [];
     return [name.toLowerCase(), value] as const;
   });
   const found = new Map(pairs);

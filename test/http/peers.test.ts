@@ -124,6 +124,7 @@ describe('TRUST_PROXY', () => {
       { forwarded: 'host=evil.example, For="[2001:db8::1]"; Host="app.example:8443"' },
       'http://app.example:8443',
     ],
+    [{ forwarded: 'for=192.0.2.1; proto="https" ;\thost=app.example ; by=x' }, 'https://app.example'],
     [{ forwarded: 'host=evil.example/path;proto=https' }, 'https://us.example:8189'],
     [{ forwarded: ';;=;host' }, 'http://us.example:8189'],
     // A proxy that writes the older headers may pass on a client's Forwarded.
@@ -140,6 +141,15 @@ describe('TRUST_PROXY', () => {
     expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin });
     peers = peersOf('127.0.0.9');
     expect(await askFrom(PROXY, url, headers)).toMatchObject({ origin: 'http://us.example:8189' });
+  });
+
+  it.each([
+    ['before a quote', `by=${' '.repeat(12_000)}"x;host=app.example;proto=https`],
+    ['behind a quote', `by="x"${' '.repeat(12_000)}y;host=app.example;proto=https`],
+    ['around the pairs', `by=x${' '.repeat(6_000)};${' '.repeat(6_000)}host=app.example;proto=https`],
+  ])('takes a Forwarded with thousands of spaces %s', async (_, forwarded) => {
+    peers = peersOf(PROXY);
+    expect(await askFrom(PROXY, url, { forwarded })).toMatchObject({ origin: 'https://app.example' });
   });
 
   it.each([
