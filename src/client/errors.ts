@@ -1,7 +1,7 @@
 /**
  * The fields of a failure by its kind. `unreachable`: there was no response, or the retries of a broken connection failed.
  * `refused`: the gateway, or a proxy in front of it, rejected the request. `operation`: the operation itself is at fault.
- * `not-found`: the job is unknown, deleted, or another caller's. `closed`: the client was closed.
+ * `not-found`: the job or batch is unknown, deleted, or another caller's. `closed`: the client was closed.
  */
 interface Facts {
   readonly unreachable: Known<null, true>;
@@ -72,7 +72,7 @@ export function refused(
   return new GatewayError('refused', message, { status, code, retryable }, cause);
 }
 
-/** The job is unknown or was deleted. */
+/** The job or batch is unknown or was deleted. */
 export function notFound(
   message: string,
   { status = null, code = null }: { readonly status?: number | null; readonly code?: string | null } = {},
@@ -160,11 +160,13 @@ const RETRYABLE_CODES = new Set([
   'UNAVAILABLE',
 ]);
 
+const NOT_FOUND_CODES = new Set(['JOB_NOT_FOUND', 'BATCH_NOT_FOUND']);
+
 /** The error for the `errors` of a GraphQL response; `status` is its HTTP status, if any. */
 export function errorOf(errors: unknown, status: number | null = null): GatewayError {
   const { message: reason, code } = reasonOfErrors(errors);
   const message = reason ?? 'The response has neither data nor errors';
-  if (code === 'JOB_NOT_FOUND') return notFound(message, { status, code });
+  if (code !== null && NOT_FOUND_CODES.has(code)) return notFound(message, { status, code });
   const retryable = code !== null && RETRYABLE_CODES.has(code);
   if (retryable || (code !== null && REFUSED_CODES.has(code))) {
     return new GatewayError('refused', message, { status, code, retryable });

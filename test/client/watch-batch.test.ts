@@ -66,7 +66,11 @@ describe('editMany', () => {
     expect(result).toMatchObject({ __typename: 'EditInvalidInput', field: 'edits.1.cfg' });
     expect(await client.batch('unknown')).toBeNull();
     expect(await client.batchJobs('unknown')).toBeNull();
-    await expect(client.watchBatch('unknown').next()).rejects.toMatchObject({ code: 'BATCH_NOT_FOUND' });
+    await expect(client.watchBatch('unknown').next()).rejects.toMatchObject({
+      kind: 'not-found',
+      code: 'BATCH_NOT_FOUND',
+      retryable: false,
+    });
   });
 
   it('cancels a batch and retries what failed', async () => {
