@@ -130,9 +130,12 @@ function useOperations(operations: Operations, callbacks: Callbacks | null): Plu
       const live = isAsyncIterable(result);
       // A single result is sent as such to a client that accepts one.
       if (!live && resultType(acceptOf(request)) !== null) return;
+      const stream = acceptedStream(request);
       // Yoga's own parts of multipart/mixed are those of incremental delivery.
-      if (acceptedStream(request) === 'multipart/mixed') setResultProcessor(multipart, MULTIPART_TYPE);
+      if (stream === 'multipart/mixed') setResultProcessor(multipart, MULTIPART_TYPE);
       else if (live) setResultProcessor(getSSEProcessor(), 'text/event-stream');
+      // An error of the request: Yoga would leave out what it is.
+      else if (stream === null) setResultProcessor(processRegularResult, 'application/json');
     },
   };
 }
@@ -166,8 +169,9 @@ async function streamOf(
   return stream;
 }
 
+/** Undefined also where it is empty, as in Yoga. */
 function acceptOf({ headers }: Request): string | undefined {
-  return headers.get('accept') ?? undefined;
+  return headers.get('accept') || undefined;
 }
 
 function acceptedStream(request: Request): StreamType | null {
@@ -181,21 +185,32 @@ function wantsCallbacks(request: Request): boolean {
 
 /** Rejects what the request's method or `Accept` header cannot carry. */
 function restrict(prepared: Operation | Rejected, request: Request): Operation | Rejected {
-  if (isRejected(prepared)) return prepared;
   const { method } = request;
   const { kind, name } = prepared;
+  const accept = acceptOf(request);
+  if (kind !== 'subscription' && resultType(accept) === null && streamType(accept) === null) {
+    return notAcceptable(prepared, SEND_RESULT_TYPE);
+  }
+  if (isRejected(prepared)) return prepared;
   if (kind === 'mutation' && method === 'GET') {
     const extensions = { code: 'BAD_REQUEST', http: { status: 405, headers: { Allow: 'POST' } } };
     const message = 'Can only perform a mutation operation from a POST request.';
     return { kind, name, errors: [new GraphQLError(message, { extensions })] };
   }
   if (kind === 'subscription' && acceptedStream(request) === null) {
-    const message =
-      'A subscription over HTTP is answered with a stream: send Accept: text/event-stream, or multipart/mixed;subscriptionSpec=1.0';
-    const extensions = { code: NOT_ACCEPTABLE, http: { status: 406 } };
-    return { kind, name, errors: [new GraphQLError(message, { extensions })] };
+    return notAcceptable(prepared, SEND_STREAM_TYPE);
   }
   return prepared;
+}
+
+const SEND_RESULT_TYPE =
+  'A result is answered with JSON: send Accept: application/graphql-response+json, or application/json';
+const SEND_STREAM_TYPE =
+  'A subscription over HTTP is answered with a stream: send Accept: text/event-stream, or multipart/mixed;subscriptionSpec=1.0';
+
+function notAcceptable({ kind, name }: Operation | Rejected, message: string): Rejected {
+  const extensions = { code: NOT_ACCEPTABLE, http: { status: 406 } };
+  return { kind, name, errors: [new GraphQLError(message, { extensions })] };
 }
 
 const NOT_ACCEPTABLE = 'NOT_ACCEPTABLE';

@@ -239,3 +239,54 @@ describe('a mistake in a subscription', () => {
     });
   });
 });
+
+describe('an Accept header without a type that results have', () => {
+  const jobs = async (): Promise<unknown> =>
+    (await (await post('{ jobs { nodes { id } } }', {}, 'application/json')).json()).data;
+
+  it.each([
+    ['a query', '{ __typename }', 'image/png'],
+    ['a mutation, which is not executed', 'mutation { editImage(input: {}) { __typename } }', 'text/html'],
+    ['a document with an error', '{ none }', 'application/json;charset=latin1'],
+    ['parts of another kind', '{ __typename }', 'multipart/mixed'],
+  ])('is an error that names them, for %s', async (_, query, accept) => {
+    const before = await jobs();
+    const input = literal(inputOf({}));
+    const response = await post(query.replace('input: {}', `input: ${input}`), {}, accept);
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      406,
+      'application/json; charset=utf-8',
+    ]);
+    expect(answerSchema.parse(await response.json())).toEqual({
+      errors: [
+        {
+          message:
+            'A result is answered with JSON: send Accept: application/graphql-response+json, or application/json',
+          extensions: { code: 'NOT_ACCEPTABLE' },
+        },
+      ],
+    });
+    expect(await jobs()).toEqual(before);
+  });
+
+  it.each(['image/png', 'multipart/mixed'])(
+    'does not keep an error of the request from its client: %s',
+    async accept => {
+      const response = await fetch(`${rig.url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept },
+        body: '{',
+      });
+      expect(response.status).toBe(400);
+      expect(answerSchema.parse(await response.json())).toMatchObject({ errors: [{}] });
+    },
+  );
+
+  it.each(['', 'text/event-stream', 'text/*', 'image/png, */*'])('is not %j', async accept => {
+    const response = await post('{ __typename }', {}, accept);
+    expect([response.status, await response.text()]).toEqual([
+      200,
+      expect.stringContaining('{"data":{"__typename":"Query"}}'),
+    ]);
+  });
+});
