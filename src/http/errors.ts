@@ -1,6 +1,7 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { FastifyError, FastifyReply } from 'fastify';
+import { sizeInWords } from '../sizes.ts';
 
 /** Headers that describe a file. An error that follows them would be taken for that file. */
 const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-modified', 'accept-ranges'];
@@ -9,6 +10,16 @@ const FILE_HEADERS = ['content-disposition', 'content-length', 'etag', 'last-mod
 export function sendError(reply: FastifyReply, status: number, detail: string): FastifyReply {
   for (const name of FILE_HEADERS) reply.removeHeader(name);
   return reply.code(status).type('application/json; charset=utf-8').send({ detail });
+}
+
+/** What to say of a body of more than `limit` bytes, with its own size where its headers announce one. */
+export function bodyTooLarge(limit: number, headers: IncomingHttpHeaders = {}): string {
+  const length = Number(headers['content-length'] ?? 0);
+  const [most, got] = [sizeInWords(limit), sizeInWords(length)];
+  if (length <= limit) return `The body takes at most ${most}`;
+  return most === got
+    ? `The body takes at most ${most} (${limit} bytes), got ${length} bytes`
+    : `The body takes at most ${most}, got ${got}`;
 }
 
 /** 404 for a job that does not exist or belongs to another caller. */

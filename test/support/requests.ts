@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { type IncomingMessage, request } from 'node:http';
+import { json } from 'node:stream/consumers';
 import { z } from 'zod';
 
 /** Keys of three callers, of which olga is an operator, and `API_KEYS` with all three. */
@@ -117,3 +119,41 @@ export async function submitByGraphQL(
   if (!parsed.success) throw new Error(`the submit was answered ${JSON.stringify(answer)}`);
   return parsed.data.editImage.id;
 }
+
+/** Posts a body of 3 GB as JSON until there is an answer: `sent` are the bytes until then. Resolves when the connection is closed. */
+export async function postTooMuch(url: string, headers: Record<string, string>) {
+  const upload = request(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+  });
+  let stopped = false;
+  let sent = 0;
+  const closed = new Promise<void>(resolve => upload.once('close', resolve));
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    upload.once('response', resolve);
+    // The gateway closes the connection while this still writes, which is an error that follows the answer.
+    upload.on('error', reject);
+  });
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  const pump = (): void => {
+    while (!stopped && sent < TOO_MUCH) {
+      sent += chunk.length;
+      if (!upload.write(chunk)) {
+        upload.once('drain', pump);
+        return;
+      }
+    }
+  };
+  upload.once('socket', pump);
+  const response = await answered;
+  stopped = true;
+  const body = await json(response);
+  upload.destroy();
+  await closed;
+  return { status: response.statusCode, connection: response.headers.connection, body, sent };
+}
+
+const TOO_MUCH = 3 * 1024 ** 3;
+
+/** What announces the length of the body of `postTooMuch`. */
+export const ANNOUNCED = { 'content-length': String(TOO_MUCH) };

@@ -18,6 +18,9 @@ import { imagesIn } from './image-variables.ts';
 /** Of a request. A data URI is a third longer than its image, and a request may have three. */
 export const MAX_BODY_BYTES = 64 * 1024 * 1024;
 
+/** `extensions.code` of the error of a larger one, as in Yoga. */
+export const TOO_LARGE = 'REQUEST_ENTITY_TOO_LARGE';
+
 const JSON_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 
 const HEADERS: Readonly<Record<ResultType, readonly string[]>> = {

@@ -6,6 +6,7 @@ import type { Operations, Source } from '../../operations/operations.ts';
 import type { Callers, Known } from '../access/identity.ts';
 import { rejectAsGraphQL } from '../access/rejections.ts';
 import { type Direct, sendDirect } from '../direct.ts';
+import { bodyTooLarge } from '../errors.ts';
 import { EVENT_FORMAT, type StreamFormat, untilEnding } from '../farewell.ts';
 import { PAGE_HEADERS, varyBy } from '../headers.ts';
 import { mayBeForged } from '../limits/cross-site.ts';
@@ -14,7 +15,7 @@ import { BUILD_COMMAND } from '../pages.ts';
 import { resultType } from './accept.ts';
 import { type GetGraphiql, GRAPHQL_PATH, type Graphiql, wantsPage } from './graphiql.ts';
 import { MULTIPART_FORMAT, MULTIPART_TYPE } from './multipart.ts';
-import { answerPost, bodyOf, isPlainPost, readBody } from './post.ts';
+import { answerPost, bodyOf, isPlainPost, MAX_BODY_BYTES, readBody, TOO_LARGE } from './post.ts';
 import type { LazyYoga } from './yoga-loader.ts';
 
 export interface RouteOptions {
@@ -111,6 +112,14 @@ export function graphqlRoutes(options: RouteOptions): FastifyPluginAsync {
         }
         if (request.method === 'OPTIONS') return reply.code(204).header('allow', 'GET, POST, OPTIONS').send();
         if (mayBeForged(request.method, request.headers)) return rejectAsGraphQL(request, reply, FORGED);
+        if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) {
+          return rejectAsGraphQL(request, reply, {
+            status: 413,
+            code: TOO_LARGE,
+            message: bodyTooLarge(MAX_BODY_BYTES, request.headers),
+            headers: { connection: 'close' },
+          });
+        }
         const known = callers.of(request.raw);
         const client = clientOf(request.raw, known, request.id, goneSignal(reply));
         const answer = await (await yoga.door()).handleNodeRequestAndResponse(request, reply, {

@@ -21,10 +21,11 @@ import {
   type Source,
   type Subscribed,
 } from '../../operations/operations.ts';
+import { bodyTooLarge } from '../errors.ts';
 import { acceptsCallbacks, resultType, type StreamType, streamType } from './accept.ts';
 import { GRAPHQL_PATH } from './graphiql.ts';
 import { MULTIPART_HEARTBEAT_MS, MULTIPART_TYPE, multipartProcessor } from './multipart.ts';
-import { MAX_BODY_BYTES } from './post.ts';
+import { MAX_BODY_BYTES, TOO_LARGE } from './post.ts';
 
 /** What Yoga is given with each request. */
 export interface YogaContext {
@@ -54,7 +55,7 @@ export function createYogaDoor({ operations, callbacks, mask, log }: YogaOptions
     graphqlEndpoint: GRAPHQL_PATH,
     logging: toYogaLogger(log),
     // Errors of the HTTP request; those of operations are masked already.
-    maskedErrors: { maskError: error => mask(error) },
+    maskedErrors: { maskError: error => mask(isTooLarge(error) ? withLimit(error) : error) },
     plugins: [useOperations(operations, callbacks)],
     parserAndValidationCache: false,
     cors: false,
@@ -68,6 +69,15 @@ export function createYogaDoor({ operations, callbacks, mask, log }: YogaOptions
     disposeOnProcessTerminate: false,
     maxRequestBodySize: MAX_BODY_BYTES,
   });
+}
+
+/** Whether an error is Yoga's about a body that did not announce its length: the route rejects others. */
+function isTooLarge(error: unknown): error is GraphQLError {
+  return error instanceof GraphQLError && error.extensions.code === TOO_LARGE;
+}
+
+function withLimit({ extensions }: GraphQLError): GraphQLError {
+  return new GraphQLError(bodyTooLarge(MAX_BODY_BYTES), { extensions });
 }
 
 export type YogaDoor = ReturnType<typeof createYogaDoor>;

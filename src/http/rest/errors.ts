@@ -2,8 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../log.ts';
 import { STORE_UNAVAILABLE, storeRetryAfter } from '../../operations/store-unavailable.ts';
-import { sizeInWords } from '../../sizes.ts';
-import { sendError } from '../errors.ts';
+import { bodyTooLarge, sendError } from '../errors.ts';
 
 /** What the caller of a request that failed gets to know. */
 export interface Fault {
@@ -21,7 +20,7 @@ export function errorHandler(maxBodyBytes: number, log: Log) {
         return sendError(
           reply,
           413,
-          `The body takes at most ${sizeInWords(request.routeOptions.bodyLimit ?? maxBodyBytes)}`,
+          bodyTooLarge(request.routeOptions.bodyLimit ?? maxBodyBytes, request.headers),
         );
       case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
         return sendError(reply, 415, unsupportedType(request.headers['content-type']));

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readPersisted, SHIPPED_DOCUMENTS } from '../../../src/operations/persisted-manifest.ts';
 import { ask, askBothWays, json, OFTEN, type Post, post } from '../../support/both-ways.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
-import { API_KEYS, as, KEYS } from '../../support/requests.ts';
+import { ANNOUNCED, API_KEYS, as, KEYS, postTooMuch } from '../../support/requests.ts';
 import { openSocket } from '../../support/sockets.ts';
 
 let rig: Rig;
@@ -292,5 +292,19 @@ describe('a query that is answered directly', () => {
     await sent;
     socket.destroy();
     expect((await post(rig.url, ask('{ __typename }'))).seen.status).toBe(200);
+  });
+});
+
+describe('a body that is too large', () => {
+  it.each([
+    ['announced', ANNOUNCED, 'The body takes at most 64 MiB, got 3 GiB'],
+    ['sent in chunks', {}, 'The body takes at most 64 MiB'],
+  ])('is answered with the limit before its end: %s', async (_, length, message) => {
+    const { status, body, sent } = await postTooMuch(`${rig.url}/graphql`, length);
+    expect([status, body]).toEqual([
+      413,
+      { errors: [{ message, extensions: { code: 'REQUEST_ENTITY_TOO_LARGE' } }] },
+    ]);
+    expect(sent).toBeLessThan(200 * 1024 ** 2);
   });
 });

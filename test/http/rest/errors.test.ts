@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
@@ -7,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import type { Ledger } from '../../../src/jobs/ports.ts';
 import { startImageServer } from '../../support/image-server.ts';
-import { fetchJson, postJson } from '../../support/requests.ts';
+import { ANNOUNCED, fetchJson, postJson, postTooMuch } from '../../support/requests.ts';
 import { type Face, startFace } from '../../support/rest-face.ts';
 
 const ID = '6f1f5a0e-6d0c-4a52-9d7b-0d6f3a0a4b11';
@@ -147,42 +145,22 @@ describe('errors', () => {
   });
 
   it.each([
-    ['announced', { 'content-length': String(3 * 1024 ** 3) }],
-    ['sent in chunks', {}],
-  ])('are 413 for a body of 3 GB, %s, which is not held in memory', async (_, length) => {
+    ['announced', ANNOUNCED, 'The body takes at most 1 MiB, got 3 GiB'],
+    ['sent in chunks', {}, 'The body takes at most 1 MiB'],
+  ])('are 413 for a body of 3 GB, %s, which is not held in memory', async (_, length, detail) => {
     const before = process.memoryUsage.rss();
-    const upload = request(`${face.url}/edit-image`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...length },
-    });
-    let stopped = false;
-    let sent = 0;
-    // The gateway closes the connection while this still writes.
-    upload.on('error', () => {});
-    const answered = once(upload, 'response');
-    const closed = once(upload, 'close');
-    const chunk = Buffer.alloc(64 * 1024, 'x');
-    const pump = (): void => {
-      while (!stopped && sent < 3 * 1024 ** 3) {
-        sent += chunk.length;
-        if (!upload.write(chunk)) {
-          upload.once('drain', pump);
-          return;
-        }
-      }
-    };
-    upload.once('socket', pump);
-    const [response] = await answered;
-    stopped = true;
-    expect(response.statusCode).toBe(413);
-    expect(response.headers.connection).toBe('close');
-    expect(JSON.parse(await text(response))).toEqual({
-      detail: 'The body takes at most 1 MiB',
-    });
-    upload.destroy();
-    await closed;
+    const { sent, ...answer } = await postTooMuch(`${face.url}/edit-image`, length);
+    expect(answer).toEqual({ status: 413, connection: 'close', body: { detail } });
     expect(sent).toBeLessThan(100 * 1024 ** 2);
     expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 1024 ** 2);
+  });
+
+  it('tell a body that is a little too large by its bytes', async () => {
+    const body = JSON.stringify({ prompt: 'x'.repeat(1024 ** 2 - 12) });
+    expect(await postJson(`${face.url}/edit-image`, body)).toMatchObject({
+      status: 413,
+      body: { detail: 'The body takes at most 1 MiB (1048576 bytes), got 1048577 bytes' },
+    });
   });
 });
 
