@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { show } from '../workflows/messages.ts';
 import type { Labels } from './job.ts';
-import { takes } from './request.ts';
+import { isNotBlank, takes } from './request.ts';
 
 const LABEL_MAX = 200;
 const ENTRIES_MAX = 16;
@@ -27,8 +27,9 @@ const entry = z.object({ key: z.string().regex(KEY, takes(KEY_RULE)), value });
 export const labelFields = {
   label: z
     .string(takes(LABEL_RULE))
-    .trim()
     .min(1, takes(LABEL_RULE))
+    .refine(isNotBlank, takes(LABEL_RULE))
+    .trim()
     .max(LABEL_MAX, takes(LABEL_RULE))
     .regex(ONE_LINE, takes(LABEL_RULE)),
   /** An object, as in JSON. A fault of a key is one of the whole object: the key may be too long for a field's path. */

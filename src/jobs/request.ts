@@ -23,6 +23,11 @@ export function takes(what: string): { error: (issue: { input?: unknown }) => st
   return { error: issue => `takes ${what}, got ${show(issue.input)}` };
 }
 
+/** To be checked before a text is trimmed, so that the message quotes what came. */
+export function isNotBlank(text: string): boolean {
+  return text.trim() !== '';
+}
+
 function numberFrom(minimum: number, maximum: number) {
   const rule = takes(`a number from ${minimum} to ${maximum}`);
   return z.number(rule).min(minimum, rule).max(maximum, rule);
@@ -72,8 +77,9 @@ export const RANGES = { steps: [1, 100], cfg: [1, 20], megapixels: [0.1, 4] } as
 export const editFields = {
   prompt: z
     .string(takes('a text'))
-    .trim()
     .min(1, takes('a text that is not empty'))
+    .refine(isNotBlank, takes('a text that is not empty'))
+    .trim()
     .max(PROMPT_MAX, takes(`a text of at most ${PROMPT_MAX} characters`)),
   negativePrompt: z
     .string(takes('a text'))

@@ -70,6 +70,7 @@ describe('label and metadata over REST', () => {
   const many = Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`k${n}`, 'v']));
   it.each([
     [{ label: '' }, 'label takes one line of 1 to 200 characters, got ""'],
+    [{ label: '   ' }, 'label takes one line of 1 to 200 characters, got "   "'],
     [{ label: 'two\nlines' }, 'label takes one line of 1 to 200 characters, got "two\\nlines"'],
     [{ label: 'two\u2028lines' }, /^label takes one line of 1 to 200 characters/],
     [{ label: 'x'.repeat(201) }, /^label takes one line of 1 to 200 characters, got "x+…$/],
