@@ -81,7 +81,7 @@ export function answerUnknown(request: FastifyRequest, reply: FastifyReply): Fas
 /** Why a submit failed. */
 export function submitFault({ code, message, field, retryAfterSeconds }: SubmitFailure): OpenAIFault {
   const param = field === null ? null : paramOf(field);
-  const text = param === null ? message : withField(field === 'megapixels' ? IN_MEGAPIXELS : param, message);
+  const text = param === null ? message : withField(param, message);
   const fault = { message: text, param, code: code.toLowerCase(), retryAfterSeconds };
   switch (code) {
     case 'WORKFLOW_INVALID':
@@ -135,8 +135,6 @@ export function submitFault({ code, message, field, retryAfterSeconds }: SubmitF
       return code satisfies never;
   }
 }
-
-const IN_MEGAPIXELS = 'size in megapixels';
 
 /** The name that a field of the domain has here. */
 function paramOf(field: string): string {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ImageMimeType } from '../../images/formats.ts';
 import { editFields, firstIssue, takes } from '../../jobs/request.ts';
 import { PIXELS_PER_MEGAPIXEL } from '../../workflows/bind/size.ts';
+import type { Workflow } from '../../workflows/workflow.ts';
 import { asNumber } from '../rest/contract/numbers.ts';
 import type { OpenAIFault } from './errors.ts';
 
@@ -86,6 +87,19 @@ export function megapixelsOf(size: string): number | null {
   if (size === 'auto') return null;
   const [width = 0, height = 0] = size.split('x').map(Number);
   return (width * height) / PIXELS_PER_MEGAPIXEL;
+}
+
+/** Why a workflow does not take a size; null: it does, or has no sizes to choose from. */
+export function sizeFault(size: string, { name, manifest }: Workflow): OpenAIFault | null {
+  const rule = manifest.parameters.megapixels;
+  const megapixels = megapixelsOf(size);
+  if (rule === undefined || megapixels === null) return null;
+  const { minimum, maximum } = rule;
+  if (megapixels >= minimum && megapixels <= maximum) return null;
+  const smallest = Math.ceil(Math.sqrt(minimum * PIXELS_PER_MEGAPIXEL));
+  const largest = Math.floor(Math.sqrt(maximum * PIXELS_PER_MEGAPIXEL));
+  const message = `size takes an area from ${smallest}x${smallest} to ${largest}x${largest} (${minimum} to ${maximum} megapixels) in the workflow ${name}, got ${size}`;
+  return { status: 400, message, param: 'size', code: 'invalid_input' };
 }
 
 /** How an image is sent. */

@@ -7,7 +7,7 @@ import type { OpenAIOptions } from './context.ts';
 import { type OpenAIFault, submitFault } from './errors.ts';
 import { type Form, readForm } from './form.ts';
 import { chooseModel } from './models.ts';
-import { megapixelsOf, PARAMETERS, type Parameters, readParameters } from './parameters.ts';
+import { megapixelsOf, PARAMETERS, type Parameters, readParameters, sizeFault } from './parameters.ts';
 
 export type Submitted =
   | { ok: true; jobs: readonly Job[]; parameters: Parameters; hasKey: boolean }
@@ -61,7 +61,11 @@ function inputOf(
     const fault = { status: 404, message: model.message, param: 'model', code: 'model_not_found' };
     return { ok: false, fault };
   }
-  const { user } = parameters;
+  const { user, size } = parameters;
+  // Without a workflow the submit is rejected.
+  const chosen = options.services.workflows.choose(model.workflow, mask !== null);
+  const fault = chosen.ok ? sizeFault(size, chosen.workflow) : null;
+  if (fault !== null) return { ok: false, fault };
   return {
     ok: true,
     value: {
@@ -72,7 +76,7 @@ function inputOf(
       seed: parameters.seed ?? null,
       steps: parameters.steps ?? null,
       cfg: parameters.cfg ?? null,
-      megapixels: megapixelsOf(parameters.size),
+      megapixels: megapixelsOf(size),
       workflow: model.workflow,
       priority: 'NORMAL',
       parameters: {},

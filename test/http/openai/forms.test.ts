@@ -123,6 +123,21 @@ describe('a form', () => {
       image => [['image', image], PROMPT, ['seed', 'x']],
       { param: 'seed', code: 'invalid_value' },
     ],
+    [
+      'with a size that is too small',
+      image => [['image', image], PROMPT, ['size', '5x5']],
+      {
+        param: 'size',
+        code: 'invalid_input',
+        message:
+          'size takes an area from 324x324 to 2048x2048 (0.1 to 4 megapixels) in the workflow qwen-image-edit-plus, got 5x5',
+      },
+    ],
+    [
+      'with a size that is too large',
+      image => [['image', image], PROMPT, ['size', '2049x2048']],
+      { param: 'size', message: expect.stringMatching(/ got 2049x2048$/) },
+    ],
   ])('%s is an error that names the field', async (_, fields, error) => {
     const { answer, text } = await send(fields(png));
     expect(answer.status).toBe(400);
