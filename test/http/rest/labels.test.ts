@@ -43,7 +43,8 @@ describe('label and metadata over REST', () => {
   });
 
   it.each([
-    ['metadata=x', 'metadata takes an object of texts, got "x"'],
+    ['metadata=x', 'metadata takes the form metadata.<key>=<value> in a query, got "x"'],
+    ['metadata=x&metadata=y', 'metadata takes the form metadata.<key>=<value> in a query, got ["x","y"]'],
     ['metadata.=x', /^metadata takes keys of .* got ""$/],
     ['metadata.n=1&metadata.n=2', 'metadata.n takes a text of at most 512 characters, got ["1","2"]'],
     ['metadata.__proto__=x', /^metadata takes keys of .* got "__proto__"$/],

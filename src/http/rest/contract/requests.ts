@@ -229,6 +229,13 @@ export const LIST_LIMIT = 1000;
 const statusRule = takes(`one or several of ${REST_STATUSES.join(', ')}, separated by commas`);
 const cursorRule = takes('the `after` of the Link header of a page');
 
+const metadataRule = takes('the form metadata.<key>=<value> in a query');
+
+/** Whether the entries came as parameters of their own. */
+function isEntries(given: unknown): boolean {
+  return typeof given === 'object' && !Array.isArray(given);
+}
+
 /** The query of GET `/jobs`. */
 export const jobsQuery = z.object({
   limit: queryInteger(1, LIST_LIMIT, `How many jobs, newest first. Default: ${LIST_LIMIT}.`),
@@ -257,12 +264,17 @@ export const jobsQuery = z.object({
       override: { type: 'string' },
     }),
   label: labelFields.label.optional().meta({ description: 'Only jobs with this label.' }),
-  metadata: labelFields.metadata.optional().meta({
-    param: { style: 'form', explode: true },
-    description:
-      'Only jobs with all of these entries, each as a parameter of its own: `metadata.order=4711`.',
-    override: METADATA_QUERY,
-  }),
+  metadata: z
+    .unknown()
+    .refine(isEntries, metadataRule)
+    .pipe(labelFields.metadata)
+    .optional()
+    .meta({
+      param: { style: 'form', explode: true },
+      description:
+        'Only jobs with all of these entries, each as a parameter of its own: `metadata.order=4711`.',
+      override: METADATA_QUERY,
+    }),
 });
 
 /** The query of GET `/download/{job_id}`. */
