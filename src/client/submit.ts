@@ -12,10 +12,11 @@ import type { RetryOptions } from './options.ts';
 import type { EditManyResult, EditResult } from './results.ts';
 import { persist } from './retry.ts';
 
-/** The input of an edit; images and the mask may also be URLs or bytes. */
-export type EditInput = Omit<EditImageInput, 'images' | 'mask'> & {
+/** The input of an edit; images and the mask may also be URLs or bytes, and the seed a bigint. */
+export type EditInput = Omit<EditImageInput, 'images' | 'mask' | 'seed'> & {
   readonly images: readonly ImageInput[];
   readonly mask?: ImageInput | null;
+  readonly seed?: EditImageInput['seed'] | bigint;
 };
 
 /** Edits that are submitted together. `variations` makes several jobs of an edit. */
@@ -93,6 +94,7 @@ export function createSubmitter({ connection, patience, untilClosed }: Submitter
       sent.set(image, source);
       return source;
     };
+    assertList('edits', input.edits);
     const edits: EditImageInput[] = [];
     for (let from = 0; from < input.edits.length; from += UPLOADS_AT_ONCE) {
       given?.signal?.throwIfAborted();
@@ -109,14 +111,27 @@ export function createSubmitter({ connection, patience, untilClosed }: Submitter
 
 /** The edit with its images and mask as the schema takes them. */
 async function withSources(
-  { mask: painted, ...input }: EditInput,
+  { mask: painted, seed, ...input }: EditInput,
   toSource: (image: ImageInput) => Promise<EditImageSource>,
 ): Promise<EditImageInput> {
+  assertList('images', input.images);
   const [mask, ...images] = await Promise.all([
     painted == null ? undefined : toSource(painted),
     ...input.images.map(toSource),
   ]);
-  return { ...input, images, ...(mask === undefined ? {} : { mask }) };
+  return {
+    ...input,
+    images,
+    ...(mask === undefined ? {} : { mask }),
+    // JSON has no bigint.
+    ...(seed === undefined ? {} : { seed: typeof seed === 'bigint' ? String(seed) : seed }),
+  };
+}
+
+/** For callers whose types are not checked. */
+function assertList(name: string, given: unknown): void {
+  if (!Array.isArray(given))
+    throw new TypeError(`${name} takes a list, got ${given === null ? 'null' : typeof given}`);
 }
 
 /** Browsers have `crypto.randomUUID` only in secure contexts. */

@@ -85,6 +85,15 @@ describe.each<TransportName>(['websocket', 'sse'])('the main job over %s', trans
     expect((await sharp(Buffer.concat(chunks)).metadata()).format).toBe('webp');
   });
 
+  it('accepts every form of a seed, and loses no digit of a bigint', async () => {
+    const seeds = [];
+    for (const seed of [18446744073709551615n, '7', 5, 5n]) {
+      const id = await start(client, { seed, steps: 1 });
+      seeds.push((await client.request(id))?.seed);
+    }
+    expect(seeds).toEqual(['18446744073709551615', '7', '5', '5']);
+  });
+
   it('uploads large images first, and accepts the id of an upload', async () => {
     const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
     const drawn = sharp({ create: { width: 500, height: 400, channels: 3, background: 'black', noise } });
@@ -314,6 +323,22 @@ describe('results', () => {
 });
 
 describe('errors', () => {
+  it('name the field that an input lacks, also where no types are checked', async () => {
+    const client = createClient({ url: rig.url });
+    const { images: _, ...none } = input();
+    const unchecked = JSON.parse(JSON.stringify(none));
+    expect(await failureOf(client.edit(unchecked))).toMatchObject({
+      message: 'images takes a list, got undefined',
+    });
+    expect(await failureOf(client.editMany({ edits: [unchecked] }))).toMatchObject({
+      message: 'images takes a list, got undefined',
+    });
+    expect(await failureOf(client.editMany(unchecked))).toMatchObject({
+      message: 'edits takes a list, got undefined',
+    });
+    await client.close();
+  });
+
   it('are thrown with their kind, status and code', async () => {
     const client = createClient({ url: rig.url });
     expect(await failureOf(client.jobs({ first: 101 }))).toMatchObject({
