@@ -220,6 +220,11 @@ describe('the checks', () => {
     expect(found(checks, 'store', 'wrong')).toMatchObject([
       { message: expect.stringContaining('NOREPLICAS') },
     ]);
+    const [absent] = found(await checksOf({ REDIS_URL: `${redis.url}/16` }), 'store', 'wrong');
+    expect(absent).toMatchObject({
+      message: `database 16 of ${redis.url} cannot be used: ERR DB index is out of range`,
+      fix: [expect.stringMatching(/^name a database that Redis has/)],
+    });
     const [away] = found(await redisAway, 'store', 'wrong');
     expect(away).toMatchObject({
       message: expect.stringContaining('ECONNREFUSED'),

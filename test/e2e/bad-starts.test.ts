@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startGatewayProcess, startRig, testEnvironment } from '../support/gateway.ts';
 import { listen } from '../support/servers.ts';
+import { startRedis } from '../support/stores/redis.ts';
 import { inherited } from '../support/temporary-folder.ts';
 
 /**
@@ -183,6 +184,15 @@ describe('a gateway that cannot start says which setting to change', () => {
     expectFault(
       output,
       new RegExp(`${setting}: ${setting === 'DATA_DIR' ? target : blocked} cannot be written; give`),
+    );
+  });
+
+  it('REDIS_URL, when Redis has no such database', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    expectFault(
+      await failure('database', { REDIS_URL: `${redis.url}/16` }),
+      /REDIS_URL: database 16 of \S+ cannot be used: ERR DB index is out of range; name a database/,
     );
   });
 

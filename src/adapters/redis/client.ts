@@ -3,6 +3,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { withDeadline } from '../../concurrency/deadline.ts';
 import type { Log } from '../../log.ts';
 import { type RedisAddress, showAddress } from './address.ts';
+import { cannotServeNow } from './replies.ts';
 import { scriptsFor } from './scripts/index.ts';
 
 /** Runs commands over one connection, or one per node of a cluster. */
@@ -74,7 +75,7 @@ export function createClient(target: ConnectionTarget): Client {
   const { address } = target;
   const scripts = scriptsFor(address.kind === 'cluster');
   if (address.kind !== 'cluster') {
-    return new Redis({ ...toMaster(target, true), scripts, retryStrategy: backoff });
+    return insistOnHandshake(new Redis({ ...toMaster(target, true), scripts, retryStrategy: backoff }));
   }
   const { lazyConnect: _, enableOfflineQueue: __, ...redisOptions } = common(target);
   return new Cluster(
@@ -96,6 +97,17 @@ export function createClient(target: ConnectionTarget): Client {
 }
 
 /**
+ * Closes a connection one of whose first commands fails. ioredis would use it although its database could not be selected, and
+ * its commands would go to database 0.
+ */
+function insistOnHandshake(redis: Redis): Redis {
+  redis.on('error', () => {
+    if (redis.status === 'connect') redis.disconnect(true);
+  });
+  return redis;
+}
+
+/**
  * Opens a connection for subscriptions to the master. On a cluster that is the master of the prefix's slot, because a
  * sharded channel belongs to the slot of its name. The connection does not reconnect; its owner opens another.
  */
@@ -106,10 +118,10 @@ export async function openSubscriber(
 ): Promise<Redis> {
   const options = toMaster(target, false);
   if (target.address.kind === 'cluster') Object.assign(options, await slotMaster(target, client, prefix));
-  const redis = new Redis({ ...options, retryStrategy: () => null });
+  const redis = insistOnHandshake(new Redis({ ...options, retryStrategy: () => null }));
   let cause: Error | null = null;
   redis.on('error', (error: Error) => {
-    cause = error;
+    if (!CONSEQUENCE.test(error.message)) cause = error;
   });
   try {
     await redis.connect();
@@ -139,7 +151,8 @@ async function slotMaster(
 
 /**
  * Connects, and resolves when commands can be run; later losses and returns of the connection are logged. Rejects
- * after `timeoutMs` with the last error, and at once when Redis rejects our credentials or we reject its certificate.
+ * after `timeoutMs` with the last error, and at once when Redis rejects our credentials or has no such database for us, or we
+ * reject its certificate.
  */
 export async function untilReady(
   client: Client,
@@ -148,12 +161,15 @@ export async function untilReady(
   log: Log,
 ): Promise<void> {
   const redis = showAddress(address);
+  const database = `database ${address.db} of ${redis}`;
   let cause = 'no answer';
   const unusable = (): Error => new Error(`Redis at ${redis} cannot be used: ${cause}`);
   const ready = new Promise<void>((resolve, reject) => {
     const failed = (error: Error): void => {
       const text = reasonOf(error);
       log.debug({ redis, err: error }, 'a connection to Redis failed');
+      if (rejectsDatabase(error))
+        reject(new Error(`REDIS_URL: ${database} cannot be used: ${text}; ${REMEDY}`));
       if (!CONSEQUENCE.test(text)) cause = text;
       if (FINAL.test(text)) reject(unusable());
     };
@@ -166,14 +182,23 @@ export async function untilReady(
   await withDeadline(ready, timeoutMs, () => {
     throw unusable();
   });
-  logOutages(client, redis, log);
+  logOutages(client, { redis, database: address.db }, log);
 }
 
 /** Errors that only follow from an earlier one, which has the reason. */
-const CONSEQUENCE = /^Connection is closed|^Failed to refresh slots cache/;
+const CONSEQUENCE = /^Connection is closed|^Failed to refresh slots cache|^Stream isn't writeable/;
 
 /** Errors that a retry cannot cure. */
 const FINAL = /WRONGPASS|NOAUTH|certificate|invalid password/i;
+
+const REMEDY = 'name a database that Redis has and that its user may select; a cluster has only 0';
+
+/** Whether Redis does not have the database of the address, or has it not for us: a retry cannot cure that. */
+function rejectsDatabase(error: Error & { readonly command?: unknown }): boolean {
+  const { command, message } = error;
+  if (typeof command !== 'object' || command === null || !('name' in command)) return false;
+  return command.name === 'select' && !cannotServeNow(message);
+}
 
 function reasonOf(error: Error): string {
   const node = 'lastNodeError' in error && error.lastNodeError instanceof Error ? error.lastNodeError : error;
@@ -182,16 +207,25 @@ function reasonOf(error: Error): string {
   return text || ('code' in node ? String(node.code) : node.name);
 }
 
-function logOutages(client: Client, redis: string, log: Log): void {
+function logOutages(client: Client, where: { redis: string; database: number }, log: Log): void {
+  const { redis } = where;
   let lost = false;
+  let rejected = false;
   // Not on `close`, which is also emitted when we close the client.
   client.on('reconnecting', () => {
     if (!lost) log.warn({ redis }, 'Redis is unreachable');
     lost = true;
   });
+  client.on('error', (error: Error) => {
+    if (rejected || !rejectsDatabase(error)) return;
+    rejected = true;
+    const reason = reasonOf(error);
+    log.error({ ...where, reason }, 'Redis rejects the database of REDIS_URL: it counts as unreachable');
+  });
   client.on('ready', () => {
     if (lost) log.info({ redis }, 'Redis is back');
     lost = false;
+    rejected = false;
   });
 }
 

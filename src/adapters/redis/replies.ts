@@ -12,6 +12,11 @@ import { decodeJob, withLaterFields } from '../record.ts';
 const UNABLE =
   /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|OOM|MISCONF|NOREPLICAS|NOAUTH|WRONGPASS|UNKILLABLE)\b/;
 
+/** Whether an error reply says that Redis may serve the same command later, or for other credentials. */
+export function cannotServeNow(message: string): boolean {
+  return UNABLE.test(message) || /max number of clients/.test(message);
+}
+
 /** Waits for a call to Redis. Rejects with `StoreUnavailable` when Redis cannot serve it, and with the error itself otherwise. */
 export async function reach<T>(call: Promise<T>): Promise<T> {
   try {

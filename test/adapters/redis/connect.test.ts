@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parseRedisUrl, showAddress } from '../../../src/adapters/redis/address.ts';
+import { StoreUnavailable } from '../../../src/jobs/errors.ts';
 import { aJob } from '../../support/jobs.ts';
 import { freePort } from '../../support/servers.ts';
-import { openStore, startRedis } from '../../support/stores/redis.ts';
+import { openStore, startRedis, withClient } from '../../support/stores/redis.ts';
+import { until } from '../../support/watch.ts';
 
 const run = promisify(execFile);
 
@@ -103,6 +105,42 @@ describe('connecting to Redis', () => {
       await store.close();
       await expect(openStore(url('wrong'))).rejects.toThrow('WRONGPASS');
       await expect(openStore(redis.url)).rejects.toThrow('NOAUTH');
+    } finally {
+      await redis.stop();
+    }
+  });
+
+  it('never uses another database than the one of the address, also after it was lost', async () => {
+    const redis = await startRedis();
+    const acl = (...rule: string[]) => withClient(redis.url, client => client.acl('SETUSER', 'app', ...rule));
+    try {
+      await expect(openStore(`${redis.url}/16`)).rejects.toThrow(
+        `REDIS_URL: database 16 of ${redis.url} cannot be used: ERR DB index is out of range; name a database`,
+      );
+      await acl('on', '>pw', 'allkeys', 'allchannels', 'allcommands', '-select');
+      const url = `${redis.url.replace('//', '//app:pw@')}/3`;
+      await expect(openStore(url)).rejects.toThrow(/^REDIS_URL: database 3 of .*: NOPERM /);
+
+      await acl('+select');
+      const store = await openStore(url);
+      await acl('-select');
+      await withClient(redis.url, client => client.client('KILL', 'USER', 'app'));
+      await until(() => store.log.has('error', 'Redis rejects the database of REDIS_URL'));
+      for (let round = 0; round < 20; round += 1) {
+        await expect(store.ledger.submit(aJob(), { maxQueue: 9, idempotency: null })).rejects.toThrow(
+          StoreUnavailable,
+        );
+      }
+      expect(store.log.lines.filter(({ level }) => level === 'error')).toMatchObject([
+        { fields: { redis: redis.url, database: 3, reason: expect.stringContaining('NOPERM') } },
+      ]);
+      expect(await withClient(redis.url, client => client.dbsize())).toBe(0);
+
+      await acl('+select');
+      await until(() => store.log.has('info', 'Redis is back'));
+      await until(() => store.log.has('info', 'live updates from Redis continue'));
+      await store.close();
+      expect(await withClient(redis.url, client => client.dbsize())).toBe(0);
     } finally {
       await redis.stop();
     }

@@ -15,6 +15,9 @@ it('follows the sentinels to the new master after a failover, and its watchers t
     until(async () => /master_link_status:up/.test(await client.info('replication'))),
   );
   const sentinel = await startSentinel(master.port);
+  await expect(openStore(`${sentinel.url}/16`)).rejects.toThrow(
+    /^REDIS_URL: database 16 of redis\+sentinel:/,
+  );
   const store = await openStore(sentinel.url);
   try {
     const job = aJob();
