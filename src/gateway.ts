@@ -229,7 +229,7 @@ async function start(
   });
   stops.add(() => running.stop());
 
-  const identity = await identityFrom(config);
+  const identity = await identityFrom(config, now, log);
   const imageUrls = await imageUrlsFor(identity, { config, secrets: stores.secrets, now });
   const services: Services = {
     jobs,

@@ -25,7 +25,18 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...['adapters', 'compile-cache', 'sizes', 'log', 'version'],
   ],
   main: ['serve', 'compile-cache'],
-  doctor: ['gateway', 'config', 'dispatch', 'adapters', 'jobs', 'comfyui', 'workflows', 'sizes', 'log'],
+  doctor: [
+    'gateway',
+    'config',
+    'http',
+    'dispatch',
+    'adapters',
+    'jobs',
+    'comfyui',
+    'workflows',
+    'sizes',
+    'log',
+  ],
   serve: ['gateway', 'config', 'comfyui', 'images', 'log'],
   gateway: [
     ...[

@@ -8,6 +8,7 @@ export type CheckName =
   | 'engine'
   | 'previews'
   | 'wake'
+  | 'tokens'
   | 'clock';
 
 /** `warning`: works, but not as well as it could. `wrong`: jobs are rejected, wait for ever or may be lost. */

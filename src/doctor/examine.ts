@@ -11,6 +11,7 @@ import { checkGateway, findGateway } from './gateway.ts';
 import { checkImages } from './images.ts';
 import { settingsFound } from './settings.ts';
 import { checkStore } from './store.ts';
+import { checkTokens } from './tokens.ts';
 import { checkWake } from './wake.ts';
 import { checkDefault, checkWorkflows } from './workflows.ts';
 
@@ -30,6 +31,7 @@ export async function* examine(config: Config, environment: Environment): AsyncG
     checkDisks(config),
     engines.then(found => engineChecks(config, found)),
     checkWake(config),
+    checkTokens(config),
   ];
   // A part that fails while an earlier one is awaited is reported when its turn comes.
   for (const part of parts) part.catch(() => undefined);

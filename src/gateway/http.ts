@@ -158,14 +158,14 @@ export function callbacksFrom(config: Config, lookup: Lookup, log: Log): Callbac
 }
 
 /** Identifies callers by what the config has: keys, tokens, both or neither. */
-export async function identityFrom(config: Config): Promise<Identity> {
+export async function identityFrom(config: Config, now: Clock, log: Log): Promise<Identity> {
   const { JWT_JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = config;
   const { API_KEYS: keys, CALLER_POLICIES: policies = new Map(), JWT_POLICY_CLAIM: policyClaim } = config;
   const complete = jwksUrl !== undefined && issuer !== undefined && audience !== undefined;
   if (!complete) return createIdentity({ keys, policies, tokens: null });
   // Loaded only when it is used: jose makes a start slower.
   const { createTokens } = await import('../http/access/tokens.ts');
-  const tokens = createTokens({ jwksUrl, issuer, audience, policyClaim, policies });
+  const tokens = createTokens({ jwksUrl, issuer, audience, policyClaim, policies, now, log });
   return createIdentity({ keys, policies, tokens });
 }
 

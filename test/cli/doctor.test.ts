@@ -9,8 +9,9 @@ import { examine } from '../../src/doctor/examine.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestSandbox } from '../support/comfyui/sandbox.ts';
 import { startRig } from '../support/gateway.ts';
+import { startIssuer } from '../support/issuer.ts';
 import { startReceiver } from '../support/receiver.ts';
-import { listen } from '../support/servers.ts';
+import { freePort, listen } from '../support/servers.ts';
 import { startRedis, withClient } from '../support/stores/redis.ts';
 
 /** What is found where no Redis responds: that takes seconds, in which the other tests run. */
@@ -240,6 +241,27 @@ describe('the checks', () => {
     ]);
     const [unknown] = found(await checksOf({ WORKFLOW: 'qwen-image-edit-plu' }), 'workflows', 'wrong');
     expect(unknown?.message).toContain('did you mean "qwen-image-edit-plus"?');
+  });
+
+  it('says whether JWT_JWKS_URL has keys, without the path', async () => {
+    const issuer = await startIssuer();
+    const { JWT_JWKS_URL = '' } = issuer.settings;
+    const settings = { ...issuer.settings, JWT_JWKS_URL: `${JWT_JWKS_URL}of/hunter2` };
+    const target = new URL(JWT_JWKS_URL).host;
+    expect(found(await checksOf(settings), 'tokens', 'ok')).toMatchObject([{ target, message: 'has 1 key' }]);
+    issuer.setAway(true);
+    const [failing] = found(await checksOf(settings), 'tokens', 'wrong');
+    expect(failing).toMatchObject({
+      message: 'no token can be verified: the server answered 500',
+      fix: [expect.stringContaining('JWT_JWKS_URL')],
+    });
+    issuer.stop();
+    const gone = `127.0.0.1:${await freePort()}`;
+    const checks = await checksOf({ ...settings, JWT_JWKS_URL: `http://${gone}/of/hunter2` });
+    expect(found(checks, 'tokens', 'wrong')).toMatchObject([
+      { target: gone, message: `no token can be verified: connect ECONNREFUSED ${gone}` },
+    ]);
+    expect(JSON.stringify(checks)).not.toContain('hunter2');
   });
 
   it('says whether something responds at ENGINE_WAKE_URL, without a call and without the path', async () => {

@@ -1,5 +1,9 @@
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import { type JWTPayload, jwtVerify } from 'jose';
+import { createSparingly } from '../../concurrency/sparingly.ts';
 import type { Caller } from '../../jobs/job.ts';
+import type { Clock } from '../../jobs/ports.ts';
+import type { Log } from '../../log.ts';
+import { faultOfKeySet, openKeySet } from './key-set.ts';
 import { type Policies, policyOf } from './policies.ts';
 
 export interface TokenOptions {
@@ -10,6 +14,8 @@ export interface TokenOptions {
   /** The claim that names a caller's policy. */
   readonly policyClaim: string;
   readonly policies: Policies;
+  readonly now: Clock;
+  readonly log: Log;
 }
 
 export type TokenResult =
@@ -37,22 +43,20 @@ const ALGORITHMS = [
   'Ed25519',
 ];
 const CLOCK_TOLERANCE_SECONDS = 5;
-const JWKS_TIMEOUT_MS = 5_000;
 const MAX_TOKEN_LENGTH = 8_192;
 const MAX_SUBJECT_LENGTH = 200;
+/** Between two warnings that the keys cannot be fetched. */
+const WARN_EVERY_MS = 60_000;
 
 /**
- * Verifies tokens with the issuer's published keys. They are fetched when first needed, cached for ten minutes, and fetched
- * again, at most every 30 seconds, when a token names an unknown key. A token needs the claims `sub` and `exp`; `operator`
+ * Verifies tokens with the issuer's published keys, see `openKeySet`. A token needs the claims `sub` and `exp`; `operator`
  * in the claim `role`, or in the list `roles`, makes the caller an operator. Where there are policies, a token that names an
  * unknown one is invalid.
  */
 export function createTokens(options: TokenOptions): Tokens {
-  const keys = createRemoteJWKSet(new URL(options.jwksUrl), {
-    timeoutDuration: JWKS_TIMEOUT_MS,
-    cooldownDuration: 30_000,
-    cacheMaxAge: 600_000,
-  });
+  const { jwksUrl, now, log } = options;
+  const keys = openKeySet(jwksUrl);
+  const mayWarn = createSparingly(WARN_EVERY_MS, now);
   return {
     async verify(token) {
       if (token.length > MAX_TOKEN_LENGTH) return { ok: false, reason: 'invalid' };
@@ -66,20 +70,17 @@ export function createTokens(options: TokenOptions): Tokens {
         });
         return readPayload(payload, options);
       } catch (error) {
-        // jose throws its own errors for invalid tokens. Other errors come from fetching the keys.
-        const unavailable = !(error instanceof errors.JOSEError) || UNAVAILABLE.has(error.code);
-        return { ok: false, reason: unavailable ? 'unavailable' : 'invalid' };
+        const reason = faultOfKeySet(error);
+        if (reason === null) return { ok: false, reason: 'invalid' };
+        if (mayWarn(jwksUrl)) {
+          const message = 'JWT_JWKS_URL has no usable keys: callers with tokens get 503';
+          log.warn({ host: new URL(jwksUrl).host, reason }, message);
+        }
+        return { ok: false, reason: 'unavailable' };
       }
     },
   };
 }
-
-/** `ERR_JOSE_GENERIC`: the issuer's response is not a key set. */
-const UNAVAILABLE: ReadonlySet<string> = new Set([
-  'ERR_JWKS_TIMEOUT',
-  'ERR_JWKS_INVALID',
-  'ERR_JOSE_GENERIC',
-]);
 
 function readPayload(payload: JWTPayload, { policyClaim, policies }: TokenOptions): TokenResult {
   const { sub, exp, role, roles } = payload;

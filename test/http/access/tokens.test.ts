@@ -1,8 +1,12 @@
+import { createServer } from 'node:http';
 import { generateKeyPair, SignJWT, UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createTokens } from '../../../src/http/access/tokens.ts';
 import { type Rig, startRig } from '../../support/gateway.ts';
 import { AUDIENCE, type Claims, ISSUER, type Issuer, startIssuer } from '../../support/issuer.ts';
+import { recordLog } from '../../support/log.ts';
 import { API_KEYS, as, KEYS, postGraphQL } from '../../support/requests.ts';
+import { freePort, listen } from '../../support/servers.ts';
 import { openSocket } from '../../support/sockets.ts';
 import { type EventReader, openEvents } from '../../support/watch.ts';
 
@@ -114,6 +118,73 @@ describe('a token', () => {
       issuer.setAway(false);
       await second.close();
     }
+  });
+});
+
+describe('keys that cannot be fetched', () => {
+  const pages = createServer((request, response) => {
+    const status = Number(request.url?.slice(1)) || 200;
+    response.writeHead(status, { location: '/' }).end('{"keys":"of a house"}');
+  });
+  let page: string;
+  beforeAll(async () => {
+    page = `http://127.0.0.1:${await listen(pages)}`;
+  });
+  afterAll(() => {
+    pages.closeAllConnections();
+    pages.close();
+  });
+
+  it.each<[string, () => Promise<string> | string, RegExp]>([
+    ['nothing listens', async () => `http://127.0.0.1:${await freePort()}/jwks`, /ECONNREFUSED/],
+    // A label has at most 63 characters (RFC 1035, 2.3.4).
+    ['the host has no address', () => `http://${'a'.repeat(64)}.internal/jwks`, /ENOTFOUND|EAI_AGAIN/],
+    ['the server speaks no TLS', () => page.replace('http:', 'https:'), /wrong version number|packet length/],
+    ['the server fails', () => `${page}/500`, /^the server answered 500$/],
+    ['the server redirects', () => `${page}/302`, /^the server answered 302$/],
+    ['the response is something else', () => page, /^the response is not a key set$/],
+  ])('are in the log once a minute, without the token, when %s', async (_, url, reason) => {
+    const log = recordLog();
+    const jwksUrl = await url();
+    let time = 0;
+    const options = {
+      jwksUrl,
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      policyClaim: 'policy',
+      policies: new Map(),
+    };
+    const tokens = createTokens({ ...options, now: () => time, log });
+    const token = await sign();
+    for (let round = 0; round < 3; round += 1) {
+      expect(await tokens.verify(token)).toEqual({ ok: false, reason: 'unavailable' });
+    }
+    const { host } = new URL(jwksUrl);
+    const warning = {
+      level: 'warn',
+      message: expect.stringContaining('JWT_JWKS_URL'),
+      fields: { host, reason: expect.stringMatching(reason) },
+    };
+    expect(log.lines).toEqual([warning]);
+    time = 60_000;
+    await tokens.verify(token);
+    expect(log.lines).toEqual([warning, warning]);
+    expect(JSON.stringify(log.lines)).not.toContain(token.slice(0, 20));
+  });
+
+  it('are not blamed for an invalid token', async () => {
+    const log = recordLog();
+    const { JWT_JWKS_URL: jwksUrl = '' } = issuer.settings;
+    const options = {
+      jwksUrl,
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      policyClaim: 'policy',
+      policies: new Map(),
+    };
+    const tokens = createTokens({ ...options, now: Date.now, log });
+    expect(await tokens.verify(await sign({}, stranger))).toEqual({ ok: false, reason: 'invalid' });
+    expect(log.lines).toEqual([]);
   });
 });
 
