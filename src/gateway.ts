@@ -103,7 +103,7 @@ async function start(
     now,
   });
   const { feed, previews, durations, rates, artifacts } = stores;
-  const { ledger, awaySince } = watchWrites(stores.ledger, now);
+  const { ledger, awaySince, tryWrite } = watchWrites(stores.ledger, now);
   // Before lanes take jobs.
   await ledger.setPolicies(policiesOfKeys(config.API_KEYS, policies));
   const allow = config.FETCH_ALLOW;
@@ -246,7 +246,7 @@ async function start(
     }),
     fleet: running.changes,
   };
-  const readiness = createReadiness({ pingStore: () => ledger.count(), engines, now, log });
+  const readiness = createReadiness({ pingStore: () => ledger.count(), tryWrite, engines, now, log });
   const http = await startFaces(config, log, stops, {
     services,
     identity,

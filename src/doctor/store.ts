@@ -39,10 +39,18 @@ async function checkFile(config: Config, gateway: Promise<GatewayState>): Promis
 /** While a gateway has the file, nothing else can read it. */
 function inUse(report: Reporter, gateway: GatewayState): Check {
   switch (gateway.kind) {
-    case 'runs':
+    case 'runs': {
+      const fault = gateway.reasons.find(reason => reason.startsWith('the store'));
+      if (fault !== undefined) {
+        return report.wrong(
+          `in use by the gateway on ${gateway.url}, which says: ${fault}`,
+          'free space on its disk, or see the log of the gateway',
+        );
+      }
       return report.ok(
         `in use by the gateway on ${gateway.url}, which answers for it; its content was not read`,
       );
+    }
     case 'unknown':
       return report.ok(
         'in use by a gateway; its content was not read, and PORT=0 does not tell where to ask',

@@ -21,9 +21,10 @@ const STORE_MS = 800;
 /** Checks within this time share an answer, so probes cannot load the store, however many come. */
 const FRESH_MS = 1_000;
 
-/** `pingStore` rejects when the store is unreachable. */
+/** `pingStore` rejects when the store is unreachable, `tryWrite` when it accepts no changes. */
 export function createReadiness(options: {
   readonly pingStore: () => Promise<unknown>;
+  readonly tryWrite: () => Promise<void>;
   readonly engines: () => readonly { readonly state: string }[];
   readonly now: () => number;
   readonly log: Log;
@@ -31,19 +32,26 @@ export function createReadiness(options: {
   let draining = false;
   let last: { readonly at: number; readonly storeFault: Promise<string | null> } | null = null;
 
-  async function faultOfStore(): Promise<string | null> {
+  // The errors may name hosts and users, which a probe's answer must not.
+  async function askStore(): Promise<string | null> {
     try {
-      const late = `the store took longer than ${STORE_MS} ms to respond`;
-      return await withDeadline(
-        options.pingStore().then(() => null),
-        STORE_MS,
-        () => late,
-      );
+      await options.pingStore();
     } catch (error) {
-      // It may name hosts and users, which a probe's answer must not.
       options.log.warn({ err: error }, 'the store does not respond to the readiness probe');
       return 'the store is unreachable';
     }
+    try {
+      await options.tryWrite();
+      return null;
+    } catch (error) {
+      options.log.warn({ err: error }, 'the store accepts no changes');
+      return 'the store accepts no changes';
+    }
+  }
+
+  function faultOfStore(): Promise<string | null> {
+    const late = `the store took longer than ${STORE_MS} ms to respond`;
+    return withDeadline(askStore(), STORE_MS, () => late);
   }
 
   return {

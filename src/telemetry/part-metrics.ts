@@ -123,6 +123,7 @@ export function timeLedger(registry: Registry, ledger: Ledger): Ledger {
     overdue: timed('overdue', ledger.overdue),
     claim: timed('claim', ledger.claim),
     keepLanes: timed('keep_lanes', ledger.keepLanes),
+    agreements: { ...ledger.agreements, replace: timed('agree', ledger.agreements.replace) },
   };
 }
 

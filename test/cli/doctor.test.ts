@@ -6,6 +6,7 @@ import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vit
 import { readConfig } from '../../src/config.ts';
 import type { Check } from '../../src/doctor/check.ts';
 import { examine } from '../../src/doctor/examine.ts';
+import { checkStore } from '../../src/doctor/store.ts';
 import { qwenEdit } from '../support/clients/cli.ts';
 import { startTestSandbox } from '../support/comfyui/sandbox.ts';
 import { startRig } from '../support/gateway.ts';
@@ -96,6 +97,16 @@ describe('qwen-edit doctor', () => {
     expect(out).not.toContain('\x1b');
     // Each line begins with a state, or continues the one before.
     expect(lines.filter(line => !/^(ok {7}|warning {2}|wrong {4}| {20}→ )\S/.test(line))).toEqual([]);
+
+    const result = readConfig({ DATA_DIR: folder });
+    if (!result.ok) throw new Error(result.faults.join('; '));
+    const full = { kind: 'runs', url: rig.url, reasons: ['the store accepts no changes'] } as const;
+    expect(await checkStore(result.config, Promise.resolve(full))).toMatchObject([
+      {
+        state: 'wrong',
+        message: `in use by the gateway on ${rig.url}, which says: the store accepts no changes`,
+      },
+    ]);
   });
 
   it('prints JSON, and exits with 0 where there are only warnings', async () => {

@@ -2,9 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { openStore } from '../../src/adapters/store.ts';
+import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import { startGatewayProcess, startRig } from '../support/gateway.ts';
+import { recordLog } from '../support/log.ts';
 import { API_KEYS, fetchJson } from '../support/requests.ts';
-import { startRedis } from '../support/stores/redis.ts';
+import { startRedis, withClient } from '../support/stores/redis.ts';
 import { until } from '../support/watch.ts';
 
 describe('the probes', () => {
@@ -40,6 +43,56 @@ describe('the probes', () => {
     expect(JSON.stringify(body)).not.toContain(String(redis.port));
     expect((await fetch(`${rig.url}/livez`)).status).toBe(200);
     redis.resume();
+    await until(async () => (await fetch(`${rig.url}/readyz`)).status === 200);
+  });
+
+  it('report a Redis that is full, as soon as a lease cannot be renewed, and when it has room again', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const rig = await startRig({ REDIS_URL: redis.url, LEASE: '1s' });
+    onTestFinished(() => rig.close());
+    const limit = (bytes: number) =>
+      withClient(redis.url, client => client.config('SET', 'maxmemory', String(bytes)));
+    await limit(1);
+    await until(async () => (await fetch(`${rig.url}/readyz`)).status === 503);
+    const { body } = await fetchJson(`${rig.url}/readyz`);
+    expect(body).toMatchObject({ ready: false, reasons: ['the store accepts no changes'] });
+    expect((await fetch(`${rig.url}/livez`)).status).toBe(200);
+    await limit(0);
+    await until(async () => (await fetch(`${rig.url}/readyz`)).status === 200);
+  });
+
+  it('report a store that rejects submits only while it accepts nothing else either', async () => {
+    let full = false;
+    const refused = async (): Promise<never> => {
+      throw new StoreUnavailable('The job file cannot be flushed: no space', 'ENOSPC');
+    };
+    const rig = await startRig({}, recordLog(), async options => {
+      const store = await openStore(options);
+      const { agreements } = store.ledger;
+      const replace: typeof agreements.replace = (...args) =>
+        full ? refused() : agreements.replace(...args);
+      return {
+        ...store,
+        ledger: { ...store.ledger, submit: refused, agreements: { ...agreements, replace } },
+      };
+    });
+    onTestFinished(() => rig.close());
+    const submit = async () => {
+      const answer = await fetch(`${rig.url}/edit-image`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ image1_url: `${rig.images.url}/red.png`, prompt: 'x', steps: 1 }),
+      });
+      await answer.text();
+      return answer.status;
+    };
+    expect(await submit()).toBe(503);
+    expect((await fetch(`${rig.url}/readyz`)).status).toBe(200);
+    full = true;
+    expect(await submit()).toBe(503);
+    await until(async () => (await fetch(`${rig.url}/readyz`)).status === 503);
+    full = false;
     await until(async () => (await fetch(`${rig.url}/readyz`)).status === 200);
   });
 

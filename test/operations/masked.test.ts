@@ -98,6 +98,7 @@ beforeAll(async () => {
     showDetails: false,
     readiness: createReadiness({
       pingStore: async () => {},
+      tryWrite: async () => {},
       engines: () => [],
       now: Date.now,
       log,
