@@ -1,8 +1,10 @@
+import { createSparingly } from '../concurrency/sparingly.ts';
+import type { Delivery } from '../jobs/delivery.ts';
 import type { ClaimedDelivery, Clock, Outbox } from '../jobs/ports.ts';
 import { loggedJob } from '../jobs/trace.ts';
 import type { Log } from '../log.ts';
 import type { Post } from './post.ts';
-import { afterTry } from './retries.ts';
+import { afterTry, type TryOutcome } from './retries.ts';
 import { createPostponement, createSlots } from './slots.ts';
 
 export interface SenderOptions {
@@ -25,6 +27,8 @@ export interface WebhookSender {
 const POLL_MS = 1_000;
 /** A claim outlasts its try by this, so that no other process tries it meanwhile. */
 const CLAIM_MARGIN_MS = 5_000;
+/** Between two warnings of tries that fail at one receiver. */
+const WARN_EVERY_MS = 60_000;
 
 /**
  * Tries due deliveries in the background: as soon as this process stores one, and every second. A delivery is claimed
@@ -38,6 +42,7 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
   const tries = new Set<Promise<void>>();
   const slots = createSlots();
   const postpone = createPostponement(now);
+  const mayWarn = createSparingly(WARN_EVERY_MS, now);
   let claiming: Promise<void> | null = null;
   let claimAgain = false;
 
@@ -59,14 +64,26 @@ export function startWebhookSender(options: SenderOptions): WebhookSender {
       const tried = { at, tookMs: now() - at };
       const { next, delayMs } = afterTry(delivery, tried, outcome, firstPauseMs, Math.random());
       await settle(claimed, next, delayMs);
-      const { id, jobId, event, trace = null } = delivery;
-      const fields = { ...loggedJob({ id: jobId, trace }), event, delivery: id, tries: next.attempts.length };
-      if (next.status === 'FAILED') log.warn(fields, 'gave up a webhook delivery');
-      else log.debug({ ...fields, status: outcome.statusCode }, 'tried a webhook delivery');
+      logTry(next, outcome);
     } catch (error) {
       if (!stopping.signal.aborted) throw error;
       await settle(claimed, delivery, 0);
     }
+  }
+
+  function logTry(delivery: Delivery, outcome: TryOutcome): void {
+    const { id, jobId, event, trace = null, url, status, attempts } = delivery;
+    const fields = { ...loggedJob({ id: jobId, trace }), event, delivery: id, tries: attempts.length };
+    if (outcome.kind === 'delivered') {
+      log.debug({ ...fields, status: outcome.statusCode }, 'tried a webhook delivery');
+      return;
+    }
+    // The rest of the URL may be a secret.
+    const { host } = new URL(url);
+    const failed = { ...fields, host, error: outcome.error };
+    if (status === 'FAILED') log.warn(failed, 'gave up a webhook delivery');
+    else if (mayWarn(host)) log.warn(failed, 'a webhook delivery failed, will retry');
+    else log.debug(failed, 'a webhook delivery failed again, will retry');
   }
 
   /** Starts a try without waiting for it. Without a slot, resolves once the delivery is returned to the outbox. */

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Log } from '../../src/log.ts';
 import { startTestEngine, type TestEngine } from '../support/comfyui/sandbox.ts';
 import { type Rig, startRig } from '../support/gateway.ts';
 import { plainImage } from '../support/images.ts';
+import { recordLog } from '../support/log.ts';
 import { type Answering, type Receiver, startReceiver } from '../support/receiver.ts';
 import { API_KEYS, as, KEYS } from '../support/requests.ts';
 
@@ -19,8 +21,8 @@ afterEach(async () => {
   for (const thing of opened.splice(0).reverse()) await thing.close();
 });
 
-async function gateway(settings: Record<string, string> = SETTINGS): Promise<Rig> {
-  const rig = await startRig(settings);
+async function gateway(settings: Record<string, string> = SETTINGS, log?: Log): Promise<Rig> {
+  const rig = await startRig(settings, log);
   opened.push(rig);
   return rig;
 }
@@ -169,6 +171,38 @@ describe('a webhook', () => {
       [302, 'answered 302: redirects are not followed'],
       [204, null],
     ]);
+  });
+
+  it('is in the log when it fails: once a minute for each receiver, with its host and the reason alone', async () => {
+    const log = recordLog();
+    const tries = new Map<unknown, number>();
+    const busy = await receiver((_, { 'webhook-id': id }) => {
+      tries.set(id, (tries.get(id) ?? 0) + 1);
+      return tries.get(id) === 3 ? 204 : 500;
+    });
+    const closed = await receiver(() => 410);
+    const rig = await gateway({ ...SETTINGS, FETCH_ALLOW: '127.0.0.0/8' }, log);
+    const urls = [busy.url, busy.at(2), closed.url].map(url => `${url}?key=hunter2`);
+    const jobs = await Promise.all(urls.map(url => submit(rig, { url })));
+    const ended = await Promise.all(jobs.map(job => settled(rig, job)));
+    expect(ended.map(({ status }) => status)).toEqual(['delivered', 'delivered', 'failed']);
+    const warnings = log.lines.filter(
+      ({ level, message }) => level === 'warn' && message.includes('webhook delivery'),
+    );
+    const hostOf = (url: string) => new URL(url).host;
+    expect(warnings.map(({ message, fields }) => ({ message, ...fields }))).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ host: hostOf(busy.url), job: jobs[0], error: 'answered 500' }),
+        expect.objectContaining({ host: hostOf(busy.at(2)), job: jobs[1], error: 'answered 500' }),
+        expect.objectContaining({
+          host: hostOf(closed.url),
+          message: 'gave up a webhook delivery',
+          error: 'answered 410',
+        }),
+      ]),
+    );
+    expect(warnings).toHaveLength(3);
+    expect(JSON.stringify(log.lines)).not.toMatch(/hunter2|hook\?/);
   });
 
   it('waits as long as Retry-After says, and ends at once with 410', async () => {
