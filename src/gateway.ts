@@ -8,6 +8,7 @@ import { watchWrites } from './dispatch/store-outage.ts';
 import { createWaiting } from './dispatch/waiting.ts';
 import { engineSources, usesSandbox } from './gateway/engines.ts';
 import { callbacksFrom, identityFrom, imageUrlsFor, startFaces } from './gateway/http.ts';
+import { proxyFrom } from './gateway/proxy.ts';
 import { createStops, type Stops } from './gateway/stops.ts';
 import { openStores } from './gateway/store.ts';
 import { wakeFrom } from './gateway/waking.ts';
@@ -109,13 +110,14 @@ async function start(
   const allow = config.FETCH_ALLOW;
   // Image fetches and webhooks share one, because it limits the use of libuv's thread pool, which they share too.
   const lookup = createSystemLookup();
+  const proxy = proxyFrom(config, now, log);
   const loader = createImageLoader({
     allow,
     maxBytes: config.MAX_IMAGE_BYTES,
     maxPixels: config.MAX_IMAGE_PIXELS,
     totalTimeoutMs: config.FETCH_TIMEOUT,
     lookup,
-    proxy: config.FETCH_PROXY,
+    proxy,
   });
   stops.add(() => loader.close());
   const images = tracing.images(countImages(registry, loader));
@@ -169,7 +171,6 @@ async function start(
   if (secrets !== undefined) {
     const { WEBHOOK_TIMEOUT: timeoutMs, WEBHOOK_RETRY: firstPauseMs } = config;
     const userAgent = `qwen-edit-gateway/${VERSION}`;
-    const proxy = config.FETCH_PROXY;
     const post = createPost({
       allow,
       secrets,

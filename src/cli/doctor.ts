@@ -13,7 +13,7 @@ export function addDoctor(program: Command, done: Done): void {
       'after',
       `
 It checks the settings, the gateway's address, the workflows, the stores of jobs and images, disk space, each engine:
-version, device, nodes and model files, previews and clock, ENGINE_WAKE_URL and JWT_JWKS_URL. Run it with the environment of the gateway, beside it or without
+version, device, nodes and model files, previews and clock, ENGINE_WAKE_URL, FETCH_PROXY and JWT_JWKS_URL. Run it with the environment of the gateway, beside it or without
 it. It changes nothing. A line is ok, a warning, or wrong; after → is what to do.
 
 Examples:

@@ -8,6 +8,7 @@ export type CheckName =
   | 'engine'
   | 'previews'
   | 'wake'
+  | 'proxy'
   | 'tokens'
   | 'clock';
 

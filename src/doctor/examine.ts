@@ -9,6 +9,7 @@ import { checkDisks } from './disk.ts';
 import { checkEngine, type EngineFindings } from './engine.ts';
 import { checkGateway, findGateway } from './gateway.ts';
 import { checkImages } from './images.ts';
+import { checkProxy } from './proxy.ts';
 import { settingsFound } from './settings.ts';
 import { checkStore } from './store.ts';
 import { checkTokens } from './tokens.ts';
@@ -31,6 +32,7 @@ export async function* examine(config: Config, environment: Environment): AsyncG
     checkDisks(config),
     engines.then(found => engineChecks(config, found)),
     checkWake(config),
+    checkProxy(config),
     checkTokens(config),
   ];
   // A part that fails while an earlier one is awaited is reported when its turn comes.

@@ -1,6 +1,6 @@
 import { runUntil } from '../concurrency/deadline.ts';
 import { createFairQueue, type FairQueue } from '../concurrency/fair-queue.ts';
-import { createOutboundAgent } from '../outbound/agent.ts';
+import { createOutboundAgent, type OutboundProxy } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
 import { OutboundError } from '../outbound/errors.ts';
 import { createSystemLookup, type Lookup } from '../outbound/vet.ts';
@@ -38,7 +38,7 @@ export interface ImageLoaderOptions {
   /** Default: a look-up of its own that resolves names as the system does. */
   readonly lookup?: Lookup | undefined;
   /** An HTTP proxy to use. Without it there is none, whatever the environment says. */
-  readonly proxy?: string | undefined;
+  readonly proxy?: OutboundProxy | undefined;
 }
 
 /** The request that an image is loaded for. */

@@ -1,5 +1,5 @@
 import { isIP, type Socket } from 'node:net';
-import { Agent, buildConnector, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { sameAddress } from './address.ts';
 import type { AllowList } from './allow-list.ts';
 import { connectionTimeout, OutboundError } from './errors.ts';
@@ -27,6 +27,14 @@ export interface Reuse {
   readonly connections: number;
 }
 
+/** A proxy that the operator has set. */
+export interface OutboundProxy {
+  /** http or https, with credentials if the proxy requires them. */
+  readonly url: string;
+  /** Called with each connection to it that fails. Requests then fail without its address, which callers need not know. */
+  onUnreachable(error: Error): void;
+}
+
 export interface OutboundAgent {
   readonly dispatcher: Dispatcher;
   /** Aborts every request and closes every connection, including those being established. */
@@ -41,10 +49,11 @@ const MAX_HEADER_BYTES = 32 * 1024;
  * The agent for requests to URLs of callers: direct, or through `proxy` if there is one. A request to an address that
  * is not allowed fails with an OutboundError, possibly as the cause of another error. Proxies of the environment are
  * ignored.
- *
- * @param proxy http or https URL, with credentials if the proxy requires them.
  */
-export function createOutboundAgent(proxy: string | undefined, options: OutboundAgentOptions): OutboundAgent {
+export function createOutboundAgent(
+  proxy: OutboundProxy | undefined,
+  options: OutboundAgentOptions,
+): OutboundAgent {
   return proxy === undefined ? createDirectAgent(options) : createProxiedAgent(proxy, options);
 }
 
@@ -119,11 +128,28 @@ function createDirectAgent(options: OutboundAgentOptions): OutboundAgent {
  * Judges whatever this host can resolve, as without a proxy. Names that it cannot resolve are left to the proxy, and so
  * is the address that a name finally leads to: the proxy must not reach internal networks.
  */
-function createProxiedAgent(proxy: string, options: OutboundAgentOptions): OutboundAgent {
+function createProxiedAgent(proxy: OutboundProxy, options: OutboundAgentOptions): OutboundAgent {
   const { connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs = headersTimeoutMs } = options;
   const closing = new AbortController();
+  const { href } = new URL(proxy.url);
+  const connect = buildConnector({ timeout: connectTimeoutMs, allowH2: false });
+  const toProxy: buildConnector.connector = (target, callback) => {
+    connect(target, (...[error, socket]) => {
+      if (error === null) {
+        callback(null, socket);
+        return;
+      }
+      if (!closing.signal.aborted) proxy.onUnreachable(error);
+      // Not with the error as its cause, which would be taken for one of the server behind the proxy.
+      callback(new OutboundError('unreachable', 'the proxy of the gateway could not be reached'), null);
+    });
+  };
   const agent = new ProxyAgent({
-    uri: proxy,
+    uri: href,
+    // Tunnels have a connection to the proxy and one through it; requests of http:// have the former alone.
+    clientFactory: (origin, given) => new Pool(origin, { ...given, connect: toProxy }),
+    factory: (origin, given) =>
+      new Pool(origin, String(origin) === href ? { ...given, connect: toProxy } : given),
     headersTimeout: headersTimeoutMs,
     bodyTimeout: bodyTimeoutMs,
     connectTimeout: connectTimeoutMs,

@@ -1,7 +1,7 @@
 import { request } from 'undici';
 import { runUntil } from '../concurrency/deadline.ts';
 import type { Clock } from '../jobs/ports.ts';
-import { createOutboundAgent } from '../outbound/agent.ts';
+import { createOutboundAgent, type OutboundProxy } from '../outbound/agent.ts';
 import type { AllowList } from '../outbound/allow-list.ts';
 import { OutboundError, toOutboundFailure } from '../outbound/errors.ts';
 import { wrongScheme } from '../outbound/scheme.ts';
@@ -20,7 +20,7 @@ export interface SignedPostOptions {
   readonly now: Clock;
   readonly lookup: Lookup;
   /** An HTTP proxy to use. Without it there is none, whatever the environment says. */
-  readonly proxy?: string | undefined;
+  readonly proxy?: OutboundProxy | undefined;
 }
 
 export interface SignedMessage {

@@ -275,6 +275,25 @@ describe('the checks', () => {
     expect(JSON.stringify(checks)).not.toContain('hunter2');
   });
 
+  it('says whether FETCH_PROXY takes connections, without its password', async () => {
+    const server = createServer();
+    const target = `127.0.0.1:${await listen(server)}`;
+    const settings = { FETCH_PROXY: `http://me:hunter2@${target}` };
+    expect(found(await checksOf(settings), 'proxy', 'ok')).toMatchObject([
+      { target, message: 'takes connections' },
+    ]);
+    await new Promise(resolve => server.close(resolve));
+    const checks = await checksOf(settings);
+    expect(found(checks, 'proxy', 'wrong')).toMatchObject([
+      {
+        target,
+        message: expect.stringContaining(`connect ECONNREFUSED ${target}`),
+        fix: [expect.stringContaining('FETCH_PROXY')],
+      },
+    ]);
+    expect(JSON.stringify(checks)).not.toContain('hunter2');
+  });
+
   it('says whether something responds at ENGINE_WAKE_URL, without a call and without the path', async () => {
     const receiver = await startReceiver(() => 405);
     const settings = { ENGINE_WAKE_URL: receiver.url, ENGINE_WAKE_SECRET: `whsec_${'A'.repeat(32)}` };
