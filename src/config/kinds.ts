@@ -28,17 +28,6 @@ export function webUrl(error = 'takes an http:// or https:// URL') {
   return z.url({ protocol: /^https?$/, error }).meta({ takes: 'URL' });
 }
 
-/** An integer in a range, both ends included. */
-export function whole(minimum: number, maximum: number) {
-  const message = `takes an integer from ${minimum} to ${maximum}`;
-  return z.coerce
-    .number({ error: message })
-    .int(message)
-    .min(minimum, message)
-    .max(maximum, message)
-    .meta({ takes: 'integer', range: `${minimum} to ${maximum}` });
-}
-
 /** One of these words. */
 export function oneOf<const T extends readonly [string, ...string[]]>(words: T) {
   return z
@@ -66,6 +55,16 @@ export function parsedOrThrown<T>(parse: (text: string) => T) {
       throw error;
     }
   });
+}
+
+/** An integer in a range, both ends included. */
+export function whole(minimum: number, maximum: number) {
+  return parsed(text => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    return value >= minimum && value <= maximum
+      ? { ok: true, value }
+      : { ok: false, fault: `takes an integer from ${minimum} to ${maximum}` };
+  }).meta({ takes: 'integer', range: `${minimum} to ${maximum}` });
 }
 
 /** An integer with a unit, as a multiple of the smallest unit. */

@@ -45,7 +45,7 @@ describe('the facts of the settings', () => {
     ({ name, range }) => {
       const [low = 0, high = 0] = range.split(' to ').map(Number);
       for (const value of [low, high]) expect(readConfig({ [name]: String(value) }).ok).toBe(true);
-      for (const value of [low - 1, high + 1, low + 0.5]) {
+      for (const value of [low - 1, high + 1, low + 0.5, `0x${high.toString(16)}`, `${high}e0`, `+${high}`]) {
         const faults = [`${name}: takes an integer from ${low} to ${high}`];
         expect(readConfig({ [name]: String(value) })).toEqual({ ok: false, faults });
       }
