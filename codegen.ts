@@ -67,7 +67,7 @@ These may hold secrets: \`API_KEYS\` (hashes), \`COMFYUI_URL\` and \`FETCH_PROXY
 | --- | --- |
 | flag | \`1\`, \`true\`, \`yes\`, \`on\`, or \`0\`, \`false\`, \`no\`, \`off\` |
 | integer | digits, in the range that is given |
-| duration | an integer and \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`, at most 24 days |
+| duration | an integer and \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`, at most 24 days; 0 needs no unit |
 | size | an integer and \`B\`, \`KiB\`, \`MiB\` or \`GiB\` |
 | rate | requests per duration: \`100/1m\`; or \`off\` |
 | list | parts separated by commas |

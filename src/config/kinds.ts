@@ -77,11 +77,13 @@ function amount(units: Readonly<Record<string, number>>, fault: string) {
   });
 }
 
-/** A duration such as `500ms`, `30s`, `10m`, `24h` or `7d`, in milliseconds; at most what a timer of Node takes. */
-export const duration = amount(
-  { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 },
-  'takes a duration such as 500ms, 30s, 10m, 24h or 7d',
-)
+const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A duration such as `500ms`, `30s`, `10m`, `24h`, `7d` or `0`, in milliseconds; at most what a timer of Node takes. */
+export const duration = z
+  .string()
+  .transform(text => (text === '0' ? '0ms' : text))
+  .pipe(amount(DURATION_UNITS, 'takes a duration such as 500ms, 30s, 10m, 24h or 7d'))
   .refine(value => value <= 2 ** 31 - 1, 'takes at most 24d')
   .meta({ takes: 'duration', range: 'up to `24d`' });
 

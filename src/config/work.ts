@@ -136,7 +136,7 @@ export const workSubjects = {
       .prefault('10s')
       .meta({ example: '30s', description: 'Interval between probes of a healthy engine' }),
     MODEL_PATIENCE: duration.prefault('60s').meta({
-      example: '0s',
+      example: '0',
       description:
         'How long a waiting job may be passed over by later ones whose models the engine has loaded, and how long one waits behind a run before it moves to an idle engine without its models; 0 keeps the order of the queue',
     }),

@@ -51,6 +51,16 @@ describe('the facts of the settings', () => {
       }
     },
   );
+
+  it.each(facts.filter(({ name, takes }) => takes === 'duration' && name !== 'IMAGE_URL_LIFETIME'))(
+    '$name takes 0 without a unit, and no other number',
+    ({ name }) => {
+      expect(readConfig({ [name]: '0' })).toMatchObject({ ok: true, config: { [name]: 0 } });
+      const faults = [`${name}: takes a duration such as 500ms, 30s, 10m, 24h or 7d`];
+      for (const value of ['00', '5', '-0'])
+        expect(readConfig({ [name]: value })).toEqual({ ok: false, faults });
+    },
+  );
 });
 
 describe('ENGINE_WAKE_SECRET', () => {
