@@ -5,7 +5,7 @@ import { parseModelAliases } from '../http/openai/aliases.ts';
 import { parseTrustedProxies } from '../http/peers.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
 import {
-  duration,
+  durationFrom,
   flag,
   list,
   oneOf,
@@ -80,14 +80,11 @@ export const callerSubjects = {
       example: 'plan',
       description: 'Claim of a token that names its policy of `CALLER_POLICIES`',
     }),
-    IMAGE_URL_LIFETIME: duration
-      .refine(value => value >= 1_000, 'takes at least 1s')
-      .prefault('15m')
-      .meta({
-        example: '1h',
-        description:
-          'Where callers are identified: for how long, at least, the signed URL of an image in a response can be used without credentials; at most twice as long',
-      }),
+    IMAGE_URL_LIFETIME: durationFrom('1s').prefault('15m').meta({
+      example: '1h',
+      description:
+        'Where callers are identified: for how long, at least, the signed URL of an image in a response can be used without credentials; at most twice as long',
+    }),
     RATE_LIMIT: rate.optional().meta({
       example: '100/1m',
       description:
@@ -159,23 +156,23 @@ export const callerSubjects = {
       description:
         'Maximum number of concurrent subscriptions per caller, or per address without authentication',
     }),
-    SOCKET_LIFETIME: duration
+    SOCKET_LIFETIME: durationFrom('100ms')
       .prefault('24h')
       .meta({ example: '8h', description: 'Maximum lifetime of a WebSocket or an event stream' }),
-    SOCKET_IDLE: duration
+    SOCKET_IDLE: durationFrom('100ms')
       .prefault('10m')
       .meta({ example: '1h', description: 'How long a WebSocket may stay open without an operation' }),
-    SLOW_READER: duration
+    SLOW_READER: durationFrom('100ms')
       .prefault('30s')
       .meta({ example: '10s', description: 'How long a WebSocket client may not read its results' }),
-    CONNECTION_INIT_TIMEOUT: duration.prefault('10s').meta({
+    CONNECTION_INIT_TIMEOUT: durationFrom('10ms').prefault('10s').meta({
       example: '5s',
       description: 'Maximum time from the start of a WebSocket to `connection_init`',
     }),
-    HEADERS_TIMEOUT: duration
+    HEADERS_TIMEOUT: durationFrom('100ms')
       .prefault('15s')
       .meta({ example: '30s', description: 'Maximum time to receive the headers of a request' }),
-    REQUEST_TIMEOUT: duration
+    REQUEST_TIMEOUT: durationFrom('100ms')
       .prefault('2m')
       .meta({ example: '5m', description: 'Maximum time to receive a whole request' }),
   },

@@ -87,6 +87,14 @@ export const duration = z
   .refine(value => value <= 2 ** 31 - 1, 'takes at most 24d')
   .meta({ takes: 'duration', range: 'up to `24d`' });
 
+/** As `duration`, where less than `least` would do harm, as a time limit of 0 that every job exceeds. */
+export function durationFrom(least: string) {
+  const minimum = duration.parse(least);
+  return duration
+    .refine(value => value >= minimum, `takes at least ${least}`)
+    .meta({ takes: 'duration', range: `\`${least}\` to \`24d\`` });
+}
+
 /** A size such as `10MiB`, in bytes. */
 export const bytes = z
   .string()

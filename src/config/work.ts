@@ -11,6 +11,7 @@ import { parseWebhookSecrets } from '../webhooks/message.ts';
 import {
   bytes,
   duration,
+  durationFrom,
   flag,
   folder,
   list,
@@ -95,7 +96,7 @@ export const workSubjects = {
       description:
         'Secrets that sign calls of `ENGINE_WAKE_URL`, as those of `WEBHOOK_SECRET`, which receivers of callers know',
     }),
-    ENGINE_WAKE_REPEAT: duration.prefault('2m').meta({
+    ENGINE_WAKE_REPEAT: durationFrom('100ms').prefault('2m').meta({
       example: '10m',
       description:
         'Pause before `ENGINE_WAKE_URL` is called again while the same need lasts; each further pause is twice as long, up to an hour',
@@ -112,15 +113,17 @@ export const workSubjects = {
       example: '1',
       description: 'Prompts in an engine’s queue at the same time: one runs, the next is ready',
     }),
-    UPLOAD_TIMEOUT: duration
+    UPLOAD_TIMEOUT: durationFrom('100ms')
       .prefault('60s')
       .meta({ example: '2m', description: 'Maximum time to send a job’s images to an engine' }),
-    STALL_TIMEOUT: duration.prefault('10m').meta({
+    STALL_TIMEOUT: durationFrom('100ms').prefault('10m').meta({
       example: '20m',
       description: 'Maximum time without progress of a run; extended automatically for a job with slow steps',
     }),
-    RUN_TIMEOUT: duration.prefault('1h').meta({ example: '3h', description: 'Maximum duration of a run' }),
-    STOP_TIMEOUT: duration.prefault('30s').meta({
+    RUN_TIMEOUT: durationFrom('100ms')
+      .prefault('1h')
+      .meta({ example: '3h', description: 'Maximum duration of a run' }),
+    STOP_TIMEOUT: durationFrom('100ms').prefault('30s').meta({
       example: '1m',
       description:
         'Maximum time for an engine to stop a prompt; an engine that takes longer gets no jobs for a while',
@@ -128,11 +131,11 @@ export const workSubjects = {
     ENGINE_GRACE: duration
       .prefault('15s')
       .meta({ example: '1m', description: 'How long an engine may be unreachable before its jobs are lost' }),
-    WATCHDOG: duration.prefault('3s').meta({
+    WATCHDOG: durationFrom('100ms').prefault('3s').meta({
       example: '5s',
       description: 'Silence of an engine’s socket after which the gateway queries the state of the prompt',
     }),
-    ENGINE_PROBE: duration
+    ENGINE_PROBE: durationFrom('10ms')
       .prefault('10s')
       .meta({ example: '30s', description: 'Interval between probes of a healthy engine' }),
     MODEL_PATIENCE: duration.prefault('60s').meta({
@@ -171,13 +174,13 @@ export const workSubjects = {
       description:
         'How anonymous callers share the job queue, image downloads and webhooks: `caller`: all of them as one caller; `address`: each address as a caller',
     }),
-    QUEUE_TIMEOUT: duration
+    QUEUE_TIMEOUT: durationFrom('1s')
       .prefault('24h')
       .meta({ example: '1h', description: 'Maximum time that a job waits for an engine' }),
-    JOB_TTL: duration
+    JOB_TTL: durationFrom('1s')
       .prefault('24h')
       .meta({ example: '7d', description: 'How long a finished job and its images are kept' }),
-    UPLOAD_TTL: duration
+    UPLOAD_TTL: durationFrom('1s')
       .prefault('1h')
       .meta({ example: '10m', description: 'How long an unused image of `POST /upload` is kept' }),
   },
@@ -231,7 +234,7 @@ export const workSubjects = {
         description:
           'With `REDIS_URL`: publishes the changes of each job on the channel `EVENT_CHANNEL.<job id>`, as routers that read Redis themselves expect; see [Cosmo’s event-driven subscriptions](federation.md). Default: none',
       }),
-    LEASE: duration
+    LEASE: durationFrom('100ms')
       .prefault('10s')
       .meta({ example: '30s', description: 'How long after a gateway dies another one takes over its runs' }),
   },
@@ -252,7 +255,7 @@ export const workSubjects = {
       description:
         'HTTP proxy for image URLs and webhooks; `HTTP_PROXY` and the like are ignored. The proxy must not reach internal hosts: the gateway checks the addresses that it resolves itself, but the proxy resolves the name again',
     }),
-    FETCH_TIMEOUT: duration
+    FETCH_TIMEOUT: durationFrom('100ms')
       .prefault('30s')
       .meta({ example: '1m', description: 'Maximum time to fetch an image' }),
   },
@@ -262,10 +265,10 @@ export const workSubjects = {
       description:
         'Secrets that sign webhooks: `whsec_` and 24 to 64 bytes as base64; several, comma-separated, during a rotation. Default: webhooks are rejected',
     }),
-    WEBHOOK_TIMEOUT: duration
+    WEBHOOK_TIMEOUT: durationFrom('100ms')
       .prefault('15s')
       .meta({ example: '30s', description: 'Maximum time of a webhook attempt' }),
-    WEBHOOK_RETRY: duration.prefault('5s').meta({
+    WEBHOOK_RETRY: durationFrom('10ms').prefault('5s').meta({
       example: '1m',
       description:
         'Pause before the second attempt of a webhook; each further pause is three times longer, for a day',

@@ -52,7 +52,26 @@ describe('the facts of the settings', () => {
     },
   );
 
-  it.each(facts.filter(({ name, takes }) => takes === 'duration' && name !== 'IMAGE_URL_LIFETIME'))(
+  it('say which durations may be 0', () => {
+    const names = facts.filter(({ range }) => range === 'up to `24d`').map(({ name }) => name);
+    expect(names).toEqual(['ENGINE_IDLE', 'ENGINE_GRACE', 'MODEL_PATIENCE', 'SANDBOX_STEP', 'DRAIN_DELAY']);
+  });
+
+  it.each(
+    facts
+      .filter(({ takes, range }) => takes === 'duration' && range.startsWith('`'))
+      .map(({ name, range }) => ({ name, least: range.split('`')[1] ?? '' })),
+  )('$name takes $least and no less', ({ name, least }) => {
+    expect(readConfig({ [name]: least })).toMatchObject({ ok: true });
+    const [, digits, unit] = /^(\d+)(\w+)$/.exec(least) ?? [];
+    const milliseconds = Number(digits) * (unit === 's' ? 1_000 : 1);
+    const faults = [`${name}: takes at least ${least}`];
+    for (const value of ['0', '0s', `${milliseconds - 1}ms`]) {
+      expect(readConfig({ [name]: value })).toEqual({ ok: false, faults });
+    }
+  });
+
+  it.each(facts.filter(({ range }) => range === 'up to `24d`'))(
     '$name takes 0 without a unit, and no other number',
     ({ name }) => {
       expect(readConfig({ [name]: '0' })).toMatchObject({ ok: true, config: { [name]: 0 } });
