@@ -230,6 +230,17 @@ function resolve(name: string, given: Value, sources: Sources): string {
   }
 }
 
+/** What is wrong with the basic credentials in the URL of an engine, without them; null: nothing. */
+export function urlCredentialsFault({ username, password }: URL): string | null {
+  try {
+    decodeURIComponent(username);
+    decodeURIComponent(password);
+    return null;
+  } catch {
+    return 'takes credentials with reserved characters percent-encoded';
+  }
+}
+
 /** `user:password` as RFC 7617 has it. */
 export function basic(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;

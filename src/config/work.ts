@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseArtifactsUrl } from '../adapters/artifacts-location.ts';
 import { parseRedisUrl } from '../adapters/redis/address.ts';
-import { parseHeaderLines, tokenFault } from '../comfyui/credentials.ts';
+import { parseHeaderLines, tokenFault, urlCredentialsFault } from '../comfyui/credentials.ts';
 import { engineNameFault } from '../comfyui/names.ts';
 import { parseEngineKeys } from '../http/access/engine-keys.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
@@ -26,7 +26,8 @@ import {
 
 const ENGINE_RULE = 'takes http://, https:// or dns+http:// URLs, comma-separated';
 const engineUrl = z.url({ protocol: /^(dns\+)?https?$/, error: ENGINE_RULE }).superRefine((text, context) => {
-  const fault = engineNameFault(text);
+  const url = URL.parse(text);
+  const fault = (url === null ? null : urlCredentialsFault(url)) ?? engineNameFault(text);
   if (fault !== null) context.addIssue({ code: 'custom', message: fault });
 });
 

@@ -103,6 +103,22 @@ describe('ENGINE_WAKE_SECRET', () => {
   });
 });
 
+describe('COMFYUI_URL', () => {
+  it.each([
+    ['http://us:100%@gpu:8188/hunter2', 'takes credentials with reserved characters percent-encoded'],
+    [
+      'http://gpu:8188,dns+http://%zz:x@gpu:8188',
+      'takes credentials with reserved characters percent-encoded',
+    ],
+  ])('%s is a fault without the URL', (COMFYUI_URL, fault) => {
+    expect(readConfig({ COMFYUI_URL })).toEqual({ ok: false, faults: [`COMFYUI_URL: ${fault}`] });
+  });
+
+  it('takes credentials with a % that is percent-encoded', () => {
+    expect(readConfig({ COMFYUI_URL: 'http://us:100%25@gpu:8188/comfy' })).toMatchObject({ ok: true });
+  });
+});
+
 describe('the README', () => {
   it('has ten settings, and the rest are in docs/configuration.md', () => {
     const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
