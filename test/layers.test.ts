@@ -65,7 +65,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ],
   ],
   'http-limits': ['config', 'http', 'rate'],
-  config: ['http', 'webhooks', 'adapters', 'comfyui', 'outbound', 'workflows', 'rate'],
+  config: ['http', 'webhooks', 'adapters', 'jobs', 'comfyui', 'outbound', 'workflows', 'rate'],
   // The page in the browser.
   studio: ['client'],
   // How callers reach the gateway.

@@ -4,6 +4,7 @@ import { parseRedisUrl } from '../adapters/redis/address.ts';
 import { parseHeaderLines, tokenFault, urlCredentialsFault } from '../comfyui/credentials.ts';
 import { engineNameFault } from '../comfyui/names.ts';
 import { parseEngineKeys } from '../http/access/engine-keys.ts';
+import { urlEndFault } from '../jobs/engines.ts';
 import { parseAllowList } from '../outbound/allow-list.ts';
 import { OutboundError } from '../outbound/errors.ts';
 import { parseUrl } from '../outbound/url.ts';
@@ -27,7 +28,7 @@ import {
 const ENGINE_RULE = 'takes http://, https:// or dns+http:// URLs, comma-separated';
 const engineUrl = z.url({ protocol: /^(dns\+)?https?$/, error: ENGINE_RULE }).superRefine((text, context) => {
   const url = URL.parse(text);
-  const fault = (url === null ? null : urlCredentialsFault(url)) ?? engineNameFault(text);
+  const fault = url === null ? null : (urlCredentialsFault(url) ?? urlEndFault(url) ?? engineNameFault(text));
   if (fault !== null) context.addIssue({ code: 'custom', message: fault });
 });
 

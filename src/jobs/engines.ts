@@ -73,11 +73,16 @@ export function parseEngineUrl(text: string): EngineUrlResult {
   if (url.username !== '' || url.password !== '') {
     return { ok: false, fault: 'takes a URL without credentials' };
   }
-  if (url.search !== '' || url.hash !== '') {
-    return { ok: false, fault: 'takes a URL without a query and a fragment' };
-  }
+  const fault = urlEndFault(url);
+  if (fault !== null) return { ok: false, fault };
   const plain = url.href.replace(/\/+$/, '');
   return { ok: true, url: plain, id: engineId(plain) };
+}
+
+/** What is wrong with the end of an engine's URL, which the paths of requests follow, without it; null: nothing. */
+export function urlEndFault({ href }: URL): string | null {
+  // In every other part of it they are percent-encoded.
+  return /[?#]/.test(href) ? 'takes a URL without a query and a fragment' : null;
 }
 
 /**

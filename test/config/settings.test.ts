@@ -110,6 +110,10 @@ describe('COMFYUI_URL', () => {
       'http://gpu:8188,dns+http://%zz:x@gpu:8188',
       'takes credentials with reserved characters percent-encoded',
     ],
+    ['http://gpu:8188/?token=hunter2', 'takes a URL without a query and a fragment'],
+    ['http://gpu:8188/#hunter2', 'takes a URL without a query and a fragment'],
+    ['http://gpu:8188/comfy?', 'takes a URL without a query and a fragment'],
+    ['http://one:8188,dns+http://two:8188?hunter2', 'takes a URL without a query and a fragment'],
   ])('%s is a fault without the URL', (COMFYUI_URL, fault) => {
     expect(readConfig({ COMFYUI_URL })).toEqual({ ok: false, faults: [`COMFYUI_URL: ${fault}`] });
   });
