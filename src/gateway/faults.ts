@@ -14,6 +14,8 @@ export function startFault(error: unknown, config: Config): string | null {
   const [name = ''] = error.message.split(': ', 1);
   if (Object.hasOwn(settings, name)) return error.message;
   if ('syscall' in error && error.syscall === 'listen') return listenFault(error, config);
+  // A name to listen on is looked up first.
+  if ('hostname' in error && error.hostname === config.HOST) return listenFault(error, config);
   return fileFault(error, config);
 }
 

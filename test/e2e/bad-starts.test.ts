@@ -123,6 +123,15 @@ describe('a gateway that cannot start says which setting to change', () => {
     );
   });
 
+  it('HOST, when the name has no address', async () => {
+    // A label has at most 63 characters (RFC 1035, 2.3.4), so no name server is asked.
+    const name = `${'a'.repeat(64)}.invalid`;
+    expectFault(
+      await failure('host-name', { HOST: name, ALLOW_ANONYMOUS: '1' }),
+      new RegExp(`^HOST: ${name} is not an address of this machine`, 'm'),
+    );
+  });
+
   it('WORKFLOW, when no workflow has that name', async () => {
     expectFault(await failure('workflow', { WORKFLOW: 'nope' }), /WORKFLOW: .*nope/);
   });
