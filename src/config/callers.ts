@@ -32,11 +32,15 @@ export const callerSubjects = {
       example: '9000',
       description: 'Port to listen on; 0 picks a free one. comfy-api-proxy also defaults to 8189',
     }),
-    HOST: text.default('127.0.0.1').meta({
-      example: '0.0.0.0',
-      description:
-        'Address to listen on. Any address but loopback needs `API_KEYS`, `JWT_JWKS_URL` or `ALLOW_ANONYMOUS`',
-    }),
+    HOST: text
+      // As in a URL.
+      .transform(host => host.replace(/^\[(.+)\]$/, '$1'))
+      .default('127.0.0.1')
+      .meta({
+        example: '0.0.0.0',
+        description:
+          'Address to listen on. Any address but loopback needs `API_KEYS`, `JWT_JWKS_URL` or `ALLOW_ANONYMOUS`',
+      }),
     PUBLIC_URL: webUrl().optional().meta({
       example: 'https://edit.example.com',
       description:

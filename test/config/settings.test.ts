@@ -123,6 +123,18 @@ describe('COMFYUI_URL', () => {
   });
 });
 
+describe('HOST', () => {
+  it('takes an IPv6 address with the brackets of a URL, too', () => {
+    for (const HOST of ['[::1]', '::1']) {
+      expect(readConfig({ HOST })).toMatchObject({ ok: true, config: { HOST: '::1' } });
+    }
+    expect(readConfig({ HOST: '[::]' })).toMatchObject({
+      ok: false,
+      faults: [expect.stringMatching(/^HOST: is not a loopback/)],
+    });
+  });
+});
+
 describe('the README', () => {
   it('has ten settings, and the rest are in docs/configuration.md', () => {
     const page = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
