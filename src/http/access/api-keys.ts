@@ -123,7 +123,7 @@ function parseHash(text: string): KeyHash | null {
   };
 }
 
-/** Makes a key of 256 random bits, and its entry for `API_KEYS` or `ENGINE_KEYS`. Throws a TypeError for an invalid name, policy or time. */
+/** Makes a key of 256 random bits, and its entry for `API_KEYS` or `ENGINE_KEYS`. Throws a TypeError for an invalid name or policy, and for a time that is invalid or over. */
 export function makeApiKey(
   name: string,
   role: Role | 'engine',
@@ -135,6 +135,8 @@ export function makeApiKey(
   }
   if (until !== undefined && Number.isNaN(timeOf(until)))
     throw new TypeError('--until takes a day such as 2027-01-31 or a time such as 2027-01-31T18:00Z');
+  if (until !== undefined && timeOf(until) <= Date.now())
+    throw new TypeError(`--until takes a time to come: ${until} is over, so the key would be rejected`);
   const key = `${role === 'engine' ? 'qee' : 'qek'}_${randomBytes(32).toString('base64url')}`;
   const parts = [name, `sha256$${sha256(key).toString('hex')}`];
   if (role === 'operator') parts.push('operator');

@@ -69,6 +69,17 @@ describe('API_KEYS', () => {
     expect(JSON.stringify(parsed)).not.toContain('plain-secret');
   });
 
+  it('has a command with a help text, which makes no key that has expired', async () => {
+    const { stdout } = await run(process.execPath, [MAKE_KEY, '--help']);
+    for (const word of ['Usage: ', '--operator', '--engine', '--policy', '--until'])
+      expect(stdout).toContain(word);
+    await expect(run(process.execPath, [MAKE_KEY, 'olga', '--until', '2020-01-31'])).rejects.toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('--until takes a time to come: 2020-01-31 is over'),
+    });
+  });
+
   it('accepts the entry that the command prints', async () => {
     const { stdout } = await run(process.execPath, [MAKE_KEY, 'olga', '--operator']);
     const [key = '', entry = ''] = [...stdout.matchAll(/^ {2}(\S+)$/gm)].map(match => match[1] ?? '');
