@@ -116,6 +116,17 @@ describe('a gateway that cannot start says which setting to change', () => {
     );
   });
 
+  it('and nothing of its engines, whose requests the failed start ends', async () => {
+    const server = createServer();
+    const port = await listen(server);
+    onTestFinished(() => void server.close());
+    // Connections to it are open and silent.
+    const COMFYUI_URL = `http://127.0.0.1:${port}`;
+    const output = await failure('silent-engine', { METRICS_PORT: String(port), COMFYUI_URL });
+    expectFault(output, new RegExp(`METRICS_PORT: ${port} is in use`));
+    expect(output).not.toContain('engine state changed');
+  });
+
   it('HOST, when this machine has no such address', async () => {
     expectFault(
       await failure('host', { HOST: '203.0.113.7', ALLOW_ANONYMOUS: '1' }),

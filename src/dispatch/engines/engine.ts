@@ -138,6 +138,8 @@ export function startEngine(options: EngineOptions): Engine {
   const isLeaving = (): boolean => health.hold?.state === 'LEAVING';
 
   function apply(event: EngineHealthEvent): void {
+    // The requests that a stop ends say nothing of the engine.
+    if (stopping.signal.aborted) return;
     const before = health;
     health = nextHealth(health, event, now(), probeMs * (1 - PROBE_SPREAD * Math.random()));
     const { state, reason, probeAt, inventoryAt } = health;
