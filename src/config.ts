@@ -71,6 +71,9 @@ function faultsBetween(config: z.output<typeof schema>): string[] {
       'HOST: is not a loopback address, so other hosts can connect; set API_KEYS or JWT_JWKS_URL, or ALLOW_ANONYMOUS=1 to skip authentication',
     );
   }
+  if (config.METRICS_PORT !== undefined && config.METRICS_PORT !== 0 && config.METRICS_PORT === config.PORT) {
+    faults.push('METRICS_PORT: is PORT; set it to another port, or unset it for /metrics on PORT');
+  }
   // Without both, tokens that the issuer made for other services would be accepted (RFC 8725, 3.9).
   if (JWT_JWKS_URL !== undefined) {
     if (JWT_ISSUER === undefined) faults.push('JWT_ISSUER: is required with JWT_JWKS_URL');

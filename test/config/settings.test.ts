@@ -123,6 +123,15 @@ describe('COMFYUI_URL', () => {
   });
 });
 
+describe('METRICS_PORT', () => {
+  it('is another port than PORT, unless both are free ones', () => {
+    const faults = ['METRICS_PORT: is PORT; set it to another port, or unset it for /metrics on PORT'];
+    expect(readConfig({ PORT: '8352', METRICS_PORT: '8352' })).toEqual({ ok: false, faults });
+    expect(readConfig({ METRICS_PORT: '8189' })).toEqual({ ok: false, faults });
+    expect(readConfig({ PORT: '0', METRICS_PORT: '0' })).toMatchObject({ ok: true });
+  });
+});
+
 describe('HOST', () => {
   it('takes an IPv6 address with the brackets of a URL, too', () => {
     for (const HOST of ['[::1]', '::1']) {
