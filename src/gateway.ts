@@ -18,7 +18,7 @@ import { policiesOfKeys } from './http/access/policies.ts';
 import { createReadiness } from './http/probes.ts';
 import { createImageLoader } from './images/loader.ts';
 import { PLAIN_IMAGE_URLS } from './jobs/image-urls.ts';
-import { runningLimits } from './jobs/limits.ts';
+import { runningLimits, unmatchedPatterns } from './jobs/limits.ts';
 import { createJobs } from './jobs/service.ts';
 import { createUploads } from './jobs/uploads.ts';
 import type { Log } from './log.ts';
@@ -96,6 +96,10 @@ async function start(
   stops.add(() => tracing.stop());
   const { CALLER_POLICIES: policies = new Map() } = config;
   const limitsOfRunning = runningLimits(policies.values());
+  const names = [...workflows.all(), ...workflows.broken()].map(({ name }) => name);
+  for (const { policy, pattern } of unmatchedPatterns(policies.values(), names)) {
+    log.warn({ policy, pattern }, 'CALLER_POLICIES: a policy allows a workflow that does not exist');
+  }
   const stores = await openStores(config, log, stops, {
     open,
     metrics,

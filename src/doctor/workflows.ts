@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Config } from '../config.ts';
+import { unmatchedPatterns } from '../jobs/limits.ts';
 import { loadWorkflows } from '../workflows/files/load.ts';
 import { SHIPPED_WORKFLOWS } from '../workflows/files/shipped.ts';
 import { didYouMean } from '../workflows/messages.ts';
@@ -10,6 +11,7 @@ import { type Check, reasonOf, reporter } from './check.ts';
 export async function checkWorkflows({
   WORKFLOWS_DIR,
   WORKFLOW,
+  CALLER_POLICIES,
 }: Config): Promise<{ workflows: readonly Workflow[]; checks: Check[] }> {
   const dir = resolve(WORKFLOWS_DIR ?? SHIPPED_WORKFLOWS);
   const report = reporter('workflows', dir);
@@ -34,6 +36,11 @@ export async function checkWorkflows({
     ) {
       const message = `there is no workflow of this name in ${dir}${didYouMean(WORKFLOW, names)}`;
       faults.push(reporter('workflows', `WORKFLOW=${WORKFLOW}`).wrong(message, `WORKFLOW=${names[0] ?? ''}`));
+    }
+    const all = [...names, ...broken.map(({ name }) => name)];
+    for (const { policy, pattern } of unmatchedPatterns(CALLER_POLICIES?.values() ?? [], all)) {
+      const message = `the policy ${policy} allows ${pattern}, which matches no workflow${didYouMean(pattern, all)}`;
+      faults.push(reporter('workflows', 'CALLER_POLICIES').warning(message, 'correct or remove the pattern'));
     }
     return { workflows, checks: faults };
   } catch (error) {

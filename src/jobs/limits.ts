@@ -109,6 +109,18 @@ export function forbidden(
   return null;
 }
 
+/** The patterns of policies that none of these workflows matches, with their policies. */
+export function unmatchedPatterns(
+  policies: Iterable<Policy>,
+  names: readonly string[],
+): { readonly policy: string; readonly pattern: string }[] {
+  return [...policies].flatMap(({ name: policy, workflows }) =>
+    (workflows ?? [])
+      .filter(pattern => !names.some(name => matches(pattern, name)))
+      .map(pattern => ({ policy, pattern })),
+  );
+}
+
 /**
  * The limit that more jobs with this work would exceed; null: none. What is used has to be read and written in one
  * transaction, so that two submits cannot both have the last place.

@@ -294,6 +294,17 @@ describe('the checks', () => {
     expect(JSON.stringify(checks)).not.toContain('hunter2');
   });
 
+  it('name the policies that allow a workflow which does not exist', async () => {
+    const allowed = ['qwen-image-edit-*', 'qwen-image-edit-plu', 'flux*'];
+    const CALLER_POLICIES = JSON.stringify({ trial: { workflows: allowed }, other: {} });
+    expect(
+      found(await checksOf({ CALLER_POLICIES }), 'workflows', 'warning').map(({ message }) => message),
+    ).toEqual([
+      'the policy trial allows qwen-image-edit-plu, which matches no workflow; did you mean "qwen-image-edit-plus"?',
+      'the policy trial allows flux*, which matches no workflow',
+    ]);
+  });
+
   it('says whether something responds at ENGINE_WAKE_URL, without a call and without the path', async () => {
     const receiver = await startReceiver(() => 405);
     const settings = { ENGINE_WAKE_URL: receiver.url, ENGINE_WAKE_SECRET: `whsec_${'A'.repeat(32)}` };

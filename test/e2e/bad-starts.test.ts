@@ -228,7 +228,7 @@ describe('a gateway that cannot start says which setting to change', () => {
   });
 });
 
-it('a variable that is nearly a setting is named at the start', async () => {
+it('a variable that is nearly a setting, and a policy with an unknown workflow, are named at the start', async () => {
   // The port is not free, so that the process ends with what it printed.
   const server = createServer();
   const port = await listen(server);
@@ -237,7 +237,10 @@ it('a variable that is nearly a setting is named at the start', async () => {
     COMFY_URL: 'http://gpu:8188',
     API_KEY_FILE: '/x',
     PORT: String(port),
+    CALLER_POLICIES: '{"trial":{"workflows":["qwen-image-edit-*","flux*"]}}',
   });
+  expect(output).toMatch(/"policy":"trial","pattern":"flux\*".*CALLER_POLICIES/);
+  expect(output).not.toContain('"pattern":"qwen');
   expect(output).toContain('COMFY_URL is not a setting, did you mean COMFYUI_URL?');
   expect(output).toContain('API_KEY_FILE is not a setting, did you mean API_KEYS_FILE?');
   expect(output).not.toContain('gpu:8188');
