@@ -232,12 +232,16 @@ function resolve(name: string, given: Value, sources: Sources): string {
 
 /** What is wrong with the basic credentials in the URL of an engine, without them; null: nothing. */
 export function urlCredentialsFault({ username, password }: URL): string | null {
+  const isFault = [username, password].some(part => decoded(part) === null);
+  return isFault ? 'takes credentials with reserved characters percent-encoded' : null;
+}
+
+// Its result is used: a bundler takes the call for one without effects, and drops it otherwise.
+function decoded(text: string): string | null {
   try {
-    decodeURIComponent(username);
-    decodeURIComponent(password);
-    return null;
+    return decodeURIComponent(text);
   } catch {
-    return 'takes credentials with reserved characters percent-encoded';
+    return null;
   }
 }
 

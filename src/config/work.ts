@@ -252,11 +252,18 @@ export const workSubjects = {
       description:
         'Hosts and CIDRs, comma-separated, that image URLs and webhooks may use although they are not public',
     }),
-    FETCH_PROXY: webUrl('takes the http:// or https:// URL of a proxy').optional().meta({
-      example: 'http://proxy.lan:3128',
-      description:
-        'HTTP proxy for image URLs and webhooks; `HTTP_PROXY` and the like are ignored. The proxy must not reach internal hosts: the gateway checks the addresses that it resolves itself, but the proxy resolves the name again',
-    }),
+    FETCH_PROXY: webUrl('takes the http:// or https:// URL of a proxy')
+      .superRefine((text, context) => {
+        const url = URL.parse(text);
+        const fault = url === null ? null : urlCredentialsFault(url);
+        if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+      })
+      .optional()
+      .meta({
+        example: 'http://proxy.lan:3128',
+        description:
+          'HTTP proxy for image URLs and webhooks; `HTTP_PROXY` and the like are ignored. The proxy must not reach internal hosts: the gateway checks the addresses that it resolves itself, but the proxy resolves the name again',
+      }),
     FETCH_TIMEOUT: durationFrom('100ms')
       .prefault('30s')
       .meta({ example: '1m', description: 'Maximum time to fetch an image' }),

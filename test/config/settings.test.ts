@@ -123,6 +123,13 @@ describe('COMFYUI_URL', () => {
   });
 });
 
+describe('FETCH_PROXY', () => {
+  it('with credentials that are not percent-encoded is a fault without them', () => {
+    const faults = ['FETCH_PROXY: takes credentials with reserved characters percent-encoded'];
+    expect(readConfig({ FETCH_PROXY: 'http://us:hunter2%@proxy:3128' })).toEqual({ ok: false, faults });
+  });
+});
+
 describe('METRICS_PORT', () => {
   it('is another port than PORT, unless both are free ones', () => {
     const faults = ['METRICS_PORT: is PORT; set it to another port, or unset it for /metrics on PORT'];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { createEngineClient } from '../../comfyui/client.ts';
-import { type EngineCredentials, NO_CREDENTIALS } from '../../comfyui/credentials.ts';
+import { type EngineCredentials, NO_CREDENTIALS, urlCredentialsFault } from '../../comfyui/credentials.ts';
 import { EngineUnreachable } from '../../comfyui/unreachable.ts';
 import { checkAgainstEngine, modelsOnEngine } from '../../workflows/check/engine.ts';
 import { type ObjectInfo, parseObjectInfo } from '../../workflows/check/object-info.ts';
@@ -25,8 +25,10 @@ async function credentialsFor(url: string): Promise<EngineCredentials> {
   return result.config.credentialsOf(url);
 }
 
-/** The node classes of an engine. Throws a CommandFailure when it does not respond. */
+/** The node classes of an engine. Throws a CommandFailure when it does not respond, or its URL has unusable credentials. */
 export async function objectInfoOf(url: string): Promise<ObjectInfo> {
+  const fault = urlCredentialsFault(new URL(url));
+  if (fault !== null) throw new CommandFailure(`--engine: ${fault}`, 2);
   const client = createEngineClient({
     url,
     credentials: await credentialsFor(url),

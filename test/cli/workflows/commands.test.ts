@@ -52,17 +52,22 @@ describe('qwen-edit', () => {
   });
 
   it('exits with 2 for a command that it does not understand, and suggests the nearest', async () => {
-    const [command, option, argument, none, name] = await Promise.all([
+    const [command, option, argument, none, name, credentials] = await Promise.all([
       qwenEdit(['workflws']),
       qwenEdit(['workflows', 'check', '--engin', 'x']),
       qwenEdit(['workflows', 'check', '--engine', 'gpu:8188']),
       qwenEdit(['workflows', 'new']),
       qwenEdit(['workflows', 'check', 'qwen-image-edit-pluss']),
+      qwenEdit(['workflows', 'check', '--engine', 'http://us:100%@127.0.0.1:1']),
     ]);
     expect(command).toMatchObject({ code: 2, err: expect.stringContaining('Did you mean workflows?') });
     expect(option).toMatchObject({ code: 2, err: expect.stringContaining('Did you mean --engine?') });
     expect(argument).toMatchObject({ code: 2, err: expect.stringContaining('http://127.0.0.1:8188') });
     expect(none).toMatchObject({ code: 2, err: expect.stringContaining('--from') });
+    expect(credentials).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--engine: takes credentials with reserved characters percent-encoded'),
+    });
     expect(name).toMatchObject({ code: 2, err: expect.stringContaining(`did you mean "${PLUS}"`) });
   });
 
