@@ -10,7 +10,7 @@ import { holdJob } from '../../src/dispatch/run/held-job.ts';
 import { changeFrom } from '../../src/jobs/changes.ts';
 import { StoreUnavailable } from '../../src/jobs/errors.ts';
 import type { Job } from '../../src/jobs/job.ts';
-import type { Lease, Ledger } from '../../src/jobs/ports.ts';
+import type { Feed, Lease, Ledger } from '../../src/jobs/ports.ts';
 import { startTestEngine } from '../support/comfyui/sandbox.ts';
 import { startRig } from '../support/gateway.ts';
 import { aJob } from '../support/jobs.ts';
@@ -18,20 +18,42 @@ import { acquireLane, asking, claimFor } from '../support/lanes.ts';
 import { recordLog } from '../support/log.ts';
 import { startRecordingProxy } from '../support/proxies.ts';
 import { fetchJson, submit as submitTo } from '../support/requests.ts';
+import { aPrefix, openStore, sharedRedis } from '../support/stores/redis.ts';
 
 const LONG_MS = 60_000;
-const feed = createEmbeddedFeed();
+interface Opened {
+  readonly ledger: Ledger;
+  readonly feed: Feed;
+  close(): Promise<void>;
+}
+
+async function openEmbedded(): Promise<Opened> {
+  const folder = await mkdtemp(join(tmpdir(), 'late-changes-'));
+  const feed = createEmbeddedFeed();
+  const ledger = openEmbeddedLedger({ path: join(folder, 'jobs.sqlite'), feed, now: Date.now });
+  return {
+    ...{ ledger, feed },
+    async close() {
+      await ledger.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+async function openRedis(): Promise<Opened> {
+  const redis = await sharedRedis();
+  const store = await openStore(redis.url, { prefix: aPrefix() });
+  return {
+    ...store,
+    async close() {
+      await store.close();
+      await redis.stop();
+    },
+  };
+}
 
 let ledger: Ledger;
-beforeEach(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'late-changes-'));
-  const opened = openEmbeddedLedger({ path: join(folder, 'jobs.sqlite'), feed, now: Date.now });
-  ledger = opened;
-  onTestFinished(async () => {
-    await opened.close();
-    await rm(folder, { recursive: true });
-  });
-});
+let feed: Feed;
 
 async function submit(): Promise<Job> {
   const job = aJob({ createdAt: Date.now() - LONG_MS });
@@ -51,7 +73,16 @@ async function claim(lane: string, ttlMs = LONG_MS): Promise<{ lease: Lease; job
 const start = ({ lease, job }: { lease: Lease; job: Job }) =>
   changeFrom(ledger, job, { type: 'started', at: Date.now() }, lease);
 
-describe('a change that comes late', () => {
+describe.each([
+  ['embedded', openEmbedded],
+  ['redis', openRedis],
+])('a change that comes late: %s', (_name, open) => {
+  beforeEach(async () => {
+    const opened = await open();
+    ({ ledger, feed } = opened);
+    onTestFinished(opened.close);
+  });
+
   it('of a lane that has given the job back leaves it to the lane that has it now', async () => {
     const { id } = await submit();
     const one = await claim('a#0');
