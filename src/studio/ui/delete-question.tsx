@@ -15,23 +15,24 @@ interface Props {
 export function DeleteQuestion({ class: more = '', onDelete, onKeep, onLeave }: Props) {
   const question = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => question.current?.querySelector('button')?.focus(), []);
+  const keepByKey = (event: KeyboardEvent): void => {
+    if (event.key === 'Escape') onKeep();
+  };
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: the key does what a button in it does
     <div
       ref={question}
       class={`delete-question ${more}`}
-      onKeyDown={event => {
-        if (event.key === 'Escape') onKeep();
-      }}
       onFocusOut={event => {
         const to = event.relatedTarget;
         if (!(to instanceof Node && event.currentTarget.contains(to))) onLeave();
       }}
     >
-      <Button kind="danger" icon="trash" onClick={onDelete}>
+      <Button kind="danger" icon="trash" onClick={onDelete} onKeyDown={keepByKey}>
         {texts.deletion.now}
       </Button>
-      <Button onClick={onKeep}>{texts.deletion.keep}</Button>
+      <Button onClick={onKeep} onKeyDown={keepByKey}>
+        {texts.deletion.keep}
+      </Button>
     </div>
   );
 }
