@@ -69,4 +69,9 @@ it('in a batch, too, where edits that differ in a long data URI alone have diffe
     }
   }
   expect(found.size).toBe(8);
+  // By the hash of the text, which is made once however many edits have it.
+  const uri = `data:;base64,${Buffer.alloc(200_000, 'one').toString('base64')}`;
+  const hashed = createHash('sha256').update(JSON.stringify(uri)).digest('hex');
+  const edits = (dataUri: string): EditInput[] => [inputWith({ kind: 'dataUri', dataUri })];
+  expect(fingerprintOf(edits(uri))).toBe(fingerprintOf(edits(hashed)));
 });
