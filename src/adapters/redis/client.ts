@@ -151,8 +151,8 @@ async function slotMaster(
 
 /**
  * Connects, and resolves when commands can be run; later losses and returns of the connection are logged. Rejects
- * after `timeoutMs` with the last error, and at once when Redis rejects our credentials or has no such database for us, or we
- * reject its certificate.
+ * after `timeoutMs` with the last error, and at once when Redis rejects our credentials or the database, or we reject its
+ * certificate.
  */
 export async function untilReady(
   client: Client,
@@ -193,7 +193,7 @@ const FINAL = /WRONGPASS|NOAUTH|certificate|invalid password/i;
 
 const REMEDY = 'name a database that Redis has and that its user may select; a cluster has only 0';
 
-/** Whether Redis does not have the database of the address, or has it not for us: a retry cannot cure that. */
+/** Whether Redis lacks the database of the address, or does not let our user select it: a retry cannot cure that. */
 function rejectsDatabase(error: Error & { readonly command?: unknown }): boolean {
   const { command, message } = error;
   if (typeof command !== 'object' || command === null || !('name' in command)) return false;
